@@ -1,0 +1,68 @@
+# Everything from a fresh clone: each target makes the virtual environment it needs first.
+#   make run [PORT=9000]      make test [ARGS="quotas -k hold"]      make test-slow      make check
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+TEST_POSTGRES := $(CURDIR)/.data/postgres-test
+MODELS_DIR ?= $(CURDIR)/.data/models
+ARGS ?=
+
+# Checks and tests have a cluster of their own and leave the one of `make run` alone; it is stopped at
+# the end, whatever the outcome, unless somebody else is testing there.
+APART := MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
+STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-unused '$(TEST_POSTGRES)'
+
+RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
+DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
+
+.PHONY: run test test-slow check tools weights
+.DEFAULT_GOAL := run
+
+run: $(RUN_STAMP)
+	@PYTHONPATH=.:platform exec $(PYTHON) -m config.up
+
+test: $(DEV_STAMP) tools weights
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP) tools weights
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
+
+check: $(DEV_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; set -e; export $(APART); \
+	$(PYTHON) -m ruff check .; \
+	$(PYTHON) -m ruff format --check .; \
+	DATABASE_URL=postgresql://unused/unused $(PYTHON) -m mypy; \
+	$(VENV)/bin/lint-imports; \
+	$(PYTHON) manage.py makemigrations --check --dry-run; \
+	$(PYTHON) manage.py check; \
+	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null; \
+	echo "Everything is in order."
+
+tools:
+	@for tool in chromium:browser redis-server:Redis; do \
+	  command -v $${tool%%:*} >/dev/null || \
+	    echo "$${tool##*:} tests are skipped: there is no $${tool%%:*} on this machine."; \
+	done
+
+weights: $(DEV_STAMP)
+	@PYTHONPATH=.:platform $(PYTHON) -m gateway.providers.weights '$(MODELS_DIR)' >/dev/null
+
+$(PYTHON):
+	@for python in python3.11 python3; do \
+	  command -v $$python >/dev/null || continue; \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  echo "Creating the virtual environment ($$python) …"; \
+	  exec $$python -m venv $(VENV); \
+	done; \
+	echo "Switchyard needs Python 3.11 or newer: there is neither a python3.11 nor a python3 of that age." >&2; \
+	exit 1
+
+$(RUN_STAMP): $(PYTHON)
+	@echo "Installing the pinned requirements …"
+	@$(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): $(PYTHON)
+	@echo "Installing the pinned requirements for development …"
+	@$(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

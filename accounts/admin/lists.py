@@ -1,0 +1,37 @@
+"""What the admin's longest lists share: nothing in them is edited, and no page counts a whole table."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+
+class BoundedPaginator(Paginator):
+    """Counts no further than `MOST` rows; whoever looks for older ones narrows the list by a filter."""
+
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.MOST].count())
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that the platform itself writes: operators look, and touch nothing."""
+
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False

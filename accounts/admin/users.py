@@ -1,0 +1,80 @@
+"""People in the admin: found, made, deactivated, made operators; never deleted, no password shown."""
+
+from typing import Any, cast
+
+from allauth.account.models import EmailAddress
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from accounts.admin.audited import AuditedAdmin
+from accounts.admin.members import PlacesInline
+from accounts.models import User
+
+RIGHTS = ("is_staff", "is_superuser", "user_permissions")
+
+
+class NewUserForm(AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("email", "name")
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+@admin.register(User)
+class UserAdmin(AuditedAdmin, DjangoUserAdmin):
+    add_form = NewUserForm
+    add_fieldsets = (
+        (
+            None,
+            {"classes": ("wide",), "fields": ("email", "name", "usable_password", "password1", "password2")},
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("id", "email", "name", "password")}),
+        ("Access", {"fields": ("is_active", *RIGHTS)}),
+        ("Times", {"fields": ("created_at", "last_login")}),
+    )
+    list_display = ("email", "name", "is_active", "is_staff", "created_at", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser", "created_at")
+    search_fields = ("email", "name")
+    ordering = ("-created_at",)
+    filter_horizontal = ("user_permissions",)
+    inlines = (PlacesInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """The address stays: sign-in knows people by it. Rights are a superuser's to give."""
+        fixed = ("id", "created_at", "last_login", *(("email",) if obj else ()))
+        return fixed if _is_superuser(request) else (*fixed, *RIGHTS)
+
+    def get_inlines(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return self.inlines if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Who sets an operator's password could act as that operator."""
+        if obj is not None and (obj.is_staff or obj.is_superuser) and not _is_superuser(request):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """People are deactivated; what they wrote and used stays theirs."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """The password and its audit line are one."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return cast("User", request.user).is_superuser

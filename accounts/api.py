@@ -1,0 +1,122 @@
+"""The auth routes: tokens, refresh, switch, logout."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from accounts import sign_in, tokens
+from accounts.principals import Principal
+
+
+class TokensSerializer(serializers.Serializer[Any]):
+    """What every route that signs somebody in answers."""
+
+    access = serializers.CharField(read_only=True)
+    refresh = serializers.CharField(read_only=True)
+    userId = serializers.UUIDField(read_only=True)
+    tenantId = serializers.CharField(read_only=True)
+    workspaceId = serializers.CharField(read_only=True)
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    tenantId = serializers.CharField(max_length=40, required=False, allow_null=True)
+    workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    tenantId = serializers.CharField(max_length=40)
+    workspaceId = serializers.CharField(max_length=40)
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(max_length=4000, write_only=True)
+
+
+class AddressThrottle(SimpleRateThrottle):
+    """So many tries a minute from one address."""
+
+    def get_rate(self) -> str:
+        return f"{settings.THROTTLE_PER_MINUTE[str(self.scope)]}/minute"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return f"throttle:{self.scope}:{self.get_ident(request)}"
+
+
+class TokenThrottle(AddressThrottle):
+    scope = "token"
+
+
+def checked(serializer_class: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The body's fields, validated; InvalidInput names each wrong one."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+class OpenView(APIView):
+    """A route that needs no token."""
+
+    authentication_classes = []
+    permission_classes = []
+
+
+class TokenView(OpenView):
+    throttle_classes = [TokenThrottle]
+
+    @extend_schema(
+        operation_id="token", tags=["auth"], request=CredentialsSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Signs in by e-mail and password."""
+        data = checked(CredentialsSerializer, request)
+        return Response(
+            sign_in.sign_in(
+                email=data["email"],
+                password=data["password"],
+                tenant_slug=data.get("tenantId"),
+                workspace_slug=data.get("workspaceId"),
+            )
+        )
+
+
+class RefreshView(OpenView):
+    throttle_classes = [TokenThrottle]
+
+    @extend_schema(
+        operation_id="token_refresh", tags=["auth"], request=RefreshSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """New tokens for a refresh token, which ends here."""
+        return Response(tokens.rotate_tokens(checked(RefreshSerializer, request)["refresh"]))
+
+
+class SwitchView(APIView):
+    @extend_schema(operation_id="switch", tags=["auth"], request=PlaceSerializer, responses=TokensSerializer)
+    def post(self, request: Request) -> Response:
+        """Tokens for another tenant and workspace of yours."""
+        data = checked(PlaceSerializer, request)
+        return Response(
+            sign_in.switch_place(
+                principal=cast("Principal", request.auth),  # set by BearerAuthentication
+                tenant_slug=data["tenantId"],
+                workspace_slug=data["workspaceId"],
+            )
+        )
+
+
+class LogoutView(APIView):
+    @extend_schema(operation_id="logout", tags=["auth"], request=RefreshSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Ends the refresh token; the access token runs out by itself."""
+        principal = cast("Principal", request.auth)  # set by BearerAuthentication
+        sign_in.sign_out(user_id=principal.user_id, refresh=checked(RefreshSerializer, request)["refresh"])
+        return Response(status=204)

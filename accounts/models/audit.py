@@ -1,0 +1,37 @@
+"""What was done to accounts and access, by whom and from where; rows are only ever added."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models.tenants import Tenant
+from accounts.models.workspaces import Workspace
+
+
+class AuditEntry(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+    tenant = models.ForeignKey(Tenant, null=True, on_delete=models.SET_NULL, related_name="+")
+    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    action = models.CharField(max_length=60, help_text="What was done, as in user.signed_in")
+    target = models.CharField(max_length=200, blank=True, help_text="What it was done to")
+    details = models.JSONField(default=dict, help_text="Secrets never stand here")
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering: ClassVar[list[str]] = ["-at"]
+        indexes = [
+            models.Index(fields=["tenant", "-at"], name="audit_tenant"),
+            models.Index(fields=["action", "-at"], name="audit_action"),
+            models.Index(fields=["-at"], name="audit_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.action}"

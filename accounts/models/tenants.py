@@ -1,0 +1,78 @@
+"""An organisation with a schema of its own, and who belongs to it."""
+
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django_tenants.models import DomainMixin, TenantMixin
+
+from kit.tenancy import TenantRef
+
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
+valid_slug = RegexValidator(
+    SLUG_PATTERN,
+    "Use 1 to 40 small letters, digits and hyphens; begin and end with a letter or digit.",
+)
+
+
+def schema_name_for(tenant_id: UUID) -> str:
+    """The schema comes from the id, not from the slug: nobody inherits a predecessor's data."""
+    return f"t_{tenant_id.hex}"
+
+
+class Tenant(TenantMixin):
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    slug = models.CharField(max_length=40, unique=True, validators=[valid_slug])
+    name = models.CharField(max_length=100)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    # `accounts.tenants.create_tenant` clones the template schema; nothing ever drops one.
+    auto_create_schema = False
+    auto_drop_schema = False
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(schema_name__regex=r"^[a-z][a-z0-9_]{1,40}$"),
+                name="tenant_schema_name_is_plain",
+            ),
+            models.CheckConstraint(condition=models.Q(slug__regex=SLUG_PATTERN), name="tenant_slug_is_plain"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="tenant_created")]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def ref(self) -> TenantRef:
+        return TenantRef(id=self.id, slug=self.slug, schema_name=self.schema_name)
+
+
+class Domain(DomainMixin):
+    """A host name of a tenant's own; routing goes by path, so none is needed."""
+
+
+class Membership(models.Model):
+    """A person belongs to a tenant."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        ADMIN = "admin"
+        MEMBER = "member"
+        GUEST = "guest"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_a_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.tenant_id} as {self.role}"

@@ -1,0 +1,68 @@
+"""A room inside a tenant with its own models, conversations and budget, and who may enter it."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models.tenants import SLUG_PATTERN, Tenant, valid_slug
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRef:
+    """Which workspace, as plain data."""
+
+    id: UUID
+    slug: str
+    name: str
+
+
+class Workspace(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="workspaces")
+    slug = models.CharField(max_length=40, validators=[valid_slug])
+    name = models.CharField(max_length=100)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="one_workspace_a_slug"),
+            models.CheckConstraint(
+                condition=models.Q(slug__regex=SLUG_PATTERN), name="workspace_slug_is_plain"
+            ),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="workspace_created")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.slug}"
+
+    @property
+    def ref(self) -> WorkspaceRef:
+        return WorkspaceRef(id=self.id, slug=self.slug, name=self.name)
+
+
+class WorkspaceMember(models.Model):
+    """A member of the tenant may enter this workspace."""
+
+    class Role(models.TextChoices):
+        MANAGER = "manager"
+        EDITOR = "editor"
+        VIEWER = "viewer"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workspace_memberships"
+    )
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.EDITOR)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "workspace"], name="one_place_a_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.workspace_id} as {self.role}"

@@ -1,0 +1,97 @@
+"""Who acts, for which tenant and in which workspace: checked against the database at each use."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from accounts.models import Membership, WorkspaceMember
+from accounts.models.workspaces import WorkspaceRef
+from kit.errors import NotFound
+from kit.tenancy import TenantRef
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified person in a workspace; plain data, safe to carry through async code."""
+
+    user_id: UUID
+    email: str
+    name: str
+    tenant: TenantRef
+    tenant_name: str
+    tenant_role: str
+    workspace: WorkspaceRef
+    workspace_role: str
+
+    @property
+    def can_write(self) -> bool:
+        """Viewers read; everyone else may chat."""
+        return self.workspace_role != WorkspaceMember.Role.VIEWER
+
+
+def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> Principal | None:
+    """One indexed read; None unless the person may enter this workspace right now."""
+    place = (
+        open_places(user_id)
+        .filter(workspace__tenant__slug=tenant_slug, workspace__slug=workspace_slug)
+        .first()
+    )
+    return _principal(place) if place else None
+
+
+def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:
+    """The same person in another workspace of the same tenant; NotFound where they may not enter."""
+    if not workspace_slug or workspace_slug == principal.workspace.slug:
+        return principal
+    other = find_principal(
+        user_id=principal.user_id, tenant_slug=principal.tenant.slug, workspace_slug=workspace_slug
+    )
+    if other is None:
+        raise NotFound
+    return other
+
+
+def default_principal(
+    *, user_id: UUID, tenant_slug: str | None = None, workspace_slug: str | None = None
+) -> Principal | None:
+    """The first place that the person joined, within the tenant and workspace where they are named."""
+    places = open_places(user_id).order_by("created_at", "id")
+    if tenant_slug:
+        places = places.filter(workspace__tenant__slug=tenant_slug)
+    if workspace_slug:
+        places = places.filter(workspace__slug=workspace_slug)
+    place = places.first()
+    return _principal(place) if place else None
+
+
+def open_places(user_id: UUID) -> QuerySet[WorkspaceMember]:
+    """The workspaces a person may enter: both memberships there, nothing suspended or archived."""
+    role = Membership.objects.filter(user=OuterRef("user"), tenant=OuterRef("workspace__tenant")).values(
+        "role"
+    )
+    return (
+        WorkspaceMember.objects.filter(
+            user_id=user_id,
+            user__is_active=True,
+            workspace__archived_at=None,
+            workspace__tenant__suspended_at=None,
+        )
+        .annotate(tenant_role=Subquery(role))
+        .exclude(tenant_role=None)
+        .select_related("user", "workspace__tenant")
+    )
+
+
+def _principal(place: WorkspaceMember) -> Principal:
+    tenant = place.workspace.tenant
+    return Principal(
+        user_id=place.user_id,
+        email=place.user.email,
+        name=place.user.label,
+        tenant=tenant.ref,
+        tenant_name=tenant.name,
+        tenant_role=place.tenant_role,  # type: ignore[attr-defined]  # annotated in open_places
+        workspace=place.workspace.ref,
+        workspace_role=place.role,
+    )

@@ -1,0 +1,46 @@
+"""Signing in by the API and moving between the places one belongs to; every step is audited."""
+
+from uuid import UUID
+
+from django.contrib.auth import authenticate
+
+from accounts import audit
+from accounts.models import User
+from accounts.principals import Principal, default_principal, find_principal
+from accounts.tokens import issue_tokens, revoke_refresh
+from kit.errors import CredentialsInvalid, Forbidden, NotFound
+
+
+def sign_in(
+    *, email: str, password: str, tenant_slug: str | None = None, workspace_slug: str | None = None
+) -> dict[str, str]:
+    """Tokens for the named place, else for the first that the person joined."""
+    user = authenticate(None, email=email.strip().lower(), password=password)
+    if not isinstance(user, User):
+        audit.record("user.sign_in_refused", target=email.strip().lower())
+        raise CredentialsInvalid
+    principal = default_principal(user_id=user.id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if principal is None:
+        audit.record("user.sign_in_refused", actor_id=user.id, target=email, reason="no_place")
+        raise _no_place(named=bool(tenant_slug or workspace_slug))
+    audit.record("user.signed_in", principal=principal, via="api")
+    return issue_tokens(principal)
+
+
+def switch_place(*, principal: Principal, tenant_slug: str, workspace_slug: str) -> dict[str, str]:
+    """Tokens for another place of the same person; 404 where they are no member."""
+    place = find_principal(user_id=principal.user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if place is None:
+        audit.record("user.switch_refused", principal=principal, target=f"{tenant_slug}/{workspace_slug}")
+        raise NotFound
+    audit.record("user.switched", principal=place, target=f"{tenant_slug}/{workspace_slug}")
+    return issue_tokens(place)
+
+
+def sign_out(*, user_id: UUID, refresh: str) -> None:
+    revoke_refresh(refresh, user_id=user_id)
+    audit.record("user.signed_out", actor_id=user_id, via="api")
+
+
+def _no_place(*, named: bool) -> NotFound | Forbidden:
+    return NotFound() if named else Forbidden("You belong to no workspace yet.")

@@ -1,0 +1,52 @@
+"""An operator at the admin, for the tests of every app."""
+
+from typing import Any
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts.models import User
+
+PASSWORD = "an operator's long password"
+
+
+def operator() -> User:
+    return User.objects.create_superuser("op@example.com", PASSWORD)
+
+
+def desk(user: User | None = None, *, tenant: str | None = None) -> Client:
+    """A signed-in browser; with `tenant`, that tenant is open in the admin."""
+    client = Client()
+    client.force_login(user or operator())
+    if tenant is not None:
+        client.get("/admin/", {"_tenant": tenant})
+    return client
+
+
+def address(model: Any, page: str, *args: Any) -> str:
+    """Where a model's page stands in the admin."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def fields_of(page: Any) -> dict[str, Any]:
+    """What a browser would send back of a change page, as the page stands."""
+    forms = [page.context["adminform"].form]
+    for inline in page.context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    values = {field.html_name: field.value() for form in forms for field in form}
+    return {name: _sent(value) for name, value in values.items() if value is not None and value is not False}
+
+
+def queries_of(client: Client, path: str) -> list[str]:
+    """The SQL that a page needs."""
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(path).status_code == 200
+    return [query["sql"] for query in queries.captured_queries]
+
+
+def _sent(value: Any) -> Any:
+    if value is True:
+        return "on"
+    return [str(getattr(item, "pk", item)) for item in value] if isinstance(value, list) else str(value)

@@ -1,0 +1,73 @@
+"""JWTs: each names a user, a tenant and a workspace, and opens nothing that the database no longer grants."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+
+from accounts.models import User
+from accounts.principals import Principal, find_principal
+from kit.errors import TokenInvalid
+
+AnyToken = TypeVar("AnyToken", bound=Token)
+
+
+def issue_tokens(principal: Principal) -> dict[str, str]:
+    """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them."""
+    refresh = RefreshToken.for_user(User(id=principal.user_id))
+    place = {"tenantId": principal.tenant.slug, "workspaceId": principal.workspace.slug}
+    for claim, value in place.items():
+        refresh[claim] = value
+    return {
+        "access": str(refresh.access_token),
+        "refresh": str(refresh),
+        "userId": str(principal.user_id),
+        **place,
+    }
+
+
+def principal_from_access(raw: str) -> Principal:
+    """Who the access token stands for; TokenInvalid when forged, expired, or the place was taken away."""
+    return _principal_for(_read(AccessToken, raw))
+
+
+def rotate_tokens(raw_refresh: str) -> dict[str, str]:
+    """New tokens for an old refresh token, which is dead afterwards; only one of two callers wins."""
+    refresh = _read(RefreshToken, raw_refresh)
+    principal = _principal_for(refresh)
+    _, was_alive = cast("tuple[object, bool]", refresh.blacklist())  # its stubs say otherwise
+    if not was_alive:
+        raise TokenInvalid
+    return issue_tokens(principal)
+
+
+def revoke_refresh(raw_refresh: str, *, user_id: UUID) -> None:
+    """Ends a refresh token of this user; ending a dead or expired one changes nothing."""
+    try:
+        refresh = _read(RefreshToken, raw_refresh)
+    except TokenInvalid:
+        return
+    if refresh.payload.get("userId") == str(user_id):
+        refresh.blacklist()
+
+
+def _read(kind: type[AnyToken], raw: str) -> AnyToken:
+    try:
+        return kind(raw)  # type: ignore[arg-type]  # simplejwt takes the encoded text, its stubs a Token
+    except (TokenError, ValueError, TypeError) as exc:
+        raise TokenInvalid from exc
+
+
+def _principal_for(token: Token) -> Principal:
+    claims: Mapping[str, Any] = token.payload
+    try:
+        user_id = UUID(str(claims["userId"]))
+        tenant, workspace = str(claims["tenantId"]), str(claims["workspaceId"])
+    except (KeyError, ValueError) as exc:
+        raise TokenInvalid from exc
+    principal = find_principal(user_id=user_id, tenant_slug=tenant, workspace_slug=workspace)
+    if principal is None:
+        raise TokenInvalid
+    return principal

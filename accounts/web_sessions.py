@@ -1,0 +1,54 @@
+"""Who a browser's session cookie stands for, for consumers, where Django's middleware does not run."""
+
+from importlib import import_module
+from io import BytesIO
+from uuid import UUID
+
+from asgiref.typing import HTTPScope
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+
+from accounts.models import User
+from accounts.principals import Principal, find_principal
+from kit.errors import NotAuthenticated, NotFound, OriginRefused
+
+
+def request_of(scope: HTTPScope, body: bytes) -> ASGIRequest:
+    """Django's view of a consumer's request: cookies, headers, form."""
+    return ASGIRequest(scope, BytesIO(body))
+
+
+def check_csrf(request: HttpRequest) -> None:
+    """Django's own check: the token in header or form against the cookie, Origin and Referer."""
+    check = CsrfViewMiddleware(_nothing)
+    check.process_request(request)
+    if check.process_view(request, _nothing, (), {}) is not None:
+        raise OriginRefused
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    """The view that the check stands before; it is never called."""
+    return HttpResponse()
+
+
+def principal_of_session(session_key: str | None, *, tenant_slug: str, workspace_slug: str) -> Principal:
+    """NotAuthenticated without a live session; NotFound where its user may not enter."""
+    user_id = _user_of(session_key)
+    if user_id is None:
+        raise NotAuthenticated
+    principal = find_principal(user_id=user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if principal is None:
+        raise NotFound
+    return principal
+
+
+def _user_of(session_key: str | None) -> UUID | None:
+    if not session_key:
+        return None
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return user.pk if isinstance(user, User) else None

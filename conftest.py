@@ -1,0 +1,104 @@
+"""What every test may use: the cast, a served Switchyard, scripted providers, a browser."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import cache
+from django.test import TransactionTestCase
+
+from accounts.tests.cast import Cast, create_cast
+from config.asgi import application
+from gateway.tests import snapshot
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.served import Served
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """The cast arrives once; every test with real transactions goes back to that point."""
+    with django_db_blocker.unblock():
+        _people.append(create_cast())
+        snapshot.take()
+    TransactionTestCase._fixture_teardown = lambda self: snapshot.restore()  # type: ignore[method-assign]
+
+
+_people: list[Cast] = []
+
+
+@pytest.fixture
+def cast(django_db_setup: None) -> Cast:
+    return _people[0]
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> Iterator[None]:
+    yield
+    cache.clear()
+
+
+@pytest.fixture(scope="session")
+def served_provider() -> Iterator[ScriptedProvider]:
+    provider = ScriptedProvider()
+    with Served(provider) as server:
+        django_settings.LOCAL_MODEL_URL = server.url
+        yield provider
+
+
+@pytest.fixture
+def provider(served_provider: ScriptedProvider) -> Iterator[ScriptedProvider]:
+    """The scripted provider behind the local model, with a fresh script."""
+    served_provider.reset()
+    yield served_provider
+    for step in served_provider.script.steps:
+        if not isinstance(step, str):
+            step.set()
+
+
+@pytest.fixture(scope="session")
+def served(django_db_setup: None, django_db_blocker: Any) -> Iterator[Served]:
+    with django_db_blocker.unblock(), Served(application, lifespan="on") as server:
+        yield server
+
+
+@pytest.fixture
+def server(served: Served, provider: ScriptedProvider, transactional_db: None) -> Served:
+    """Switchyard over a real socket, with the scripted provider behind it."""
+    return served
+
+
+@pytest.fixture
+def client_of(server: Served) -> Iterator[Any]:
+    """`client_of(person)`: an HTTP client with that person's token; `client_of(None)`: nobody's."""
+    clients: list[httpx.Client] = []
+
+    def make(person: Any) -> httpx.Client:
+        headers = person.headers if person else {}
+        client = httpx.Client(base_url=server.url, headers=headers, timeout=30)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def at_once(server: Served) -> Any:
+    """`at_once(person, requests)`: sends them all at the same time, returns the answers in order."""
+
+    async def send_all(person: Any, requests: list[httpx.Request]) -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+            return await asyncio.gather(*(client.send(_aimed(client, person, r)) for r in requests))
+
+    return lambda person, requests: asyncio.run(send_all(person, requests))
+
+
+def _aimed(client: httpx.AsyncClient, person: Any, request: httpx.Request) -> httpx.Request:
+    headers = {**dict(request.headers), **person.headers}
+    headers.pop("host", None)
+    return client.build_request(request.method, request.url.path, content=request.content, headers=headers)

@@ -1,0 +1,1 @@
+"""What happens: conversations, turns and messages, and everything that runs them."""

@@ -1,0 +1,1 @@
+"""What engines call: the metered model call."""

@@ -1,0 +1,152 @@
+"""The one metered model call, shared by every engine: hold, send, stream, settle by the provider's count."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from gateway.providers.base import (
+    Finish,
+    ModelEvent,
+    ModelRequest,
+    Provider,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from kit.errors import ContextTooLong, ProviderError
+from kit.tenancy import in_public
+from quotas.holds import Usage, hold_call, mark_sent, note_streamed, release_call, settle_call
+from quotas.models import UsageRecord
+
+NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a call may cost at most, in tokens; `prompt_is_exact` when a tokenizer counted it."""
+
+    prompt: int
+    output: int
+    prompt_is_exact: bool = False
+
+
+async def bound_call(provider: Provider, request: ModelRequest) -> Bounds:
+    """Counts the prompt by the model's tokenizer where it is at hand, else bounds it by its bytes."""
+    counted = await provider.count_prompt(request)
+    if counted is None:
+        return Bounds(prompt=request.byte_bound, output=request.max_tokens)
+    return Bounds(prompt=counted, output=request.max_tokens, prompt_is_exact=True)
+
+
+async def metered_call(
+    *, turn_id: UUID, model: str, provider: Provider, request: ModelRequest, bounds: Bounds
+) -> AsyncGenerator[ModelEvent, None]:
+    """Streams the provider's events; whatever happens, the call ends settled or released.
+
+    The settlement is committed before the final UsageReport and Finish are given on. Raises QuotaExceeded
+    before anything is sent, ProviderError, ContextTooLong. Closing the iterator cancels the call upstream and
+    charges the prompt and what streamed.
+    """
+    call = _Call(call_id=uuid4(), provider=provider, bounds=bounds)
+    await in_public(
+        hold_call,
+        turn_id=turn_id,
+        call_id=call.id,
+        model=model,
+        provider=provider.name,
+        prompt_bound=bounds.prompt,
+        output_bound=bounds.output,
+    )
+    try:
+        await in_public(mark_sent, call_id=call.id)
+        async with aclosing(provider.stream(request)) as events:
+            async for event in events:
+                if call.passes_on(event):
+                    yield event
+                await call.note_progress()
+    except (ProviderError, ContextTooLong) as exc:
+        await call.end_failed(exc)
+        raise
+    except BaseException:  # stopped, or closed by its reader: the provider has worked until here
+        await call.settle(await call.estimate())
+        raise
+    usage = await call.final_usage()
+    await call.settle(usage)
+    yield UsageReport(usage.input_tokens, usage.output_tokens)
+    yield Finish(call.finish_reason)
+
+
+class _Call:
+    """Counts one call while it streams."""
+
+    def __init__(self, *, call_id: UUID, provider: Provider, bounds: Bounds) -> None:
+        self.id = call_id
+        self.provider = provider
+        self.bounds = bounds
+        self.report: UsageReport | None = None
+        self.finish_reason = "stop"
+        self.pieces: list[str] = []
+        self._noted_at = time.monotonic()
+
+    def passes_on(self, event: ModelEvent) -> bool:
+        """Notes an event; the end is held back until the settlement is committed."""
+        match event:
+            case UsageReport():
+                self.report = event
+                return False
+            case Finish(reason):
+                self.finish_reason = reason
+                return False
+            case TextDelta(text) | ReasoningDelta(text):
+                self.pieces.append(text)
+            case ToolCallDelta(calls):
+                self.pieces.append("".join(_tool_text(call) for call in calls))
+        return True
+
+    async def note_progress(self) -> None:
+        if time.monotonic() - self._noted_at < NOTE_SECONDS:
+            return
+        self._noted_at = time.monotonic()
+        await in_public(note_streamed, call_id=self.id, streamed_tokens=len(self.pieces))
+
+    async def end_failed(self, error: Exception) -> None:
+        """A refused call costs nothing; one that broke off costs what it did until then."""
+        did_no_work = not isinstance(error, ProviderError) or error.did_no_work
+        if did_no_work and not self.pieces:
+            await in_public(release_call, call_id=self.id)
+        else:
+            await self.settle(await self.estimate())
+
+    async def settle(self, usage: Usage) -> None:
+        await in_public(settle_call, call_id=self.id, usage=usage)
+
+    async def final_usage(self) -> Usage:
+        """The provider's count, unless it gave none or less output than we saw stream by."""
+        if self.report is None:
+            usage = await self.estimate()
+            return Usage(usage.input_tokens, usage.output_tokens, UsageRecord.Exactness.UNREPORTED)
+        seen = await self._counted_output() if self._is_suspicious(self.report) else 0
+        if seen > self.report.output_tokens:
+            return Usage(self.report.input_tokens, seen, UsageRecord.Exactness.ESTIMATED)
+        return Usage(self.report.input_tokens, self.report.output_tokens)
+
+    async def estimate(self) -> Usage:
+        return Usage(self.bounds.prompt, await self._counted_output(), UsageRecord.Exactness.ESTIMATED)
+
+    def _is_suspicious(self, report: UsageReport) -> bool:
+        return report.output_tokens < len(self.pieces)
+
+    async def _counted_output(self) -> int:
+        """What streamed, by the tokenizer; without one, a token for each piece, as providers send them."""
+        if not self.pieces:
+            return 0
+        counted = await self.provider.count_text("".join(self.pieces))
+        return len(self.pieces) if counted is None else counted
+
+
+def _tool_text(call: dict[str, object]) -> str:
+    function = call.get("function")
+    return f"{function.get('name', '')}{function.get('arguments', '')}" if isinstance(function, dict) else ""

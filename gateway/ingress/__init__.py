@@ -1,0 +1,1 @@
+"""What clients call: the edge, the turn's lifecycle, its events and their replay."""

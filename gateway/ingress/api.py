@@ -1,0 +1,224 @@
+"""REST for conversations and turns; what streams stands in consumers.py."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.principals import Principal, in_workspace
+from gateway.ingress import conversations
+from gateway.ingress.closing import stored_usage, usage_data
+from gateway.ingress.following import own_turn
+from gateway.ingress.openai_wire import error_body
+from gateway.models import Conversation, Message, Turn
+from kit import requests
+from kit.api import Pages, TenantView, translate
+from kit.errors import NotFound
+from workspaces.language_models.services import ModelRef, enabled_models
+
+PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
+
+
+class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+    running = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        model = Conversation
+        fields = (
+            "id",
+            "title",
+            "running",
+            "turn_count",
+            "total_tokens",
+            "engine",
+            "created_at",
+            "last_turn_at",
+        )
+
+
+class RenameSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    cost = serializers.IntegerField(allow_null=True)
+    exactness = serializers.CharField()
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    model = serializers.CharField(source="turn.model")
+    turn_id = serializers.UUIDField()
+    finish_reason = serializers.SerializerMethodField()
+    usage = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Message
+        fields = ("id", "role", "content", "created_at", "turn_id", "model", "finish_reason", "usage")
+
+    def get_finish_reason(self, message: Message) -> str | None:
+        return message.turn.finish_reason if message.role == Message.Role.ASSISTANT else None
+
+    def get_usage(self, message: Message) -> dict[str, Any] | None:
+        return turn_usage_data(message.turn) if message.role == Message.Role.ASSISTANT else None
+
+
+class TurnSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    conversation_id = serializers.UUIDField(allow_null=True)
+    status = serializers.CharField()
+    finish_reason = serializers.CharField(allow_null=True)
+    model = serializers.CharField()
+    reply = serializers.CharField()
+    error = serializers.JSONField()
+    decision = serializers.JSONField()
+    usage = UsageSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ConversationPages(Pages):
+    ordering = ("-last_turn_at", "-id")
+
+
+class MessagePages(Pages):
+    ordering = ("created_at", "id")
+
+
+class PrincipalView(TenantView):
+    """A view that knows who asks, by type."""
+
+    @property
+    def principal(self) -> Principal:
+        principal: Principal = self.request.auth  # type: ignore[assignment]  # set by BearerAuthentication
+        return principal
+
+
+class ConversationsView(PrincipalView):
+    @extend_schema(
+        operation_id="conversations",
+        tags=["conversations"],
+        parameters=[*PAGING, OpenApiParameter("workspace_id", str, description="A slug; yours by default")],
+        responses=ConversationSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        """Your conversations in a workspace, the latest first."""
+        place = in_workspace(self.principal, request.query_params.get("workspace_id"))
+        pages = ConversationPages()
+        rows = pages.paginate_queryset(conversations.listed_conversations(place), request, self)
+        return pages.get_paginated_response(ConversationSerializer(rows, many=True).data)
+
+
+class ConversationView(PrincipalView):
+    @extend_schema(operation_id="conversation", tags=["conversations"], responses=ConversationSerializer)
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        """One of your conversations."""
+        found = conversations.open_conversation(self.principal, conversation_id)
+        return Response(ConversationSerializer(found).data)
+
+    @extend_schema(
+        operation_id="rename_conversation",
+        tags=["conversations"],
+        request=RenameSerializer,
+        responses=ConversationSerializer,
+    )
+    def patch(self, request: Request, conversation_id: UUID) -> Response:
+        """Renames it."""
+        title = checked(RenameSerializer, request)["title"]
+        renamed = conversations.rename_conversation(
+            principal=self.principal, conversation_id=conversation_id, title=title
+        )
+        return Response(ConversationSerializer(renamed).data)
+
+    @extend_schema(operation_id="delete_conversation", tags=["conversations"], responses={204: None})
+    def delete(self, request: Request, conversation_id: UUID) -> Response:
+        """Deletes it for good, with its messages."""
+        conversations.delete_conversation(principal=self.principal, conversation_id=conversation_id)
+        return Response(status=204)
+
+
+class MessagesView(PrincipalView):
+    @extend_schema(
+        operation_id="messages",
+        tags=["conversations"],
+        parameters=PAGING,
+        responses=MessageSerializer(many=True),
+    )
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        """A conversation's messages, the oldest first."""
+        found = conversations.open_conversation(self.principal, conversation_id)
+        pages = MessagePages()
+        rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
+        return pages.get_paginated_response(MessageSerializer(rows, many=True).data)
+
+
+class TurnView(PrincipalView):
+    @extend_schema(operation_id="turn", tags=["chat"], responses=TurnSerializer)
+    def get(self, request: Request, turn_id: UUID) -> Response:
+        """One of your turns, with its reply so far and why it was admitted."""
+        return Response(turn_data(own_turn(self.principal, turn_id)))
+
+
+def turn_data(turn: Turn) -> dict[str, Any]:
+    done = turn.status == Turn.Status.DONE
+    return {
+        "id": str(turn.id),
+        "conversation_id": str(turn.conversation_id) if turn.conversation_id else None,
+        "status": turn.status,
+        "finish_reason": turn.finish_reason or None,
+        "model": turn.model,
+        "reply": turn.reply,
+        "error": turn.error,
+        "decision": turn.decision,
+        "usage": turn_usage_data(turn) if done else None,
+        "created_at": turn.created_at,
+        "finished_at": turn.finished_at,
+    }
+
+
+def turn_usage_data(turn: Turn) -> dict[str, Any]:
+    data = usage_data(stored_usage(turn), None)
+    data.pop("quota")
+    return data
+
+
+class OpenAIErrorMixin:
+    """The error shape as OpenAI's clients expect it."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response: Response = super().handle_exception(exc)  # type: ignore[misc]
+        error = translate(exc)
+        if error is not None:
+            response.data = error_body(error, requests.current().request_id)
+        return response
+
+
+class OpenAIModelsView(OpenAIErrorMixin, PrincipalView):
+    @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """The models enabled in your workspace, as OpenAI's clients list them."""
+        models = enabled_models(workspace_id=self.principal.workspace.id)
+        return Response({"object": "list", "data": [openai_model(model) for model in models]})
+
+
+class OpenAIModelView(OpenAIErrorMixin, PrincipalView):
+    @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, model: str) -> Response:
+        """One of them."""
+        models = enabled_models(workspace_id=self.principal.workspace.id)
+        found = next((candidate for candidate in models if candidate.slug == model), None)
+        if found is None:
+            raise NotFound
+        return Response(openai_model(found))
+
+
+def openai_model(model: ModelRef) -> dict[str, Any]:
+    created = int(model.created_at.timestamp())
+    return {"id": model.slug, "object": "model", "created": created, "owned_by": model.provider}

@@ -1,0 +1,45 @@
+"""What every web process does beside serving: recover lost turns and listen for stops."""
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+import structlog
+from django.conf import settings
+
+from gateway.ingress.closing import recover_turns
+from gateway.ingress.running import runner
+from gateway.ingress.stops import listen_for_stops
+from gateway.providers.http import close_client
+
+log = structlog.get_logger(__name__)
+
+_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = WeakKeyDictionary()
+
+
+def ensure_started() -> None:
+    """Starts once in an event loop: at its start where the server speaks lifespan, else at the first turn."""
+    loop = asyncio.get_running_loop()
+    if loop not in _tasks:
+        _tasks[loop] = [loop.create_task(_recover_forever()), loop.create_task(listen_for_stops())]
+
+
+async def stop(seconds: float) -> None:
+    """Lets running turns finish for a while, then ends everything."""
+    await runner().drain(seconds)
+    tasks = _tasks.pop(asyncio.get_running_loop(), [])
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await close_client()
+
+
+async def _recover_forever() -> None:
+    """At once, and then as often as a lease may run out."""
+    while True:
+        try:
+            recovered = await recover_turns()
+            if recovered:
+                log.info("recovered turns", turns=recovered)
+        except Exception:
+            log.exception("recovery failed")
+        await asyncio.sleep(settings.TURN_LEASE_SECONDS / 2)

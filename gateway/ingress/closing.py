@@ -1,0 +1,154 @@
+"""Ends a turn in the database: settles what is open, writes reply and totals, tells the closing events."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import Tenant
+from gateway.engines.base import Event
+from gateway.models import Conversation, Message, Turn
+from kit.errors import TurnInterrupted
+from kit.tenancy import TenantRef, in_public, in_tenant
+from quotas.holds import Usage
+from quotas.reservations import Expired, close_turn, expired_reservations, turn_usage
+from quotas.windows import workspace_figures
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ended: all that `error`, `usage` and `done` tell."""
+
+    finish_reason: str
+    usage: Usage
+    quota: dict[str, Any] | None
+    error: dict[str, Any] | None = None
+
+    def events(self) -> list[Event]:
+        ends = [
+            Event("usage", usage_data(self.usage, self.quota)),
+            Event("done", {"finish_reason": self.finish_reason}),
+        ]
+        return [Event("error", {"error": self.error}), *ends] if self.error else ends
+
+
+def usage_data(usage: Usage, quota: dict[str, Any] | None) -> dict[str, Any]:
+    """The `usage` event's data; tokens, and the workspace's quota as it stands after the turn."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total,
+        "cost": None,
+        "exactness": str(usage.exactness),
+        "quota": quota,
+    }
+
+
+@transaction.atomic
+def end_turn(
+    *,
+    turn_id: UUID,
+    parts: list[dict[str, Any]],
+    finish_reason: str,
+    error: dict[str, Any] | None,
+) -> Ending:
+    """Closes reservation and turn together; a turn that was ended already stays as it is."""
+    turn = _lock_turn(turn_id)
+    close_turn(turn_id=turn_id)
+    usage = turn_usage(turn_id)
+    if turn is None:  # its conversation was deleted meanwhile; the ledger keeps what it cost
+        return Ending(finish_reason=finish_reason, usage=usage, quota=None, error=error)
+    if turn.status == Turn.Status.RUNNING:
+        _write_end(turn, parts=parts, finish_reason=finish_reason, error=error, usage=usage)
+    return ending_of(turn, usage)
+
+
+def _lock_turn(turn_id: UUID) -> Turn | None:
+    """Conversation first, then turn: the order in which a deletion takes them."""
+    Conversation.objects.select_for_update().filter(turns=turn_id).first()
+    return Turn.objects.select_for_update().filter(id=turn_id).first()
+
+
+def ending_of(turn: Turn, usage: Usage | None = None) -> Ending:
+    """The ending of a finished turn, derived from its row."""
+    usage = usage or stored_usage(turn)
+    figures = workspace_figures(turn.workspace_id)
+    return Ending(
+        finish_reason=turn.finish_reason,
+        usage=usage,
+        quota=figures[0].as_dict() if figures else None,
+        error=turn.error,
+    )
+
+
+def stored_usage(turn: Turn) -> Usage:
+    return Usage(turn.input_tokens, turn.output_tokens, turn.exactness)
+
+
+def _write_end(
+    turn: Turn, *, parts: list[dict[str, Any]], finish_reason: str, error: dict[str, Any] | None, usage: Usage
+) -> None:
+    turn.status = Turn.Status.DONE
+    turn.parts, turn.finish_reason, turn.error = parts, finish_reason, error
+    turn.input_tokens, turn.output_tokens, turn.exactness = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.exactness,
+    )
+    turn.finished_at = timezone.now()
+    turn.save()
+    if turn.conversation_id is None:
+        return
+    if turn.reply:
+        Message.objects.create(
+            conversation_id=turn.conversation_id, turn=turn, role=Message.Role.ASSISTANT, content=turn.reply
+        )
+    Conversation.objects.filter(id=turn.conversation_id).update(
+        total_tokens=F("total_tokens") + usage.total, last_turn_at=timezone.now()
+    )
+
+
+def write_progress(*, turn_id: UUID, parts: list[dict[str, Any]] | None) -> bool:
+    """Stores the reply so far (None: unchanged); False when a stop was asked for or the turn is gone."""
+    running = Turn.objects.filter(id=turn_id, status=Turn.Status.RUNNING)
+    if parts is not None:
+        running.update(parts=parts)
+    return running.filter(stop_requested_at=None).exists()
+
+
+async def recover_turns() -> int:
+    """Ends every turn whose runner has gone, with what it had written; returns how many."""
+    expired = await in_public(expired_reservations)
+    recovered = 0
+    for lost in expired:
+        tenant = await in_public(_tenant_of, lost)
+        if tenant is None:
+            recovered += await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
+        else:
+            recovered += await in_tenant(tenant, recover_turn, turn_id=lost.turn_id)
+    return recovered
+
+
+@transaction.atomic
+def recover_turn(*, turn_id: UUID) -> bool:
+    """Interrupts one turn, unless its runner came back in time."""
+    turn = _lock_turn(turn_id)
+    if not close_turn(turn_id=turn_id, only_expired=True):
+        return False
+    if turn is not None and turn.status == Turn.Status.RUNNING:
+        _write_end(
+            turn,
+            parts=turn.parts,
+            finish_reason=Turn.FinishReason.INTERRUPTED,
+            error=TurnInterrupted().as_dict(),
+            usage=turn_usage(turn_id),
+        )
+    return True
+
+
+def _tenant_of(lost: Expired) -> TenantRef | None:
+    tenant = Tenant.objects.filter(id=lost.tenant_id).first()
+    return tenant.ref if tenant else None

@@ -1,0 +1,126 @@
+"""The chat routes as Channels consumers: send, explain, follow, stop."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import ClassVar
+from uuid import UUID
+
+from accounts.principals import Principal
+from gateway.ingress.admission import admit_turn, explain_turn
+from gateway.ingress.background import ensure_started
+from gateway.ingress.edge import EdgeConsumer
+from gateway.ingress.following import collect_result, follow_turn, read_turn
+from gateway.ingress.requests import SendRequest
+from gateway.ingress.running import runner
+from gateway.ingress.stops import request_stop
+from gateway.ingress.transcript import NumberedEvent
+from kit.errors import InvalidInput, restore
+from kit.tenancy import in_tenant
+
+LARGEST_ID = 2**53  # what a JavaScript client can hold
+
+
+class TurnConsumer(EdgeConsumer):
+    """What the routes of a turn share."""
+
+    async def begin_turn(self, body: bytes) -> UUID:
+        """Validates, admits and starts a turn; from here on it runs without this socket."""
+        ensure_started()
+        wish = SendRequest.parse(self.json_body(body), idempotency_key=self.header.get("idempotency-key"))
+        return await start_turn(self.principal, wish)
+
+    @property
+    def turn_id(self) -> UUID:
+        turn_id: UUID = self.scope["url_route"]["kwargs"]["turn_id"]
+        return turn_id
+
+    def last_event_id(self) -> int:
+        """What the client has seen already; 0 is nothing."""
+        text = self.header.get("last-event-id", "").strip()
+        if not text:
+            return 0
+        if not (text.isascii() and text.isdigit() and int(text[:20]) < LARGEST_ID):
+            raise InvalidInput(**{"Last-Event-ID": ["Send the id of an event."]})
+        return int(text)
+
+    @property
+    def wants_stream(self) -> bool:
+        return "text/event-stream" in self.header.get("accept", "").lower()
+
+    async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
+        await self.send_stream(sse_frames(follow_turn(self.principal, turn_id, after)))
+
+
+class SendConsumer(TurnConsumer):
+    """`POST /v1/chat/send`: a stream where the client accepts one, else one JSON at the end."""
+
+    async def handle(self, body: bytes) -> None:
+        turn_id = await self.begin_turn(body)
+        if self.wants_stream:
+            await self.stream_turn(turn_id)
+        else:
+            await self._send_result(turn_id)
+
+    async def _send_result(self, turn_id: UUID) -> None:
+        events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
+        result = collect_result(events)
+        stored = next((event.data["error"] for event in events if event.type == "error"), None)
+        if stored is None:
+            await self.send_json(200, result)
+            return
+        error = restore(stored)
+        error.details |= result
+        await self.send_error(error)
+
+
+class ExplainConsumer(TurnConsumer):
+    """`POST /v1/chat/explain`: what send would decide, and why, without running anything."""
+
+    async def handle(self, body: bytes) -> None:
+        await self.send_json(200, await explain_turn(self.principal, SendRequest.parse(self.json_body(body))))
+
+
+class EventsConsumer(TurnConsumer):
+    """`GET /v1/chat/turns/<id>/events`: follows a turn, from `Last-Event-ID` on."""
+
+    method: ClassVar[str] = "GET"
+
+    async def handle(self, body: bytes) -> None:
+        after = self.last_event_id()
+        # Read once before the headers, so that a foreign turn is a 404 and not an empty stream.
+        await in_tenant(self.principal.tenant, read_turn, principal=self.principal, turn_id=self.turn_id)
+        await self.stream_turn(self.turn_id, after)
+
+
+class StopConsumer(TurnConsumer):
+    """`POST /v1/chat/turns/<id>/stop`: the status first, the engine second."""
+
+    async def handle(self, body: bytes) -> None:
+        status = await stop_turn(self.principal, self.turn_id)
+        await self.send_json(202, {"turn_id": str(self.turn_id), "status": status})
+
+
+async def start_turn(principal: Principal, wish: SendRequest) -> UUID:
+    """Admits a turn and starts it in this process; the id of the earlier one for a repeated key."""
+    runner().check_capacity()
+    admitted = await admit_turn(principal, wish)
+    if admitted.job is not None:
+        runner().start(admitted.job)
+    return admitted.turn_id
+
+
+async def stop_turn(principal: Principal, turn_id: UUID) -> str:
+    status = await in_tenant(principal.tenant, request_stop, principal=principal, turn_id=turn_id)
+    runner().stop(turn_id)
+    return status
+
+
+async def sse_frames(batches: AsyncIterator[list[NumberedEvent]]) -> AsyncIterator[bytes]:
+    """Server-sent events, a batch to a chunk."""
+    async for batch in batches:
+        yield b"".join(sse_frame(event) for event in batch)
+
+
+def sse_frame(event: NumberedEvent) -> bytes:
+    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode()

@@ -1,0 +1,154 @@
+"""Our words in OpenAI's wire format, so that its own clients work unchanged.
+
+Protocol: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+
+from gateway.ingress.requests import StrictFloat, StrictInteger, StrictString
+from kit.errors import DomainError, InvalidInput, QuotaExceeded
+
+PASSED_THROUGH = (
+    "top_p",
+    "stop",
+    "seed",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+)
+KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class CompletionSerializer(serializers.Serializer[Any]):
+    """What is checked of a completion's body; the parameters passed through are the provider's to judge."""
+
+    model = StrictString(max_length=60)
+    messages = serializers.ListField(child=serializers.DictField(), allow_empty=False, max_length=2000)
+    stream = serializers.BooleanField(required=False, default=False)
+    stream_options = serializers.DictField(required=False, allow_null=True, default=None)
+    max_tokens = StrictInteger(
+        required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
+    )
+    max_completion_tokens = StrictInteger(
+        required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
+    )
+    temperature = StrictFloat(required=False, allow_null=True, default=None, min_value=0, max_value=2)
+    tools = serializers.ListField(
+        child=serializers.DictField(), required=False, allow_null=True, default=None, max_length=128
+    )
+    n = StrictInteger(required=False, allow_null=True, default=1, min_value=1, max_value=1)
+
+    def validate_messages(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if any(message.get("role") not in ROLES for message in messages):
+            raise serializers.ValidationError(f"Each message needs a role: {', '.join(ROLES)}.")
+        return messages
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A validated completion request."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    stream: bool
+    include_usage: bool
+    max_tokens: int | None
+    temperature: float | None
+    tools: list[dict[str, Any]]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any], data: dict[str, Any]) -> "CompletionRequest":
+        return cls(
+            model=data["model"],
+            messages=data["messages"],
+            stream=data["stream"],
+            include_usage=bool((data["stream_options"] or {}).get("include_usage")),
+            max_tokens=data["max_completion_tokens"] or data["max_tokens"],
+            temperature=data["temperature"],
+            tools=data["tools"] or [],
+            extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every answer of one completion repeats."""
+
+    turn_id: UUID
+    created: int
+    model: str
+
+    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
+    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage}
+
+    def whole(self, message: dict[str, Any], finish_reason: str, usage: dict[str, int]) -> dict[str, Any]:
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self.turn_id.hex}",
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+        }
+
+
+def usage_of(usage: dict[str, Any]) -> dict[str, int]:
+    """Our `usage` event as OpenAI's."""
+    return {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def finish_reason_of(reason: str) -> str:
+    return reason if reason in KNOWN_REASONS else "stop"
+
+
+def merge_tool_calls(pieces: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Streamed pieces of tool calls as whole ones, in the order of their indexes."""
+    whole: dict[int, dict[str, Any]] = {}
+    for piece in (piece for batch in pieces for piece in batch):
+        call = whole.setdefault(
+            int(piece.get("index") or 0),
+            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
+        )
+        call["id"] = piece.get("id") or call["id"]
+        function = piece.get("function") or {}
+        call["function"]["name"] += function.get("name") or ""
+        call["function"]["arguments"] += function.get("arguments") or ""
+    return [whole[index] for index in sorted(whole)]
+
+
+def error_body(error: DomainError, request_id: str) -> dict[str, Any]:
+    """The one error shape with the `type` and `param` that OpenAI's clients look for."""
+    param = next(iter(error.details), None) if isinstance(error, InvalidInput) else None
+    return {"error": {**error.as_dict(request_id), "type": error_type(error), "param": param}}
+
+
+def error_type(error: DomainError) -> str:
+    if isinstance(error, QuotaExceeded):
+        return "insufficient_quota"
+    by_status = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        409: "conflict_error",
+        429: "rate_limit_error",
+    }
+    return by_status.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")

@@ -1,0 +1,149 @@
+"""The chat's pages: a new chat, a conversation, the list beside it, rename and delete."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import Prefetch
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.middleware import WorkspaceRequest
+from gateway.ingress import conversations
+from gateway.ingress.web import place_url, turn_address
+from gateway.models import Conversation, Message, Turn
+from kit.errors import NotFound
+from kit.markdown import render as render_markdown
+from workspaces.language_models.services import enabled_models
+
+TURNS_SHOWN = 30
+LONGEST_TITLE = 200
+
+
+@require_GET
+def new_chat(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
+    return render(request, "chat/page.html", chat_context(request, None))
+
+
+@require_GET
+def conversation_list(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
+    """The rail's list alone, for when it has changed."""
+    return render(request, "chat/_conversations.html")
+
+
+@require_GET
+def conversation(
+    request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID
+) -> HttpResponse:
+    return render(request, "chat/page.html", chat_context(request, _open(request, conversation_id)))
+
+
+@require_POST
+def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    title = " ".join(request.POST.get("title", "").replace("\0", "").split())[:LONGEST_TITLE]
+    if title:
+        _or_404(
+            conversations.rename_conversation,
+            principal=request.principal,
+            conversation_id=conversation_id,
+            title=title,
+        )
+        messages.success(request, "Renamed.")
+    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+
+
+@require_POST
+def delete(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    _or_404(conversations.delete_conversation, principal=request.principal, conversation_id=conversation_id)
+    messages.success(request, "The conversation is deleted.")
+    return redirect(place_url(request.principal, "new_chat"))
+
+
+def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict[str, Any]:
+    principal = request.principal
+    turns, earlier_url = _turns_of(request, opened) if opened else ([], "")
+    last_model = turns[-1]["model"] if turns else ""
+    models = enabled_models(workspace_id=principal.workspace.id)
+    return {
+        "conversation": conversation_data(request, opened) if opened else None,
+        "turns": turns,
+        "earlier_url": earlier_url,
+        "models": [
+            {"slug": model.slug, "name": model.name, "selected": model.slug == last_model} for model in models
+        ],
+        "send_url": place_url(principal, "new_chat") + "send",
+    }
+
+
+def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
+    """What the pages need of one conversation."""
+    where = place_url(request.principal, "conversation", conversation_id=row.id)
+    return {
+        "id": str(row.id),
+        "title": row.title,
+        "url": where,
+        "rename_url": f"{where}/rename",
+        "delete_url": f"{where}/delete",
+        "current": request.path == where,
+        "running": getattr(row, "running", False),
+    }
+
+
+def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dict[str, Any]], str]:
+    """The latest turns, or those before `?before=`, oldest first; and where still earlier ones are."""
+    rows = opened.turns.order_by("-created_at", "-id").prefetch_related(
+        Prefetch("messages", queryset=Message.objects.order_by("created_at"))
+    )
+    before = moment_of(request.GET.get("before", ""))
+    if before:
+        rows = rows.filter(created_at__lt=before)
+    page = list(rows[: TURNS_SHOWN + 1])
+    shown = page[:TURNS_SHOWN]
+    earlier = f"?before={shown[-1].created_at.timestamp():.6f}" if len(page) > TURNS_SHOWN else ""
+    return [turn_context(request, turn) for turn in reversed(shown)], earlier
+
+
+def moment_of(text: str) -> datetime | None:
+    """A page's edge as our own links tell it; None for anything else."""
+    try:
+        return datetime.fromtimestamp(float(text), tz=UTC) if text else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def turn_context(request: WorkspaceRequest, turn: Turn) -> dict[str, Any]:
+    """One turn as the template shows it."""
+    asked = next((m for m in turn.messages.all() if m.role == Message.Role.USER), None)
+    done = turn.status == Turn.Status.DONE
+    return {
+        "id": str(turn.id),
+        "url_events": turn_address(request.principal, turn.id, "events"),
+        "url_stop": turn_address(request.principal, turn.id, "stop"),
+        "state": "done" if done else "running",
+        "finish_reason": turn.finish_reason,
+        "model": turn.model,
+        "message": {"text": asked.content if asked else "", "created_at": turn.created_at},
+        "reply": {"html": render_markdown(turn.reply), "text": turn.reply},
+        "error": turn.error,
+        "usage": {
+            "input_tokens": turn.input_tokens,
+            "output_tokens": turn.output_tokens,
+            "total_tokens": turn.input_tokens + turn.output_tokens,
+            "exactness": turn.exactness,
+        }
+        if done
+        else None,
+    }
+
+
+def _open(request: WorkspaceRequest, conversation_id: UUID) -> Conversation:
+    return cast("Conversation", _or_404(conversations.open_conversation, request.principal, conversation_id))
+
+
+def _or_404(service: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return service(*args, **kwargs)
+    except NotFound as exc:
+        raise Http404 from exc

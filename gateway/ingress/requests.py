@@ -1,0 +1,115 @@
+"""What clients may ask of a turn, validated at the edge."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from kit.api import field_errors
+from kit.errors import InvalidInput
+
+LONGEST_MESSAGE = 200_000  # characters
+LONGEST_KEY = 200
+
+
+class StrictString(serializers.CharField):
+    """Takes text only: DRF's own would read 12 as "12"."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise ValidationError("This must be text.")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class StrictInteger(serializers.IntegerField):
+    """Takes whole numbers only: DRF's own would read "12" and true as well."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            raise ValidationError("This must be a whole number.")
+        return data
+
+
+class StrictFloat(serializers.FloatField):
+    def to_internal_value(self, data: Any) -> float:
+        if not isinstance(data, int | float) or isinstance(data, bool):
+            raise ValidationError("This must be a number.")
+        return super().to_internal_value(data)
+
+
+class SendSerializer(serializers.Serializer[Any]):
+    """The body of `POST /v1/chat/send`, `/v1/chat/explain` and of a socket's `send` frame."""
+
+    message = StrictString(max_length=LONGEST_MESSAGE, trim_whitespace=False)
+    model = StrictString(max_length=60)
+    mcps = serializers.ListField(
+        child=StrictString(max_length=60), required=False, max_length=50, default=list
+    )
+    conversation_id = serializers.UUIDField(required=False, allow_null=True, default=None)
+    max_tokens = StrictInteger(
+        required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
+    )
+    temperature = StrictFloat(required=False, allow_null=True, default=None, min_value=0, max_value=2)
+
+    def validate_message(self, message: str) -> str:
+        if not message.strip():
+            raise ValidationError("Say something.")
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """A validated wish to send a message; `conversation_id` None begins a conversation."""
+
+    message: str
+    model: str
+    mcps: tuple[str, ...] = ()
+    conversation_id: UUID | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    idempotency_key: str | None = None
+
+    @classmethod
+    def parse(cls, body: dict[str, Any], *, idempotency_key: str | None = None) -> "SendRequest":
+        """InvalidInput names every wrong field."""
+        data = validated(SendSerializer, body)
+        return cls(**{**data, "mcps": tuple(data["mcps"])}, idempotency_key=checked_key(idempotency_key))
+
+    @property
+    def body_hash(self) -> str:
+        """The same for the same wish, however its JSON was written."""
+        fields = [
+            self.message,
+            self.model,
+            self.mcps,
+            self.conversation_id,
+            self.max_tokens,
+            self.temperature,
+        ]
+        return hashlib.sha256(json.dumps(fields, default=str).encode()).hexdigest()
+
+
+def validated(serializer_class: type[serializers.Serializer[Any]], body: dict[str, Any]) -> dict[str, Any]:
+    """DRF's validation outside of DRF's views, with our error."""
+    serializer = serializer_class(data=body)
+    try:
+        serializer.is_valid(raise_exception=True)
+    except ValidationError as exc:
+        raise InvalidInput(**field_errors(exc.detail)) from exc
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+def checked_key(key: str | None) -> str | None:
+    """An Idempotency-Key of printable ASCII, or None."""
+    if not key:
+        return None
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        problem = f"Use at most {LONGEST_KEY} printable ASCII characters."
+        raise InvalidInput(**{"Idempotency-Key": [problem]})
+    return key

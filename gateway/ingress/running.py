@@ -1,0 +1,202 @@
+"""Runs admitted turns in tasks of their own, detached from every client's socket."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import structlog
+from django.conf import settings
+
+from gateway.engines.base import Engine, Finished, TurnJob
+from gateway.engines.registry import current_engine
+from gateway.ingress.closing import Ending, end_turn, write_progress
+from gateway.ingress.transcript import NumberedEvent, Transcript
+from gateway.models import Turn
+from kit import requests
+from kit.errors import AtCapacity, DomainError, InternalError, ProviderTimeout, QuotaExceeded, TurnInterrupted
+from kit.tenancy import in_public, in_tenant
+from quotas.holds import Usage
+from quotas.reservations import renew_lease
+
+log = structlog.get_logger(__name__)
+Reason = Turn.FinishReason
+
+
+class RunningTurn:
+    """One turn from admission to its end: the engine's task, the transcript, and those who follow it."""
+
+    def __init__(self, job: TurnJob, engine: Engine) -> None:
+        self.job = job
+        self.engine = engine
+        self.transcript = Transcript(started_data(job.turn_id, job.conversation_id, job.model.slug))
+        self.request_id = requests.current().request_id
+        self.events = [NumberedEvent(self.transcript.position, "started", self.transcript.started)]
+        self.ending: Ending | None = None
+        self._news = asyncio.Event()
+        self._producer: asyncio.Task[str] | None = None
+        self._stop_reason = ""
+
+    async def run(self) -> None:
+        """Ends with the turn closed, whatever happened."""
+        self._producer = asyncio.create_task(self._produce())
+        if self._stop_reason:  # stopped before it began
+            self._producer.cancel()
+        beat = asyncio.create_task(self._beat())
+        try:
+            finish, error = await self._outcome(self._producer)
+        finally:
+            beat.cancel()
+        ending = await self._close(finish, error)
+        self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
+        self.ending = ending
+        self._news.set()
+
+    def stop(self, reason: str) -> None:
+        """Cancels the engine's task once; the turn then closes with `reason`."""
+        if self._stop_reason:
+            return
+        self._stop_reason = reason
+        if self._producer is not None:
+            self._producer.cancel()
+
+    async def follow(self, after: int) -> AsyncGenerator[list[NumberedEvent], None]:
+        """Batches of events past the id `after`, until the last."""
+        sent = 0
+        while True:
+            batch, sent = self.events[sent:], len(self.events)
+            fresh = [event.past(after) for event in batch if event.id > after]
+            if fresh:
+                yield fresh
+            if sent == len(self.events):
+                if self.ending is not None:
+                    return
+                await self._news.wait()
+
+    async def _produce(self) -> str:
+        reason: str = Reason.STOP
+        async with asyncio.timeout(settings.TURN_MAX_SECONDS), aclosing(self.engine.run(self.job)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    reason = event.reason
+                else:
+                    self._publish(self.transcript.append(event))
+        return reason
+
+    async def _outcome(self, producer: asyncio.Task[str]) -> tuple[str, DomainError | None]:
+        try:
+            return await producer, None
+        except asyncio.CancelledError:
+            interrupted = self._stop_reason != Reason.CANCELLED
+            return self._stop_reason or Reason.INTERRUPTED, TurnInterrupted() if interrupted else None
+        except QuotaExceeded as exc:
+            return Reason.QUOTA_EXCEEDED, exc
+        except DomainError as exc:
+            return Reason.ERROR, exc
+        except TimeoutError:
+            text = f"The turn took longer than {settings.TURN_MAX_SECONDS} seconds."
+            return Reason.ERROR, ProviderTimeout(text, provider=self.job.model.provider)
+        except Exception:
+            log.exception("turn failed", turn_id=str(self.job.turn_id))
+            return Reason.ERROR, InternalError()
+
+    async def _close(self, finish: str, error: DomainError | None) -> Ending:
+        told = error.as_dict(self.request_id) if error else None
+        try:
+            return await in_tenant(
+                self.job.tenant,
+                end_turn,
+                turn_id=self.job.turn_id,
+                parts=self.transcript.parts if self.job.keeps_reply else [],
+                finish_reason=finish,
+                error=told,
+            )
+        except Exception:  # the database is away: the lease runs out and the turn is recovered later
+            log.exception("turn could not be closed", turn_id=str(self.job.turn_id))
+            fault = InternalError().as_dict(self.request_id)
+            return Ending(finish_reason=Reason.ERROR, usage=Usage(0, 0, "estimated"), quota=None, error=fault)
+
+    async def _beat(self) -> None:
+        """Every two seconds: the reply so far, the lease, and whether somebody asked to stop."""
+        written = self.transcript.position
+        while True:
+            await asyncio.sleep(min(settings.TURN_PROGRESS_SECONDS, settings.TURN_LEASE_SECONDS / 3))
+            position = self.transcript.position
+            changed = self.job.keeps_reply and position != written
+            parts = list(self.transcript.parts) if changed else None
+            written = position
+            try:
+                await self._check_in(parts)
+            except Exception:
+                log.exception("turn could not check in", turn_id=str(self.job.turn_id))
+
+    async def _check_in(self, parts: list[dict[str, Any]] | None) -> None:
+        turn_id = self.job.turn_id
+        if not await in_tenant(self.job.tenant, write_progress, turn_id=turn_id, parts=parts):
+            self.stop(Reason.CANCELLED)
+        if not await in_public(renew_lease, turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
+            self.stop(Reason.INTERRUPTED)
+
+    def _publish(self, event: NumberedEvent) -> None:
+        self.events.append(event)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+class TurnRunner:
+    """The turns that run in this process's event loop."""
+
+    def __init__(self) -> None:
+        self.turns: dict[UUID, RunningTurn] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    def check_capacity(self) -> None:
+        if self._draining or len(self.turns) >= settings.MAX_RUNNING_TURNS:
+            raise AtCapacity
+
+    def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:
+        """Runs the turn by `engine`, else by the installation's."""
+        turn = RunningTurn(job, engine or current_engine())
+        self.turns[job.turn_id] = turn
+        task = asyncio.create_task(turn.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self.turns.pop(job.turn_id, None))
+        return turn
+
+    def stop(self, turn_id: UUID, reason: str = Reason.CANCELLED) -> None:
+        turn = self.turns.get(turn_id)
+        if turn is not None:
+            turn.stop(reason)
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no more turns, lets the running ones finish for a while, then interrupts the rest."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for turn in list(self.turns.values()):
+            turn.stop(Reason.INTERRUPTED)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+
+def started_data(turn_id: UUID, conversation_id: UUID | None, model: str) -> dict[str, Any]:
+    return {
+        "conversation_id": str(conversation_id) if conversation_id else None,
+        "turn_id": str(turn_id),
+        "model": model,
+    }
+
+
+_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, TurnRunner] = WeakKeyDictionary()
+
+
+def runner() -> TurnRunner:
+    """The running loop's own."""
+    loop = asyncio.get_running_loop()
+    if loop not in _runners:
+        _runners[loop] = TurnRunner()
+    return _runners[loop]

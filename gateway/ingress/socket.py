@@ -1,0 +1,159 @@
+"""Chat over a WebSocket: the same turns and the same events as over HTTP, several at a time.
+
+The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, never in the address.
+Frames in:
+`{"type": "send", …body of chat/send, "idempotency_key"?}`, `{"type": "resume", "turn_id", "last_event_id"?}`,
+`{"type": "stop", "turn_id"}`; an optional `ref` comes back with what answers it.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from rest_framework import serializers
+
+from accounts.principals import Principal
+from accounts.tokens import principal_from_access
+from gateway.ingress.background import ensure_started
+from gateway.ingress.consumers import LARGEST_ID, start_turn, stop_turn
+from gateway.ingress.edge import PING_SECONDS, begin_request, check_host
+from gateway.ingress.following import follow_turn, read_turn
+from gateway.ingress.requests import SendRequest, validated
+from kit import requests
+from kit.errors import DomainError, InternalError, InvalidInput, NotAuthenticated, PayloadTooLarge
+from kit.json_input import parse_object
+from kit.tenancy import in_public, in_tenant
+
+log = structlog.get_logger(__name__)
+PROTOCOL = "bearer"
+UNAUTHENTICATED = 4401  # the close code that stands for HTTP's 401
+MOST_FOLLOWED = 32  # turns that one socket may follow at a time
+
+
+class TurnFrameSerializer(serializers.Serializer[Any]):
+    turn_id = serializers.UUIDField()
+    last_event_id = serializers.IntegerField(required=False, default=0, min_value=0, max_value=LARGEST_ID)
+
+
+class ChatSocket(AsyncWebsocketConsumer):
+    """Identity is checked again for each frame, so a lost right counts at once."""
+
+    async def connect(self) -> None:
+        header = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+        self.origin = begin_request(self.scope, header)
+        self.followers: set[asyncio.Task[None]] = set()
+        self.token = self._offered_token()
+        await self.accept(subprotocol=PROTOCOL if PROTOCOL in self.scope["subprotocols"] else None)
+        try:
+            check_host(header)
+            await self._identify()
+        except DomainError as error:
+            await self._send_error(error, {})
+            await self.close(code=UNAUTHENTICATED)
+            return
+        ensure_started()
+        self._spawn(self._ping())
+
+    async def disconnect(self, code: int) -> None:
+        for task in self.followers:
+            task.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        frame: dict[str, Any] = {}
+        try:
+            frame = self._parse(text_data)
+            await self._handle(frame, await self._identify())
+        except NotAuthenticated as error:
+            await self._send_error(error, frame)
+            await self.close(code=UNAUTHENTICATED)
+        except DomainError as error:
+            await self._send_error(error, frame)
+        except Exception:
+            log.exception("socket frame failed", request_id=self.origin.request_id)
+            await self._send_error(InternalError(), frame)
+
+    def _offered_token(self) -> str:
+        offered = list(self.scope["subprotocols"])
+        return offered[1] if len(offered) == 2 and offered[0] == PROTOCOL else ""
+
+    async def _identify(self) -> Principal:
+        if not self.token:
+            raise NotAuthenticated
+        return await in_public(principal_from_access, self.token)
+
+    def _parse(self, text: str | None) -> dict[str, Any]:
+        if text is None:
+            raise InvalidInput(frame=["Send text frames."])
+        if len(text.encode("utf-8", "surrogatepass")) > settings.MAX_BODY_BYTES:
+            raise PayloadTooLarge
+        return parse_object(text)
+
+    async def _handle(self, frame: dict[str, Any], principal: Principal) -> None:
+        handlers: dict[Any, Callable[[dict[str, Any], Principal], Awaitable[None]]] = {
+            "send": self._send_message,
+            "resume": self._resume,
+            "stop": self._stop,
+        }
+        kind = frame.get("type")
+        handler = handlers.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            raise InvalidInput(type=[f"Use one of: {', '.join(handlers)}."])
+        requests.begin(None, self.origin.address)
+        await handler(frame, principal)
+
+    async def _send_message(self, frame: dict[str, Any], principal: Principal) -> None:
+        key = frame.get("idempotency_key")
+        if key is not None and not isinstance(key, str):
+            raise InvalidInput(idempotency_key=["This has the wrong type."])
+        self._check_room()
+        wish = SendRequest.parse(frame, idempotency_key=key)
+        self._follow(principal, await start_turn(principal, wish), 0, frame)
+
+    async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
+        data = validated(TurnFrameSerializer, frame)
+        self._check_room()
+        await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=data["turn_id"])
+        self._follow(principal, data["turn_id"], data["last_event_id"], frame)
+
+    async def _stop(self, frame: dict[str, Any], principal: Principal) -> None:
+        await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
+
+    def _check_room(self) -> None:
+        if len(self.followers) > MOST_FOLLOWED:
+            raise InvalidInput(type=[f"One socket follows at most {MOST_FOLLOWED} turns at a time."])
+
+    def _follow(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
+        self._spawn(self._forward(principal, turn_id, after, frame))
+
+    async def _forward(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
+        async for batch in follow_turn(principal, turn_id, after):
+            for event in batch:
+                told = {"type": event.type, "id": event.id, "turn_id": str(turn_id), **event.data}
+                await self._send_frame({**told, **_ref(frame)} if event.type == "started" else told)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            await self._send_frame({"type": "ping"})
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self.followers.add(task)
+        task.add_done_callback(self.followers.discard)
+
+    async def _send_error(self, error: DomainError, frame: dict[str, Any]) -> None:
+        shape = error.as_dict(requests.current().request_id)
+        await self._send_frame({"type": "error", "error": shape, **_ref(frame)})
+
+    async def _send_frame(self, frame: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(frame, ensure_ascii=False))
+
+
+def _ref(frame: dict[str, Any]) -> dict[str, Any]:
+    ref = frame.get("ref")
+    return {"ref": ref[:64]} if isinstance(ref, str) else {}

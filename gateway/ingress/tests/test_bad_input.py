@@ -1,0 +1,220 @@
+"""Whatever comes in: the right status and code in the one error shape, and nothing left held."""
+
+import json
+import threading
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.events import read_events, send
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from quotas.models import BudgetWindow, Hold
+
+JSON = {"Content-Type": "application/json"}
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    """The error, once it has the one shape."""
+    told = answer.json()
+    assert set(told) == {"error"}
+    assert set(told["error"]) >= {"code", "message", "details", "request_id"}
+    assert told["error"]["request_id"] == answer.headers["x-request-id"]
+    error: dict[str, Any] = told["error"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", (400, "invalid_json")),
+        (b"\xff\xfe", (400, "invalid_json")),
+        (b'{"message": NaN}', (400, "invalid_json")),
+        (b"[" * 100_000, (400, "invalid_json")),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, (400, "invalid_json")),
+        (b"[]", (422, "invalid_input")),
+        (b'"text"', (422, "invalid_input")),
+        (b"{}", (422, "invalid_input")),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/send", "/v1/chat/completions", "/v1/chat/explain"])
+def test_malformed_bodies_are_named(
+    client_of: Any, cast: Cast, path: str, content: bytes, told: tuple[int, str]
+) -> None:
+    answer = client_of(cast.alice).post(path, content=content, headers=JSON)
+    assert (answer.status_code, error_of(answer)["code"]) == told
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"message": 12},
+        {"message": ""},
+        {"message": "  "},
+        {"message": "nul \0"},
+        {"message": "surrogate \ud800"},
+        {"model": None},
+        {"model": ["local"]},
+        {"mcps": "google_search"},
+        {"mcps": [1]},
+        {"mcps": {"a": 1}},
+        {"conversation_id": "not-a-uuid"},
+        {"max_tokens": 0},
+        {"max_tokens": -1},
+        {"max_tokens": True},
+        {"max_tokens": "12"},
+        {"max_tokens": 10**30},
+        {"temperature": 9},
+        {"temperature": "warm"},
+    ],
+)
+def test_wrong_fields_are_named_one_by_one(client_of: Any, cast: Cast, wrong: dict[str, Any]) -> None:
+    answer = client_of(cast.alice).post(
+        "/v1/chat/send",
+        content=json.dumps({"message": "hi", "model": "local", **wrong}),
+        headers=JSON,
+    )
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (422, "invalid_input")
+    assert list(error["details"]) == list(wrong)
+
+
+def test_a_message_of_10_mb_is_too_large(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
+    answer = send(client_of(cast.alice), "a" * 10_000_000)
+    assert (answer.status_code, error_of(answer)["code"]) == (413, "payload_too_large")
+    assert provider.requests == []
+
+
+def test_a_body_of_10_mb_is_too_large_for_rest_as_well(client_of: Any, cast: Cast) -> None:
+    answer = client_of(None).post("/v1/auth/token", json={"email": "a" * 10_000_000, "password": "x"})
+    assert (answer.status_code, error_of(answer)["code"]) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/send", "/v1/auth/token"])
+def test_other_media_types_are_refused(client_of: Any, cast: Cast, path: str) -> None:
+    answer = client_of(cast.alice).post(path, data={"message": "hi"})
+    assert (answer.status_code, error_of(answer)["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/send", "/v1/auth/token", "/v1/conversations"])
+def test_other_methods_are_refused(client_of: Any, cast: Cast, path: str) -> None:
+    answer = client_of(cast.alice).put(path, json={})
+    assert (answer.status_code, error_of(answer)["code"]) == (405, "method_not_allowed")
+
+
+def test_an_unknown_address_is_404_in_the_same_shape(client_of: Any, cast: Cast) -> None:
+    answer = client_of(cast.alice).get("/v1/nothing")
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found")
+
+
+def test_another_host_name_is_refused(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    assert client.post("/v1/chat/send", json={}, headers={"Host": "evil.example"}).status_code == 404
+
+
+def test_a_model_that_is_not_enabled_is_refused_with_those_that_are(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    answer = send(client_of(cast.alice), "hi", model="gpt-4")
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (403, "model_not_enabled")
+    assert error["details"] == {"model": "gpt-4", "enabled": ["local"]}
+    assert provider.requests == []
+
+
+def test_an_mcp_server_that_is_not_enabled_is_refused(client_of: Any, cast: Cast) -> None:
+    answer = send(client_of(cast.alice), "hi", mcps=["google_search"])
+    assert (answer.status_code, error_of(answer)["code"]) == (403, "mcp_not_enabled")
+
+
+def test_an_unknown_conversation_is_404(client_of: Any, cast: Cast) -> None:
+    answer = send(client_of(cast.alice), "hi", conversation_id=str(uuid4()))
+    assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found")
+
+
+def nothing_is_held() -> bool:
+    reserved = BudgetWindow.objects.filter(reserved__gt=0).exists()
+    return not reserved and not Hold.objects.filter(state__in=["held", "sent"]).exists()
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+def test_a_provider_that_refuses_is_a_502_that_costs_nothing_and_tells_none_of_its_words(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, status: int
+) -> None:
+    provider.script = Script(status=status)
+    answer = send(client_of(cast.alice), "hi")
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (502, "provider_error")
+    assert error["details"]["provider_status"] == status
+    assert error["details"]["usage"]["total_tokens"] == 0
+    assert "sk-secret" not in answer.text
+    assert nothing_is_held()
+
+
+def test_a_dead_provider_is_a_502_that_costs_nothing(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
+    answer = send(client_of(cast.alice), "hi")
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (502, "provider_error")
+    assert error["details"]["usage"]["total_tokens"] == 0
+    assert nothing_is_held()
+
+
+def test_a_provider_that_dies_in_mid_reply_leaves_the_partial_reply_marked_and_charged(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["Half ", "a "], dies=True)
+    client = client_of(cast.alice)
+    answer = send(client, "hi")
+    error = error_of(answer)
+    assert (answer.status_code, error["code"]) == (502, "provider_error")
+    assert (error["details"]["reply"], error["details"]["finish_reason"]) == ("Half a ", "error")
+    assert error["details"]["usage"]["output_tokens"] == 2
+    assert error["details"]["usage"]["exactness"] == "estimated"
+    messages = client.get(f"/v1/conversations/{error['details']['conversation_id']}/messages").json()["data"]
+    assert (messages[1]["content"], messages[1]["finish_reason"]) == ("Half a ", "error")
+    assert nothing_is_held()
+
+
+def test_in_a_stream_the_error_comes_before_usage_and_done(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["Half "], dies=True)
+    events = read_events(client_of(cast.alice), "hi")
+    assert [event.type for event in events] == ["started", "delta", "error", "usage", "done"]
+    assert events[2].data["error"]["code"] == "provider_error"
+
+
+def test_a_provider_that_reports_no_usage_is_counted_by_us(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(usage=None)
+    usage = send(client_of(cast.alice), "Say hello").json()["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["exactness"]) == (3, 2, "unreported")
+
+
+def test_a_provider_that_reports_less_than_it_streamed_is_corrected(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["one ", "two ", "three "], usage=(3, 1))
+    usage = send(client_of(cast.alice), "Say hello").json()["usage"]
+    assert (usage["output_tokens"], usage["exactness"]) == (3, "estimated")
+
+
+def test_a_turn_that_takes_too_long_ends_with_its_partial_reply(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
+) -> None:
+    settings.TURN_MAX_SECONDS = 1
+    provider.script = Script(steps=["Half ", threading.Event()])
+    answer = send(client_of(cast.alice), "hi")
+    assert (answer.status_code, error_of(answer)["code"]) == (504, "provider_timeout")
+    assert error_of(answer)["details"]["reply"] == "Half "
+    assert nothing_is_held()
+
+
+def test_beyond_the_process_capacity_a_turn_is_refused(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.MAX_RUNNING_TURNS = 0
+    answer = send(client_of(cast.alice), "hi")
+    assert (answer.status_code, error_of(answer)["code"]) == (503, "at_capacity")

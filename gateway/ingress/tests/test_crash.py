@@ -1,0 +1,96 @@
+"""A server that is killed in mid-turn: the next one ends the turn with what was written, and settles it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+
+from accounts.tests.cast import Cast
+from gateway.tests.events import STREAM, body, parse, resume
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.waiting import wait_until
+from quotas.models import BudgetWindow, Hold, UsageRecord
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def web_process(provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A web server of its own, on the test's database, with a lease of two seconds."""
+    database = connection.settings_dict
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.tests.serve_process", str(write)],
+        cwd=ROOT,
+        pass_fds=[write],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
+            "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}",
+            "LOCAL_MODEL_URL": provider_url,
+            "TURN_LEASE_SECONDS": "2",
+        },
+    )
+    os.close(write)
+    try:
+        with os.fdopen(read) as told:
+            port = told.readline().strip()
+        assert port, "the server did not start"
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_server_settles_what_a_killed_one_held(
+    cast: Cast, provider: ScriptedProvider, settings: Any
+) -> None:
+    provider.script = Script(steps=["One ", "two ", threading.Event()])
+    with (
+        web_process(settings.LOCAL_MODEL_URL) as (process, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
+        client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer,
+    ):
+        told = parse(answer.iter_lines())
+        started, *_ = next(told), next(told), next(told)
+        wait_until(lambda: written_text(cast, started.data["turn_id"]) == "One two ")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert BudgetWindow.objects.get().reserved > 0
+
+    with web_process(settings.LOCAL_MODEL_URL) as (_, url):
+        wait_until(lambda: BudgetWindow.objects.get().reserved == 0, 20)
+        with httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client:
+            turn = client.get(f"/v1/chat/turns/{started.data['turn_id']}").json()
+            rest = resume(client, started.data["turn_id"], 5)
+            again = client.post(
+                "/v1/chat/explain", json=body("on", conversation_id=started.data["conversation_id"])
+            )
+    assert (turn["status"], turn["finish_reason"], turn["reply"]) == ("done", "interrupted", "One two ")
+    assert turn["error"]["code"] == "turn_interrupted"
+    assert [event.type for event in rest] == ["delta", "error", "usage", "done"]
+    assert again.json()["allowed"] is True
+    record = UsageRecord.objects.get()
+    assert record.exactness == "estimated"
+    assert BudgetWindow.objects.get().used == record.input_tokens + record.output_tokens
+    assert Hold.objects.get().state == "written_off"
+
+
+def written_text(cast: Cast, turn_id: str) -> str:
+    with connection.cursor() as cursor:
+        schema = cast.alice.principal.tenant.schema_name
+        cursor.execute(f'SELECT parts FROM "{schema}".gateway_turn WHERE id = %s', [turn_id])
+        parts = json.loads(cursor.fetchone()[0])
+    return "".join(part["text"] for part in parts)

@@ -1,0 +1,144 @@
+"""What another tenant owns, or another workspace, does not exist: on every route, in the same words."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from django.urls import URLPattern, URLResolver
+
+from accounts.tests.cast import Cast, Person
+from config import urls
+from config.asgi import application
+from gateway.ingress.routes import http_router
+from gateway.tests.events import send
+
+
+def routes_below(patterns: list[Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        address = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            found |= routes_below(pattern.url_patterns, address)
+        elif isinstance(pattern, URLPattern):
+            found.add(address)
+    return found
+
+
+ALL_ROUTES = {
+    route
+    for route in routes_below(urls.urlpatterns) | routes_below(http_router(application).routes)
+    if route.startswith("v1/") and route != "v1/"
+}
+
+# Each route that names something of a tenant's or a workspace's: the method, a body, and what it names.
+OWNED = {
+    "v1/chat/send": ("POST", {"message": "hi", "model": "local", "conversation_id": "{conversation}"}),
+    "v1/chat/explain": ("POST", {"message": "hi", "model": "local", "conversation_id": "{conversation}"}),
+    "v1/chat/turns/<uuid:turn_id>": ("GET", None),
+    "v1/chat/turns/<uuid:turn_id>/events": ("GET", None),
+    "v1/chat/turns/<uuid:turn_id>/stop": ("POST", None),
+    "v1/conversations": ("GET", None),
+    "v1/conversations/<uuid:conversation_id>": ("DELETE", None),
+    "v1/conversations/<uuid:conversation_id>/messages": ("GET", None),
+    "v1/workspaces/<slug:workspace>/quota": ("GET", None),
+    "v1/workspaces/<slug:workspace>/models": ("GET", None),
+    "v1/auth/switch": ("POST", {"tenantId": "acme", "workspaceId": "sales"}),
+}
+# Those that name nothing: they show what the token opens, or nothing at all.
+UNOWNED = {
+    "v1/auth/signup",
+    "v1/auth/token",
+    "v1/auth/token/refresh",
+    "v1/auth/logout",
+    "v1/chat/completions",
+    "v1/models",
+    "v1/models/<slug:model>",
+    "v1/schema",
+    "v1/docs",
+}
+
+
+def test_every_route_is_covered_here() -> None:
+    assert set(OWNED) | UNOWNED == ALL_ROUTES
+
+
+def request_of(route: str, names: dict[str, str]) -> httpx.Request:
+    method, body = OWNED[route]
+    path = re.sub(r"<\w+:(\w+)>", lambda found: names[found[1]], route)
+    if route == "v1/conversations":
+        path += f"?workspace_id={names['workspace']}"
+    if body is not None:
+        body = {key: value.format(conversation=names["conversation_id"]) for key, value in body.items()}
+    return httpx.Request(method, f"http://x/{path}", json=body)
+
+
+def ask(client: httpx.Client, request: httpx.Request) -> tuple[int, dict[str, Any]]:
+    answer = client.request(
+        request.method,
+        request.url.raw_path.decode(),
+        content=request.content,
+        headers=dict(request.headers) | {"host": client.base_url.netloc.decode()},
+    )
+    told = answer.json()
+    told.get("error", {}).pop("request_id", None)
+    return answer.status_code, told
+
+
+@pytest.fixture
+def alices(client_of: Any, cast: Cast) -> dict[str, str]:
+    told = send(client_of(cast.alice), "secret plans").json()
+    return {"conversation_id": told["conversation_id"], "turn_id": told["turn_id"], "workspace": "sales"}
+
+
+def nobodys() -> dict[str, str]:
+    return {"conversation_id": str(uuid4()), "turn_id": str(uuid4()), "workspace": "no-such-place"}
+
+
+@pytest.mark.parametrize("route", sorted(OWNED))
+@pytest.mark.parametrize("name", ["charlie", "dana"])
+def test_a_stranger_gets_what_they_would_get_for_nothing_at_all(
+    client_of: Any, cast: Cast, alices: dict[str, str], route: str, name: str
+) -> None:
+    """charlie is of another tenant, dana of another workspace of the same one."""
+    if name == "charlie" and ("workspace" in route or route == "v1/conversations"):
+        alices["workspace"] = "ops"  # charlie's own tenant has a workspace sales, but no ops
+    stranger: Person = getattr(cast, name)
+    theirs = ask(client_of(stranger), request_of(route, alices))
+    nothing = request_of(route, nobodys())
+    if route == "v1/auth/switch":
+        nothing = httpx.Request(
+            "POST", "http://x/v1/auth/switch", json={"tenantId": "no", "workspaceId": "no"}
+        )
+    assert theirs == ask(client_of(stranger), nothing)
+    assert theirs[0] == 404
+
+
+def test_a_colleague_in_the_same_workspace_sees_none_of_my_conversations(
+    client_of: Any, cast: Cast, alices: dict[str, str]
+) -> None:
+    bob = client_of(cast.bob)
+    assert bob.get("/v1/conversations?workspace_id=sales").json()["data"] == []
+    assert bob.get(f"/v1/conversations/{alices['conversation_id']}/messages").status_code == 404
+    assert send(bob, "hi", conversation_id=alices["conversation_id"]).status_code == 404
+
+
+def test_my_own_things_are_not_opened_by_a_token_for_another_workspace(
+    client_of: Any, cast: Cast, alices: dict[str, str]
+) -> None:
+    client = client_of(cast.alice)
+    tokens = client.post("/v1/auth/switch", json={"tenantId": "acme", "workspaceId": "ops"}).json()
+    client.headers["Authorization"] = f"Bearer {tokens['access']}"
+    assert client.get(f"/v1/conversations/{alices['conversation_id']}").status_code == 404
+    assert client.get(f"/v1/chat/turns/{alices['turn_id']}").status_code == 404
+    assert client.get("/v1/conversations").json()["data"] == []
+    assert len(client.get("/v1/conversations?workspace_id=sales").json()["data"]) == 1
+
+
+def test_usage_of_one_workspace_is_not_charged_to_another(
+    client_of: Any, cast: Cast, alices: dict[str, str]
+) -> None:
+    assert client_of(cast.dana).get("/v1/workspaces/ops/quota").json()["data"][0]["used"] == 0
+    assert client_of(cast.charlie).get("/v1/workspaces/sales/quota").json()["data"][0]["used"] == 0
+    assert client_of(cast.bob).get("/v1/workspaces/sales/quota").json()["data"][0]["used"] > 0

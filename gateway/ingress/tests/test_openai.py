@@ -1,0 +1,141 @@
+"""OpenAI's own Python package chats with only its base address and its key changed."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.waiting import wait_until
+from quotas.models import Budget, BudgetWindow, Hold, UsageRecord
+
+HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture
+def alice(server: Served, cast: Cast) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=cast.alice.token) as client:
+        yield client
+
+
+def test_it_lists_the_enabled_models(alice: openai.OpenAI) -> None:
+    assert [model.id for model in alice.models.list()] == ["local"]
+    assert alice.models.retrieve("local").owned_by == "local"
+    with pytest.raises(openai.NotFoundError):
+        alice.models.retrieve("gpt-4")
+
+
+def test_it_chats(alice: openai.OpenAI, provider: ScriptedProvider) -> None:
+    answer = alice.chat.completions.create(model="local", messages=HELLO, max_tokens=9, top_p=0.5)
+    assert answer.choices[0].message.content == "Hello there."
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5, 3)
+    asked = provider.requests[-1]
+    assert (asked["messages"], asked["max_tokens"], asked["top_p"]) == (HELLO, 9, 0.5)
+
+
+def test_it_streams_with_usage(alice: openai.OpenAI) -> None:
+    chunks = list(
+        alice.chat.completions.create(
+            model="local", messages=HELLO, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello there."
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 8
+
+
+def test_the_clients_own_tools_are_passed_through(alice: openai.OpenAI, provider: ScriptedProvider) -> None:
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
+    provider.script = Script(steps=[], tool_calls=[call], finish_reason="tool_calls")
+    tools: list[Any] = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
+    answer = alice.chat.completions.create(model="local", messages=HELLO, tools=tools)
+    assert provider.requests[-1]["tools"] == tools
+    assert answer.choices[0].finish_reason == "tool_calls"
+    calls = answer.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].function.arguments == '{"a":1}'  # type: ignore[union-attr]
+
+
+def test_it_is_charged_like_a_chat_and_leaves_no_conversation(
+    alice: openai.OpenAI, client_of: Any, cast: Cast
+) -> None:
+    alice.chat.completions.create(model="local", messages=HELLO)
+    record = UsageRecord.objects.get()
+    assert (record.purpose, record.input_tokens, record.output_tokens) == ("completion", 5, 3)
+    assert BudgetWindow.objects.get().reserved == 0
+    assert client_of(cast.alice).get("/v1/conversations").json()["data"] == []
+
+
+def test_over_budget_it_is_told_so_once_and_does_not_retry(
+    alice: openai.OpenAI, cast: Cast, provider: ScriptedProvider
+) -> None:
+    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=10)
+    with pytest.raises(openai.RateLimitError) as refusal:
+        alice.chat.completions.create(model="local", messages=HELLO)
+    error: Any = refusal.value.body
+    assert (error["code"], error["type"]) == ("quota_exceeded", "insufficient_quota")
+    assert refusal.value.response.headers["x-should-retry"] == "false"
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "param"),
+    [
+        ({"model": "gpt-4"}, openai.PermissionDeniedError, None),
+        ({"messages": []}, openai.UnprocessableEntityError, "messages"),
+        ({"messages": [{"role": "boss", "content": "hi"}]}, openai.UnprocessableEntityError, "messages"),
+        ({"max_tokens": -1}, openai.UnprocessableEntityError, "max_tokens"),
+        ({"n": 3}, openai.UnprocessableEntityError, "n"),
+        ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "context_window"),
+    ],
+)
+def test_its_errors_carry_type_and_param(
+    alice: openai.OpenAI, wish: dict[str, Any], error: type[openai.APIStatusError], param: str | None
+) -> None:
+    with pytest.raises(error) as refusal:
+        alice.chat.completions.create(**{"model": "local", "messages": HELLO, **wish})
+    body: Any = refusal.value.body
+    assert body["type"] in {"permission_error", "invalid_request_error"}
+    assert body["param"] == param
+
+
+def test_a_bad_key_is_an_authentication_error(server: Served, cast: Cast) -> None:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="nonsense") as client:
+        with pytest.raises(openai.AuthenticationError):
+            client.models.list()
+        with pytest.raises(openai.AuthenticationError):
+            client.chat.completions.create(model="local", messages=HELLO)
+
+
+def test_a_failing_provider_is_an_error_before_the_stream_and_a_line_within_it(
+    alice: openai.OpenAI, provider: ScriptedProvider
+) -> None:
+    client = alice.with_options(max_retries=0)
+    provider.script = Script(status=500)
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="local", messages=HELLO, stream=True)
+    provider.script = Script(steps=["Half "], dies=True)
+    with pytest.raises(openai.APIError, match=r"broke off|failed"):
+        list(client.chat.completions.create(model="local", messages=HELLO, stream=True))
+
+
+def test_a_client_that_leaves_cancels_the_call(
+    server: Served, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["Half ", threading.Event()])
+    body = {"model": "local", "messages": HELLO, "stream": True}
+    with httpx.stream(
+        "POST", f"{server.url}/v1/chat/completions", json=body, headers=cast.alice.headers
+    ) as answer:
+        next(answer.iter_lines())
+    assert provider.hangups.acquire(timeout=10), "the provider's stream was left open"
+    wait_until(lambda: not Hold.objects.filter(state__in=["held", "sent"]).exists())
+    assert BudgetWindow.objects.get().reserved == 0

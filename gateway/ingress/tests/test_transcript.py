@@ -1,0 +1,58 @@
+"""An event's id is its position: whatever a client has seen, it gets exactly the rest, live or stored."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.engines.base import Event
+from gateway.ingress.transcript import NumberedEvent, Transcript
+
+events = st.lists(
+    st.one_of(
+        st.text(min_size=1, max_size=8).map(lambda text: Event("delta", {"text": text})),
+        st.text(min_size=1, max_size=8).map(lambda text: Event("reasoning", {"text": text})),
+        st.just(Event("notice", {"text": "retrying"})),
+    ),
+    max_size=12,
+)
+
+
+def letters(told: list[NumberedEvent]) -> list[tuple[str, str]]:
+    """What was said, character by character, however it was cut."""
+    return [
+        (event.type, sign)
+        for event in told
+        for sign in (event.data["text"] if event.type in {"delta", "reasoning"} else ["*"])
+    ]
+
+
+@given(events)
+def test_ids_grow_and_a_stored_transcript_numbers_as_the_live_one_did(emitted: list[Event]) -> None:
+    live = Transcript({})
+    numbered = [live.append(event) for event in emitted]
+    ids = [1, *(event.id for event in numbered)]
+    assert ids == sorted(set(ids))
+    stored = Transcript({}, live.parts)
+    assert stored.position == live.position
+    assert stored.parts == live.parts
+
+
+@given(events, st.data())
+def test_after_any_id_comes_exactly_the_rest(emitted: list[Event], data: st.DataObject) -> None:
+    live = Transcript({})
+    numbered = [NumberedEvent(1, "started", {}), *(live.append(event) for event in emitted)]
+    seen_until = data.draw(st.integers(0, live.position))
+    whole, rest = list(live.after(0)), list(Transcript({}, live.parts).after(seen_until))
+    assert letters(rest) == letters(whole)[seen_until:]
+    resumed = [event.past(seen_until) for event in numbered if event.id > seen_until]
+    assert letters(resumed) == letters(rest)
+
+
+@given(events, st.integers(0, 200))
+def test_after_a_crash_the_closing_events_come_whatever_was_seen(emitted: list[Event], seen: int) -> None:
+    stored = Transcript({})
+    for event in emitted:
+        stored.append(event)
+    ending = [Event("error"), Event("usage"), Event("done")]
+    told = list(stored.ending(seen, ending, lagging=True))
+    assert [event.type for event in told] == ["error", "usage", "done"]
+    assert all(event.id > seen for event in told)

@@ -1,0 +1,185 @@
+"""The web's side of a turn: the same consumers by session cookie, with replies drawn as HTML."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from accounts.principals import Principal
+from accounts.web_sessions import check_csrf, principal_of_session, request_of
+from gateway.ingress.background import ensure_started
+from gateway.ingress.consumers import EventsConsumer, StopConsumer, TurnConsumer, sse_frame, start_turn
+from gateway.ingress.following import follow_turn, read_turn
+from gateway.ingress.requests import SendRequest
+from gateway.ingress.transcript import NumberedEvent
+from kit.errors import DomainError
+from kit.markdown import render_blocks
+from kit.tenancy import in_public, in_tenant
+
+DRAW_SECONDS = 0.1  # how often a growing reply is drawn anew
+DRAW_SHARE = 4  # and never more than a fifth of the time is spent on drawing one reply
+OWN_EVENTS = {"delta", "reasoning"}  # what the page gets as HTML instead, or not at all
+
+
+class SessionMixin:
+    """Identity by cookie: the address names tenant and workspace, the membership is checked there."""
+
+    scope: dict[str, Any]
+    principal: Principal
+
+    async def identify(self, body: bytes) -> Principal:
+        request = request_of(self.scope, body)  # type: ignore[arg-type]  # channels' scope is a plain dict
+        check_csrf(request)
+        self.form = request.POST
+        place = self.scope["url_route"]["kwargs"]
+        return await in_public(
+            principal_of_session,
+            request.COOKIES.get(settings.SESSION_COOKIE_NAME),
+            tenant_slug=place["tenant"],
+            workspace_slug=place["workspace"],
+        )
+
+    def address(self, name: str, **kwargs: Any) -> str:
+        return place_url(self.principal, name, **kwargs)
+
+
+class WebSendConsumer(SessionMixin, TurnConsumer):
+    """Answers a script at once with where to follow the turn, a plain form with the page at its end."""
+
+    async def handle(self, body: bytes) -> None:
+        ensure_started()
+        by_script = "application/json" in self.header.get("content-type", "")
+        wish = self._wish(self.json_body(body) if by_script else self._fields())
+        turn_id = await start_turn(self.principal, wish)
+        if by_script:
+            await self.send_json(202, await self._told(turn_id, wish))
+        else:
+            await self._show_page(turn_id)
+
+    def _wish(self, fields: dict[str, Any]) -> SendRequest:
+        return SendRequest.parse(fields, idempotency_key=self.header.get("idempotency-key"))
+
+    def _fields(self) -> dict[str, Any]:
+        """A form's fields, without the empty ones."""
+        return {
+            name: self.form[name] for name in ("message", "model", "conversation_id") if self.form.get(name)
+        }
+
+    async def _told(self, turn_id: UUID, wish: SendRequest) -> dict[str, Any]:
+        stored = await in_tenant(self.principal.tenant, read_turn, principal=self.principal, turn_id=turn_id)
+        conversation_id = stored.transcript.started["conversation_id"]
+        return {
+            "conversation_id": conversation_id,
+            "turn_id": str(turn_id),
+            "conversation_url": self.address("conversation", conversation_id=conversation_id),
+            "events_url": turn_address(self.principal, turn_id, "events"),
+            "stop_url": turn_address(self.principal, turn_id, "stop"),
+            "message_html": render_to_string("chat/_message.html", {"message": {"text": wish.message}}),
+        }
+
+    async def _show_page(self, turn_id: UUID) -> None:
+        """Without a script there is no stream: the page comes when the reply is finished."""
+        events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
+        where = self.address("conversation", conversation_id=events[0].data["conversation_id"])
+        await self._start(303, {"Location": where})
+        await self.send_body(b"")
+
+    async def send_error(self, error: DomainError) -> None:
+        if self.started or "application/json" in self.header.get("content-type", ""):
+            await super().send_error(error)
+            return
+        page = render_to_string("refused.html", {"error": error, "request_id": self.origin.request_id})
+        await self._start(error.status, {"Content-Type": "text/html; charset=utf-8"})
+        await self.send_body(page.encode())
+
+
+class WebEventsConsumer(SessionMixin, EventsConsumer):
+    """Follows a turn from its beginning: what is drawn depends on the whole text."""
+
+    async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
+        await self.send_stream(drawn_frames(follow_turn(self.principal, turn_id), after))
+
+
+class WebStopConsumer(SessionMixin, StopConsumer):
+    """Stop, by cookie."""
+
+
+class Drawing:
+    """A reply's text and the blocks that the page shows of it."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.position = 0
+        self.shown: list[str] = []
+        self.stale = False
+        self._next_at = 0.0
+
+    def add(self, event: NumberedEvent) -> None:
+        self.position = event.id
+        if event.type == "delta":
+            self.text += event.data["text"]
+            self.stale = True
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until the text should be drawn; None when there is nothing new."""
+        return max(0.0, self._next_at - time.monotonic()) if self.stale else None
+
+    async def draw(self) -> bytes:
+        """An `html` event with the blocks from the first changed one on."""
+        begun = time.monotonic()
+        blocks = await asyncio.to_thread(render_blocks, self.text)
+        spent = time.monotonic() - begun
+        self._next_at = time.monotonic() + max(DRAW_SECONDS, spent * DRAW_SHARE)
+        self.stale = False
+        pairs = zip(self.shown, blocks, strict=False)
+        same = next(
+            (at for at, (old, new) in enumerate(pairs) if old != new), min(len(self.shown), len(blocks))
+        )
+        self.shown = blocks
+        return sse_frame(NumberedEvent(self.position, "html", {"from": same, "blocks": blocks[same:]}))
+
+
+async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) -> AsyncIterator[bytes]:
+    """The turn's events with its text drawn as HTML; those up to the id `after` are not told again."""
+    drawing = Drawing()
+    pending = asyncio.ensure_future(anext(batches, None))
+    try:
+        while True:
+            await asyncio.wait({pending}, timeout=drawing.wait)
+            if not pending.done():
+                yield await drawing.draw()
+                continue
+            batch = pending.result()
+            if batch is None:
+                return
+            pending = asyncio.ensure_future(anext(batches, None))
+            for event in batch:
+                if event.type in OWN_EVENTS:
+                    drawing.add(event)
+                    continue
+                if drawing.stale:
+                    yield await drawing.draw()
+                if event.id > after:
+                    yield sse_frame(event)
+            if drawing.wait == 0:
+                yield await drawing.draw()
+    finally:
+        pending.cancel()
+        await asyncio.gather(pending, return_exceptions=True)
+
+
+def place_url(principal: Principal, name: str, **kwargs: Any) -> str:
+    """The address of a page in the principal's workspace."""
+    place = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
+    return reverse(name, kwargs={**place, **kwargs})
+
+
+def turn_address(principal: Principal, turn_id: UUID | str, what: str) -> str:
+    """Where the web follows or stops a turn; consumers have no name to reverse."""
+    return f"/t/{principal.tenant.slug}/w/{principal.workspace.slug}/turns/{turn_id}/{what}"

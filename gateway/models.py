@@ -1,0 +1,128 @@
+"""Conversations, the turns in them and the messages they left; all in the tenant's schema."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import Q
+
+
+class Conversation(models.Model):
+    """A thread of turns in a workspace, owned by one person. The gateway chooses its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    user_id = models.UUIDField()
+    title = models.CharField(max_length=200)
+    engine = models.CharField(max_length=20)
+    turn_count = models.PositiveIntegerField(default=0)
+    total_tokens = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_turn_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["workspace_id", "user_id", "-last_turn_at", "-id"], name="conversation_recent"
+            ),
+            models.Index(fields=["-created_at"], name="conversation_created"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Turn(models.Model):
+    """One message and its reply, from admission to the end."""
+
+    class Kind(models.TextChoices):
+        CHAT = "chat"
+        COMPLETION = "completion"
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+
+    class FinishReason(models.TextChoices):
+        STOP = "stop"
+        LENGTH = "length"
+        TOOL_CALLS = "tool_calls"
+        TOOL_LIMIT = "tool_limit"
+        CONTENT_FILTER = "content_filter"
+        CANCELLED = "cancelled"
+        QUOTA_EXCEEDED = "quota_exceeded"
+        INTERRUPTED = "interrupted"
+        ERROR = "error"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="turns")
+    workspace_id = models.UUIDField()
+    user_id = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
+    finish_reason = models.CharField(max_length=20, choices=FinishReason.choices, blank=True)
+    model = models.CharField(max_length=60)
+    engine = models.CharField(max_length=20)
+    decision = models.JSONField(default=dict, help_text="Why it was admitted")
+    parts = models.JSONField(default=list, help_text="What the reply is made of so far, in order")
+    error = models.JSONField(null=True, help_text="The error shape, where it ended with one")
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    exactness = models.CharField(max_length=10, blank=True)
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
+    body_hash = models.CharField(max_length=64, blank=True)
+    stop_requested_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation"],
+                name="one_running_turn_a_conversation",
+                condition=Q(status="running"),
+            ),
+            models.UniqueConstraint(
+                fields=["user_id", "workspace_id", "idempotency_key"],
+                name="one_turn_an_idempotency_key",
+                condition=Q(idempotency_key__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["conversation", "-created_at", "-id"], name="turn_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    @property
+    def reply(self) -> str:
+        """The reply's text so far."""
+        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+
+
+class Message(models.Model):
+    """What somebody said, kept by us for every engine."""
+
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    content = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["turn", "role"], name="one_message_a_side"),
+        ]
+        indexes = [
+            models.Index(fields=["conversation", "created_at", "id"], name="message_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"

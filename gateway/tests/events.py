@@ -1,0 +1,61 @@
+"""Reads a turn as a client does: sends a message, takes the server-sent events apart."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event as it arrived."""
+
+    id: int
+    type: str
+    data: dict[str, Any]
+
+
+def body(message: str, **fields: Any) -> dict[str, Any]:
+    return {"message": message, "model": "local", "mcps": [], **fields}
+
+
+def send(client: httpx.Client, message: str, *, key: str = "", **fields: Any) -> httpx.Response:
+    """`POST /v1/chat/send` for one JSON."""
+    headers = {"Idempotency-Key": key} if key else {}
+    return client.post("/v1/chat/send", json=body(message, **fields), headers=headers)
+
+
+def read_events(client: httpx.Client, message: str, **fields: Any) -> list[Told]:
+    """`POST /v1/chat/send` for a stream, read to its end."""
+    with client.stream("POST", "/v1/chat/send", json=body(message, **fields), headers=STREAM) as answer:
+        assert answer.status_code == 200, answer.read()
+        return list(parse(answer.iter_lines()))
+
+
+def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None) -> list[Told]:
+    """`GET …/events`, read to its end."""
+    headers = {"Last-Event-ID": str(last_event_id)} if last_event_id is not None else {}
+    with client.stream("GET", f"/v1/chat/turns/{turn_id}/events", headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        return list(parse(answer.iter_lines()))
+
+
+def parse(lines: Iterator[str]) -> Iterator[Told]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif fields:
+            yield Told(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            fields = {}
+
+
+def text_of(events: list[Told]) -> str:
+    return "".join(event.data["text"] for event in events if event.type == "delta")

@@ -1,0 +1,129 @@
+"""A provider for tests: speaks the local model's wire format over a real socket, as its script says."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Step = str | threading.Event
+
+
+class Death(Exception):
+    """Ends the connection in mid-reply."""
+
+
+@dataclass
+class Script:
+    """What the next model calls do: texts are streamed, events waited for."""
+
+    steps: list[Step] = field(default_factory=lambda: ["Hello", " there", "."])
+    status: int = 200
+    dies: bool = False
+    finish_reason: str = "stop"
+    usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+
+
+class ScriptedProvider:
+    """An ASGI application that keeps the bodies it was sent and counts the readers that left."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.script = Script()
+        self.requests: list[dict[str, Any]] = []
+        self.hangups = threading.Semaphore(0)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body = json.loads(await _read(receive) or b"{}")
+        match scope["path"]:
+            case "/v1/models":
+                await _answer(send, 200, {"data": []})
+            case "/apply-template":
+                await _answer(send, 200, {"prompt": _prompt(body["messages"])})
+            case "/tokenize":
+                await _answer(send, 200, {"tokens": list(range(count(body["content"])))})
+            case "/v1/chat/completions":
+                await self._complete(body, receive, send)
+
+    async def _complete(self, body: dict[str, Any], receive: Any, send: Send) -> None:
+        self.requests.append(body)
+        script = self.script
+        if script.status != 200:
+            await _answer(send, script.status, {"error": {"message": "the provider's own words: sk-secret"}})
+            return
+        work = asyncio.ensure_future(self._stream(script, body, send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not work.done():
+            work.cancel()
+            self.hangups.release()
+        else:
+            work.result()
+
+    async def _stream(self, script: Script, body: dict[str, Any], send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream")],
+            }
+        )
+        for step in script.steps:
+            if isinstance(step, str):
+                await _data(send, {"choices": [{"index": 0, "delta": {"content": step}}]})
+            else:
+                while not step.is_set():  # a threading.Event has no awaitable side
+                    await asyncio.sleep(0.005)
+        if script.dies:
+            raise Death
+        if script.tool_calls:
+            await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": script.tool_calls}}]})
+        await _data(send, {"choices": [{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]})
+        if script.usage is not None:
+            written = sum(count(step) for step in script.steps if isinstance(step, str))
+            told = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
+            usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
+            await _data(send, {"choices": [], "usage": usage})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+def count(text: str) -> int:
+    """This model's tokenizer: a word is a token."""
+    return max(1, len(text.split()))
+
+
+def _prompt(messages: list[dict[str, Any]]) -> str:
+    return " ".join(f"{message['role']} {message['content']}" for message in messages)
+
+
+async def _data(send: Send, chunk: dict[str, Any]) -> None:
+    line = f"data: {json.dumps(chunk)}\n\n".encode()
+    await send({"type": "http.response.body", "body": line, "more_body": True})
+
+
+async def _answer(send: Send, status: int, data: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(data).encode()})
+
+
+async def _read(receive: Any) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,31 @@
+"""Conversations that are there already, for tests that only look at them."""
+
+from accounts.tests.cast import Person
+from gateway.models import Conversation, Message, Turn
+from kit.tenancy import tenant_scope
+
+# Whatever was said has this in it, so that a test can look for it anywhere.
+SECRET = "marmalade"
+
+
+def store_turn(person: Person) -> Turn:
+    """A finished turn in a conversation of its own, with the secret in each of its texts."""
+    place = {"workspace_id": person.principal.workspace.id, "user_id": person.principal.user_id}
+    with tenant_scope(person.principal.tenant):
+        conversation = Conversation.objects.create(title=f"About {SECRET}", engine="direct", **place)
+        turn = Turn.objects.create(
+            conversation=conversation,
+            kind=Turn.Kind.CHAT,
+            status=Turn.Status.DONE,
+            finish_reason=Turn.FinishReason.ERROR,
+            model="smollm2",
+            engine="direct",
+            parts=[{"type": "text", "text": SECRET}],
+            decision={"allowed": True, "checks": [{"reason": SECRET}]},
+            error={"code": "provider_error", "message": SECRET, "details": {"reply": SECRET}},
+            idempotency_key=f"{SECRET}-{conversation.id}",
+            **place,
+        )
+        for role in Message.Role.values:
+            Message.objects.create(conversation=conversation, turn=turn, role=role, content=SECRET)
+    return turn

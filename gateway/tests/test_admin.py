@@ -1,0 +1,117 @@
+"""Operators see that a tenant's people talk, when and how much; what is said they never see."""
+
+from typing import Any
+
+import pytest
+from accounts.models import User
+from accounts.tests.cast import Cast
+from accounts.tests.operators import address, desk, queries_of
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from gateway.models import Conversation, Message, Turn
+from gateway.tests.stored import SECRET, store_turn
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Conversation, Turn]
+
+
+def row_of(model: Any, turn: Turn) -> Any:
+    return turn.id if model is Turn else turn.conversation_id
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_page_shows_a_title_or_what_was_said(cast: Cast, model: Any) -> None:
+    turn, client = store_turn(cast.bob), desk(tenant="acme")
+    row = row_of(model, turn)
+    pages = [client.get(address(model, page, row)) for page in ("change", "history")]
+    pages += [client.get(address(model, "changelist"), query) for query in ({}, {"q": "bob"}, {"q": SECRET})]
+    pages.append(client.get("/admin/"))
+    assert str(row) in pages[0].content.decode()
+    assert "bob@example.com" in pages[0].content.decode()
+    for page in pages:
+        told = page.content.decode().replace(f'value="{SECRET}"', "")  # the search box repeats its word
+        assert page.status_code == 200
+        assert SECRET not in told
+        assert "title" not in [field.name for field in model._meta.fields if f"field-{field.name}" in told]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_was_said_is_not_even_read_from_the_database(cast: Cast, model: Any) -> None:
+    row, client = row_of(model, store_turn(cast.bob)), desk(tenant="acme")
+    pages = [address(model, "changelist"), address(model, "change", row)]
+    for sql in [sql for page in pages for sql in queries_of(client, page)]:
+        for column in ('"title"', '"content"', '"parts"', '"decision"', '"idempotency_key"'):
+            assert column not in sql
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_searching_for_what_was_said_finds_nothing(cast: Cast, model: Any) -> None:
+    store_turn(cast.bob)
+    page = desk(tenant="acme").get(address(model, "changelist"), {"q": SECRET})
+    assert not page.context["cl"].result_list
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [
+        (Conversation, "title__startswith"),
+        (Conversation, "messages__content__contains"),
+        (Conversation, "turns__parts__0__text__startswith"),
+        (Turn, "conversation__title__startswith"),
+        (Turn, "parts__0__text__startswith"),
+        (Turn, "error__message"),
+        (Turn, "decision__contains"),
+        (Turn, "idempotency_key"),
+        (Turn, "messages__content__startswith"),
+    ],
+)
+def test_nothing_that_was_said_can_be_guessed_through_a_filter(cast: Cast, model: Any, lookup: str) -> None:
+    store_turn(cast.bob)
+    answers = [
+        desk(User.objects.filter(is_superuser=True).first(), tenant="acme").get(
+            address(model, "changelist"), {lookup: word}
+        )
+        for word in (SECRET, "other")
+    ]
+    assert [answer.status_code for answer in answers] == [400, 400]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_conversations_and_turns_are_only_looked_at(cast: Cast, model: Any) -> None:
+    row, client = row_of(model, store_turn(cast.bob)), desk(tenant="acme")
+    assert client.post(address(model, "change", row), {"title": "x"}).status_code == 403
+    assert client.post(address(model, "delete", row), {"post": "yes"}).status_code == 403
+    assert client.get(address(model, "add")).status_code == 403
+    assert not LogEntry.objects.exists()
+
+
+def test_messages_are_not_in_the_admin_at_all() -> None:
+    assert Message not in admin.site._registry
+
+
+def test_conversations_are_found_by_id_owner_and_workspace(cast: Cast) -> None:
+    bobs, danas = store_turn(cast.bob).conversation_id, store_turn(cast.dana).conversation_id
+    client = desk(tenant="acme")
+    for query, found in {str(bobs): bobs, "dana@": danas, "sales": bobs, "ops dana": danas}.items():
+        page = client.get(address(Conversation, "changelist"), {"q": query})
+        assert [row.id for row in page.context["cl"].result_list] == [found], query
+
+
+def test_a_conversation_leads_to_its_turns(cast: Cast) -> None:
+    turn, other = store_turn(cast.bob), store_turn(cast.bob)
+    client = desk(tenant="acme")
+    page = client.get(address(Turn, "changelist"), {"conversation__id__exact": str(turn.conversation_id)})
+    assert [row.id for row in page.context["cl"].result_list] == [turn.id]
+    assert str(other.id) not in page.content.decode()
+    assert "provider_error" in client.get(address(Turn, "change", turn.id)).content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_longer_lists_need_no_more_queries(cast: Cast, model: Any) -> None:
+    store_turn(cast.bob)
+    client = desk(tenant="acme")
+    before = len(queries_of(client, address(model, "changelist")))
+    for person in (cast.bob, cast.dana, cast.alice) * 2:
+        store_turn(person)
+    assert len(queries_of(client, address(model, "changelist"))) == before

@@ -1,0 +1,43 @@
+"""The ASGI application: consumers for turns, Django for the rest, and a lifespan that lets turns finish."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "platform")) if path not in sys.path]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402 - the path and the settings come first
+
+django_app = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import models
+
+from gateway.ingress import background  # noqa: E402
+from gateway.ingress.routes import http_router, websocket_router  # noqa: E402
+
+DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
+
+
+async def lifespan(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            background.ensure_started()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await background.stop(DRAIN_SECONDS)
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+application = ProtocolTypeRouter(
+    {"http": http_router(django_app), "websocket": websocket_router(), "lifespan": lifespan}
+)

@@ -1,0 +1,35 @@
+"""System checks: what would go wrong later is refused at the start."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, register
+
+from gateway.engines.registry import ENGINES
+
+
+@register()
+def check_processes(**_: Any) -> list[Error]:
+    """Event streams are kept in the process; more than one process is not supported yet."""
+    if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
+        return [Error("More than one web process needs REDIS_URL.", id="switchyard.E001")]
+    return []
+
+
+@register()
+def check_pool(**_: Any) -> list[Error]:
+    if settings.DATABASE_POOL_SIZE <= settings.TENANCY_THREADS:
+        return [
+            Error(
+                "DATABASE_POOL_SIZE must be above TENANCY_THREADS, or turns wait for pages.",
+                id="switchyard.E002",
+            )
+        ]
+    return []
+
+
+@register()
+def check_engine(**_: Any) -> list[Error]:
+    if settings.ENGINE not in ENGINES:
+        return [Error(f"ENGINE={settings.ENGINE!r} is none of: {', '.join(ENGINES)}.", id="switchyard.E003")]
+    return []

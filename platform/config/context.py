@@ -1,0 +1,100 @@
+"""What every page of a workspace has around its content: places, conversations, addresses, quota."""
+
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from accounts.middleware import WorkspaceRequest
+from accounts.pages import listed_places
+from accounts.principals import Principal
+from gateway.ingress.conversations import listed_conversations
+from gateway.ingress.pages import conversation_data, moment_of
+from gateway.ingress.web import place_url
+from gateway.models import Conversation
+from quotas.windows import workspace_figures
+
+CONVERSATIONS_SHOWN = 40
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """A context processor; pages outside a workspace have no frame.
+
+    Read only when a template asks for it: an error page has none, and Django draws those in another thread,
+    outside of the tenant's schema.
+    """
+    if not hasattr(request, "principal"):
+        return {}
+    inside: WorkspaceRequest = request  # type: ignore[assignment]  # the middleware gave it a principal
+    lazy = SimpleLazyObject(lambda: read_frame(inside))
+    return {"frame": lazy, "quota": SimpleLazyObject(lambda: lazy["quota"])}
+
+
+def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
+    """A fixed number of queries, however many conversations there are."""
+    principal = request.principal
+    groups, more_url = _conversations(request)
+    figures = workspace_figures(principal.workspace.id)
+    return {
+        "tenant": {"slug": principal.tenant.slug, "name": principal.tenant_name},
+        "workspace": {"slug": principal.workspace.slug, "name": principal.workspace.name},
+        "places": listed_places(principal.user_id, request.path),
+        "conversation_groups": groups,
+        "more_url": more_url,
+        "urls": _urls(principal),
+        "quota": figures[0] if figures else None,
+    }
+
+
+def _urls(principal: Principal) -> dict[str, str]:
+    new_chat = place_url(principal, "new_chat")
+    return {
+        "new_chat": new_chat,
+        "search": new_chat,
+        "usage": place_url(principal, "usage"),
+        "models": place_url(principal, "models"),
+        "account": reverse("account_email"),
+        "logout": reverse("account_logout"),
+        "switch": reverse("places"),
+    }
+
+
+def _conversations(request: WorkspaceRequest) -> tuple[list[dict[str, Any]], str]:
+    """The latest conversations by day, those that match `?q=`, and where older ones are."""
+    rows = listed_conversations(request.principal).order_by("-last_turn_at", "-id")
+    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    if query:
+        rows = rows.filter(title__icontains=query)
+    until = moment_of(request.GET.get("until", ""))
+    if until:
+        rows = rows.filter(last_turn_at__lt=until)
+    page = list(rows[: CONVERSATIONS_SHOWN + 1])
+    shown = page[:CONVERSATIONS_SHOWN]
+    older = ""
+    if len(page) > CONVERSATIONS_SHOWN:
+        older = "?" + urlencode({"q": query, "until": f"{shown[-1].last_turn_at.timestamp():.6f}"})
+    return grouped(request, shown), older
+
+
+def grouped(request: WorkspaceRequest, rows: list[Conversation]) -> list[dict[str, Any]]:
+    today = timezone.now().date()
+    return [
+        {"label": label, "conversations": [conversation_data(request, row) for row in days]}
+        for label, days in groupby(rows, key=lambda row: day_label(row.last_turn_at.date(), today))
+    ]
+
+
+def day_label(day: date, today: date) -> str:
+    age = today - day
+    if age <= timedelta(0):
+        return "Today"
+    if age == timedelta(days=1):
+        return "Yesterday"
+    if age < timedelta(days=7):
+        return "Last 7 days"
+    return f"{day:%B %Y}" if day.year != today.year else f"{day:%B}"

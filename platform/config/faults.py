@@ -1,0 +1,28 @@
+"""Django's own error pages: JSON for the API, the templates for people."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views import defaults
+
+from kit import errors
+from kit.api import json_error
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/v1/")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return json_error(errors.NotFound()) if _is_api(request) else defaults.page_not_found(request, exception)
+
+
+def unknown_route(request: HttpRequest) -> HttpResponse:
+    """Whatever the API does not know; `/egress` is of the engines' own port and never here."""
+    return json_error(errors.NotFound())
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return json_error(errors.InvalidInput()) if _is_api(request) else defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return json_error(errors.InternalError()) if _is_api(request) else defaults.server_error(request)

@@ -1,0 +1,82 @@
+"""What drf-spectacular cannot find out by itself: the consumers' routes, our tokens, the one error shape."""
+
+import re
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from config.openapi_turns import DESCRIBED
+from kit.errors import all_errors
+
+Endpoint = tuple[str, str, str, Any]
+METHODS = {"get", "post", "put", "patch", "delete"}
+ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How an operation says that it wants an access token."""
+
+    target_class = "accounts.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access` token of `/v1/auth/token`; it names tenant and workspace.",
+        }
+
+
+def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Consumers are not Django views, so their routes are added to those found."""
+    described = [
+        (re.sub(r"<\w+:(\w+)>", r"{\1}", route), route, method, view.as_view())
+        for route, method, view in DESCRIBED
+    ]
+    return [*endpoints, *described]
+
+
+def add_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Every operation refers to one Error, by the statuses that it can bring and for any other."""
+    components = result["components"]
+    components["schemas"]["Error"] = error_schema()
+    components["responses"] = {
+        "Error": {
+            "description": "The one error shape; `code` says which.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+    }
+    for path in result["paths"].values():
+        for method in METHODS & path.keys():
+            for status in error_statuses(path[method]):
+                path[method]["responses"].setdefault(status, ERROR_RESPONSE)
+    return result
+
+
+def error_statuses(operation: dict[str, Any]) -> list[str]:
+    statuses = []
+    if "requestBody" in operation:
+        statuses += ["400", "413", "415", "422", "429"]
+    elif operation.get("parameters"):
+        statuses += ["422"]
+    if BearerScheme.name in {name for scheme in operation.get("security", []) for name in scheme}:
+        statuses += ["401", "403", "404"]
+    return [*sorted(set(statuses)), "default"]
+
+
+def error_schema() -> dict[str, Any]:
+    codes = "\n".join(sorted(f"- `{kind.code}` ({kind.status}): {kind.message}" for kind in all_errors()))
+    text, data = {"type": "string"}, {"type": "object", "additionalProperties": True}
+    known = {
+        "code": {**text, "description": f"For machines:\n\n{codes}"},
+        "message": {**text, "description": "For people."},
+        "details": {**data, "description": "Data of this code, as the fields of `invalid_input`."},
+        "request_id": {**text, "description": "The answer's `x-request-id`, to quote to support."},
+    }
+    openai = {
+        "type": {**text, "description": "OpenAI-compatible routes only: OpenAI's kind of error."},
+        "param": {**text, "nullable": True, "description": "OpenAI-compatible routes only."},
+    }
+    error = {"type": "object", "required": list(known), "properties": {**known, **openai}}
+    return {"type": "object", "required": ["error"], "properties": {"error": error}}

@@ -1,0 +1,140 @@
+"""Describes the consumers' routes to drf-spectacular as views that nothing ever calls.
+
+The bodies come from the serializers that the consumers validate with, so the two cannot drift apart; a test
+compares the addresses with those in gateway/ingress/routes.py.
+"""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.views import APIView
+
+from gateway.ingress.api import UsageSerializer
+from gateway.ingress.openai_wire import PASSED_THROUGH, CompletionSerializer
+from gateway.ingress.requests import LONGEST_KEY, SendSerializer
+from workspaces.api import FiguresSerializer
+
+EVENTS = """
+With `Accept: text/event-stream` the reply arrives as server-sent events, each with an increasing `id`; ignore
+those that you do not know. A comment (`: ping`) comes at least every 10 seconds.
+
+| event | data |
+|---|---|
+| `started` | `conversation_id`, `turn_id`, `model` |
+| `context` | the memories and files that are used |
+| `delta`, `reasoning` | `text` |
+| `tool_call` | `call_id`, `server`, `tool`, `arguments` |
+| `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
+| `approval`, `approval_resolved` | what a person must allow, and what they said |
+| `notice` | a retry or a fallback |
+| `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
+| `error` | `error`: the one error shape; before `usage` and `done` |
+| `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
+`cancelled`, `quota_exceeded`, `interrupted`, `error` |
+"""
+
+STREAM = "text/event-stream"
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "maxLength": LONGEST_KEY},
+    OpenApiParameter.HEADER,
+    description="The same key and body give the same turn again; the same key with another body is a 409.",
+)
+LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID",
+    {"type": "integer", "minimum": 0},
+    OpenApiParameter.HEADER,
+    description="The id of the last event that arrived; what follows it is sent.",
+)
+
+
+class ReplySerializer(serializers.Serializer[Any]):
+    """A whole turn, for clients without a stream."""
+
+    conversation_id = serializers.UUIDField()
+    turn_id = serializers.UUIDField()
+    reply = serializers.CharField()
+    finish_reason = serializers.CharField()
+    usage = UsageSerializer()
+    quota = FiguresSerializer(allow_null=True)
+
+
+class CheckSerializer(serializers.Serializer[Any]):
+    check = serializers.CharField()
+    allowed = serializers.BooleanField()
+    reason = serializers.CharField()
+    code = serializers.CharField(required=False)
+    details = serializers.DictField(required=False)
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField()
+    checks = CheckSerializer(many=True)
+
+
+class StopSerializer(serializers.Serializer[Any]):
+    turn_id = serializers.UUIDField()
+    status = serializers.CharField()
+
+
+class SendView(APIView):
+    @extend_schema(
+        operation_id="send",
+        tags=["chat"],
+        description="Sends a message and answers with the model's reply. Without `conversation_id` a"
+        " conversation begins. The turn goes on when the client leaves: follow it again, or stop it.\n"
+        + EVENTS,
+        parameters=[IDEMPOTENCY_KEY],
+        request=SendSerializer,
+        responses={(200, "application/json"): ReplySerializer, (200, STREAM): str},
+    )
+    def post(self) -> None: ...
+
+
+class ExplainView(APIView):
+    @extend_schema(
+        operation_id="explain", tags=["chat"], request=SendSerializer, responses=DecisionSerializer
+    )
+    def post(self) -> None:
+        """Tells whether `send` would be allowed, and why, without running anything."""
+
+
+class EventsView(APIView):
+    @extend_schema(
+        operation_id="turn_events",
+        tags=["chat"],
+        description="Follows one of your turns, running or done, from `Last-Event-ID` on.\n" + EVENTS,
+        parameters=[LAST_EVENT_ID],
+        responses={(200, STREAM): str},
+    )
+    def get(self) -> None: ...
+
+
+class StopView(APIView):
+    @extend_schema(operation_id="stop_turn", tags=["chat"], request=None, responses={202: StopSerializer})
+    def post(self) -> None:
+        """Stops one of your turns; what was written is kept and charged."""
+
+
+class CompletionsView(APIView):
+    @extend_schema(
+        operation_id="completions",
+        tags=["openai"],
+        description="OpenAI's chat completions: its own clients work with only `base_url` and `api_key`"
+        " changed. With `stream` the answer is `data:` lines of `chat.completion.chunk` objects and ends with"
+        f" `data: [DONE]`. Passed on to the provider: `{'`, `'.join(PASSED_THROUGH)}`.",
+        request=CompletionSerializer,
+        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, STREAM): str},
+    )
+    def post(self) -> None: ...
+
+
+DESCRIBED: list[tuple[str, str, type[APIView]]] = [
+    ("/v1/chat/send", "POST", SendView),
+    ("/v1/chat/explain", "POST", ExplainView),
+    ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
+    ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
+    ("/v1/chat/completions", "POST", CompletionsView),
+]

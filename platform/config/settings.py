@@ -1,0 +1,237 @@
+"""Every setting of Switchyard, read here and nowhere else; `.env.example` says what each variable means."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from kit import embedded_postgres, env, logs
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
+
+# --- the installation ---------------------------------------------------------------------------
+# DEBUG=1 is development: everything works with an empty environment. Django's own pages full of
+# tracebacks are a wish apart, so that in development people see the product's pages too.
+DEVELOPMENT = env.boolean("DEBUG", True)
+DEBUG = DEVELOPMENT and env.boolean("TRACEBACKS", False)
+SECRET_KEY = env.text("SECRET_KEY", "development-only-key-that-production-refuses" if DEVELOPMENT else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set SECRET_KEY: with DEBUG=0 nothing starts without one.")
+if not DEVELOPMENT and len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("SECRET_KEY is shorter than 32 characters; make a longer one.")
+ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])
+if not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("Set ALLOWED_HOSTS: the names under which people reach this installation.")
+CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
+BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)  # one trusted proxy sets X-Forwarded-For and -Proto
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO"))
+
+# --- apps: shared ones live in the public schema, tenant ones only in a tenant's ------------------
+SHARED_APPS = [
+    "daphne",
+    "accounts",  # before django_tenants: its `migrate` also migrates the template schema
+    "django_tenants",
+    "config",
+    "quotas",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "rest_framework_simplejwt",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "django_htmx",
+    "csp",
+    "procrastinate.contrib.django",
+]
+TENANT_APPS = ["workspaces", "gateway"]
+INSTALLED_APPS = SHARED_APPS + TENANT_APPS
+TENANT_MODEL = "accounts.Tenant"
+TENANT_DOMAIN_MODEL = "accounts.Domain"
+TEMPLATE_SCHEMA = "tenant_template"  # migrated with the tenants; a new tenant is a clone of it
+
+MIDDLEWARE = [
+    "kit.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.WorkspaceMiddleware",
+    "config.operators.OperatorMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.context.frame",
+            ]
+        },
+    }
+]
+
+# --- database -----------------------------------------------------------------------------------
+POSTGRES_DIR = Path(env.text("POSTGRES_DIR", str(DATA_DIR / "postgres"))).resolve()
+DATABASE_URL = env.text("DATABASE_URL") or embedded_postgres.start(POSTGRES_DIR)
+TENANCY_THREADS = env.integer("TENANCY_THREADS", 8, at_least=1)
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 24, at_least=2)
+DATABASES = {
+    "default": {
+        "ENGINE": "django_tenants.postgresql_backend",
+        **env.database(DATABASE_URL),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}},
+    }
+}
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+REDIS_URL = env.text("REDIS_URL")
+WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", 1, at_least=1)
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# --- who someone is -----------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGOUT_ON_GET = False
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 60, at_least=1)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, at_least=1)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "UPDATE_LAST_LOGIN": False,
+    "USER_ID_CLAIM": "userId",
+}
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if not DEVELOPMENT:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = env.boolean("HTTPS", True)
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 31_536_000 if SECURE_SSL_REDIRECT else 0
+    if BEHIND_PROXY:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    # drf-spectacular's browsable docs come from its own static files; images never from elsewhere.
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- REST ---------------------------------------------------------------------------------------
+MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1_000_000, at_least=1_000)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["kit.parsing.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kit.parsing.JsonAlways",
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "kit.api.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+}
+THROTTLE_PER_MINUTE = {  # from one address
+    "token": env.integer("TOKENS_PER_MINUTE", 30, at_least=1),
+    "signup": env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1),
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Switchyard",
+    "VERSION": "1",
+    "DESCRIPTION": "Models, tools and agents for teams: one API in front of every engine.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.add_errors",
+    ],
+}
+
+# --- the turn -----------------------------------------------------------------------------------
+ENGINE = env.text("ENGINE", "direct")
+TURN_LEASE_SECONDS = env.integer("TURN_LEASE_SECONDS", 15, at_least=1)
+TURN_PROGRESS_SECONDS = 2  # how often a running turn writes its reply so far and renews its lease
+TURN_MAX_SECONDS = env.integer("TURN_MAX_SECONDS", 600, at_least=1)
+MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 256, at_least=1)  # in one process
+WORKSPACE_TOKENS_PER_MONTH = env.integer("WORKSPACE_TOKENS_PER_MONTH", 1_000_000)
+
+# --- the local model ----------------------------------------------------------------------------
+MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  # its weights
+LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
+LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
+
+# --- static files -------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEVELOPMENT
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEVELOPMENT

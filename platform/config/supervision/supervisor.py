@@ -1,0 +1,106 @@
+"""Starts processes one after another, watches them, and ends all of them whatever happens."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from config.supervision.child import Child
+from config.supervision.errors import Failure
+from config.supervision.guard import Guard
+from config.supervision.terminal import Terminal
+from config.supervision.wishes import Wishes
+
+POLL_SECONDS = 0.1
+STEP_SECONDS = 3600.0  # a first start may fetch the weights over a slow line
+GRACE_SECONDS = 20.0  # above the time that the web server gives to its running turns
+
+
+class Supervisor:
+    """Children are ended in the reverse order of their start, the database after the last of them."""
+
+    def __init__(self, *, folder: Path, terminal: Terminal, wishes: Wishes, lock_fd: int) -> None:
+        self.environment = dict(os.environ)  # of every child from now on
+        self._folder = folder
+        self._terminal = terminal
+        self._wishes = wishes
+        self._children: list[Child] = []
+        self._command: Child | None = None  # a child that is meant to end
+        self._stop_database: list[str] | None = None
+        self._guard = Guard(environment=self.environment, folder=folder, lock_fd=lock_fd)
+
+    def run(self, name: str, command: Sequence[str]) -> str:
+        """Runs a command to its end and returns the last line it wrote."""
+        child = self._command = self.start(name, command, show=False)
+        self.wait_until(lambda: child.exit_code is not None, STEP_SECONDS, f"{name} takes too long.")
+        self._children.remove(child)
+        self._guard.forget(child.pid)
+        if child.exit_code:
+            raise Failure(_obituary(f"{name} failed", child))
+        return (child.last_lines() or [""])[-1]
+
+    def start(
+        self, name: str, command: Sequence[str], *, show: bool = True, ends_with_stdin: bool = False
+    ) -> Child:
+        """Starts a child that is expected to run until the end."""
+        child = Child(
+            name,
+            command,
+            environment=self.environment,
+            folder=self._folder,
+            show=self._terminal.line if show else None,
+            ends_with_stdin=ends_with_stdin,
+        )
+        self._guard.watch(child.pid)
+        self._children.append(child)
+        return child
+
+    def own_database(self, folder: Path, *, stop: list[str]) -> None:
+        """From now on the database in `folder` is stopped at the end, by `stop` or by the guard."""
+        self._stop_database = stop
+        self._guard.own_database(folder)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, complaint: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self._check()
+            if time.monotonic() > deadline:
+                raise Failure(complaint)
+            time.sleep(POLL_SECONDS)
+
+    def watch(self) -> NoReturn:
+        """Never returns: raises StopRequested, or Failure when a child ends by itself."""
+        while True:
+            self._check()
+            time.sleep(POLL_SECONDS)
+
+    def end_all(self) -> None:
+        """Ends the children and the database; a second Ctrl-C shortens the waiting, not the order."""
+        while self._children:
+            child = self._children.pop()
+            child.stop(GRACE_SECONDS, hurry=lambda: self._wishes.is_hurried)
+            self._guard.forget(child.pid)
+        if self._stop_database:
+            self._end_database(self._stop_database)
+        self._guard.dismiss()
+
+    def _end_database(self, command: list[str]) -> None:
+        child = Child("database", command, environment=self.environment, folder=self._folder)
+        while child.exit_code is None:
+            time.sleep(POLL_SECONDS)
+        if child.exit_code:
+            self._terminal.line(_obituary("The database could not be stopped", child))
+
+    def _check(self) -> None:
+        self._wishes.check()
+        if not self._guard.is_alive:
+            raise Failure("The guard, which ends everything should this process be killed, ended by itself.")
+        for child in self._children:
+            if child.exit_code is not None and child is not self._command:
+                raise Failure(_obituary(f"The {child.name} process ended unexpectedly", child))
+
+
+def _obituary(what: str, child: Child) -> str:
+    lines = [f"    {line}" for line in child.last_lines()]
+    return "\n".join([f"{what} ({child.how_it_ended}).", *(["Its last output:", *lines] if lines else [])])

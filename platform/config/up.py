@@ -1,0 +1,199 @@
+"""`make run`: starts everything that Switchyard needs, watches it, and stops all of it at the end.
+
+Does not import Django's settings: importing them starts the database, and that is a step of its own here.
+"""
+
+import http.client
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.supervision.child import Child
+from config.supervision.errors import Failure, StopRequested
+from config.supervision.run_lock import RunLock
+from config.supervision.supervisor import Supervisor
+from config.supervision.terminal import Terminal
+from config.supervision.wishes import Wishes
+from kit import env
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL_SECONDS = 120.0
+READY_SECONDS = 120.0
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where this run keeps its things and what it listens on, as the environment says."""
+
+    host: str
+    port: int
+    data: Path
+    postgres: Path
+    models: Path
+    database_url: str
+    local_model_url: str
+    local_model_context: int
+    allowed_hosts: list[str]
+
+    @classmethod
+    def from_environment(cls) -> "Installation":
+        data = Path(env.text("DATA_DIR", str(ROOT / ".data"))).resolve()
+        return cls(
+            host=env.text("HOST", "127.0.0.1"),
+            port=env.integer("PORT", 8000, at_least=1),
+            data=data,
+            postgres=Path(env.text("POSTGRES_DIR", str(data / "postgres"))).resolve(),
+            models=Path(env.text("MODELS_DIR", str(data / "models"))).resolve(),
+            database_url=env.text("DATABASE_URL"),
+            local_model_url=env.text("LOCAL_MODEL_URL"),
+            local_model_context=env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256),
+            allowed_hosts=env.listing("ALLOWED_HOSTS", ["localhost"]),
+        )
+
+    @property
+    def own_address(self) -> str:
+        """Where this machine reaches the web server, whatever it listens on."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound here
+
+    @property
+    def own_name(self) -> str:
+        """A name that the web server answers to: it refuses those that are not its own."""
+        return self.allowed_hosts[0].lstrip(".*") or "localhost"
+
+    @property
+    def url(self) -> str:
+        name = "localhost" if self.own_address in {"127.0.0.1", "::1"} else self.own_address
+        return f"http://{name}:{self.port}"
+
+
+def main() -> int:
+    terminal, wishes = Terminal(), Wishes()
+    try:
+        here = Installation.from_environment()
+        _expect_free_port(here)
+        lock = RunLock(here.data)
+        lock.take(
+            here.url,
+            on_wait=lambda: terminal.line("A killed run is still being cleaned up; waiting for it."),
+            check=wishes.check,
+        )
+        try:
+            return _run(here, terminal, wishes, lock)
+        finally:
+            lock.release()
+    except StopRequested:
+        return 0
+    except (Failure, ImproperlyConfigured, OSError) as exc:
+        terminal.line(str(exc))
+        return 1
+
+
+def _run(here: Installation, terminal: Terminal, wishes: Wishes, lock: RunLock) -> int:
+    supervisor = Supervisor(folder=ROOT, terminal=terminal, wishes=wishes, lock_fd=lock.fd)
+    try:
+        _bring_up(here, supervisor, terminal)
+        terminal.line(f"\nSwitchyard is ready: {here.url}   (Ctrl-C stops it)\n")
+        supervisor.watch()
+    except StopRequested:
+        return 0
+    except Failure as exc:
+        terminal.line(str(exc))
+        return 1
+    finally:
+        with terminal.step("Stopping"):
+            supervisor.end_all()
+
+
+def _bring_up(here: Installation, supervisor: Supervisor, terminal: Terminal) -> None:
+    python = sys.executable
+    manage = [python, str(ROOT / "manage.py")]
+    supervisor.environment |= {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}",
+        "PYTHONUNBUFFERED": "1",
+        "DATA_DIR": str(here.data),
+        "POSTGRES_DIR": str(here.postgres),
+        "MODELS_DIR": str(here.models),
+    }
+    model = _start_model(here, supervisor, terminal)
+    if not here.database_url:
+        with terminal.step("PostgreSQL"):
+            supervisor.environment["DATABASE_URL"] = _start_database(here, supervisor)
+    with terminal.step("Migrations"):
+        supervisor.run("migrate", [*manage, "migrate", "--verbosity", "0"])
+    if model:
+        with terminal.step("Local model"):
+            supervisor.environment["LOCAL_MODEL_URL"] = _wait_for_model(model, supervisor)
+    with terminal.step("Web server and worker"):
+        supervisor.start("worker", [*manage, "procrastinate", "worker"])
+        supervisor.start("web", _web_command(here))
+        supervisor.wait_until(lambda: _is_ready(here), READY_SECONDS, "The web server does not get ready.")
+
+
+def _start_model(here: Installation, supervisor: Supervisor, terminal: Terminal) -> Child | None:
+    """Starts the model's server, which loads while the database does; none where another one is named."""
+    if here.local_model_url:
+        return None
+    python = sys.executable
+    with terminal.step("Model weights (93 MB, fetched once)"):
+        weights = supervisor.run(
+            "fetching the weights", [python, "-m", "gateway.providers.weights", str(here.models)]
+        )
+    command = [python, "-m", "gateway.providers.local_server", "--weights", weights]
+    command += ["--context", str(here.local_model_context)]
+    return supervisor.start("model", command, show=False, ends_with_stdin=True)
+
+
+def _start_database(here: Installation, supervisor: Supervisor) -> str:
+    command = [sys.executable, "-m", "kit.embedded_postgres"]
+    supervisor.own_database(here.postgres, stop=[*command, "stop", str(here.postgres)])
+    return supervisor.run("PostgreSQL", [*command, "start", str(here.postgres)])
+
+
+def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
+    supervisor.wait_until(lambda: bool(model.last_lines()), MODEL_SECONDS, "The local model does not answer.")
+    try:
+        url: str = json.loads(model.last_lines()[-1])["url"]
+    except ValueError as exc:
+        raise Failure(f"The local model does not start: {' '.join(model.last_lines())}") from exc
+    return url
+
+
+def _web_command(here: Installation) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
+    command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--log-level", "warning"]
+    return [*command, "--host", here.host, "--port", str(here.port)]
+
+
+def _is_ready(here: Installation) -> bool:
+    connection = http.client.HTTPConnection(here.own_address, here.port, timeout=2)
+    try:
+        connection.request("GET", "/readyz", headers={"Host": here.own_name})
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _expect_free_port(here: Installation) -> None:
+    if here.port > HIGHEST_PORT:
+        raise Failure(f"PORT={here.port} is above {HIGHEST_PORT}.")
+    family = socket.AF_INET6 if ":" in here.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((here.host, here.port))
+        except OSError as exc:
+            raise Failure(
+                f"Port {here.port} on {here.host} cannot be used ({exc.strerror}); try PORT=9000."
+            ) from exc
+
+
+if __name__ == "__main__":
+    sys.exit(main())

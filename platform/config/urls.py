@@ -1,0 +1,66 @@
+"""Django's routes; the consumers' stand in gateway/ingress/routes.py."""
+
+from allauth.account.decorators import secure_admin_login
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+
+from accounts import api as accounts_api
+from accounts import pages as accounts_pages
+from config import faults, health, styleguide
+from gateway.ingress import api as gateway_api
+from gateway.ingress import pages
+from workspaces import api as workspaces_api
+from workspaces import pages as workspace_pages
+
+# Operators sign in where everybody does, under the same limits on tries.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+v1 = [
+    path("auth/signup", workspaces_api.SignUpView.as_view()),
+    path("auth/token", accounts_api.TokenView.as_view()),
+    path("auth/token/refresh", accounts_api.RefreshView.as_view()),
+    path("auth/switch", accounts_api.SwitchView.as_view()),
+    path("auth/logout", accounts_api.LogoutView.as_view()),
+    path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
+    path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
+    path("models", gateway_api.OpenAIModelsView.as_view()),
+    path("models/<slug:model>", gateway_api.OpenAIModelView.as_view()),
+    path("conversations", gateway_api.ConversationsView.as_view()),
+    path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
+    path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
+    path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
+    path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"", faults.unknown_route),
+]
+
+workspace = [
+    path("", accounts_pages.workspace),
+    path("chat/", pages.new_chat, name="new_chat"),
+    path("chat/conversations", pages.conversation_list),
+    path("chat/<uuid:conversation_id>", pages.conversation, name="conversation"),
+    path("chat/<uuid:conversation_id>/rename", pages.rename),
+    path("chat/<uuid:conversation_id>/delete", pages.delete),
+    path("models", workspace_pages.models, name="models"),
+    path("usage", workspace_pages.usage, name="usage"),
+]
+
+urlpatterns = [
+    path("", accounts_pages.root),
+    path("places/", accounts_pages.places, name="places"),
+    path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("v1/", include(v1)),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+]
+
+if settings.DEVELOPMENT:
+    urlpatterns.append(path("styleguide", styleguide.styleguide))
+
+handler400 = "config.faults.bad_request"
+handler404 = "config.faults.not_found"
+handler500 = "config.faults.server_error"

@@ -1,0 +1,140 @@
+"""The ground of every REST view: the one error shape out, keyset pages, the tenant's schema around it."""
+
+from contextlib import ExitStack
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, JsonResponse
+from rest_framework import exceptions as rest
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from kit import errors, requests
+from kit.tenancy import TenantRef, tenant_scope
+
+log = structlog.get_logger(__name__)
+
+
+class HasTenant(Protocol):
+    @property
+    def tenant(self) -> TenantRef: ...
+
+
+class TenantView(APIView):
+    """Enters the schema of the tenant that the verified token names, and stays there for the method."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as self.scope:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        refuse_nul(request)
+        principal: HasTenant = request.auth  # type: ignore[assignment]
+        self.scope.enter_context(tenant_scope(principal.tenant))
+
+
+def refuse_nul(request: Request) -> None:
+    """PostgreSQL cannot hold NUL in text, so no query parameter may carry one."""
+    wrong = {name: ["NUL is not allowed."] for name, text in request.query_params.items() if "\0" in text}
+    if wrong:
+        raise errors.InvalidInput(**wrong)
+
+
+class Pages(CursorPagination):
+    """Keyset pages: `{data, has_more, next}`, where `next` goes back in as `?cursor=`."""
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "limit"
+    ordering = ("-created_at", "-id")
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (rest.NotFound, ValueError, TypeError) as exc:
+            raise errors.InvalidInput(cursor=["This cursor is not one of ours."]) from exc
+
+    def get_paginated_response(self, data: Any) -> Response:
+        link = self.get_next_link()
+        cursor = parse_qs(urlsplit(link).query)["cursor"][0] if link else None
+        return Response({"data": data, "has_more": self.has_next, "next": cursor})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["data", "has_more", "next"],
+            "properties": {
+                "data": schema,
+                "has_more": {"type": "boolean"},
+                "next": {"type": "string", "nullable": True},
+            },
+        }
+
+
+def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception hook: everything foreign becomes a DomainError and leaves in the one shape."""
+    error = translate(exc)
+    if error is None:
+        return None
+    response = Response({"error": error.as_dict(requests.current().request_id)}, status=error.status)
+    for name, value in error_headers(error).items():
+        response[name] = value
+    return response
+
+
+def translate(exc: Exception) -> errors.DomainError | None:
+    """The DomainError that stands for `exc`; None for a fault of ours, which must stay loud."""
+    if isinstance(exc, errors.DomainError):
+        return exc
+    if isinstance(exc, rest.ValidationError):
+        return errors.InvalidInput(**field_errors(exc.detail))
+    if isinstance(exc, rest.Throttled):
+        return errors.RateLimited(retry_after=int(getattr(exc, "wait", None) or 1))
+    table: list[tuple[type[Exception], type[errors.DomainError]]] = [
+        (rest.NotAuthenticated, errors.NotAuthenticated),
+        (rest.AuthenticationFailed, errors.TokenInvalid),
+        (rest.PermissionDenied, errors.Forbidden),
+        (PermissionDenied, errors.Forbidden),
+        (rest.NotFound, errors.NotFound),
+        (Http404, errors.NotFound),
+        (rest.MethodNotAllowed, errors.MethodNotAllowed),
+        (rest.UnsupportedMediaType, errors.UnsupportedMediaType),
+        (rest.ParseError, errors.InvalidJson),
+    ]
+    return next((ours() for theirs, ours in table if isinstance(exc, theirs)), None)
+
+
+def field_errors(detail: Any) -> dict[str, Any]:
+    """DRF's nested error details as plain text, keyed by field."""
+    if isinstance(detail, dict):
+        return {str(field): _plain(problems) for field, problems in detail.items()}
+    return {"body": _plain(detail)}
+
+
+def _plain(problems: Any) -> Any:
+    if isinstance(problems, dict):
+        return {str(key): _plain(value) for key, value in problems.items()}
+    if isinstance(problems, list):
+        return [_plain(item) for item in problems]
+    return str(problems)
+
+
+def error_headers(error: errors.DomainError) -> dict[str, str]:
+    """The headers that an error brings along."""
+    headers = {}
+    if isinstance(error, errors.NotAuthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        headers["Retry-After"] = str(error.details.get("retry_after", 1))
+    return headers
+
+
+def json_error(error: errors.DomainError) -> JsonResponse:
+    """The one error shape for the few places outside DRF: middleware and Django's own handlers."""
+    body = {"error": error.as_dict(requests.current().request_id)}
+    return JsonResponse(body, status=error.status, headers=error_headers(error))

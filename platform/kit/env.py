@@ -1,0 +1,63 @@
+"""Reads environment variables, and stops the start on a value that makes no sense."""
+
+import os
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable with blanks stripped; an empty one counts as unset."""
+    return os.environ.get(name, "").strip() or default
+
+
+def boolean(name: str, default: bool) -> bool:
+    value = text(name).lower()
+    if not value:
+        return default
+    if value in TRUE | FALSE:
+        return value in TRUE
+    raise ImproperlyConfigured(f"{name}={value!r} is neither true nor false; use 1 or 0.")
+
+
+def integer(name: str, default: int, *, at_least: int = 0) -> int:
+    value = text(name)
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number.") from exc
+    if number < at_least:
+        raise ImproperlyConfigured(f"{name}={number} is below {at_least}.")
+    return number
+
+
+def listing(name: str, default: list[str]) -> list[str]:
+    """A comma-separated variable as a list without empty items."""
+    value = text(name)
+    return [item.strip() for item in value.split(",") if item.strip()] if value else default
+
+
+def database(url: str) -> dict[str, str]:
+    """Turns `postgresql://user:password@host:port/name` into Django's connection settings.
+
+    The host may stand in the query (`?host=/socket/folder`), as libpq allows.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
+    query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+    name = parts.path.lstrip("/")
+    if not name:
+        raise ImproperlyConfigured("DATABASE_URL names no database.")
+    return {
+        "NAME": unquote(name),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or query.get("host", "")),
+        "PORT": str(parts.port or ""),
+    }

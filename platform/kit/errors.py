@@ -1,0 +1,210 @@
+"""The one error tree: services raise these, edges translate them.
+
+DomainError
+├── InvalidJson                400
+├── InvalidInput               422  (per field)
+│   └── ContextTooLong         422
+├── PayloadTooLarge            413
+├── UnsupportedMediaType       415
+├── MethodNotAllowed           405
+├── NotAuthenticated           401
+│   ├── TokenInvalid           401
+│   └── CredentialsInvalid     401
+├── Forbidden                  403
+│   ├── RoleTooLow             403
+│   ├── OriginRefused          403
+│   ├── ModelNotEnabled        403
+│   └── McpNotEnabled          403
+├── NotFound                   404
+├── Conflict                   409
+│   ├── EmailTaken             409
+│   ├── TurnInProgress         409
+│   └── IdempotencyConflict    409
+├── QuotaExceeded              429
+├── RateLimited                429
+├── ProviderError              502
+│   └── ProviderTimeout        504
+├── EngineUnavailable          502
+├── AtCapacity                 503
+├── TurnInterrupted            503
+└── InternalError              500
+"""
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """Something a caller is told about: a code for machines, a message for people, data for both.
+
+    Messages and details go to clients: no secret, no address of ours, no stack.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "Something went wrong."
+
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        self.text = text or self.message
+        self.details = details
+        super().__init__(self.text)
+
+    def as_dict(self, request_id: str = "") -> dict[str, Any]:
+        """The body of the one error shape, without its `error` envelope."""
+        return {
+            "code": self.code,
+            "message": self.text,
+            "details": self.details,
+            "request_id": request_id,
+        }
+
+
+class InvalidJson(DomainError):
+    code, status, message = "invalid_json", 400, "The body is not valid JSON."
+
+
+class InvalidInput(DomainError):
+    """Details map each wrong field to the list of what is wrong with it."""
+
+    code, status, message = "invalid_input", 422, "Some fields are not valid."
+
+
+class ContextTooLong(InvalidInput):
+    code, status = "context_too_long", 422
+    message = "The message does not fit into the model's context window."
+
+
+class PayloadTooLarge(DomainError):
+    code, status, message = "payload_too_large", 413, "The request is too large."
+
+
+class UnsupportedMediaType(DomainError):
+    code, status, message = "unsupported_media_type", 415, "Send the body as application/json."
+
+
+class MethodNotAllowed(DomainError):
+    code, status, message = "method_not_allowed", 405, "This address does not take that method."
+
+
+class NotAuthenticated(DomainError):
+    code, status, message = "not_authenticated", 401, "Sign in, or send a bearer token."
+
+
+class TokenInvalid(NotAuthenticated):
+    code, status = "token_invalid", 401
+    message = "The token is not valid, has expired, or no longer opens this workspace."
+
+
+class CredentialsInvalid(NotAuthenticated):
+    code, status, message = "credentials_invalid", 401, "The e-mail or the password is wrong."
+
+
+class Forbidden(DomainError):
+    code, status, message = "forbidden", 403, "You may not do this."
+
+
+class RoleTooLow(Forbidden):
+    code, status, message = "role_too_low", 403, "Your role in this workspace does not allow this."
+
+
+class OriginRefused(Forbidden):
+    code, status, message = "origin_refused", 403, "The request comes from another site."
+
+
+class ModelNotEnabled(Forbidden):
+    code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
+
+
+class McpNotEnabled(Forbidden):
+    code, status = "mcp_not_enabled", 403
+    message = "This MCP server is not enabled in the workspace."
+
+
+class NotFound(DomainError):
+    code, status, message = "not_found", 404, "There is nothing here."
+
+
+class Conflict(DomainError):
+    code, status, message = "conflict", 409, "This clashes with what is there already."
+
+
+class EmailTaken(Conflict):
+    code, status, message = "email_taken", 409, "An account with this e-mail exists; sign in instead."
+
+
+class TurnInProgress(Conflict):
+    code, status = "turn_in_progress", 409
+    message = "A reply is still being written in this conversation."
+
+
+class IdempotencyConflict(Conflict):
+    code, status = "idempotency_conflict", 409
+    message = "This Idempotency-Key was used with another body."
+
+
+class QuotaExceeded(DomainError):
+    """Details: level, metric, window, limit, used, reserved, requested, resets_at."""
+
+    code, status, message = "quota_exceeded", 429, "The budget does not cover this."
+
+
+class RateLimited(DomainError):
+    """Details: retry_after in seconds."""
+
+    code, status, message = "rate_limited", 429, "Too many requests; try again shortly."
+
+
+class ProviderError(DomainError):
+    """Details: provider, provider_status (None when it never answered)."""
+
+    code, status, message = "provider_error", 502, "The model's provider failed."
+
+    def __init__(
+        self,
+        text: str | None = None,
+        /,
+        *,
+        provider: str,
+        provider_status: int | None = None,
+        did_no_work: bool = False,
+    ) -> None:
+        super().__init__(text, provider=provider, provider_status=provider_status)
+        self.did_no_work = did_no_work  # refused or never reached, so nothing is billed
+
+
+class ProviderTimeout(ProviderError):
+    code, status, message = "provider_timeout", 504, "The model's provider did not answer in time."
+
+
+class EngineUnavailable(DomainError):
+    code, status, message = "engine_unavailable", 502, "The engine cannot be reached."
+
+
+class AtCapacity(DomainError):
+    code, status, message = "at_capacity", 503, "Too many replies are being written; try again shortly."
+
+
+class TurnInterrupted(DomainError):
+    code, status = "turn_interrupted", 503
+    message = "The server stopped while the reply was being written; what was written is kept."
+
+
+class InternalError(DomainError):
+    code, status, message = "internal", 500, "Something went wrong on our side."
+
+
+def restore(stored: dict[str, Any]) -> DomainError:
+    """The error that was stored as `as_dict` tells it; InternalError for a code that no longer exists."""
+    kind = next((kind for kind in all_errors() if kind.code == stored["code"]), InternalError)
+    error = kind.__new__(kind)
+    DomainError.__init__(error, stored["message"], **stored["details"])
+    return error
+
+
+def all_errors() -> list[type[DomainError]]:
+    """Every class of the tree below the root."""
+    found: list[type[DomainError]] = []
+    level = DomainError.__subclasses__()
+    while level:
+        found += level
+        level = [child for kind in level for child in kind.__subclasses__()]
+    return found

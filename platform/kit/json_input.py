@@ -1,0 +1,41 @@
+"""Reads a request's JSON body at the edge, the same way for REST views, consumers and sockets."""
+
+import json
+from typing import Any, NoReturn
+
+from kit.errors import InvalidInput, InvalidJson
+
+MAX_DEPTH = 64
+
+
+def parse_object(body: bytes | str) -> dict[str, Any]:
+    """The body as a dict; InvalidJson when it is not JSON, InvalidInput when it is no object."""
+    try:
+        text = body.decode() if isinstance(body, bytes) else body
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidJson from exc
+    if not isinstance(value, dict):
+        raise InvalidInput("The body must be a JSON object.", body=["Send a JSON object."])
+    _check_depth(value)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(value: Any) -> None:
+    """Deep nesting has no use here and would overflow the stacks of those who walk it later."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []

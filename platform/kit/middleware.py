@@ -1,0 +1,46 @@
+"""Around every Django request: its id, the bound on its body, and JSON errors for the API."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from kit import errors, requests
+from kit.api import json_error
+
+
+class RequestMiddleware:
+    """Stands first, so that every answer, also an error page, carries `x-request-id`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        origin = requests.begin(
+            request.headers.get("x-request-id"),
+            requests.forwarded_address(
+                request.META.get("REMOTE_ADDR"),
+                request.META.get("HTTP_X_FORWARDED_FOR", ""),
+                behind_proxy=settings.BEHIND_PROXY,
+            ),
+        )
+        response: HttpResponse
+        if self._too_large(request):
+            response = json_error(errors.PayloadTooLarge())
+        else:
+            response = self.get_response(request)
+        response["x-request-id"] = origin.request_id
+        return response
+
+    def _too_large(self, request: HttpRequest) -> bool:
+        """By the declared length, else by what has arrived (the ASGI handler has spooled it already)."""
+        declared = request.META.get("CONTENT_LENGTH") or ""
+        if declared.isdigit():
+            return int(declared) > settings.MAX_BODY_BYTES
+        stream = getattr(request, "_stream", None)
+        if stream is None or not getattr(stream, "seekable", lambda: False)():
+            return False
+        here = stream.tell()
+        size = stream.seek(0, 2)
+        stream.seek(here)
+        return bool(size > settings.MAX_BODY_BYTES)

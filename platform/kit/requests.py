@@ -1,0 +1,51 @@
+"""What is known of the request being served: its id and where it came from, for logs and the audit."""
+
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ipaddress import ip_address
+from uuid import uuid4
+
+import structlog
+
+CLEAN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOrigin:
+    """`address` is None where the server listens on a unix socket or the peer is unknown."""
+
+    request_id: str = ""
+    address: str | None = None
+
+
+NO_REQUEST = RequestOrigin()
+_current: ContextVar[RequestOrigin] = ContextVar("request_origin", default=NO_REQUEST)
+
+
+def begin(sent_id: str | None, address: str | None) -> RequestOrigin:
+    """Opens a request: takes the client's id where it is clean, else makes one, and binds the logs to it."""
+    request_id = sent_id if sent_id and CLEAN_ID.fullmatch(sent_id) else uuid4().hex
+    origin = RequestOrigin(request_id=request_id, address=_valid_address(address))
+    _current.set(origin)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return origin
+
+
+def current() -> RequestOrigin:
+    return _current.get()
+
+
+def forwarded_address(peer: str | None, forwarded_for: str, *, behind_proxy: bool) -> str | None:
+    """The client's address: the last one the trusted proxy added, or the peer where there is no proxy."""
+    if behind_proxy and forwarded_for:
+        return forwarded_for.rsplit(",", 1)[-1].strip()
+    return peer
+
+
+def _valid_address(address: str | None) -> str | None:
+    try:
+        return str(ip_address(address)) if address else None
+    except ValueError:
+        return None

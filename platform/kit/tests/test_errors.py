@@ -1,0 +1,34 @@
+"""The error tree: every code once, every status an error's, the drawing complete."""
+
+import re
+
+from kit import errors
+
+
+def test_codes_are_unique() -> None:
+    codes = [kind.code for kind in errors.all_errors()]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_error_stands_in_the_drawing_with_its_status() -> None:
+    drawing = errors.__doc__ or ""
+    for kind in errors.all_errors():
+        assert re.search(rf"─ {kind.__name__} +{kind.status}\b", drawing), kind.__name__
+
+
+def test_every_error_is_documented_for_clients() -> None:
+    with open("docs/errors.md") as page:
+        documented = set(re.findall(r"^\| `(\w+)` \| (\d+) \|", page.read(), flags=re.MULTILINE))
+    assert documented == {(kind.code, str(kind.status)) for kind in errors.all_errors()}
+
+
+def test_a_stored_error_is_restored_as_it_was() -> None:
+    error = errors.ProviderError("gone", provider="local", provider_status=500)
+    again = errors.restore(error.as_dict("r1"))
+    assert type(again) is errors.ProviderError
+    assert (again.text, again.details, again.status) == (error.text, error.details, 502)
+
+
+def test_an_error_of_a_code_that_is_gone_is_an_internal_one() -> None:
+    again = errors.restore({"code": "old", "message": "m", "details": {}})
+    assert type(again) is errors.InternalError

@@ -1,0 +1,80 @@
+"""A tenant is data: work enters its schema by one door only, and forgetting it fails loudly."""
+
+import ast
+import asyncio
+from pathlib import Path
+
+import pytest
+from django.db import ProgrammingError, connection
+
+from accounts.tests.cast import Cast
+from gateway.models import Conversation
+from kit.tenancy import in_public, in_tenant
+from workspaces.models import LanguageModel
+
+ROOT = Path(__file__).resolve().parents[3]
+OUR_CODE = ["accounts", "gateway", "platform", "quotas", "workspaces"]
+DOORS = {"schema_context", "tenant_context", "set_tenant", "set_schema", "set_schema_to_public", "activate"}
+
+
+def schema_now() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_units_of_two_tenants_at_once_each_see_their_own_schema(cast: Cast) -> None:
+    acme, globex = cast.alice.principal.tenant, cast.charlie.principal.tenant
+    seen = await asyncio.gather(
+        *(in_tenant(tenant, schema_now) for tenant in [acme, globex] * 20), in_public(schema_now)
+    )
+    assert seen == [acme.schema_name, globex.schema_name] * 20 + ["public"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_failing_unit_leaves_nothing_behind_for_the_next(cast: Cast) -> None:
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    for _ in range(10):
+        with pytest.raises(ValueError, match="on purpose"):
+            await in_tenant(cast.alice.principal.tenant, fail)
+    assert {await in_public(schema_now) for _ in range(10)} == {"public"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_lazy_queryset_does_not_leave_its_unit(cast: Cast) -> None:
+    with pytest.raises(TypeError, match="lazy QuerySet"):
+        await in_tenant(cast.alice.principal.tenant, Conversation.objects.all)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", [Conversation, LanguageModel])
+def test_a_forgotten_context_fails_loudly(model: type) -> None:
+    with pytest.raises(ProgrammingError, match="does not exist"):
+        model.objects.exists()  # type: ignore[attr-defined]
+
+
+def doors_used_in(source: Path) -> set[str]:
+    tree = ast.parse(source.read_text())
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imported = {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    return (names | imported) & DOORS
+
+
+def test_nothing_but_the_tenancy_module_enters_a_schema() -> None:
+    sources = [path for folder in OUR_CODE for path in (ROOT / folder).rglob("*.py")]
+    users = {
+        str(path.relative_to(ROOT)) for path in sources if "tests" not in path.parts and doors_used_in(path)
+    }
+    assert users == {"platform/kit/tenancy.py"}
+
+
+def test_no_tenant_table_points_at_a_shared_one() -> None:
+    for model in (*Conversation._meta.apps.get_app_config("gateway").get_models(), LanguageModel):
+        for field in model._meta.get_fields():
+            target = getattr(field, "related_model", None)
+            assert target is None or target._meta.app_label in {"gateway", "workspaces"}, field

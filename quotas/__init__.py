@@ -1,0 +1,1 @@
+"""How much: budgets, reservations, holds and the ledger."""

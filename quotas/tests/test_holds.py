@@ -1,0 +1,244 @@
+"""The contract of Reservation and Hold: each step once, in its order, the counters always adding up."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db.models import Sum
+from django.db.models.functions import Now
+
+from accounts.tests.cast import Cast
+from kit.errors import QuotaExceeded, TurnInterrupted
+from quotas.holds import Usage, hold_call, mark_sent, note_streamed, release_call, settle_call
+from quotas.models import Budget, BudgetWindow, Hold, Reservation, UsageRecord
+from quotas.reservations import close_turn, expired_reservations, open_turn, renew_lease, turn_usage
+from quotas.windows import month_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def budget(cast: Cast) -> Budget:
+    budget = Budget.objects.get(workspace_id=cast.alice.principal.workspace.id)
+    budget.limit = 100
+    budget.save()
+    return budget
+
+
+def opened(cast: Cast, *, prompt: int = 10, output: int = 20, lease: int = 60) -> UUID:
+    turn_id = uuid4()
+    principal = cast.alice.principal
+    open_turn(
+        turn_id=turn_id,
+        tenant_id=principal.tenant.id,
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        purpose="chat",
+        engine="direct",
+        model="local",
+        provider="local",
+        prompt_bound=prompt,
+        output_bound=output,
+        lease_seconds=lease,
+    )
+    return turn_id
+
+
+def held(turn_id: UUID, *, prompt: int = 10, output: int = 20, call_id: UUID | None = None) -> UUID:
+    call_id = call_id or uuid4()
+    hold_call(
+        turn_id=turn_id,
+        call_id=call_id,
+        model="local",
+        provider="local",
+        prompt_bound=prompt,
+        output_bound=output,
+    )
+    return call_id
+
+
+def counters() -> tuple[int, int]:
+    window = BudgetWindow.objects.get()
+    ledger = UsageRecord.objects.aggregate(i=Sum("input_tokens"), o=Sum("output_tokens"))
+    assert window.used == (ledger["i"] or 0) + (ledger["o"] or 0), "the ledger and the counter differ"
+    return window.used, window.reserved
+
+
+def test_admission_reserves_and_the_first_call_adopts_its_hold(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    assert counters() == (0, 30)
+    held(turn)
+    assert counters() == (0, 30)
+    assert Hold.objects.count() == 1
+
+
+def test_a_first_call_larger_than_admitted_reserves_the_difference(cast: Cast, budget: Budget) -> None:
+    held(opened(cast), prompt=15, output=25)
+    assert counters() == (0, 40)
+
+
+def test_a_first_call_that_outgrows_the_budget_is_refused_and_changes_nothing(
+    cast: Cast, budget: Budget
+) -> None:
+    turn = opened(cast)
+    with pytest.raises(QuotaExceeded):
+        held(turn, prompt=60, output=60)
+    assert counters() == (0, 30)
+
+
+def test_a_second_call_takes_a_hold_of_its_own(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    held(turn)
+    held(turn, prompt=5, output=5)
+    assert counters() == (0, 40)
+
+
+def test_a_second_call_beyond_the_budget_is_refused(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    held(turn)
+    with pytest.raises(QuotaExceeded) as refusal:
+        held(turn, prompt=50, output=50)
+    assert refusal.value.details["reserved"] == 30
+    assert refusal.value.details["requested"] == 100
+
+
+def test_holding_twice_by_one_call_id_holds_once(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    call = held(turn)
+    held(turn, call_id=call)
+    assert counters() == (0, 30)
+
+
+def test_a_settlement_turns_the_hold_into_use(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    call = held(turn)
+    mark_sent(call_id=call)
+    settle_call(call_id=call, usage=Usage(8, 5))
+    assert counters() == (13, 0)
+    assert Hold.objects.get().state == "settled"
+
+
+def test_settling_twice_charges_once(cast: Cast, budget: Budget) -> None:
+    call = held(opened(cast))
+    mark_sent(call_id=call)
+    for _ in range(2):
+        settle_call(call_id=call, usage=Usage(8, 5))
+    assert counters() == (13, 0)
+    assert UsageRecord.objects.count() == 1
+
+
+def test_a_settlement_above_the_hold_is_flagged_and_never_fails(cast: Cast, budget: Budget) -> None:
+    call = held(opened(cast))
+    mark_sent(call_id=call)
+    settle_call(call_id=call, usage=Usage(500, 500))
+    assert counters() == (1000, 0)
+    assert Hold.objects.get().overrun
+    with pytest.raises(QuotaExceeded):
+        opened(cast)
+
+
+@pytest.mark.parametrize("absurd", [Usage(-5, -5), Usage(10**30, 10**30)])
+def test_absurd_reports_are_bounded(cast: Cast, budget: Budget, absurd: Usage) -> None:
+    call = held(opened(cast))
+    mark_sent(call_id=call)
+    settle_call(call_id=call, usage=absurd)
+    used, reserved = counters()
+    assert 0 <= used <= 2 * 10**12
+    assert reserved == 0
+
+
+def test_a_call_that_was_never_answered_can_be_released(cast: Cast, budget: Budget) -> None:
+    call = held(opened(cast))
+    mark_sent(call_id=call)
+    release_call(call_id=call)
+    release_call(call_id=call)
+    assert counters() == (0, 0)
+
+
+def test_closing_releases_what_was_held_and_writes_off_what_was_sent(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    sent = held(turn)
+    mark_sent(call_id=sent)
+    note_streamed(call_id=sent, streamed_tokens=7)
+    held(turn, prompt=5, output=5)
+    assert close_turn(turn_id=turn)
+    assert counters() == (17, 0)
+    assert sorted(Hold.objects.values_list("state", flat=True)) == ["released", "written_off"]
+    assert UsageRecord.objects.get().exactness == "estimated"
+    assert not close_turn(turn_id=turn)
+    assert counters() == (17, 0)
+
+
+@pytest.mark.parametrize("truth", [Usage(10, 15), Usage(10, 2), Usage(10, 7)])
+def test_a_settlement_after_a_write_off_posts_the_difference(
+    cast: Cast, budget: Budget, truth: Usage
+) -> None:
+    turn = opened(cast)
+    call = held(turn)
+    mark_sent(call_id=call)
+    note_streamed(call_id=call, streamed_tokens=7)
+    close_turn(turn_id=turn)
+    for _ in range(2):
+        settle_call(call_id=call, usage=truth)
+    assert counters() == (truth.total, 0)
+    assert turn_usage(turn).total == truth.total
+    assert UsageRecord.objects.filter(is_correction=True).count() == 1
+
+
+def test_a_closed_turn_makes_no_more_calls(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    close_turn(turn_id=turn)
+    with pytest.raises(TurnInterrupted):
+        held(turn)
+    assert counters() == (0, 0)
+
+
+def test_admission_beyond_the_budget_leaves_nothing(cast: Cast, budget: Budget, db: Any) -> None:
+    with pytest.raises(QuotaExceeded):
+        opened(cast, prompt=60, output=60)
+    assert not Reservation.objects.exists()
+    assert not Hold.objects.exists()
+
+
+def test_a_workspace_without_a_budget_is_not_limited(cast: Cast, budget: Budget) -> None:
+    budget.delete()
+    turn = opened(cast, prompt=10**9, output=10**9)
+    call = held(turn)
+    mark_sent(call_id=call)
+    settle_call(call_id=call, usage=Usage(1, 1))
+    close_turn(turn_id=turn)
+    assert UsageRecord.objects.count() == 1
+
+
+def test_a_lease_is_renewed_while_it_lives_and_lost_when_it_ran_out(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    assert renew_lease(turn_id=turn, lease_seconds=60)
+    assert expired_reservations() == []
+    Reservation.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
+    assert not renew_lease(turn_id=turn, lease_seconds=60)
+    assert [lost.turn_id for lost in expired_reservations()] == [turn]
+
+
+def test_only_an_expired_turn_is_reaped(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    assert not close_turn(turn_id=turn, only_expired=True)
+    Reservation.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
+    assert close_turn(turn_id=turn, only_expired=True)
+
+
+@pytest.mark.parametrize(
+    ("moment", "start", "reset"),
+    [
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), (2026, 12), (2027, 1)),
+        (datetime(2026, 2, 1, tzinfo=UTC), (2026, 2), (2026, 3)),
+    ],
+)
+def test_a_window_is_a_calendar_month(
+    moment: datetime, start: tuple[int, int], reset: tuple[int, int]
+) -> None:
+    begins, resets = month_of(moment)
+    assert ((begins.year, begins.month, begins.day), (resets.year, resets.month, resets.day)) == (
+        (*start, 1),
+        (*reset, 1),
+    )

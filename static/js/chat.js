@@ -1,0 +1,131 @@
+// The chat page: sends messages, follows the reply that is being written, stops it, tries again.
+
+import { onAction } from "./actions.js";
+import { Composer } from "./chat/composer.js";
+import { newKey, post } from "./chat/post.js";
+import { showQuota } from "./chat/quota.js";
+import { Follower } from "./chat/scroll.js";
+import { follow } from "./chat/stream.js";
+import { problem, Turn } from "./chat/turn.js";
+import { refreshConversations } from "./conversations.js";
+
+const form = document.getElementById("composer");
+const composer = new Composer(form, send);
+const follower = new Follower(document.getElementById("chat-scroll"), document.querySelector("[data-action=to-bottom]"));
+const attempt = { text: "", key: "" }; // the same text tried again is the same request
+let place = location.pathname;
+
+function note(name, shown) {
+  document.querySelector(`[data-note=${name}]`).hidden = !shown;
+}
+
+function say(text) {
+  document.getElementById("chat-status").textContent = text;
+}
+
+async function send(text) {
+  if (attempt.text !== text) Object.assign(attempt, { text, key: newKey() });
+  document.querySelector("#turns > .callout")?.remove();
+  document.getElementById("welcome")?.setAttribute("hidden", "");
+  const turn = Turn.begin(text);
+  composer.handOver(text);
+  follower.toBottom();
+  const body = { message: text, model: composer.model, mcps: [] };
+  if (composer.conversation) body.conversation_id = composer.conversation;
+  const { data, error } = await post(form.action, { token: composer.token, body, key: attempt.key });
+  if (error) return refused(turn, error);
+  attempt.text = "";
+  turn.accepted(data);
+  composer.accepted();
+  if (!composer.conversation) enter(data);
+  refreshConversations();
+  watch(turn);
+}
+
+function refused(turn, error) {
+  turn.remove();
+  composer.refused();
+  const callout = problem(error);
+  callout.querySelector("[data-action]").dataset.action = "send-again";
+  document.getElementById("turns").append(callout);
+  follower.toBottom();
+}
+
+/** The first message has made a conversation: the page becomes its place. */
+function enter({ conversation_id, conversation_url }) {
+  composer.conversation = conversation_id;
+  history.pushState(null, "", conversation_url);
+  place = location.pathname;
+  document.getElementById("welcome")?.remove();
+  htmx.ajax("GET", conversation_url, { target: "#chat-head", select: "#chat-head", swap: "outerHTML" });
+}
+
+function watch(turn) {
+  composer.replyRuns(true);
+  say("The reply is being written.");
+  follow(turn.element.dataset.events, {
+    connected: () => note("reconnecting", false),
+    reconnecting: () => note("reconnecting", true),
+    lost: () => lost(turn),
+    started: (data) => turn.started(data),
+    html: (data) => {
+      turn.html(data);
+      follower.grew();
+    },
+    notice: (data) => turn.notice(data),
+    error: (data) => turn.error(data),
+    usage: (data) => {
+      turn.usage(data);
+      if (data.quota) showQuota(data.quota);
+    },
+    done: ({ finish_reason }) => finished(turn, finish_reason),
+  });
+}
+
+function finished(turn, reason) {
+  turn.done(reason);
+  note("reconnecting", false);
+  composer.replyRuns(false);
+  say(reason === "stop" ? "The reply is finished." : "The reply has ended early.");
+  refreshConversations();
+}
+
+function lost(turn) {
+  note("reconnecting", false);
+  turn.error({ message: "The connection to this reply is lost. What was written of it is kept." }, "Load it again");
+  turn.element.querySelector(".reply-problem [data-action]").dataset.action = "reload";
+  composer.replyRuns(false);
+}
+
+onAction("stop", async (button) => {
+  const element = document.querySelector(".turn[data-state=running]");
+  if (!element) return;
+  button.disabled = true;
+  const { error } = await post(element.dataset.stop, { token: composer.token });
+  if (!error) return;
+  button.disabled = false;
+  new Turn(element).notice({ text: `It could not be stopped: ${error.message}` });
+});
+
+onAction("retry", (button) => {
+  if (!composer.busy) send(new Turn(button.closest(".turn")).message);
+});
+onAction("send-again", () => form.requestSubmit());
+onAction("reload", () => location.reload());
+onAction("to-bottom", () => follower.toBottom());
+onAction("start", (button) => composer.write(button.dataset.prompt));
+
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (!event.target.matches(".turns-earlier")) return;
+  document.body.addEventListener("htmx:afterSwap", follower.holdPlace(), { once: true });
+});
+
+// Back, after a first message: the address is another place, so that place is loaded.
+addEventListener("popstate", () => location.pathname !== place && location.reload());
+
+for (const name of ["online", "offline"]) addEventListener(name, () => note("offline", !navigator.onLine));
+note("offline", !navigator.onLine);
+
+const running = document.querySelector(".turn[data-state=running]");
+if (running) watch(new Turn(running));
+follower.toBottom();

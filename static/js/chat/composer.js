@@ -1,0 +1,99 @@
+// The composer: grows with its text, sends on Enter, and never loses what was written.
+
+import { keep, recall } from "../memory.js";
+
+export class Composer {
+  constructor(form, onSend) {
+    this.form = form;
+    this.area = form.elements.message;
+    this.send = form.querySelector("[data-testid=send]");
+    this.stop = form.querySelector("[data-testid=stop]");
+    this.waiting = ""; // sent, and not yet accepted by the server
+    this.busy = false;
+    this.area.addEventListener("input", () => this.#changed());
+    this.area.addEventListener("keydown", (event) => this.#key(event));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (!this.busy && this.text) onSend(this.text);
+    });
+    if (!this.area.value) this.area.value = recall(this.#draft) ?? "";
+    this.#changed();
+    if (matchMedia("(pointer: fine)").matches) this.area.focus();
+  }
+
+  get text() {
+    return this.area.value.trim();
+  }
+
+  get conversation() {
+    return this.form.elements.conversation_id.value;
+  }
+
+  set conversation(id) {
+    keep(this.#draft, null);
+    this.form.elements.conversation_id.value = id;
+  }
+
+  get model() {
+    return this.form.elements.model.value;
+  }
+
+  get token() {
+    return this.form.elements.csrfmiddlewaretoken.value;
+  }
+
+  write(text) {
+    this.area.value = text;
+    this.area.focus();
+    this.area.setSelectionRange(text.length, text.length);
+    this.#changed();
+  }
+
+  /** The text has left, but stays in the draft until the server has it. */
+  handOver(text) {
+    this.waiting = text;
+    this.busy = true;
+    if (this.text === text) this.area.value = "";
+    this.#changed();
+  }
+
+  accepted() {
+    this.waiting = "";
+    this.#changed();
+  }
+
+  refused() {
+    const text = [this.waiting, this.area.value].filter(Boolean).join("\n\n");
+    this.waiting = "";
+    this.busy = false;
+    this.write(text);
+  }
+
+  replyRuns(runs) {
+    this.busy = runs;
+    this.send.hidden = runs;
+    this.stop.hidden = !runs;
+    this.stop.disabled = false;
+    this.#changed();
+  }
+
+  get #draft() {
+    return `draft:${this.conversation || this.form.action}`;
+  }
+
+  #changed() {
+    this.send.disabled = this.busy || !this.text;
+    keep(this.#draft, [this.waiting, this.area.value].filter(Boolean).join("\n\n"));
+    if (CSS.supports("field-sizing", "content")) return;
+    this.area.style.height = "auto";
+    this.area.style.height = `${this.area.scrollHeight}px`;
+  }
+
+  #key(event) {
+    // While an input method is composing, Enter chooses a word.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (matchMedia("(pointer: coarse)").matches && !event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    this.form.requestSubmit();
+  }
+}

@@ -1,0 +1,32 @@
+// Posts to our own server as the signed-in person, and turns every failure into the one error shape.
+
+const UNREACHABLE = "The server could not be reached. Check the connection and try again.";
+
+export function newKey() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // pages that came by plain http
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Resolves to {data} or to {error: {code, message, request_id}}; never throws. */
+export async function post(url, { token, body, key }) {
+  const headers = { Accept: "application/json", "X-CSRFToken": token };
+  if (body) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  let response;
+  try {
+    response = await fetch(url, { method: "POST", headers, body: body && JSON.stringify(body), redirect: "manual" });
+  } catch {
+    return { error: { code: "unreachable", message: UNREACHABLE } };
+  }
+  const data = await response.json().catch(() => null);
+  if (response.ok && data) return { data };
+  return { error: data?.error ?? unexpected(response) };
+}
+
+function unexpected(response) {
+  const signedOut = response.type === "opaqueredirect" || response.status === 401 || response.status === 403;
+  return signedOut
+    ? { code: "signed_out", message: "You are no longer signed in here. Load the page again; your text is kept." }
+    : { code: "unexpected", message: `The server answered in a way we did not expect (${response.status}). Try again.` };
+}

@@ -1,0 +1,49 @@
+// Follows the events of a turn until it is done, through broken connections.
+
+const NAMES = ["started", "html", "notice", "usage", "done"];
+const ATTEMPTS = 7;
+
+/** `on` has a function an event, and connected, reconnecting, lost. Returns a function that stops following. */
+export function follow(url, on) {
+  let source;
+  let failures = 0;
+  let timer;
+
+  function close() {
+    clearTimeout(timer);
+    source.close();
+  }
+
+  function open() {
+    source = new EventSource(url);
+    source.addEventListener("open", () => {
+      failures = 0;
+      on.connected();
+    });
+    for (const name of NAMES) {
+      source.addEventListener(name, (event) => {
+        if (name === "done") close(); // or the browser would connect again
+        on[name](JSON.parse(event.data));
+      });
+    }
+    // One name for two things: an error that the turn tells of has data, a broken connection has none.
+    source.addEventListener("error", (event) => {
+      if (event.data === undefined) return broken();
+      const data = JSON.parse(event.data);
+      on.error(data.error ?? data);
+    });
+  }
+
+  function broken() {
+    on.reconnecting();
+    // The browser connects again by itself, unless the answer was not a stream at all.
+    if (source.readyState !== EventSource.CLOSED) return;
+    if (!navigator.onLine) return addEventListener("online", open, { once: true });
+    failures += 1;
+    if (failures >= ATTEMPTS) return on.lost();
+    timer = setTimeout(open, Math.min(10_000, 250 * 2 ** failures));
+  }
+
+  open();
+  return close;
+}

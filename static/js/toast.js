@@ -1,0 +1,13 @@
+// Toasts go by themselves after a while, unless they tell of an error, are pointed at, or hold the focus.
+
+import { onAction } from "./actions.js";
+
+const SECONDS = 6;
+
+function retire(toast) {
+  setTimeout(() => (toast.matches(":hover, :focus-within") ? retire(toast) : toast.remove()), SECONDS * 1000);
+}
+
+for (const toast of document.querySelectorAll("#toasts > .toast:not(.toast-error)")) retire(toast);
+
+onAction("dismiss", (button) => button.closest(".toast").remove());

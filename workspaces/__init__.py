@@ -1,0 +1,1 @@
+"""What a workspace holds, one folder a kind."""

@@ -1,0 +1,41 @@
+"""The language models of the tenant that an operator has opened, to be enabled and disabled."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from accounts.admin.audited import AuditedAdmin
+from accounts.admin.tenancy import TenantTableAdmin, opened_tenant
+from workspaces.models import LanguageModel
+
+
+@admin.register(LanguageModel)
+class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
+    list_display = ("slug", "name", "workspace", "provider", "enabled", "context_window", "created_at")
+    list_filter = ("provider", "enabled", "created_at")
+    fields = (
+        "slug",
+        "name",
+        "workspace",
+        "provider",
+        "upstream_name",
+        "context_window",
+        "output_bound",
+        "enabled",
+        "created_at",
+    )
+    readonly_fields = tuple(name for name in fields if name != "enabled")
+    ordering = ("workspace_id", "slug")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Workspaces install their own models."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def audit_place(self, request: HttpRequest, row: Model) -> dict[str, Any]:
+        tenant = opened_tenant(request)
+        return {**super().audit_place(request, row), "tenant_id": tenant.id if tenant else None}

@@ -1,0 +1,88 @@
+"""REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
+
+from dataclasses import asdict
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.principals import in_workspace
+from accounts.tokens import issue_tokens
+from kit.api import TenantView
+from quotas.windows import workspace_figures
+from workspaces import onboarding
+from workspaces.language_models.services import installed_models
+
+
+class SignUpSerializer(serializers.Serializer[Any]):
+    email = serializers.EmailField(max_length=254)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    name = serializers.CharField(max_length=100)
+    tenant_name = serializers.CharField(max_length=100)
+    workspace_name = serializers.CharField(max_length=100, required=False, default=onboarding.FIRST_WORKSPACE)
+
+
+class FiguresSerializer(serializers.Serializer[Any]):
+    level = serializers.CharField()
+    metric = serializers.CharField()
+    window = serializers.CharField()
+    limit = serializers.IntegerField()
+    used = serializers.IntegerField()
+    reserved = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    resets_at = serializers.DateTimeField()
+
+
+class QuotaSerializer(serializers.Serializer[Any]):
+    data = FiguresSerializer(many=True)  # type: ignore[assignment]  # a field called data
+
+
+class InstalledModelSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    provider = serializers.CharField()
+    context_window = serializers.IntegerField()
+    output_bound = serializers.IntegerField()
+    enabled = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+
+class InstalledModelsSerializer(serializers.Serializer[Any]):
+    data = InstalledModelSerializer(many=True)  # type: ignore[assignment]
+
+
+class SignUpThrottle(AddressThrottle):
+    scope = "signup"
+
+
+class SignUpView(OpenView):
+    throttle_classes = [SignUpThrottle]
+
+    @extend_schema(
+        operation_id="signup", tags=["auth"], request=SignUpSerializer, responses={201: TokensSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Makes an account with a tenant, its first workspace and the local model enabled."""
+        return Response(issue_tokens(onboarding.sign_up(**checked(SignUpSerializer, request))), status=201)
+
+
+class QuotaView(TenantView):
+    @extend_schema(operation_id="workspace_quota", tags=["workspaces"], responses=QuotaSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """The workspace's budgets: limit, used, reserved, remaining, and when they reset."""
+        place = in_workspace(request.auth, workspace)  # type: ignore[arg-type]
+        return Response({"data": [figures.as_dict() for figures in workspace_figures(place.workspace.id)]})
+
+
+class ModelsView(TenantView):
+    @extend_schema(operation_id="workspace_models", tags=["workspaces"], responses=InstalledModelsSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """The language models installed in the workspace."""
+        place = in_workspace(request.auth, workspace)  # type: ignore[arg-type]
+        rows = [asdict(model) for model in installed_models(workspace_id=place.workspace.id)]
+        for row in rows:
+            row.pop("upstream_name")
+        return Response({"data": rows})

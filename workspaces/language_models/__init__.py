@@ -1,0 +1,1 @@
+"""The language models that a workspace has installed."""

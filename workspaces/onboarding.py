@@ -1,0 +1,86 @@
+"""Signing up: a person, a tenant with its first workspace, the local model and a budget, or nothing."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from accounts import audit
+from accounts.models import Tenant, User, Workspace
+from accounts.principals import Principal, find_principal
+from accounts.tenants import create_tenant, create_workspace
+from kit.errors import EmailTaken, InvalidInput
+from kit.tenancy import tenant_scope
+from quotas.models import Budget
+from workspaces.language_models.services import install_local_model
+
+FIRST_WORKSPACE = "General"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tenant and its first workspace."""
+
+    tenant: Tenant
+    workspace: Workspace
+
+
+def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
+    """Makes the account and its place; EmailTaken or InvalidInput leave nothing behind."""
+    email = email.strip().lower()
+    check_password(password, User(email=email, name=name))
+    with transaction.atomic():
+        user = _create_user(email=email, password=password, name=name)
+        place = open_place(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
+    principal = find_principal(
+        user_id=user.id, tenant_slug=place.tenant.slug, workspace_slug=place.workspace.slug
+    )
+    return cast("Principal", principal)  # a place just made can be entered
+
+
+def open_place(*, owner: User, tenant_name: str, workspace_name: str) -> Place:
+    """A tenant of its own for `owner`, ready to chat in."""
+    with transaction.atomic():
+        tenant = create_tenant(name=tenant_name, owner=owner)
+        workspace = furnish_workspace(tenant=tenant, name=workspace_name or FIRST_WORKSPACE, manager=owner)
+        audit.record(
+            "user.signed_up",
+            actor_id=owner.id,
+            tenant_id=tenant.id,
+            workspace_id=workspace.id,
+            target=tenant.slug,
+        )
+    return Place(tenant=tenant, workspace=workspace)
+
+
+def furnish_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
+    """A workspace with what it needs to be of use: a budget and the local model."""
+    with transaction.atomic():
+        workspace = create_workspace(tenant=tenant, name=name, manager=manager)
+        Budget.objects.create(tenant=tenant, workspace=workspace, limit=settings.WORKSPACE_TOKENS_PER_MONTH)
+        with tenant_scope(tenant.ref):
+            install_local_model(workspace_id=workspace.id)
+    return workspace
+
+
+def check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as exc:
+        raise InvalidInput(password=exc.messages) from exc
+
+
+def _create_user(*, email: str, password: str, name: str) -> User:
+    if User.objects.filter(email__iexact=email).exists():
+        raise EmailTaken
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(email, password, name=name)
+    except IntegrityError as exc:  # another sign-up of the same address was faster
+        raise EmailTaken from exc
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=False)
+    return user
