@@ -15,7 +15,7 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-un
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run test test-slow check tools weights
+.PHONY: run test test-slow bench check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -26,6 +26,9 @@ test: $(DEV_STAMP) tools weights
 
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
+
+bench: $(DEV_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/bench_*.py
 
 check: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; set -e; export $(APART); \

@@ -20,6 +20,8 @@ from gateway.tests.served import Served
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """The cast arrives once; every test with real transactions goes back to that point."""
+    # Signing in is tested, not the cost of hashing.
+    django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with django_db_blocker.unblock():
         _people.append(create_cast())
         snapshot.take()

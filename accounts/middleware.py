@@ -7,6 +7,7 @@ from typing import cast
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 
+from accounts import audit
 from accounts.models import User
 from accounts.principals import Principal, find_principal
 from kit.tenancy import tenant_scope
@@ -19,6 +20,20 @@ class WorkspaceRequest(HttpRequest):
     """What the pages of a workspace receive."""
 
     principal: Principal
+
+
+LAST_PLACE = "last_place"  # in the session: tenant and workspace slugs
+
+
+def remember_place(request: HttpRequest, principal: Principal) -> None:
+    """The root leads back to where one was; going elsewhere is a switch, and audited as such."""
+    here = [principal.tenant.slug, principal.workspace.slug]
+    before = request.session.get(LAST_PLACE)
+    if before == here:
+        return
+    request.session[LAST_PLACE] = here
+    if before is not None:
+        audit.record("user.switched", principal=principal, target="/".join(here), via="web")
 
 
 class WorkspaceMiddleware:
@@ -38,5 +53,6 @@ class WorkspaceMiddleware:
         if principal is None:
             raise Http404
         cast("WorkspaceRequest", request).principal = principal
+        remember_place(request, principal)
         with tenant_scope(principal.tenant):
             return self.get_response(request)

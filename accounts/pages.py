@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from accounts.middleware import LAST_PLACE
 from accounts.models import WorkspaceMember
 from accounts.principals import open_places
 
@@ -16,8 +17,10 @@ from accounts.principals import open_places
 @require_GET
 @login_required
 def root(request: HttpRequest) -> HttpResponse:
-    """To the first workspace one joined; to the list when there is none."""
-    place = _places(_user_id(request)).first()
+    """To where one was last, else to the first workspace one joined; to the list when there is none."""
+    tenant, workspace = request.session.get(LAST_PLACE, ["", ""])
+    mine = _places(_user_id(request))
+    place = mine.filter(workspace__tenant__slug=tenant, workspace__slug=workspace).first() or mine.first()
     return redirect(place_url(place)) if place else redirect("places")
 
 

@@ -90,6 +90,7 @@ class Turn(models.Model):
         ]
         indexes = [
             models.Index(fields=["conversation", "-created_at", "-id"], name="turn_conversation"),
+            models.Index(fields=["-created_at"], name="turn_created"),
         ]
 
     def __str__(self) -> str:

@@ -90,6 +90,7 @@ class Reservation(models.Model):
                 fields=["lease_expires_at"], name="reservation_open_lease", condition=Q(state="open")
             ),
             models.Index(fields=["workspace_id", "-created_at"], name="reservation_workspace"),
+            models.Index(fields=["-created_at"], name="reservation_created"),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,9 @@ from workspaces.onboarding import FIRST_WORKSPACE, open_place
 
 
 class SignUpForm(SignupForm):
-    name = forms.CharField(label="Your name", max_length=100)
+    name = forms.CharField(
+        label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
     tenant_name = forms.CharField(label="Your team", max_length=100)
     workspace_name = forms.CharField(
         label="First workspace", max_length=100, required=False, initial=FIRST_WORKSPACE

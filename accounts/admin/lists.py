@@ -24,6 +24,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that the platform itself writes: operators look, and touch nothing."""
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would be a count of the whole table
     paginator = BoundedPaginator
     actions = None
 

@@ -36,7 +36,7 @@ class Workspace(models.Model):
         indexes = [models.Index(fields=["created_at"], name="workspace_created")]
 
     def __str__(self) -> str:
-        return f"{self.tenant_id}/{self.slug}"
+        return self.slug
 
     @property
     def ref(self) -> WorkspaceRef:

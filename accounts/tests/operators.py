@@ -13,7 +13,8 @@ PASSWORD = "an operator's long password"
 
 
 def operator() -> User:
-    return User.objects.create_superuser("op@example.com", PASSWORD)
+    known = User.objects.filter(email="op@example.com").first()
+    return known or User.objects.create_superuser("op@example.com", PASSWORD)
 
 
 def desk(user: User | None = None, *, tenant: str | None = None) -> Client:

@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 
 from gateway.ingress.closing import recover_turns
+from gateway.ingress.relay import close_relay
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_stops
 from gateway.providers.http import close_client
@@ -30,6 +31,7 @@ async def stop(seconds: float) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await close_relay()
     await close_client()
 
 

@@ -1,20 +1,19 @@
 """Follows a turn's events wherever it runs or ran: live in this process, else from its row."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from accounts.principals import Principal
+from gateway.engines.base import TurnJob
 from gateway.ingress.closing import Ending, ending_of
+from gateway.ingress.relay import Reader
 from gateway.ingress.running import runner, started_data
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from gateway.models import Turn
 from kit.errors import NotFound
 from kit.tenancy import in_tenant
-
-POLL_SECONDS = 1.0  # for a turn that another process runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +31,33 @@ class StoredTurn:
 async def follow_turn(
     principal: Principal, turn_id: UUID, after: int = 0
 ) -> AsyncIterator[list[NumberedEvent]]:
-    """Batches of events past the id `after`, to the end; NotFound for a turn that is not the caller's own.
-
-    The caller has the stored turn read first, so that nobody follows what is not theirs.
-    """
-    stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
+    """Batches of events past the id `after`, to the end; NotFound for a turn that is not the caller's own."""
     live = runner().turns.get(turn_id)
-    if live is not None:
+    if live is not None and _owns(principal, live.job):
         async for batch in live.follow(after):
             yield batch
         return
-    while True:
-        batch = [event for event in stored.transcript.after(after) if event.id > after]
-        if stored.ending is not None:
-            ends = stored.transcript.ending(after, stored.ending.events(), lagging=stored.lagging)
-            yield [*batch, *ends]
-            return
-        if batch:
-            yield batch
-            after = max(after, stored.transcript.position)
-        await asyncio.sleep(POLL_SECONDS)
+    stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
+    reader = Reader(principal.tenant, turn_id)
+    while stored.ending is None:
+        told = list(stored.transcript.after(after))
+        news = True
+        while news:
+            if told:
+                after = told[-1].id
+                yield told
+                if told[-1].type == "done":
+                    return
+            relayed = await reader.next_events()
+            news = bool(relayed)
+            told = [event.past(after) for event in relayed if event.id > after]
         stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
+    rest = list(stored.transcript.after(after))
+    yield [*rest, *stored.transcript.ending(after, stored.ending.events(), lagging=stored.lagging)]
+
+
+def _owns(principal: Principal, job: TurnJob) -> bool:
+    return (job.user_id, job.workspace_id) == (principal.user_id, principal.workspace.id)
 
 
 def read_turn(*, principal: Principal, turn_id: UUID) -> StoredTurn:

@@ -1,7 +1,7 @@
 """Runs admitted turns in tasks of their own, detached from every client's socket."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.conf import settings
 from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import current_engine
 from gateway.ingress.closing import Ending, end_turn, write_progress
+from gateway.ingress.relay import send_events
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from gateway.models import Turn
 from kit import requests
@@ -161,11 +162,16 @@ class TurnRunner:
         """Runs the turn by `engine`, else by the installation's."""
         turn = RunningTurn(job, engine or current_engine())
         self.turns[job.turn_id] = turn
-        task = asyncio.create_task(turn.run())
+        task = self._spawn(turn.run())
+        task.add_done_callback(lambda _: self.turns.pop(job.turn_id, None))
+        self._spawn(send_events(job.tenant, job.turn_id, turn.follow(0)))
+        return turn
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self.turns.pop(job.turn_id, None))
-        return turn
+        return task
 
     def stop(self, turn_id: UUID, reason: str = Reason.CANCELLED) -> None:
         turn = self.turns.get(turn_id)

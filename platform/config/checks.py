@@ -10,7 +10,7 @@ from gateway.engines.registry import ENGINES
 
 @register()
 def check_processes(**_: Any) -> list[Error]:
-    """Event streams are kept in the process; more than one process is not supported yet."""
+    """A turn's deltas are kept by the process that runs it; others get them by Redis."""
     if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
         return [Error("More than one web process needs REDIS_URL.", id="switchyard.E001")]
     return []

@@ -1,5 +1,6 @@
 """Every setting of Switchyard, read here and nowhere else; `.env.example` says what each variable means."""
 
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,6 +39,7 @@ LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO
 SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
+    "django.contrib.admin",  # before it too: its admin templates have inline styles, which the CSP forbids
     "django_tenants",
     "config",
     "quotas",
@@ -45,7 +47,6 @@ SHARED_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.admin",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "allauth",
@@ -234,4 +235,6 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# WhiteNoise reads files synchronously; Django then does so in a thread, which is fine and needs no telling.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEVELOPMENT

@@ -24,6 +24,7 @@ class RequestMiddleware:
                 behind_proxy=settings.BEHIND_PROXY,
             ),
         )
+        request.id = origin.request_id  # type: ignore[attr-defined]  # error pages show it
         response: HttpResponse
         if self._too_large(request):
             response = json_error(errors.PayloadTooLarge())

@@ -1,6 +1,7 @@
 """Operators enable and disable the language models of the tenant that they have opened."""
 
 import pytest
+
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from accounts.tests.operators import address, desk, fields_of, queries_of

@@ -95,6 +95,23 @@ def test_charlie_and_dana_find_nothing_there(browser: Browser, cast: Cast, name:
     assert "Sales" not in theirs.text or name == "charlie"
 
 
+def test_going_to_another_workspace_is_audited_and_the_root_leads_back_there(
+    browser: Browser, cast: Cast
+) -> None:
+    browser.sign_in("alice")
+    browser.get("/t/acme/w/ops/chat/")
+    assert browser.get("/").url.path == "/t/acme/w/ops/chat/"
+    switched = AuditEntry.objects.get(action="user.switched")
+    assert (switched.target, switched.actor) == ("acme/ops", cast.alice.user)
+
+
+def test_the_switcher_and_the_list_of_places_lead_only_to_ones_own(browser: Browser, cast: Cast) -> None:
+    page = browser.sign_in("alice").get("/places/").text
+    assert page.count('href="/t/acme/w/') == 2
+    assert "globex" not in page
+    assert 'href="/t/acme/w/ops/chat/"' in browser.get(f"{SALES}/chat/").text
+
+
 def test_without_a_script_a_form_sends_and_the_page_shows_the_reply(browser: Browser, cast: Cast) -> None:
     browser.sign_in("alice")
     answer = browser.submit(

@@ -29,8 +29,7 @@ export function follow(url, on) {
     // One name for two things: an error that the turn tells of has data, a broken connection has none.
     source.addEventListener("error", (event) => {
       if (event.data === undefined) return broken();
-      const data = JSON.parse(event.data);
-      on.error(data.error ?? data);
+      on.error(JSON.parse(event.data).error);
     });
   }
 

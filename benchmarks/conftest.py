@@ -1,0 +1,1 @@
+"""Benchmarks use the suite's own cast and servers."""

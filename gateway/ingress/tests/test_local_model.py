@@ -1,0 +1,51 @@
+"""The local model replies for real, is counted exactly, and remembers what was said before."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.providers.tests.test_local_server import address_of, start
+from gateway.tests.events import send
+from quotas.models import Hold
+
+
+@pytest.fixture(scope="module")
+def model_url() -> Iterator[str]:
+    with start("--context", "4096") as process:
+        yield address_of(process)
+        process.communicate(timeout=20)
+
+
+@pytest.fixture
+def alice(client_of: Any, cast: Cast, model_url: str, settings: Any) -> Any:
+    settings.LOCAL_MODEL_URL = model_url
+    return client_of(cast.alice)
+
+
+def test_a_conversation_with_the_real_model(alice: Any) -> None:
+    first = send(alice, "The capital of France is Paris. Say so.", max_tokens=24, temperature=0)
+    assert first.status_code == 200, first.text
+    told = first.json()
+    assert told["reply"].strip()
+    assert told["usage"]["exactness"] == "exact"
+    assert 0 < told["usage"]["output_tokens"] <= 24
+
+    second = send(
+        alice,
+        "What is the capital of France?",
+        conversation_id=told["conversation_id"],
+        max_tokens=24,
+        temperature=0,
+    ).json()
+    assert "Paris" in second["reply"]
+    assert second["usage"]["input_tokens"] > told["usage"]["input_tokens"] + told["usage"]["output_tokens"]
+
+
+def test_what_was_held_for_the_prompt_is_what_the_model_counts(alice: Any) -> None:
+    """Admission counted with the model's own template and tokenizer, so the bound is the bill."""
+    usage = send(alice, "Grüße, 你好, def f(x): return x", max_tokens=4).json()["usage"]
+    hold = Hold.objects.get()
+    assert hold.prompt_bound == usage["input_tokens"]
+    assert not hold.overrun

@@ -1,0 +1,99 @@
+"""The OpenAPI schema tells of every route, consumers' ones too, and can be browsed."""
+
+import io
+import re
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+from openapi_spec_validator import validate
+
+from config.openapi_turns import DESCRIBED
+from gateway.ingress.routes import http_router
+from kit.errors import all_errors
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    """As `/v1/schema` serves it; nothing of it comes from the database."""
+    return Client().get("/v1/schema").json()
+
+
+def consumer_routes() -> dict[str, str]:
+    """The address and method of each consumer of the API; the pages have some of their own."""
+    routes = [route for route in http_router(print).routes if str(route.pattern).startswith("v1/")]
+    return {f"/{route.pattern}": route.callback.consumer_class.method for route in routes}
+
+
+def test_the_consumers_routes_are_described_and_no_others() -> None:
+    assert {route: method for route, method, _ in DESCRIBED} == consumer_routes()
+
+
+def test_every_route_of_the_api_is_in_the_schema(schema: Any) -> None:
+    v1 = next(entry for entry in get_resolver().url_patterns if str(entry.pattern) == "v1/")
+    ordinary = {
+        f"/v1/{entry.pattern}"
+        for entry in v1.url_patterns
+        if isinstance(entry, URLPattern) and str(entry.pattern)
+    }
+    known = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in ordinary | consumer_routes().keys()}
+    assert set(schema["paths"]) == known - {"/v1/schema", "/v1/docs"}
+
+
+def test_the_schema_is_valid(schema: Any) -> None:
+    validate(schema)
+
+
+def test_the_schema_is_made_without_a_warning() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=io.StringIO())
+
+
+def operations(schema: Any) -> list[tuple[str, Any]]:
+    paths = schema["paths"].items()
+    return [(f"{name} {path}", entry[name]) for path, entry in paths for name in METHODS & entry.keys()]
+
+
+def test_every_error_is_the_one_error(schema: Any) -> None:
+    for name, operation in operations(schema):
+        told = {status: answer for status, answer in operation["responses"].items() if status[0] not in "23"}
+        assert "default" in told, name
+        assert all(answer == {"$ref": "#/components/responses/Error"} for answer in told.values()), name
+
+
+def test_the_error_tells_every_code(schema: Any) -> None:
+    error = schema["components"]["schemas"]["Error"]["properties"]["error"]
+    assert all(
+        f"`{kind.code}` ({kind.status})" in error["properties"]["code"]["description"]
+        for kind in all_errors()
+    )
+
+
+def test_every_operation_is_tagged_described_and_named_once(schema: Any) -> None:
+    names = [operation["operationId"] for _, operation in operations(schema)]
+    assert len(names) == len(set(names))
+    for name, operation in operations(schema):
+        assert operation["description"], name
+        assert operation["tags"], name
+
+
+def test_only_signing_in_needs_no_token(schema: Any) -> None:
+    open_ones = {name for name, operation in operations(schema) if not operation.get("security")}
+    assert open_ones == {"post /v1/auth/signup", "post /v1/auth/token", "post /v1/auth/token/refresh"}
+    assert schema["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_a_stream_is_told_beside_the_json(schema: Any) -> None:
+    send = schema["paths"]["/v1/chat/send"]["post"]
+    assert set(send["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert "| `delta`, `reasoning` | `text` |" in send["description"]
+    assert [parameter["name"] for parameter in send["parameters"]] == ["Idempotency-Key"]
+
+
+def test_the_bodies_are_those_that_are_validated(schema: Any) -> None:
+    send = schema["components"]["schemas"]["Send"]
+    assert send["required"] == ["message", "model"]
+    assert send["properties"]["message"]["maxLength"] == 200_000
