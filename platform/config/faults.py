@@ -1,5 +1,8 @@
 """Django's own error pages: JSON for the API, the templates for people."""
 
+from collections.abc import Callable
+
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
@@ -7,12 +10,25 @@ from kit import errors
 from kit.api import json_error
 
 
+def _page(draw: Callable[..., HttpResponse], *args: object) -> HttpResponse:
+    """Draws a page and gives the connection back: under ASGI this runs in a thread that nobody tidies up."""
+    try:
+        return draw(*args)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
 def _is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith("/v1/")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return json_error(errors.NotFound()) if _is_api(request) else defaults.page_not_found(request, exception)
+    return (
+        json_error(errors.NotFound())
+        if _is_api(request)
+        else _page(defaults.page_not_found, request, exception)
+    )
 
 
 def unknown_route(request: HttpRequest) -> HttpResponse:
@@ -21,8 +37,12 @@ def unknown_route(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return json_error(errors.InvalidInput()) if _is_api(request) else defaults.bad_request(request, exception)
+    return (
+        json_error(errors.InvalidInput())
+        if _is_api(request)
+        else _page(defaults.bad_request, request, exception)
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return json_error(errors.InternalError()) if _is_api(request) else defaults.server_error(request)
+    return json_error(errors.InternalError()) if _is_api(request) else _page(defaults.server_error, request)

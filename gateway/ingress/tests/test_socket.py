@@ -13,6 +13,7 @@ from accounts.models import Membership
 from accounts.tests.cast import Cast, Person
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
+from kit.tenancy import in_public
 
 
 class Chat:
@@ -145,7 +146,7 @@ async def test_a_right_that_is_lost_counts_for_the_next_frame(server: Served, ca
         chat = Chat(socket)
         await chat.say(message("hi"))
         await chat.hear_until("done")
-        await asyncio.to_thread(_take_membership, cast)
+        await in_public(_take_membership, cast)
         await chat.say(message("still there?"))
         assert (await chat.hear())["error"]["code"] == "token_invalid"
         with pytest.raises(ConnectionClosed):
