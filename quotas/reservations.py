@@ -21,7 +21,7 @@ class Expired:
     tenant_id: UUID
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
 def open_turn(
     *,
     turn_id: UUID,
@@ -68,7 +68,7 @@ def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
     return bool(alive.update(lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
 def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
     """Ends the reservation: what was held is released, what was sent and never settled is written off.
 

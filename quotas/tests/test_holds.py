@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 
@@ -195,7 +196,7 @@ def test_a_closed_turn_makes_no_more_calls(cast: Cast, budget: Budget) -> None:
 
 
 def test_admission_beyond_the_budget_leaves_nothing(cast: Cast, budget: Budget, db: Any) -> None:
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(QuotaExceeded), transaction.atomic():
         opened(cast, prompt=60, output=60)
     assert not Reservation.objects.exists()
     assert not Hold.objects.exists()
