@@ -20,6 +20,10 @@ class AccountAdapter(DefaultAccountAdapter):
         response: HttpResponse = super().post_login(request, user, **kwargs)
         return response
 
+    def logout(self, request: HttpRequest) -> None:
+        audit.record("user.signed_out", actor_id=request.user.pk, via="web")
+        super().logout(request)
+
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
         audit.record("user.sign_in_refused", target=str(credentials.get("email", "")).lower())

@@ -5,9 +5,12 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from gateway.providers.base import ModelRequest
+from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.http import client
 from gateway.providers.openai import OpenAIProvider
+
+# What the model's makers advise, and llama.cpp's penalty on repeating the latest tokens.
+SAMPLING: JsonObject = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05}
 
 
 class LocalProvider(OpenAIProvider):
@@ -19,6 +22,10 @@ class LocalProvider(OpenAIProvider):
         super().__init__(settings.LOCAL_MODEL_URL)
         # llama.cpp's server promises to keep a connection and closes it after a stream: no reuse.
         self._headers = {"Connection": "close"}
+
+    def _body(self, request: ModelRequest) -> JsonObject:
+        """A model this small repeats itself unless it is told not to; what a client asks for wins."""
+        return {**SAMPLING, **super()._body(request)}
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         """Applies the model's chat template, then its tokenizer."""

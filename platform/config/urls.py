@@ -26,7 +26,7 @@ v1 = [
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
     path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
     path("models", gateway_api.OpenAIModelsView.as_view()),
-    path("models/<slug:model>", gateway_api.OpenAIModelView.as_view()),
+    path("models/<str:model>", gateway_api.OpenAIModelView.as_view()),
     path("conversations", gateway_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),

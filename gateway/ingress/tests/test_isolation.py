@@ -54,7 +54,7 @@ UNOWNED = {
     "v1/auth/logout",
     "v1/chat/completions",
     "v1/models",
-    "v1/models/<slug:model>",
+    "v1/models/<str:model>",
     "v1/schema",
     "v1/docs",
 }

@@ -74,6 +74,7 @@ def test_signing_in_and_out_is_audited(browser: Browser, cast: Cast) -> None:
     browser.sign_in("bob")
     assert AuditEntry.objects.filter(action="user.signed_in", actor=cast.bob.user).count() == 1
     browser.submit("/accounts/logout/")
+    assert AuditEntry.objects.filter(action="user.signed_out", actor=cast.bob.user).count() == 1
     assert "/accounts/login/" in str(browser.get(f"{SALES}/chat/").url)
 
 

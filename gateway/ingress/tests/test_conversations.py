@@ -1,0 +1,86 @@
+"""Conversations by REST: listed in pages, opened, renamed, deleted; odd queries are answered, not failed."""
+
+from typing import Any
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.events import send
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    for number in range(5):
+        send(client, f"Topic {number}")
+    titles, cursor = [], None
+    while True:
+        page = client.get("/v1/conversations", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
+        told = page.json()
+        assert set(told) == {"data", "has_more", "next"}
+        titles += [row["title"] for row in told["data"]]
+        cursor = told["next"]
+        assert told["has_more"] == (cursor is not None)
+        if cursor is None:
+            break
+    assert titles == [f"Topic {number}" for number in (4, 3, 2, 1, 0)]
+
+
+def test_messages_are_paged_oldest_first(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    conversation_id = send(client, "one").json()["conversation_id"]
+    send(client, "two", conversation_id=conversation_id)
+    address = f"/v1/conversations/{conversation_id}/messages"
+    first = client.get(address, params={"limit": 3}).json()
+    rest = client.get(address, params={"limit": 3, "cursor": first["next"]}).json()
+    contents = [message["content"] for message in first["data"] + rest["data"]]
+    assert contents == ["one", "Hello there.", "two", "Hello there."]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("cursor=nonsense", 422),
+        ("cursor=%00", 422),
+        ("workspace_id=%00", 422),
+        ("workspace_id=%F0%9F%98%80", 404),
+        ("workspace_id=" + "a" * 3000, 404),
+        ("limit=-1", 200),
+        ("limit=x", 200),
+        ("limit=999999999999999999999999", 200),
+    ],
+)
+def test_odd_queries_are_answered(client_of: Any, cast: Cast, query: str, status: int) -> None:
+    assert client_of(cast.alice).get(f"/v1/conversations?{query}").status_code == status
+
+
+def test_a_conversation_is_renamed(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    address = f"/v1/conversations/{send(client, 'hi').json()['conversation_id']}"
+    assert client.patch(address, json={"title": "Plans"}).json()["title"] == "Plans"
+    assert client.get(address).json()["title"] == "Plans"
+
+
+@pytest.mark.parametrize("title", ["", "x" * 201, None, ["a"], "nul \0"])
+def test_a_wrong_title_is_named_and_changes_nothing(client_of: Any, cast: Cast, title: Any) -> None:
+    client = client_of(cast.alice)
+    address = f"/v1/conversations/{send(client, 'hi').json()['conversation_id']}"
+    answer = client.patch(address, json={"title": title})
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["title"])
+    assert client.get(address).json()["title"] == "hi"
+
+
+def test_a_deleted_conversation_is_gone_but_what_it_cost_stays(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    told = send(client, "hi").json()
+    address = f"/v1/conversations/{told['conversation_id']}"
+    assert client.delete(address).status_code == 204
+    assert client.get(address).status_code == client.delete(address).status_code == 404
+    assert client.get(f"/v1/chat/turns/{told['turn_id']}").status_code == 404
+    assert client.get("/v1/workspaces/sales/quota").json()["data"][0]["used"] == told["usage"]["total_tokens"]
+
+
+def test_a_turn_tells_its_reply_and_why_it_was_admitted(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    turn = client.get(f"/v1/chat/turns/{send(client, 'hi').json()['turn_id']}").json()
+    assert (turn["status"], turn["finish_reason"], turn["reply"]) == ("done", "stop", "Hello there.")
+    assert [check["check"] for check in turn["decision"]["checks"]] == ["role", "model"]
