@@ -58,8 +58,13 @@ def hold_call(
 
 
 def mark_sent(*, call_id: UUID) -> None:
-    """From here on the provider may bill: an unanswered call is written off, not released."""
-    Hold.objects.filter(call_id=call_id, state=Hold.State.HELD).update(state=Hold.State.SENT)
+    """From here on the provider may bill: an unanswered call is written off, not released.
+
+    TurnInterrupted when the hold is gone, because the turn was closed meanwhile: then nothing may be sent.
+    """
+    live = Hold.objects.filter(call_id=call_id, state__in=[Hold.State.HELD, Hold.State.SENT])
+    if not live.update(state=Hold.State.SENT):
+        raise TurnInterrupted
 
 
 def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:

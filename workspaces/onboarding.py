@@ -19,6 +19,7 @@ from quotas.models import Budget
 from workspaces.language_models.services import install_local_model
 
 FIRST_WORKSPACE = "General"
+LONGEST_EMAIL = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Place:
 def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
     """Makes the account and its place; EmailTaken or InvalidInput leave nothing behind."""
     email = email.strip().lower()
+    if len(email) > LONGEST_EMAIL:  # some letters become two when lowered
+        raise InvalidInput(email=["This address is too long."])
     check_password(password, User(email=email, name=name))
     with transaction.atomic():
         user = _create_user(email=email, password=password, name=name)

@@ -4,11 +4,13 @@ from typing import cast
 
 from allauth.account.forms import SignupForm
 from django import forms
-from django.db import transaction
-from django.http import HttpRequest
+from django.contrib import messages
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts.models import User
-from workspaces.onboarding import FIRST_WORKSPACE, open_place
+from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_EMAIL, open_place
 
 
 class SignUpForm(SignupForm):
@@ -20,6 +22,22 @@ class SignUpForm(SignupForm):
         label="First workspace", max_length=100, required=False, initial=FIRST_WORKSPACE
     )
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
+
+    def clean_email(self) -> str:
+        email = str(super().clean_email()).lower()
+        if len(email) > LONGEST_EMAIL:  # some letters become two when lowered
+            raise forms.ValidationError("This address is too long.")
+        return email
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """allauth's hook around `save`: of two sign-ups of one address at once, one is led to sign in."""
+        try:
+            with transaction.atomic():
+                saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
+        except IntegrityError:
+            messages.error(request, "An account with this e-mail exists; sign in instead.")
+            return None, redirect("account_login")
+        return saved
 
     def save(self, request: HttpRequest) -> User:
         with transaction.atomic():

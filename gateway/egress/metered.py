@@ -1,10 +1,14 @@
 """The one metered model call, shared by every engine: hold, send, stream, settle by the provider's count."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID, uuid4
+
+import structlog
+from django.db import DatabaseError
 
 from gateway.providers.base import (
     Finish,
@@ -18,9 +22,12 @@ from gateway.providers.base import (
 )
 from kit.errors import ContextTooLong, ProviderError
 from kit.tenancy import in_public
+from kit.unbroken import unbroken
 from quotas.holds import Usage, hold_call, mark_sent, note_streamed, release_call, settle_call
 from quotas.models import UsageRecord
 
+log = structlog.get_logger(__name__)
+COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
 NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
 
 
@@ -62,19 +69,22 @@ async def metered_call(
     )
     try:
         await in_public(mark_sent, call_id=call.id)
+    except BaseException:  # nothing was sent, so nothing is charged
+        await unbroken(in_public(release_call, call_id=call.id))
+        raise
+    try:
         async with aclosing(provider.stream(request)) as events:
             async for event in events:
                 if call.passes_on(event):
                     yield event
                 await call.note_progress()
     except (ProviderError, ContextTooLong) as exc:
-        await call.end_failed(exc)
+        await unbroken(call.end_failed(exc))
         raise
     except BaseException:  # stopped, or closed by its reader: the provider has worked until here
-        await call.settle(await call.estimate())
+        await unbroken(call.settle_estimate())
         raise
-    usage = await call.final_usage()
-    await call.settle(usage)
+    usage = await unbroken(call.settle_final())
     yield UsageReport(usage.input_tokens, usage.output_tokens)
     yield Finish(call.finish_reason)
 
@@ -110,7 +120,10 @@ class _Call:
         if time.monotonic() - self._noted_at < NOTE_SECONDS:
             return
         self._noted_at = time.monotonic()
-        await in_public(note_streamed, call_id=self.id, streamed_tokens=len(self.pieces))
+        try:
+            await in_public(note_streamed, call_id=self.id, streamed_tokens=len(self.pieces))
+        except DatabaseError as exc:  # only a write-off would miss it; the reply goes on
+            log.warning("streamed amount was not noted", call_id=str(self.id), error=type(exc).__name__)
 
     async def end_failed(self, error: Exception) -> None:
         """A refused call costs nothing; one that broke off costs what it did until then."""
@@ -118,7 +131,15 @@ class _Call:
         if did_no_work and not self.pieces:
             await in_public(release_call, call_id=self.id)
         else:
-            await self.settle(await self.estimate())
+            await self.settle_estimate()
+
+    async def settle_final(self) -> Usage:
+        usage = await self.final_usage()
+        await self.settle(usage)
+        return usage
+
+    async def settle_estimate(self) -> None:
+        await self.settle(await self.estimate())
 
     async def settle(self, usage: Usage) -> None:
         await in_public(settle_call, call_id=self.id, usage=usage)
@@ -143,7 +164,10 @@ class _Call:
         """What streamed, by the tokenizer; without one, a token for each piece, as providers send them."""
         if not self.pieces:
             return 0
-        counted = await self.provider.count_text("".join(self.pieces))
+        try:
+            counted = await asyncio.wait_for(self.provider.count_text("".join(self.pieces)), COUNT_SECONDS)
+        except TimeoutError:  # whoever stopped the turn is waiting
+            counted = None
         return len(self.pieces) if counted is None else counted
 
 

@@ -49,10 +49,10 @@ class Admitted:
 
 async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
     """Raises the refusal (audited), or returns a turn whose reservation is open."""
-    draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
-    if draft.replayed_turn is not None:
-        return Admitted(turn_id=draft.replayed_turn, job=None)
     try:
+        draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
+        if draft.replayed_turn is not None:
+            return Admitted(turn_id=draft.replayed_turn, job=None)
         model = draft.decision.admitted_model()
         request, bounds = await _fit(model, draft, wish)
         return await in_tenant(
@@ -120,7 +120,13 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         mcps=wish.mcps,
         installed=installed_models(workspace_id=principal.workspace.id),
     )
-    history = _read_history(principal, wish.conversation_id) if wish.conversation_id else []
+    try:
+        history = _read_history(principal, wish.conversation_id) if wish.conversation_id else []
+    except TurnInProgress:
+        replayed = find_replay(principal, wish)  # the running one may be this very wish, sent twice at once
+        if replayed is None:
+            raise
+        return Draft(decision=decision, history=[], replayed_turn=replayed)
     return Draft(decision=decision, history=history)
 
 

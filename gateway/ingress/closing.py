@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -16,6 +17,8 @@ from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.holds import Usage
 from quotas.reservations import Expired, close_turn, expired_reservations, turn_usage
 from quotas.windows import workspace_figures
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,18 @@ async def recover_turns() -> int:
     expired = await in_public(expired_reservations)
     recovered = 0
     for lost in expired:
-        tenant = await in_public(_tenant_of, lost)
-        if tenant is None:
-            recovered += await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
-        else:
-            recovered += await in_tenant(tenant, recover_turn, turn_id=lost.turn_id)
+        try:
+            recovered += await _recover(lost)
+        except Exception:  # one that cannot be ended must not keep the others from it
+            log.exception("turn could not be recovered", turn_id=str(lost.turn_id))
     return recovered
+
+
+async def _recover(lost: Expired) -> bool:
+    tenant = await in_public(_tenant_of, lost)
+    if tenant is None:
+        return await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
+    return await in_tenant(tenant, recover_turn, turn_id=lost.turn_id)
 
 
 @transaction.atomic

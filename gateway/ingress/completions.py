@@ -23,16 +23,28 @@ from gateway.ingress.requests import validated
 from gateway.ingress.running import RunningTurn, runner
 from gateway.ingress.transcript import NumberedEvent
 from gateway.models import Turn
-from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta
+from gateway.providers.base import (
+    Finish,
+    ModelEvent,
+    ModelRequest,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 from gateway.providers.registry import provider_for
 from kit.api import error_headers
-from kit.errors import ContextTooLong, DomainError, QuotaExceeded, restore
+from kit.errors import ContextTooLong, DomainError, InvalidInput, ProviderError, QuotaExceeded, restore
 from kit.tenancy import in_public, in_tenant
 from quotas.models import UsageRecord
 from quotas.reservations import open_turn
 from workspaces.language_models.services import ModelRef, installed_models
 
 T = TypeVar("T")
+
+
+# Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
+REFUSED_AS_INVALID = {400, 422}
 
 
 class OneCall:
@@ -48,20 +60,33 @@ class OneCall:
             request=job.request,
             bounds=job.bounds,
         )
-        async with aclosing(call) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        yield Event("delta", {"text": text})
-                    case ReasoningDelta(text):
-                        yield Event("reasoning", {"text": text})
-                    case ToolCallDelta(calls):
-                        yield Event("tool_calls", {"calls": calls})
-                    case Finish(reason):
-                        yield Finished(reason)
+        try:
+            async with aclosing(call) as events:
+                async for event in events:
+                    translated = _translate(event)
+                    if translated is not None:
+                        yield translated
+        except ProviderError as exc:
+            if exc.details["provider_status"] in REFUSED_AS_INVALID:
+                raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
+            raise
 
     async def health(self) -> None:
         return None
+
+
+def _translate(event: ModelEvent) -> Event | Finished | None:
+    match event:
+        case TextDelta(text):
+            return Event("delta", {"text": text})
+        case ReasoningDelta(text):
+            return Event("reasoning", {"text": text})
+        case ToolCallDelta(calls):
+            return Event("tool_calls", {"calls": calls})
+        case Finish(reason):
+            return Finished(reason)
+        case UsageReport():
+            return None  # the ledger tells it at the end
 
 
 class CompletionsConsumer(EdgeConsumer):
@@ -70,18 +95,17 @@ class CompletionsConsumer(EdgeConsumer):
     async def handle(self, body: bytes) -> None:
         ensure_started()
         wanted = self._parse(body)
-        runner().check_capacity()
-        job = await admit_completion(self.principal, wanted)
-        turn = runner().start(job, OneCall())
+        with runner().slot():
+            job = await admit_completion(self.principal, wanted)
+            turn = runner().start(job, OneCall())
         envelope = wire.Envelope(job.turn_id, int(time.time()), wanted.model)
         try:
             if wanted.stream:
                 await self._stream(turn, envelope, include_usage=wanted.include_usage)
             else:
                 await self._send_whole(turn, envelope)
-        except ClientGone:
+        finally:  # a client that leaves cancels; a finished call takes no harm
             runner().stop(job.turn_id)
-            raise
 
     def _parse(self, body: bytes) -> wire.CompletionRequest:
         raw = self.json_body(body)
@@ -244,4 +268,4 @@ def _chunk_of(event: NumberedEvent, envelope: wire.Envelope, request_id: str) ->
 
 
 def _line(data: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

@@ -18,6 +18,7 @@ from kit.errors import InvalidInput, restore
 from kit.tenancy import in_tenant
 
 LARGEST_ID = 2**53  # what a JavaScript client can hold
+LONGEST_ID = 16  # its digits
 
 
 class TurnConsumer(EdgeConsumer):
@@ -39,9 +40,10 @@ class TurnConsumer(EdgeConsumer):
         text = self.header.get("last-event-id", "").strip()
         if not text:
             return 0
-        if not (text.isascii() and text.isdigit() and int(text[:20]) < LARGEST_ID):
+        digits = text.lstrip("0") or "0"
+        if not (text.isascii() and text.isdigit() and len(digits) <= LONGEST_ID and int(digits) < LARGEST_ID):
             raise InvalidInput(**{"Last-Event-ID": ["Send the id of an event."]})
-        return int(text)
+        return int(digits)
 
     @property
     def wants_stream(self) -> bool:
@@ -102,10 +104,10 @@ class StopConsumer(TurnConsumer):
 
 async def start_turn(principal: Principal, wish: SendRequest) -> UUID:
     """Admits a turn and starts it in this process; the id of the earlier one for a repeated key."""
-    runner().check_capacity()
-    admitted = await admit_turn(principal, wish)
-    if admitted.job is not None:
-        runner().start(admitted.job)
+    with runner().slot():
+        admitted = await admit_turn(principal, wish)
+        if admitted.job is not None:
+            runner().start(admitted.job)
     return admitted.turn_id
 
 
@@ -122,5 +124,5 @@ async def sse_frames(batches: AsyncIterator[list[NumberedEvent]]) -> AsyncIterat
 
 
 def sse_frame(event: NumberedEvent) -> bytes:
-    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(event.data, separators=(",", ":"))
     return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode()

@@ -31,7 +31,7 @@ def open_conversation(principal: Principal, conversation_id: UUID) -> Conversati
 
 
 def messages_of(conversation: Conversation) -> QuerySet[Message]:
-    return conversation.messages.select_related("turn")
+    return conversation.messages.select_related("turn").defer("turn__parts", "turn__decision")
 
 
 def rename_conversation(*, principal: Principal, conversation_id: UUID, title: str) -> Conversation:

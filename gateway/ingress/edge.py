@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import structlog
 from channels.generic.http import AsyncHttpConsumer
 from django.conf import settings
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import bearer_token
 from accounts.principals import Principal
@@ -17,10 +17,10 @@ from kit import requests
 from kit.api import error_headers
 from kit.errors import (
     DomainError,
+    HostUnknown,
     InternalError,
     MethodNotAllowed,
     NotAuthenticated,
-    NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
 )
@@ -29,6 +29,12 @@ from kit.tenancy import in_public
 
 log = structlog.get_logger(__name__)
 PING_SECONDS = 10.0
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+}
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -106,7 +112,7 @@ class EdgeConsumer(AsyncHttpConsumer):
     async def send_json(
         self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None
     ) -> None:
-        body = json.dumps(data, ensure_ascii=False).encode()
+        body = json.dumps(data).encode()
         await self._start(status, {"Content-Type": "application/json", **(headers or {})})
         await self.send_body(body)
 
@@ -153,7 +159,8 @@ class EdgeConsumer(AsyncHttpConsumer):
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.started = True
-        named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        told = {**SECURITY_HEADERS, **headers}
+        named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
         named.append((b"x-request-id", self.origin.request_id.encode()))
         await self.send_headers(status=status, headers=named)
 
@@ -174,7 +181,6 @@ def begin_request(scope: dict[str, Any], header: dict[str, str]) -> requests.Req
 
 def check_host(header: dict[str, str]) -> None:
     """Django checks the Host header on its own routes; consumers must do it themselves."""
-    host = header.get("host", "")
-    name = host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
-    if not validate_host(name.lower(), settings.ALLOWED_HOSTS):
-        raise NotFound("No such host here.")
+    name, _ = split_domain_port(header.get("host", ""))
+    if not validate_host(name, settings.ALLOWED_HOSTS):
+        raise HostUnknown

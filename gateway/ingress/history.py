@@ -42,7 +42,7 @@ async def fit_request(
     if fits:
         return request, bounds
     request, bounds, fits = await attempt(most)
-    if not fits:
+    if not fits and bounds.prompt_is_exact:
         raise ContextTooLong(
             context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=output
         )

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from gateway.ingress.requests import StrictFloat, StrictInteger, StrictString
 from kit.errors import DomainError, InvalidInput, QuotaExceeded
+from kit.json_input import is_sound
 
 PASSED_THROUGH = (
     "top_p",
@@ -32,7 +33,7 @@ class CompletionSerializer(serializers.Serializer[Any]):
 
     model = StrictString(max_length=60)
     messages = serializers.ListField(child=serializers.DictField(), allow_empty=False, max_length=2000)
-    stream = serializers.BooleanField(required=False, default=False)
+    stream = serializers.BooleanField(required=False, default=False, allow_null=True)
     stream_options = serializers.DictField(required=False, allow_null=True, default=None)
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
@@ -67,10 +68,14 @@ class CompletionRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Any], data: dict[str, Any]) -> "CompletionRequest":
+        """From a body and what its serializer made of it; InvalidInput names texts that are no Unicode."""
+        unsound = [name for name in ("messages", "tools", *PASSED_THROUGH) if not is_sound(body.get(name))]
+        if unsound:
+            raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in unsound})
         return cls(
             model=data["model"],
             messages=data["messages"],
-            stream=data["stream"],
+            stream=bool(data["stream"]),
             include_usage=bool((data["stream_options"] or {}).get("include_usage")),
             max_tokens=data["max_completion_tokens"] or data["max_tokens"],
             temperature=data["temperature"],

@@ -1,8 +1,8 @@
 """Runs admitted turns in tasks of their own, detached from every client's socket."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -152,11 +152,19 @@ class TurnRunner:
     def __init__(self) -> None:
         self.turns: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._admitting = 0
         self._draining = False
 
-    def check_capacity(self) -> None:
-        if self._draining or len(self.turns) >= settings.MAX_RUNNING_TURNS:
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A place for a turn that is being admitted; AtCapacity when there is none."""
+        if self._draining or len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:
             raise AtCapacity
+        self._admitting += 1
+        try:
+            yield
+        finally:
+            self._admitting -= 1
 
     def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:
         """Runs the turn by `engine`, else by the installation's."""

@@ -131,6 +131,17 @@ class ChatSocket(AsyncWebsocketConsumer):
         self._spawn(self._forward(principal, turn_id, after, frame))
 
     async def _forward(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
+        try:
+            await self._forward_events(principal, turn_id, after, frame)
+        except DomainError as error:
+            await self._send_error(error, frame)
+        except Exception:
+            log.exception("a turn could not be followed", turn_id=str(turn_id))
+            await self._send_error(InternalError(), frame)
+
+    async def _forward_events(
+        self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]
+    ) -> None:
         async for batch in follow_turn(principal, turn_id, after):
             for event in batch:
                 told = {"type": event.type, "id": event.id, "turn_id": str(turn_id), **event.data}
@@ -151,7 +162,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self._send_frame({"type": "error", "error": shape, **_ref(frame)})
 
     async def _send_frame(self, frame: dict[str, Any]) -> None:
-        await self.send(text_data=json.dumps(frame, ensure_ascii=False))
+        await self.send(text_data=json.dumps(frame))
 
 
 def _ref(frame: dict[str, Any]) -> dict[str, Any]:

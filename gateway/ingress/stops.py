@@ -39,7 +39,7 @@ async def listen_for_stops() -> None:
     while True:
         try:
             await _listen()
-        except psycopg.Error as exc:
+        except (psycopg.Error, ValueError) as exc:  # ValueError: somebody else's notice
             log.warning("stop listener lost its connection", error=type(exc).__name__)
         await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -55,4 +55,5 @@ def _parameters() -> dict[str, Any]:
     """Django's own connection parameters, less what only its pool and its cursors use."""
     settings = connections["default"].settings_dict
     named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    return {theirs: settings[ours] for theirs, ours in named.items() if settings.get(ours)}
+    options = {name: value for name, value in settings["OPTIONS"].items() if name != "pool"}
+    return {**options, **{theirs: settings[ours] for theirs, ours in named.items() if settings.get(ours)}}

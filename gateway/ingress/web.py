@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.urls import reverse
 
@@ -17,7 +19,7 @@ from gateway.ingress.consumers import EventsConsumer, StopConsumer, TurnConsumer
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import NumberedEvent
-from kit.errors import DomainError
+from kit.errors import DomainError, InvalidInput
 from kit.markdown import render_blocks
 from kit.tenancy import in_public, in_tenant
 
@@ -34,8 +36,11 @@ class SessionMixin:
 
     async def identify(self, body: bytes) -> Principal:
         request = request_of(self.scope, body)  # type: ignore[arg-type]  # channels' scope is a plain dict
-        check_csrf(request)
-        self.form = request.POST
+        try:
+            check_csrf(request)
+            self.form = request.POST
+        except (MultiPartParserError, BadRequest, SuspiciousOperation) as exc:
+            raise InvalidInput(body=["This form cannot be read."]) from exc
         place = self.scope["url_route"]["kwargs"]
         return await in_public(
             principal_of_session,

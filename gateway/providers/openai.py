@@ -5,7 +5,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat/streaming
 
 import json
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
@@ -20,6 +20,7 @@ from gateway.providers.base import (
     UsageReport,
 )
 from gateway.providers.http import client
+from gateway.providers.soundness import SoundText, sound
 from gateway.providers.sse import DataParser, FrameTooLong
 from kit.errors import ContextTooLong, DomainError, ProviderError, ProviderTimeout
 
@@ -55,14 +56,20 @@ class OpenAIProvider:
 
     async def _events(self, response: httpx.Response) -> AsyncGenerator[ModelEvent, None]:
         """Everything up to `[DONE]`; a stream that ends without a finish reason broke off."""
-        parser, finish = DataParser(), None
+        parser, text, finish = DataParser(), SoundText(), None
         async for chunk in response.aiter_bytes():
             for data in parser.feed(chunk):
                 for event in self._parse(data):
-                    if isinstance(event, Finish):
-                        finish = event  # usage comes after it on the wire
-                    else:
-                        yield event
+                    match event:
+                        case Finish():
+                            finish = event  # usage comes after it on the wire
+                        case TextDelta(piece):
+                            if whole := text.add(piece):
+                                yield TextDelta(whole)
+                        case _:
+                            yield event
+        if rest := text.end():
+            yield TextDelta(rest)
         if finish is None:
             raise ProviderError(
                 "The provider broke off in mid-reply.", provider=self.name, provider_status=200
@@ -135,26 +142,43 @@ def parse_chunk(chunk: JsonObject) -> Iterator[ModelEvent]:
             yield Finish(reason if reason in FINISH_REASONS else "stop")
     usage = chunk.get("usage")
     if isinstance(usage, dict):
-        yield UsageReport(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+        told, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if _is_count(told) and _is_count(written):  # else it is missing, which is not 0
+            yield UsageReport(told, written)
 
 
 def _parse_delta(delta: JsonObject) -> Iterator[ModelEvent]:
     reasoning = delta.get("reasoning_content") or delta.get("reasoning")
     if isinstance(reasoning, str):
-        yield ReasoningDelta(reasoning)
+        yield ReasoningDelta(sound(reasoning))
     if isinstance(delta.get("content"), str) and delta["content"]:
         yield TextDelta(delta["content"])
-    calls = _objects(delta.get("tool_calls"))
+    calls = [_tool_call(call) for call in _objects(delta.get("tool_calls"))]
     if calls:
         yield ToolCallDelta(calls)
+
+
+def _tool_call(piece: JsonObject) -> JsonObject:
+    """A piece of a tool call with everything of the type that clients rely on."""
+    function = piece.get("function")
+    function = function if isinstance(function, dict) else {}
+    texts = {name: function[name] for name in ("name", "arguments") if isinstance(function.get(name), str)}
+    index = piece.get("index")
+    call: JsonObject = {
+        "index": index if type(index) is int and index >= 0 else 0,
+        "function": {name: sound(text) for name, text in texts.items()},
+    }
+    if isinstance(piece.get("id"), str):
+        call |= {"id": sound(piece["id"]), "type": "function"}
+    return call
 
 
 def _objects(value: Any) -> list[JsonObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
 
 
 def _mentions_context(body: bytes) -> bool:

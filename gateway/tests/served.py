@@ -17,6 +17,7 @@ class Served:
             port=0,
             lifespan=lifespan,  # type: ignore[arg-type]
             ws="websockets-sansio",
+            proxy_headers=False,
             log_level="critical",
         )
         self.server = uvicorn.Server(config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.core.exceptions import DisallowedHost
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
@@ -37,6 +38,8 @@ def unknown_route(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request) and isinstance(exception, DisallowedHost):
+        return json_error(errors.HostUnknown())
     return (
         json_error(errors.InvalidInput())
         if _is_api(request)

@@ -32,8 +32,16 @@ def _database() -> str:
 
 
 def _migrations() -> str:
-    executor = MigrationExecutor(connection)
-    return "pending" if executor.migration_plan(executor.loader.graph.leaf_nodes()) else "ok"
+    """Read once: what is migrated stays so while this code runs."""
+    if not _known:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return "pending"
+        _known.append("ok")
+    return _known[0]
+
+
+_known: list[str] = []
 
 
 def _engine() -> str:

@@ -105,13 +105,17 @@ POSTGRES_DIR = Path(env.text("POSTGRES_DIR", str(DATA_DIR / "postgres"))).resolv
 DATABASE_URL = env.text("DATABASE_URL") or embedded_postgres.start(POSTGRES_DIR)
 TENANCY_THREADS = env.integer("TENANCY_THREADS", 8, at_least=1)
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 24, at_least=2)
+_database = env.database(DATABASE_URL)
 DATABASES = {
     "default": {
         "ENGINE": "django_tenants.postgresql_backend",
-        **env.database(DATABASE_URL),
+        **_database,
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}},
+        "OPTIONS": {
+            **_database["OPTIONS"],
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
+        },
     }
 }
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
@@ -137,6 +141,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
@@ -149,6 +154,7 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,
     "USER_ID_CLAIM": "userId",
 }
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True

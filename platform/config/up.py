@@ -166,6 +166,7 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
 
 def _web_command(here: Installation) -> list[str]:
     command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
+    command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
     command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--log-level", "warning"]
     return [*command, "--host", here.host, "--port", str(here.port)]
 

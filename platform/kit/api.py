@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, JsonResponse
+from django.utils.dateparse import parse_datetime
 from rest_framework import exceptions as rest
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -52,6 +53,15 @@ class Pages(CursorPagination):
     max_page_size = 200
     page_size_query_param = "limit"
     ordering = ("-created_at", "-id")
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Every list of ours is ordered by a moment first, so a cursor's position is one."""
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None:
+            moment = parse_datetime(str(cursor.position))
+            if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
+                raise ValueError("no position of ours")
+        return cursor
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
         try:

@@ -1,7 +1,8 @@
 """Reads environment variables, and stops the start on a value that makes no sense."""
 
 import os
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -42,15 +43,16 @@ def listing(name: str, default: list[str]) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()] if value else default
 
 
-def database(url: str) -> dict[str, str]:
+def database(url: str) -> dict[str, Any]:
     """Turns `postgresql://user:password@host:port/name` into Django's connection settings.
 
-    The host may stand in the query (`?host=/socket/folder`), as libpq allows.
+    The host may stand in the query (`?host=/socket/folder`), as libpq allows; whatever else stands there,
+    such as `sslmode`, goes to libpq as it is.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
-    query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
     name = parts.path.lstrip("/")
     if not name:
         raise ImproperlyConfigured("DATABASE_URL names no database.")
@@ -58,6 +60,7 @@ def database(url: str) -> dict[str, str]:
         "NAME": unquote(name),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or query.get("host", "")),
-        "PORT": str(parts.port or ""),
+        "HOST": unquote(parts.hostname or query.pop("host", "")),
+        "PORT": str(parts.port or query.pop("port", "")),
+        "OPTIONS": query,
     }

@@ -2,6 +2,7 @@
 
 DomainError
 ├── InvalidJson                400
+├── HostUnknown                400
 ├── InvalidInput               422  (per field)
 │   └── ContextTooLong         422
 ├── PayloadTooLarge            413
@@ -60,6 +61,10 @@ class DomainError(Exception):
 
 class InvalidJson(DomainError):
     code, status, message = "invalid_json", 400, "The body is not valid JSON."
+
+
+class HostUnknown(DomainError):
+    code, status, message = "host_unknown", 400, "This installation is not reached by that host name."
 
 
 class InvalidInput(DomainError):

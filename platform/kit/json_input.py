@@ -1,6 +1,7 @@
 """Reads a request's JSON body at the edge, the same way for REST views, consumers and sockets."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 from kit.errors import InvalidInput, InvalidJson
@@ -12,7 +13,7 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
     """The body as a dict; InvalidJson when it is not JSON, InvalidInput when it is no object."""
     try:
         text = body.decode() if isinstance(body, bytes) else body
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise InvalidJson from exc
     if not isinstance(value, dict):
@@ -23,6 +24,22 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is beyond what a number can hold")
+    return number
+
+
+def is_sound(value: Any) -> bool:
+    """Whether every text in it can be written as UTF-8: JSON may escape half of a surrogate pair."""
+    if isinstance(value, str):
+        return not any("\ud800" <= sign <= "\udfff" for sign in value)
+    if isinstance(value, dict):
+        return all(is_sound(key) and is_sound(child) for key, child in value.items())
+    return all(is_sound(child) for child in value) if isinstance(value, list) else True
 
 
 def _check_depth(value: Any) -> None:

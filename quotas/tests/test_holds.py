@@ -111,6 +111,15 @@ def test_holding_twice_by_one_call_id_holds_once(cast: Cast, budget: Budget) -> 
     assert counters() == (0, 30)
 
 
+def test_a_call_whose_turn_was_closed_is_not_sent(cast: Cast, budget: Budget) -> None:
+    turn = opened(cast)
+    call = held(turn)
+    close_turn(turn_id=turn)
+    with pytest.raises(TurnInterrupted):
+        mark_sent(call_id=call)
+    assert counters() == (0, 0)
+
+
 def test_a_settlement_turns_the_hold_into_use(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
     call = held(turn)

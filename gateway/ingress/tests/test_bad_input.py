@@ -8,9 +8,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.tests.events import read_events, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.waiting import wait_until
 from quotas.models import BudgetWindow, Hold
 
 JSON = {"Content-Type": "application/json"}
@@ -111,7 +113,8 @@ def test_an_unknown_address_is_404_in_the_same_shape(client_of: Any, cast: Cast)
 
 def test_another_host_name_is_refused(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
-    assert client.post("/v1/chat/send", json={}, headers={"Host": "evil.example"}).status_code == 404
+    assert client.post("/v1/chat/send", json={}, headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/v1/conversations", headers={"Host": "evil.example"}).status_code == 400
 
 
 def test_a_model_that_is_not_enabled_is_refused_with_those_that_are(
@@ -185,6 +188,108 @@ def test_in_a_stream_the_error_comes_before_usage_and_done(
     events = read_events(client_of(cast.alice), "hi")
     assert [event.type for event in events] == ["started", "delta", "error", "usage", "done"]
     assert events[2].data["error"]["code"] == "provider_error"
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (["Hello nul \0", " here"], "Hello nul \ufffd here"),
+        (["half \ud83d", "\ude00 joined"], "half \U0001f600 joined"),
+        (["lone \ud83d"], "lone \ufffd"),
+    ],
+)
+def test_text_that_no_database_holds_comes_out_mended(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, steps: list[str], told: str
+) -> None:
+    provider.script = Script(steps=list(steps))
+    client = client_of(cast.alice)
+    answer = send(client, "hi").json()
+    assert (answer["reply"], answer["finish_reason"]) == (told, "stop")
+    assert nothing_is_held()
+    events = read_events(client, "again", conversation_id=answer["conversation_id"])
+    assert "".join(event.data["text"] for event in events if event.type == "delta") == told
+
+
+def test_a_long_message_to_a_dead_provider_is_told_as_such(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
+    answer = send(client_of(cast.alice), "a" * 5000)
+    assert (answer.status_code, error_of(answer)["code"]) == (502, "provider_error")
+
+
+@pytest.mark.parametrize("last_id", ["0" * 20 + "9" * 5000, "9" * 200, "-1", "1.5", "\u0661"])
+def test_an_odd_last_event_id_is_named(client_of: Any, cast: Cast, last_id: str) -> None:
+    client = client_of(cast.alice)
+    turn_id = send(client, "hi").json()["turn_id"]
+    headers = {b"Last-Event-ID": last_id.encode()}
+    answer = client.get(f"/v1/chat/turns/{turn_id}/events", headers=headers)
+    assert (answer.status_code, error_of(answer)["code"]) == (422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"messages": [{"role": "user", "content": "\ud800"}]},
+        {"messages": [{"role": "user", "content": "x", "\ud800": 1}]},
+        {"stop": "\udfff"},
+        {"tools": [{"type": "function", "function": {"name": "\ud800"}}]},
+    ],
+)
+def test_half_a_surrogate_pair_in_a_completion_is_named(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, wrong: dict[str, Any]
+) -> None:
+    body = {"model": "local", "messages": [{"role": "user", "content": "x"}], **wrong}
+    answer = client_of(cast.alice).post("/v1/chat/completions", content=json.dumps(body), headers=JSON)
+    assert (answer.status_code, list(error_of(answer)["details"])) == (422, list(wrong))
+    assert provider.requests == []
+
+
+def test_a_number_beyond_all_bounds_is_no_json(client_of: Any, cast: Cast) -> None:
+    content = '{"model": "local", "messages": [{"role": "user", "content": "x"}], "top_p": 1e999}'
+    answer = client_of(cast.alice).post("/v1/chat/completions", content=content, headers=JSON)
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_json")
+
+
+def test_a_refusal_is_audited_with_its_code(client_of: Any, cast: Cast) -> None:
+    client = client_of(cast.alice)
+    send(client, "hi", model="gpt-4")
+    send(client, "hi", conversation_id=str(uuid4()))
+    codes = (
+        AuditEntry.objects.filter(action="turn.refused")
+        .order_by("at")
+        .values_list("details__code", flat=True)
+    )
+    assert list(codes) == ["model_not_enabled", "not_found"]
+
+
+def test_a_spoofed_forwarded_address_is_not_believed(client_of: Any, cast: Cast) -> None:
+    send(client_of(cast.alice), "hi", model="gpt-4")
+    client = client_of(cast.alice)
+    client.headers["X-Forwarded-For"] = "203.0.113.9"
+    send(client, "hi", model="gpt-4")
+    refused = AuditEntry.objects.filter(action="turn.refused")
+    assert list(refused.values_list("address", flat=True)) == ["127.0.0.1"] * 2
+
+
+def test_answers_of_consumers_carry_the_security_headers(client_of: Any, cast: Cast) -> None:
+    headers = send(client_of(cast.alice), "hi").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in headers["content-security-policy"]
+
+
+def test_no_more_turns_than_the_process_may_run_are_admitted_at_once(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, at_once: Any, settings: Any
+) -> None:
+    settings.MAX_RUNNING_TURNS = 3
+    gate = threading.Event()
+    provider.script = Script(steps=["x", gate])
+    waiting = threading.Thread(target=lambda: (wait_until(lambda: len(provider.requests) == 3), gate.set()))
+    waiting.start()
+    body = {"message": "hi", "model": "local"}
+    answers = at_once(cast.alice, [httpx.Request("POST", "/v1/chat/send", json=body) for _ in range(12)])
+    waiting.join()
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(200) == 3
+    assert statuses.count(503) == 9
 
 
 def test_a_provider_that_reports_no_usage_is_counted_by_us(

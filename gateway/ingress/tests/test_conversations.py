@@ -1,11 +1,16 @@
 """Conversations by REST: listed in pages, opened, renamed, deleted; odd queries are answered, not failed."""
 
+import base64
 from typing import Any
 
 import pytest
 
 from accounts.tests.cast import Cast
 from gateway.tests.events import send
+
+
+def encoded(cursor: str) -> str:
+    return base64.b64encode(cursor.encode()).decode()
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(client_of: Any, cast: Cast) -> None:
@@ -41,6 +46,11 @@ def test_messages_are_paged_oldest_first(client_of: Any, cast: Cast) -> None:
     [
         ("cursor=nonsense", 422),
         ("cursor=%00", 422),
+        (f"cursor={encoded('p=garbage')}", 422),
+        (f"cursor={encoded('p=2020')}", 422),
+        (f"cursor={encoded('p=%00')}", 422),
+        (f"cursor={encoded('p=0001-01-01T00:00:00+23:59')}", 422),
+        (f"cursor={encoded('o=-5&r=x')}", 422),
         ("workspace_id=%00", 422),
         ("workspace_id=%F0%9F%98%80", 404),
         ("workspace_id=" + "a" * 3000, 404),

@@ -107,6 +107,21 @@ def test_its_errors_carry_type_and_param(
     assert body["param"] == param
 
 
+def test_what_the_provider_finds_wrong_is_the_clients_to_mend(
+    alice: openai.OpenAI, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(status=400)
+    with pytest.raises(openai.UnprocessableEntityError, match="refuses"):
+        alice.chat.completions.create(model="local", messages=HELLO, seed=1)
+    assert len(provider.requests) == 1, "it was retried"
+    assert BudgetWindow.objects.get().used == 0
+
+
+def test_stream_may_be_null(alice: openai.OpenAI) -> None:
+    answer = alice.chat.completions.create(model="local", messages=HELLO, stream=None)
+    assert answer.choices[0].message.content == "Hello there."
+
+
 def test_a_bad_key_is_an_authentication_error(server: Served, cast: Cast) -> None:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="nonsense") as client:
         with pytest.raises(openai.AuthenticationError):

@@ -1,12 +1,14 @@
 """The web's pages: one's own things in one's own places, working without a script, safe against forgery."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.tests.cast import PASSWORD, Cast
 from gateway.tests.events import parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -185,6 +187,60 @@ def test_a_forged_request_with_a_cookie_is_refused(
     answer = json_post(browser, f"{SALES}/chat/send", {"message": "hi", "model": "local"}, **headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "origin_refused")
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("path", ["/", f"{SALES}/chat/", f"{SALES}/turns/{UUID(int=1)}/events"])
+@pytest.mark.parametrize("key", ['"\\000aaaaaaaaaaaaaaaa"', "a" * 5000, "short", "ä" * 20])
+def test_a_made_up_session_cookie_opens_nothing(browser: Browser, cast: Cast, path: str, key: str) -> None:
+    answer = browser.client.get(path, headers={b"Cookie": f"sessionid={key}".encode()})
+    assert answer.status_code in {302, 401}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("multipart/form-data", b"x"),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"message=x"),
+        ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % number for number in range(1500))),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_refused(
+    browser: Browser, cast: Cast, kind: str, content: bytes
+) -> None:
+    browser.sign_in("alice").get(f"{SALES}/chat/")
+    answer = browser.client.post(f"{SALES}/chat/send", content=content, headers={"Content-Type": kind})
+    assert answer.status_code in {403, 422}
+
+
+def test_of_two_sign_ups_of_one_address_at_once_one_is_led_to_sign_in(server: Served, cast: Cast) -> None:
+    fields = {
+        "name": "Erin",
+        "email": "erin@example.com",
+        "password1": PASSWORD,
+        "tenant_name": "Initech",
+        "workspace_name": "Research",
+    }
+    browsers = [Browser(server.url) for _ in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(lambda one: one.submit("/accounts/signup/", **fields), browsers))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.url.path.startswith("/t/initech") for answer in answers) == 1
+    assert User.objects.filter(email="erin@example.com").count() == 1
+
+
+@pytest.mark.parametrize("email", ["a@" + "İ" * 120 + ".com", "x" * 300 + "@example.com", "no address"])
+def test_an_odd_address_is_refused_at_sign_up(browser: Browser, cast: Cast, email: str) -> None:
+    answer = browser.submit(
+        "/accounts/signup/",
+        name="Erin",
+        email=email,
+        password1=PASSWORD,
+        tenant_name="Initech",
+        workspace_name="Research",
+    )
+    assert (answer.status_code, answer.url.path) == (200, "/accounts/signup/")
+    body = {"email": email, "password": PASSWORD, "name": "E", "tenant_name": "I", "workspace_name": "R"}
+    assert browser.client.post("/v1/auth/signup", json=body).status_code == 422
 
 
 def test_a_cookie_opens_nothing_of_the_api(browser: Browser, cast: Cast) -> None:

@@ -115,6 +115,7 @@ BAD_FRAMES: list[str | bytes] = [
     '{"type": "resume", "turn_id": "x"}',
     '{"type": "stop"}',
     b"\x00\x01",
+    '{"type": "nope", "ref": "\\ud800"}',
 ]
 
 

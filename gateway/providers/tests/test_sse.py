@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.providers.base import Finish, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.openai import parse_chunk
+from gateway.providers.soundness import SoundText
 from gateway.providers.sse import LONGEST_LINE, DataParser, FrameTooLong
 
 STREAM = (
@@ -46,14 +47,49 @@ def test_an_endless_line_is_refused() -> None:
 
 def test_a_chunk_is_read_into_events() -> None:
     delta = {"content": "Hi", "reasoning_content": "hm", "tool_calls": [{"index": 0}]}
-    chunk = {"choices": [{"delta": delta, "finish_reason": "length"}], "usage": {"prompt_tokens": 3}}
+    chunk = {
+        "choices": [{"delta": delta, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 0},
+    }
     assert list(parse_chunk(chunk)) == [
         ReasoningDelta("hm"),
         TextDelta("Hi"),
-        ToolCallDelta([{"index": 0}]),
+        ToolCallDelta([{"index": 0, "function": {}}]),
         Finish("length"),
         UsageReport(3, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, {"prompt_tokens": 3}, {"prompt_tokens": True, "completion_tokens": 1}, None]
+)
+def test_usage_that_is_missing_is_not_taken_for_0(usage: object) -> None:
+    assert list(parse_chunk({"choices": [], "usage": usage})) == []
+
+
+@pytest.mark.parametrize(
+    "odd", [{"index": "x"}, {"function": "f"}, {"function": {"name": 5, "arguments": None}}, {"id": 7}]
+)
+def test_odd_pieces_of_tool_calls_become_sound_ones(odd: dict[str, object]) -> None:
+    (event,) = parse_chunk({"choices": [{"delta": {"tool_calls": [odd]}}]})
+    assert event == ToolCallDelta([{"index": 0, "function": {}}])
+
+
+@given(st.text(), st.data())
+def test_text_cut_anywhere_in_its_utf_16_comes_out_whole(text: str, data: st.DataObject) -> None:
+    units = text.replace("\0", "").encode("utf-16-le", "surrogatepass")
+    at = 2 * data.draw(st.integers(0, len(units) // 2))
+    pieces = [part.decode("utf-16-le", "surrogatepass") for part in (units[:at], units[at:])]
+    stream = SoundText()
+    assert "".join([*map(stream.add, pieces), stream.end()]) == text.replace("\0", "")
+
+
+@pytest.mark.parametrize(
+    ("piece", "told"), [("a\0b", "a\ufffdb"), ("\udc00x", "\ufffdx"), ("x\ud800y", "x\ufffdy")]
+)
+def test_what_cannot_be_stored_is_replaced(piece: str, told: str) -> None:
+    stream = SoundText()
+    assert stream.add(piece) + stream.end() == told
 
 
 json_values = st.recursive(
