@@ -13,6 +13,7 @@ from django.test import TransactionTestCase
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
 from gateway.tests import snapshot
+from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 
@@ -104,3 +105,11 @@ def _aimed(client: httpx.AsyncClient, person: Any, request: httpx.Request) -> ht
     headers = {**dict(request.headers), **person.headers}
     headers.pop("host", None)
     return client.build_request(request.method, request.url.path, content=request.content, headers=headers)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """For tests marked `needs("chromium")`."""
+    chromium = Chromium()
+    yield chromium
+    chromium.close()

@@ -14,17 +14,15 @@ from accounts.principals import Principal
 from gateway.egress.metered import Bounds
 from gateway.engines.base import TurnJob
 from gateway.ingress.conversations import own_conversations
-from gateway.ingress.decisions import Check, Decision, decide
+from gateway.ingress.decisions import Decision, decide
 from gateway.ingress.history import HISTORY_TURNS, fit_request
 from gateway.ingress.requests import SendRequest
 from gateway.models import Conversation, Message, Turn
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
-from kit.errors import DomainError, IdempotencyConflict, NotFound, QuotaExceeded, TurnInProgress
+from kit.errors import DomainError, IdempotencyConflict, NotFound, TurnInProgress
 from kit.tenancy import in_public, in_tenant
-from quotas.models import UsageRecord
 from quotas.reservations import open_turn
-from quotas.windows import workspace_figures
 from workspaces.language_models.services import ModelRef, installed_models
 
 TITLE_LENGTH = 80
@@ -54,7 +52,7 @@ async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
         if draft.replayed_turn is not None:
             return Admitted(turn_id=draft.replayed_turn, job=None)
         model = draft.decision.admitted_model()
-        request, bounds = await _fit(model, draft, wish)
+        request, bounds = await fit_draft(model, draft, wish)
         return await in_tenant(
             principal.tenant,
             write_turn,
@@ -70,31 +68,7 @@ async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
         raise
 
 
-async def explain_turn(principal: Principal, wish: SendRequest) -> dict[str, Any]:
-    """The decision with its reasons, the budget among them, without running anything."""
-    draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
-    decision = draft.decision
-    if decision.refusal is None:
-        check = await _check_cost(principal, draft, wish)
-        decision = Decision(checks=(*decision.checks, check), model=decision.model)
-    return decision.as_dict()
-
-
-async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> Check:
-    try:
-        _, bounds = await _fit(draft.decision.admitted_model(), draft, wish)
-    except DomainError as exc:
-        return Check("quota", exc.text, exc)
-    needed = bounds.prompt + bounds.output
-    figures = await in_public(workspace_figures, principal.workspace.id)
-    short = next((row for row in figures if row.remaining < needed), None)
-    if short is None:
-        return Check("quota", f"The budget covers the {needed} tokens that this may use.")
-    refusal = QuotaExceeded(**short.as_dict(), requested=needed)
-    return Check("quota", refusal.text, refusal)
-
-
-async def _fit(model: ModelRef, draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
+async def fit_draft(model: ModelRef, draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
     return await fit_request(
         provider=provider_for(model),
         model=model,
@@ -179,32 +153,45 @@ def write_turn(
         with transaction.atomic():
             conversation = _conversation_for(principal, wish)
             turn = _create_turn(principal, wish, decision, conversation)
-            open_turn(
-                turn_id=turn.id,
-                tenant_id=principal.tenant.id,
-                workspace_id=principal.workspace.id,
-                user_id=principal.user_id,
-                purpose=UsageRecord.Purpose.CHAT,
-                engine=settings.ENGINE,
-                model=model.slug,
-                provider=model.provider,
-                prompt_bound=bounds.prompt,
-                output_bound=bounds.output,
-                lease_seconds=settings.TURN_LEASE_SECONDS,
-            )
+            reserve_turn(turn, principal=principal, model=model, bounds=bounds)
     except IntegrityError as exc:
         return _explain_race(principal, wish, exc)
-    job = TurnJob(
+    job = job_of(turn, principal=principal, model=model, request=request, bounds=bounds)
+    return Admitted(turn_id=turn.id, job=job)
+
+
+def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: Bounds) -> None:
+    """Opens the turn's reservation, in the transaction that wrote the turn and as its last step."""
+    open_turn(
         turn_id=turn.id,
-        conversation_id=conversation.id,
+        tenant_id=principal.tenant.id,
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        purpose=turn.kind,
+        engine=turn.engine,
+        model=model.slug,
+        provider=model.provider,
+        prompt_bound=bounds.prompt,
+        output_bound=bounds.output,
+        lease_seconds=settings.TURN_LEASE_SECONDS,
+    )
+
+
+def job_of(
+    turn: Turn, *, principal: Principal, model: ModelRef, request: ModelRequest, bounds: Bounds
+) -> TurnJob:
+    """What runs the turn; of a completion nothing that is said is kept."""
+    return TurnJob(
+        turn_id=turn.id,
+        conversation_id=turn.conversation_id,
         tenant=principal.tenant,
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
         model=model,
         request=request,
         bounds=bounds,
+        keeps_reply=turn.kind == Turn.Kind.CHAT,
     )
-    return Admitted(turn_id=turn.id, job=job)
 
 
 def _conversation_for(principal: Principal, wish: SendRequest) -> Conversation:

@@ -4,89 +4,20 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing
 from typing import Any, TypeVar
-from uuid import UUID
 
-from django.conf import settings
-from django.db import transaction
-
-from accounts.principals import Principal
-from gateway.egress.metered import Bounds, bound_call, metered_call
-from gateway.engines.base import Event, Finished, TurnJob
 from gateway.ingress import openai_wire as wire
-from gateway.ingress.admission import record_refusal
 from gateway.ingress.background import ensure_started
-from gateway.ingress.decisions import Decision, decide
+from gateway.ingress.completion_turns import OneCall, admit_completion
 from gateway.ingress.edge import ClientGone, EdgeConsumer
 from gateway.ingress.requests import validated
 from gateway.ingress.running import RunningTurn, runner
 from gateway.ingress.transcript import NumberedEvent
 from gateway.models import Turn
-from gateway.providers.base import (
-    Finish,
-    ModelEvent,
-    ModelRequest,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    UsageReport,
-)
-from gateway.providers.registry import provider_for
 from kit.api import error_headers
-from kit.errors import ContextTooLong, DomainError, InvalidInput, ProviderError, QuotaExceeded, restore
-from kit.tenancy import in_public, in_tenant
-from quotas.models import UsageRecord
-from quotas.reservations import open_turn
-from workspaces.language_models.services import ModelRef, installed_models
+from kit.errors import DomainError, QuotaExceeded, restore
 
 T = TypeVar("T")
-
-
-# Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
-REFUSED_AS_INVALID = {400, 422}
-
-
-class OneCall:
-    """Runs a completion in a turn's clothes: the lease, the close and the stop are the turn's own."""
-
-    name = "none"
-
-    async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
-        call = metered_call(
-            turn_id=job.turn_id,
-            model=job.model.slug,
-            provider=provider_for(job.model),
-            request=job.request,
-            bounds=job.bounds,
-        )
-        try:
-            async with aclosing(call) as events:
-                async for event in events:
-                    translated = _translate(event)
-                    if translated is not None:
-                        yield translated
-        except ProviderError as exc:
-            if exc.details["provider_status"] in REFUSED_AS_INVALID:
-                raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
-            raise
-
-    async def health(self) -> None:
-        return None
-
-
-def _translate(event: ModelEvent) -> Event | Finished | None:
-    match event:
-        case TextDelta(text):
-            return Event("delta", {"text": text})
-        case ReasoningDelta(text):
-            return Event("reasoning", {"text": text})
-        case ToolCallDelta(calls):
-            return Event("tool_calls", {"calls": calls})
-        case Finish(reason):
-            return Finished(reason)
-        case UsageReport():
-            return None  # the ledger tells it at the end
 
 
 class CompletionsConsumer(EdgeConsumer):
@@ -172,80 +103,6 @@ class CompletionsConsumer(EdgeConsumer):
         if isinstance(error, QuotaExceeded):
             headers["x-should-retry"] = "false"  # it will not help before the budget's reset
         await self.send_json(error.status, wire.error_body(error, self.origin.request_id), headers)
-
-
-async def admit_completion(principal: Principal, wanted: wire.CompletionRequest) -> TurnJob:
-    """Decides, bounds and reserves as for a chat; nothing of what is said is stored."""
-    installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
-    decision = decide(principal=principal, model_slug=wanted.model, mcps=(), installed=installed)
-    try:
-        model = decision.admitted_model()
-        request, bounds = await _bound(model, wanted)
-        turn_id = await in_tenant(
-            principal.tenant,
-            write_completion,
-            principal=principal,
-            decision=decision,
-            model=model,
-            bounds=bounds,
-        )
-    except DomainError as refusal:
-        await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
-        raise
-    return TurnJob(
-        turn_id=turn_id,
-        conversation_id=None,
-        tenant=principal.tenant,
-        workspace_id=principal.workspace.id,
-        user_id=principal.user_id,
-        model=model,
-        request=request,
-        bounds=bounds,
-        keeps_reply=False,
-    )
-
-
-async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[ModelRequest, Bounds]:
-    request = ModelRequest(
-        model=model.upstream_name,
-        messages=wanted.messages,
-        max_tokens=wanted.max_tokens or model.output_bound,
-        temperature=wanted.temperature,
-        tools=wanted.tools,
-        extra=wanted.extra,
-    )
-    bounds = await bound_call(provider_for(model), request)
-    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
-        raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
-        )
-    return request, bounds
-
-
-@transaction.atomic
-def write_completion(*, principal: Principal, decision: Decision, model: ModelRef, bounds: Bounds) -> UUID:
-    turn = Turn.objects.create(
-        workspace_id=principal.workspace.id,
-        user_id=principal.user_id,
-        kind=Turn.Kind.COMPLETION,
-        model=model.slug,
-        engine=OneCall.name,
-        decision=decision.as_dict(),
-    )
-    open_turn(
-        turn_id=turn.id,
-        tenant_id=principal.tenant.id,
-        workspace_id=principal.workspace.id,
-        user_id=principal.user_id,
-        purpose=UsageRecord.Purpose.COMPLETION,
-        engine=OneCall.name,
-        model=model.slug,
-        provider=model.provider,
-        prompt_bound=bounds.prompt,
-        output_bound=bounds.output,
-        lease_seconds=settings.TURN_LEASE_SECONDS,
-    )
-    return turn.id
 
 
 async def _collect(turn: RunningTurn) -> list[NumberedEvent]:

@@ -6,9 +6,10 @@ from typing import ClassVar
 from uuid import UUID
 
 from accounts.principals import Principal
-from gateway.ingress.admission import admit_turn, explain_turn
+from gateway.ingress.admission import admit_turn
 from gateway.ingress.background import ensure_started
 from gateway.ingress.edge import EdgeConsumer
+from gateway.ingress.explaining import explain_turn
 from gateway.ingress.following import collect_result, follow_turn, read_turn
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.running import runner

@@ -1,11 +1,13 @@
 """A turn belongs to nobody's socket: clients leave, come back, stop it, send it twice."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from gateway.models import Turn
@@ -13,7 +15,7 @@ from gateway.tests.events import STREAM, body, parse, read_events, resume, send,
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
 from kit.tenancy import tenant_scope
-from quotas.models import BudgetWindow, Hold
+from quotas.models import BudgetWindow, Hold, Reservation
 
 
 def test_a_client_that_leaves_loses_nothing(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
@@ -82,6 +84,22 @@ def test_a_stop_asked_of_another_process_arrives_by_notify(
         with tenant_scope(cast.alice.principal.tenant):
             request_stop(principal=cast.alice.principal, turn_id=started.data["turn_id"])
         assert list(told)[-1].data == {"finish_reason": "cancelled"}
+
+
+def test_a_turn_whose_lease_was_lost_is_cancelled_and_settled(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["Once ", threading.Event()])
+    with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
+        told = parse(answer.iter_lines())
+        next(told), next(told)
+        Reservation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        rest = list(told)
+    assert [event.type for event in rest] == ["error", "usage", "done"]
+    assert rest[0].data["error"]["code"] == "turn_interrupted"
+    assert rest[-1].data == {"finish_reason": "interrupted"}
+    assert provider.hangups.acquire(timeout=5), "the provider's stream was left open"
+    wait_until(lambda: not Hold.objects.filter(state__in=["held", "sent"]).exists())
 
 
 def test_a_second_message_while_a_reply_is_written_is_refused_with_the_turns_id(

@@ -1,7 +1,6 @@
 """The journey in a real browser: sign up, chat, watch the reply, reload in its middle, stop one."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,13 +14,6 @@ from gateway.tests.served import Served
 
 pytestmark = [pytest.mark.browser, needs("chromium")]
 TIMEOUT = 10_000
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    chromium = Chromium()
-    yield chromium
-    chromium.close()
 
 
 def sign_up(page: Page, url: str) -> None:

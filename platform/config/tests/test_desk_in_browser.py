@@ -1,7 +1,5 @@
 """The admin and the API's documentation in a real browser, under the strict content security policy."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -15,13 +13,6 @@ from gateway.tests.stored import SECRET, store_turn
 
 pytestmark = [pytest.mark.browser, needs("chromium")]
 TIMEOUT = 10_000
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    chromium = Chromium()
-    yield chromium
-    chromium.close()
 
 
 def sign_in(page: Page, url: str) -> None:

@@ -1,0 +1,94 @@
+"""A completion as a turn: admitted and reserved like a chat's, one metered call, nothing of it kept."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from django.db import transaction
+
+from accounts.principals import Principal
+from gateway.egress.metered import Bounds, bound_call
+from gateway.engines.base import Event, Finished, TurnJob
+from gateway.engines.model_calls import call_model
+from gateway.ingress import openai_wire as wire
+from gateway.ingress.admission import job_of, record_refusal, reserve_turn
+from gateway.ingress.decisions import Decision, decide
+from gateway.models import Turn
+from gateway.providers.base import ModelRequest
+from gateway.providers.registry import provider_for
+from kit.errors import ContextTooLong, DomainError, InvalidInput, ProviderError
+from kit.tenancy import in_public, in_tenant
+from workspaces.language_models.services import ModelRef, installed_models
+
+# Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
+REFUSED_AS_INVALID = {400, 422}
+
+
+class OneCall:
+    """Runs a completion in a turn's clothes: the lease, the close and the stop are the turn's own."""
+
+    name = "none"
+
+    async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
+        try:
+            async with aclosing(call_model(job)) as events:
+                async for event in events:
+                    yield event
+        except ProviderError as exc:
+            if exc.details["provider_status"] in REFUSED_AS_INVALID:
+                raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
+            raise
+
+    async def health(self) -> None:
+        return None
+
+
+async def admit_completion(principal: Principal, wanted: wire.CompletionRequest) -> TurnJob:
+    """Raises the refusal (audited), or returns a turn whose reservation is open."""
+    installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
+    decision = decide(principal=principal, model_slug=wanted.model, mcps=(), installed=installed)
+    try:
+        model = decision.admitted_model()
+        request, bounds = await _bound(model, wanted)
+        turn = await in_tenant(
+            principal.tenant,
+            write_completion,
+            principal=principal,
+            decision=decision,
+            model=model,
+            bounds=bounds,
+        )
+    except DomainError as refusal:
+        await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
+        raise
+    return job_of(turn, principal=principal, model=model, request=request, bounds=bounds)
+
+
+async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[ModelRequest, Bounds]:
+    request = ModelRequest(
+        model=model.upstream_name,
+        messages=wanted.messages,
+        max_tokens=wanted.max_tokens or model.output_bound,
+        temperature=wanted.temperature,
+        tools=wanted.tools,
+        extra=wanted.extra,
+    )
+    bounds = await bound_call(provider_for(model), request)
+    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
+        raise ContextTooLong(
+            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
+        )
+    return request, bounds
+
+
+@transaction.atomic
+def write_completion(*, principal: Principal, decision: Decision, model: ModelRef, bounds: Bounds) -> Turn:
+    turn = Turn.objects.create(
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        kind=Turn.Kind.COMPLETION,
+        model=model.slug,
+        engine=OneCall.name,
+        decision=decision.as_dict(),
+    )
+    reserve_turn(turn, principal=principal, model=model, bounds=bounds)
+    return turn

@@ -1,0 +1,35 @@
+"""Explains what a wish would meet: the decision with its reasons, the budget among them; runs nothing."""
+
+from typing import Any
+
+from accounts.principals import Principal
+from gateway.ingress.admission import Draft, fit_draft, read_draft
+from gateway.ingress.decisions import Check, Decision
+from gateway.ingress.requests import SendRequest
+from kit.errors import DomainError, QuotaExceeded
+from kit.tenancy import in_public, in_tenant
+from quotas.windows import workspace_figures
+
+
+async def explain_turn(principal: Principal, wish: SendRequest) -> dict[str, Any]:
+    """The decision with its reasons, the budget among them, without running anything."""
+    draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
+    decision = draft.decision
+    if decision.refusal is None:
+        check = await _check_cost(principal, draft, wish)
+        decision = Decision(checks=(*decision.checks, check), model=decision.model)
+    return decision.as_dict()
+
+
+async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> Check:
+    try:
+        _, bounds = await fit_draft(draft.decision.admitted_model(), draft, wish)
+    except DomainError as exc:
+        return Check("quota", exc.text, exc)
+    needed = bounds.prompt + bounds.output
+    figures = await in_public(workspace_figures, principal.workspace.id)
+    short = next((row for row in figures if row.remaining < needed), None)
+    if short is None:
+        return Check("quota", f"The budget covers the {needed} tokens that this may use.")
+    refusal = QuotaExceeded(**short.as_dict(), requested=needed)
+    return Check("quota", refusal.text, refusal)
