@@ -84,6 +84,22 @@ class TurnSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class ConversationPageSerializer(serializers.Serializer[Any]):
+    """One page of conversations."""
+
+    data = ConversationSerializer(many=True)  # type: ignore[assignment]  # a field called data
+    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True)
+
+
+class MessagePageSerializer(serializers.Serializer[Any]):
+    """One page of messages."""
+
+    data = MessageSerializer(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True)
+
+
 class ConversationPages(Pages):
     ordering = ("-last_turn_at", "-id")
 
@@ -106,7 +122,7 @@ class ConversationsView(PrincipalView):
         operation_id="conversations",
         tags=["conversations"],
         parameters=[*PAGING, OpenApiParameter("workspace_id", str, description="A slug; yours by default")],
-        responses=ConversationSerializer(many=True),
+        responses=ConversationPageSerializer,
     )
     def get(self, request: Request) -> Response:
         """Your conversations in a workspace, the latest first."""
@@ -149,7 +165,7 @@ class MessagesView(PrincipalView):
         operation_id="messages",
         tags=["conversations"],
         parameters=PAGING,
-        responses=MessageSerializer(many=True),
+        responses=MessagePageSerializer,
     )
     def get(self, request: Request, conversation_id: UUID) -> Response:
         """A conversation's messages, the oldest first."""

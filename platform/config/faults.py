@@ -6,6 +6,7 @@ from django.core.exceptions import DisallowedHost
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from kit import errors
 from kit.api import json_error
@@ -32,6 +33,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
+@csrf_exempt  # nothing happens here, and a 403 would be no JSON
 def unknown_route(request: HttpRequest) -> HttpResponse:
     """Whatever the API does not know; `/egress` is of the engines' own port and never here."""
     return json_error(errors.NotFound())

@@ -74,17 +74,6 @@ class Pages(CursorPagination):
         cursor = parse_qs(urlsplit(link).query)["cursor"][0] if link else None
         return Response({"data": data, "has_more": self.has_next, "next": cursor})
 
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "required": ["data", "has_more", "next"],
-            "properties": {
-                "data": schema,
-                "has_more": {"type": "boolean"},
-                "next": {"type": "string", "nullable": True},
-            },
-        }
-
 
 def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception hook: everything foreign becomes a DomainError and leaves in the one shape."""

@@ -1,0 +1,41 @@
+"""Schemathesis plays with every documented route: nothing fails, and every answer is as documented."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.served import Served
+
+pytestmark = pytest.mark.slow
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CHECKS = (
+    "not_a_server_error,content_type_conformance,response_headers_conformance,"
+    "status_code_conformance,response_schema_conformance"
+)
+
+
+@pytest.mark.parametrize("name", ["alice", None])
+def test_no_input_provokes_a_fault_or_an_undocumented_answer(
+    server: Served, cast: Cast, name: str | None, tmp_path: Path
+) -> None:
+    """As a member, and as nobody. Signing out is left out: it would end the member's part."""
+    signed_in = ["--header", f"Authorization: Bearer {cast.alice.token}"] if name else []
+    run = subprocess.run(
+        [
+            SCHEMATHESIS,
+            *("run", f"{server.url}/v1/schema", "--no-color"),
+            *("--checks", CHECKS, "--phases", "coverage,fuzzing", "--max-examples", "30"),
+            *("--exclude-path-regex", "signup", "--generation-deterministic", "--request-timeout", "60"),
+            *signed_in,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:]
