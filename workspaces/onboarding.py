@@ -45,6 +45,16 @@ def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace
     return cast("Principal", principal)  # a place just made can be entered
 
 
+def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: str) -> Place:
+    """A tenant for a known account, or for a new one that has no password yet."""
+    email = email.strip().lower()
+    with transaction.atomic():
+        owner = User.objects.filter(email=email).first() or _create_user(
+            email=email, password=None, name=name
+        )
+        return open_place(owner=owner, tenant_name=tenant_name, workspace_name=workspace_name)
+
+
 def open_place(*, owner: User, tenant_name: str, workspace_name: str) -> Place:
     """A tenant of its own for `owner`, ready to chat in."""
     with transaction.atomic():
@@ -77,7 +87,7 @@ def check_password(password: str, user: User) -> None:
         raise InvalidInput(password=exc.messages) from exc
 
 
-def _create_user(*, email: str, password: str, name: str) -> User:
+def _create_user(*, email: str, password: str | None, name: str) -> User:
     if User.objects.filter(email__iexact=email).exists():
         raise EmailTaken
     try:

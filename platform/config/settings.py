@@ -40,8 +40,8 @@ SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
     "django.contrib.admin",  # before it too: its admin templates have inline styles, which the CSP forbids
+    "config",  # and so does its `create_tenant`, which makes the schema and all that belongs to it
     "django_tenants",
-    "config",
     "quotas",
     "django.contrib.contenttypes",
     "django.contrib.auth",

@@ -1,0 +1,37 @@
+"""Operators make tenants from the command line, for accounts that exist and for new ones."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import Tenant, User
+from accounts.principals import default_principal
+from accounts.tests.cast import Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def create_tenant(*arguments: str) -> str:
+    told = StringIO()
+    call_command("create_tenant", *arguments, stdout=told)
+    return told.getvalue().strip()
+
+
+def test_a_known_person_gets_a_second_tenant(cast: Cast) -> None:
+    assert create_tenant("Initech", "BOB@example.com", "--workspace", "Lab") == "initech/lab"
+    principal = default_principal(user_id=cast.bob.principal.user_id, tenant_slug="initech")
+    assert principal is not None
+    assert principal.tenant_role == "owner"
+
+
+def test_a_new_person_gets_an_account_without_a_password(cast: Cast) -> None:
+    assert create_tenant("Initech", "erin@example.com", "--name", "Erin") == "initech/general"
+    erin = User.objects.get(email="erin@example.com")
+    assert (erin.name, erin.has_usable_password()) == ("Erin", False)
+
+
+def test_a_wrong_address_makes_nothing(cast: Cast) -> None:
+    with pytest.raises(CommandError, match="address"):
+        create_tenant("Initech", "no address")
+    assert Tenant.objects.count() == 2
