@@ -16,8 +16,11 @@ django_app = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import models
 
+from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.ingress import background  # noqa: E402
 from gateway.ingress.routes import http_router, websocket_router  # noqa: E402
+
+refuse_broken_setup()
 
 DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, register
+from django.core.exceptions import ImproperlyConfigured
 
 from gateway.engines.registry import ENGINES
 
@@ -33,3 +34,10 @@ def check_engine(**_: Any) -> list[Error]:
     if settings.ENGINE not in ENGINES:
         return [Error(f"ENGINE={settings.ENGINE!r} is none of: {', '.join(ENGINES)}.", id="switchyard.E003")]
     return []
+
+
+def refuse_broken_setup() -> None:
+    """The same at the start of a web process, where Django runs no checks."""
+    errors = [error for check in (check_processes, check_pool, check_engine) for error in check()]
+    if errors:
+        raise ImproperlyConfigured(" ".join(str(error.msg) for error in errors))

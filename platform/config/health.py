@@ -17,7 +17,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """Database, migrations and engine, each by itself; 503 when one is not ready."""
     parts = {"database": _database(), "migrations": "unknown", "engine": _engine()}
     if parts["database"] == "ok":
-        parts["migrations"] = _migrations()
+        parts["migrations"] = migrations.state()
     healthy = all(state == "ok" for state in parts.values())
     return JsonResponse({"status": "ok" if healthy else "unready", **parts}, status=200 if healthy else 503)
 
@@ -31,17 +31,20 @@ def _database() -> str:
     return "ok"
 
 
-def _migrations() -> str:
-    """Read once: what is migrated stays so while this code runs."""
-    if not _known:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return "pending"
-        _known.append("ok")
-    return _known[0]
+class Migrations:
+    """Whether the schema is what this code needs; once it is, it stays so for this process."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def state(self) -> str:
+        if not self._done:
+            executor = MigrationExecutor(connection)
+            self._done = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        return "ok" if self._done else "pending"
 
 
-_known: list[str] = []
+migrations = Migrations()
 
 
 def _engine() -> str:

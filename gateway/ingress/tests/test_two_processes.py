@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from accounts.tests.cast import Cast
 from config.asgi import application
-from config.checks import check_processes
+from config.checks import check_processes, refuse_broken_setup
 from gateway.tests.events import STREAM, body, parse, resume, send, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -142,5 +143,7 @@ def test_a_stop_of_the_server_lets_a_running_turn_finish(
 def test_more_than_one_process_without_redis_is_refused_at_the_start(settings: Any) -> None:
     settings.WEB_CONCURRENCY, settings.REDIS_URL = 2, ""
     assert [error.id for error in check_processes()] == ["switchyard.E001"]
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL"):
+        refuse_broken_setup()
     settings.REDIS_URL = "redis://localhost"
     assert check_processes() == []
