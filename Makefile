@@ -55,7 +55,10 @@ $(PYTHON):
 	  command -v $$python >/dev/null || continue; \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	  echo "Creating the virtual environment ($$python) …"; \
-	  exec $$python -m venv $(VENV); \
+	  $$python -m venv $(VENV) && exit 0; \
+	  rm -rf $(VENV); \
+	  echo "The virtual environment could not be made; on Debian: apt-get install python3-venv" >&2; \
+	  exit 1; \
 	done; \
 	echo "Switchyard needs Python 3.11 or newer: there is neither a python3.11 nor a python3 of that age." >&2; \
 	exit 1

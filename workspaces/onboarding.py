@@ -20,6 +20,7 @@ from workspaces.language_models.services import install_local_model
 
 FIRST_WORKSPACE = "General"
 LONGEST_EMAIL = 254
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace
 def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: str) -> Place:
     """A tenant for a known account, or for a new one that has no password yet."""
     email = email.strip().lower()
+    named = {"name": name, "tenant_name": tenant_name, "workspace_name": workspace_name}
+    wrong = [field for field, text in named.items() if len(text) > LONGEST_NAME or "\0" in text]
+    if wrong or not tenant_name.strip() or len(email) > LONGEST_EMAIL:
+        raise InvalidInput(f"Names have 1 to {LONGEST_NAME} characters, addresses {LONGEST_EMAIL} at most.")
     with transaction.atomic():
         owner = User.objects.filter(email=email).first() or _create_user(
             email=email, password=None, name=name

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
@@ -52,6 +53,16 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
         fixed = ("id", "created_at", "last_login", *(("email",) if obj else ()))
         return fixed if _is_superuser(request) else (*fixed, *RIGHTS)
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """A member's password is nothing that an operator sees or sets."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or _is_operator(obj):
+            return fieldsets
+        return [
+            (name, {**options, "fields": [field for field in options["fields"] if field != "password"]})
+            for name, options in fieldsets
+        ]
+
     def get_inlines(self, request: HttpRequest, obj: User | None = None) -> Any:
         return self.inlines if obj else ()
 
@@ -71,9 +82,20 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
             EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """The password and its audit line are one."""
+        """The password and its audit line are one.
+
+        Only an operator's: who sets a member's password could sign in as that member and read what they
+        wrote. Members set their own by “Forgotten?” on the sign-in page.
+        """
+        target = self.get_object(request, id)
+        if target is None or not _is_operator(target):
+            raise PermissionDenied
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
+
+
+def _is_operator(user: User) -> bool:
+    return user.is_staff or user.is_superuser
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -73,13 +73,23 @@ def test_no_password_is_shown(client: Client, cast: Cast) -> None:
     assert PASSWORD not in page
 
 
-def test_a_new_password_is_audited_without_it(client: Client, cast: Cast) -> None:
+def test_an_operators_new_password_is_audited_without_it(client: Client, cast: Cast) -> None:
     secret = "quite another long phrase"
+    User.objects.filter(id=cast.bob.principal.user_id).update(is_staff=True)
     page = f"/admin/accounts/user/{cast.bob.principal.user_id}/password/"
     client.post(page, {"usable_password": "true", "password1": secret, "password2": secret})
     assert cast.bob.user.check_password(secret)
     assert entry("user.changed").details["changes"] == {"password": ["***", "***"]}
     assert secret not in str(list(AuditEntry.objects.values()))
+
+
+def test_nobody_sets_a_members_password_and_could_sign_in_as_them(client: Client, cast: Cast) -> None:
+    secret = "quite another long phrase"
+    page = f"/admin/accounts/user/{cast.bob.principal.user_id}/password/"
+    fields = {"usable_password": "true", "password1": secret, "password2": secret}
+    assert client.post(page, fields).status_code == 403
+    assert cast.bob.user.check_password(PASSWORD)
+    assert "password/" not in client.get(address(User, "change", cast.bob.user.pk)).content.decode()
 
 
 def test_deactivating_a_person_closes_every_place_and_is_audited(client: Client, cast: Cast) -> None:

@@ -5,6 +5,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat/streaming
 
 import json
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Any, TypeGuard
 
 import httpx
@@ -55,10 +56,13 @@ class OpenAIProvider:
             raise ProviderError(provider=self.name) from exc
 
     async def _events(self, response: httpx.Response) -> AsyncGenerator[ModelEvent, None]:
-        """Everything up to `[DONE]`; a stream that ends without a finish reason broke off."""
-        parser, text, finish = DataParser(), SoundText(), None
-        async for chunk in response.aiter_bytes():
-            for data in parser.feed(chunk):
+        """Everything up to `[DONE]`; a stream that ends without a finish reason broke off.
+
+        What the connection does after `[DONE]` is nobody's concern.
+        """
+        text, finish = SoundText(), None
+        async with aclosing(_data_of(response)) as lines:
+            async for data in lines:
                 for event in self._parse(data):
                     match event:
                         case Finish():
@@ -77,8 +81,6 @@ class OpenAIProvider:
         yield finish
 
     def _parse(self, data: str) -> Iterator[ModelEvent]:
-        if data == "[DONE]":
-            return
         try:
             chunk = json.loads(data)
         except ValueError as exc:
@@ -131,6 +133,16 @@ class OpenAIProvider:
             raise ProviderError(provider=self.name, provider_status=response.status_code)
 
 
+async def _data_of(response: httpx.Response) -> AsyncGenerator[str, None]:
+    """The data of each event before `[DONE]`."""
+    parser = DataParser()
+    async for chunk in response.aiter_bytes():
+        for data in parser.feed(chunk):
+            if data == "[DONE]":
+                return
+            yield data
+
+
 def parse_chunk(chunk: JsonObject) -> Iterator[ModelEvent]:
     """The events in one streamed chunk; fields that we do not know are skipped."""
     for choice in _objects(chunk.get("choices")):
@@ -149,23 +161,24 @@ def parse_chunk(chunk: JsonObject) -> Iterator[ModelEvent]:
 
 def _parse_delta(delta: JsonObject) -> Iterator[ModelEvent]:
     reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-    if isinstance(reasoning, str):
+    if isinstance(reasoning, str) and reasoning:
         yield ReasoningDelta(sound(reasoning))
     if isinstance(delta.get("content"), str) and delta["content"]:
         yield TextDelta(delta["content"])
-    calls = [_tool_call(call) for call in _objects(delta.get("tool_calls"))]
+    pieces = _objects(delta.get("tool_calls"))
+    calls = [_tool_call(piece, position) for position, piece in enumerate(pieces)]
     if calls:
         yield ToolCallDelta(calls)
 
 
-def _tool_call(piece: JsonObject) -> JsonObject:
-    """A piece of a tool call with everything of the type that clients rely on."""
+def _tool_call(piece: JsonObject, position: int) -> JsonObject:
+    """A piece of a tool call with everything of the type that clients rely on; it stands at `position`."""
     function = piece.get("function")
     function = function if isinstance(function, dict) else {}
     texts = {name: function[name] for name in ("name", "arguments") if isinstance(function.get(name), str)}
     index = piece.get("index")
     call: JsonObject = {
-        "index": index if type(index) is int and index >= 0 else 0,
+        "index": index if type(index) is int and index >= 0 else position,
         "function": {name: sound(text) for name, text in texts.items()},
     }
     if isinstance(piece.get("id"), str):

@@ -25,6 +25,7 @@ class Script:
     finish_reason: str = "stop"
     usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    after_done: threading.Event | None = None  # the connection then stays open until it is set, and dies
 
 
 class ScriptedProvider:
@@ -92,7 +93,12 @@ class ScriptedProvider:
             told = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
             usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
             await _data(send, {"choices": [], "usage": usage})
-        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
+        if script.after_done is not None:
+            while not script.after_done.is_set():
+                await asyncio.sleep(0.005)
+            raise Death
+        await send({"type": "http.response.body", "body": b""})
 
 
 def count(text: str) -> int:

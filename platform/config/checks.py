@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, register
+from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.engines.registry import ENGINES
@@ -33,6 +33,15 @@ def check_pool(**_: Any) -> list[Error]:
 def check_engine(**_: Any) -> list[Error]:
     if settings.ENGINE not in ENGINES:
         return [Error(f"ENGINE={settings.ENGINE!r} is none of: {', '.join(ENGINES)}.", id="switchyard.E003")]
+    return []
+
+
+@register()
+def check_mail(**_: Any) -> list[Warning]:
+    """Not refused: an installation may do without mail, but somebody should know."""
+    if not settings.DEVELOPMENT and not settings.EMAIL_HOST:
+        hint = "Set EMAIL_HOST; until then nobody can reset a password."
+        return [Warning("No mail is sent.", hint=hint, id="switchyard.W001")]
     return []
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -27,6 +28,8 @@ class OperatorMiddleware:
             return self.get_response(request)
         if PARAMETER in request.GET:
             return self._choose(request)
+        if any("\0" in value for values in request.GET.lists() for value in values[1]):
+            raise BadRequest("No filter holds NUL.")
         tenant = self._opened(request)
         cast("OperatorRequest", request).opened_tenant = tenant
         if tenant is None:

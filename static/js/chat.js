@@ -12,7 +12,7 @@ import { refreshConversations } from "./conversations.js";
 const form = document.getElementById("composer");
 const composer = new Composer(form, send);
 const follower = new Follower(document.getElementById("chat-scroll"), document.querySelector("[data-action=to-bottom]"));
-const attempt = { text: "", key: "" }; // the same text tried again is the same request
+const attempt = { wish: "", key: "" }; // the same wish tried again is the same request
 let place = location.pathname;
 
 function note(name, shown) {
@@ -24,7 +24,8 @@ function say(text) {
 }
 
 async function send(text) {
-  if (attempt.text !== text) Object.assign(attempt, { text, key: newKey() });
+  const wish = JSON.stringify([text, composer.model, composer.conversation]);
+  if (attempt.wish !== wish) Object.assign(attempt, { wish, key: newKey() });
   document.querySelector("#turns > .callout")?.remove();
   document.getElementById("welcome")?.setAttribute("hidden", "");
   const turn = Turn.begin(text);
@@ -34,7 +35,7 @@ async function send(text) {
   if (composer.conversation) body.conversation_id = composer.conversation;
   const { data, error } = await post(form.action, { token: composer.token, body, key: attempt.key });
   if (error) return refused(turn, error);
-  attempt.text = "";
+  attempt.wish = "";
   turn.accepted(data);
   composer.accepted();
   if (!composer.conversation) enter(data);
@@ -94,6 +95,7 @@ function lost(turn) {
   note("reconnecting", false);
   turn.error({ message: "The connection to this reply is lost. What was written of it is kept." }, "Load it again");
   turn.element.querySelector(".reply-problem [data-action]").dataset.action = "reload";
+  turn.ended();
   composer.replyRuns(false);
 }
 

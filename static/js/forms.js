@@ -24,6 +24,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
   if (form.dataset.sent) return event.preventDefault();
+  if (form.dataset.confirm && !confirm(form.dataset.confirm)) return event.preventDefault();
   form.dataset.sent = "yes";
   // What was being written belongs to whoever signs out, not to who sits here next.
   if ("signsOut" in form.dataset) forgetAll("draft:");

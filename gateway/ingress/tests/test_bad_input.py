@@ -181,6 +181,20 @@ def test_a_provider_that_dies_in_mid_reply_leaves_the_partial_reply_marked_and_c
     assert nothing_is_held()
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_what_the_connection_does_after_the_end_is_nobodys_concern(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, hangs: bool
+) -> None:
+    after_done = threading.Event()
+    if not hangs:
+        after_done.set()
+    provider.script = Script(after_done=after_done)
+    answer = send(client_of(cast.alice), "Say hello").json()
+    after_done.set()
+    assert (answer["reply"], answer["finish_reason"]) == ("Hello there.", "stop")
+    assert answer["usage"]["exactness"] == "exact"
+
+
 def test_in_a_stream_the_error_comes_before_usage_and_done(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:

@@ -75,6 +75,16 @@ def test_odd_pieces_of_tool_calls_become_sound_ones(odd: dict[str, object]) -> N
     assert event == ToolCallDelta([{"index": 0, "function": {}}])
 
 
+def test_tool_calls_without_an_index_stay_apart() -> None:
+    (event,) = parse_chunk({"choices": [{"delta": {"tool_calls": [{"id": "a"}, {"id": "b"}]}}]})
+    assert isinstance(event, ToolCallDelta)
+    assert [call["index"] for call in event.calls] == [0, 1]
+
+
+def test_an_empty_reasoning_is_nothing() -> None:
+    assert list(parse_chunk({"choices": [{"delta": {"content": "x", "reasoning": ""}}]})) == [TextDelta("x")]
+
+
 @given(st.text(), st.data())
 def test_text_cut_anywhere_in_its_utf_16_comes_out_whole(text: str, data: st.DataObject) -> None:
     units = text.replace("\0", "").encode("utf-16-le", "surrogatepass")

@@ -31,7 +31,18 @@ def test_a_new_person_gets_an_account_without_a_password(cast: Cast) -> None:
     assert (erin.name, erin.has_usable_password()) == ("Erin", False)
 
 
-def test_a_wrong_address_makes_nothing(cast: Cast) -> None:
-    with pytest.raises(CommandError, match="address"):
-        create_tenant("Initech", "no address")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["Initech", "no address"],
+        ["I" * 101, "erin@example.com"],
+        [" ", "erin@example.com"],
+        ["Initech", "erin@example.com", "--workspace", "w" * 101],
+        ["Initech", "erin@example.com", "--name", "n" * 101],
+    ],
+)
+def test_what_makes_no_sense_makes_nothing(cast: Cast, arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        create_tenant(*arguments)
+    assert not User.objects.filter(email="erin@example.com").exists()
     assert Tenant.objects.count() == 2

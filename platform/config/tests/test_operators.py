@@ -125,3 +125,16 @@ def test_tries_to_sign_in_as_an_operator_are_limited(cast: Cast) -> None:
     right = client.post("/accounts/login/?next=/admin/", {**wrong, "password": PASSWORD})
     assert "Too many failed login attempts" in pages[-1]
     assert right.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/accounts/auditentry/?action=%00",
+        "/admin/quotas/reservation/?state__exact=%00",
+        "/admin/gateway/turn/?status__exact=%00",
+        "/admin/accounts/user/?q=%00",
+    ],
+)
+def test_nul_in_a_filter_is_a_bad_request(cast: Cast, path: str) -> None:
+    assert desk().get(path).status_code == 400

@@ -83,11 +83,16 @@ export class Turn {
     tokens.title = figures.join(", ");
   }
 
+  /** Nothing more comes of it here, finished or not. */
+  ended() {
+    this.element.dataset.state = "done";
+    this.element.querySelector(".reply").removeAttribute("aria-busy");
+  }
+
   done(reason) {
     const notes = document.getElementById("finish-template").content;
     const note = notes.querySelector(`[data-reason="${CSS.escape(reason)}"]`);
-    this.element.dataset.state = "done";
-    this.element.querySelector(".reply").removeAttribute("aria-busy");
+    this.ended();
     this.element.querySelector(".reply-finish").replaceChildren(...(note ? [note.cloneNode(true)] : []));
     this.notice({ text: "" });
   }
