@@ -20,7 +20,7 @@ from accounts.admin.members import (
     PresentWorkspaceMembers,
 )
 from accounts.admin.tenant_filter import TenantFilter
-from accounts.models import Membership, Tenant, Workspace, WorkspaceMember
+from accounts.models import Membership, Tenant, Workspace
 
 MOST_INLINE = 100  # members on one page; above it their own list has them
 
@@ -29,6 +29,7 @@ class PlaceAdmin(AuditedAdmin):
     """What tenants and workspaces share: an immutable slug, members, no making and no deleting."""
 
     ordering = ("-created_at",)
+    members_relation = "members"
 
     class Media:
         css = {"all": ("accounts/admin.css",)}
@@ -41,15 +42,17 @@ class PlaceAdmin(AuditedAdmin):
         return False
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
-        few = obj is not None and self.members_of(obj)[: MOST_INLINE + 1].count() <= MOST_INLINE
+        few = obj is not None and self._members_of(obj)[: MOST_INLINE + 1].count() <= MOST_INLINE
         return self.inlines if few else self.inlines[1:]
 
-    def members_of(self, place: Any) -> QuerySet[Any]:
-        raise NotImplementedError
+    def _members_of(self, place: Any) -> QuerySet[Any]:
+        members: QuerySet[Any] = getattr(place, self.members_relation).all()
+        return members
 
 
 @admin.register(Tenant)
 class TenantAdmin(PlaceAdmin):
+    members_relation = "memberships"
     list_display = ("slug", "name", "members", "created_at", "suspended_at", "open")
     list_filter = (("suspended_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("slug", "name")
@@ -63,9 +66,6 @@ class TenantAdmin(PlaceAdmin):
         counted = Subquery(members.annotate(number=Count("*")).values("number"))
         rows: QuerySet[Tenant] = super().get_queryset(request).annotate(member_count=Coalesce(counted, 0))
         return rows
-
-    def members_of(self, place: Tenant) -> QuerySet[Membership]:
-        return Membership.objects.filter(tenant=place)
 
     @admin.display(ordering="member_count")
     def members(self, tenant: Tenant) -> int:
@@ -106,9 +106,6 @@ class WorkspaceAdmin(PlaceAdmin):
     @property
     def media(self) -> Media:
         return super().media + TenantFilter.media()
-
-    def members_of(self, place: Workspace) -> QuerySet[WorkspaceMember]:
-        return WorkspaceMember.objects.filter(workspace=place)
 
     @admin.action(description="Archive: nobody may enter", permissions=["change"])
     def archive(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> None:

@@ -100,3 +100,24 @@ def test_a_refusal_stays_in_its_place_and_loses_no_text(
             expect(last_reply(page)).to_have_text("Hello there.", timeout=TIMEOUT)
 
     chromium.run(journey)
+
+
+def test_deleting_a_conversation_asks_first(
+    server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
+) -> None:
+    def journey(browser: Browser) -> None:
+        with page_of(browser) as page:
+            sign_up(page, server.url)
+            say(page, "Keep me, or not")
+            expect(last_reply(page)).to_have_text("Hello there.", timeout=TIMEOUT)
+            page.reload()
+            answers = iter(["dismiss", "accept"])
+            page.on("dialog", lambda dialog: getattr(dialog, next(answers))())
+            for kept in (True, False):
+                page.get_by_role("button", name="What to do with this conversation").click()
+                page.locator("#conversation-menu").get_by_role("button", name="Delete").click()
+                expect(page.get_by_test_id("conversation-link")).to_have_count(int(kept), timeout=TIMEOUT)
+                page.keyboard.press("Escape")
+            expect(page.get_by_text("The conversation is deleted.")).to_be_visible(timeout=TIMEOUT)
+
+    chromium.run(journey)
