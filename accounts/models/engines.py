@@ -1,0 +1,56 @@
+"""The account at an engine that a person's turns run as: one for each tenant and person."""
+
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from accounts.models.tenants import Tenant
+
+ADDRESS_DOMAIN = "engine.switchyard.invalid"  # nobody's, by RFC 2606: no mail ever leaves for it
+
+
+class EngineAccount(models.Model):
+    """Committed with its password before the engine hears of it, so a race or a crash converges.
+
+    The one without tenant and user is the operator's: the first account of a LibreChat becomes its admin.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    engine = models.CharField(max_length=20)
+    tenant = models.ForeignKey(
+        Tenant, null=True, on_delete=models.CASCADE, related_name="engine_accounts", editable=False
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="engine_accounts",
+        editable=False,
+    )
+    sealed_password = models.TextField(editable=False)
+    engine_user_id = models.CharField(
+        max_length=100, blank=True, help_text="The engine's own id; empty until it was registered"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["engine", "tenant", "user"], name="one_engine_account_a_member"),
+            models.UniqueConstraint(
+                fields=["engine"], name="one_operators_engine_account", condition=Q(tenant=None, user=None)
+            ),
+            models.CheckConstraint(
+                condition=Q(tenant=None, user=None) | Q(tenant__isnull=False, user__isnull=False),
+                name="engine_account_is_a_members_or_the_operators",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def address(self) -> str:
+        """Its e-mail at the engine: from its own id, so nobody can guess it or inherit it."""
+        return f"{self.id.hex}@{ADDRESS_DOMAIN}"

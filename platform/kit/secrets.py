@@ -1,0 +1,49 @@
+"""Seals what must be secret at rest: API keys, engine passwords; only code that is about to use one opens it.
+
+A sealed text is Fernet's token (https://github.com/fernet/spec). The first key seals, every key opens: keys
+are rotated by putting a new one in front and sealing anew (`manage.py reseal_secrets`).
+"""
+
+import base64
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+
+class SecretUnreadable(RuntimeError):
+    """None of the installation's keys opens a sealed text: the key it was sealed with is missing."""
+
+
+def seal(text: str) -> str:
+    """The text encrypted and authenticated under the newest key."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str) -> str:
+    """The text again. SecretUnreadable when no key fits."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(sealed.encode()).decode()
+    except InvalidToken as exc:
+        raise SecretUnreadable("A secret was sealed with a key that ENCRYPTION_KEYS no longer has.") from exc
+
+
+def reseal(sealed: str) -> str:
+    """The same secret under the newest key."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).rotate(sealed.encode()).decode()
+    except InvalidToken as exc:
+        raise SecretUnreadable("A secret was sealed with a key that ENCRYPTION_KEYS no longer has.") from exc
+
+
+@lru_cache(maxsize=4)
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(_derived(key)) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    """A Fernet key from a long random text, apart from whatever else that text may be used for."""
+    derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"switchyard secrets at rest")
+    return base64.urlsafe_b64encode(derivation.derive(key.encode()))
