@@ -5,6 +5,7 @@ DomainError
 ├── HostUnknown                400
 ├── InvalidInput               422  (per field)
 │   └── ContextTooLong         422
+├── AddressRefused             422
 ├── PayloadTooLarge            413
 ├── UnsupportedMediaType       415
 ├── MethodNotAllowed           405
@@ -20,12 +21,15 @@ DomainError
 ├── Conflict                   409
 │   ├── EmailTaken             409
 │   ├── TurnInProgress         409
-│   └── IdempotencyConflict    409
+│   ├── IdempotencyConflict    409
+│   ├── RepeatedCall           409
+│   └── TurnLimit              409
 ├── QuotaExceeded              429
 ├── RateLimited                429
 ├── ProviderError              502
 │   └── ProviderTimeout        504
 ├── EngineUnavailable          502
+├── EngineFailed               502
 ├── AtCapacity                 503
 ├── TurnInterrupted            503
 └── InternalError              500
@@ -76,6 +80,12 @@ class InvalidInput(DomainError):
 class ContextTooLong(InvalidInput):
     code, status = "context_too_long", 422
     message = "The message does not fit into the model's context window."
+
+
+class AddressRefused(DomainError):
+    """Says neither where a name leads nor which rule refused it: that would map the inner network."""
+
+    code, status, message = "address_refused", 422, "This address may not be reached from here."
 
 
 class PayloadTooLarge(DomainError):
@@ -146,6 +156,18 @@ class IdempotencyConflict(Conflict):
     message = "This Idempotency-Key was used with another body."
 
 
+class RepeatedCall(Conflict):
+    """Details: attempts. Only engines ever see it."""
+
+    code, status, message = "repeated_call", 409, "This model call was made before in this turn."
+
+
+class TurnLimit(Conflict):
+    """Details: calls. Ends a turn with the finish reason `tool_limit`."""
+
+    code, status, message = "turn_limit", 409, "The turn made as many model calls as a turn may."
+
+
 class QuotaExceeded(DomainError):
     """Details: level, metric, window, limit, used, reserved, requested, resets_at."""
 
@@ -171,9 +193,13 @@ class ProviderError(DomainError):
         provider: str,
         provider_status: int | None = None,
         did_no_work: bool = False,
+        transient: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(text, provider=provider, provider_status=provider_status)
         self.did_no_work = did_no_work  # refused or never reached, so nothing is billed
+        self.transient = transient  # the same request may succeed a little later
+        self.retry_after = retry_after  # seconds that the provider wants to be left alone
 
 
 class ProviderTimeout(ProviderError):
@@ -182,6 +208,10 @@ class ProviderTimeout(ProviderError):
 
 class EngineUnavailable(DomainError):
     code, status, message = "engine_unavailable", 502, "The engine cannot be reached."
+
+
+class EngineFailed(DomainError):
+    code, status, message = "engine_failed", 502, "The engine could not run the turn."
 
 
 class AtCapacity(DomainError):

@@ -1,0 +1,47 @@
+"""Tells other processes something at once, by PostgreSQL's NOTIFY; what matters is in a table too."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import structlog
+from django.db import connection, connections
+
+log = structlog.get_logger(__name__)
+RECONNECT_SECONDS = 2.0
+
+
+def notify(channel: str, payload: str) -> None:
+    """Sent when the surrounding transaction commits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, payload])
+
+
+async def listen(handlers: dict[str, Callable[[str], None]]) -> None:
+    """Calls a channel's handler with each payload, as long as the process lives, across lost connections."""
+    while True:
+        try:
+            await _listen(handlers)
+        except psycopg.Error as exc:
+            log.warning("listener lost its connection", error=type(exc).__name__)
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _listen(handlers: dict[str, Callable[[str], None]]) -> None:
+    async with await psycopg.AsyncConnection.connect(autocommit=True, **_parameters()) as listener:
+        for channel in handlers:
+            await listener.execute(f'LISTEN "{channel}"')
+        async for notice in listener.notifies():
+            try:
+                handlers[notice.channel](notice.payload)
+            except ValueError:  # somebody else's notice
+                log.warning("a notice makes no sense", channel=notice.channel)
+
+
+def _parameters() -> dict[str, Any]:
+    """Django's own connection parameters, less what only its pool and its cursors use."""
+    settings = connections["default"].settings_dict
+    named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    options = {name: value for name, value in settings["OPTIONS"].items() if name != "pool"}
+    return {**options, **{theirs: settings[ours] for theirs, ours in named.items() if settings.get(ours)}}
