@@ -1,6 +1,5 @@
 """REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
 
-from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -47,6 +46,7 @@ class InstalledModelSerializer(serializers.Serializer[Any]):
     context_window = serializers.IntegerField()
     output_bound = serializers.IntegerField()
     enabled = serializers.BooleanField()
+    fallback = serializers.CharField(help_text="The model that answers when this one's provider fails")
     created_at = serializers.DateTimeField()
 
 
@@ -82,7 +82,5 @@ class ModelsView(TenantView):
     def get(self, request: Request, workspace: str) -> Response:
         """The language models installed in the workspace."""
         place = in_workspace(request.auth, workspace)  # type: ignore[arg-type]
-        rows = [asdict(model) for model in installed_models(workspace_id=place.workspace.id)]
-        for row in rows:
-            row.pop("upstream_name")
-        return Response({"data": rows})
+        models = installed_models(workspace_id=place.workspace.id)
+        return Response(InstalledModelsSerializer({"data": models}).data)

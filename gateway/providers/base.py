@@ -7,6 +7,11 @@ from typing import Any, Protocol
 
 JsonObject = dict[str, Any]
 
+# The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
+# (https://platform.openai.com/docs/guides/images-vision#calculating-costs). Others stay far below: Qwen2-VL
+# 16384, Claude under 5000, gpt-4o 1445.
+IMAGE_BOUND = 48_169
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
@@ -21,9 +26,26 @@ class ModelRequest:
 
     @property
     def byte_bound(self) -> int:
-        """An upper bound of the prompt's tokens where no tokenizer is at hand: a token is at least a byte."""
-        text = json.dumps([self.messages, self.tools], ensure_ascii=False, separators=(",", ":"))
-        return len(text.encode("utf-8", "surrogatepass"))
+        """An upper bound of the prompt's tokens where no tokenizer is at hand: a token is at least a byte.
+
+        Images are bounded by what providers count for one, whatever their bytes or the length of their URL.
+        """
+        contents = [message.get("content") for message in self.messages]
+        images = sum(_is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
+        told = [_without_images(message) for message in self.messages]
+        text = json.dumps([told, self.tools], ensure_ascii=False, separators=(",", ":"))
+        return len(text.encode("utf-8", "surrogatepass")) + images * IMAGE_BOUND
+
+
+def _without_images(message: JsonObject) -> JsonObject:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [part for part in content if not _is_image(part)]}
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "image_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +67,12 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """The provider's own count for the call, in tokens."""
+    """The provider's own count for the call so far, in tokens; of several the last one counts."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int  # with those that were read from, or written to, the provider's cache
+    output_tokens: int  # with those of the reasoning
+    cached_tokens: int = 0  # of the input, those read from the cache: they cost less
+    reasoning_tokens: int = 0  # of the output, as far as the provider tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +82,15 @@ class Finish:
     reason: str
 
 
-ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened on the way to an answer: `retry` or `fallback`, with what it was about."""
+
+    kind: str
+    data: JsonObject
+
+
+ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | Notice
 
 
 class Provider(Protocol):

@@ -7,21 +7,24 @@ from django.conf import settings
 
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.http import client
-from gateway.providers.openai import OpenAIProvider
+from gateway.providers.openai import CompatibleProvider
 
 # What the model's makers advise, and llama.cpp's penalty on repeating the latest tokens.
 SAMPLING: JsonObject = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05}
 
 
-class LocalProvider(OpenAIProvider):
+class LocalProvider(CompatibleProvider):
     """Speaks OpenAI's protocol on an address of our own, and counts tokens exactly."""
 
     name = "local"
 
     def __init__(self) -> None:
-        super().__init__(settings.LOCAL_MODEL_URL)
-        # llama.cpp's server promises to keep a connection and closes it after a stream: no reuse.
-        self._headers = {"Connection": "close"}
+        self.root = settings.LOCAL_MODEL_URL.rstrip("/")
+        super().__init__(f"{self.root}/v1", client=client)  # our own address: the outbound guard refuses it
+
+    def _headers(self, api_key: str) -> dict[str, str]:
+        """llama.cpp's server promises to keep a connection and closes it after a stream: no reuse."""
+        return {"Connection": "close"}
 
     def _body(self, request: ModelRequest) -> JsonObject:
         """A model this small repeats itself unless it is told not to; what a client asks for wins."""
@@ -45,8 +48,9 @@ class LocalProvider(OpenAIProvider):
 
     async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """An empty answer when the server is away: the caller falls back to a bound."""
+        headers = self._headers("")
         try:
-            response = await client().post(self._url(path), json=body, headers=self._headers, timeout=10)
+            response = await client().post(f"{self.root}{path}", json=body, headers=headers, timeout=10)
             answer = response.json() if response.status_code == httpx.codes.OK else {}
         except (httpx.HTTPError, ValueError):
             return {}

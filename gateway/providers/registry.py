@@ -1,13 +1,44 @@
-"""Finds the provider that answers a model's calls."""
+"""Finds the provider that answers a model's calls, with the key that its workspace keeps."""
 
+from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Provider
+from gateway.providers.breaker import breaker_for
 from gateway.providers.local import LocalProvider
+from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
+from gateway.providers.resilience import ResilientProvider
 from kit.errors import ProviderError
-from workspaces.language_models.services import ModelRef
+from kit.secrets import SecretUnreadable, unseal
+from workspaces.language_models.services import Endpoint, ModelRef
+
+REMOTE: dict[str, type[OpenAIProvider] | type[AnthropicProvider]] = {
+    kind.name: kind for kind in (OpenAIProvider, AzureProvider, AnthropicProvider, CompatibleProvider)
+}
 
 
 def provider_for(model: ModelRef) -> Provider:
-    """ProviderError for a provider that this installation does not know."""
+    """ProviderError for a provider that is not known here, and for a key that cannot be used."""
     if model.provider == LocalProvider.name:
-        return LocalProvider()
-    raise ProviderError("No such provider in this installation.", provider=model.provider)
+        local = LocalProvider()
+        return ResilientProvider(local, breaker_for(provider=local.name, base_url=local.base_url, key=""))
+    if model.provider not in REMOTE or model.endpoint is None:
+        raise _unusable("No such provider in this installation.", model)
+    key = _key_of(model, model.endpoint)
+    base_url = model.endpoint.base_url
+    return ResilientProvider(
+        REMOTE[model.provider](base_url, api_key=key),
+        breaker_for(provider=model.provider, base_url=base_url, key=key),
+    )
+
+
+def _key_of(model: ModelRef, endpoint: Endpoint) -> str:
+    try:
+        key = unseal(endpoint.sealed_key).strip() if endpoint.sealed_key else ""
+    except SecretUnreadable as exc:
+        raise _unusable("The provider's key cannot be read any more; enter it again.", model) from exc
+    if not (key.isascii() and key.isprintable()):
+        raise _unusable("The provider's key holds signs that no key has; enter it again.", model)
+    return key
+
+
+def _unusable(text: str, model: ModelRef) -> ProviderError:
+    return ProviderError(text, provider=model.provider, did_no_work=True)

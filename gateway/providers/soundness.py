@@ -1,5 +1,10 @@
 """Text from providers as PostgreSQL and every client can hold it: no NUL, no half of a surrogate pair."""
 
+from collections import defaultdict
+from collections.abc import Iterator
+
+from gateway.providers.base import JsonObject, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta
+
 HIGH_SURROGATES = ("\ud800", "\udbff")
 REPLACEMENT = "\ufffd"
 
@@ -25,3 +30,43 @@ class SoundText:
     def end(self) -> str:
         """What is left when no second half has come."""
         return REPLACEMENT if self._half else ""
+
+
+class SoundEvents:
+    """One answer's events with sound texts: those of the reply, of its reasoning and of each tool call."""
+
+    def __init__(self) -> None:
+        self._text = SoundText()
+        self._reasoning = SoundText()
+        self._arguments: defaultdict[int, SoundText] = defaultdict(SoundText)
+
+    def add(self, event: ModelEvent) -> Iterator[ModelEvent]:
+        match event:
+            case TextDelta(piece):
+                if text := self._text.add(piece):
+                    yield TextDelta(text)
+            case ReasoningDelta(piece):
+                if text := self._reasoning.add(piece):
+                    yield ReasoningDelta(text)
+            case ToolCallDelta(calls):
+                yield ToolCallDelta([self._sound_call(call) for call in calls])
+            case _:
+                yield event
+
+    def end(self) -> Iterator[ModelEvent]:
+        """What is left when no second halves have come."""
+        if rest := self._reasoning.end():
+            yield ReasoningDelta(rest)
+        if rest := self._text.end():
+            yield TextDelta(rest)
+        for index, arguments in self._arguments.items():
+            if rest := arguments.end():
+                yield ToolCallDelta([{"index": index, "function": {"arguments": rest}}])
+
+    def _sound_call(self, call: JsonObject) -> JsonObject:
+        function = {name: sound(text) for name, text in call["function"].items() if name != "arguments"}
+        if "arguments" in call["function"]:
+            function["arguments"] = self._arguments[call["index"]].add(call["function"]["arguments"])
+        return {name: sound(value) if name == "id" else value for name, value in call.items()} | {
+            "function": function
+        }

@@ -1,9 +1,11 @@
-"""Server-sent events without I/O: bytes in, data texts out, wherever the chunks were cut.
+"""Server-sent events without I/O: bytes in, frames out, wherever the chunks were cut.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+(a lone CR is not taken for the end of a line: nobody sends it, and it could not be told from half a CRLF).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 LONGEST_LINE = 4 * 1024 * 1024
 
@@ -12,24 +14,41 @@ class FrameTooLong(ValueError):
     """A line grew beyond anything a provider sends; the stream is not to be trusted."""
 
 
-class DataParser:
-    """Feeds on chunks and gives the `data` of each complete event; comments and other fields are skipped."""
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One dispatched event: its name, and its data lines joined by newlines."""
+
+    event: str
+    data: str
+
+
+class FrameParser:
+    """Feeds on chunks and gives each complete frame that has data; comments and other fields are skipped."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._event = ""
         self._data: list[str] = []
 
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """The frames that this chunk completes. FrameTooLong for a line beyond LONGEST_LINE bytes."""
+        self._rest += chunk
+        if b"\n" in chunk:
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                yield from self._line(bytes(line.removesuffix(b"\r")))
         if len(self._rest) > LONGEST_LINE:
             raise FrameTooLong
-        for line in lines:
-            yield from self._line(line.rstrip(b"\r"))
 
-    def _line(self, line: bytes) -> Iterator[str]:
+    def _line(self, line: bytes) -> Iterator[Frame]:
         if not line:
             if self._data:
-                yield "\n".join(self._data)
-            self._data = []
-        elif line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
+                yield Frame(self._event or "message", "\n".join(self._data))
+            self._event, self._data = "", []
+            return
+        name, _, value = line.partition(b":")
+        text = value.removeprefix(b" ").decode("utf-8", "replace")
+        if name == b"data":
+            self._data.append(text)
+        elif name == b"event":
+            self._event = text

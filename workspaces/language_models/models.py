@@ -1,22 +1,65 @@
-"""A language model that a workspace installed: where it runs, what it can hold, whether it is enabled."""
+"""A language model that a workspace installed, and the credential that its provider asks for."""
 
 from uuid import uuid4
 
 from django.db import models
+from django.db.models import Q
+
+
+class ProviderCredential(models.Model):
+    """An address and a key at a provider, shared by the models that run there; the key is write-only."""
+
+    class Kind(models.TextChoices):
+        OPENAI = "openai", "OpenAI"
+        AZURE = "azure", "Azure OpenAI"
+        ANTHROPIC = "anthropic", "Anthropic"
+        COMPATIBLE = "compatible", "OpenAI-compatible"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    base_url = models.CharField(max_length=500)
+    sealed_key = models.TextField(blank=True, help_text="Encrypted; empty where the provider asks for none")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace_id", "name"], name="one_credential_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class LanguageModel(models.Model):
     class Provider(models.TextChoices):
         LOCAL = "local", "Built in"
+        OPENAI = "openai", "OpenAI"
+        AZURE = "azure", "Azure OpenAI"
+        ANTHROPIC = "anthropic", "Anthropic"
+        COMPATIBLE = "compatible", "OpenAI-compatible"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
     slug = models.CharField(max_length=60, help_text="What clients call it")
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=20, choices=Provider.choices)
+    credential = models.ForeignKey(
+        ProviderCredential, null=True, blank=True, on_delete=models.PROTECT, related_name="language_models"
+    )
     upstream_name = models.CharField(max_length=100, help_text="What its provider calls it")
     context_window = models.PositiveIntegerField(help_text="Tokens of prompt and output together")
     output_bound = models.PositiveIntegerField(help_text="Tokens of output where a request names none")
+    fallback = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="stands_in_for",
+        help_text="Answers when this one's provider fails",
+    )
     enabled = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -24,8 +67,16 @@ class LanguageModel(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_model_a_slug"),
             models.CheckConstraint(
-                condition=models.Q(output_bound__gt=0, output_bound__lt=models.F("context_window")),
+                condition=Q(output_bound__gt=0, output_bound__lt=models.F("context_window")),
                 name="output_fits_the_window",
+            ),
+            models.CheckConstraint(
+                condition=Q(provider="local", credential=None)
+                | (~Q(provider="local") & Q(credential__isnull=False)),
+                name="only_the_built_in_needs_no_credential",
+            ),
+            models.CheckConstraint(
+                condition=Q(fallback=None) | ~Q(fallback=models.F("id")), name="no_model_is_its_own_fallback"
             ),
         ]
 

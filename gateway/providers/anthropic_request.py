@@ -1,0 +1,120 @@
+"""Our OpenAI-shaped request as the body that Anthropic's Messages API takes, without I/O.
+
+Protocol: https://docs.anthropic.com/en/api/messages. Parameters that it does not know are left out.
+"""
+
+from typing import Any
+
+from gateway.providers.anthropic_content import Block, parts_of, result_block, text_blocks, tool_use_block
+from gateway.providers.base import JsonObject, ModelRequest
+from gateway.providers.shapes import a_text, an_object, objects
+
+SYSTEM_ROLES = {"system", "developer"}
+# A conversation has to begin with the user, and to have a message at all.
+OPENING: Block = {"type": "text", "text": "(The conversation begins.)"}
+
+
+def messages_body(request: ModelRequest, *, provider: str) -> JsonObject:
+    """ProviderError for content that cannot be translated, such as audio."""
+    messages = [message for message in request.messages if message.get("role") not in SYSTEM_ROLES]
+    turns = _turns(messages, provider)
+    body: JsonObject = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "messages": turns,
+        "stream": True,
+        **_sampling(request),
+        **_tools(request, turns),
+    }
+    if system := _system(request.messages, provider):
+        body["system"] = system
+    if stops := _stop_sequences(request.extra.get("stop")):
+        body["stop_sequences"] = stops
+    return body
+
+
+def _system(messages: list[JsonObject], provider: str) -> str:
+    """Anthropic has one system prompt; OpenAI's may be several messages, anywhere."""
+    told = [message.get("content") for message in messages if message.get("role") in SYSTEM_ROLES]
+    return "\n\n".join(block["text"] for content in told for block in text_blocks(content, provider))
+
+
+def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
+    """Messages of one role in a row become one, in which the results of tools have to come first."""
+    turns: list[JsonObject] = []
+    for message in messages:
+        role = "assistant" if message.get("role") == "assistant" else "user"
+        blocks = _blocks(message, provider)
+        if blocks and turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": [OPENING]})
+    for turn in turns:
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    _trim_the_end(turns[-1])
+    return turns
+
+
+def _blocks(message: JsonObject, provider: str) -> list[Block]:
+    if message.get("role") == "tool":
+        return [result_block(message, provider)]
+    uses = [tool_use_block(call) for call in objects(message.get("tool_calls"))]
+    return [*parts_of(message.get("content"), provider), *uses]
+
+
+def _trim_the_end(turn: JsonObject) -> None:
+    """A reply that the model is to go on with must not end in white space."""
+    last = turn["content"][-1]
+    if turn["role"] == "assistant" and last["type"] == "text":
+        last["text"] = last["text"].rstrip()
+
+
+def _sampling(request: ModelRequest) -> JsonObject:
+    """Its temperature ends at 1; newer models refuse `temperature` and `top_p` together, so one has to go."""
+    if request.temperature is not None:
+        return {"temperature": min(max(request.temperature, 0.0), 1.0)}
+    top_p = request.extra.get("top_p")
+    return {"top_p": top_p} if top_p is not None else {}
+
+
+def _stop_sequences(stop: Any) -> list[str]:
+    """Sequences of white space alone are refused, and so are left out."""
+    wanted = stop if isinstance(stop, list) else [stop]
+    return [text for text in wanted if isinstance(text, str) and text.strip()]
+
+
+def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
+    tools = [_tool(an_object(tool.get("function"))) for tool in request.tools if tool.get("function")]
+    if tools:
+        choice = _choice(request.extra)
+        return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
+    # A conversation in which tools were used has to define them, though they are not to be used again.
+    used = {b["name"]: None for turn in turns for b in turn["content"] if b["type"] == "tool_use"}
+    if not used:
+        return {}
+    return {"tools": [_tool({"name": name}) for name in used], "tool_choice": {"type": "none"}}
+
+
+def _tool(function: JsonObject) -> JsonObject:
+    schema = {"type": "object", **an_object(function.get("parameters"))}
+    tool: JsonObject = {"name": a_text(function.get("name")), "input_schema": schema}
+    if description := a_text(function.get("description")):
+        tool["description"] = description
+    return tool
+
+
+def _choice(extra: JsonObject) -> JsonObject:
+    """OpenAI's `tool_choice` and `parallel_tool_calls` in one; empty where both say what is the default."""
+    wanted = extra.get("tool_choice")
+    choice: JsonObject = {}
+    if isinstance(wanted, str):
+        choice = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}.get(
+            wanted, {}
+        )
+    elif name := a_text(an_object(an_object(wanted).get("function")).get("name")):
+        choice = {"type": "tool", "name": name}
+    if extra.get("parallel_tool_calls") is False and choice.get("type") != "none":
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return choice

@@ -1,0 +1,135 @@
+"""One HTTP exchange with a provider: its time limits, and its failures in our words."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import aiohttp
+import httpx
+from django.conf import settings
+
+from gateway.providers.base import JsonObject
+from gateway.providers.refusals import refusal
+from kit.errors import AddressRefused, ProviderError, ProviderTimeout
+
+ClientFactory = Callable[[], httpx.AsyncClient]
+
+# The other limits are our own, below. `pool` also bounds what comes before the connection: name and queue.
+TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
+HEALTH_SECONDS = 5.0
+LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
+LARGEST_REFUSAL = 64 * 1024
+# aiohttp's own word for a connection that never was. httpx-aiohttp calls a server that hung up, perhaps
+# after it had worked, a ConnectTimeout too; hence the cause is looked at.
+NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Talks to one provider; never follows a redirect, which would carry key and prompt elsewhere."""
+
+    provider: str
+    client: ClientFactory
+    headers: Mapping[str, str]
+
+    async def post(self, url: str, body: JsonObject) -> AsyncGenerator[bytes, None]:
+        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong."""
+        now = asyncio.get_running_loop().time
+        total_by = now() + settings.PROVIDER_CALL_SECONDS
+        first_by = min(now() + settings.PROVIDER_FIRST_BYTE_SECONDS, total_by)
+        with self._translated():
+            async with asyncio.timeout_at(first_by):
+                response = await self._send("POST", url, _encoded(body))
+            try:
+                if response.status_code != httpx.codes.OK:
+                    await self._refuse(response, first_by)
+                async for chunk in _chunks(response, first_by, total_by):
+                    yield chunk
+            finally:
+                # What the connection does after the last word is nobody's concern.
+                with suppress(httpx.HTTPError, aiohttp.ClientError, OSError):
+                    await response.aclose()
+
+    async def check(self, url: str) -> None:
+        """Returns when a GET is answered with 200; ProviderError when it is not."""
+        with self._translated():
+            async with asyncio.timeout(HEALTH_SECONDS):
+                response = await self._send("GET", url, b"")
+                await response.aclose()
+        if response.status_code != httpx.codes.OK:
+            raise refusal(provider=self.provider, status=response.status_code)
+
+    async def _send(self, method: str, url: str, content: bytes) -> httpx.Response:
+        client = self.client()
+        headers = {"Accept-Encoding": "identity", **self.headers}
+        if content:
+            headers["Content-Type"] = "application/json"
+        request = client.build_request(method, url, content=content, headers=headers, timeout=TIMEOUT)
+        return await client.send(request, stream=True, follow_redirects=False)
+
+    async def _refuse(self, response: httpx.Response, by: float) -> None:
+        body = b""
+        with suppress(TimeoutError, httpx.HTTPError, aiohttp.ClientError):  # the status says enough
+            async for chunk in _chunks(response, by, by):
+                body += chunk
+                if len(body) > LARGEST_REFUSAL:
+                    break
+        raise refusal(
+            provider=self.provider, status=response.status_code, headers=response.headers, body=body
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except AddressRefused as exc:
+            raise self._unreachable("The model's address may not be reached from here.") from exc
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
+            raise self._unreachable("The model's address is no web address.") from exc
+        except (httpx.HTTPError, aiohttp.ClientError) as exc:
+            raise self._broken(exc) from exc
+        except TimeoutError as exc:
+            raise ProviderTimeout(provider=self.provider, transient=True) from exc
+
+    def _unreachable(self, text: str, *, transient: bool = False) -> ProviderError:
+        return ProviderError(text, provider=self.provider, did_no_work=True, transient=transient)
+
+    def _broken(self, exc: Exception) -> ProviderError:
+        if _never_connected(exc):
+            return self._unreachable("The model's provider cannot be reached.", transient=True)
+        return ProviderError(provider=self.provider)
+
+
+async def _chunks(response: httpx.Response, first_by: float, total_by: float) -> AsyncGenerator[bytes, None]:
+    """The body, each wait within its limit; times are those of the loop's clock."""
+    now = asyncio.get_running_loop().time
+    chunks, by, size = response.aiter_bytes(), first_by, 0
+    while True:
+        async with asyncio.timeout_at(min(by, total_by)):
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            raise httpx.DecodingError("The answer grew beyond anything that a provider sends.")
+        yield chunk
+        by = now() + settings.PROVIDER_IDLE_SECONDS
+
+
+def _never_connected(exc: Exception) -> bool:
+    if isinstance(exc.__cause__, aiohttp.ClientError):
+        return isinstance(exc.__cause__, NEVER_CONNECTED)
+    return isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def _encoded(body: JsonObject) -> bytes:
+    """As JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def url_below(base_url: str, path: str) -> str:
+    """`path` appended to the base's own, before its query (Azure's has one)."""
+    address, mark, query = base_url.partition("?")
+    return f"{address.rstrip('/')}{path}{mark}{query}"

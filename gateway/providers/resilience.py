@@ -1,0 +1,83 @@
+"""Tries a provider again where that can help and costs nothing, and leaves it alone where it cannot."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from django.conf import settings
+
+from gateway.providers.base import ModelEvent, ModelRequest, Notice, Provider
+from gateway.providers.breaker import CircuitBreaker
+from kit.errors import ProviderError
+
+ATTEMPTS = 3
+FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt
+
+
+class ResilientProvider:
+    """A provider whose `stream` is repeated as long as nothing came of it: no event, and no work to bill.
+
+    Waits grow exponentially with full jitter (https://aws.amazon.com/builders-library/timeouts-retries-and-
+    backoff-with-jitter/) on top of what the provider asks for; each is told by a Notice `retry`.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        breaker: CircuitBreaker,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = provider.name
+        self.provider = provider
+        self._breaker = breaker
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """ProviderError of the last attempt, or at once while the breaker is open."""
+        attempt, failure = 1, None
+        while True:
+            begun = False
+            try:
+                with self._breaker.attempt(self.name) as answered:
+                    async with aclosing(self.provider.stream(request)) as events:
+                        async for event in events:
+                            if not begun:
+                                begun = True
+                                answered()
+                            yield event
+                return
+            except ProviderError as exc:
+                if begun or attempt == ATTEMPTS or not self._may_repeat(exc):
+                    raise
+                failure = exc
+            attempt += 1
+            seconds = self._wait_before(attempt, failure)
+            yield _notice(attempt, seconds, failure)
+            await self._sleep(seconds)
+
+    def _may_repeat(self, error: ProviderError) -> bool:
+        """Not where the provider asks for more patience than a person has, and not once it counts as down."""
+        is_bearable = (error.retry_after or 0) <= settings.PROVIDER_LONGEST_WAIT_SECONDS
+        return error.transient and error.did_no_work and is_bearable and not self._breaker.is_open
+
+    def _wait_before(self, attempt: int, failure: ProviderError) -> float:
+        longest = FIRST_WAIT_SECONDS * 2.0 ** (attempt - 2)
+        return (failure.retry_after or 0) + longest * self._jitter()
+
+    async def count_prompt(self, request: ModelRequest) -> int | None:
+        return await self.provider.count_prompt(request)
+
+    async def count_text(self, text: str) -> int | None:
+        return await self.provider.count_text(text)
+
+    async def health(self) -> None:
+        await self.provider.health()
+
+
+def _notice(attempt: int, seconds: float, failure: ProviderError) -> Notice:
+    told = {"attempt": attempt, "wait_seconds": round(seconds, 3)}
+    return Notice("retry", {**told, "provider_status": failure.details["provider_status"]})

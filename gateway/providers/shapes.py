@@ -1,0 +1,43 @@
+"""Reads what a provider sent without trusting its shape."""
+
+import json
+from typing import Any, TypeGuard
+
+from gateway.providers.base import JsonObject
+from kit.errors import ProviderError
+
+
+def objects(value: Any) -> list[JsonObject]:
+    """The objects of a list; none when it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def an_object(value: Any) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def a_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
+
+
+def a_count(value: Any) -> int:
+    return value if is_count(value) else 0
+
+
+def parsed(data: str, *, provider: str) -> JsonObject:
+    """The JSON object that `data` holds; ProviderError when it holds none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise garbled(provider) from exc
+    if not isinstance(value, dict):
+        raise garbled(provider)
+    return value
+
+
+def garbled(provider: str) -> ProviderError:
+    return ProviderError("The provider's answer makes no sense.", provider=provider, provider_status=200)

@@ -1,0 +1,54 @@
+"""A provider's streamed answer as events, whatever its wire format."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
+from typing import Protocol
+
+from gateway.providers.base import Finish, ModelEvent
+from gateway.providers.shapes import garbled
+from gateway.providers.soundness import SoundEvents
+from gateway.providers.sse import Frame, FrameParser, FrameTooLong
+from kit.errors import ProviderError
+
+
+class FrameReader(Protocol):
+    """Reads one answer's frames; ProviderError for nonsense, and for an error that the provider reports."""
+
+    provider: str
+    done: bool  # the answer is complete, and what may follow is nobody's concern
+
+    def read(self, frame: Frame) -> Iterator[ModelEvent]: ...
+
+
+async def read_events(
+    chunks: AsyncGenerator[bytes, None], reader: FrameReader
+) -> AsyncGenerator[ModelEvent, None]:
+    """The events, sound, the Finish last; an answer that ends without one broke off. Closes `chunks`."""
+    parser, sounds, finish = FrameParser(), SoundEvents(), None
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            for event in _read_all(parser.feed(chunk), reader):
+                if isinstance(event, Finish):
+                    finish = event  # usage may come after it
+                    continue
+                for whole in sounds.add(event):
+                    yield whole
+            if reader.done:
+                break
+    for rest in sounds.end():
+        yield rest
+    if finish is None:
+        raise ProviderError(
+            "The provider broke off in mid-reply.", provider=reader.provider, provider_status=200
+        )
+    yield finish
+
+
+def _read_all(frames: Iterable[Frame], reader: FrameReader) -> Iterator[ModelEvent]:
+    try:
+        for frame in frames:
+            yield from reader.read(frame)
+            if reader.done:
+                return
+    except FrameTooLong as exc:
+        raise garbled(reader.provider) from exc

@@ -1,0 +1,150 @@
+"""Anthropic's frames become the same events wherever the network cut their bytes."""
+
+import json
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.anthropic_events import AnthropicReader
+from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
+from gateway.providers.sse import Frame, FrameParser
+from gateway.providers.tests.scripted_anthropic import block, end, error, frame, start, text_block, tool_block
+from kit.errors import ProviderError
+
+THINKING = block(
+    0,
+    {"type": "thinking", "thinking": "", "signature": ""},
+    {"type": "thinking_delta", "thinking": "Hm, é"},
+    {"type": "signature_delta", "signature": "EqQB"},
+)
+STREAM = b"".join(
+    [
+        start(cache_creation_input_tokens=100, cache_read_input_tokens=1000),
+        frame("ping"),
+        THINKING,
+        text_block(1, "Let me ", "look \U0001f600."),
+        tool_block(2, "toolu_1", "add", "", '{"x"', ": 1}"),
+        tool_block(3, "toolu_2", "now", ""),
+        end("tool_use", 89),
+    ]
+)
+EVENTS = [
+    UsageReport(1125, 1, 1000),
+    ReasoningDelta("Hm, é"),
+    TextDelta("Let me "),
+    TextDelta("look \U0001f600."),
+    ToolCallDelta(
+        [{"index": 0, "id": "toolu_1", "type": "function", "function": {"name": "add", "arguments": ""}}]
+    ),
+    ToolCallDelta([{"index": 0, "function": {"arguments": '{"x"'}}]),
+    ToolCallDelta([{"index": 0, "function": {"arguments": ": 1}"}}]),
+    ToolCallDelta(
+        [{"index": 1, "id": "toolu_2", "type": "function", "function": {"name": "now", "arguments": ""}}]
+    ),
+    ToolCallDelta([{"index": 1, "function": {"arguments": "{}"}}]),
+    UsageReport(1125, 89, 1000),
+    Finish("tool_calls"),
+]
+
+
+def read(*chunks: bytes) -> list[ModelEvent]:
+    parser, reader = FrameParser(), AnthropicReader("anthropic")
+    return [event for chunk in chunks for frame in parser.feed(chunk) for event in reader.read(frame)]
+
+
+def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted(places), len(stream)]
+    return [stream[a:b] for a, b in pairwise(edges)]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=80))
+def test_random_cuts_give_the_same_events(places: list[int]) -> None:
+    assert read(*cut(STREAM, places)) == EVENTS
+
+
+def test_message_stop_ends_the_answer() -> None:
+    reader = AnthropicReader("anthropic")
+    list(reader.read(Frame("message_stop", "{}")))  # also where only the event's name says what it is
+    assert reader.done
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("pause_turn", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("tool_use", "tool_calls"),
+        ("refusal", "content_filter"),
+        ("something new", "stop"),
+    ],
+)
+def test_why_it_stopped(told: str, reason: str) -> None:
+    assert read(end(told))[-1] == Finish(reason)
+
+
+def test_the_last_counts_win_and_tell_the_thinking() -> None:
+    last = end(written=40, input_tokens=30, output_tokens_details={"thinking_tokens": 25})
+    assert read(start(), last)[-2] == UsageReport(30, 40, 0, 25)
+
+
+def test_counts_that_are_missing_are_not_taken_for_0() -> None:
+    begun = frame("message_start", message={"usage": {"input_tokens": None}})
+    assert read(begun, end()) == [Finish("stop")]
+
+
+def test_a_tool_whose_input_came_at_once_keeps_it() -> None:
+    whole = {"type": "tool_use", "id": "a", "name": "add", "input": {"x": "é"}}
+    assert read(block(0, whole))[-1] == ToolCallDelta([{"index": 0, "function": {"arguments": '{"x": "é"}'}}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("overloaded_error", 529), ("api_error", 500), ("rate_limit_error", 429), ("something_new", 500)],
+)
+def test_an_error_before_the_message_has_cost_nothing(kind: str, status: int) -> None:
+    with pytest.raises(ProviderError) as early:
+        read(error(kind))
+    with pytest.raises(ProviderError) as late:
+        read(start(), error(kind))
+    assert early.value.details == late.value.details == {"provider": "anthropic", "provider_status": status}
+    assert (early.value.did_no_work, late.value.did_no_work) == (True, False)
+    assert early.value.transient
+    assert "sk-secret" not in str(early.value.as_dict())
+
+
+def test_unknown_events_and_blocks_are_skipped() -> None:
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    pieces = block(0, search, {"type": "input_json_delta", "partial_json": "{}"}, {"type": "new_delta"})
+    assert read(frame("new_event", x=1), pieces, text_block(1, "Hi")) == [TextDelta("Hi")]
+
+
+@pytest.mark.parametrize("nonsense", ["{", "[]", "7", ""])
+def test_nonsense_is_said_so(nonsense: str) -> None:
+    with pytest.raises(ProviderError, match="makes no sense"):
+        list(AnthropicReader("anthropic").read(Frame("ping", nonsense)))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "text", "usage", "input", "partial_json"]), inner)
+    ),
+    max_leaves=8,
+)
+kinds = st.sampled_from(["message_start", "content_block_start", "content_block_delta", "message_delta"])
+fields = st.sampled_from(["index", "delta", "content_block", "message", "usage"])
+
+
+@given(kinds, st.dictionaries(fields, json_values))
+def test_any_json_is_survived(kind: str, data: dict[str, Any]) -> None:
+    reader = AnthropicReader("anthropic")
+    list(reader.read(Frame(kind, json.dumps(data))))
+    list(reader.read(Frame(kind, json.dumps({**data, "delta": {"type": "text_delta", "text": "x"}}))))

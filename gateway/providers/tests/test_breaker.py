@@ -1,0 +1,109 @@
+"""The breaker opens after five outages in a row, and lets one attempt through after half a minute."""
+
+import pytest
+
+from gateway.providers.breaker import CircuitBreaker, breaker_for
+from kit.errors import ProviderError, ProviderTimeout
+
+DOWN = ProviderError(provider="openai", provider_status=503, transient=True)
+AWAY = ProviderError(provider="openai", did_no_work=True, transient=True)
+SLOW = ProviderTimeout(provider="openai", transient=True)
+BUSY = ProviderError(provider="openai", provider_status=429, transient=True)
+WRONG = ProviderError(provider="openai", provider_status=401)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock=clock)
+
+
+def meet(breaker: CircuitBreaker, outcome: BaseException | None = None) -> str:
+    """What came of one attempt: `answered`, `failed`, or `refused` by the breaker itself."""
+    try:
+        with breaker.attempt("openai"):
+            if outcome is not None:
+                raise outcome
+    except BaseException as exc:
+        return "failed" if exc is outcome else "refused"
+    return "answered"
+
+
+def test_five_outages_in_a_row_open_it(breaker: CircuitBreaker) -> None:
+    assert [meet(breaker, outage) for outage in (DOWN, AWAY, SLOW, DOWN, DOWN)] == ["failed"] * 5
+    with pytest.raises(ProviderError, match=r"is failing; it is tried again in 30 s\.") as refusal:
+        breaker.attempt("openai").__enter__()
+    assert refusal.value.did_no_work
+    assert refusal.value.retry_after == 30
+
+
+def test_an_answer_in_between_begins_the_count_anew(breaker: CircuitBreaker) -> None:
+    for outcome in (*[DOWN] * 4, None, *[DOWN] * 4):
+        meet(breaker, outcome)
+    assert not breaker.is_open
+
+
+def test_refusals_and_rate_limits_say_nothing(breaker: CircuitBreaker) -> None:
+    for outcome in (*[DOWN] * 4, WRONG, BUSY, RuntimeError(), *[BUSY] * 9):
+        assert meet(breaker, outcome) == "failed"
+    assert not breaker.is_open
+    meet(breaker, DOWN)
+    assert breaker.is_open
+
+
+def test_one_attempt_goes_through_after_half_a_minute(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        meet(breaker, DOWN)
+    clock.now += 29.9
+    assert meet(breaker) == "refused"
+    clock.now += 0.2
+    with breaker.attempt("openai") as answered:
+        assert meet(breaker) == "refused"  # one at a time
+        answered()
+        assert meet(breaker) == "answered"  # a sign of life is enough
+    assert not breaker.is_open
+
+
+def test_an_attempt_that_fails_again_opens_it_anew(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        meet(breaker, DOWN)
+    clock.now += 31
+    assert [meet(breaker, DOWN), meet(breaker)] == ["failed", "refused"]
+    clock.now += 31
+    assert meet(breaker) == "answered"
+
+
+@pytest.mark.parametrize("outcome", [GeneratorExit(), WRONG, BUSY])
+def test_an_attempt_that_says_nothing_leaves_it_to_the_next(
+    breaker: CircuitBreaker, clock: Clock, outcome: BaseException
+) -> None:
+    for _ in range(5):
+        meet(breaker, DOWN)
+    clock.now += 31
+    assert [meet(breaker, outcome), meet(breaker)] == ["failed", "answered"]
+
+
+def test_a_reply_that_began_before_proves_nothing(breaker: CircuitBreaker) -> None:
+    with breaker.attempt("openai"):
+        for _ in range(5):
+            meet(breaker, DOWN)
+    assert breaker.is_open
+
+
+def test_each_key_at_each_address_has_its_own() -> None:
+    one = breaker_for(provider="openai", base_url="https://a", key="k")
+    assert breaker_for(provider="openai", base_url="https://a", key="k") is one
+    assert breaker_for(provider="openai", base_url="https://a", key="l") is not one
+    assert breaker_for(provider="openai", base_url="https://b", key="k") is not one
+    assert breaker_for(provider="azure", base_url="https://a", key="k") is not one

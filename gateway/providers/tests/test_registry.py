@@ -1,0 +1,83 @@
+"""A model's calls are answered by its provider, with the key that is unsealed for this call."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from gateway.providers.anthropic import AnthropicProvider
+from gateway.providers.base import Finish, Provider
+from gateway.providers.local import LocalProvider
+from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
+from gateway.providers.registry import provider_for
+from gateway.providers.resilience import ResilientProvider
+from gateway.providers.tests.scripted_http import ScriptedServer
+from gateway.providers.tests.scripted_openai import reply
+from kit.errors import ProviderError
+from kit.secrets import seal
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.services import Endpoint, ModelRef
+
+ALL = (AnthropicProvider, AzureProvider, CompatibleProvider, LocalProvider, OpenAIProvider)
+
+
+def model(provider: str, sealed_key: str = "", base_url: str = "https://api.example.com/v1") -> ModelRef:
+    return ModelRef(
+        slug="m",
+        name="M",
+        provider=provider,
+        upstream_name="m-1",
+        context_window=8192,
+        output_bound=512,
+        enabled=True,
+        created_at=datetime.now(UTC),
+        endpoint=None if provider == "local" else Endpoint(uuid4(), base_url, sealed_key),
+    )
+
+
+def inner(provider: Provider) -> Provider:
+    assert isinstance(provider, ResilientProvider)
+    return provider.provider
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_each_kind_has_its_provider(kind: type[Provider]) -> None:
+    provider = provider_for(model(kind.name))
+    assert type(inner(provider)) is kind
+    assert provider.name == kind.name
+
+
+def test_every_kind_that_can_be_installed_is_known() -> None:
+    assert {kind.name for kind in ALL} == set(LanguageModel.Provider.values)
+
+
+async def test_the_key_is_unsealed_for_the_call(upstream: ScriptedServer, asked: Any) -> None:
+    upstream.answers = [reply("Hi")]
+    events = await asked(provider_for(model("openai", seal("sk-1\n"), upstream.url)))
+    assert events[-1] == Finish("stop")
+    assert upstream.requests[0].headers["authorization"] == "Bearer sk-1"
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        (model("unheard-of"), "No such provider"),
+        (model("openai", "gAAAA nonsense"), "cannot be read any more"),
+    ],
+)
+def test_what_cannot_be_called_is_said_before_anything_is_sent(ref: ModelRef, words: str) -> None:
+    with pytest.raises(ProviderError, match=words) as refusal:
+        provider_for(ref)
+    assert refusal.value.did_no_work
+
+
+@pytest.mark.parametrize("key", ["sk-1\r\nHost: elsewhere", "sk-é", "sk\0"])
+def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
+    with pytest.raises(ProviderError, match="holds signs that no key has"):
+        provider_for(model("openai", seal(key)))
+
+
+async def test_only_the_local_model_counts_tokens() -> None:
+    for kind in ("openai", "azure", "anthropic", "compatible"):
+        assert await provider_for(model(kind)).count_text("hi") is None
