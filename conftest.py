@@ -12,6 +12,7 @@ from django.test import TransactionTestCase
 
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
+from gateway.providers.breaker import forget_breakers
 from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
@@ -55,10 +56,9 @@ def served_provider() -> Iterator[ScriptedProvider]:
 def provider(served_provider: ScriptedProvider) -> Iterator[ScriptedProvider]:
     """The scripted provider behind the local model, with a fresh script."""
     served_provider.reset()
+    forget_breakers()
     yield served_provider
-    for step in served_provider.script.steps:
-        if not isinstance(step, str):
-            step.set()
+    served_provider.let_go()
 
 
 @pytest.fixture(scope="session")

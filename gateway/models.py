@@ -15,6 +15,8 @@ class Conversation(models.Model):
     user_id = models.UUIDField()
     title = models.CharField(max_length=200)
     engine = models.CharField(max_length=20)
+    engine_account_id = models.UUIDField(null=True, help_text="Whose account at the engine it lives in")
+    is_shared = models.BooleanField(default=False, help_text="Everybody in the workspace may read it")
     turn_count = models.PositiveIntegerField(default=0)
     total_tokens = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -25,6 +27,11 @@ class Conversation(models.Model):
             models.Index(
                 fields=["workspace_id", "user_id", "-last_turn_at", "-id"], name="conversation_recent"
             ),
+            models.Index(
+                fields=["workspace_id", "-last_turn_at", "-id"],
+                name="conversation_shared",
+                condition=Q(is_shared=True),
+            ),
             models.Index(fields=["-created_at"], name="conversation_created"),
         ]
 
@@ -33,7 +40,11 @@ class Conversation(models.Model):
 
 
 class Turn(models.Model):
-    """One message and its reply, from admission to the end."""
+    """One message and its reply, from admission to the end.
+
+    Turns form a tree: a regenerated or edited one follows the same turn as the one it replaces. What is
+    current is one path through it, from the first turn to the latest.
+    """
 
     class Kind(models.TextChoices):
         CHAT = "chat"
@@ -56,6 +67,13 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="turns")
+    previous = models.ForeignKey(
+        "self", null=True, on_delete=models.CASCADE, related_name="following", help_text="The turn it follows"
+    )
+    is_current = models.BooleanField(default=True, help_text="On the path that is shown and continued")
+    question_id = models.UUIDField(
+        default=uuid4, help_text="The id of its message at the engine; regenerated turns share it"
+    )
     workspace_id = models.UUIDField()
     user_id = models.UUIDField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -66,6 +84,8 @@ class Turn(models.Model):
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
     parts = models.JSONField(default=list, help_text="What the reply is made of so far, in order")
     error = models.JSONField(null=True, help_text="The error shape, where it ended with one")
+    parameters = models.JSONField(default=dict, help_text="max_tokens and temperature, where they were named")
+    last_call = models.JSONField(null=True, help_text="How the egress saw its latest model call end")
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     exactness = models.CharField(max_length=10, blank=True)
@@ -89,6 +109,11 @@ class Turn(models.Model):
             ),
         ]
         indexes = [
+            models.Index(
+                fields=["conversation", "-created_at", "-id"],
+                name="turn_current",
+                condition=Q(is_current=True),
+            ),
             models.Index(fields=["conversation", "-created_at", "-id"], name="turn_conversation"),
             models.Index(fields=["-created_at"], name="turn_created"),
         ]

@@ -1,8 +1,11 @@
-"""The gateway's jobs: what web processes do for themselves, done also when none of them lives."""
+"""The gateway's jobs: errands at engines, and what web processes do while any of them lives."""
 
 from procrastinate.contrib.django import app
 
+from gateway.engines.errands import delete_at_engine, rename_at_engine
 from gateway.ingress.closing import recover_turns
+
+__all__ = ["delete_at_engine", "recover_lost_turns", "rename_at_engine"]
 
 
 @app.periodic(cron="* * * * *")

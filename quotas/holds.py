@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from kit.errors import TurnInterrupted
+from kit.errors import RepeatedCall, TurnInterrupted, TurnLimit
 from quotas.models import BudgetWindow, Hold, Reservation, UsageRecord
 from quotas.windows import current_window, reserve
 
+MOST_ATTEMPTS = 2  # of one request within a turn: an engine's client may repeat what it thinks was lost
 MOST_TOKENS = 10**12  # a provider that reports more is not believed beyond this
 
 
@@ -33,18 +35,28 @@ class Usage:
 
 @transaction.atomic
 def hold_call(
-    *, turn_id: UUID, call_id: UUID, model: str, provider: str, prompt_bound: int, output_bound: int
+    *,
+    turn_id: UUID,
+    call_id: UUID,
+    model: str,
+    provider: str,
+    prompt_bound: int,
+    output_bound: int,
+    fingerprint: str = "",
 ) -> None:
     """Holds what the call may cost; the turn's first call adopts the hold that admission took.
 
-    QuotaExceeded when the budget does not cover it, TurnInterrupted when the turn is closed.
+    QuotaExceeded when the budget does not cover it, TurnInterrupted when the turn is closed, TurnLimit when
+    it has made as many calls as a turn may, RepeatedCall when it sent the request of this `fingerprint`, to
+    this model, too often.
     """
     reservation = Reservation.objects.select_for_update().filter(id=turn_id).first()
     if reservation is None or reservation.state != Reservation.State.OPEN:
         raise TurnInterrupted
     if Hold.objects.filter(call_id=call_id).exists():
         return
-    bounds = {"prompt_bound": prompt_bound, "output_bound": output_bound}
+    _check_calls(reservation, model, fingerprint)
+    bounds = {"prompt_bound": prompt_bound, "output_bound": output_bound, "fingerprint": fingerprint}
     hold = (
         reservation.holds.filter(call_id=None, state=Hold.State.HELD).select_related("window__budget").first()
     )
@@ -55,6 +67,31 @@ def hold_call(
         return
     reserve(hold.window, prompt_bound + output_bound - hold.amount)
     Hold.objects.filter(pk=hold.pk).update(call_id=call_id, model=model, provider=provider, **bounds)
+
+
+def _check_calls(reservation: Reservation, model: str, fingerprint: str) -> None:
+    """Bounds the calls of a turn, in all and for one request to a model, also those that cost nothing."""
+    calls = reservation.holds.exclude(call_id=None)
+    if calls.count() >= settings.TURN_MAX_CALLS:
+        raise TurnLimit(calls=settings.TURN_MAX_CALLS)
+    if fingerprint and calls.filter(fingerprint=fingerprint, model=model).count() >= MOST_ATTEMPTS:
+        raise RepeatedCall(attempts=MOST_ATTEMPTS)
+
+
+def has_calls(turn_id: UUID) -> bool:
+    """Whether the turn has made a model call."""
+    return Hold.objects.filter(reservation_id=turn_id).exclude(call_id=None).exists()
+
+
+def is_settled(turn_id: UUID) -> bool:
+    """Whether no call of the turn is out."""
+    return not Hold.objects.filter(reservation_id=turn_id, state=Hold.State.SENT).exists()
+
+
+def is_under_way(*, turn_id: UUID, fingerprint: str) -> bool:
+    """Whether the turn has a call out with the same request."""
+    live = [Hold.State.HELD, Hold.State.SENT]
+    return Hold.objects.filter(reservation_id=turn_id, fingerprint=fingerprint, state__in=live).exists()
 
 
 def mark_sent(*, call_id: UUID) -> None:

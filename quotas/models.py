@@ -118,6 +118,7 @@ class Hold(models.Model):
     prompt_bound = models.BigIntegerField()
     output_bound = models.BigIntegerField()
     streamed_tokens = models.BigIntegerField(default=0)
+    fingerprint = models.CharField(max_length=64, blank=True, help_text="Of the request, to know a repeat by")
     overrun = models.BooleanField(default=False, help_text="The provider billed more than was held")
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -19,6 +20,8 @@ class Expired:
 
     turn_id: UUID
     tenant_id: UUID
+    engine: str
+    lapsed: timedelta  # since its lease ran out
 
 
 @transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
@@ -89,14 +92,28 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
     return True
 
 
+def take_over(*, turn_id: UUID, lease_seconds: int) -> bool:
+    """Gives an expired lease to whoever asks first; False when it runs, was taken or the turn closed."""
+    lost = Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN, lease_expires_at__lt=Now())
+    return bool(lost.update(lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
+
+
+def hand_over(*, turn_id: UUID) -> None:
+    """Lets the lease run out at once, so that another process may take the turn."""
+    Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN).update(
+        lease_expires_at=Now() - timedelta(seconds=1)
+    )
+
+
 def expired_reservations(*, limit: int = 100) -> list[Expired]:
     """Open reservations whose lease ran out, oldest first."""
     rows = (
         Reservation.objects.filter(state=Reservation.State.OPEN, lease_expires_at__lt=Now())
         .order_by("lease_expires_at")
-        .values_list("id", "tenant_id")[:limit]
+        .annotate(lapsed=ExpressionWrapper(Now() - F("lease_expires_at"), DurationField()))
+        .values_list("id", "tenant_id", "engine", "lapsed")[:limit]
     )
-    return [Expired(turn_id=turn_id, tenant_id=tenant_id) for turn_id, tenant_id in rows]
+    return [Expired(*row) for row in rows]
 
 
 def turn_usage(turn_id: UUID) -> Usage:

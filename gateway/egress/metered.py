@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import structlog
@@ -14,20 +14,24 @@ from gateway.providers.base import (
     Finish,
     ModelEvent,
     ModelRequest,
+    Notice,
     Provider,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
 )
+from gateway.providers.registry import provider_for
 from kit.errors import ContextTooLong, ProviderError
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
 from quotas.holds import Usage, hold_call, mark_sent, note_streamed, release_call, settle_call
 from quotas.models import UsageRecord
+from workspaces.language_models.services import ModelRef
 
 log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
+NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
 NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
 
 
@@ -48,45 +52,97 @@ async def bound_call(provider: Provider, request: ModelRequest) -> Bounds:
     return Bounds(prompt=counted, output=request.max_tokens, prompt_is_exact=True)
 
 
-async def metered_call(
-    *, turn_id: UUID, model: str, provider: Provider, request: ModelRequest, bounds: Bounds
-) -> AsyncGenerator[ModelEvent, None]:
-    """Streams the provider's events; whatever happens, the call ends settled or released.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The budget covers the call: it goes to the provider now."""
 
-    The settlement is committed before the final UsageReport and Finish are given on. Raises QuotaExceeded
-    before anything is sent, ProviderError, ContextTooLong. Closing the iterator cancels the call upstream and
-    charges the prompt and what streamed.
+
+MeteredEvent = ModelEvent | Held
+
+
+async def metered_call(
+    *,
+    turn_id: UUID,
+    models: Sequence[ModelRef],
+    request: ModelRequest,
+    bounds: Bounds | None = None,
+    fingerprint: str = "",
+) -> AsyncGenerator[MeteredEvent, None]:
+    """Streams the events of the first of `models` that answers; each attempt ends settled or released.
+
+    `models` are the one that was asked for and those that stand in for it; `bounds` are the first one's,
+    where they are known. A model that fails before its first word hands over to the next, which is told by a
+    Notice and held anew. The settlement is committed before the final UsageReport and Finish are given on.
+
+    Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
+    known by its `fingerprint`, that the turn has made too often. Closing the iterator cancels the call
+    upstream and charges the prompt and what streamed.
     """
-    call = _Call(call_id=uuid4(), provider=provider, bounds=bounds)
-    await in_public(
-        hold_call,
-        turn_id=turn_id,
-        call_id=call.id,
-        model=model,
-        provider=provider.name,
-        prompt_bound=bounds.prompt,
-        output_bound=bounds.output,
-    )
-    try:
-        await in_public(mark_sent, call_id=call.id)
-    except BaseException:  # nothing was sent, so nothing is charged
-        await unbroken(in_public(release_call, call_id=call.id))
-        raise
-    try:
-        async with aclosing(provider.stream(request)) as events:
-            async for event in events:
-                if call.passes_on(event):
+    for model, following in zip(models, [*models[1:], None], strict=True):
+        begun = False
+        try:
+            provider = provider_for(model)
+            asked = replace(request, model=model.upstream_name)
+            attempt = _Attempt(turn_id, model, provider, asked, bounds or await bound_call(provider, asked))
+            async with aclosing(attempt.run(fingerprint)) as events:
+                async for event in events:
+                    begun = begun or not isinstance(event, Notice | Held)
                     yield event
-                await call.note_progress()
-    except (ProviderError, ContextTooLong) as exc:
-        await unbroken(call.end_failed(exc))
-        raise
-    except BaseException:  # stopped, or closed by its reader: the provider has worked until here
-        await unbroken(call.settle_estimate())
-        raise
-    usage = await unbroken(call.settle_final())
-    yield UsageReport(usage.input_tokens, usage.output_tokens)
-    yield Finish(call.finish_reason)
+            return
+        except ProviderError as exc:
+            if begun or following is None or exc.details["provider_status"] in NOT_THE_PROVIDERS_FAULT:
+                raise
+            status = exc.details["provider_status"]
+            yield Notice("fallback", {"from": model.slug, "to": following.slug, "provider_status": status})
+        bounds = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One model's answer to the call, with a hold of its own."""
+
+    turn_id: UUID
+    model: ModelRef
+    provider: Provider
+    request: ModelRequest
+    bounds: Bounds
+
+    async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
+        call = _Call(call_id=uuid4(), provider=self.provider, bounds=self.bounds)
+        await self._hold(call.id, fingerprint)
+        try:
+            await in_public(mark_sent, call_id=call.id)
+        except BaseException:  # nothing was sent, so nothing is charged
+            await unbroken(in_public(release_call, call_id=call.id))
+            raise
+        try:
+            yield Held()
+            async with aclosing(self.provider.stream(self.request)) as events:
+                async for event in events:
+                    if call.passes_on(event):
+                        yield event
+                    await call.note_progress()
+        except (ProviderError, ContextTooLong) as exc:
+            await unbroken(call.end_failed(exc))
+            raise
+        except BaseException:  # stopped, or closed by its reader: the provider has worked until here
+            await unbroken(call.settle_estimate())
+            raise
+        usage = await unbroken(call.settle_final())
+        yield UsageReport(usage.input_tokens, usage.output_tokens)
+        yield Finish(call.finish_reason)
+
+    async def _hold(self, call_id: UUID, fingerprint: str) -> None:
+        await in_public(
+            hold_call,
+            turn_id=self.turn_id,
+            call_id=call_id,
+            model=self.model.slug,
+            provider=self.provider.name,
+            prompt_bound=self.bounds.prompt,
+            output_bound=self.bounds.output,
+            fingerprint=fingerprint,
+        )
 
 
 class _Call:
@@ -155,7 +211,9 @@ class _Call:
         return Usage(self.report.input_tokens, self.report.output_tokens)
 
     async def estimate(self) -> Usage:
-        return Usage(self.bounds.prompt, await self._counted_output(), UsageRecord.Exactness.ESTIMATED)
+        """By what the provider told so far of the prompt, else by its bound, and what streamed."""
+        prompt = self.report.input_tokens if self.report else self.bounds.prompt
+        return Usage(prompt, await self._counted_output(), UsageRecord.Exactness.ESTIMATED)
 
     def _is_suspicious(self, report: UsageReport) -> bool:
         return report.output_tokens < len(self.pieces)

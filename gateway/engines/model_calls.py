@@ -1,22 +1,33 @@
-"""A turn's model call as a turn's events, for whatever runs one in-process."""
+"""A turn's model calls as a turn's events, for whatever runs one in-process."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from gateway.egress.metered import metered_call
+from gateway.egress.metered import Bounds, Held, MeteredEvent, metered_call
 from gateway.engines.base import Event, Finished, TurnJob
-from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
-from gateway.providers.registry import provider_for
+from gateway.providers.base import (
+    Finish,
+    ModelRequest,
+    Notice,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 
 
-async def call_model(job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
-    """The turn's first call, metered; ends after one Finished."""
+async def call_model(
+    job: TurnJob, request: ModelRequest | None = None, bounds: Bounds | None = None
+) -> AsyncGenerator[Event | Finished, None]:
+    """One metered call: the turn's first, or a later `request`; ends after one Finished.
+
+    Tool calls come as the pieces they were streamed in, in an event `tool_calls`.
+    """
     call = metered_call(
         turn_id=job.turn_id,
-        model=job.model.slug,
-        provider=provider_for(job.model),
-        request=job.request,
-        bounds=job.bounds,
+        models=job.models,
+        request=request or job.request,
+        bounds=bounds if request else job.bounds,
     )
     async with aclosing(call) as events:
         async for event in events:
@@ -25,7 +36,7 @@ async def call_model(job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
                 yield translated
 
 
-def translate(event: ModelEvent) -> Event | Finished | None:
+def translate(event: MeteredEvent) -> Event | Finished | None:
     """A model call's event as the turn's; usage is told by the ledger at the end."""
     match event:
         case TextDelta(text):
@@ -34,7 +45,9 @@ def translate(event: ModelEvent) -> Event | Finished | None:
             return Event("reasoning", {"text": text})
         case ToolCallDelta(calls):
             return Event("tool_calls", {"calls": calls})
+        case Notice(kind, data):
+            return Event("notice", {"kind": kind, **data})
         case Finish(reason):
             return Finished(reason)
-        case UsageReport():
+        case UsageReport() | Held():
             return None

@@ -1,4 +1,4 @@
-"""Admits a turn: reads what decides, bounds its cost, writes Conversation, Turn and Reservation at once."""
+"""Admits a turn: bounds its cost, writes Conversation, Turn and Reservation at once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,31 +10,25 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import audit
+from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.egress.metered import Bounds
-from gateway.engines.base import TurnJob
-from gateway.ingress.conversations import own_conversations
-from gateway.ingress.decisions import Decision, decide
-from gateway.ingress.history import HISTORY_TURNS, fit_request
+from gateway.engines.base import Question, TurnJob
+from gateway.engines.registry import current_engine, engine_for
+from gateway.ingress.conversations import visible_conversations
+from gateway.ingress.drafting import Branch, Draft, current_turns, find_replay, read_draft
+from gateway.ingress.history import fit_request
 from gateway.ingress.requests import SendRequest
 from gateway.models import Conversation, Message, Turn
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
-from kit.errors import DomainError, IdempotencyConflict, NotFound, TurnInProgress
+from kit.errors import DomainError, NotFound, TurnInProgress
 from kit.tenancy import in_public, in_tenant
 from quotas.reservations import open_turn
-from workspaces.language_models.services import ModelRef, installed_models
+from workspaces.language_models.services import ModelRef
 
 TITLE_LENGTH = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What one read of the tenant's schema found out about a wish."""
-
-    decision: Decision
-    history: list[list[dict[str, Any]]]
-    replayed_turn: UUID | None = None
+MOST_ANCESTORS = 20  # that an engine is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +45,13 @@ async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
         draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
         if draft.replayed_turn is not None:
             return Admitted(turn_id=draft.replayed_turn, job=None)
-        model = draft.decision.admitted_model()
-        request, bounds = await fit_draft(model, draft, wish)
+        request, bounds = await fit_draft(draft, wish)
         return await in_tenant(
             principal.tenant,
             write_turn,
             principal=principal,
             wish=wish,
-            decision=draft.decision,
-            model=model,
+            draft=draft,
             request=request,
             bounds=bounds,
         )
@@ -68,81 +60,21 @@ async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
         raise
 
 
-async def fit_draft(model: ModelRef, draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
+async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
+    """The model call that the draft comes to, and what it may cost. Raises the decision's refusal."""
+    model = draft.decision.admitted_model()
     return await fit_request(
         provider=provider_for(model),
         model=model,
-        history=draft.history,
-        message=wish.message,
+        history=draft.branch.history,
+        message=draft.message,
         max_tokens=wish.max_tokens,
         temperature=wish.temperature,
     )
 
 
-def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
-    """Reads models, conversation and history in the tenant's schema.
-
-    NotFound for a conversation that is not the caller's own in this workspace, TurnInProgress,
-    IdempotencyConflict.
-    """
-    replayed = find_replay(principal, wish)
-    if replayed is not None:
-        return Draft(decision=Decision(checks=(), model=None), history=[], replayed_turn=replayed)
-    decision = decide(
-        principal=principal,
-        model_slug=wish.model,
-        mcps=wish.mcps,
-        installed=installed_models(workspace_id=principal.workspace.id),
-    )
-    try:
-        history = _read_history(principal, wish.conversation_id) if wish.conversation_id else []
-    except TurnInProgress:
-        replayed = find_replay(principal, wish)  # the running one may be this very wish, sent twice at once
-        if replayed is None:
-            raise
-        return Draft(decision=decision, history=[], replayed_turn=replayed)
-    return Draft(decision=decision, history=history)
-
-
-def find_replay(principal: Principal, wish: SendRequest) -> UUID | None:
-    """The turn that this Idempotency-Key made before; another body is a conflict."""
-    if wish.idempotency_key is None:
-        return None
-    turn = Turn.objects.filter(
-        user_id=principal.user_id,
-        workspace_id=principal.workspace.id,
-        idempotency_key=wish.idempotency_key,
-    ).first()
-    if turn is None:
-        return None
-    if turn.body_hash != wish.body_hash:
-        raise IdempotencyConflict
-    return turn.id
-
-
-def _read_history(principal: Principal, conversation_id: UUID) -> list[list[dict[str, Any]]]:
-    conversation = own_conversations(principal).filter(id=conversation_id).first()
-    if conversation is None:
-        raise NotFound
-    running = conversation.turns.filter(status=Turn.Status.RUNNING).values_list("id", flat=True).first()
-    if running is not None:
-        raise TurnInProgress(turn_id=str(running))
-    turns = conversation.turns.order_by("-created_at", "-id").prefetch_related("messages")[:HISTORY_TURNS]
-    told = [sorted(turn.messages.all(), key=lambda m: m.role != Message.Role.USER) for turn in turns]
-    # A turn that brought no reply is left out: models answer best to questions and answers in turn.
-    return [
-        [{"role": m.role, "content": m.content} for m in pair] for pair in reversed(told) if len(pair) == 2
-    ]
-
-
 def write_turn(
-    *,
-    principal: Principal,
-    wish: SendRequest,
-    decision: Decision,
-    model: ModelRef,
-    request: ModelRequest,
-    bounds: Bounds,
+    *, principal: Principal, wish: SendRequest, draft: Draft, request: ModelRequest, bounds: Bounds
 ) -> Admitted:
     """One transaction: Conversation, Turn, the user's Message, Reservation; the budget comes last.
 
@@ -151,12 +83,21 @@ def write_turn(
     """
     try:
         with transaction.atomic():
-            conversation = _conversation_for(principal, wish)
-            turn = _create_turn(principal, wish, decision, conversation)
-            reserve_turn(turn, principal=principal, model=model, bounds=bounds)
+            conversation = _conversation_for(principal, wish, draft)
+            turn = _create_turn(principal, wish, draft, conversation)
+            reserve_turn(turn, principal=principal, model=draft.models[0], bounds=bounds)
     except IntegrityError as exc:
         return _explain_race(principal, wish, exc)
-    job = job_of(turn, principal=principal, model=model, request=request, bounds=bounds)
+    job = job_of(
+        turn,
+        principal=principal,
+        models=draft.models,
+        request=request,
+        bounds=bounds,
+        question=_question(turn, wish, draft),
+        ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
+        engine_account_id=conversation.engine_account_id,
+    )
     return Admitted(turn_id=turn.id, job=job)
 
 
@@ -178,7 +119,15 @@ def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: B
 
 
 def job_of(
-    turn: Turn, *, principal: Principal, model: ModelRef, request: ModelRequest, bounds: Bounds
+    turn: Turn,
+    *,
+    principal: Principal,
+    models: tuple[ModelRef, ...],
+    request: ModelRequest,
+    bounds: Bounds,
+    question: Question | None = None,
+    ancestors: tuple[UUID, ...] = (),
+    engine_account_id: UUID | None = None,
 ) -> TurnJob:
     """What runs the turn; of a completion nothing that is said is kept."""
     return TurnJob(
@@ -187,47 +136,103 @@ def job_of(
         tenant=principal.tenant,
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
-        model=model,
+        engine=turn.engine,
+        model=models[0],
+        fallbacks=models[1:],
         request=request,
         bounds=bounds,
         keeps_reply=turn.kind == Turn.Kind.CHAT,
+        question=question,
+        ancestors=ancestors,
+        engine_account_id=engine_account_id,
     )
 
 
-def _conversation_for(principal: Principal, wish: SendRequest) -> Conversation:
+def _question(turn: Turn, wish: SendRequest, draft: Draft) -> Question:
+    return Question(id=turn.question_id, text=draft.message, is_asked_again=is_asked_again(wish))
+
+
+def is_asked_again(wish: SendRequest) -> bool:
+    """Whether the turn answers a question that stands there already."""
+    return wish.replaces is not None and wish.message is None
+
+
+def _conversation_for(principal: Principal, wish: SendRequest, draft: Draft) -> Conversation:
     if wish.conversation_id is None:
-        return Conversation.objects.create(
-            id=uuid4(),
-            workspace_id=principal.workspace.id,
-            user_id=principal.user_id,
-            title=title_of(wish.message),
-            engine=settings.ENGINE,
-        )
-    conversation = own_conversations(principal).select_for_update().filter(id=wish.conversation_id).first()
+        return _begin_conversation(principal, draft.message)
+    conversation = (
+        visible_conversations(principal).select_for_update().filter(id=wish.conversation_id).first()
+    )
     if conversation is None:
         raise NotFound
+    _expect_unchanged(conversation, draft.branch)
+    engine = engine_for(conversation.engine)
+    if engine != conversation.engine:  # its engine is not this installation's any more: ours goes on
+        conversation.engine, conversation.engine_account_id = engine, None
+        conversation.save(update_fields=["engine", "engine_account_id"])
     return conversation
 
 
-def _create_turn(
-    principal: Principal, wish: SendRequest, decision: Decision, conversation: Conversation
-) -> Turn:
+def _begin_conversation(principal: Principal, message: str) -> Conversation:
+    engine = current_engine()
+    account = (
+        member_account(engine=engine.name, tenant_id=principal.tenant.id, user_id=principal.user_id)
+        if engine.has_accounts
+        else None
+    )
+    return Conversation.objects.create(
+        id=uuid4(),
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        title=title_of(message),
+        engine=engine.name,
+        engine_account_id=account.id if account else None,
+    )
+
+
+def _expect_unchanged(conversation: Conversation, branch: Branch) -> None:
+    """Another turn may have come and gone since the draft was read: its reply belongs into the history."""
+    latest = current_turns(conversation).values_list("id", flat=True).first()
+    if latest != branch.latest:
+        raise TurnInProgress(turn_id=str(latest))
+
+
+def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversation: Conversation) -> Turn:
+    if draft.branch.replaced is not None:
+        _leave_branch(conversation, draft.branch.replaced)
+    message_id = uuid4()
     turn = Turn.objects.create(
         conversation=conversation,
+        previous_id=draft.branch.ancestors[0] if draft.branch.ancestors else None,
+        question_id=(is_asked_again(wish) and draft.branch.question_id) or message_id,
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
         kind=Turn.Kind.CHAT,
         model=wish.model,
-        engine=settings.ENGINE,
-        decision=decision.as_dict(),
+        engine=conversation.engine,
+        decision=draft.decision.as_dict(),
+        parameters=_parameters(wish),
         idempotency_key=wish.idempotency_key,
         body_hash=wish.body_hash,
     )
-    Message.objects.create(conversation=conversation, turn=turn, role=Message.Role.USER, content=wish.message)
+    Message.objects.create(
+        id=message_id, conversation=conversation, turn=turn, role=Message.Role.USER, content=draft.message
+    )
     Conversation.objects.filter(id=conversation.id).update(
         turn_count=F("turn_count") + 1, last_turn_at=timezone.now()
     )
     return turn
+
+
+def _leave_branch(conversation: Conversation, replaced: UUID) -> None:
+    """The replaced turn and what followed it are kept, beside the path that is shown."""
+    since = Turn.objects.filter(id=replaced).values("created_at")
+    conversation.turns.filter(is_current=True, created_at__gte=since).update(is_current=False)
+
+
+def _parameters(wish: SendRequest) -> dict[str, Any]:
+    named = {"max_tokens": wish.max_tokens, "temperature": wish.temperature}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _explain_race(principal: Principal, wish: SendRequest, exc: IntegrityError) -> Admitted:

@@ -13,7 +13,8 @@ from accounts.api import checked
 from accounts.principals import Principal, in_workspace
 from gateway.ingress import conversations
 from gateway.ingress.closing import stored_usage, usage_data
-from gateway.ingress.following import own_turn
+from gateway.ingress.engine_copies import engine_texts, text_of
+from gateway.ingress.following import visible_turn
 from gateway.ingress.openai_wire import error_body
 from gateway.models import Conversation, Message, Turn
 from kit import requests
@@ -26,12 +27,15 @@ PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     running = serializers.BooleanField(read_only=True)
+    shared = serializers.BooleanField(source="is_shared", help_text="Everybody in the workspace may read it")
 
     class Meta:
         model = Conversation
         fields = (
             "id",
             "title",
+            "user_id",
+            "shared",
             "running",
             "turn_count",
             "total_tokens",
@@ -41,8 +45,14 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
         )
 
 
-class RenameSerializer(serializers.Serializer[Any]):
-    title = serializers.CharField(max_length=200)
+class ChangeSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200, required=False)
+    shared = serializers.BooleanField(required=False, help_text="Whether the whole workspace may read it")
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if not data:
+            raise serializers.ValidationError({"title": ["Name what is to change: title or shared."]})
+        return data
 
 
 class UsageSerializer(serializers.Serializer[Any]):
@@ -54,14 +64,29 @@ class UsageSerializer(serializers.Serializer[Any]):
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
+    content = serializers.SerializerMethodField()
     model = serializers.CharField(source="turn.model")
     turn_id = serializers.UUIDField()
+    user_id = serializers.UUIDField(source="turn.user_id", help_text="Who asked")
     finish_reason = serializers.SerializerMethodField()
     usage = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
-        fields = ("id", "role", "content", "created_at", "turn_id", "model", "finish_reason", "usage")
+        fields = (
+            "id",
+            "role",
+            "content",
+            "created_at",
+            "turn_id",
+            "user_id",
+            "model",
+            "finish_reason",
+            "usage",
+        )
+
+    def get_content(self, message: Message) -> str:
+        return text_of(message, message.turn, self.context["engine_texts"])
 
     def get_finish_reason(self, message: Message) -> str | None:
         return message.turn.finish_reason if message.role == Message.Role.ASSISTANT else None
@@ -73,6 +98,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 class TurnSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     conversation_id = serializers.UUIDField(allow_null=True)
+    previous_id = serializers.UUIDField(allow_null=True, help_text="The turn that it follows")
+    is_current = serializers.BooleanField(help_text="Not replaced by another turn")
     status = serializers.CharField()
     finish_reason = serializers.CharField(allow_null=True)
     model = serializers.CharField()
@@ -125,7 +152,7 @@ class ConversationsView(PrincipalView):
         responses=ConversationPageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Your conversations in a workspace, the latest first."""
+        """Your conversations in a workspace, and those shared with it, the latest first."""
         place = in_workspace(self.principal, request.query_params.get("workspace_id"))
         pages = ConversationPages()
         rows = pages.paginate_queryset(conversations.listed_conversations(place), request, self)
@@ -135,23 +162,22 @@ class ConversationsView(PrincipalView):
 class ConversationView(PrincipalView):
     @extend_schema(operation_id="conversation", tags=["conversations"], responses=ConversationSerializer)
     def get(self, request: Request, conversation_id: UUID) -> Response:
-        """One of your conversations."""
+        """One of your conversations, or one shared with the workspace."""
         found = conversations.open_conversation(self.principal, conversation_id)
         return Response(ConversationSerializer(found).data)
 
     @extend_schema(
-        operation_id="rename_conversation",
+        operation_id="change_conversation",
         tags=["conversations"],
-        request=RenameSerializer,
+        request=ChangeSerializer,
         responses=ConversationSerializer,
     )
     def patch(self, request: Request, conversation_id: UUID) -> Response:
-        """Renames it."""
-        title = checked(RenameSerializer, request)["title"]
-        renamed = conversations.rename_conversation(
-            principal=self.principal, conversation_id=conversation_id, title=title
+        """Renames it, or shares it with the workspace; the owner's to do."""
+        changed = conversations.change_conversation(
+            principal=self.principal, conversation_id=conversation_id, **checked(ChangeSerializer, request)
         )
-        return Response(ConversationSerializer(renamed).data)
+        return Response(ConversationSerializer(changed).data)
 
     @extend_schema(operation_id="delete_conversation", tags=["conversations"], responses={204: None})
     def delete(self, request: Request, conversation_id: UUID) -> Response:
@@ -168,18 +194,22 @@ class MessagesView(PrincipalView):
         responses=MessagePageSerializer,
     )
     def get(self, request: Request, conversation_id: UUID) -> Response:
-        """A conversation's messages, the oldest first."""
+        """A conversation's messages on its current path, the oldest first; texts as its engine has them."""
         found = conversations.open_conversation(self.principal, conversation_id)
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
-        return pages.get_paginated_response(MessageSerializer(rows, many=True).data)
+        self.leave_tenant()  # the engine is asked without holding a connection
+        texts = engine_texts(found)
+        return pages.get_paginated_response(
+            MessageSerializer(rows, many=True, context={"engine_texts": texts}).data
+        )
 
 
 class TurnView(PrincipalView):
     @extend_schema(operation_id="turn", tags=["chat"], responses=TurnSerializer)
     def get(self, request: Request, turn_id: UUID) -> Response:
-        """One of your turns, with its reply so far and why it was admitted."""
-        return Response(turn_data(own_turn(self.principal, turn_id)))
+        """A turn of yours or of a shared conversation: its reply so far, and why it was admitted."""
+        return Response(turn_data(visible_turn(self.principal, turn_id)))
 
 
 def turn_data(turn: Turn) -> dict[str, Any]:
@@ -187,6 +217,8 @@ def turn_data(turn: Turn) -> dict[str, Any]:
     return {
         "id": str(turn.id),
         "conversation_id": str(turn.conversation_id) if turn.conversation_id else None,
+        "previous_id": str(turn.previous_id) if turn.previous_id else None,
+        "is_current": turn.is_current,
         "status": turn.status,
         "finish_reason": turn.finish_reason or None,
         "model": turn.model,

@@ -6,11 +6,13 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.conf import settings
 
+from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.relay import close_relay
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_stops
 from gateway.providers.http import close_client
+from kit import outbound
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +35,14 @@ async def stop(seconds: float) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     await close_relay()
     await close_client()
+    await outbound.close_client()
 
 
 async def _recover_forever() -> None:
     """At once, and then as often as a lease may run out."""
     while True:
         try:
-            recovered = await recover_turns()
+            recovered = await recover_turns(adopt_turn)
             if recovered:
                 log.info("recovered turns", turns=recovered)
         except Exception:

@@ -1,5 +1,6 @@
 """Ends a turn in the database: settles what is open, writes reply and totals, tells the closing events."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from gateway.engines.base import Event
+from gateway.engines.registry import outlives_us
 from gateway.models import Conversation, Message, Turn
 from kit.errors import TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
@@ -19,6 +21,8 @@ from quotas.reservations import Expired, close_turn, expired_reservations, turn_
 from quotas.windows import workspace_figures
 
 log = structlog.get_logger(__name__)
+ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
+Adopt = Callable[[TenantRef, UUID], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +126,27 @@ def write_progress(*, turn_id: UUID, parts: list[dict[str, Any]] | None) -> bool
     return running.filter(stop_requested_at=None).exists()
 
 
-async def recover_turns() -> int:
-    """Ends every turn whose runner has gone, with what it had written; returns how many."""
+async def recover_turns(adopt: Adopt | None = None) -> int:
+    """Ends every turn whose runner has gone, with what it had written; returns how many.
+
+    One that its engine carries on is given to `adopt`, or left for a while to a process that can.
+    """
     expired = await in_public(expired_reservations)
     recovered = 0
     for lost in expired:
         try:
-            recovered += await _recover(lost)
+            recovered += await _recover(lost, adopt)
         except Exception:  # one that cannot be ended must not keep the others from it
             log.exception("turn could not be recovered", turn_id=str(lost.turn_id))
     return recovered
 
 
-async def _recover(lost: Expired) -> bool:
+async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
     tenant = await in_public(_tenant_of, lost)
     if tenant is None:
         return await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
+    if lost.lapsed.total_seconds() < ADOPTION_SECONDS and outlives_us(lost.engine):
+        return await adopt(tenant, lost.turn_id) if adopt else False
     return await in_tenant(tenant, recover_turn, turn_id=lost.turn_id)
 
 

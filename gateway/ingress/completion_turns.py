@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from uuid import UUID
 
 from django.db import transaction
 
 from accounts.principals import Principal
 from gateway.egress.metered import Bounds, bound_call
-from gateway.engines.base import Event, Finished, TurnJob
+from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
 from gateway.ingress import openai_wire as wire
 from gateway.ingress.admission import job_of, record_refusal, reserve_turn
@@ -17,7 +18,7 @@ from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
 from kit.errors import ContextTooLong, DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
-from workspaces.language_models.services import ModelRef, installed_models
+from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
 
 # Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
 REFUSED_AS_INVALID = {400, 422}
@@ -27,6 +28,8 @@ class OneCall:
     """Runs a completion in a turn's clothes: the lease, the close and the stop are the turn's own."""
 
     name = "none"
+    has_accounts = False
+    outlives_us = False
 
     async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
         try:
@@ -37,6 +40,18 @@ class OneCall:
             if exc.details["provider_status"] in REFUSED_AS_INVALID:
                 raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
             raise
+
+    async def stop(self, job: TurnJob) -> None:
+        """Closing `run` has cancelled the call already."""
+
+    async def messages(self, thread: Thread) -> dict[UUID, str] | None:
+        return None
+
+    async def rename(self, thread: Thread, title: str) -> None:
+        """A completion has no conversation."""
+
+    async def delete(self, thread: Thread) -> None:
+        """A completion has no conversation."""
 
     async def health(self) -> None:
         return None
@@ -60,7 +75,8 @@ async def admit_completion(principal: Principal, wanted: wire.CompletionRequest)
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
         raise
-    return job_of(turn, principal=principal, model=model, request=request, bounds=bounds)
+    models = tuple(fallback_chain(model, installed))
+    return job_of(turn, principal=principal, models=models, request=request, bounds=bounds)
 
 
 async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[ModelRequest, Bounds]:

@@ -1,23 +1,26 @@
 """`POST /v1/chat/completions`: one metered call for OpenAI's clients, without conversation or engine."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
+from gateway.egress.openai_chunks import DONE, Envelope, finish_reason_of, line
 from gateway.ingress import openai_wire as wire
 from gateway.ingress.background import ensure_started
 from gateway.ingress.completion_turns import OneCall, admit_completion
-from gateway.ingress.edge import ClientGone, EdgeConsumer
+from gateway.ingress.edge import EdgeConsumer
 from gateway.ingress.requests import validated
 from gateway.ingress.running import RunningTurn, runner
 from gateway.ingress.transcript import NumberedEvent
 from gateway.models import Turn
+from gateway.providers.tool_calls import merge_tool_calls
 from kit.api import error_headers
+from kit.consumers import ClientGone
 from kit.errors import DomainError, QuotaExceeded, restore
 
 T = TypeVar("T")
+BEFORE_THE_REPLY = {"started", "notice"}  # a provider that is tried again may still refuse
 
 
 class CompletionsConsumer(EdgeConsumer):
@@ -29,7 +32,7 @@ class CompletionsConsumer(EdgeConsumer):
         with runner().slot():
             job = await admit_completion(self.principal, wanted)
             turn = runner().start(job, OneCall())
-        envelope = wire.Envelope(job.turn_id, int(time.time()), wanted.model)
+        envelope = Envelope(job.turn_id, int(time.time()), wanted.model)
         try:
             if wanted.stream:
                 await self._stream(turn, envelope, include_usage=wanted.include_usage)
@@ -42,11 +45,11 @@ class CompletionsConsumer(EdgeConsumer):
         raw = self.json_body(body)
         return wire.CompletionRequest.from_body(raw, validated(wire.CompletionSerializer, raw))
 
-    async def _stream(self, turn: RunningTurn, envelope: wire.Envelope, *, include_usage: bool) -> None:
+    async def _stream(self, turn: RunningTurn, envelope: Envelope, *, include_usage: bool) -> None:
         """The first event decides about the status: a provider that refuses is an error, not a stream."""
         events = turn.follow(0)
         begun = await anext(events)
-        while not any(event.type != "started" for event in begun):
+        while all(event.type in BEFORE_THE_REPLY for event in begun):
             begun = await self._or_gone(anext(events))
         refusal = next((event.data["error"] for event in begun if event.type == "error"), None)
         if refusal is not None and not any(event.type == "delta" for event in begun):
@@ -57,34 +60,34 @@ class CompletionsConsumer(EdgeConsumer):
         self,
         begun: list[NumberedEvent],
         events: AsyncGenerator[list[NumberedEvent], None],
-        envelope: wire.Envelope,
+        envelope: Envelope,
         include_usage: bool,
     ) -> AsyncIterator[bytes]:
-        yield _line(envelope.chunk({"role": "assistant", "content": ""}))
+        yield line(envelope.chunk({"role": "assistant", "content": ""}))
         usage: dict[str, int] | None = None
         batch: list[NumberedEvent] | None = begun
         while batch is not None:
             for event in batch:
                 if event.type == "usage":
                     usage = wire.usage_of(event.data)
-                elif (line := _chunk_of(event, envelope, self.origin.request_id)) is not None:
-                    yield line
+                elif (chunk := _chunk_of(event, envelope, self.origin.request_id)) is not None:
+                    yield chunk
             batch = await anext(events, None)
         if include_usage and usage is not None:
-            yield _line(envelope.usage_chunk(usage))
-        yield b"data: [DONE]\n\n"
+            yield line(envelope.usage_chunk(usage))
+        yield DONE
 
-    async def _send_whole(self, turn: RunningTurn, envelope: wire.Envelope) -> None:
+    async def _send_whole(self, turn: RunningTurn, envelope: Envelope) -> None:
         events = await self._or_gone(_collect(turn))
         by_type = {event.type: event.data for event in events}
         if "error" in by_type:
             raise restore(by_type["error"]["error"])
-        calls = wire.merge_tool_calls([event.data["calls"] for event in events if event.type == "tool_calls"])
+        calls = merge_tool_calls([event.data["calls"] for event in events if event.type == "tool_calls"])
         text = "".join(event.data["text"] for event in events if event.type == "delta")
         message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
         if calls:
             message["tool_calls"] = calls
-        reason = wire.finish_reason_of(by_type["done"]["finish_reason"])
+        reason = finish_reason_of(by_type["done"]["finish_reason"])
         await self.send_json(200, envelope.whole(message, reason, wire.usage_of(by_type["usage"])))
 
     async def _or_gone(self, work: Coroutine[Any, Any, T]) -> T:
@@ -109,20 +112,16 @@ async def _collect(turn: RunningTurn) -> list[NumberedEvent]:
     return [event async for batch in turn.follow(0) for event in batch]
 
 
-def _chunk_of(event: NumberedEvent, envelope: wire.Envelope, request_id: str) -> bytes | None:
+def _chunk_of(event: NumberedEvent, envelope: Envelope, request_id: str) -> bytes | None:
     match event.type:
         case "delta":
-            return _line(envelope.chunk({"content": event.data["text"]}))
+            return line(envelope.chunk({"content": event.data["text"]}))
         case "reasoning":
-            return _line(envelope.chunk({"reasoning_content": event.data["text"]}))
+            return line(envelope.chunk({"reasoning_content": event.data["text"]}))
         case "tool_calls":
-            return _line(envelope.chunk({"tool_calls": event.data["calls"]}))
+            return line(envelope.chunk({"tool_calls": event.data["calls"]}))
         case "error":
-            return _line(wire.error_body(restore(event.data["error"]), request_id))
+            return line(wire.error_body(restore(event.data["error"]), request_id))
         case "done" if event.data["finish_reason"] != Turn.FinishReason.ERROR:
-            return _line(envelope.chunk({}, wire.finish_reason_of(event.data["finish_reason"])))
+            return line(envelope.chunk({}, finish_reason_of(event.data["finish_reason"])))
     return None
-
-
-def _line(data: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

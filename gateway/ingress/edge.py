@@ -1,88 +1,24 @@
-"""Wraps every HTTP consumer: Django's middleware does not run there, so its duties are done here."""
+"""Wraps every consumer that clients call: the host's name and who calls, beside what kit's consumer does."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, ClassVar
-
-import structlog
-from channels.generic.http import AsyncHttpConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import bearer_token
 from accounts.principals import Principal
 from accounts.tokens import principal_from_access
-from kit import requests
-from kit.api import error_headers
-from kit.errors import (
-    DomainError,
-    HostUnknown,
-    InternalError,
-    MethodNotAllowed,
-    NotAuthenticated,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-)
-from kit.json_input import parse_object
+from kit.consumers import HttpConsumer
+from kit.errors import HostUnknown, NotAuthenticated
 from kit.tenancy import in_public
 
-log = structlog.get_logger(__name__)
-PING_SECONDS = 10.0
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-}
-Headers = list[tuple[bytes, bytes]]
 
+class EdgeConsumer(HttpConsumer):
+    """Host and identity; a handler finds the caller in `self.principal`."""
 
-class ClientGone(Exception):
-    """The client closed its socket; there is nobody left to answer."""
+    principal: Principal
 
-
-class EdgeConsumer(AsyncHttpConsumer):
-    """Method, host, body limit, request id, identity, the error shape; a task sees the client leave."""
-
-    method: ClassVar[str] = "POST"
-
-    async def __call__(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
-        self.scope, self.base_send = scope, send
-        self.header = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self.origin = begin_request(scope, self.header)
-        self.started = False
-        try:
-            body = await self._read_body(receive)
-            self.gone = asyncio.create_task(_wait_for_disconnect(receive))
-            try:
-                await self._answer(body)
-            finally:
-                self.gone.cancel()
-        except ClientGone:
-            return
-
-    async def _answer(self, body: bytes) -> None:
-        try:
-            check_host(self.header)
-            if self.scope["method"] != self.method:
-                raise MethodNotAllowed
-            if len(body) > settings.MAX_BODY_BYTES:
-                raise PayloadTooLarge
-            self.principal = await self.identify(body)
-            await self.handle(body)
-        except DomainError as error:
-            await self.send_error(error)
-        except (ClientGone, ConnectionError):
-            raise ClientGone from None
-        except Exception:
-            log.exception("consumer failed", path=self.scope["path"])
-            await self.send_error(InternalError())
+    async def admit(self, body: bytes) -> None:
+        check_host(self.header)
+        self.principal = await self.identify(body)
 
     async def identify(self, body: bytes) -> Principal:
         """Who calls, by bearer token; the tenant's schema is entered by nobody here."""
@@ -90,93 +26,6 @@ class EdgeConsumer(AsyncHttpConsumer):
         if raw is None:
             raise NotAuthenticated
         return await in_public(principal_from_access, raw)
-
-    def json_body(self, body: bytes) -> dict[str, Any]:
-        kind = self.header.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise UnsupportedMediaType
-        return parse_object(body)
-
-    async def _read_body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
-        """At most a byte past the limit is kept; the rest is read and dropped, so that the answer arrives."""
-        body, most = b"", settings.MAX_BODY_BYTES + 1
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            if len(body) < most:
-                body = (body + message.get("body", b""))[:most]
-            if not message.get("more_body"):
-                return body
-
-    async def send_json(
-        self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> None:
-        body = json.dumps(data).encode()
-        await self._start(status, {"Content-Type": "application/json", **(headers or {})})
-        await self.send_body(body)
-
-    async def send_error(self, error: DomainError) -> None:
-        """The one error shape; once a stream has begun, there is no status left to set."""
-        if self.started:
-            raise ClientGone
-        await self.send_json(error.status, self.error_body(error), error_headers(error))
-
-    def error_body(self, error: DomainError) -> dict[str, Any]:
-        return {"error": error.as_dict(self.origin.request_id)}
-
-    async def send_stream(self, chunks: AsyncIterator[bytes], *, ping: bytes = b": ping\n\n") -> None:
-        """Sends an event stream chunk by chunk, pings when nothing happens, stops when the client leaves."""
-        await self._start(
-            200,
-            {
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-cache, no-transform",
-                "X-Accel-Buffering": "no",
-            },
-        )
-        await self.send_body(b"", more_body=True)
-        pending = asyncio.ensure_future(anext(chunks, None))
-        try:
-            while True:
-                await asyncio.wait(
-                    {pending, self.gone}, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if self.gone.done():
-                    raise ClientGone
-                if not pending.done():
-                    await self.send_body(ping, more_body=True)
-                    continue
-                chunk = pending.result()
-                if chunk is None:
-                    break
-                await self.send_body(chunk, more_body=True)
-                pending = asyncio.ensure_future(anext(chunks, None))
-        finally:
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
-        await self.send_body(b"")
-
-    async def _start(self, status: int, headers: dict[str, str]) -> None:
-        self.started = True
-        told = {**SECURITY_HEADERS, **headers}
-        named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
-        named.append((b"x-request-id", self.origin.request_id.encode()))
-        await self.send_headers(status=status, headers=named)
-
-
-async def _wait_for_disconnect(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def begin_request(scope: dict[str, Any], header: dict[str, str]) -> requests.RequestOrigin:
-    """Gives the request its id and finds where it came from."""
-    peer = (scope.get("client") or [None])[0]
-    address = requests.forwarded_address(
-        peer, header.get("x-forwarded-for", ""), behind_proxy=settings.BEHIND_PROXY
-    )
-    return requests.begin(header.get("x-request-id"), address)
 
 
 def check_host(header: dict[str, str]) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from accounts.principals import Principal
-from gateway.ingress.admission import Draft, fit_draft, read_draft
+from gateway.ingress.admission import fit_draft
 from gateway.ingress.decisions import Check, Decision
+from gateway.ingress.drafting import Draft, read_draft
 from gateway.ingress.requests import SendRequest
 from kit.errors import DomainError, QuotaExceeded
 from kit.tenancy import in_public, in_tenant
@@ -23,7 +24,7 @@ async def explain_turn(principal: Principal, wish: SendRequest) -> dict[str, Any
 
 async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> Check:
     try:
-        _, bounds = await fit_draft(draft.decision.admitted_model(), draft, wish)
+        _, bounds = await fit_draft(draft, wish)
     except DomainError as exc:
         return Check("quota", exc.text, exc)
     needed = bounds.prompt + bounds.output

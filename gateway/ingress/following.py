@@ -8,6 +8,7 @@ from uuid import UUID
 from accounts.principals import Principal
 from gateway.engines.base import TurnJob
 from gateway.ingress.closing import Ending, ending_of
+from gateway.ingress.conversations import visible_turns
 from gateway.ingress.relay import Reader
 from gateway.ingress.running import runner, started_data
 from gateway.ingress.transcript import NumberedEvent, Transcript
@@ -31,12 +32,25 @@ class StoredTurn:
 async def follow_turn(
     principal: Principal, turn_id: UUID, after: int = 0
 ) -> AsyncIterator[list[NumberedEvent]]:
-    """Batches of events past the id `after`, to the end; NotFound for a turn that is not the caller's own."""
+    """Batches of events past the id `after`, to the end; NotFound for a turn that the caller may not see.
+
+    A turn that leaves this process, for another that adopts it, is followed there.
+    """
     live = runner().turns.get(turn_id)
     if live is not None and _owns(principal, live.job):
         async for batch in live.follow(after):
             yield batch
-        return
+            after = batch[-1].id
+        if live.ending is not None:
+            return
+    async for batch in _follow_elsewhere(principal, turn_id, after):
+        yield batch
+
+
+async def _follow_elsewhere(
+    principal: Principal, turn_id: UUID, after: int
+) -> AsyncIterator[list[NumberedEvent]]:
+    """By what the turn writes down, and by what its process relays."""
     stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
     reader = Reader(principal.tenant, turn_id)
     while stored.ending is None:
@@ -61,17 +75,16 @@ def _owns(principal: Principal, job: TurnJob) -> bool:
 
 
 def read_turn(*, principal: Principal, turn_id: UUID) -> StoredTurn:
-    """One of the caller's own turns in the workspace, running or done."""
-    turn = own_turn(principal, turn_id)
+    """A turn that the caller may see, running or done."""
+    turn = visible_turn(principal, turn_id)
     started = started_data(turn.id, turn.conversation_id, turn.model)
     done = turn.status == Turn.Status.DONE
     return StoredTurn(transcript=Transcript(started, turn.parts), ending=ending_of(turn) if done else None)
 
 
-def own_turn(principal: Principal, turn_id: UUID) -> Turn:
-    turn = Turn.objects.filter(
-        id=turn_id, user_id=principal.user_id, workspace_id=principal.workspace.id
-    ).first()
+def visible_turn(principal: Principal, turn_id: UUID) -> Turn:
+    """The caller's own, or one in a conversation shared with the workspace. NotFound."""
+    turn = visible_turns(principal).select_related("conversation").filter(id=turn_id).first()
     if turn is None:
         raise NotFound
     return turn

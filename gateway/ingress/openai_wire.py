@@ -5,7 +5,6 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from rest_framework import serializers
 
@@ -24,7 +23,6 @@ PASSED_THROUGH = (
     "frequency_penalty",
     "logit_bias",
 )
-KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -84,34 +82,6 @@ class CompletionRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What every answer of one completion repeats."""
-
-    turn_id: UUID
-    created: int
-    model: str
-
-    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._head("chat.completion.chunk"), "choices": [choice]}
-
-    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage}
-
-    def whole(self, message: dict[str, Any], finish_reason: str, usage: dict[str, int]) -> dict[str, Any]:
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage}
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": f"chatcmpl-{self.turn_id.hex}",
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-        }
-
-
 def usage_of(usage: dict[str, Any]) -> dict[str, int]:
     """Our `usage` event as OpenAI's."""
     return {
@@ -119,25 +89,6 @@ def usage_of(usage: dict[str, Any]) -> dict[str, int]:
         "completion_tokens": usage["output_tokens"],
         "total_tokens": usage["total_tokens"],
     }
-
-
-def finish_reason_of(reason: str) -> str:
-    return reason if reason in KNOWN_REASONS else "stop"
-
-
-def merge_tool_calls(pieces: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Streamed pieces of tool calls as whole ones, in the order of their indexes."""
-    whole: dict[int, dict[str, Any]] = {}
-    for piece in (piece for batch in pieces for piece in batch):
-        call = whole.setdefault(
-            int(piece.get("index") or 0),
-            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
-        )
-        call["id"] = piece.get("id") or call["id"]
-        function = piece.get("function") or {}
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
-    return [whole[index] for index in sorted(whole)]
 
 
 def error_body(error: DomainError, request_id: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from gateway.ingress import conversations
+from gateway.ingress.drafting import current_turns
+from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.web import place_url, turn_address
 from gateway.models import Conversation, Message, Turn
 from kit.errors import NotFound
@@ -45,7 +47,7 @@ def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_
     title = " ".join(request.POST.get("title", "").replace("\0", "").split())[:LONGEST_TITLE]
     if title:
         _or_404(
-            conversations.rename_conversation,
+            conversations.change_conversation,
             principal=request.principal,
             conversation_id=conversation_id,
             title=title,
@@ -93,7 +95,7 @@ def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str,
 
 def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dict[str, Any]], str]:
     """The latest turns, or those before `?before=`, oldest first; and where still earlier ones are."""
-    rows = opened.turns.order_by("-created_at", "-id").prefetch_related(
+    rows = current_turns(opened).prefetch_related(
         Prefetch("messages", queryset=Message.objects.order_by("created_at"))
     )
     before = moment_of(request.GET.get("before", ""))
@@ -102,7 +104,8 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     page = list(rows[: TURNS_SHOWN + 1])
     shown = page[:TURNS_SHOWN]
     earlier = f"?before={shown[-1].created_at.timestamp():.6f}" if len(page) > TURNS_SHOWN else ""
-    return [turn_context(request, turn) for turn in reversed(shown)], earlier
+    texts = engine_texts(opened)
+    return [turn_context(request, turn, texts) for turn in reversed(shown)], earlier
 
 
 def moment_of(text: str) -> datetime | None:
@@ -113,9 +116,10 @@ def moment_of(text: str) -> datetime | None:
         return None
 
 
-def turn_context(request: WorkspaceRequest, turn: Turn) -> dict[str, Any]:
-    """One turn as the template shows it."""
-    asked = next((m for m in turn.messages.all() if m.role == Message.Role.USER), None)
+def turn_context(request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str]) -> dict[str, Any]:
+    """One turn as the template shows it, with the engine's texts where it has them."""
+    said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
+    reply = said.get(Message.Role.ASSISTANT, turn.reply)
     done = turn.status == Turn.Status.DONE
     return {
         "id": str(turn.id),
@@ -124,8 +128,8 @@ def turn_context(request: WorkspaceRequest, turn: Turn) -> dict[str, Any]:
         "state": "done" if done else "running",
         "finish_reason": turn.finish_reason,
         "model": turn.model,
-        "message": {"text": asked.content if asked else "", "created_at": turn.created_at},
-        "reply": {"html": render_markdown(turn.reply), "text": turn.reply},
+        "message": {"text": said.get(Message.Role.USER, ""), "created_at": turn.created_at},
+        "reply": {"html": render_markdown(reply), "text": reply},
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

@@ -45,31 +45,51 @@ class StrictFloat(serializers.FloatField):
 class SendSerializer(serializers.Serializer[Any]):
     """The body of `POST /v1/chat/send`, `/v1/chat/explain` and of a socket's `send` frame."""
 
-    message = StrictString(max_length=LONGEST_MESSAGE, trim_whitespace=False)
+    message = StrictString(
+        max_length=LONGEST_MESSAGE, trim_whitespace=False, required=False, allow_null=True, default=None
+    )
     model = StrictString(max_length=60)
     mcps = serializers.ListField(
         child=StrictString(max_length=60), required=False, max_length=50, default=list
     )
     conversation_id = serializers.UUIDField(required=False, allow_null=True, default=None)
+    replaces = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="A turn of the conversation to answer anew; with a message, its question is edited",
+    )
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
     )
     temperature = StrictFloat(required=False, allow_null=True, default=None, min_value=0, max_value=2)
 
-    def validate_message(self, message: str) -> str:
-        if not message.strip():
+    def validate_message(self, message: str | None) -> str | None:
+        if message is not None and not message.strip():
             raise ValidationError("Say something.")
         return message
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if data["replaces"] is None and data["message"] is None:
+            raise ValidationError({"message": ["Say something."]})
+        if data["replaces"] is not None and data["conversation_id"] is None:
+            raise ValidationError({"conversation_id": ["Name the conversation of the turn to replace."]})
+        return data
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """A validated wish to send a message; `conversation_id` None begins a conversation."""
+    """A validated wish to send a message; `conversation_id` None begins a conversation.
 
-    message: str
+    `replaces` names a turn to be answered anew on a branch of its own: with the same question where `message`
+    is None, else with an edited one.
+    """
+
+    message: str | None
     model: str
     mcps: tuple[str, ...] = ()
     conversation_id: UUID | None = None
+    replaces: UUID | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     idempotency_key: str | None = None
@@ -88,6 +108,7 @@ class SendRequest:
             self.model,
             self.mcps,
             self.conversation_id,
+            self.replaces,
             self.max_tokens,
             self.temperature,
         ]

@@ -11,19 +11,29 @@ import structlog
 from django.conf import settings
 
 from gateway.engines.base import Engine, Finished, TurnJob
-from gateway.engines.registry import current_engine
+from gateway.engines.registry import engine_named
 from gateway.ingress.closing import Ending, end_turn, write_progress
 from gateway.ingress.relay import send_events
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from gateway.models import Turn
 from kit import requests
-from kit.errors import AtCapacity, DomainError, InternalError, ProviderTimeout, QuotaExceeded, TurnInterrupted
+from kit.errors import (
+    AtCapacity,
+    DomainError,
+    InternalError,
+    ProviderTimeout,
+    QuotaExceeded,
+    TurnInterrupted,
+    TurnLimit,
+)
 from kit.tenancy import in_public, in_tenant
-from quotas.holds import Usage
-from quotas.reservations import renew_lease
+from quotas.holds import Usage, is_settled
+from quotas.reservations import hand_over, renew_lease
 
 log = structlog.get_logger(__name__)
 Reason = Turn.FinishReason
+ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
+SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
 class RunningTurn:
@@ -32,10 +42,13 @@ class RunningTurn:
     def __init__(self, job: TurnJob, engine: Engine) -> None:
         self.job = job
         self.engine = engine
-        self.transcript = Transcript(started_data(job.turn_id, job.conversation_id, job.model.slug))
+        self.transcript = Transcript(
+            started_data(job.turn_id, job.conversation_id, job.model.slug), list(job.told)
+        )
         self.request_id = requests.current().request_id
-        self.events = [NumberedEvent(self.transcript.position, "started", self.transcript.started)]
+        self.events = list(self.transcript.after(0))
         self.ending: Ending | None = None
+        self.is_left = False  # to another process: there will be no ending here
         self._news = asyncio.Event()
         self._producer: asyncio.Task[str] | None = None
         self._stop_reason = ""
@@ -50,15 +63,26 @@ class RunningTurn:
             finish, error = await self._outcome(self._producer)
         finally:
             beat.cancel()
+        if finish == ABANDONED:
+            self.is_left = True
+            self._news.set()
+            return
+        if self.engine.outlives_us:
+            await self._settled(stopped=finish == Reason.CANCELLED)
         ending = await self._close(finish, error)
         self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
         self.ending = ending
         self._news.set()
 
     def stop(self, reason: str) -> None:
-        """Cancels the engine's task once; the turn then closes with `reason`."""
+        """Cancels the engine's task once; the turn then closes with `reason`.
+
+        A turn that goes on without us is not interrupted: it is left to whichever process adopts it.
+        """
         if self._stop_reason:
             return
+        if reason == Reason.INTERRUPTED and self.engine.outlives_us:
+            reason = ABANDONED
         self._stop_reason = reason
         if self._producer is not None:
             self._producer.cancel()
@@ -72,7 +96,7 @@ class RunningTurn:
             if fresh:
                 yield fresh
             if sent == len(self.events):
-                if self.ending is not None:
+                if self.ending is not None or self.is_left:
                     return
                 await self._news.wait()
 
@@ -86,14 +110,18 @@ class RunningTurn:
                     self._publish(self.transcript.append(event))
         return reason
 
-    async def _outcome(self, producer: asyncio.Task[str]) -> tuple[str, DomainError | None]:
+    async def _outcome(  # noqa: PLR0911 - one ending a line
+        self, producer: asyncio.Task[str]
+    ) -> tuple[str, DomainError | None]:
         try:
             return await producer, None
         except asyncio.CancelledError:
-            interrupted = self._stop_reason != Reason.CANCELLED
+            interrupted = self._stop_reason not in {Reason.CANCELLED, ABANDONED}
             return self._stop_reason or Reason.INTERRUPTED, TurnInterrupted() if interrupted else None
         except QuotaExceeded as exc:
             return Reason.QUOTA_EXCEEDED, exc
+        except TurnLimit:
+            return Reason.TOOL_LIMIT, None
         except DomainError as exc:
             return Reason.ERROR, exc
         except TimeoutError:
@@ -102,6 +130,18 @@ class RunningTurn:
         except Exception:
             log.exception("turn failed", turn_id=str(self.job.turn_id))
             return Reason.ERROR, InternalError()
+
+    async def _settled(self, *, stopped: bool) -> None:
+        """Ends a stopped turn at its engine too, and waits a moment for the bill of what was cut off."""
+        if stopped:
+            await self.engine.stop(self.job)
+        try:
+            for _ in range(SETTLE_CHECKS):
+                if await in_public(is_settled, self.job.turn_id):
+                    return
+                await asyncio.sleep(SETTLE_PAUSE)
+        except Exception:  # closing writes off what is still out
+            log.exception("turn could not be seen to settle", turn_id=str(self.job.turn_id))
 
     async def _close(self, finish: str, error: DomainError | None) -> Ending:
         told = error.as_dict(self.request_id) if error else None
@@ -167,8 +207,8 @@ class TurnRunner:
             self._admitting -= 1
 
     def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:
-        """Runs the turn by `engine`, else by the installation's."""
-        turn = RunningTurn(job, engine or current_engine())
+        """Runs the turn by `engine`, else by the one that its job names."""
+        turn = RunningTurn(job, engine or engine_named(job.engine))
         self.turns[job.turn_id] = turn
         task = self._spawn(turn.run())
         task.add_done_callback(lambda _: self.turns.pop(job.turn_id, None))
@@ -187,14 +227,21 @@ class TurnRunner:
             turn.stop(reason)
 
     async def drain(self, seconds: float) -> None:
-        """Takes no more turns, lets the running ones finish for a while, then interrupts the rest."""
+        """Takes no more turns, lets the running ones finish for a while, interrupts the rest.
+
+        Those that go on without us are left to another process.
+        """
         self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        for turn in list(self.turns.values()):
+        left = list(self.turns.values())
+        for turn in left:
             turn.stop(Reason.INTERRUPTED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        for turn in left:
+            if turn.is_left:
+                await in_public(hand_over, turn_id=turn.job.turn_id)
 
 
 def started_data(turn_id: UUID, conversation_id: UUID | None, model: str) -> dict[str, Any]:

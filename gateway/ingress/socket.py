@@ -21,10 +21,11 @@ from accounts.principals import Principal
 from accounts.tokens import principal_from_access
 from gateway.ingress.background import ensure_started
 from gateway.ingress.consumers import LARGEST_ID, start_turn, stop_turn
-from gateway.ingress.edge import PING_SECONDS, begin_request, check_host
+from gateway.ingress.edge import check_host
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.requests import SendRequest, validated
 from kit import requests
+from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import DomainError, InternalError, InvalidInput, NotAuthenticated, PayloadTooLarge
 from kit.json_input import parse_object
 from kit.tenancy import in_public, in_tenant

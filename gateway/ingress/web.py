@@ -84,7 +84,7 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
             "conversation_url": self.address("conversation", conversation_id=conversation_id),
             "events_url": turn_address(self.principal, turn_id, "events"),
             "stop_url": turn_address(self.principal, turn_id, "stop"),
-            "message_html": render_to_string("chat/_message.html", {"message": {"text": wish.message}}),
+            "message_html": render_to_string("chat/_message.html", {"message": {"text": wish.message or ""}}),
         }
 
     async def _show_page(self, turn_id: UUID) -> None:

@@ -36,8 +36,18 @@ class ScriptedProvider:
 
     def reset(self) -> None:
         self.script = Script()
+        self.scripts: list[Script] = []  # for the next calls, one each; then `script` again
+        self.served: list[Script] = []
+        self.told: list[tuple[int, int]] = []  # what was reported as used, a pair a call
         self.requests: list[dict[str, Any]] = []
         self.hangups = threading.Semaphore(0)
+
+    def let_go(self) -> None:
+        """Lets every reply go on that waits for something."""
+        for script in (*self.served, self.script):
+            for step in script.steps:
+                if not isinstance(step, str):
+                    step.set()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +65,8 @@ class ScriptedProvider:
 
     async def _complete(self, body: dict[str, Any], receive: Any, send: Send) -> None:
         self.requests.append(body)
-        script = self.script
+        script = self.scripts.pop(0) if self.scripts else self.script
+        self.served.append(script)
         if script.status != 200:
             await _answer(send, script.status, {"error": {"message": "the provider's own words: sk-secret"}})
             return
@@ -90,7 +101,9 @@ class ScriptedProvider:
         await _data(send, {"choices": [{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]})
         if script.usage is not None:
             written = sum(count(step) for step in script.steps if isinstance(step, str))
+            written += sum(count(_call_text(call)) for call in script.tool_calls)
             told = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
+            self.told.append(told)
             usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
             await _data(send, {"choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
@@ -104,6 +117,11 @@ class ScriptedProvider:
 def count(text: str) -> int:
     """This model's tokenizer: a word is a token."""
     return max(1, len(text.split()))
+
+
+def _call_text(call: dict[str, Any]) -> str:
+    function = call.get("function", {})
+    return f"{function.get('name', '')}{function.get('arguments', '')}"
 
 
 def _prompt(messages: list[dict[str, Any]]) -> str:

@@ -10,11 +10,11 @@ import uvicorn
 class Served:
     """`with Served(app) as server: … server.url`; leaving it runs the lifespan's shutdown."""
 
-    def __init__(self, application: Any, *, lifespan: str = "off") -> None:
+    def __init__(self, application: Any, *, lifespan: str = "off", port: int = 0) -> None:
         config = uvicorn.Config(
             application,
             host="127.0.0.1",
-            port=0,
+            port=port,
             lifespan=lifespan,  # type: ignore[arg-type]
             ws="websockets-sansio",
             proxy_headers=False,

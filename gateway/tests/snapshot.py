@@ -1,6 +1,6 @@
 """Puts the test database back to where the cast has just arrived, faster than making them anew."""
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 COPIES = "test_snapshot"
 LISTING = """
@@ -26,6 +26,16 @@ def take() -> None:
 
 
 def restore() -> None:
+    """Puts everything back; tried again where it met the last transaction of a turn that was being closed."""
+    for attempt in range(3):
+        try:
+            return _restore()
+        except OperationalError:
+            if attempt == 2:
+                raise
+
+
+def _restore() -> None:
     """Empties all tables, fills in the copies, drops the schemas that came since."""
     with connection.cursor() as cursor:
         cursor.execute(

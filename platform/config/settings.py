@@ -22,6 +22,10 @@ if not SECRET_KEY:
     raise ImproperlyConfigured("Set SECRET_KEY: with DEBUG=0 nothing starts without one.")
 if not DEVELOPMENT and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is shorter than 32 characters; make a longer one.")
+# What seals secrets at rest, newest first. Named by itself it outlives a change of SECRET_KEY.
+ENCRYPTION_KEYS = env.listing("ENCRYPTION_KEYS", [SECRET_KEY])
+if not DEVELOPMENT and any(len(key) < 32 for key in ENCRYPTION_KEYS):
+    raise ImproperlyConfigured("Each of ENCRYPTION_KEYS needs at least 32 characters.")
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("Set ALLOWED_HOSTS: the names under which people reach this installation.")
@@ -230,13 +234,31 @@ ENGINE = env.text("ENGINE", "direct")
 TURN_LEASE_SECONDS = env.integer("TURN_LEASE_SECONDS", 15, at_least=1)
 TURN_PROGRESS_SECONDS = 2  # how often a running turn writes its reply so far and renews its lease
 TURN_MAX_SECONDS = env.integer("TURN_MAX_SECONDS", 600, at_least=1)
+TURN_MAX_CALLS = env.integer("TURN_MAX_CALLS", 25, at_least=1)  # model calls of one turn
 MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 256, at_least=1)  # in one process
 WORKSPACE_TOKENS_PER_MONTH = env.integer("WORKSPACE_TOKENS_PER_MONTH", 1_000_000)
+
+# --- the engine ---------------------------------------------------------------------------------
+LIBRECHAT_URL = env.text("LIBRECHAT_URL")
+EGRESS_URL = env.text("EGRESS_URL", "http://127.0.0.1:8002")  # where LibreChat reaches our egress
+# The first is written into LibreChat's configuration; the others stay valid until it is rotated everywhere.
+# Development's own is too short for production, which therefore refuses it.
+EGRESS_SECRETS = env.listing("EGRESS_SECRETS", ["development-only-secret"] if DEVELOPMENT else [])
+EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_least=1_000)
 
 # --- the local model ----------------------------------------------------------------------------
 MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  # its weights
 LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
+
+# --- providers ----------------------------------------------------------------------------------
+PROVIDER_FIRST_BYTE_SECONDS = env.integer("PROVIDER_FIRST_BYTE_SECONDS", 120, at_least=1)
+PROVIDER_IDLE_SECONDS = env.integer("PROVIDER_IDLE_SECONDS", 60, at_least=1)  # between two bytes
+PROVIDER_CALL_SECONDS = env.integer("PROVIDER_CALL_SECONDS", 600, at_least=1)  # one request in all
+PROVIDER_LONGEST_WAIT_SECONDS = env.integer("PROVIDER_LONGEST_WAIT_SECONDS", 20, at_least=0)
+
+# --- what leaves the house ----------------------------------------------------------------------
+OUTBOUND_ALLOWED = env.listing("OUTBOUND_ALLOWED", [])  # host:port, reached though it is not public
 
 # --- static files -------------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -6,21 +6,28 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from gateway.egress import metered
-from gateway.egress.metered import Bounds, metered_call
+from gateway.egress.metered import Bounds, Held, metered_call
 from gateway.providers.base import ModelRequest, TextDelta
 from gateway.providers.http import close_client
-from gateway.providers.local import LocalProvider
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_public
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.reservations import close_turn
 from quotas.tests.test_holds import opened
+from workspaces.language_models.services import ModelRef
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def local_model() -> ModelRef:
+    return ModelRef("local", "Local", "local", "m", 4096, 512, True, timezone.now())
+
+
 REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=20)
 
 
@@ -31,9 +38,7 @@ async def closed_client() -> AsyncIterator[None]:
 
 
 async def consume(turn_id: UUID) -> list[Any]:
-    call = metered_call(
-        turn_id=turn_id, model="local", provider=LocalProvider(), request=REQUEST, bounds=Bounds(2, 20, True)
-    )
+    call = metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, True))
     return [event async for event in call]
 
 
@@ -98,10 +103,8 @@ async def test_a_reader_that_stops_reading_pays_for_the_prompt_and_what_streamed
 ) -> None:
     provider.script = Script(steps=["one ", "two ", "three "])
     turn_id = await in_public(opened, cast)
-    call = metered_call(
-        turn_id=turn_id, model="local", provider=LocalProvider(), request=REQUEST, bounds=Bounds(2, 20, True)
-    )
-    assert await anext(call) == TextDelta("one ")
+    call = metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, True))
+    assert [await anext(call), await anext(call)] == [Held(), TextDelta("one ")]
     await call.aclose()
     assert await in_public(record_of) == (2, 1, "estimated", "settled")
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def web_process(provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def web_process(provider_url: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A web server of its own, on the test's database, with a lease of two seconds."""
     database = connection.settings_dict
     read, write = os.pipe()
@@ -40,6 +40,7 @@ def web_process(provider_url: str) -> Iterator[tuple[subprocess.Popen[bytes], st
             "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}",
             "LOCAL_MODEL_URL": provider_url,
             "TURN_LEASE_SECONDS": "2",
+            **environment,
         },
     )
     os.close(write)

@@ -95,5 +95,5 @@ def test_a_stream_is_told_beside_the_json(schema: Any) -> None:
 
 def test_the_bodies_are_those_that_are_validated(schema: Any) -> None:
     send = schema["components"]["schemas"]["Send"]
-    assert send["required"] == ["message", "model"]
+    assert send["required"] == ["model"]
     assert send["properties"]["message"]["maxLength"] == 200_000

@@ -1,0 +1,122 @@
+"""One metered call as an engine reads it: OpenAI's chunks, its end written to the turn before it is told."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from gateway.egress.calls import RunningCall
+from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, metered_call
+from gateway.egress.openai_chunks import DONE, Envelope, line
+from gateway.egress.routed_requests import ROUTED, RoutedRequest
+from gateway.egress.turns import RoutedTurn, note_end
+from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
+from gateway.providers.registry import provider_for
+from gateway.providers.tool_calls import merge_tool_calls
+from kit.errors import ContextTooLong, DomainError
+
+
+async def answer_of(
+    turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
+) -> AsyncGenerator[bytes, None]:
+    """Server-sent lines; the first, empty one says that the call is held.
+
+    What is refused before that is raised, for a status of its own; a later failure is a line in the stream.
+    """
+    envelope = Envelope(call.attempt, int(time.time()), ROUTED)
+    is_held, usage = False, b""
+    try:
+        async with aclosing(_events(turn, call, wanted)) as events:
+            async for event in events:
+                if isinstance(event, Held):
+                    if not is_held:
+                        yield b""
+                        yield line(envelope.chunk({"role": "assistant", "content": ""}))
+                    is_held = True
+                elif isinstance(event, UsageReport):
+                    usage = line(envelope.usage_chunk(_usage_of(event)))
+                elif isinstance(event, Finish):
+                    await note_end(turn, finish_reason=event.reason)
+                    yield line(envelope.chunk({}, event.reason)) + usage
+                elif (told := _line_of(event, envelope)) is not None:
+                    yield told
+        yield DONE
+    except DomainError as error:
+        await note_end(turn, error=error)
+        if not is_held:
+            raise
+        yield line({"error": {"message": error.text, "type": "api_error", "code": error.code}})
+
+
+async def _events(
+    turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
+) -> AsyncGenerator[MeteredEvent, None]:
+    model = turn.models[0]
+    request = wanted.request_to(model)
+    bounds = await _bounds(turn, request)
+    metered = metered_call(
+        turn_id=turn.turn_id,
+        models=turn.models,
+        request=request,
+        bounds=bounds,
+        fingerprint=call.fingerprint,
+    )
+    async with aclosing(metered) as events:
+        async for event in events:
+            yield event
+
+
+async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds:
+    """ContextTooLong where the model's tokenizer says that it does not fit."""
+    model = turn.models[0]
+    bounds = await bound_call(provider_for(model), request)
+    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
+        raise ContextTooLong(
+            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
+        )
+    return bounds
+
+
+def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
+    match event:
+        case TextDelta(text):
+            return line(envelope.chunk({"content": text}))
+        case ReasoningDelta(text):
+            return line(envelope.chunk({"reasoning_content": text}))
+        case ToolCallDelta(calls):
+            return line(envelope.chunk({"tool_calls": calls}))
+    return None
+
+
+def _usage_of(usage: UsageReport) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def merged(lines: list[bytes]) -> dict[str, Any]:
+    """The streamed chunks as one answer, for an engine that asked for no stream."""
+    chunks = [
+        json.loads(text.removeprefix(b"data: "))
+        for text in b"".join(lines).split(b"\n\n")
+        if text and text != DONE.strip()
+    ]
+    failed = next((chunk for chunk in chunks if "error" in chunk), None)
+    if failed is not None:
+        return failed  # type: ignore[no-any-return]
+    choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+    deltas = [choice["delta"] for choice in choices]
+    calls = merge_tool_calls(delta["tool_calls"] for delta in deltas if "tool_calls" in delta)
+    text = "".join(delta.get("content") or "" for delta in deltas)
+    message = {
+        "role": "assistant",
+        "content": text or (None if calls else ""),
+        **({"tool_calls": calls} if calls else {}),
+    }
+    reason = next((choice["finish_reason"] for choice in choices if choice["finish_reason"]), "stop")
+    whole = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+    usage = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), None)
+    return {**chunks[0], "object": "chat.completion", "choices": [whole], "usage": usage}

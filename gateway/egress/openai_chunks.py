@@ -1,0 +1,49 @@
+"""A model call's answer in OpenAI's wire format, for its clients on both sides of the gateway.
+
+Protocol: https://platform.openai.com/docs/api-reference/chat
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every answer of one completion repeats."""
+
+    turn_id: UUID
+    created: int
+    model: str
+
+    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
+    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage}
+
+    def whole(self, message: dict[str, Any], finish_reason: str, usage: dict[str, int]) -> dict[str, Any]:
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self.turn_id.hex}",
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+        }
+
+
+def finish_reason_of(reason: str) -> str:
+    return reason if reason in KNOWN_REASONS else "stop"
+
+
+def line(data: dict[str, Any]) -> bytes:
+    """One server-sent event as OpenAI sends them."""
+    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

@@ -1,0 +1,70 @@
+"""An engine's request for a model call, from OpenAI's wire format."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.providers.base import JsonObject, ModelRequest
+from kit.errors import InvalidInput
+from workspaces.language_models.services import ModelRef
+
+ROUTED = "routed"  # the one model that engines know
+PASSED_THROUGH = (
+    "top_p",
+    "stop",
+    "seed",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedRequest:
+    """A call as the engine asks for it; its model is the gateway's to choose."""
+
+    messages: list[JsonObject]
+    tools: list[JsonObject]
+    max_tokens: int | None
+    temperature: float | None
+    extra: JsonObject
+    stream: bool
+    fingerprint: str
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any]) -> "RoutedRequest":
+        """InvalidInput for what no engine of ours sends."""
+        if body.get("model") != ROUTED:
+            raise InvalidInput(model=[f"The only model here is {ROUTED!r}."])
+        bound = body.get("max_completion_tokens") or body.get("max_tokens")
+        temperature = body.get("temperature")
+        return cls(
+            messages=_objects(body, "messages", required=True),
+            tools=_objects(body, "tools"),
+            max_tokens=bound if type(bound) is int and bound > 0 else None,
+            temperature=temperature if isinstance(temperature, int | float) else None,
+            extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
+            stream=bool(body.get("stream")),
+            fingerprint=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+        )
+
+    def request_to(self, model: ModelRef) -> ModelRequest:
+        return ModelRequest(
+            model=model.upstream_name,
+            messages=self.messages,
+            max_tokens=self.max_tokens or model.output_bound,
+            temperature=self.temperature,
+            tools=self.tools,
+            extra=self.extra,
+        )
+
+
+def _objects(body: dict[str, Any], name: str, *, required: bool = False) -> list[JsonObject]:
+    value = body.get(name) or []
+    sound = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    if not sound or (required and not value):
+        raise InvalidInput(**{name: ["Send a list of objects."]})
+    return value

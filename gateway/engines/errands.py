@@ -1,0 +1,59 @@
+"""Jobs that do at an engine what was done here already: a new title, a deletion. Retried while it is away."""
+
+from uuid import UUID
+
+from procrastinate import RetryStrategy
+from procrastinate.contrib.django import app
+
+from accounts.models import Tenant
+from gateway.engines.base import Thread
+from gateway.engines.registry import engine_named
+from gateway.models import Conversation
+from kit.errors import EngineUnavailable
+from kit.tenancy import TenantRef, in_public, in_tenant
+
+# For about a day: 3 s, 9 s, 27 s … then every few hours.
+PERSISTENT = RetryStrategy(max_attempts=10, exponential_wait=3, retry_exceptions=[EngineUnavailable])
+
+
+def tell_of_rename(tenant: TenantRef, conversation: Conversation) -> None:
+    """Leaves the job in the caller's transaction; the title itself is read when it runs."""
+    if engine_named(conversation.engine).has_accounts:
+        rename_at_engine.defer(tenant_id=str(tenant.id), conversation_id=str(conversation.id))
+
+
+def tell_of_deletion(conversation: Conversation) -> None:
+    """Leaves the job in the caller's transaction."""
+    if engine_named(conversation.engine).has_accounts and conversation.engine_account_id:
+        delete_at_engine.defer(
+            engine=conversation.engine,
+            conversation_id=str(conversation.id),
+            engine_account_id=str(conversation.engine_account_id),
+        )
+
+
+@app.task(name="gateway.rename_at_engine", retry=PERSISTENT)
+async def rename_at_engine(tenant_id: str, conversation_id: str) -> None:
+    tenant = await in_public(_tenant, UUID(tenant_id))
+    conversation = await in_tenant(tenant, _conversation, UUID(conversation_id)) if tenant else None
+    if conversation is not None:
+        await engine_named(conversation.engine).rename(_thread(conversation), conversation.title)
+
+
+@app.task(name="gateway.delete_at_engine", retry=PERSISTENT)
+async def delete_at_engine(engine: str, conversation_id: str, engine_account_id: str) -> None:
+    thread = Thread(conversation_id=UUID(conversation_id), engine_account_id=UUID(engine_account_id))
+    await engine_named(engine).delete(thread)
+
+
+def _tenant(tenant_id: UUID) -> TenantRef | None:
+    tenant = Tenant.objects.filter(id=tenant_id).first()
+    return tenant.ref if tenant else None
+
+
+def _conversation(conversation_id: UUID) -> Conversation | None:
+    return Conversation.objects.filter(id=conversation_id).first()
+
+
+def _thread(conversation: Conversation) -> Thread:
+    return Thread(conversation_id=conversation.id, engine_account_id=conversation.engine_account_id)

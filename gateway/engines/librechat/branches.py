@@ -1,0 +1,73 @@
+"""Where a turn hangs in LibreChat's tree of messages, and what is sent to begin it. Pure."""
+
+from typing import Any
+from uuid import UUID
+
+from gateway.engines.base import Question, TurnJob
+from gateway.engines.librechat.client import ENDPOINT, MODEL
+from gateway.providers.base import JsonObject
+from gateway.providers.soundness import sound
+
+START = UUID(int=0)  # the parent of a conversation's first message
+
+
+def chat_body(job: TurnJob, question: Question, parent: UUID, *, knows_question: bool) -> JsonObject:
+    """The body that starts the turn's generation with our own ids.
+
+    `knows_question`: LibreChat has the message already, and only its reply is to be written again.
+    """
+    request = job.request
+    body: JsonObject = {
+        "text": question.text,
+        "endpoint": ENDPOINT,
+        "endpointType": "custom",
+        "model": MODEL,
+        "conversationId": str(job.conversation_id),
+        "parentMessageId": str(parent),
+        "responseMessageId": str(job.turn_id),
+        "clientRequestId": str(job.turn_id),
+        "isTemporary": False,
+        "max_tokens": request.max_tokens,
+        # LibreChat trims the history to this, by a tokenizer that may not be the model's.
+        "maxContextTokens": max(job.model.context_window - request.max_tokens, 1),
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if knows_question:
+        return {**body, "isRegenerate": True, "overrideParentMessageId": str(question.id)}
+    return {**body, "overrideUserMessageId": f"{question.id}__0"}
+
+
+def choose_parent(ancestors: tuple[UUID, ...], known: set[UUID]) -> UUID:
+    """The latest turn before this one whose reply LibreChat has."""
+    return next((turn_id for turn_id in ancestors if turn_id in known), START)
+
+
+def message_ids(rows: list[JsonObject]) -> set[UUID]:
+    return {message_id for row in rows if (message_id := _id_of(row)) is not None}
+
+
+def texts_of(rows: list[JsonObject]) -> dict[UUID, str]:
+    """Each message's text by its id; of a reply, what it says, without thoughts, tools and errors."""
+    return {message_id: _text_of(row) for row in rows if (message_id := _id_of(row)) is not None}
+
+
+def _id_of(row: JsonObject) -> UUID | None:
+    try:
+        return UUID(str(row.get("messageId")))
+    except ValueError:
+        return None
+
+
+def _text_of(row: JsonObject) -> str:
+    parts = row.get("content")
+    if isinstance(parts, list) and parts:
+        return "".join(_said(part) for part in parts if isinstance(part, dict) and part.get("type") == "text")
+    return sound(str(row.get("text") or ""))
+
+
+def _said(part: JsonObject) -> str:
+    text: Any = part.get("text")
+    if isinstance(text, dict):
+        text = text.get("value")
+    return sound(text) if isinstance(text, str) else ""

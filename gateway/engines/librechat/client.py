@@ -1,0 +1,201 @@
+"""LibreChat's HTTP API as far as we drive it; an engine account's token comes with each call.
+
+What it answers is described in docs/librechat.md and shown by the recordings in the tests.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from gateway.providers.base import JsonObject
+from gateway.providers.http import client
+from gateway.providers.sse import Frame, FrameParser, FrameTooLong
+from kit.errors import EngineFailed, EngineUnavailable
+
+ENDPOINT, MODEL = "Routed", "routed"
+# LibreChat answers "Illegal request" to whoever does not look like a browser.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+# Its model calls may be silent for over a minute while they are repeated; longer means a dead socket.
+STREAM_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
+
+
+class TokenRefused(Exception):
+    """LibreChat does not know the token, any more or at all."""
+
+
+class StreamGone(Exception):
+    """There is no generation to follow: it has ended, or never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in account; tokens live 15 minutes, the cookie 7 days."""
+
+    token: str = field(repr=False)
+    refresh_cookie: str = field(repr=False)
+    user_id: str
+    role: str
+
+
+class LibreChatClient:
+    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it answers what makes no sense."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+
+    async def register(self, *, name: str, address: str, password: str) -> None:
+        """Makes an account; harmless for one that exists, which LibreChat does not tell apart."""
+        body = {"name": name, "email": address, "password": password, "confirm_password": password}
+        response = await self._send("POST", "/api/auth/register", json=body)
+        if response.status_code != httpx.codes.OK:
+            raise EngineFailed("LibreChat does not register accounts.", status=response.status_code)
+
+    async def login(self, *, address: str, password: str) -> Session:
+        """TokenRefused for an account that it does not know."""
+        body = {"email": address, "password": password}
+        response = await self._send("POST", "/api/auth/login", json=body)
+        if response.status_code in {400, 401, 403, 404, 422}:
+            raise TokenRefused
+        return _session(response)
+
+    async def refresh(self, session: Session) -> Session:
+        """A fresh token by the cookie. TokenRefused when that has run out too."""
+        headers = {"Cookie": f"refreshToken={session.refresh_cookie}; token_provider=librechat"}
+        response = await self._send("POST", "/api/auth/refresh", headers=headers)
+        known = response.status_code == httpx.codes.OK and _is_json(response)
+        if not known or not _json(response).get("token"):  # without a valid cookie it is 200 and some text
+            raise TokenRefused
+        return _session(response, session)
+
+    async def start(self, token: str, body: JsonObject) -> JsonObject:
+        """Starts a generation, once for a `clientRequestId`: `{streamId, generationCreatedAt, status}`."""
+        response = await self._send("POST", f"/api/agents/chat/{ENDPOINT}", token=token, json=body)
+        if response.status_code != httpx.codes.OK or not _is_json(response):
+            raise EngineFailed("LibreChat refuses the turn.", status=response.status_code)
+        return _json(response)
+
+    async def stream(self, token: str, conversation_id: UUID, *, resume: bool) -> AsyncGenerator[Frame, None]:
+        """The generation's frames until the socket closes. StreamGone where there is none."""
+        headers = _headers(token)
+        address = (
+            f"{self.base_url}/api/agents/chat/stream/{conversation_id}{'?resume=true' if resume else ''}"
+        )
+        parser = FrameParser()
+        try:
+            async with client().stream("GET", address, headers=headers, timeout=STREAM_TIMEOUT) as response:
+                _check_stream(response)
+                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        for frame in parser.feed(chunk):
+                            yield frame
+        except (httpx.HTTPError, FrameTooLong) as exc:
+            raise EngineUnavailable("The connection to LibreChat broke.") from exc
+
+    async def abort(self, token: str, conversation_id: UUID, created_at: Any) -> None:
+        """Stops the generation that began at `created_at`; a later one is left alone."""
+        body = {"streamId": str(conversation_id), "conversationId": str(conversation_id)}
+        if created_at is not None:
+            body["generationCreatedAt"] = created_at
+        await self._send("POST", "/api/agents/chat/abort", token=token, json=body)
+
+    async def status(self, token: str, conversation_id: UUID) -> JsonObject:
+        """What runs in the conversation: `{active, createdAt, resumeState}`; empty when nothing does."""
+        response = await self._send("GET", f"/api/agents/chat/status/{conversation_id}", token=token)
+        return _json(response) if response.status_code == httpx.codes.OK and _is_json(response) else {}
+
+    async def messages(self, token: str, conversation_id: UUID) -> list[JsonObject]:
+        """Every message of the conversation, oldest first; none where the account has no such one."""
+        response = await self._send("GET", f"/api/messages/{conversation_id}", token=token)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return []
+        if response.status_code != httpx.codes.OK:
+            raise EngineUnavailable("LibreChat does not show its messages.", status=response.status_code)
+        rows = response.json() if _is_json(response) else None
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+    async def rename(self, token: str, conversation_id: UUID, title: str) -> None:
+        body = {"arg": {"conversationId": str(conversation_id), "title": title}}
+        response = await self._send("POST", "/api/convos/update", token=token, json=body)
+        if response.status_code >= 500:
+            raise EngineUnavailable("LibreChat did not rename.", status=response.status_code)
+
+    async def delete(self, token: str, conversation_id: UUID) -> None:
+        """LibreChat answers 500 for a conversation it does not have: then it is deleted already."""
+        body = {"arg": {"conversationId": str(conversation_id)}}
+        response = await self._send("DELETE", "/api/convos", token=token, json=body)
+        if response.status_code >= 500 and await self.messages(token, conversation_id):
+            raise EngineUnavailable("LibreChat did not delete.", status=response.status_code)
+
+    async def health(self) -> None:
+        """Returns when LibreChat answers at all."""
+        response = await self._send("GET", "/health")
+        if response.status_code >= 500:
+            raise EngineUnavailable(status=response.status_code)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str = "",
+        headers: dict[str, str] | None = None,
+        json: Any = None,
+    ) -> httpx.Response:
+        try:
+            response = await client().request(
+                method,
+                f"{self.base_url}{path}",
+                headers={**_headers(token), **(headers or {})},
+                json=json,
+                timeout=TIMEOUT,
+            )
+        except httpx.HTTPError as exc:
+            raise EngineUnavailable from exc
+        if token and response.status_code == httpx.codes.UNAUTHORIZED:
+            raise TokenRefused
+        return response
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"User-Agent": USER_AGENT, **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
+def _check_stream(response: httpx.Response) -> None:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise TokenRefused
+    if response.status_code == httpx.codes.NOT_FOUND:
+        raise StreamGone
+    if response.status_code != httpx.codes.OK:
+        raise EngineUnavailable("LibreChat does not stream.", status=response.status_code)
+
+
+def _session(response: httpx.Response, before: Session | None = None) -> Session:
+    data = _json(response)
+    user = data.get("user")
+    if not isinstance(data.get("token"), str) or not isinstance(user, dict):
+        raise EngineFailed("LibreChat's sign-in makes no sense.", status=response.status_code)
+    return Session(
+        token=data["token"],
+        refresh_cookie=response.cookies.get("refreshToken") or (before.refresh_cookie if before else ""),
+        user_id=str(user.get("id") or user.get("_id") or (before.user_id if before else "")),
+        role=str(user.get("role") or ""),
+    )
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return str(response.headers.get("content-type", "")).startswith("application/json")
+
+
+def _json(response: httpx.Response) -> JsonObject:
+    try:
+        data = response.json()
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise EngineFailed("LibreChat's answer makes no sense.", status=response.status_code)
+    return data

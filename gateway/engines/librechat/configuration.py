@@ -1,0 +1,176 @@
+"""Builds the two files that LibreChat is configured with: its `librechat.yaml` and its `.env`."""
+
+import ipaddress
+import re
+import secrets
+from urllib.parse import SplitResult, urlsplit
+
+import yaml
+from django.core.exceptions import ImproperlyConfigured
+
+Section = dict[str, object]
+
+CONFIG_VERSION = "1.3.17"  # of LibreChat v0.8.8; another release notes the difference in its log, no more
+DEFAULT_MONGO_URL = "mongodb://mongodb:27017/LibreChat"
+HIGHEST = "1000000"
+SECRET = re.compile(r"[A-Za-z0-9._~+/=-]+")
+ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+
+# LibreChat's own secrets, with their bytes. Lost ones end every session, and what it has encrypted is lost.
+OWN_SECRETS = {"CREDS_KEY": 32, "CREDS_IV": 16, "JWT_SECRET": 32, "JWT_REFRESH_SECRET": 32}
+
+ENGINE_HEADERS = {
+    "x-engine-user": "{{LIBRECHAT_USER_ID}}",
+    "x-conversation": "{{LIBRECHAT_BODY_CONVERSATIONID}}",
+    "x-message": "{{LIBRECHAT_BODY_MESSAGEID}}",
+    "x-parent": "{{LIBRECHAT_BODY_PARENTMESSAGEID}}",
+}
+
+ENVIRONMENT = {
+    "HOST": "0.0.0.0",  # noqa: S104 - in its container; nothing publishes it
+    "PORT": "3080",
+    "DOMAIN_CLIENT": "http://localhost:3080",  # another name makes its cookies Secure; we speak plain HTTP
+    "DOMAIN_SERVER": "http://localhost:3080",
+    "ALLOW_EMAIL_LOGIN": "true",
+    "ALLOW_REGISTRATION": "true",
+    "ALLOW_SOCIAL_LOGIN": "false",
+    "LIMIT_CONCURRENT_MESSAGES": "false",
+    "LIMIT_MESSAGE_IP": "false",
+    "LIMIT_MESSAGE_USER": "false",
+    "BAN_VIOLATIONS": "false",
+    "LOGIN_MAX": HIGHEST,  # all traffic comes from one address
+    "REGISTER_MAX": HIGHEST,
+    "SEARCH": "false",
+    "DEBUG_LOGGING": "false",  # its debug log has what people say
+}
+
+# What people never see is off. `agents` and `mcpServers` stay: turns and tools go through them.
+NOBODY = {"use": False, "create": False, "share": False, "public": False}
+INTERFACE: Section = {
+    "agents": {"use": True, "create": False, "share": False, "public": False},
+    "mcpServers": {"use": True, "create": True, "share": False, "public": False},
+    "prompts": NOBODY,
+    "remoteAgents": NOBODY,
+    "skills": NOBODY,
+    "sharedLinks": {"create": False, "share": False, "public": False},
+    "marketplace": {"use": False},
+    "peoplePicker": {"users": False, "groups": False, "roles": False},
+    "bookmarks": False,
+    "memories": False,
+    "presets": False,
+    "multiConvo": False,
+    "temporaryChat": False,
+    "runCode": False,
+    "webSearch": False,
+    "fileSearch": False,
+    "fileCitations": False,
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes shared parts out each time instead of anchors and aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def librechat_yaml(*, egress_url: str, secret: str, most_calls: int) -> str:
+    """The whole `librechat.yaml`: one endpoint, our egress, and nothing that calls models unasked."""
+    header = "# Written by `manage.py librechat_config`, which overwrites it. It holds a secret.\n"
+    content = configuration(egress_url=egress_url, secret=secret, most_calls=most_calls)
+    return header + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def configuration(*, egress_url: str, secret: str, most_calls: int) -> Section:
+    """Its content. `most_calls` of a turn is ours to enforce, so LibreChat's own bound lies just above it."""
+    if not SECRET.fullmatch(secret):
+        raise ImproperlyConfigured("The first of EGRESS_SECRETS may have letters, digits and ._~+/=- only.")
+    egress = _split(egress_url)
+    steps = 2 * most_calls + 2  # a model call and its tools are one each
+    addresses = {"allowedAddresses": [address]} if (address := _private_address(egress)) else {}
+    return {
+        "version": CONFIG_VERSION,
+        "cache": True,
+        "interface": INTERFACE,
+        "registration": {"socialLogins": []},
+        "balance": {"enabled": False},
+        "summarization": {"enabled": False},
+        "memory": {"disabled": True},
+        **({"mcpSettings": addresses} if addresses else {}),
+        "endpoints": {
+            **addresses,
+            "agents": {
+                "recursionLimit": steps,
+                "maxRecursionLimit": steps,
+                "disableBuilder": True,
+                "capabilities": ["tools"],
+            },
+            "custom": [_routed(base_url=f"{egress_url.rstrip('/')}/v1", secret=secret)],
+        },
+    }
+
+
+def librechat_env(*, mongo_url: str = "", existing: str = "") -> str:
+    """The whole `.env`. LibreChat's own secrets, its database and lines of the operator's stay as they were.
+
+    `existing` is the file's text so far; `mongo_url` wins over the address in it.
+    """
+    before = _assignments(existing)
+    mongo = _plain(mongo_url) or before.get("MONGO_URI") or DEFAULT_MONGO_URL
+    own = {name: before.get(name) or secrets.token_hex(size) for name, size in OWN_SECRETS.items()}
+    values = {"MONGO_URI": mongo, **own, **ENVIRONMENT}
+    kept = {name: value for name, value in before.items() if name not in values}
+    lines = ["# Written by `manage.py librechat_config`. It holds secrets that are made only once: keep it."]
+    lines += [f"{name}={value}" for name, value in values.items()]
+    if kept:
+        lines += ["# Not from there, and left alone."]
+        lines += [f"{name}={value}" for name, value in kept.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _routed(*, base_url: str, secret: str) -> Section:
+    return {
+        "name": "Routed",
+        "apiKey": secret,
+        "baseURL": base_url,
+        "models": {"default": ["routed"], "fetch": False},
+        "titleConvo": False,
+        "addParams": {"streamUsage": True},  # without it LibreChat tells no usage
+        "headers": ENGINE_HEADERS,
+    }
+
+
+def _split(egress_url: str) -> SplitResult:
+    parts = urlsplit(egress_url)
+    try:
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or parts.username or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"EGRESS_URL={egress_url!r} is not of the form http://host:port.")
+    return parts
+
+
+def _private_address(egress: SplitResult) -> str:
+    """`host:port` for LibreChat's list of private addresses; empty for a public IP, which it refuses."""
+    host = egress.hostname or ""
+    try:
+        if ipaddress.ip_address(host).is_global:
+            return ""
+    except ValueError:
+        pass  # a name
+    port = egress.port or {"http": 80, "https": 443}[egress.scheme]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _plain(mongo_url: str) -> str:
+    known = not mongo_url or mongo_url.startswith(("mongodb://", "mongodb+srv://"))
+    if not known or re.search(r"[\s'\"#]", mongo_url):
+        raise ImproperlyConfigured("The Mongo URL begins with mongodb:// and has no blanks, quotes or #.")
+    return mongo_url
+
+
+def _assignments(text: str) -> dict[str, str]:
+    """The lines `NAME=value` of a `.env`, each value as it is written."""
+    found = (ASSIGNMENT.match(line) for line in text.splitlines())
+    return {match[1]: match[2] for match in found if match}

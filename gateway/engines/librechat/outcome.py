@@ -1,0 +1,55 @@
+"""How a turn on LibreChat ended: its own last words, and what our egress saw of the turn's model calls.
+
+LibreChat tells a provider's failure as an odd text inside a reply that looks finished; the egress, which made
+the call, wrote down the very error.
+"""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from gateway.engines.base import Finished, TurnJob
+from gateway.engines.librechat.reading import Failure
+from gateway.models import Turn
+from kit.errors import DomainError, EngineFailed, ProviderError, restore
+from kit.tenancy import in_public, in_tenant
+from quotas.reservations import turn_usage
+
+log = structlog.get_logger(__name__)
+STATUS = re.compile(r"request: ([45]\d\d)\b")
+TOLD_BY_EGRESS = {"length": "length", "content_filter": "content_filter", "tool_calls": "tool_limit"}
+
+
+async def outcome_of(job: TurnJob, end: Finished | Failure, usage: list[int]) -> Finished:
+    """The finish reason, or the error raised; `usage` is LibreChat's own count, in and out."""
+    seen = await in_tenant(job.tenant, last_call, turn_id=job.turn_id) or {}
+    if isinstance(end, Failure):
+        log.warning("LibreChat ended a turn badly", turn_id=str(job.turn_id), said=end.text[:300])
+        raise error_of(end, seen, provider=job.model.provider)
+    await _compare(job, usage)
+    return Finished(TOLD_BY_EGRESS.get(str(seen.get("finish_reason")), end.reason))
+
+
+def error_of(end: Failure, seen: dict[str, Any], *, provider: str) -> DomainError:
+    """The egress's word before LibreChat's, whose text may at least hold the provider's status."""
+    if seen.get("error"):
+        return restore(seen["error"])
+    if end.never_began:
+        return EngineFailed()
+    status = STATUS.search(end.text)
+    return ProviderError(provider=provider, provider_status=int(status[1]) if status else None)
+
+
+def last_call(*, turn_id: UUID) -> dict[str, Any] | None:
+    return Turn.objects.filter(id=turn_id).values_list("last_call", flat=True).first()
+
+
+async def _compare(job: TurnJob, usage: list[int]) -> None:
+    """LibreChat's count against the ledger: a difference means that a call went past us, or its count did."""
+    if not any(usage):
+        return
+    ours = await in_public(turn_usage, job.turn_id)
+    if usage != [ours.input_tokens, ours.output_tokens]:
+        log.warning("LibreChat counts otherwise than the ledger", turn_id=str(job.turn_id), theirs=usage)

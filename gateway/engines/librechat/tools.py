@@ -1,0 +1,111 @@
+"""The tool calls in a reply of LibreChat: told once their arguments are whole, answered once."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gateway.engines.base import Event
+from gateway.engines.tools import arguments_of
+from gateway.providers.base import JsonObject
+from gateway.providers.soundness import sound
+
+MARK = "_mcp_"  # LibreChat calls a tool `<tool>_mcp_<server>`
+ERRORS = ("Error executing tool", "Error processing tool")  # how the output of a failed tool begins
+
+
+class ToolCalls:
+    """Gathers the pieces of tool calls; `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._open: dict[str, JsonObject] = {}  # by call id: {name, args}, not announced yet
+        self._steps: dict[str, list[str]] = {}  # the call ids of a step
+        self._begun: dict[str, float] = {}  # when an announced call was announced
+        self._told: set[str] = set()
+        self._answered: set[str] = set()
+
+    def begin(self, step: JsonObject) -> None:
+        """A step that calls tools, its arguments whole, in part or still to come."""
+        details = step.get("stepDetails")
+        calls = details.get("tool_calls") if isinstance(details, dict) else None
+        for call in calls if isinstance(calls, list) else []:
+            if isinstance(call, dict) and isinstance(call.get("id"), str) and call["id"] not in self._told:
+                self._open[call["id"]] = {"name": call.get("name") or "", "args": call.get("args") or ""}
+                self._steps.setdefault(str(step.get("id")), []).append(call["id"])
+
+    def grow(self, data: JsonObject) -> None:
+        """A piece of some call's arguments; where they were whole from the start it repeats them."""
+        delta = data.get("delta")
+        pieces = delta.get("tool_calls") if isinstance(delta, dict) else None
+        known = self._steps.get(str(data.get("id")), [])
+        for piece in pieces if isinstance(pieces, list) else []:
+            if not isinstance(piece, dict):
+                continue
+            call_id = piece.get("id") or _at(known, piece.get("index"))
+            call = self._open.get(str(call_id))
+            if call is not None and isinstance(call["args"], str) and isinstance(piece.get("args"), str):
+                call["args"] += piece["args"]
+                call["name"] = call["name"] or piece.get("name") or ""
+
+    def announce(self) -> Iterator[Event]:
+        """The calls whose arguments are whole by now."""
+        for call_id, call in list(self._open.items()):
+            yield from self._tell(call_id, call)
+
+    def finish(self, call: JsonObject) -> Iterator[Event]:
+        """A tool has answered."""
+        call_id = call.get("id")
+        if isinstance(call_id, str) and call_id not in self._answered:
+            yield from self._tell(call_id, call)
+            yield self._answer(call_id, call)
+
+    def recall(self, call: JsonObject) -> Iterator[Event]:
+        """A call as a whole reply has it: one without an answer is still under way."""
+        if call.get("output") is not None or call.get("progress") == 1:
+            yield from self.finish(call)
+        elif isinstance(call.get("id"), str) and call["id"] not in self._told | self._open.keys():
+            self._open[call["id"]] = {"name": call.get("name") or "", "args": call.get("args") or ""}
+
+    def remember(self, part: JsonObject) -> None:
+        """A call or an answer that was told before."""
+        if part["type"] == "tool_call":
+            self._told.add(part["call_id"])
+        elif part["type"] == "tool_result":
+            self._answered.add(part["call_id"])
+
+    def _tell(self, call_id: str, call: JsonObject) -> Iterator[Event]:
+        self._open.pop(call_id, None)
+        if call_id in self._told:
+            return
+        self._told.add(call_id)
+        self._begun[call_id] = self._clock()
+        tool, server = _split(sound(str(call.get("name") or "")))
+        arguments = _arguments(call.get("args"))
+        told = {"call_id": sound(call_id), "server": server, "tool": tool, "arguments": arguments}
+        yield Event("tool_call", told)
+
+    def _answer(self, call_id: str, call: JsonObject) -> Event:
+        self._answered.add(call_id)
+        output = call.get("output")
+        text = sound(output if isinstance(output, str) else json.dumps(output))
+        begun = self._begun.get(call_id)
+        spent = None if begun is None else int((self._clock() - begun) * 1000)
+        told = {"output": text, "is_error": text.startswith(ERRORS), "duration_ms": spent}
+        return Event("tool_result", {"call_id": sound(call_id), **told})
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """The tool and its server."""
+    tool, mark, server = name.rpartition(MARK)
+    return (tool, server) if mark else (name, None)
+
+
+def _arguments(value: Any) -> Any:
+    return arguments_of(sound(value)) if isinstance(value, str) else value or {}
+
+
+def _at(known: list[str], index: Any) -> str | None:
+    """The call at an index within its step, else the step's last."""
+    if type(index) is int and 0 <= index < len(known):
+        return known[index]
+    return known[-1] if known else None

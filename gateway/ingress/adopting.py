@@ -1,0 +1,88 @@
+"""Adopts a turn whose process died while its engine goes on: the lease changes hands, the reply continues."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from gateway.egress.metered import Bounds
+from gateway.engines.base import Question, TurnJob
+from gateway.ingress.admission import MOST_ANCESTORS
+from gateway.ingress.running import runner
+from gateway.models import Message, Turn
+from gateway.providers.base import ModelRequest
+from kit.errors import AtCapacity
+from kit.tenancy import TenantRef, in_tenant
+from quotas.reservations import take_over
+from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+
+
+async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
+    """Takes the turn into this process; False where another was faster or there is no room for it."""
+    try:
+        with runner().slot():
+            job = await in_tenant(tenant, claim_turn, tenant, turn_id)
+            if job is not None:
+                runner().start(job)
+    except AtCapacity:
+        return False
+    return job is not None
+
+
+@transaction.atomic
+def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
+    """The lost turn's job, its lease renewed for us; None when it is not ours to have."""
+    turn = Turn.objects.select_related("conversation").filter(id=turn_id, status=Turn.Status.RUNNING).first()
+    if turn is None or turn.conversation is None:
+        return None
+    models = _models_of(turn)
+    if not models or not take_over(turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
+        return None
+    return TurnJob(
+        turn_id=turn.id,
+        conversation_id=turn.conversation_id,
+        tenant=tenant,
+        workspace_id=turn.workspace_id,
+        user_id=turn.user_id,
+        engine=turn.engine,
+        model=models[0],
+        fallbacks=tuple(models[1:]),
+        request=_request_of(turn, models[0]),
+        bounds=Bounds(prompt=0, output=0),  # the engine makes its calls through the egress, which bounds them
+        question=_question_of(turn),
+        ancestors=_ancestors_of(turn),
+        engine_account_id=turn.conversation.engine_account_id,
+        told=tuple(turn.parts),
+        is_adopted=True,
+    )
+
+
+def _models_of(turn: Turn) -> list[ModelRef]:
+    installed = installed_models(workspace_id=turn.workspace_id)
+    asked = next((model for model in installed if model.slug == turn.model), None)
+    return fallback_chain(asked, installed) if asked else []
+
+
+def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:
+    """What was asked for; the engine has the history."""
+    return ModelRequest(
+        model=model.upstream_name,
+        messages=[],
+        max_tokens=turn.parameters.get("max_tokens") or model.output_bound,
+        temperature=turn.parameters.get("temperature"),
+    )
+
+
+def _question_of(turn: Turn) -> Question:
+    """A regenerated turn's question stands at the engine under another turn's message."""
+    asked = turn.messages.get(role=Message.Role.USER)
+    return Question(id=turn.question_id, text=asked.content, is_asked_again=asked.id != turn.question_id)
+
+
+def _ancestors_of(turn: Turn) -> tuple[UUID, ...]:
+    found: list[UUID] = []
+    at = turn.previous_id
+    while at is not None and len(found) < MOST_ANCESTORS:
+        found.append(at)
+        at = Turn.objects.filter(id=at).values_list("previous_id", flat=True).first()
+    return tuple(found)

@@ -1,0 +1,117 @@
+"""What every engine does when something dies: the process of a turn, the engine's socket, the engine."""
+
+import signal
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.ingress.tests.test_crash import web_process, written_text
+from gateway.tests.conformance.stands import Stand
+from gateway.tests.conformance.test_conversations import begin
+from gateway.tests.conformance.test_turns import counted, finished, messages
+from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
+from gateway.tests.replayed_librechat import ReplayedLibreChat
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.waiting import wait_until
+from quotas.models import BudgetWindow, UsageRecord
+
+pytestmark = [pytest.mark.conformance, pytest.mark.slow]
+
+
+def test_a_turn_whose_process_is_killed_is_ended_and_settled_or_goes_on(
+    stand: Stand, cast: Cast, provider: ScriptedProvider, settings: Any, client_of: Any
+) -> None:
+    """The test's own server plays the process that is left; it looks for lost turns every few seconds."""
+    gate = threading.Event()
+    provider.script = Script(steps=["One ", "two ", gate, "three"])
+    with (
+        web_process(settings.LOCAL_MODEL_URL, **stand.environment) as (process, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
+        client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer,
+    ):
+        told = parse(answer.iter_lines())
+        started, *_ = next(told), next(told), next(told)
+        wait_until(lambda: written_text(cast, started.data["turn_id"]) == "One two ")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with (
+        web_process(settings.LOCAL_MODEL_URL, **stand.environment) as (_, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
+    ):
+        if stand.outlives_us:
+            gate.set()
+        turn = finished(client, started.data["turn_id"])
+        rest = resume(client, started.data["turn_id"], 5)
+    expected = ("stop", "One two three") if stand.outlives_us else ("interrupted", "One two ")
+    assert (turn["finish_reason"], turn["reply"]) == expected
+    assert text_of(rest) == expected[1][4:]
+    window = BudgetWindow.objects.get()
+    assert (window.used, window.reserved) == (sum(map(sum, counted())), 0)
+    assert UsageRecord.objects.get().exactness == ("exact" if stand.outlives_us else "estimated")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5])
+def test_a_broken_socket_to_the_engine_loses_and_doubles_nothing(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, frames: int
+) -> None:
+    replayed.break_stream_after = frames
+    provider.script = Script(steps=["One ", "two ", "three ", "four"])
+    events = read_events(client_of(cast.alice), "count")
+    assert text_of(events) == "One two three four"
+    assert events[-1].data == {"finish_reason": "stop"}
+    assert len(provider.requests) == 1
+
+
+def test_an_expired_token_is_renewed_and_so_is_the_cookie(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    conversation = send(client, "one").json()["conversation_id"]
+    replayed.expire_tokens()
+    assert send(client, "two", conversation_id=conversation).status_code == 200
+    replayed.expire_tokens()
+    replayed.expire_refresh()
+    assert send(client, "three", conversation_id=conversation).status_code == 200
+    assert len(messages(client, conversation)) == 6
+
+
+def test_an_engine_that_is_away_is_told_as_that_and_costs_nothing(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    conversation = send(client, "one").json()["conversation_id"]
+    replayed.down = True
+    answer = send(client, "two", conversation_id=conversation)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_unavailable")
+    assert messages(client, conversation)[:2] == [("user", "one"), ("assistant", "Hello there.")]
+    replayed.down = False
+    assert send(client, "three", conversation_id=conversation).status_code == 200
+    assert BudgetWindow.objects.get().reserved == 0
+
+
+def test_an_engine_that_loses_the_generation_ends_the_turn_with_an_error(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["One ", threading.Event()])
+    client = client_of(cast.alice)
+    turn_id = begin(client, "count")["turn_id"]
+    wait_until(lambda: client.get(f"/v1/chat/turns/{turn_id}").json()["reply"] == "One ")
+    replayed.lose_generation()
+    turn = finished(client, turn_id)
+    assert (turn["finish_reason"], turn["reply"]) == ("error", "One ")
+    assert turn["error"]["code"] == "engine_failed"
+    wait_until(lambda: BudgetWindow.objects.get().reserved == 0)
+
+
+def test_a_summary_that_the_engine_makes_for_itself_is_paid_for_and_not_shown(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    replayed.summarises = True
+    provider.scripts = [Script(steps=["A ", "summary."])]
+    events = read_events(client_of(cast.alice), "hi")
+    assert text_of(events) == "Hello there."
+    assert counted() == provider.told
+    assert len(provider.told) == 2

@@ -1,0 +1,63 @@
+"""The ASGI application of the egress: what engines call, on a port of its own that is never published."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "platform")) if path not in sys.path]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+import django  # noqa: E402 - the path and the settings come first
+
+django.setup()
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - consumers import models
+from django.urls import path, re_path  # noqa: E402
+
+from config.checks import refuse_broken_setup  # noqa: E402
+from gateway.egress import consumers  # noqa: E402
+from gateway.egress.calls import running_calls  # noqa: E402
+from gateway.providers.http import close_client  # noqa: E402
+from kit import outbound  # noqa: E402
+
+refuse_broken_setup()
+
+
+async def lifespan(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Listens for turns that are stopped while their calls run here."""
+    listener: asyncio.Task[None] | None = None
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            listener = asyncio.create_task(running_calls().listen())
+            await send({"type": "lifespan.startup.complete"})
+            continue
+        if listener is not None:
+            listener.cancel()
+        await close_client()
+        await outbound.close_client()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [
+                path("v1/chat/completions", consumers.RoutedCallConsumer.as_asgi()),
+                path("v1/models", consumers.RoutedModelsConsumer.as_asgi()),
+                path("healthz", consumers.HealthConsumer.as_asgi()),
+                re_path(r"", consumers.NothingHereConsumer.as_asgi()),
+            ]
+        ),
+        "lifespan": lifespan,
+    }
+)

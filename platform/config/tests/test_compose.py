@@ -1,0 +1,133 @@
+"""The stack of `docker-compose.yml` shows the outside one port, and LibreChat only whom it needs."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+STACK: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+OURS = {"web", "egress", "worker", "migrate", "librechat-config"}
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::?([-?])([^}]*))?\}")
+
+
+def networks_of(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks", [] if "network_mode" in SERVICES[name] else ["default"]))
+
+
+def neighbours_of(name: str) -> set[str]:
+    return {other for other in SERVICES if other != name and networks_of(other) & networks_of(name)}
+
+
+def images() -> Iterator[tuple[str, str]]:
+    for name, service in SERVICES.items():
+        yield name, VARIABLE.sub(lambda found: found[3] or "", service["image"])
+
+
+def compose_command() -> list[str] | None:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    plugin = ["docker", "compose"]
+    found = (
+        shutil.which("docker")
+        and not subprocess.run([*plugin, "version"], check=False, capture_output=True, timeout=60).returncode
+    )
+    return plugin if found else None
+
+
+def test_web_alone_is_published_and_on_loopback_unless_told_otherwise() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+    assert published == {"web": ["${PUBLISHED_ADDRESS:-127.0.0.1:8000}:8000"]}
+    assert not [name for name, service in SERVICES.items() if service.get("network_mode") == "host"]
+
+
+def test_librechat_meets_the_egress_its_database_and_those_that_call_it_and_nobody_else() -> None:
+    assert neighbours_of("librechat") == {"egress", "mongodb", "web", "worker"}
+    assert neighbours_of("mongodb") == {"librechat"}
+
+
+def test_librechat_and_the_stores_have_no_way_out() -> None:
+    leading_out = {name for name, network in STACK["networks"].items() if not (network or {}).get("internal")}
+    assert leading_out == {"outside"}
+    assert {name for name in SERVICES if networks_of(name) & leading_out} == {"web", "egress", "worker"}
+
+
+def test_librechat_sees_neither_our_database_nor_our_environment() -> None:
+    librechat = SERVICES["librechat"]
+    assert not {"postgres", "redis"} & neighbours_of("librechat")
+    assert not {"env_file", "environment"} & set(librechat)
+    assert all(mount["read_only"] for mount in librechat["volumes"])
+
+
+def test_every_image_is_pinned() -> None:
+    for name, image in images():
+        tag = image.rpartition("/")[2].partition(":")[2]
+        assert tag not in {"", "latest"}, f"{name} runs {image}"
+        assert name in OURS or re.search(r"\d+\.\d+", tag), f"{name} runs {image}, a moving tag"
+
+
+def test_nothing_of_ours_may_write_to_its_image_or_gain_rights() -> None:
+    for name in OURS:
+        assert SERVICES[name]["read_only"] is True
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in SERVICES.values())
+    assert all(service.get("mem_limit") for service in SERVICES.values())
+
+
+def test_migrations_are_done_before_anything_serves() -> None:
+    for name in ("web", "egress", "worker"):
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_egress_is_served_as_the_image_serves_the_web() -> None:
+    """Same server, same flags: what was learnt for one holds for the other."""
+    served = re.search(r"^CMD \[(.*config\.asgi.*)\]$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert served
+    web = [word.strip().strip('"') for word in served[1].split(",")]
+    swapped = {"config.asgi:application": "config.egress:application", "8000": "8002"}
+    assert SERVICES["egress"]["command"] == [swapped.get(word, word) for word in web]
+
+
+def test_every_volume_and_network_is_used_and_declared() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    assert {mount.split(":")[0] for mount in mounts if isinstance(mount, str)} == set(STACK["volumes"])
+    assert set().union(*(networks_of(name) for name in SERVICES)) == set(STACK["networks"])
+
+
+def test_every_variable_is_documented() -> None:
+    page = (ROOT / "docs/librechat.md").read_text()
+    for name, *_ in VARIABLE.findall(TEXT):
+        assert f"| `{name}` |" in page, f"docs/librechat.md does not tell of {name}"
+
+
+def test_every_variable_without_a_default_stops_the_start() -> None:
+    without = {name: kind for name, kind, _ in VARIABLE.findall(TEXT) if kind != "-"}
+    assert without == {"POSTGRES_PASSWORD": "?"}
+
+
+@pytest.mark.skipif(
+    compose_command() is None and not os.environ.get("REQUIRE_ALL"),
+    reason="there is neither docker-compose nor docker compose on this machine",
+)
+def test_compose_accepts_it(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"{(ROOT / '.env.example').read_text()}\nPOSTGRES_PASSWORD=only-to-read-the-file\n")
+    command = compose_command()
+    assert command, "there is neither docker-compose nor docker compose"
+    command += ["--project-directory", str(tmp_path), "--env-file", str(env_file)]
+    done = subprocess.run(
+        [*command, "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

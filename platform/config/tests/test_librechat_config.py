@@ -1,0 +1,202 @@
+"""`librechat_config` writes what LibreChat was measured with, and makes secrets once and for nobody else."""
+
+import re
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import CommandError, call_command
+
+SECRET = "s3cret-" * 6
+
+# As LibreChat was driven when its behaviour was recorded, with the egress at egress:8002.
+MEASURED = """
+summarization: { enabled: false }
+memory: { disabled: true }
+endpoints:
+  allowedAddresses: ['egress:8002']
+  custom:
+    - name: 'Routed'
+      apiKey: '%s'
+      baseURL: 'http://egress:8002/v1'
+      models: { default: ['routed'], fetch: false }
+      titleConvo: false
+      addParams: { streamUsage: true }
+      headers:
+        x-engine-user: '{{LIBRECHAT_USER_ID}}'
+        x-conversation: '{{LIBRECHAT_BODY_CONVERSATIONID}}'
+        x-message: '{{LIBRECHAT_BODY_MESSAGEID}}'
+        x-parent: '{{LIBRECHAT_BODY_PARENTMESSAGEID}}'
+"""
+REQUIRED = {
+    "ALLOW_REGISTRATION": "true",
+    "LIMIT_CONCURRENT_MESSAGES": "false",
+    "LIMIT_MESSAGE_IP": "false",
+    "LIMIT_MESSAGE_USER": "false",
+    "BAN_VIOLATIONS": "false",
+    "SEARCH": "false",
+    "MONGO_URI": "mongodb://mongodb:27017/LibreChat",
+}
+OWN_SECRETS = {"CREDS_KEY": 64, "CREDS_IV": 32, "JWT_SECRET": 64, "JWT_REFRESH_SECRET": 64}
+
+
+@pytest.fixture(autouse=True)
+def stack(settings: Any) -> Any:
+    settings.EGRESS_URL = "http://egress:8002"
+    settings.EGRESS_SECRETS = [SECRET, "the-one-before"]
+    return settings
+
+
+def librechat_config(*arguments: str) -> str:
+    told = StringIO()
+    call_command("librechat_config", *arguments, stdout=told)
+    return told.getvalue()
+
+
+def written(folder: Path, *arguments: str) -> dict[str, str]:
+    librechat_config("--output", str(folder), *arguments)
+    lines = (folder / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+def shown_yaml() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(librechat_config("--print", "yaml"))
+    return content
+
+
+def test_the_yaml_is_what_was_measured() -> None:
+    content, measured = shown_yaml(), yaml.safe_load(MEASURED % SECRET)
+    agents = content["endpoints"].pop("agents")
+    assert {name: content[name] for name in measured} == measured
+    assert agents["capabilities"] == ["tools"]
+    assert content["mcpSettings"] == {"allowedAddresses": ["egress:8002"]}
+    assert content["balance"] == {"enabled": False}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", content["version"])
+
+
+def test_librechats_own_bound_on_a_loop_lies_above_ours(stack: Any) -> None:
+    stack.TURN_MAX_CALLS = 10
+    assert shown_yaml()["endpoints"]["agents"]["recursionLimit"] > 2 * 10
+
+
+def test_mcp_servers_can_be_made_and_nothing_is_shared() -> None:
+    interface = shown_yaml()["interface"]
+    assert interface["mcpServers"] == {"use": True, "create": True, "share": False, "public": False}
+    rest = [value for name, value in interface.items() if name not in {"mcpServers", "agents"}]
+    assert not any(any(value.values()) if isinstance(value, dict) else value for value in rest)
+
+
+def test_the_env_has_every_variable_that_is_needed(tmp_path: Path) -> None:
+    values = written(tmp_path)
+    assert {name: values[name] for name in REQUIRED} == REQUIRED
+    assert int(values["LOGIN_MAX"]) >= 1000
+    assert int(values["REGISTER_MAX"]) >= 1000
+    for name, length in OWN_SECRETS.items():
+        assert re.fullmatch(rf"[0-9a-f]{{{length}}}", values[name]), name
+    assert len({values[name] for name in OWN_SECRETS}) == len(OWN_SECRETS)
+
+
+def test_it_can_be_repeated_and_changes_nothing(tmp_path: Path) -> None:
+    first = written(tmp_path)
+    assert written(tmp_path) == first
+    assert librechat_config("--output", str(tmp_path)).count("Unchanged") == 2
+
+
+def test_a_new_secret_changes_the_yaml_and_nothing_in_the_env(stack: Any, tmp_path: Path) -> None:
+    first = written(tmp_path)
+    stack.EGRESS_SECRETS = ["n" * 32, SECRET]
+    assert written(tmp_path) == first
+    content = yaml.safe_load((tmp_path / "librechat.yaml").read_text())
+    assert content["endpoints"]["custom"][0]["apiKey"] == "n" * 32
+
+
+def test_lines_of_the_operators_stay(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("CREDS_KEY=mine\n# a remark\nUSE_REDIS=true\nSEARCH=true\n")
+    values = written(tmp_path)
+    assert (values["CREDS_KEY"], values["USE_REDIS"], values["SEARCH"]) == ("mine", "true", "false")
+    assert written(tmp_path) == values
+
+
+def test_a_database_that_was_named_once_stays(tmp_path: Path) -> None:
+    named = "mongodb://librechat:pass%23word@mongo.internal:27017/LibreChat?authSource=admin"
+    assert written(tmp_path, "--mongo-url", named)["MONGO_URI"] == named
+    assert written(tmp_path)["MONGO_URI"] == named
+
+
+def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
+    written(tmp_path / "new")
+    for name in ("librechat.yaml", ".env"):
+        assert (tmp_path / "new" / name).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"librechat.yaml", ".env"}
+
+
+def test_what_it_says_has_no_secret(tmp_path: Path) -> None:
+    told = librechat_config("--output", str(tmp_path))
+    values = written(tmp_path)
+    assert SECRET not in told
+    assert not any(values[name] in told for name in OWN_SECRETS)
+
+
+def test_a_file_is_shown_on_request() -> None:
+    assert f"apiKey: {SECRET}" in librechat_config("--print", "yaml")
+    assert "CREDS_KEY=" in librechat_config("--print", "env")
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("http://127.0.0.1:8002", ["127.0.0.1:8002"]),
+        ("http://[::1]:8002/", ["[::1]:8002"]),
+        ("http://egress", ["egress:80"]),
+        ("https://egress.internal", ["egress.internal:443"]),
+        ("http://8.8.8.8:8002", None),
+    ],
+)
+def test_librechat_may_reach_the_egress_wherever_it_is(
+    stack: Any, url: str, addresses: list[str] | None
+) -> None:
+    """A public IP needs no leave, and LibreChat refuses a configuration that gives it one."""
+    stack.EGRESS_URL = url
+    endpoints = shown_yaml()["endpoints"]
+    assert endpoints.get("allowedAddresses") == addresses
+    assert endpoints["custom"][0]["baseURL"] == f"{url.rstrip('/')}/v1"
+
+
+@pytest.mark.parametrize(
+    "url", ["egress:8002", "ftp://egress", "http://", "http://egress:99999", "http://a:b@egress"]
+)
+def test_an_address_that_makes_no_sense_is_refused(stack: Any, url: str, tmp_path: Path) -> None:
+    stack.EGRESS_URL = url
+    with pytest.raises(CommandError, match="EGRESS_URL"):
+        librechat_config("--output", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("secrets", [[], ["with a blank"], ["${HOME}"], ["ümlaut"]])
+def test_a_secret_that_cannot_travel_is_refused(stack: Any, secrets: list[str], tmp_path: Path) -> None:
+    stack.EGRESS_SECRETS = secrets
+    with pytest.raises(CommandError, match="EGRESS_SECRETS"):
+        librechat_config("--output", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://mongo", "mongodb://mongo/a b", "mongodb://mongo/#x", "mongodb://m/\nX=1"]
+)
+def test_a_mongo_url_that_makes_no_sense_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="Mongo"):
+        librechat_config("--output", str(tmp_path), "--mongo-url", url)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CommandError, match="cannot be written"):
+        librechat_config("--output", str(tmp_path / "file"))
+
+
+def test_it_wants_to_know_where_to() -> None:
+    with pytest.raises(CommandError, match="--output"):
+        librechat_config()
