@@ -5,6 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +17,7 @@ from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.web import place_url, turn_address
 from gateway.models import Conversation, Message, Turn
-from kit.errors import NotFound
+from kit.errors import Forbidden, NotFound
 from kit.markdown import render as render_markdown
 from workspaces.language_models.services import enabled_models
 
@@ -57,6 +58,22 @@ def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_
 
 
 @require_POST
+def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    """Opens the conversation to everybody in the workspace, or closes it again."""
+    shared = request.POST.get("shared") == "1"
+    _or_404(
+        conversations.change_conversation,
+        principal=request.principal,
+        conversation_id=conversation_id,
+        shared=shared,
+    )
+    messages.success(
+        request, "Everybody in the workspace may read it." if shared else "Only you may read it now."
+    )
+    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+
+
+@require_POST
 def delete(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
     _or_404(conversations.delete_conversation, principal=request.principal, conversation_id=conversation_id)
     messages.success(request, "The conversation is deleted.")
@@ -82,12 +99,16 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
     """What the pages need of one conversation."""
     where = place_url(request.principal, "conversation", conversation_id=row.id)
+    is_own = row.user_id == request.principal.user_id
     return {
         "id": str(row.id),
         "title": row.title,
         "url": where,
-        "rename_url": f"{where}/rename",
-        "delete_url": f"{where}/delete",
+        "is_shared": row.is_shared,
+        # Only its owner changes a conversation, however many may read it.
+        "rename_url": f"{where}/rename" if is_own else "",
+        "share_url": f"{where}/share" if is_own else "",
+        "delete_url": f"{where}/delete" if is_own else "",
         "current": request.path == where,
         "running": getattr(row, "running", False),
     }
@@ -151,3 +172,5 @@ def _or_404(service: Any, *args: Any, **kwargs: Any) -> Any:
         return service(*args, **kwargs)
     except NotFound as exc:
         raise Http404 from exc
+    except Forbidden as exc:
+        raise PermissionDenied(exc.text) from exc

@@ -42,6 +42,7 @@ workspace = [
     path("chat/conversations", pages.conversation_list),
     path("chat/<uuid:conversation_id>", pages.conversation, name="conversation"),
     path("chat/<uuid:conversation_id>/rename", pages.rename),
+    path("chat/<uuid:conversation_id>/share", pages.share),
     path("chat/<uuid:conversation_id>/delete", pages.delete),
     path("models", workspace_pages.models, name="models"),
     path("usage", workspace_pages.usage, name="usage"),
