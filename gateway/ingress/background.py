@@ -1,6 +1,7 @@
 """What every web process does beside serving: recover lost turns and listen for stops."""
 
 import asyncio
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -10,7 +11,7 @@ from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.relay import close_relay
 from gateway.ingress.running import runner
-from gateway.ingress.stops import listen_for_stops
+from gateway.ingress.stops import listen_for_notices
 from gateway.providers.http import close_client
 from kit import outbound
 
@@ -23,7 +24,11 @@ def ensure_started() -> None:
     """Starts once in an event loop: at its start where the server speaks lifespan, else at the first turn."""
     loop = asyncio.get_running_loop()
     if loop not in _tasks:
-        _tasks[loop] = [loop.create_task(_recover_forever()), loop.create_task(listen_for_stops())]
+        wanted = asyncio.Event()
+        _tasks[loop] = [
+            loop.create_task(_recover_forever(wanted)),
+            loop.create_task(listen_for_notices(wanted.set)),
+        ]
 
 
 async def stop(seconds: float) -> None:
@@ -38,13 +43,15 @@ async def stop(seconds: float) -> None:
     await outbound.close_client()
 
 
-async def _recover_forever() -> None:
-    """At once, and then as often as a lease may run out."""
+async def _recover_forever(wanted: asyncio.Event) -> None:
+    """At once, then as often as a lease may run out, and whenever it is wanted."""
     while True:
+        wanted.clear()
         try:
             recovered = await recover_turns(adopt_turn)
             if recovered:
                 log.info("recovered turns", turns=recovered)
         except Exception:
             log.exception("recovery failed")
-        await asyncio.sleep(settings.TURN_LEASE_SECONDS / 2)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wanted.wait(), settings.TURN_LEASE_SECONDS / 2)

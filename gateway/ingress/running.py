@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.conf import settings
 
+from gateway.egress.notices import notify_left
 from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import engine_named
 from gateway.ingress.closing import Ending, end_turn, write_progress
@@ -61,14 +62,15 @@ class RunningTurn:
         beat = asyncio.create_task(self._beat())
         try:
             finish, error = await self._outcome(self._producer)
+            if finish == ABANDONED:
+                self.is_left = True
+                self._news.set()
+                return
+            if self.engine.outlives_us:
+                cut_off = finish == Reason.CANCELLED or isinstance(error, ProviderTimeout | InternalError)
+                await self._settled(cut_off=cut_off)
         finally:
             beat.cancel()
-        if finish == ABANDONED:
-            self.is_left = True
-            self._news.set()
-            return
-        if self.engine.outlives_us:
-            await self._settled(stopped=finish == Reason.CANCELLED)
         ending = await self._close(finish, error)
         self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
         self.ending = ending
@@ -131,9 +133,9 @@ class RunningTurn:
             log.exception("turn failed", turn_id=str(self.job.turn_id))
             return Reason.ERROR, InternalError()
 
-    async def _settled(self, *, stopped: bool) -> None:
-        """Ends a stopped turn at its engine too, and waits a moment for the bill of what was cut off."""
-        if stopped:
+    async def _settled(self, *, cut_off: bool) -> None:
+        """Ends a turn that we cut off at its engine too, and waits a moment for the bill of its calls."""
+        if cut_off:
             await self.engine.stop(self.job)
         try:
             for _ in range(SETTLE_CHECKS):
@@ -241,7 +243,12 @@ class TurnRunner:
             await asyncio.wait(self._tasks, timeout=5)
         for turn in left:
             if turn.is_left:
-                await in_public(hand_over, turn_id=turn.job.turn_id)
+                await in_public(leave_turn, turn.job.turn_id)
+
+
+def leave_turn(turn_id: UUID) -> None:
+    hand_over(turn_id=turn_id)
+    notify_left(turn_id)
 
 
 def started_data(turn_id: UUID, conversation_id: UUID | None, model: str) -> dict[str, Any]:

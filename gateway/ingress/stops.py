@@ -1,11 +1,12 @@
 """Stops turns across processes: a column that says so, and a NOTIFY that makes it quick."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.utils import timezone
 
 from accounts.principals import Principal
-from gateway.egress.notices import TURN_STOP, notify_stop
+from gateway.egress.notices import TURN_LEFT, TURN_STOP, notify_stop
 from gateway.ingress.following import visible_turn
 from gateway.ingress.running import runner
 from gateway.models import Turn
@@ -28,6 +29,9 @@ def request_stop(*, principal: Principal, turn_id: UUID) -> str:
     return turn.status
 
 
-async def listen_for_stops() -> None:
-    """Runs for as long as the process does; without it stops still work, at the next heartbeat."""
-    await listen({TURN_STOP: lambda payload: runner().stop(UUID(payload))})
+async def listen_for_notices(recover: Callable[[], None]) -> None:
+    """Runs for as long as the process does: stops turns, and calls `recover` when one was left behind.
+
+    Without it both still happen, at the next heartbeat and the next look for lost turns.
+    """
+    await listen({TURN_STOP: lambda told: runner().stop(UUID(told)), TURN_LEFT: lambda _: recover()})

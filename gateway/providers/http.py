@@ -1,12 +1,19 @@
-"""One HTTP client for each event loop, with the aiohttp transport (five times httpx's own on streams)."""
+"""One HTTP client for each event loop, with the aiohttp transport (five times httpx's own on streams).
+
+It reaches what the operator named, the local model and LibreChat, and keeps no cookies: LibreChat's would
+sign one account in as another.
+"""
 
 import asyncio
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from weakref import WeakKeyDictionary
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 # Connecting is quick or hopeless; a model may think for a while before its first byte and between two.
+MOST_CONNECTIONS = 1000  # each running turn on LibreChat holds one for as long as it runs
 TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=10.0)
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
@@ -17,9 +24,19 @@ def client() -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     found = _clients.get(loop)
     if found is None:
-        found = httpx.AsyncClient(transport=AiohttpTransport(), timeout=TIMEOUT, trust_env=False)
+        found = httpx.AsyncClient(
+            transport=AiohttpTransport(client=_session),
+            timeout=TIMEOUT,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
         _clients[loop] = found
     return found
+
+
+def _session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 async def close_client() -> None:

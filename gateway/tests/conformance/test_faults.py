@@ -8,13 +8,15 @@ import httpx
 import pytest
 
 from accounts.tests.cast import Cast
+from config import asgi
 from gateway.ingress.tests.test_crash import web_process, written_text
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.conformance.test_conversations import begin
-from gateway.tests.conformance.test_turns import counted, finished, messages
+from gateway.tests.conformance.test_turns import counted, finished, messages, until_text
 from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
 from quotas.models import BudgetWindow, UsageRecord
 
@@ -51,6 +53,26 @@ def test_a_turn_whose_process_is_killed_is_ended_and_settled_or_goes_on(
     window = BudgetWindow.objects.get()
     assert (window.used, window.reserved) == (sum(map(sum, counted())), 0)
     assert UsageRecord.objects.get().exactness == ("exact" if stand.outlives_us else "estimated")
+
+
+def test_a_server_that_stops_leaves_a_running_turn_to_another(
+    replayed: ReplayedLibreChat,
+    cast: Cast,
+    provider: ScriptedProvider,
+    client_of: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asgi, "DRAIN_SECONDS", 0.1)
+    gate = threading.Event()
+    provider.script = Script(steps=["One ", gate, "two"])
+    with Served(asgi.application, lifespan="on") as second:
+        headers = {**cast.alice.headers, **STREAM}
+        with httpx.stream("POST", f"{second.url}/v1/chat/send", json=body("x"), headers=headers) as answer:
+            seen = until_text(parse(answer.iter_lines()), "One ")
+    gate.set()
+    turn = finished(client_of(cast.alice), seen[0].data["turn_id"])
+    assert (turn["finish_reason"], turn["reply"]) == ("stop", "One two")
+    assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 5])
