@@ -1,0 +1,70 @@
+"""A model whose provider fails hands over to the one that the workspace named, on both engines' path."""
+
+from typing import Any
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.providers.breaker import forget_breakers
+from gateway.tests.events import read_events, send, text_of
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from kit.tenancy import tenant_scope
+from quotas.models import BudgetWindow, Hold, UsageRecord
+from workspaces.language_models.services import add_credential, install_model, set_fallback
+
+
+@pytest.fixture
+def dead_model(cast: Cast, settings: Any, provider: ScriptedProvider) -> str:
+    """A model at an address where nothing listens; the local one stands in for it."""
+    settings.OUTBOUND_ALLOWED = ["127.0.0.1:9"]
+    place = cast.alice.principal
+    with tenant_scope(place.tenant):
+        credential = add_credential(
+            workspace_id=place.workspace.id,
+            name="Dead",
+            kind="compatible",
+            key="sk-dead",
+            base_url="http://127.0.0.1:9/v1",
+        )
+        bounds = {"context_window": 8000, "output_bound": 100}
+        install_model(credential=credential, slug="dead", upstream_name="dead", enabled=True, **bounds)
+        set_fallback(workspace_id=place.workspace.id, slug="dead", fallback="local")
+    return "dead"
+
+
+def test_the_fallback_answers_and_the_ledger_says_who_did(
+    client_of: Any, cast: Cast, dead_model: str
+) -> None:
+    events = read_events(client_of(cast.alice), "hi", model=dead_model)
+    assert text_of(events) == "Hello there."
+    notices = [event.data for event in events if event.type == "notice"]
+    assert [notice["kind"] for notice in notices] == ["retry", "retry", "fallback"]
+    assert notices[-1] == {"kind": "fallback", "from": "dead", "to": "local", "provider_status": None}
+    record = UsageRecord.objects.get()
+    assert (record.model, record.provider) == ("local", "local")
+    assert sorted(Hold.objects.values_list("state", flat=True)) == ["released", "settled"]
+    window = BudgetWindow.objects.get()
+    assert (window.used, window.reserved) == (record.input_tokens + record.output_tokens, 0)
+
+
+def test_when_all_of_them_fail_the_last_one_is_told_and_nothing_charged(
+    client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(status=503)
+    answer = send(client_of(cast.alice), "hi", model=dead_model)
+    details = answer.json()["error"]["details"]
+    assert (answer.status_code, details["provider"], details["provider_status"]) == (502, "local", 503)
+    assert BudgetWindow.objects.get().used == BudgetWindow.objects.get().reserved == 0
+
+
+def test_a_reply_that_has_begun_is_never_begun_again_elsewhere(
+    client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
+) -> None:
+    with tenant_scope(cast.alice.principal.tenant):
+        set_fallback(workspace_id=cast.alice.principal.workspace.id, slug="dead", fallback="")
+        set_fallback(workspace_id=cast.alice.principal.workspace.id, slug="local", fallback="dead")
+    forget_breakers()
+    provider.script = Script(steps=["Half ", "a "], dies=True)
+    answer = send(client_of(cast.alice), "hi")
+    assert answer.json()["error"]["details"]["reply"] == "Half a "
+    assert answer.json()["error"]["details"]["provider"] == "local"

@@ -1,0 +1,103 @@
+"""Credentials, models and the chains of those that stand in for each other."""
+
+from uuid import uuid4
+
+import pytest
+
+from accounts.tests.cast import Cast
+from kit.errors import Conflict, InvalidInput, NotFound
+from kit.secrets import unseal
+from kit.tenancy import tenant_scope
+from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.services import (
+    add_credential,
+    change_key,
+    fallback_chain,
+    install_model,
+    installed_models,
+    set_fallback,
+)
+
+pytestmark = pytest.mark.django_db
+KEY = "sk-very-secret"
+
+
+@pytest.fixture(autouse=True)
+def inside(cast: Cast) -> object:
+    with tenant_scope(cast.alice.principal.tenant):
+        yield
+
+
+@pytest.fixture
+def credential(cast: Cast) -> ProviderCredential:
+    workspace = cast.alice.principal.workspace.id
+    return add_credential(workspace_id=workspace, name="Ours", kind="openai", key=KEY)
+
+
+def install(credential: ProviderCredential, slug: str, *, enabled: bool = True) -> LanguageModel:
+    bounds = {"context_window": 8000, "output_bound": 1000}
+    return install_model(credential=credential, slug=slug, upstream_name=slug, enabled=enabled, **bounds)
+
+
+def chain(credential: ProviderCredential, slug: str) -> list[str]:
+    installed = installed_models(workspace_id=credential.workspace_id)
+    first = next(model for model in installed if model.slug == slug)
+    return [model.slug for model in fallback_chain(first, installed)]
+
+
+def test_a_key_is_sealed_and_shown_by_nothing(credential: ProviderCredential) -> None:
+    install(credential, "gpt-4")
+    model = next(m for m in installed_models(workspace_id=credential.workspace_id) if m.slug == "gpt-4")
+    assert model.endpoint is not None
+    assert KEY not in f"{credential.sealed_key} {model!r} {model.endpoint!r} {vars(credential)}"
+    assert credential.sealed_key not in repr(model)
+    assert unseal(model.endpoint.sealed_key) == KEY
+    assert model.endpoint.base_url == "https://api.openai.com/v1"
+
+
+def test_a_key_is_changed_without_touching_the_models(credential: ProviderCredential) -> None:
+    install(credential, "gpt-4")
+    change_key(credential=credential, key="sk-new")
+    model = next(m for m in installed_models(workspace_id=credential.workspace_id) if m.slug == "gpt-4")
+    assert model.endpoint is not None
+    assert unseal(model.endpoint.sealed_key) == "sk-new"
+
+
+@pytest.mark.parametrize("base_url", ["", "ftp://host/v1", "nonsense"])
+def test_an_address_that_is_none_is_refused(cast: Cast, base_url: str) -> None:
+    with pytest.raises(InvalidInput):
+        add_credential(workspace_id=uuid4(), name="Ours", kind="compatible", key="", base_url=base_url)
+
+
+def test_names_and_slugs_are_taken_once(cast: Cast, credential: ProviderCredential) -> None:
+    install(credential, "gpt-4")
+    with pytest.raises(Conflict):
+        install(credential, "gpt-4")
+    with pytest.raises(Conflict):
+        add_credential(workspace_id=credential.workspace_id, name="Ours", kind="anthropic", key=KEY)
+
+
+def test_models_stand_in_for_each_other_in_their_order(credential: ProviderCredential) -> None:
+    for slug in ("a", "b", "c"):
+        install(credential, slug)
+    place = credential.workspace_id
+    set_fallback(workspace_id=place, slug="a", fallback="b")
+    set_fallback(workspace_id=place, slug="b", fallback="c")
+    assert chain(credential, "a") == ["a", "b", "c"]
+    LanguageModel.objects.filter(slug="b").update(enabled=False)
+    assert chain(credential, "a") == ["a"]
+
+
+def test_a_chain_never_comes_back_to_itself(credential: ProviderCredential) -> None:
+    for slug in ("a", "b", "c"):
+        install(credential, slug)
+    place = credential.workspace_id
+    set_fallback(workspace_id=place, slug="a", fallback="b")
+    set_fallback(workspace_id=place, slug="b", fallback="c")
+    for slug, fallback in (("c", "a"), ("a", "a")):
+        with pytest.raises(InvalidInput):
+            set_fallback(workspace_id=place, slug=slug, fallback=fallback)
+    with pytest.raises(NotFound):
+        set_fallback(workspace_id=place, slug="a", fallback="nothing")
+    set_fallback(workspace_id=place, slug="a", fallback="")
+    assert chain(credential, "a") == ["a"]
