@@ -7,6 +7,7 @@ from gateway.egress.metered import Bounds, Held, MeteredEvent, metered_call
 from gateway.engines.base import Event, Finished, TurnJob
 from gateway.providers.base import (
     Finish,
+    JsonObject,
     ModelRequest,
     Notice,
     ReasoningDelta,
@@ -46,8 +47,15 @@ def translate(event: MeteredEvent) -> Event | Finished | None:
         case ToolCallDelta(calls):
             return Event("tool_calls", {"calls": calls})
         case Notice(kind, data):
-            return Event("notice", {"kind": kind, **data})
+            return Event("notice", {"kind": kind, "text": _words(kind, data), **data})
         case Finish(reason):
             return Finished(reason)
         case UsageReport() | Held():
             return None
+
+
+def _words(kind: str, data: JsonObject) -> str:
+    """A notice for people."""
+    if kind == "fallback":
+        return f"{data['from']} does not answer; {data['to']} answers instead."
+    return "The model's provider does not answer; it is asked again."

@@ -28,7 +28,7 @@ those that you do not know. A comment (`: ping`) comes at least every 10 seconds
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
 | `approval`, `approval_resolved` | what a person must allow, and what they said |
-| `notice` | a retry or a fallback |
+| `notice` | `kind` (`retry`, `fallback`), `text`, and what belongs to the kind |
 | `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \

@@ -39,7 +39,9 @@ def test_the_fallback_answers_and_the_ledger_says_who_did(
     assert text_of(events) == "Hello there."
     notices = [event.data for event in events if event.type == "notice"]
     assert [notice["kind"] for notice in notices] == ["retry", "retry", "fallback"]
-    assert notices[-1] == {"kind": "fallback", "from": "dead", "to": "local", "provider_status": None}
+    told = {"from": "dead", "to": "local", "provider_status": None}
+    words = "dead does not answer; local answers instead."
+    assert notices[-1] == {"kind": "fallback", "text": words, **told}
     record = UsageRecord.objects.get()
     assert (record.model, record.provider) == ("local", "local")
     assert sorted(Hold.objects.values_list("state", flat=True)) == ["released", "settled"]
