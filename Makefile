@@ -1,5 +1,5 @@
 # Everything from a fresh clone: each target makes the virtual environment it needs first.
-#   make run [PORT=9000]      make test [ARGS="quotas -k hold"]      make test-slow      make check
+#   make run [PORT=9000]      make test [ARGS="quotas -k hold"]      make test-slow      make conformance      make check
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,7 +15,7 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-un
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run test test-slow bench check tools weights
+.PHONY: run test test-slow conformance bench check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -26,6 +26,10 @@ test: $(DEV_STAMP) tools weights
 
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
+
+# With LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS in the environment on a real LibreChat as well.
+conformance: $(DEV_STAMP) tools weights
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m conformance $(ARGS)
 
 bench: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/bench_*.py
@@ -42,7 +46,7 @@ check: $(DEV_STAMP)
 	echo "Everything is in order."
 
 tools:
-	@for tool in chromium:browser redis-server:Redis; do \
+	@for tool in chromium:browser redis-server:Redis docker-compose:Compose; do \
 	  command -v $${tool%%:*} >/dev/null || \
 	    echo "$${tool##*:} tests are skipped: there is no $${tool%%:*} on this machine."; \
 	done

@@ -1,4 +1,4 @@
-"""The account at an engine that a person's turns run as: one for each tenant and person."""
+"""The account at an engine that a person's turns run as, and the checks of an engine."""
 
 from uuid import uuid4
 
@@ -54,3 +54,22 @@ class EngineAccount(models.Model):
     def address(self) -> str:
         """Its e-mail at the engine: from its own id, so nobody can guess it or inherit it."""
         return f"{self.id.hex}@{ADDRESS_DOMAIN}"
+
+
+class EngineCheck(models.Model):
+    """A turn that only proves the engine, without tenant and budget; the egress answers it by itself.
+
+    Its id is the reply's id at the engine, as a turn's is.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    engine = models.CharField(max_length=20)
+    conversation_id = models.UUIDField(unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(null=True, blank=True, help_text="When its first model call arrived")
+    arrived = models.JSONField(default=list, help_text="Names of that call's headers that were right")
+    calls = models.PositiveSmallIntegerField(default=0)
+    may_end = models.BooleanField(default=False, help_text="The reply need not be held open any longer")
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import structlog
+
 from gateway.egress.calls import RunningCall
 from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, metered_call
 from gateway.egress.openai_chunks import DONE, Envelope, line
@@ -14,7 +16,9 @@ from gateway.egress.turns import RoutedTurn, note_end
 from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
-from kit.errors import ContextTooLong, DomainError
+from kit.errors import ContextTooLong, DomainError, InternalError, ProviderError
+
+log = structlog.get_logger(__name__)
 
 
 async def answer_of(
@@ -52,25 +56,34 @@ async def answer_of(
 async def _events(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[MeteredEvent, None]:
-    model = turn.models[0]
-    request = wanted.request_to(model)
-    bounds = await _bounds(turn, request)
-    metered = metered_call(
-        turn_id=turn.turn_id,
-        models=turn.models,
-        request=request,
-        bounds=bounds,
-        fingerprint=call.fingerprint,
-    )
-    async with aclosing(metered) as events:
-        async for event in events:
-            yield event
+    """InternalError for whatever is no DomainError: an engine is told of every end."""
+    request = wanted.request_to(turn.models[0])
+    try:
+        metered = metered_call(
+            turn_id=turn.turn_id,
+            models=turn.models,
+            request=request,
+            bounds=await _bounds(turn, request),
+            fingerprint=call.fingerprint,
+        )
+        async with aclosing(metered) as events:
+            async for event in events:
+                yield event
+    except DomainError:
+        raise
+    except Exception as exc:
+        log.exception("model call failed", turn_id=str(turn.turn_id))
+        raise InternalError from exc
 
 
-async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds:
+async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
     """ContextTooLong where the model's tokenizer says that it does not fit."""
     model = turn.models[0]
-    bounds = await bound_call(provider_for(model), request)
+    try:
+        provider = provider_for(model)
+    except ProviderError:  # another model may stand in for it: the call finds out
+        return None
+    bounds = await bound_call(provider, request)
     if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
         raise ContextTooLong(
             context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
@@ -110,10 +123,13 @@ def merged(lines: list[bytes]) -> dict[str, Any]:
     choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
     deltas = [choice["delta"] for choice in choices]
     calls = merge_tool_calls(delta["tool_calls"] for delta in deltas if "tool_calls" in delta)
-    text = "".join(delta.get("content") or "" for delta in deltas)
+    text, reasoning = (
+        "".join(delta.get(name) or "" for delta in deltas) for name in ("content", "reasoning_content")
+    )
     message = {
         "role": "assistant",
         "content": text or (None if calls else ""),
+        **({"reasoning_content": reasoning} if reasoning else {}),
         **({"tool_calls": calls} if calls else {}),
     }
     reason = next((choice["finish_reason"] for choice in choices if choice["finish_reason"]), "stop")

@@ -6,16 +6,18 @@ decided before the headers, and what goes wrong later is a line in the stream.
 
 import asyncio
 import hmac
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 
 from gateway.egress.answers import answer_of, merged
 from gateway.egress.calls import RunningCall, running_calls
+from gateway.egress.checks import check_answer, find_check
 from gateway.egress.notices import notify_repeat
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
-from gateway.egress.turns import CallerIds, RoutedTurn, find_turn
+from gateway.egress.turns import CallerIds, find_turn
 from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import DomainError, NotAuthenticated, NotFound, QuotaExceeded, TurnInterrupted
 from kit.tenancy import in_public
@@ -35,7 +37,7 @@ class EngineConsumer(HttpConsumer):
         return most
 
     async def admit(self, body: bytes) -> None:
-        sent = self.header.get("authorization", "").removeprefix("Bearer ").encode()
+        sent = self.header.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
         if not any(hmac.compare_digest(sent, secret.encode()) for secret in settings.EGRESS_SECRETS):
             raise NotAuthenticated
 
@@ -79,23 +81,50 @@ class RoutedCallConsumer(EngineConsumer):
 
     async def handle(self, body: bytes) -> None:
         wanted = RoutedRequest.from_body(self.json_body(body))
-        turn = await find_turn(CallerIds.from_headers(self.header))
-        with running_calls().running(turn.turn_id, wanted.fingerprint) as call:
-            await _end_older_attempts(call)
-            try:
-                await self._answer_call(turn, call, wanted)
-            except asyncio.CancelledError:
-                if not call.was_ended:
-                    raise
-                raise ClientGone from None  # the turn is over: whoever still listens hears nothing more
+        try:
+            ids = CallerIds.from_headers(self.header)
+            # Known before its turn is looked at: a stop finds either the call or nothing to end.
+            with running_calls().running(ids.turn_id, wanted.fingerprint) as call:
+                await self._answer_turn(ids, call, wanted)
+        except NotFound:
+            check_id = await find_check(self.header)
+            await self._answer_call(check_answer(check_id), wanted)
 
-    async def _answer_call(self, turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest) -> None:
-        async with aclosing(answer_of(turn, call, wanted)) as pieces:
+    async def _answer_turn(self, ids: CallerIds, call: RunningCall, wanted: RoutedRequest) -> None:
+        try:
+            turn = await find_turn(ids)
+            await _end_older_attempts(call)
+            await self._answer_call(answer_of(turn, call, wanted), wanted)
+        except asyncio.CancelledError:
+            if not call.was_ended:
+                raise
+            # A status as long as none was sent; whoever listens to a stream hears nothing more.
+            raise TurnInterrupted("The turn was stopped, or its call repeated.") from None
+
+    async def _answer_call(self, told: AsyncGenerator[bytes, None], wanted: RoutedRequest) -> None:
+        async with aclosing(told) as pieces:
             await anext(pieces)  # held, or refused with a status
             if wanted.stream:
                 await self.send_stream(pieces)
             else:
-                await self.send_json(200, merged([piece async for piece in pieces]))
+                answer = await self._whole(pieces)
+                await self.send_json(400 if "error" in answer else 200, answer)
+
+    async def _whole(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+        """The answer once it has ended; ClientGone as soon as nobody waits for it any more."""
+        reading = asyncio.create_task(_read(pieces))
+        try:
+            await asyncio.wait({reading, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise ClientGone
+            return merged(reading.result())
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read(pieces: AsyncIterator[bytes]) -> list[bytes]:
+    return [piece async for piece in pieces]
 
 
 async def _end_older_attempts(call: RunningCall) -> None:

@@ -109,14 +109,15 @@ class _Attempt:
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
         call = _Call(call_id=uuid4(), provider=self.provider, bounds=self.bounds)
-        await self._hold(call.id, fingerprint)
         try:
+            # A thread that holds cannot be called off: what it took is given back.
+            await unbroken(self._hold(call.id, fingerprint))
             await in_public(mark_sent, call_id=call.id)
+            yield Held()
         except BaseException:  # nothing was sent, so nothing is charged
             await unbroken(in_public(release_call, call_id=call.id))
             raise
         try:
-            yield Held()
             async with aclosing(self.provider.stream(self.request)) as events:
                 async for event in events:
                     if call.passes_on(event):

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
+from django.db import DatabaseError
+
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
 from gateway.models import Turn
@@ -11,6 +14,8 @@ from kit.errors import DomainError, ModelNotEnabled, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,11 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         raise NotFound
     if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
         raise TurnInterrupted("The turn has ended.")
-    return RoutedTurn(turn_id=turn.id, tenant=tenant, models=_models_of(turn))
+    try:
+        return RoutedTurn(turn_id=turn.id, tenant=tenant, models=_models_of(turn))
+    except ModelNotEnabled as error:
+        _note_end(turn.id, {"error": error.as_dict()})
+        raise
 
 
 def _fits(turn: Turn, ids: CallerIds) -> bool:
@@ -92,7 +101,10 @@ def _models_of(turn: Turn) -> tuple[ModelRef, ...]:
 async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainError | None = None) -> None:
     """Writes down how a call ended, since the engine may tell it otherwise or not at all."""
     told: dict[str, Any] = {"error": error.as_dict()} if error else {"finish_reason": finish_reason}
-    await in_tenant(turn.tenant, _note_end, turn.turn_id, told)
+    try:
+        await in_tenant(turn.tenant, _note_end, turn.turn_id, told)
+    except DatabaseError as exc:  # the engine is told all the same
+        log.warning("end was not noted", turn_id=str(turn.turn_id), error=type(exc).__name__)
 
 
 def _note_end(turn_id: UUID, told: dict[str, Any]) -> None:

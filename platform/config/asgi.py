@@ -1,5 +1,6 @@
 """The ASGI application: consumers for turns, Django for the rest, and a lifespan that lets turns finish."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ django_app = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import models
 
 from config.checks import refuse_broken_setup  # noqa: E402
+from config.engine_checks import check_at_start, should_check_at_start  # noqa: E402
 from gateway.ingress import background  # noqa: E402
 from gateway.ingress.routes import http_router, websocket_router  # noqa: E402
 
@@ -30,12 +32,17 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
+    check: asyncio.Task[None] | None = None
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             background.ensure_started()
+            if should_check_at_start():
+                check = asyncio.create_task(check_at_start())
             await send({"type": "lifespan.startup.complete"})
         else:
+            if check is not None:
+                check.cancel()
             await background.stop(DRAIN_SECONDS)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -10,6 +10,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -40,6 +41,8 @@ class Installation:
     local_model_url: str
     local_model_context: int
     allowed_hosts: list[str]
+    engine: str
+    egress_url: str
 
     @classmethod
     def from_environment(cls) -> "Installation":
@@ -54,12 +57,31 @@ class Installation:
             local_model_url=env.text("LOCAL_MODEL_URL"),
             local_model_context=env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256),
             allowed_hosts=env.listing("ALLOWED_HOSTS", ["localhost"]),
+            engine=env.text("ENGINE", "direct"),
+            egress_url=env.text("EGRESS_URL", "http://127.0.0.1:8002"),
         )
+
+    @property
+    def has_egress(self) -> bool:
+        """Only what runs turns elsewhere calls models back through us."""
+        return self.engine == "librechat"
+
+    @property
+    def egress_place(self) -> tuple[str, int]:
+        """What the egress listens on: where LibreChat reaches it, on this machine."""
+        try:
+            parts = urlsplit(self.egress_url)
+            host, port = parts.hostname, parts.port or 80
+        except ValueError:
+            host = None
+        if not host:
+            raise Failure(f"EGRESS_URL={self.egress_url!r} is not of the form http://host:port.")
+        return {"localhost": "127.0.0.1"}.get(host, host), port
 
     @property
     def own_address(self) -> str:
         """Where this machine reaches the web server, whatever it listens on."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound here
+        return _reached_at(self.host)
 
     @property
     def own_name(self) -> str:
@@ -76,7 +98,7 @@ def main() -> int:
     terminal, wishes = Terminal(), Wishes()
     try:
         here = Installation.from_environment()
-        _expect_free_port(here)
+        _expect_free_ports(here)
         lock = RunLock(here.data)
         lock.take(
             here.url,
@@ -129,10 +151,18 @@ def _bring_up(here: Installation, supervisor: Supervisor, terminal: Terminal) ->
     if model:
         with terminal.step("Local model"):
             supervisor.environment["LOCAL_MODEL_URL"] = _wait_for_model(model, supervisor)
+    if here.has_egress:
+        with terminal.step("Egress"):  # before the web server, and ended after it: turns may finish at a stop
+            supervisor.start("egress", _egress_command(*here.egress_place))
+            complaint = f"The egress does not answer at {here.egress_url}."
+            supervisor.wait_until(lambda: _egress_lives(here), READY_SECONDS, complaint)
     with terminal.step("Web server and worker"):
         supervisor.start("worker", [*manage, "procrastinate", "worker"])
         supervisor.start("web", _web_command(here))
-        supervisor.wait_until(lambda: _is_ready(here), READY_SECONDS, "The web server does not get ready.")
+        complaint = "The web server does not get ready."
+        if here.has_egress:
+            complaint += " Is there a LibreChat at LIBRECHAT_URL?"
+        supervisor.wait_until(lambda: _is_ready(here), READY_SECONDS, complaint)
 
 
 def _start_model(here: Installation, supervisor: Supervisor, terminal: Terminal) -> Child | None:
@@ -165,16 +195,34 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
 
 
 def _web_command(here: Installation) -> list[str]:
-    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
+    return _serve("config.asgi:application", here.host, here.port)
+
+
+def _egress_command(host: str, port: int) -> list[str]:
+    # One process, whatever WEB_CONCURRENCY says: a repeated call must meet its first attempt.
+    return [*_serve("config.egress:application", host, port), "--workers", "1"]
+
+
+def _serve(application: str, host: str, port: int) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", application, "--lifespan", "on"]
     command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
     command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--log-level", "warning"]
-    return [*command, "--host", here.host, "--port", str(here.port)]
+    return [*command, "--host", host, "--port", str(port)]
 
 
 def _is_ready(here: Installation) -> bool:
-    connection = http.client.HTTPConnection(here.own_address, here.port, timeout=2)
+    return _answers(here.own_address, here.port, "/readyz", here.own_name)
+
+
+def _egress_lives(here: Installation) -> bool:
+    host, port = here.egress_place
+    return _answers(_reached_at(host), port, "/healthz", "localhost")
+
+
+def _answers(host: str, port: int, path: str, name: str) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/readyz", headers={"Host": here.own_name})
+        connection.request("GET", path, headers={"Host": name})
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -182,18 +230,28 @@ def _is_ready(here: Installation) -> bool:
         connection.close()
 
 
-def _expect_free_port(here: Installation) -> None:
-    if here.port > HIGHEST_PORT:
-        raise Failure(f"PORT={here.port} is above {HIGHEST_PORT}.")
-    family = socket.AF_INET6 if ":" in here.host else socket.AF_INET
+def _reached_at(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+
+
+def _expect_free_ports(here: Installation) -> None:
+    _expect_free_port(here.host, here.port, "PORT", "try PORT=9000")
+    if here.has_egress:
+        host, port = here.egress_place
+        hint = "let EGRESS_URL name an address of this machine and a free port"
+        _expect_free_port(host, port, "EGRESS_URL's port", hint)
+
+
+def _expect_free_port(host: str, port: int, name: str, hint: str) -> None:
+    if port > HIGHEST_PORT:
+        raise Failure(f"{name}={port} is above {HIGHEST_PORT}.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((here.host, here.port))
+            probe.bind((host, port))
         except OSError as exc:
-            raise Failure(
-                f"Port {here.port} on {here.host} cannot be used ({exc.strerror}); try PORT=9000."
-            ) from exc
+            raise Failure(f"Port {port} on {host} cannot be used ({exc.strerror}); {hint}.") from exc
 
 
 if __name__ == "__main__":

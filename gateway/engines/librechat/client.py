@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import httpx
 
 from gateway.providers.base import JsonObject
@@ -20,6 +21,8 @@ ENDPOINT, MODEL = "Routed", "routed"
 # LibreChat answers "Illegal request" to whoever does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+BROKEN = (httpx.HTTPError, aiohttp.ClientError)  # the second for what is no HTTP, which httpx does not hide
+AWAY = {502, 503, 504}  # said by what stands before it, or by itself while it starts
 # Its model calls may be silent for over a minute while they are repeated; longer means a dead socket.
 STREAM_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 
@@ -93,7 +96,7 @@ class LibreChatClient:
                     async for chunk in chunks:
                         for frame in parser.feed(chunk):
                             yield frame
-        except (httpx.HTTPError, FrameTooLong) as exc:
+        except (*BROKEN, FrameTooLong) as exc:
             raise EngineUnavailable("The connection to LibreChat broke.") from exc
 
     async def abort(self, token: str, conversation_id: UUID, created_at: Any) -> None:
@@ -101,11 +104,15 @@ class LibreChatClient:
         body = {"streamId": str(conversation_id), "conversationId": str(conversation_id)}
         if created_at is not None:
             body["generationCreatedAt"] = created_at
-        await self._send("POST", "/api/agents/chat/abort", token=token, json=body)
+        response = await self._send("POST", "/api/agents/chat/abort", token=token, json=body)
+        if response.status_code >= 500:
+            raise EngineUnavailable("LibreChat did not stop the turn.", status=response.status_code)
 
     async def status(self, token: str, conversation_id: UUID) -> JsonObject:
         """What runs in the conversation: `{active, createdAt, resumeState}`; empty when nothing does."""
         response = await self._send("GET", f"/api/agents/chat/status/{conversation_id}", token=token)
+        if response.status_code >= 500:
+            raise EngineUnavailable("LibreChat does not say what runs.", status=response.status_code)
         return _json(response) if response.status_code == httpx.codes.OK and _is_json(response) else {}
 
     async def messages(self, token: str, conversation_id: UUID) -> list[JsonObject]:
@@ -115,8 +122,10 @@ class LibreChatClient:
             return []
         if response.status_code != httpx.codes.OK:
             raise EngineUnavailable("LibreChat does not show its messages.", status=response.status_code)
-        rows = response.json() if _is_json(response) else None
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        rows = _data(response)
+        if not isinstance(rows, list):
+            raise EngineFailed("LibreChat's messages make no sense.", status=response.status_code)
+        return [row for row in rows if isinstance(row, dict)]
 
     async def rename(self, token: str, conversation_id: UUID, title: str) -> None:
         body = {"arg": {"conversationId": str(conversation_id), "title": title}}
@@ -154,8 +163,10 @@ class LibreChatClient:
                 json=json,
                 timeout=TIMEOUT,
             )
-        except httpx.HTTPError as exc:
+        except BROKEN as exc:
             raise EngineUnavailable from exc
+        if response.status_code in AWAY:
+            raise EngineUnavailable(status=response.status_code)
         if token and response.status_code == httpx.codes.UNAUTHORIZED:
             raise TokenRefused
         return response
@@ -192,10 +203,15 @@ def _is_json(response: httpx.Response) -> bool:
 
 
 def _json(response: httpx.Response) -> JsonObject:
-    try:
-        data = response.json()
-    except ValueError:
-        data = None
+    data = _data(response)
     if not isinstance(data, dict):
         raise EngineFailed("LibreChat's answer makes no sense.", status=response.status_code)
     return data
+
+
+def _data(response: httpx.Response) -> Any:
+    """What a JSON answer says; None for anything else."""
+    try:
+        return response.json() if _is_json(response) else None
+    except (ValueError, RecursionError):
+        return None

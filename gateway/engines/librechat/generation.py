@@ -86,7 +86,7 @@ class Generation:
         status = await self._insist(self.client.status, self.conversation_id)
         state = status.get("resumeState")
         reply = state.get("responseMessageId") if isinstance(state, dict) else None
-        if not status.get("active") or reply not in {None, str(self.job.turn_id)}:
+        if not status.get("active") or reply not in (None, str(self.job.turn_id)):
             return False
         self.created_at = status.get("createdAt")
         return True
@@ -103,6 +103,8 @@ class Generation:
                             yield item
                             if not isinstance(item, Event):
                                 return
+                if breaks >= MOST_BREAKS:
+                    raise EngineUnavailable("LibreChat's streams end before the reply does.")
             except EngineUnavailable:
                 if breaks >= MOST_BREAKS:
                     raise

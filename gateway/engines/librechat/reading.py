@@ -14,7 +14,7 @@ from uuid import UUID
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat.tools import ToolCalls
 from gateway.providers.base import JsonObject
-from gateway.providers.soundness import sound
+from gateway.providers.soundness import SoundText, sound
 from gateway.providers.sse import Frame
 
 EVENT_OF = {"text": "delta", "think": "reasoning"}
@@ -45,6 +45,7 @@ class Reading:
         self.reply_id = str(reply_id)
         self.usage = [0, 0]  # what LibreChat says was used, in and out: a cross-check, never a bill
         self._texts = {"text": "", "think": ""}
+        self._halves = _no_halves()
         self._calls = ToolCalls(clock)
         for part in told:
             self._remember(part)
@@ -59,11 +60,11 @@ class Reading:
 
     def read_stored(self, message: JsonObject) -> Iterator[Read]:
         """The same of a reply as LibreChat stored it, for a stream that ended unseen."""
-        yield from self._end(message)
+        yield from self._end(message, {})
 
     def _read(self, data: JsonObject) -> Iterator[Read]:
         if data.get("final"):
-            yield from self._end(_object(data.get("responseMessage")))
+            yield from self._end(_object(data.get("responseMessage")), data)
         elif data.get("sync"):
             yield from self._catch_up(data)
         else:
@@ -75,7 +76,9 @@ class Reading:
             case "on_message_delta" | "on_reasoning_delta":
                 yield from self._calls.announce()
                 for part in _objects(_object(inner.get("delta")).get("content")):
-                    yield from self._say(str(part.get("type")), _text_of(part))
+                    kind = str(part.get("type"))
+                    if kind in EVENT_OF:
+                        yield from self._say(kind, self._halves[kind].add(_text_of(part)))
             case "on_run_step":
                 self._calls.begin(inner)
             case "on_run_step_delta":
@@ -87,47 +90,54 @@ class Reading:
                 yield from self._calls.announce()
 
     def _say(self, kind: str, text: str) -> Iterator[Event]:
-        if text and kind in EVENT_OF:
+        if text:
             self._texts[kind] += text
             yield Event(EVENT_OF[kind], {"text": text})
 
     def _catch_up(self, data: JsonObject) -> Iterator[Read]:
         """`aggregatedContent` is the reply so far, `pendingEvents` what came while that was put together."""
         state = _object(data.get("resumeState"))
-        if state.get("responseMessageId") not in {None, self.reply_id}:
+        if state.get("responseMessageId") not in (None, self.reply_id):
             yield Failure("Another reply is being written in this conversation.")
             return
         yield from self._tell_rest(_objects(state.get("aggregatedContent")))
         for step in _objects(state.get("runSteps")):
             self._calls.begin(step)
         for pending in _objects(data.get("pendingEvents")):
-            yield from self._read(pending)
+            if not pending.get("sync"):
+                yield from self._read(pending)
 
-    def _end(self, message: JsonObject) -> Iterator[Read]:
-        if message.get("messageId") not in {None, self.reply_id}:
+    def _end(self, message: JsonObject, final: JsonObject) -> Iterator[Read]:
+        """A reply as a whole; where there is none, `final` may say that it was stopped or failed."""
+        if message.get("messageId") not in (None, self.reply_id):
             yield Failure("Another reply was written in this conversation.")
             return
         content = _objects(message.get("content"))
-        yield from self._calls.announce()
         yield from self._tell_rest(content)
+        yield from self._calls.announce()  # those that were cut off before they were seen to begin
+        for kind, half in self._halves.items():
+            yield from self._say(kind, half.end())
         failure = next((part for part in content if part.get("type") == "error"), None)
         if failure is not None:
-            yield Failure(_text_of(failure, "error"))
+            yield Failure(sound(_text_of(failure, "error")))
         elif message.get("error"):
-            yield Failure(str(message.get("text") or "LibreChat gave no reason."))
+            yield Failure(sound(str(message.get("text") or "LibreChat gave no reason.")))
+        elif message.get("unfinished") or final.get("aborted"):
+            yield Finished("cancelled")
+        elif final.get("error"):
+            yield Failure(_words(_object(final["error"])))
         else:
-            yield Finished("cancelled" if message.get("unfinished") else "stop")
+            yield Finished("stop")
 
     def _tell_rest(self, content: list[JsonObject]) -> Iterator[Event]:
         """What of a whole reply was not told yet, in its order; nothing where it tells another story."""
-        seen = {"text": "", "think": ""}
+        seen, self._halves = {"text": "", "think": ""}, _no_halves()
         for part in content:
             kind = str(part.get("type"))
             if kind == "tool_call":
                 yield from self._calls.recall(_object(part.get("tool_call")))
             elif kind in EVENT_OF:
-                text = _text_of(part)
-                seen[kind] += text
+                seen[kind] += self._halves[kind].add(_text_of(part))
                 told = self._texts[kind]
                 if len(seen[kind]) > len(told) and seen[kind].startswith(told):
                     yield from self._say(kind, seen[kind][len(told) :])
@@ -149,7 +159,7 @@ class Reading:
 def _parsed(text: str) -> JsonObject | None:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 
@@ -167,7 +177,11 @@ def _text_of(part: JsonObject, name: str = "") -> str:
     value = part.get(name or str(part.get("type")))
     if isinstance(value, dict):
         value = value.get("value")
-    return sound(value) if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
+
+
+def _no_halves() -> dict[str, SoundText]:
+    return {kind: SoundText() for kind in EVENT_OF}
 
 
 def _object(value: Any) -> JsonObject:

@@ -1,6 +1,7 @@
 """The tool calls in a reply of LibreChat: told once their arguments are whole, answered once."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,9 +30,11 @@ class ToolCalls:
         details = step.get("stepDetails")
         calls = details.get("tool_calls") if isinstance(details, dict) else None
         for call in calls if isinstance(calls, list) else []:
-            if isinstance(call, dict) and isinstance(call.get("id"), str) and call["id"] not in self._told:
-                self._open[call["id"]] = {"name": call.get("name") or "", "args": call.get("args") or ""}
-                self._steps.setdefault(str(step.get("id")), []).append(call["id"])
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                self._learn(call["id"], call)
+                known = self._steps.setdefault(str(step.get("id")), [])
+                if call["id"] not in known:
+                    known.append(call["id"])
 
     def grow(self, data: JsonObject) -> None:
         """A piece of some call's arguments; where they were whole from the start it repeats them."""
@@ -63,8 +66,8 @@ class ToolCalls:
         """A call as a whole reply has it: one without an answer is still under way."""
         if call.get("output") is not None or call.get("progress") == 1:
             yield from self.finish(call)
-        elif isinstance(call.get("id"), str) and call["id"] not in self._told | self._open.keys():
-            self._open[call["id"]] = {"name": call.get("name") or "", "args": call.get("args") or ""}
+        elif isinstance(call.get("id"), str):
+            self._learn(call["id"], call)
 
     def remember(self, part: JsonObject) -> None:
         """A call or an answer that was told before."""
@@ -72,6 +75,13 @@ class ToolCalls:
             self._told.add(part["call_id"])
         elif part["type"] == "tool_result":
             self._answered.add(part["call_id"])
+
+    def _learn(self, call_id: str, call: JsonObject) -> None:
+        """What is known of a call that was not announced yet: the most of its arguments ever seen."""
+        if call_id not in self._told:
+            known = self._open.setdefault(call_id, {"name": "", "args": ""})
+            known["name"] = known["name"] or call.get("name") or ""
+            known["args"] = _longer(known["args"], call.get("args") or "")
 
     def _tell(self, call_id: str, call: JsonObject) -> Iterator[Event]:
         self._open.pop(call_id, None)
@@ -87,7 +97,7 @@ class ToolCalls:
     def _answer(self, call_id: str, call: JsonObject) -> Event:
         self._answered.add(call_id)
         output = call.get("output")
-        text = sound(output if isinstance(output, str) else json.dumps(output))
+        text = sound(output if isinstance(output, str) else "" if output is None else json.dumps(output))
         begun = self._begun.get(call_id)
         spent = None if begun is None else int((self._clock() - begun) * 1000)
         told = {"output": text, "is_error": text.startswith(ERRORS), "duration_ms": spent}
@@ -101,7 +111,31 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 def _arguments(value: Any) -> Any:
-    return arguments_of(sound(value)) if isinstance(value, str) else value or {}
+    """Arguments as data that can be stored; those that cannot be read are shown as the text they are."""
+    try:
+        return _storable(arguments_of(sound(value)) if isinstance(value, str) else value or {})
+    except RecursionError:
+        return sound(value) if isinstance(value, str) else {}
+
+
+def _storable(value: Any) -> Any:
+    """The same without what JSON's escapes can smuggle past `sound`, and without NaN and infinities."""
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {sound(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _longer(known: Any, fresh: Any) -> Any:
+    """Arguments that are data are whole; of two texts the longer is the later one."""
+    if isinstance(known, str) and isinstance(fresh, str):
+        return max(known, fresh, key=len)
+    return known if isinstance(fresh, str) else fresh
 
 
 def _at(known: list[str], index: Any) -> str | None:

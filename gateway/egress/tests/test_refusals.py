@@ -1,0 +1,226 @@
+"""What an engine is refused with: a status that it does not repeat the call for, or a line in the stream."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+
+from accounts.tests.cast import Cast
+from gateway.egress.consumers import ALLOWED, engine_status
+from gateway.egress.tests.engine import (
+    DONE,
+    Engine,
+    EngineTurn,
+    counters,
+    deltas,
+    last_call,
+    ledger,
+    told,
+)
+from gateway.egress.tests.remote import KEY, RemoteProvider, install
+from gateway.providers.tests import scripted_openai as openai
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from kit.errors import DomainError, all_errors
+from kit.tenancy import tenant_scope
+from quotas.models import Budget, Hold
+from quotas.reservations import close_turn
+from workspaces.language_models.models import ProviderCredential
+
+Begin = Callable[..., EngineTurn]
+
+
+def limit_budget(cast: Cast, tokens: int) -> None:
+    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=tokens)
+
+
+def refused(answer: httpx.Response, turn: EngineTurn) -> tuple[int, str]:
+    """Status and code, once the turn was seen to know the same error."""
+    error, noted = answer.json()["error"], last_call(turn)
+    assert error["request_id"]
+    assert noted is not None
+    assert noted["error"] == {**error, "request_id": ""}
+    return answer.status_code, error["code"]
+
+
+@contextmanager
+def broken(table: str) -> Iterator[None]:
+    """The database refuses whatever is written to the table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'the disk is full'; END $$ "
+            f"LANGUAGE plpgsql; CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+
+@pytest.mark.parametrize("stream", [True, None])
+def test_a_first_call_that_the_budget_does_not_cover(
+    engine: Engine, begin: Begin, cast: Cast, provider: ScriptedProvider, stream: bool | None
+) -> None:
+    limit_budget(cast, 100)
+    turn = begin()
+    answer = engine.call(turn, max_tokens=98, stream=stream)
+    assert refused(answer, turn) == (402, "quota_exceeded")
+    details = answer.json()["error"]["details"]
+    assert (details["limit"], details["used"], details["reserved"]) == (100, 0, 23)
+    assert (provider.requests, counters()) == ([], (0, 23))
+
+
+def test_a_second_call_that_the_budget_does_not_cover(
+    engine: Engine, begin: Begin, cast: Cast, provider: ScriptedProvider
+) -> None:
+    limit_budget(cast, 100)
+    provider.script = Script(usage=(30, 50))
+    turn = begin()
+    told(engine.call(turn))
+    assert last_call(turn) == {"finish_reason": "stop"}
+    again = [{"role": "user", "content": "again"}]
+    assert refused(engine.call(turn, messages=again), turn) == (402, "quota_exceeded")
+    assert (len(provider.requests), counters()) == (1, (80, 0))
+
+
+def test_a_prompt_that_does_not_fit_the_context_window(
+    engine: Engine, begin: Begin, provider: ScriptedProvider
+) -> None:
+    turn = begin()
+    answer = engine.call(turn, messages=[{"role": "user", "content": "word " * 5000}])
+    assert refused(answer, turn) == (400, "context_too_long")
+    assert provider.requests == []
+
+
+def test_a_prompt_that_the_provider_finds_too_long(
+    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider
+) -> None:
+    install(cast.alice, remote.url)
+    remote.lines = [openai.chunk({"content": "So "}), b'data: {"error": {"code": 400}}\n\n']
+    turn = begin(model="gpt")
+    said = told(engine.call(turn))
+    assert isinstance(said[-1], dict)
+    assert said[-1]["error"]["code"] == "provider_error"
+    assert DONE not in said
+
+
+def test_more_calls_than_a_turn_may_make(
+    engine: Engine, begin: Begin, provider: ScriptedProvider, settings: Any
+) -> None:
+    settings.TURN_MAX_CALLS = 2
+    turn = begin()
+    for number in range(2):
+        told(engine.call(turn, messages=[{"role": "user", "content": f"call {number}"}]))
+    assert refused(engine.call(turn), turn) == (409, "turn_limit")
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 422])
+def test_a_providers_refusal_is_a_line_without_its_words(
+    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, status: int
+) -> None:
+    install(cast.alice, remote.url)
+    remote.script = Script(status=status)
+    turn = begin(model="gpt")
+    answer = engine.call(turn)
+    said = told(answer)
+    assert said[-1] == {
+        "error": {"message": "The model's provider failed.", "type": "api_error", "code": "provider_error"}
+    }
+    assert DONE not in said
+    assert not any(word in answer.text for word in ("sk-secret", KEY, "own words", remote.url))
+    noted = last_call(turn)
+    assert noted is not None
+    assert noted["error"]["details"]["provider_status"] == status
+    assert counters()[1] == 0
+
+
+def test_without_stream_a_providers_refusal_has_a_status_of_ours(
+    engine: Engine, begin: Begin, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(status=401)
+    answer = engine.call(begin(), stream=None)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "provider_error")
+    assert "sk-secret" not in answer.text
+    assert counters() == (0, 0)
+
+
+def test_a_provider_that_dies_in_mid_reply_is_paid_for_what_it_said(
+    engine: Engine, begin: Begin, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(steps=["Half ", "a "], dies=True)
+    said = told(engine.call(begin()))
+    assert deltas(said, "content") == ["Half ", "a "]
+    assert isinstance(said[-1], dict)
+    assert said[-1]["error"]["code"] == "provider_error"
+    assert (ledger(), counters()) == ([(3, 2, "estimated")], (5, 0))
+
+
+@pytest.mark.parametrize("sealed", ["garbage", "gAAAAABm", "\N{KEY}"])
+def test_a_key_that_cannot_be_read(
+    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, sealed: str
+) -> None:
+    install(cast.alice, remote.url)
+    with tenant_scope(cast.alice.principal.tenant):
+        ProviderCredential.objects.update(sealed_key=sealed)
+    turn = begin(model="gpt")
+    assert refused(engine.call(turn), turn) == (400, "provider_error")
+    assert (remote.requests, counters()) == ([], (0, 23))
+
+
+def test_a_database_that_fails_at_the_hold(engine: Engine, begin: Begin, provider: ScriptedProvider) -> None:
+    turn = begin()
+    with broken("quotas_hold"):
+        answer = engine.call(turn)
+    assert refused(answer, turn) == (400, "internal")
+    assert "disk" not in answer.text
+    assert (provider.requests, counters()) == ([], (0, 23))
+    told(engine.call(turn))
+
+
+def test_a_database_that_fails_at_the_settlement_is_told_in_the_stream(
+    engine: Engine, begin: Begin, provider: ScriptedProvider
+) -> None:
+    provider.script = Script(usage=(3, 9))
+    turn = begin()
+    with broken("quotas_usagerecord"):
+        said = told(engine.call(turn))
+    assert isinstance(said[-1], dict)
+    assert said[-1]["error"]["code"] == "internal"
+    assert DONE not in said
+    assert (counters(), Hold.objects.get().state) == ((0, 23), "sent")
+    close_turn(turn_id=turn.id)
+    assert (ledger(), counters()) == ([(3, 0, "estimated")], (3, 0))
+
+
+def test_an_end_that_cannot_be_noted_is_told_all_the_same(engine: Engine, begin: Begin) -> None:
+    turn = begin()
+    with broken(f"{turn.tenant.schema_name}.gateway_turn"):
+        assert told(engine.call(turn))[-1] == DONE
+        assert engine.call(turn, messages=[]).status_code == 400
+        engine.call(turn)
+        assert engine.call(turn).status_code == 409  # the third of its kind, whether that is noted or not
+    assert (last_call(turn), counters()) == (None, (12, 0))
+
+
+@pytest.mark.parametrize("bound", [10**10, 2**63 - 1, 10**30])
+def test_an_absurd_bound_is_refused(
+    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, bound: int
+) -> None:
+    install(cast.alice, remote.url)
+    turn = begin(model="gpt")
+    assert engine.call(turn, max_tokens=bound).status_code in {400, 402}
+    assert (remote.requests, counters()) == ([], (0, 23))
+
+
+def test_no_error_has_a_status_that_engines_would_repeat() -> None:
+    assert {engine_status(_made(kind)) for kind in all_errors()} <= ALLOWED
+
+
+def _made(kind: type[DomainError]) -> DomainError:
+    error = kind.__new__(kind)
+    DomainError.__init__(error)
+    return error

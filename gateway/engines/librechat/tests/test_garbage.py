@@ -1,0 +1,115 @@
+"""Whatever stands in a frame, nothing is raised, and what is told can be stored and sent."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.engines.base import Event, Finished
+from gateway.engines.librechat.reading import Failure, Read, Reading
+from gateway.engines.librechat.tests.playing import (
+    REPLY,
+    completed,
+    frame,
+    play,
+    said,
+    step,
+    streams,
+    text_of,
+)
+from gateway.engines.librechat.tests.test_resuming import MADE_UP, scene
+from gateway.providers.sse import Frame
+from gateway.tests.replayed_librechat.recorded import frames as taken_apart
+
+WORDS = st.text(max_size=5) | st.sampled_from(["\0", "\ud83d", "text", "think", "tool_call", "final", "sync"])
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+KNOWN = [
+    *(data for stream in streams().values() for _, data in taken_apart(stream.sse.decode())[-4:]),
+    *(json.loads(each.data) for each in MADE_UP),
+    *(json.loads(each.data) for each in scene("made up")[2][5::4]),
+    *(json.loads(each.data) for each in scene("mcp_with_usage-2")[2][3::3]),
+]
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> Any:
+    """A known frame with junk in some of its places."""
+    data = json.loads(json.dumps(draw(st.sampled_from(KNOWN))))
+    for _ in range(draw(st.integers(0, 3))):
+        data = _spoil(draw, data)
+    return data
+
+
+def _spoil(draw: st.DrawFn, value: Any) -> Any:
+    """Goes down into one of the value's places, and puts junk there."""
+    if value and isinstance(value, dict | list) and draw(st.integers(0, 9)):
+        places = sorted(value, key=repr) if isinstance(value, dict) else range(len(value))
+        place = draw(st.sampled_from(list(places)))
+        value[place] = _spoil(draw, value[place])
+        return value
+    return draw(JUNK)
+
+
+def check_sound(items: list[Read]) -> None:
+    """PostgreSQL's JSON takes neither NaN nor a NUL, and UTF-8 no half of a surrogate pair."""
+    for item in items:
+        assert isinstance(item, Event | Finished | Failure)
+        if isinstance(item, Event):
+            text = json.dumps(item.data, allow_nan=False, ensure_ascii=False)
+            text.encode()
+            assert "\\u0000" not in text
+        elif isinstance(item, Failure):
+            item.text.encode()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(spoiled(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
+def test_a_spoiled_frame_never_breaks_the_reading(frames: list[tuple[Any, str]]) -> None:
+    check_sound(play([frame(data, event) for data, event in frames]))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(spoiled())
+def test_a_spoiled_stored_reply_never_breaks_the_reading(data: Any) -> None:
+    reply = data.get("responseMessage") if isinstance(data, dict) else None
+    check_sound(list(Reading(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
+
+
+@given(st.text() | st.sampled_from(["null", "[]", "1", '"x"', "{", '{"final": tru', "NaN", "[" * 5000]))
+def test_what_is_no_json_object_means_nothing(text: str) -> None:
+    assert play([Frame("message", text)]) == []
+
+
+def test_unknown_events_mean_nothing() -> None:
+    unknown = [{"event": "on_new_thing", "data": {"text": "hi"}}, {"event": ["x"]}, {"created": True}, {}]
+    assert play([frame(data) for data in unknown]) == []
+
+
+@pytest.mark.parametrize("wrong", [[], {}, 1, True, "another"])
+def test_an_id_of_a_wrong_type_is_another_replys(wrong: Any) -> None:
+    ends = play([frame({"final": True, "responseMessage": {"messageId": wrong}})])
+    assert [type(end) for end in ends] == [Failure]
+    resumed = play([frame({"sync": True, "resumeState": {"responseMessageId": wrong}})])
+    assert [type(end) for end in resumed] == [Failure]
+
+
+def test_all_texts_arrive_without_nul_and_halves_of_pairs() -> None:
+    bad = "a\0b\ud83dc"
+    items = play(
+        [
+            said("text", bad),
+            said("think", bad),
+            step("s", {"id": bad, "name": bad, "args": bad}),
+            completed(bad, bad, bad, bad),
+            frame({"error": bad}, "error"),
+        ]
+    )
+    assert len(items) == 5
+    assert text_of(items) == "a\ufffdb\ufffdc"
+    check_sound(items)

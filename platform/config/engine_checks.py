@@ -1,0 +1,50 @@
+"""The check of the installation's engine: for `manage.py engine_check`, and at the start in production."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import structlog
+from django.conf import settings
+
+from gateway.engines.checking import FAILED, OK, Step, check_direct
+from gateway.engines.librechat.checking import check_librechat
+from gateway.engines.registry import current_engine
+
+log = structlog.get_logger(__name__)
+CHECKS: dict[str, Callable[[], AsyncGenerator[Step, None]]] = {
+    "direct": check_direct,
+    "librechat": check_librechat,
+}
+PAUSES = (5, 10, 20, 30, 60)  # seconds between the tries at the start: LibreChat may come up after us
+
+
+def check_engine() -> AsyncGenerator[Step, None]:
+    """The steps of the ENGINE that is set, each as it is taken."""
+    return CHECKS[settings.ENGINE]()
+
+
+def should_check_at_start() -> bool:
+    """In production, and where the engine is a program of somebody else's."""
+    return not settings.DEVELOPMENT and current_engine().has_accounts
+
+
+async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:
+    """Logs what is wrong, with its mend; the web process serves meanwhile, and never stops for it."""
+    try:
+        await _check_with_patience(pauses)
+    except Exception:  # a check that fails by itself harms nobody
+        log.exception("The engine could not be checked")
+
+
+async def _check_with_patience(pauses: Sequence[float]) -> None:
+    for pause in (*pauses, None):
+        steps = [step async for step in check_engine()]
+        if pause is None or not any(step.state == FAILED and step.may_pass for step in steps):
+            break
+        await asyncio.sleep(pause)
+    for step in steps:
+        if step.state != OK:
+            tell = log.error if step.state == FAILED else log.warning
+            tell("engine check", step=step.name, state=step.state, text=step.text, mend=step.mend)
+    if all(step.state == OK for step in steps):
+        log.info("engine check", state=OK)

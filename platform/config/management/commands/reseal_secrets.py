@@ -1,0 +1,81 @@
+"""`manage.py reseal_secrets`: seals every secret anew under the newest key, so that older ones can go."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.db.models import Model
+
+from accounts.models import EngineAccount, Tenant
+from kit.secrets import SecretUnreadable, reseal
+from kit.tenancy import tenant_scope
+from workspaces.language_models.models import ProviderCredential
+
+BATCH = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many were sealed anew, and how the ones are found that could not be read."""
+
+    sealed: int
+    unreadable: list[str]
+
+
+class Command(BaseCommand):
+    help = (
+        "Seals every provider's key and every engine account's password anew under the first of "
+        "ENCRYPTION_KEYS. Can be repeated, and run while people work. Restart every process with the new key "
+        "in front first; take the old one away afterwards, when nothing is unreadable."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        accounts = _reseal_all(EngineAccount, "sealed_password")
+        self._tell("engine accounts", accounts)
+        credentials = Tally(0, [])
+        for tenant in Tenant.objects.order_by("id").iterator(BATCH):
+            with tenant_scope(tenant.ref):
+                found = _reseal_all(ProviderCredential, "sealed_key")
+            credentials.sealed += found.sealed
+            credentials.unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
+        self._tell("providers' credentials", credentials)
+        if lost := len(accounts.unreadable) + len(credentials.unreadable):
+            raise CommandError(
+                f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
+            )
+
+    def _tell(self, what: str, tally: Tally) -> None:
+        self.stdout.write(f"Sealed anew: {tally.sealed} {what}.")
+        for name in tally.unreadable:
+            self.stdout.write(f"Unreadable: {name}")
+
+
+def _reseal_all(model: type[Model], field: str) -> Tally:
+    """Every row of the table that holds a secret, in batches of a transaction each, in the order of ids."""
+    tally, after = Tally(0, []), None
+    while batch := _reseal_batch(model, field, after, tally):
+        after = batch[-1].pk
+    return tally
+
+
+def _reseal_batch(model: type[Model], field: str, after: UUID | None, tally: Tally) -> list[Model]:
+    """The batch; none at the end. Its rows are locked, so that a key that is changed now is not lost."""
+    with transaction.atomic():
+        rows = model._default_manager.select_for_update().exclude(**{field: ""}).order_by("pk")
+        batch = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
+        fresh = [row for row in batch if _reseal(row, field, tally)]
+        model._default_manager.bulk_update(fresh, [field])
+    tally.sealed += len(fresh)
+    return batch
+
+
+def _reseal(row: Model, field: str, tally: Tally) -> bool:
+    try:
+        setattr(row, field, reseal(getattr(row, field)))
+    except SecretUnreadable:
+        name = getattr(row, "name", "")
+        tally.unreadable.append(f"{row._meta.verbose_name} {row.pk} {name}".rstrip())
+        return False
+    return True

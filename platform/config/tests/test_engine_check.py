@@ -1,0 +1,323 @@
+"""`engine_check` runs a turn through LibreChat and back, and each thing that is wrong comes with its mend."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+
+from accounts import engine_checks
+from accounts.models import EngineAccount, EngineCheck
+from config import engine_checks as checks_at_start
+from config.asgi import application
+from config.egress import application as egress_application
+from gateway.engines.librechat import checking
+from gateway.providers.http import close_client
+from gateway.tests.conformance import stands
+from gateway.tests.conformance.stands import SECRET
+from gateway.tests.replayed_librechat import ReplayedLibreChat
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.waiting import wait_until
+from quotas.models import Reservation, UsageRecord
+
+STRANGER = {"name": "Somebody", "email": "a@b.example", "password": "p" * 8, "confirm_password": "p" * 8}
+
+
+@pytest.fixture(scope="module")
+def egress(django_db_setup: None, django_db_blocker: Any) -> Iterator[Served]:
+    with django_db_blocker.unblock(), Served(egress_application, lifespan="on") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def replay() -> Iterator[tuple[ReplayedLibreChat, Served]]:
+    replay = ReplayedLibreChat()
+    with Served(replay) as server:
+        yield replay, server
+
+
+@pytest.fixture
+def librechat(
+    replay: tuple[ReplayedLibreChat, Served], egress: Served, settings: Any, transactional_db: None
+) -> Iterator[ReplayedLibreChat]:
+    """A LibreChat without accounts that calls the egress; each test takes one thing away."""
+    settings.EGRESS_URL = egress.url
+    with stands.replayed(settings, *replay, egress):
+        yield replay[0]
+
+
+def engine_check() -> tuple[bool, str]:
+    """Whether all is well, and what was said."""
+    told = StringIO()
+    try:
+        call_command("engine_check", stdout=told)
+    except CommandError:
+        return False, told.getvalue()
+    return True, told.getvalue()
+
+
+def failure() -> tuple[str, str]:
+    """The step that failed, and its mend."""
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("engine_check", "--json", stdout=told)
+    answer = json.loads(told.getvalue())
+    assert answer["ok"] is False
+    *before, last = answer["steps"]
+    assert [step["state"] for step in before] == ["ok"] * len(before)
+    assert last["state"] == "failed"
+    return last["name"], last["mend"]
+
+
+def test_when_all_is_well_each_step_is_a_line(librechat: ReplayedLibreChat) -> None:
+    is_well, told = engine_check()
+    lines = [line.split() for line in told.splitlines()]
+    assert is_well, told
+    assert [(line[0], line[1]) for line in lines] == [("ok", name) for name in checking.STEPS]
+    assert librechat.counters["starts"] == librechat.counters["resumed"] == 1
+
+
+def test_it_costs_nothing_and_leaves_nothing_at_librechat(
+    librechat: ReplayedLibreChat, provider: ScriptedProvider
+) -> None:
+    engine_check()
+    assert provider.requests == []
+    assert not UsageRecord.objects.exists()
+    assert not Reservation.objects.exists()
+    assert librechat.conversations.by_id == {}
+
+
+def test_it_registers_the_operators_account_first_and_shows_no_secret(librechat: ReplayedLibreChat) -> None:
+    _, told = engine_check()
+    (account,) = librechat.accounts.by_email.values()
+    assert account.role == "ADMIN"
+    assert not any(secret in told for secret in (SECRET, account.password, *librechat.accounts.tokens))
+
+
+def test_it_can_be_repeated_and_clears_old_checks_away(librechat: ReplayedLibreChat) -> None:
+    engine_check()
+    EngineCheck.objects.update(created_at=Now() - timedelta(hours=2))
+    assert engine_check()[0]
+    assert EngineCheck.objects.count() == 1
+
+
+def test_a_librechat_that_is_away(librechat: ReplayedLibreChat) -> None:
+    librechat.down = True
+    step, mend = failure()
+    assert step == "reachable"
+    assert "LIBRECHAT_URL" in mend
+
+
+def test_an_address_where_nothing_listens(librechat: ReplayedLibreChat, settings: Any) -> None:
+    settings.LIBRECHAT_URL = "http://127.0.0.1:9"
+    assert failure()[0] == "reachable"
+
+
+def test_an_operator_whose_password_librechat_does_not_take(librechat: ReplayedLibreChat) -> None:
+    engine_check()
+    next(iter(librechat.accounts.by_email.values())).password = "changed at LibreChat"
+    step, mend = failure()
+    assert step == "login"
+    assert ".env" in mend
+
+
+def test_an_operator_whose_password_cannot_be_unsealed(librechat: ReplayedLibreChat, settings: Any) -> None:
+    engine_check()
+    settings.ENCRYPTION_KEYS = ["another key altogether, and only that one"]
+    step, mend = failure()
+    assert step == "login"
+    assert "ENCRYPTION_KEYS" in mend
+
+
+def test_somebody_elses_admin_is_a_warning(librechat: ReplayedLibreChat, settings: Any) -> None:
+    httpx.post(f"{settings.LIBRECHAT_URL}/api/auth/register", json=STRANGER, trust_env=False)
+    is_well, told = engine_check()
+    assert is_well, told
+    assert "warning  login" in told
+    assert "empty MongoDB" in told
+
+
+def test_a_librechat_with_another_secret(librechat: ReplayedLibreChat) -> None:
+    librechat.secret = "not the one of the egress"
+    step, mend = failure()
+    assert step == "routing"
+    assert "EGRESS_SECRETS" in mend
+    assert "librechat_config" in mend
+
+
+def test_a_librechat_that_calls_somewhere_else(librechat: ReplayedLibreChat) -> None:
+    librechat.egress_url = "http://127.0.0.1:9"
+    step, mend = failure()
+    assert step == "routing"
+    assert mend.startswith("LibreChat calls somewhere else")
+    assert "librechat_config" in mend
+
+
+def test_a_librechat_that_goes_on_trying_elsewhere_does_not_keep_us_waiting(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    librechat.egress_url, librechat.retry_delay = "http://127.0.0.1:9", 60.0
+    monkeypatch.setattr(checking, "ROUTE_SECONDS", 0.3)
+    assert failure()[0] == "routing"
+    assert librechat.counters["aborts"] == 1
+
+
+def test_an_egress_that_does_not_run(librechat: ReplayedLibreChat, settings: Any) -> None:
+    librechat.egress_url = settings.EGRESS_URL = "http://127.0.0.1:9"
+    assert "No egress answers at http://127.0.0.1:9" in failure()[1]
+
+
+def test_a_librechat_that_sends_no_headers(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gateway.tests.replayed_librechat.turns.Turn._headers",
+        lambda turn: {"authorization": f"Bearer {SECRET}"},
+    )
+    step, mend = failure()
+    assert step == "routing"
+    assert "librechat_config" in mend
+
+
+def test_a_librechat_that_chooses_its_own_reply_id(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = "gateway.tests.replayed_librechat.starts.complete"
+    monkeypatch.setattr(complete, _with_an_id_of_its_own)
+    step, mend = failure()
+    assert step == "routing"
+    assert "too old" in mend
+
+
+def test_a_librechat_without_our_endpoint(librechat: ReplayedLibreChat) -> None:
+    librechat.endpoints = {"openAI": ["gpt-4"]}
+    step, mend = failure()
+    assert step == "routing"
+    assert "librechat_config" in mend
+
+
+def test_a_librechat_that_tells_no_usage(librechat: ReplayedLibreChat) -> None:
+    librechat.stream_usage = False
+    step, mend = failure()
+    assert step == "usage"
+    assert "streamUsage" in mend
+
+
+def test_a_librechat_that_makes_calls_of_its_own_is_a_warning(librechat: ReplayedLibreChat) -> None:
+    librechat.summarises = True
+    is_well, told = engine_check()
+    assert is_well, told
+    assert "warning  usage" in told
+    assert "2 times" in told
+
+
+def test_the_direct_engine_needs_the_model_alone(
+    provider: ScriptedProvider, settings: Any, transactional_db: None
+) -> None:
+    settings.ENGINE = "direct"
+    assert engine_check()[0]
+    settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
+    step, mend = failure()
+    assert step == "model"
+    assert "make run" in mend
+
+
+def call_as(egress: Served, check: EngineCheck, **headers: str) -> httpx.Response:
+    """A model call of a check, as LibreChat makes it."""
+    account = EngineAccount.objects.get()
+    fitting = {
+        "authorization": f"Bearer {SECRET}",
+        "x-message": str(check.id),
+        "x-conversation": str(check.conversation_id),
+        "x-engine-user": account.engine_user_id,
+    }
+    body = {"model": "routed", "messages": [{"role": "user", "content": "hi"}]}
+    address = f"{egress.url}/v1/chat/completions"
+    return httpx.post(address, json=body, headers={**fitting, **headers}, trust_env=False, timeout=20)
+
+
+def test_the_egress_answers_a_check_only_to_the_operator_with_both_ids_within_the_hour(
+    librechat: ReplayedLibreChat, egress: Served
+) -> None:
+    engine_check()
+    check = EngineCheck.objects.get()
+    assert call_as(egress, check).status_code == 200
+    for wrong in ("x-message", "x-conversation", "x-engine-user"):
+        assert call_as(egress, check, **{wrong: str(uuid4())}).status_code == 404
+        assert call_as(egress, check, **{wrong: ""}).status_code == 404
+    assert call_as(egress, check, authorization="Bearer another").status_code == 401
+    EngineCheck.objects.update(created_at=Now() - timedelta(hours=2))
+    assert call_as(egress, check).status_code == 404
+
+
+def test_a_check_is_answered_a_few_times_only(librechat: ReplayedLibreChat, egress: Served) -> None:
+    engine_check()
+    check = EngineCheck.objects.get()
+    codes = [call_as(egress, check).status_code for _ in range(engine_checks.MOST_CALLS)]
+    assert codes == [200] * (engine_checks.MOST_CALLS - 1) + [404]
+
+
+def test_at_the_start_each_thing_that_is_wrong_is_logged_with_its_mend(
+    librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    librechat.stream_usage = False
+    asyncio.run(at_the_start())
+    (line,) = [record for record in caplog.records if record.name == "config.engine_checks"]
+    assert line.levelno == logging.ERROR
+    assert "streamUsage" in str(line.msg)
+
+
+def test_a_librechat_that_comes_up_after_us_is_waited_for(
+    librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    librechat.down = True
+    caplog.set_level(logging.INFO)
+
+    async def check_while_it_comes_up() -> None:
+        waiting = asyncio.create_task(at_the_start(0.5))
+        await asyncio.sleep(0.2)
+        librechat.down = False
+        await waiting
+
+    asyncio.run(check_while_it_comes_up())
+    levels = {record.levelno for record in caplog.records if record.name == "config.engine_checks"}
+    assert levels == {logging.INFO}
+
+
+def test_a_production_server_checks_its_engine_and_serves_meanwhile(
+    librechat: ReplayedLibreChat, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DEVELOPMENT = False
+    librechat.secret = "not the one of the egress"
+    with Served(application, lifespan="on") as web:
+        assert httpx.get(f"{web.url}/healthz", trust_env=False).status_code in {200, 301}
+        wait_until(lambda: "EGRESS_SECRETS" in caplog.text)
+
+
+def test_development_and_the_direct_engine_check_nothing_at_the_start(settings: Any) -> None:
+    settings.ENGINE, settings.DEVELOPMENT = "librechat", True
+    assert not checks_at_start.should_check_at_start()
+    settings.ENGINE, settings.DEVELOPMENT = "direct", False
+    assert not checks_at_start.should_check_at_start()
+
+
+async def at_the_start(*pauses: float) -> None:
+    """As a web server does, with the pauses between its tries."""
+    try:
+        await checks_at_start.check_at_start(pauses)
+    finally:
+        await close_client()
+
+
+def _with_an_id_of_its_own(body: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    own = {"endpoint": endpoint, "responseMessageId": str(uuid4()), "maxContextTokens": 4000}
+    return {"promptPrefix": None, **body, **own}
