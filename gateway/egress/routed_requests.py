@@ -10,6 +10,7 @@ from kit.errors import InvalidInput
 from workspaces.language_models.services import ModelRef
 
 ROUTED = "routed"  # the one model that engines know
+MOST_TOKENS = 10**9  # beyond what any window holds, and within what a hold can count
 PASSED_THROUGH = (
     "top_p",
     "stop",
@@ -44,7 +45,7 @@ class RoutedRequest:
         return cls(
             messages=_objects(body, "messages", required=True),
             tools=_objects(body, "tools"),
-            max_tokens=bound if type(bound) is int and bound > 0 else None,
+            max_tokens=min(bound, MOST_TOKENS) if type(bound) is int and bound > 0 else None,
             temperature=temperature if isinstance(temperature, int | float) else None,
             extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
             stream=bool(body.get("stream")),

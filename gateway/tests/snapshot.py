@@ -31,6 +31,7 @@ def restore() -> None:
         try:
             return _restore()
         except OperationalError:
+            connection.close()  # it stands in a failed transaction
             if attempt == 2:
                 raise
 

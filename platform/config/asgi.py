@@ -25,6 +25,7 @@ from gateway.ingress.routes import http_router, websocket_router  # noqa: E402
 refuse_broken_setup()
 
 DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
+CHECK_END_SECONDS = 2.0  # and a check of the engine to clear away what it left there
 
 
 async def lifespan(
@@ -43,6 +44,7 @@ async def lifespan(
         else:
             if check is not None:
                 check.cancel()
+                await asyncio.wait({check}, timeout=CHECK_END_SECONDS)
             await background.stop(DRAIN_SECONDS)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -87,15 +87,15 @@ class HttpConsumer(AsyncHttpConsumer):
 
     async def _read_body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
         """At most a byte past the limit is kept; the rest is read and dropped, so that the answer arrives."""
-        body, most = b"", self.most_bytes + 1
+        body, most = bytearray(), self.most_bytes + 1
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if len(body) < most:
-                body = (body + message.get("body", b""))[:most]
+                body += message.get("body", b"")[: most - len(body)]
             if not message.get("more_body"):
-                return body
+                return bytes(body)
 
     async def send_json(
         self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None

@@ -3,13 +3,15 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from config.tests.test_up import Run, free_port, wait_for
+from config.tests.test_up import ROOT, Run, free_port, wait_for
 from gateway.tests.events import STREAM, Told, body, parse, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.served import Served
@@ -62,6 +64,15 @@ def reply_to(client: httpx.Client, message: str) -> list[Told]:
         return list(parse(answer.iter_lines()))
 
 
+def engine_check(run: Run) -> subprocess.CompletedProcess[str]:
+    """From a process of its own, in the surroundings of the running egress."""
+    environment = run.child("uvicorn", "config.egress:application").environ()
+    command = [sys.executable, "manage.py", "engine_check"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+
+
 def is_closed(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
@@ -81,6 +92,7 @@ def test_a_reply_of_the_local_model_streams_through_librechat_and_all_of_it_stop
     assert text_of(events).strip()
     assert events[-2].data["exactness"] == "exact"
     assert (librechat.counters["starts"], librechat.counters["model_calls"]) == (1, 1)
+    assert engine_check(run).stdout.splitlines()[-1].startswith("ok       usage")
     run.send(signal.SIGTERM)
     assert run.exit_code() == 0
     run.expect_nothing_left()

@@ -40,7 +40,7 @@ def librechat(
     """An empty one."""
     application, server = replay
     settings.LIBRECHAT_URL = server.url
-    application.egress_url = served_models[1].url
+    application.egress_url, application.secret = served_models[1].url, "a secret"
     application.reset()
     yield application
     application.reset()

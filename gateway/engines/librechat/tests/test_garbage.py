@@ -68,13 +68,13 @@ def check_sound(items: list[Read]) -> None:
             item.text.encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(spoiled(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
 def test_a_spoiled_frame_never_breaks_the_reading(frames: list[tuple[Any, str]]) -> None:
     check_sound(play([frame(data, event) for data, event in frames]))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoiled())
 def test_a_spoiled_stored_reply_never_breaks_the_reading(data: Any) -> None:
     reply = data.get("responseMessage") if isinstance(data, dict) else None

@@ -79,10 +79,12 @@ def test_a_stream_that_was_left_and_resumed_loses_and_doubles_nothing() -> None:
 
 @OF_ALL
 def test_every_cut_into_two_gives_the_same_frames(stream: Stream) -> None:
-    """What a Reading tells follows from the frames alone, as the next test shows again."""
-    whole = frames_of([stream.sse])
-    for at in range(len(stream.sse) + 1):
-        assert frames_of([stream.sse[:at], stream.sse[at:]]) == whole
+    """Two neighbours at a time: a frame's end leaves nothing behind. The same frames are the same events."""
+    blocks = [block + b"\n\n" for block in stream.sse.split(b"\n\n")]
+    for pair in map(b"".join, zip(blocks, [*blocks[1:], b""], strict=True)):
+        whole = frames_of([pair])
+        for at in range(len(pair) + 1):
+            assert frames_of([pair[:at], pair[at:]]) == whole
 
 
 @OF_ALL
