@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from gateway.egress.metered import Bounds
+from gateway.engines.steps import Step
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.tenancy import TenantRef
 from workspaces.language_models.services import ModelRef
@@ -96,3 +97,6 @@ class Engine(Protocol):
 
     async def health(self) -> None:
         """Returns when turns can run; raises a DomainError that says why they cannot."""
+
+    def check(self) -> AsyncGenerator[Step, None]:
+        """Tries everything that turns rely on, at nobody's expense; ends after a step that failed."""

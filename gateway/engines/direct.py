@@ -5,12 +5,16 @@ from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
 
+from django.conf import settings
+
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
+from gateway.engines.steps import FAILED, OK, Step
 from gateway.engines.tools import ToolCall, run_tool
 from gateway.providers.base import JsonObject
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
+from kit.errors import DomainError
 
 
 class DirectEngine:
@@ -52,6 +56,19 @@ class DirectEngine:
 
     async def health(self) -> None:
         await LocalProvider().health()
+
+    async def check(self) -> AsyncGenerator[Step, None]:
+        yield Step(
+            "engine", OK, "The direct engine runs in our own processes and needs nothing but the model."
+        )
+        try:
+            await self.health()
+        except DomainError:
+            text = f"The local model does not answer at {settings.LOCAL_MODEL_URL}."
+            mend = "`make run` starts one; elsewhere let LOCAL_MODEL_URL name a llama.cpp server that runs."
+            yield Step("model", FAILED, text, mend, may_pass=True)
+        else:
+            yield Step("model", OK, f"The local model answers at {settings.LOCAL_MODEL_URL}.")
 
 
 class _Answer:

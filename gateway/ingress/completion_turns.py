@@ -10,6 +10,7 @@ from accounts.principals import Principal
 from gateway.egress.metered import Bounds, bound_call
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
+from gateway.engines.steps import OK, Step
 from gateway.ingress import openai_wire as wire
 from gateway.ingress.admission import job_of, record_refusal, reserve_turn
 from gateway.ingress.decisions import Decision, decide
@@ -55,6 +56,9 @@ class OneCall:
 
     async def health(self) -> None:
         return None
+
+    async def check(self) -> AsyncGenerator[Step, None]:
+        yield Step("engine", OK, "A completion needs none.")
 
 
 async def admit_completion(principal: Principal, wanted: wire.CompletionRequest) -> TurnJob:

@@ -1,26 +1,21 @@
 """The check of the installation's engine: for `manage.py engine_check`, and at the start in production."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
 from django.conf import settings
 
-from gateway.engines.checking import FAILED, OK, Step, check_direct
-from gateway.engines.librechat.checking import check_librechat
 from gateway.engines.registry import current_engine
+from gateway.engines.steps import FAILED, OK, Step
 
 log = structlog.get_logger(__name__)
-CHECKS: dict[str, Callable[[], AsyncGenerator[Step, None]]] = {
-    "direct": check_direct,
-    "librechat": check_librechat,
-}
 PAUSES = (5, 10, 20, 30, 60)  # seconds between the tries at the start: LibreChat may come up after us
 
 
 def check_engine() -> AsyncGenerator[Step, None]:
     """The steps of the ENGINE that is set, each as it is taken."""
-    return CHECKS[settings.ENGINE]()
+    return current_engine().check()
 
 
 def should_check_at_start() -> bool:

@@ -15,7 +15,6 @@ from django.conf import settings
 
 from accounts.engine_checks import CheckRef, find_check, let_end, open_check
 from gateway.engines.base import Event, Finished
-from gateway.engines.checking import FAILED, OK, Step
 from gateway.engines.librechat import mends
 from gateway.engines.librechat.accounts import ENGINE, Accounts
 from gateway.engines.librechat.branches import START
@@ -28,6 +27,7 @@ from gateway.engines.librechat.client import (
     TokenRefused,
 )
 from gateway.engines.librechat.reading import Failure, Reading
+from gateway.engines.steps import FAILED, OK, Step
 from gateway.providers.base import JsonObject
 from gateway.providers.http import client as http_client
 from kit.errors import DomainError

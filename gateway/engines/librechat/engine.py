@@ -17,10 +17,12 @@ from django.conf import settings
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.librechat.accounts import ENGINE, Accounts
 from gateway.engines.librechat.branches import texts_of
+from gateway.engines.librechat.checking import check_librechat
 from gateway.engines.librechat.client import LibreChatClient
 from gateway.engines.librechat.generation import Generation
 from gateway.engines.librechat.outcome import outcome_of
 from gateway.engines.librechat.reading import Failure
+from gateway.engines.steps import Step
 from kit.errors import DomainError, EngineFailed
 from kit.secrets import SecretUnreadable
 
@@ -84,6 +86,9 @@ class LibreChatEngine:
 
     async def health(self) -> None:
         await self._here.client.health()
+
+    def check(self) -> AsyncGenerator[Step, None]:
+        return check_librechat()
 
     async def _call(self, thread: Thread, method: Callable[..., Awaitable[T]], *args: Any) -> T:
         if thread.engine_account_id is None:

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from gateway.engines.checking import FAILED, WARNING, Step
+from gateway.engines.steps import FAILED, WARNING, Step
 
 CONFIG = "`manage.py librechat_config` and restart LibreChat"
 IMAGE = (

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.engine_checks import check_engine
-from gateway.engines.checking import FAILED, OK, WARNING, Step
+from gateway.engines.steps import FAILED, OK, WARNING, Step
 from gateway.providers.http import close_client
 
 WORDS = {OK: "ok", WARNING: "warning", FAILED: "FAILED"}
