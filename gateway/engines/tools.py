@@ -1,12 +1,14 @@
 """Tool calls of the direct engine: what the model asked for, and the answer that it gets."""
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.engines.base import Event
 from gateway.providers.base import JsonObject
+from gateway.providers.soundness import sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,32 @@ class ToolAnswer:
 
 
 def arguments_of(text: str) -> Any:
-    """A call's arguments as data; what is no JSON is shown as the text it is."""
+    """A call's arguments as data that can be stored; what is no JSON is shown as the text it is."""
     try:
-        return json.loads(text) if text.strip() else {}
-    except ValueError:
-        return text
+        return _storable(json.loads(text)) if text.strip() else {}
+    except (ValueError, RecursionError):
+        return sound(text)
+
+
+def storable(value: Any) -> Any:
+    """The same without what JSON escapes smuggle past `sound`, NaN and infinities; {} where it is too deep."""
+    try:
+        return _storable(value)
+    except RecursionError:
+        return {}
+
+
+def _storable(value: Any) -> Any:
+    """The same without what JSON's escapes can smuggle past `sound`, and without NaN and infinities."""
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {sound(name): _storable(item) for name, item in value.items()}
+    return value
 
 
 async def run_tool(call: ToolCall) -> ToolAnswer:

@@ -1,12 +1,11 @@
 """The tool calls in a reply of LibreChat: told once their arguments are whole, answered once."""
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway.engines.base import Event
-from gateway.engines.tools import arguments_of
+from gateway.engines.tools import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 
@@ -112,23 +111,7 @@ def _split(name: str) -> tuple[str, str | None]:
 
 def _arguments(value: Any) -> Any:
     """Arguments as data that can be stored; those that cannot be read are shown as the text they are."""
-    try:
-        return _storable(arguments_of(sound(value)) if isinstance(value, str) else value or {})
-    except RecursionError:
-        return sound(value) if isinstance(value, str) else {}
-
-
-def _storable(value: Any) -> Any:
-    """The same without what JSON's escapes can smuggle past `sound`, and without NaN and infinities."""
-    if isinstance(value, str):
-        return sound(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {sound(name): _storable(item) for name, item in value.items()}
-    return value
+    return arguments_of(sound(value)) if isinstance(value, str) else storable(value or {})
 
 
 def _longer(known: Any, fresh: Any) -> Any:

@@ -1,0 +1,27 @@
+"""What a model writes as a tool call's arguments is stored and shown, however odd it is."""
+
+import json
+
+import pytest
+
+from gateway.engines.tools import arguments_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": 2}', {"a": 2}),
+        ("", {}),
+        ("not JSON", "not JSON"),
+        ('{"a": "\\u0000"}', {"a": "\ufffd"}),
+        ('{"a": "\\ud800"}', {"a": "\ufffd"}),
+        ('{"a": NaN, "b": [Infinity]}', {"a": "nan", "b": ["inf"]}),
+    ],
+)
+def test_arguments_become_what_a_database_can_hold(text: str, expected: object) -> None:
+    assert arguments_of(text) == expected
+    json.dumps(arguments_of(text), allow_nan=False).encode()
+
+
+def test_arguments_that_are_nested_too_deeply_stay_text() -> None:
+    assert arguments_of("[" * 100_000) == "[" * 100_000
