@@ -63,7 +63,7 @@ def arguments_of(text: str) -> Any:
 
 
 def storable(value: Any) -> Any:
-    """The same without what JSON escapes smuggle past `sound`, NaN and infinities; {} where it is too deep."""
+    """The same without what JSON escapes smuggle past `sound`, NaN and infinities; {} if it is too deep."""
     try:
         return _storable(value)
     except RecursionError:
