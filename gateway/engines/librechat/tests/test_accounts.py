@@ -81,7 +81,7 @@ async def test_ten_first_turns_of_one_person_at_once_make_one_account(
     assert signed_in(librechat).count("register") == 2
 
 
-async def test_ten_people_at_once_are_ten_accounts_with_one_admin(
+async def test_several_people_at_once_are_as_many_accounts_with_one_admin(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     people = [cast.alice, cast.bob, cast.dana, cast.charlie]
