@@ -19,6 +19,8 @@ from workspaces.language_models.services import ModelRef, fallback_chain, instal
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
     """Takes the turn into this process; False where another was faster or there is no room for it."""
+    if turn_id in runner().turns:  # it is ours, and only late with its heartbeat
+        return False
     try:
         with runner().slot():
             job = await in_tenant(tenant, claim_turn, tenant, turn_id)

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import Tenant
+from gateway.egress.notices import notify_stop
 from gateway.engines.base import Event
 from gateway.engines.registry import outlives_us
 from gateway.models import Conversation, Message, Turn
@@ -156,6 +157,7 @@ def recover_turn(*, turn_id: UUID) -> bool:
     turn = _lock_turn(turn_id)
     if not close_turn(turn_id=turn_id, only_expired=True):
         return False
+    notify_stop(turn_id)  # a call of it may still be out
     if turn is not None and turn.status == Turn.Status.RUNNING:
         _write_end(
             turn,

@@ -53,17 +53,19 @@ def change_conversation(
     *, principal: Principal, conversation_id: UUID, title: str | None = None, shared: bool | None = None
 ) -> Conversation:
     """Renames or shares it; None leaves as it is. Forbidden for another's, NotFound for a hidden one."""
-    conversation = open_conversation(principal, conversation_id)
-    if conversation.user_id != principal.user_id:
-        raise Forbidden("Only the owner may change a conversation.")
     with transaction.atomic():
+        conversation = visible_conversations(principal).select_for_update().filter(id=conversation_id).first()
+        if conversation is None:
+            raise NotFound
+        if conversation.user_id != principal.user_id:
+            raise Forbidden("Only the owner may change a conversation.")
         if title is not None and title != conversation.title:
             conversation.title = title
             tell_of_rename(principal.tenant, conversation)
         if shared is not None:
             conversation.is_shared = shared
         conversation.save(update_fields=["title", "is_shared"])
-    return conversation
+    return open_conversation(principal, conversation_id)
 
 
 @transaction.atomic

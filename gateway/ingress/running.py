@@ -49,6 +49,7 @@ class RunningTurn:
         self.request_id = requests.current().request_id
         self.events = list(self.transcript.after(0))
         self.ending: Ending | None = None
+        self._lost_lease = False
         self.is_left = False  # to another process: there will be no ending here
         self._news = asyncio.Event()
         self._producer: asyncio.Task[str] | None = None
@@ -63,6 +64,7 @@ class RunningTurn:
         try:
             finish, error = await self._outcome(self._producer)
             if finish == ABANDONED:
+                await self._leave_parts()
                 self.is_left = True
                 self._news.set()
                 return
@@ -133,11 +135,21 @@ class RunningTurn:
             log.exception("turn failed", turn_id=str(self.job.turn_id))
             return Reason.ERROR, InternalError()
 
+    async def _leave_parts(self) -> None:
+        """Whoever adopts the turn goes on from what is written: nobody was told more than that."""
+        if self._lost_lease:
+            return
+        try:
+            parts = list(self.transcript.parts)
+            await in_tenant(self.job.tenant, write_progress, turn_id=self.job.turn_id, parts=parts)
+        except Exception:  # LibreChat tells it again
+            log.exception("reply was not written down", turn_id=str(self.job.turn_id))
+
     async def _settled(self, *, cut_off: bool) -> None:
         """Ends a turn that we cut off at its engine too, and waits a moment for the bill of its calls."""
-        if cut_off:
-            await self.engine.stop(self.job)
         try:
+            if cut_off:
+                await self.engine.stop(self.job)
             for _ in range(SETTLE_CHECKS):
                 if await in_public(is_settled, self.job.turn_id):
                     return
@@ -180,6 +192,7 @@ class RunningTurn:
         if not await in_tenant(self.job.tenant, write_progress, turn_id=turn_id, parts=parts):
             self.stop(Reason.CANCELLED)
         if not await in_public(renew_lease, turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
+            self._lost_lease = True
             self.stop(Reason.INTERRUPTED)
 
     def _publish(self, event: NumberedEvent) -> None:
@@ -213,9 +226,13 @@ class TurnRunner:
         turn = RunningTurn(job, engine or engine_named(job.engine))
         self.turns[job.turn_id] = turn
         task = self._spawn(turn.run())
-        task.add_done_callback(lambda _: self.turns.pop(job.turn_id, None))
+        task.add_done_callback(lambda _: self._forget(turn))
         self._spawn(send_events(job.tenant, job.turn_id, turn.follow(0)))
         return turn
+
+    def _forget(self, turn: RunningTurn) -> None:
+        if self.turns.get(turn.job.turn_id) is turn:
+            del self.turns[turn.job.turn_id]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

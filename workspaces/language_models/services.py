@@ -127,10 +127,11 @@ def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     if slug not in models or (fallback and fallback not in models):
         raise NotFound
     by_id = {row.id: row for row in models.values()}
-    following = models[fallback] if fallback else None
+    following, seen = models[fallback] if fallback else None, {slug}
     while following is not None:
-        if following.slug == slug:
+        if following.slug in seen:
             raise InvalidInput(fallback=["This chain of fallbacks would come back to itself."])
+        seen.add(following.slug)
         following = by_id.get(following.fallback_id) if following.fallback_id else None
     models[slug].fallback = models[fallback] if fallback else None
     models[slug].save(update_fields=["fallback"])

@@ -137,7 +137,7 @@ class LibreChatClient:
         """LibreChat answers 500 for a conversation it does not have: then it is deleted already."""
         body = {"arg": {"conversationId": str(conversation_id)}}
         response = await self._send("DELETE", "/api/convos", token=token, json=body)
-        if response.status_code >= 500 and await self.messages(token, conversation_id):
+        if not response.is_success and await self.messages(token, conversation_id):
             raise EngineUnavailable("LibreChat did not delete.", status=response.status_code)
 
     async def health(self) -> None:
