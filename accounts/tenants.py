@@ -10,9 +10,16 @@ from accounts import audit
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
 from accounts.slugs import free_slug
+from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.
 SLUG_LOCK = 7_301_001
+
+
+def find_tenant(tenant_id: UUID) -> TenantRef | None:
+    """The tenant as plain data."""
+    tenant = Tenant.objects.filter(id=tenant_id).first()
+    return tenant.ref if tenant else None
 
 
 def create_tenant(*, name: str, owner: User) -> Tenant:

@@ -9,14 +9,14 @@ from typing import Any
 import structlog
 
 from gateway.egress.calls import RunningCall
-from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, metered_call
-from gateway.egress.openai_chunks import DONE, Envelope, line
+from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, expect_fit, metered_call
+from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.turns import RoutedTurn, note_end
 from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
-from kit.errors import ContextTooLong, DomainError, InternalError, ProviderError
+from kit.errors import DomainError, InternalError, ProviderError
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ async def answer_of(
                         yield line(envelope.chunk({"role": "assistant", "content": ""}))
                     is_held = True
                 elif isinstance(event, UsageReport):
-                    usage = line(envelope.usage_chunk(_usage_of(event)))
+                    usage = line(envelope.usage_chunk(usage_of(event.input_tokens, event.output_tokens)))
                 elif isinstance(event, Finish):
                     await note_end(turn, finish_reason=event.reason)
                     yield line(envelope.chunk({}, event.reason)) + usage
@@ -83,12 +83,7 @@ async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
         provider = provider_for(model)
     except ProviderError:  # another model may stand in for it: the call finds out
         return None
-    bounds = await bound_call(provider, request)
-    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
-        raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
-        )
-    return bounds
+    return expect_fit(model, await bound_call(provider, request))
 
 
 def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
@@ -100,14 +95,6 @@ def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
         case ToolCallDelta(calls):
             return line(envelope.chunk({"tool_calls": calls}))
     return None
-
-
-def _usage_of(usage: UsageReport) -> dict[str, int]:
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
 
 
 def merged(lines: list[bytes]) -> dict[str, Any]:

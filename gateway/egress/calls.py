@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
-from weakref import WeakKeyDictionary
 
 from gateway.egress.notices import CALL_REPEATED, TURN_STOP
 from kit.notices import listen
+from kit.per_loop import PerLoop
 
 
 @dataclass(slots=True)
@@ -53,9 +53,11 @@ class RunningCalls:
                 call.end()
 
     def end_older(self, turn_id: UUID, fingerprint: str, attempt: UUID) -> None:
-        """Ends the other attempts at the same call."""
-        for call in list(self._by_attempt.values()):
-            if (call.turn_id, call.fingerprint) == (turn_id, fingerprint) and call.attempt != attempt:
+        """Ends the attempts at the same call that began before this one: all, if it runs elsewhere."""
+        for call in list(self._by_attempt.values()):  # in the order of their beginning
+            if call.attempt == attempt:
+                return
+            if (call.turn_id, call.fingerprint) == (turn_id, fingerprint):
                 call.end()
 
     async def listen(self) -> None:
@@ -67,9 +69,9 @@ class RunningCalls:
         self.end_older(UUID(turn_id), fingerprint, UUID(attempt))
 
 
-_known: WeakKeyDictionary[asyncio.AbstractEventLoop, RunningCalls] = WeakKeyDictionary()
+_known = PerLoop(RunningCalls)
 
 
 def running_calls() -> RunningCalls:
     """The running loop's own."""
-    return _known.setdefault(asyncio.get_running_loop(), RunningCalls())
+    return _known.get()

@@ -52,6 +52,15 @@ async def bound_call(provider: Provider, request: ModelRequest) -> Bounds:
     return Bounds(prompt=counted, output=request.max_tokens, prompt_is_exact=True)
 
 
+def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
+    """The bounds, unless the model's tokenizer says that the call goes beyond its window: ContextTooLong."""
+    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
+        raise ContextTooLong(
+            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
+        )
+    return bounds
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """The budget covers the call: it goes to the provider now."""

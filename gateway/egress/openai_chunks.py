@@ -10,6 +10,18 @@ from uuid import UUID
 
 KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 DONE = b"data: [DONE]\n\n"
+# Parameters of a call that are the provider's to judge.
+PASSED_THROUGH = (
+    "top_p",
+    "stop",
+    "seed",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,15 @@ class Envelope:
             "created": self.created,
             "model": self.model,
         }
+
+
+def usage_of(input_tokens: int, output_tokens: int) -> dict[str, int]:
+    """A count of tokens as OpenAI tells it."""
+    return {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+    }
 
 
 def finish_reason_of(reason: str) -> str:

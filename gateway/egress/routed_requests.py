@@ -5,22 +5,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.egress.openai_chunks import PASSED_THROUGH
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.errors import InvalidInput
 from workspaces.language_models.services import ModelRef
 
 ROUTED = "routed"  # the one model that engines know
 MOST_TOKENS = 10**9  # beyond what any window holds, and within what a hold can count
-PASSED_THROUGH = (
-    "top_p",
-    "stop",
-    "seed",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "presence_penalty",
-    "frequency_penalty",
-)
 
 
 @dataclass(frozen=True, slots=True)

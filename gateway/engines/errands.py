@@ -5,7 +5,7 @@ from uuid import UUID
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
-from accounts.models import Tenant
+from accounts.tenants import find_tenant
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
 from gateway.models import Conversation
@@ -34,7 +34,7 @@ def tell_of_deletion(conversation: Conversation) -> None:
 
 @app.task(name="gateway.rename_at_engine", retry=PERSISTENT)
 async def rename_at_engine(tenant_id: str, conversation_id: str) -> None:
-    tenant = await in_public(_tenant, UUID(tenant_id))
+    tenant = await in_public(find_tenant, UUID(tenant_id))
     conversation = await in_tenant(tenant, _conversation, UUID(conversation_id)) if tenant else None
     if conversation is not None:
         await engine_named(conversation.engine).rename(_thread(conversation), conversation.title)
@@ -44,11 +44,6 @@ async def rename_at_engine(tenant_id: str, conversation_id: str) -> None:
 async def delete_at_engine(engine: str, conversation_id: str, engine_account_id: str) -> None:
     thread = Thread(conversation_id=UUID(conversation_id), engine_account_id=UUID(engine_account_id))
     await engine_named(engine).delete(thread)
-
-
-def _tenant(tenant_id: UUID) -> TenantRef | None:
-    tenant = Tenant.objects.filter(id=tenant_id).first()
-    return tenant.ref if tenant else None
 
 
 def _conversation(conversation_id: UUID) -> Conversation | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from weakref import WeakKeyDictionary
 
 import structlog
 from django.conf import settings
@@ -14,27 +13,28 @@ from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_notices
 from gateway.providers.http import close_client
 from kit import outbound
+from kit.per_loop import PerLoop
 
 log = structlog.get_logger(__name__)
-
-_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = WeakKeyDictionary()
 
 
 def ensure_started() -> None:
     """Starts once in an event loop: at its start where the server speaks lifespan, else at the first turn."""
-    loop = asyncio.get_running_loop()
-    if loop not in _tasks:
-        wanted = asyncio.Event()
-        _tasks[loop] = [
-            loop.create_task(_recover_forever(wanted)),
-            loop.create_task(listen_for_notices(wanted.set)),
-        ]
+    _tasks.get()
+
+
+def _begin() -> list[asyncio.Task[None]]:
+    wanted = asyncio.Event()
+    return [
+        asyncio.create_task(_recover_forever(wanted)),
+        asyncio.create_task(listen_for_notices(wanted.set)),
+    ]
 
 
 async def stop(seconds: float) -> None:
     """Lets running turns finish for a while, then ends everything."""
     await runner().drain(seconds)
-    tasks = _tasks.pop(asyncio.get_running_loop(), [])
+    tasks = _tasks.take() or []
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -55,3 +55,6 @@ async def _recover_forever(wanted: asyncio.Event) -> None:
             log.exception("recovery failed")
         with suppress(TimeoutError):
             await asyncio.wait_for(wanted.wait(), settings.TURN_LEASE_SECONDS / 2)
+
+
+_tasks = PerLoop(_begin)

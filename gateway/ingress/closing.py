@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import Tenant
+from accounts.tenants import find_tenant
 from gateway.egress.notices import notify_stop
 from gateway.engines.base import Event
 from gateway.engines.registry import outlives_us
@@ -143,7 +143,7 @@ async def recover_turns(adopt: Adopt | None = None) -> int:
 
 
 async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
-    tenant = await in_public(_tenant_of, lost)
+    tenant = await in_public(find_tenant, lost.tenant_id)
     if tenant is None:
         return await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
     if lost.lapsed.total_seconds() < ADOPTION_SECONDS and outlives_us(lost.engine):
@@ -167,8 +167,3 @@ def recover_turn(*, turn_id: UUID) -> bool:
             usage=turn_usage(turn_id),
         )
     return True
-
-
-def _tenant_of(lost: Expired) -> TenantRef | None:
-    tenant = Tenant.objects.filter(id=lost.tenant_id).first()
-    return tenant.ref if tenant else None

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.principals import Principal
-from gateway.egress.metered import Bounds, bound_call
+from gateway.egress.metered import Bounds, bound_call, expect_fit
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
 from gateway.engines.steps import OK, Step
@@ -17,7 +17,7 @@ from gateway.ingress.decisions import Decision, decide
 from gateway.models import Turn
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
-from kit.errors import ContextTooLong, DomainError, InvalidInput, ProviderError
+from kit.errors import DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
 
@@ -92,12 +92,7 @@ async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[Model
         tools=wanted.tools,
         extra=wanted.extra,
     )
-    bounds = await bound_call(provider_for(model), request)
-    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
-        raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
-        )
-    return request, bounds
+    return request, expect_fit(model, await bound_call(provider_for(model), request))
 
 
 @transaction.atomic

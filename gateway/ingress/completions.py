@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
-from gateway.egress.openai_chunks import DONE, Envelope, finish_reason_of, line
+from gateway.egress.openai_chunks import DONE, Envelope, finish_reason_of, line, usage_of
 from gateway.ingress import openai_wire as wire
 from gateway.ingress.background import ensure_started
 from gateway.ingress.completion_turns import OneCall, admit_completion
@@ -69,7 +69,7 @@ class CompletionsConsumer(EdgeConsumer):
         while batch is not None:
             for event in batch:
                 if event.type == "usage":
-                    usage = wire.usage_of(event.data)
+                    usage = usage_told(event.data)
                 elif (chunk := _chunk_of(event, envelope, self.origin.request_id)) is not None:
                     yield chunk
             batch = await anext(events, None)
@@ -88,7 +88,7 @@ class CompletionsConsumer(EdgeConsumer):
         if calls:
             message["tool_calls"] = calls
         reason = finish_reason_of(by_type["done"]["finish_reason"])
-        await self.send_json(200, envelope.whole(message, reason, wire.usage_of(by_type["usage"])))
+        await self.send_json(200, envelope.whole(message, reason, usage_told(by_type["usage"])))
 
     async def _or_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """Waits for work or for the client to leave, whichever is first."""
@@ -110,6 +110,11 @@ class CompletionsConsumer(EdgeConsumer):
 
 async def _collect(turn: RunningTurn) -> list[NumberedEvent]:
     return [event async for batch in turn.follow(0) for event in batch]
+
+
+def usage_told(usage: dict[str, Any]) -> dict[str, int]:
+    """Our `usage` event as OpenAI's."""
+    return usage_of(usage["input_tokens"], usage["output_tokens"])
 
 
 def _chunk_of(event: NumberedEvent, envelope: Envelope, request_id: str) -> bytes | None:

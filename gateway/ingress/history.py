@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from gateway.egress.metered import Bounds, bound_call
+from gateway.egress.metered import Bounds, bound_call, expect_fit
 from gateway.providers.base import ModelRequest, Provider
-from kit.errors import ContextTooLong
 from workspaces.language_models.services import ModelRef
 
 HISTORY_TURNS = 100  # the most that is ever considered
@@ -42,10 +41,7 @@ async def fit_request(
     if fits:
         return request, bounds
     request, bounds, fits = await attempt(most)
-    if not fits and bounds.prompt_is_exact:
-        raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=output
-        )
+    expect_fit(model, bounds)
     while most - fewest > 1:
         middle = (fewest + most) // 2
         tried, tried_bounds, fits = await attempt(middle)

@@ -8,21 +8,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from gateway.egress.openai_chunks import PASSED_THROUGH
 from gateway.ingress.requests import StrictFloat, StrictInteger, StrictString
 from kit.errors import DomainError, InvalidInput, QuotaExceeded
 from kit.json_input import is_sound
 
-PASSED_THROUGH = (
-    "top_p",
-    "stop",
-    "seed",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-)
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -80,15 +70,6 @@ class CompletionRequest:
             tools=data["tools"] or [],
             extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
         )
-
-
-def usage_of(usage: dict[str, Any]) -> dict[str, int]:
-    """Our `usage` event as OpenAI's."""
-    return {
-        "prompt_tokens": usage["input_tokens"],
-        "completion_tokens": usage["output_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
 
 
 def error_body(error: DomainError, request_id: str) -> dict[str, Any]:

@@ -8,27 +8,20 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import redis.asyncio as redis
 import structlog
 from django.conf import settings
 
 from gateway.ingress.transcript import NumberedEvent
+from kit.per_loop import PerLoop
 from kit.tenancy import TenantRef
 
 log = structlog.get_logger(__name__)
 WAIT_SECONDS = 1.0  # how long one read waits for news
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
-_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.Redis] = WeakKeyDictionary()
-
-
-def _redis() -> redis.Redis:
-    loop = asyncio.get_running_loop()
-    if loop not in _connections:
-        _connections[loop] = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)
-    return _connections[loop]
+_connections = PerLoop(lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True))
 
 
 def stream_name(tenant: TenantRef, turn_id: UUID) -> str:
@@ -42,7 +35,7 @@ async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[l
     name = stream_name(tenant, turn_id)
     try:
         async for batch in batches:
-            async with _redis().pipeline(transaction=False) as pipe:
+            async with _connections.get().pipeline(transaction=False) as pipe:
                 for event in batch:
                     pipe.xadd(name, {"event": json.dumps([event.id, event.type, event.data])})
                 pipe.expire(name, KEPT_SECONDS)
@@ -64,7 +57,9 @@ class Reader:
             await asyncio.sleep(WAIT_SECONDS)
             return []
         try:
-            answer: Any = await _redis().xread({self._name: self._cursor}, block=int(WAIT_SECONDS * 1000))
+            answer: Any = await _connections.get().xread(
+                {self._name: self._cursor}, block=int(WAIT_SECONDS * 1000)
+            )
         except redis.RedisError as exc:
             log.warning("relayed events cannot be read", error=type(exc).__name__)
             await asyncio.sleep(WAIT_SECONDS)
@@ -76,6 +71,6 @@ class Reader:
 
 
 async def close_relay() -> None:
-    connection = _connections.pop(asyncio.get_running_loop(), None)
+    connection = _connections.take()
     if connection is not None:
         await connection.aclose()

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import structlog
 from django.conf import settings
@@ -27,6 +26,7 @@ from kit.errors import (
     TurnInterrupted,
     TurnLimit,
 )
+from kit.per_loop import PerLoop
 from kit.tenancy import in_public, in_tenant
 from quotas.holds import Usage, is_settled
 from quotas.reservations import hand_over, renew_lease
@@ -276,12 +276,9 @@ def started_data(turn_id: UUID, conversation_id: UUID | None, model: str) -> dic
     }
 
 
-_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, TurnRunner] = WeakKeyDictionary()
+_runners = PerLoop(TurnRunner)
 
 
 def runner() -> TurnRunner:
     """The running loop's own."""
-    loop = asyncio.get_running_loop()
-    if loop not in _runners:
-        _runners[loop] = TurnRunner()
-    return _runners[loop]
+    return _runners.get()

@@ -4,34 +4,31 @@ It reaches what the operator named, the local model and LibreChat, and keeps no 
 sign one account in as another.
 """
 
-import asyncio
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from kit.per_loop import PerLoop
+
 # Connecting is quick or hopeless; a model may think for a while before its first byte and between two.
 MOST_CONNECTIONS = 1000  # each running turn on LibreChat holds one for as long as it runs
 TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=10.0)
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
-
 
 def client() -> httpx.AsyncClient:
     """The running loop's client; it lives as long as the loop."""
-    loop = asyncio.get_running_loop()
-    found = _clients.get(loop)
-    if found is None:
-        found = httpx.AsyncClient(
-            transport=AiohttpTransport(client=_session),
-            timeout=TIMEOUT,
-            trust_env=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
-        _clients[loop] = found
-    return found
+    return _clients.get()
+
+
+def _new_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(client=_session),
+        timeout=TIMEOUT,
+        trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
 
 
 def _session() -> aiohttp.ClientSession:
@@ -41,6 +38,9 @@ def _session() -> aiohttp.ClientSession:
 
 async def close_client() -> None:
     """Gives the running loop's connections back, at the end of its life."""
-    found = _clients.pop(asyncio.get_running_loop(), None)
+    found = _clients.take()
     if found is not None:
         await found.aclose()
+
+
+_clients = PerLoop(_new_client)

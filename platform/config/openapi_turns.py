@@ -11,8 +11,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from gateway.egress.openai_chunks import PASSED_THROUGH
 from gateway.ingress.api import UsageSerializer
-from gateway.ingress.openai_wire import PASSED_THROUGH, CompletionSerializer
+from gateway.ingress.openai_wire import CompletionSerializer
 from gateway.ingress.requests import LONGEST_KEY, SendSerializer
 from workspaces.api import FiguresSerializer
 

@@ -15,7 +15,6 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
@@ -26,6 +25,7 @@ from django.http.request import validate_host
 from httpx_aiohttp import AiohttpTransport
 
 from kit.errors import AddressRefused
+from kit.per_loop import PerLoop
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -60,7 +60,6 @@ SPECIAL = [
 
 # Threads of its own: names that answer slowly must not hold up whoever else needs asyncio's.
 _lookups = ThreadPoolExecutor(max_workers=32, thread_name_prefix="lookup")
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, "OutboundClient"] = WeakKeyDictionary()
 
 
 def client() -> httpx.AsyncClient:
@@ -69,16 +68,12 @@ def client() -> httpx.AsyncClient:
     Raises AddressRefused, and else what httpx raises. Redirects are followed only when the request says so.
     It bounds no answer's size: read what strangers send as a stream.
     """
-    loop = asyncio.get_running_loop()
-    found = _clients.get(loop)
-    if found is None:
-        found = _clients[loop] = OutboundClient()
-    return found
+    return _clients.get()
 
 
 async def close_client() -> None:
     """Gives the running loop's connections back, at the end of its life."""
-    found = _clients.pop(asyncio.get_running_loop(), None)
+    found = _clients.take()
     if found is not None:
         await found.aclose()
 
@@ -300,3 +295,6 @@ def is_public(address: Address) -> bool:
     is_outside = address.version == 6 and address not in GLOBAL_UNICAST
     is_special = address.is_multicast or any(address in block for block in SPECIAL)
     return address.is_global and not is_outside and not is_special
+
+
+_clients = PerLoop(OutboundClient)

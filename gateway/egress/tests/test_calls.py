@@ -130,7 +130,7 @@ def test_what_the_engine_wants_reaches_the_provider_in_its_own_parameters(
             tools=[TOOL],
             user=begin().engine_user_id,
             n=5,
-            logit_bias={"1": 100},
+            store=True,
             **extras,
         )
     )

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-import structlog
-
 from accounts.engine_accounts import EngineAccountRef, find_account, note_registered, operator_account
 from gateway.engines.librechat.client import LibreChatClient, Session, TokenRefused
 from kit.errors import EngineFailed
@@ -15,7 +13,6 @@ from kit.secrets import unseal
 from kit.tenancy import in_public
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 ENGINE = "librechat"
 TOKEN_SECONDS = 600.0  # of the 15 minutes that one lives
 NAMES = {True: "Switchyard operator", False: "Switchyard member"}  # no person's own name leaves for LibreChat

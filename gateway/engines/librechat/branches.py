@@ -17,25 +17,38 @@ def chat_body(job: TurnJob, question: Question, parent: UUID, *, knows_question:
     `knows_question`: LibreChat has the message already, and only its reply is to be written again.
     """
     request = job.request
-    body: JsonObject = {
-        "text": question.text,
-        "endpoint": ENDPOINT,
-        "endpointType": "custom",
-        "model": MODEL,
-        "conversationId": str(job.conversation_id),
-        "parentMessageId": str(parent),
-        "responseMessageId": str(job.turn_id),
-        "clientRequestId": str(job.turn_id),
-        "isTemporary": False,
-        "max_tokens": request.max_tokens,
-        # LibreChat trims the history to this, by a tokenizer that may not be the model's.
-        "maxContextTokens": max(job.model.context_window - request.max_tokens, 1),
-    }
+    body = start_body(
+        question.text,
+        conversation_id=job.conversation_id,
+        reply_id=job.turn_id,
+        parent=parent,
+        max_tokens=request.max_tokens,
+    )
+    # LibreChat trims the history to this, by a tokenizer that may not be the model's.
+    body["maxContextTokens"] = max(job.model.context_window - request.max_tokens, 1)
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if knows_question:
         return {**body, "isRegenerate": True, "overrideParentMessageId": str(question.id)}
     return {**body, "overrideUserMessageId": f"{question.id}__0"}
+
+
+def start_body(
+    text: str, *, conversation_id: UUID | None, reply_id: UUID, parent: UUID, max_tokens: int
+) -> JsonObject:
+    """What every start says; asked for twice, it is one generation by the reply's id."""
+    return {
+        "text": text,
+        "endpoint": ENDPOINT,
+        "endpointType": "custom",
+        "model": MODEL,
+        "conversationId": str(conversation_id),
+        "parentMessageId": str(parent),
+        "responseMessageId": str(reply_id),
+        "clientRequestId": str(reply_id),
+        "isTemporary": False,
+        "max_tokens": max_tokens,
+    }
 
 
 def choose_parent(ancestors: tuple[UUID, ...], known: set[UUID]) -> UUID:

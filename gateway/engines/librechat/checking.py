@@ -5,7 +5,6 @@ money, and holds the reply open until the trial has seen it run.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from uuid import UUID, uuid5
@@ -17,15 +16,14 @@ from accounts.engine_checks import CheckRef, find_check, let_end, open_check
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat import mends
 from gateway.engines.librechat.accounts import ENGINE, Accounts
-from gateway.engines.librechat.branches import START
+from gateway.engines.librechat.branches import START, start_body
 from gateway.engines.librechat.client import (
-    ENDPOINT,
-    MODEL,
     LibreChatClient,
     Session,
     StreamGone,
     TokenRefused,
 )
+from gateway.engines.librechat.outcome import status_in
 from gateway.engines.librechat.reading import Failure, Reading
 from gateway.engines.steps import FAILED, OK, Step
 from gateway.providers.base import JsonObject
@@ -41,7 +39,6 @@ POLL_SECONDS = 0.1
 STORED_TRIES = 50
 HEADERS = ("x-message", "x-conversation", "x-engine-user")
 NO_ENDPOINT = {"endpoint_models_not_loaded", "illegal_model_request"}
-STATUS = re.compile(r"request: ([45]\d\d)\b")
 
 
 async def check_librechat() -> AsyncGenerator[Step, None]:
@@ -180,9 +177,8 @@ class Trial:
                 return mends.no_endpoint()
             if told.never_began:
                 return mends.broken_off()
-            status = STATUS.search(told.text)
             answers = await _egress_answers()
-            return mends.not_routed(int(status[1]) if status else None, egress_answers=answers)
+            return mends.not_routed(status_in(told.text), egress_answers=answers)
         return mends.not_routed(None, egress_answers=await _egress_answers())
 
     async def _is_stored(self) -> bool:
@@ -215,19 +211,14 @@ class Trial:
         return Failure("the stream ended", never_began=True)
 
     def _body(self) -> JsonObject:
-        return {
-            "text": "Are you there?",
-            "endpoint": ENDPOINT,
-            "endpointType": "custom",
-            "model": MODEL,
-            "conversationId": str(self.check.conversation_id),
-            "parentMessageId": str(START),
-            "responseMessageId": str(self.check.id),
-            "overrideUserMessageId": f"{_question_id(self.check.id)}__0",
-            "clientRequestId": str(self.check.id),
-            "isTemporary": False,
-            "max_tokens": 16,
-        }
+        body = start_body(
+            "Are you there?",
+            conversation_id=self.check.conversation_id,
+            reply_id=self.check.id,
+            parent=START,
+            max_tokens=16,
+        )
+        return {**body, "overrideUserMessageId": f"{_question_id(self.check.id)}__0"}
 
 
 def _question_id(check_id: UUID) -> UUID:

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import structlog
 from django.conf import settings
@@ -24,6 +23,7 @@ from gateway.engines.librechat.outcome import outcome_of
 from gateway.engines.librechat.reading import Failure
 from gateway.engines.steps import Step
 from kit.errors import DomainError, EngineFailed
+from kit.per_loop import PerLoop
 from kit.secrets import SecretUnreadable
 
 T = TypeVar("T")
@@ -105,9 +105,12 @@ class _Here:
         self.away_until = 0.0  # until then nobody waits for its copy of a conversation
 
 
-_known: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Here]] = WeakKeyDictionary()
+_known: PerLoop[dict[str, _Here]] = PerLoop(dict)
 
 
 def _here() -> _Here:
-    by_url = _known.setdefault(asyncio.get_running_loop(), {})
-    return by_url.setdefault(settings.LIBRECHAT_URL, _Here(settings.LIBRECHAT_URL))
+    """The running loop's, for the LibreChat that is named now."""
+    by_url = _known.get()
+    if settings.LIBRECHAT_URL not in by_url:
+        by_url[settings.LIBRECHAT_URL] = _Here(settings.LIBRECHAT_URL)
+    return by_url[settings.LIBRECHAT_URL]

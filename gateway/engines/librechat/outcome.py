@@ -38,8 +38,13 @@ def error_of(end: Failure, seen: dict[str, Any], *, provider: str) -> DomainErro
         return restore(seen["error"])
     if end.never_began:
         return EngineFailed()
-    status = STATUS.search(end.text)
-    return ProviderError(provider=provider, provider_status=int(status[1]) if status else None)
+    return ProviderError(provider=provider, provider_status=status_in(end.text))
+
+
+def status_in(text: str) -> int | None:
+    """The status that LibreChat was answered, where its words about a failed call tell it."""
+    status = STATUS.search(text)
+    return int(status[1]) if status else None
 
 
 def last_call(*, turn_id: UUID) -> dict[str, Any] | None:
