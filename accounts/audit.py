@@ -1,11 +1,19 @@
-"""Writes the audit: one line for each thing done to accounts and access, and for each refusal."""
+"""Writes the audit: one line for each thing done to accounts and access, and for each refusal.
+
+Called inside the transaction that does it, so that neither is there without the other.
+"""
 
 from typing import Any
 from uuid import UUID
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.principals import Principal
 from kit import requests
+
+# A field whose name has one of these words in it is told as changed, never with its value.
+SECRET_WORDS = {"password", "password1", "password2", "secret", "token", "key", "credential", "credentials"}
+MASK = "***"
+Changes = dict[str, list[Any]]
 
 
 def record(
@@ -13,23 +21,47 @@ def record(
     *,
     principal: Principal | None = None,
     actor_id: UUID | None = None,
+    actor_email: str = "",
     tenant_id: UUID | None = None,
     workspace_id: UUID | None = None,
     target: str = "",
+    via: str = "",
+    changes: Changes | None = None,
+    of_tenant: bool = False,
     **details: Any,
 ) -> None:
-    """Adds an AuditEntry for the current request; a principal stands for actor, tenant and workspace."""
+    """Adds an AuditEntry for the current request.
+
+    A principal stands for actor, key and tenant, and for the workspace unless the act is `of_tenant`: of no
+    one workspace, whichever the person is in.
+    """
     origin = requests.current()
     if principal is not None:
-        actor_id, tenant_id = principal.user_id, principal.tenant.id
-        workspace_id = principal.workspace.id
+        actor_id, actor_email = principal.user_id, principal.email
+        tenant_id = principal.tenant.id
+        workspace_id = workspace_id or (None if of_tenant else principal.workspace.id)
+        via = via or ("key" if principal.api_key else "")
+    elif actor_id is not None and not actor_email:
+        actor_email = User.objects.filter(id=actor_id).values_list("email", flat=True).first() or ""
     AuditEntry.objects.create(
         action=action,
         actor_id=actor_id,
+        actor_email=actor_email,
         tenant_id=tenant_id,
         workspace_id=workspace_id,
+        via=via,
+        api_key=principal.api_key if principal else "",
         target=target[:200],
+        changes=masked(changes or {}),
         details=details,
         address=origin.address,
         request_id=origin.request_id,
     )
+
+
+def masked(changes: Changes) -> Changes:
+    return {name: [MASK, MASK] if is_secret(name) else values for name, values in changes.items()}
+
+
+def is_secret(name: str) -> bool:
+    return not SECRET_WORDS.isdisjoint(name.lower().split("_"))

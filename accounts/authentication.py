@@ -1,4 +1,4 @@
-"""Bearer tokens for DRF: `request.auth` is the Principal, `request.user` a signed-in stand-in for it."""
+"""Bearer tokens, JWTs and API keys: `request.auth` is the Principal, `request.user` a stand-in for it."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,9 +6,12 @@ from uuid import UUID
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
+from accounts.api_keys import looks_like_key, principal_from_key
 from accounts.principals import Principal
 from accounts.tokens import principal_from_access
 from kit.errors import TokenInvalid
+
+WORKSPACE_HEADER = "x-workspace"  # where a key of the whole tenant acts: a slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,16 @@ class BearerAuthentication(BaseAuthentication):
         raw = bearer_token(get_authorization_header(request))
         if raw is None:
             return None
-        principal = principal_from_access(raw)
+        principal = principal_of_bearer(raw, request.headers.get(WORKSPACE_HEADER, ""))
         return SignedIn(pk=principal.user_id), principal
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
+    """Who an access token or an API key stands for, on HTTP and WebSocket alike; else TokenInvalid."""
+    return principal_from_key(raw, workspace_slug) if looks_like_key(raw) else principal_from_access(raw)
 
 
 def bearer_token(header: bytes) -> str | None:

@@ -1,19 +1,24 @@
 """Who acts, for which tenant and in which workspace: checked against the database at each use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from accounts.models import Membership, WorkspaceMember
+from accounts.models import Membership, Workspace, WorkspaceMember
 from accounts.models.workspaces import WorkspaceRef
+from accounts.policy import Action, Scope, may
 from kit.errors import NotFound
 from kit.tenancy import TenantRef
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified person in a workspace; plain data, safe to carry through async code."""
+    """A verified person in a workspace; plain data, safe to carry through async code.
+
+    `workspace_role` is empty for those who oversee a workspace without being in it. `scopes` is None for a
+    person; a key brings its own, its prefix, and the one workspace that it may be bound to.
+    """
 
     user_id: UUID
     email: str
@@ -23,11 +28,11 @@ class Principal:
     tenant_role: str
     workspace: WorkspaceRef
     workspace_role: str
-
-    @property
-    def can_write(self) -> bool:
-        """Viewers read; everyone else may chat."""
-        return self.workspace_role != WorkspaceMember.Role.VIEWER
+    membership_id: UUID
+    access_version: int
+    scopes: frozenset[Scope] | None = None
+    api_key: str = ""
+    is_bound: bool = False
 
 
 def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> Principal | None:
@@ -44,12 +49,29 @@ def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:
     """The same person in another workspace of the same tenant; NotFound where they may not enter."""
     if not workspace_slug or workspace_slug == principal.workspace.slug:
         return principal
+    if principal.is_bound:
+        raise NotFound
     other = find_principal(
         user_id=principal.user_id, tenant_slug=principal.tenant.slug, workspace_slug=workspace_slug
     )
     if other is None:
         raise NotFound
-    return other
+    return replace(other, scopes=principal.scopes, api_key=principal.api_key)
+
+
+def over_workspace(principal: Principal, workspace_slug: str) -> Principal:
+    """In the workspace as its member, or above it as one who oversees them all, archived ones too."""
+    try:
+        return in_workspace(principal, workspace_slug)
+    except NotFound:
+        if principal.is_bound or not may(principal, Action.WORKSPACE_OVERSEE):
+            raise
+    workspace = Workspace.objects.filter(
+        tenant_id=principal.tenant.id, slug=workspace_slug, deleted_at=None
+    ).first()
+    if workspace is None:
+        raise NotFound
+    return replace(principal, workspace=workspace.ref, workspace_role="")
 
 
 def default_principal(
@@ -67,9 +89,7 @@ def default_principal(
 
 def open_places(user_id: UUID) -> QuerySet[WorkspaceMember]:
     """The workspaces a person may enter: both memberships there, nothing suspended or archived."""
-    role = Membership.objects.filter(user=OuterRef("user"), tenant=OuterRef("workspace__tenant")).values(
-        "role"
-    )
+    membership = Membership.objects.filter(user=OuterRef("user"), tenant=OuterRef("workspace__tenant"))
     return (
         WorkspaceMember.objects.filter(
             user_id=user_id,
@@ -77,7 +97,9 @@ def open_places(user_id: UUID) -> QuerySet[WorkspaceMember]:
             workspace__archived_at=None,
             workspace__tenant__suspended_at=None,
         )
-        .annotate(tenant_role=Subquery(role))
+        .annotate(
+            tenant_role=Subquery(membership.values("role")), membership_id=Subquery(membership.values("id"))
+        )
         .exclude(tenant_role=None)
         .select_related("user", "workspace__tenant")
     )
@@ -94,4 +116,6 @@ def _principal(place: WorkspaceMember) -> Principal:
         tenant_role=place.tenant_role,  # type: ignore[attr-defined]  # annotated in open_places
         workspace=place.workspace.ref,
         workspace_role=place.role,
+        membership_id=place.membership_id,  # type: ignore[attr-defined]
+        access_version=place.user.access_version,
     )

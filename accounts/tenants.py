@@ -7,8 +7,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import audit
+from accounts.members import acting
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
+from accounts.policy import Action, expect
+from accounts.principals import Principal
 from accounts.slugs import free_slug
 from kit.tenancy import TenantRef
 
@@ -43,6 +46,7 @@ def create_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
         slug = free_slug(name, fallback="workspace", taken=lambda s: inside.filter(slug=s).exists())
         workspace = Workspace.objects.create(tenant=tenant, slug=slug, name=name)
         WorkspaceMember.objects.create(workspace=workspace, user=manager, role=WorkspaceMember.Role.MANAGER)
+        Tenant.objects.filter(id=tenant.id, default_workspace=None).update(default_workspace=workspace)
     return workspace
 
 
@@ -60,32 +64,35 @@ def unsuspend_tenant(*, tenant: Tenant, actor_id: UUID) -> None:
         audit.record("tenant.unsuspended", actor_id=actor_id, tenant_id=tenant.id, target=tenant.slug)
 
 
+def tenant_of(principal: Principal) -> Tenant:
+    expect(principal, Action.TENANT_VIEW)
+    tenant: Tenant = Tenant.objects.select_related("default_workspace").get(id=principal.tenant.id)
+    return tenant
+
+
+def change_tenant(
+    *, principal: Principal, name: str | None = None, departed_conversations: str | None = None
+) -> Tenant:
+    """Its name and what becomes of a leaver's conversations; None leaves as it is."""
+    wanted = {"name": name, "departed_conversations": departed_conversations}
+    with acting(principal, Action.TENANT_CHANGE) as actor:
+        tenant = tenant_of(actor)
+        changes = {
+            field: [getattr(tenant, field), value]
+            for field, value in wanted.items()
+            if value is not None and value != getattr(tenant, field)
+        }
+        if changes:
+            Tenant.objects.filter(id=tenant.id).update(**{field: new for field, (_, new) in changes.items()})
+            audit.record(
+                "tenant.changed", principal=actor, of_tenant=True, target=tenant.slug, changes=changes
+            )
+    return tenant_of(principal)
+
+
 def rename_tenant(*, tenant: Tenant, name: str) -> None:
     """By an update: django-tenants' `save` refuses while another tenant's schema is entered."""
     Tenant.objects.filter(id=tenant.id).update(name=name)
-
-
-@transaction.atomic
-def archive_workspace(*, workspace: Workspace, actor_id: UUID) -> None:
-    """From now on nobody enters it; its slug stays taken, its data stays."""
-    if Workspace.objects.filter(id=workspace.id, archived_at=None).update(archived_at=timezone.now()):
-        _record_workspace("workspace.archived", workspace, actor_id)
-
-
-@transaction.atomic
-def restore_workspace(*, workspace: Workspace, actor_id: UUID) -> None:
-    if Workspace.objects.filter(id=workspace.id).exclude(archived_at=None).update(archived_at=None):
-        _record_workspace("workspace.restored", workspace, actor_id)
-
-
-def _record_workspace(action: str, workspace: Workspace, actor_id: UUID) -> None:
-    audit.record(
-        action,
-        actor_id=actor_id,
-        tenant_id=workspace.tenant_id,
-        workspace_id=workspace.id,
-        target=workspace.slug,
-    )
 
 
 def lock_slugs() -> None:

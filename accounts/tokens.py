@@ -17,15 +17,33 @@ AnyToken = TypeVar("AnyToken", bound=Token)
 def issue_tokens(principal: Principal) -> dict[str, str]:
     """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them."""
     refresh = RefreshToken.for_user(User(id=principal.user_id))
-    place = {"tenantId": principal.tenant.slug, "workspaceId": principal.workspace.slug}
-    for claim, value in place.items():
-        refresh[claim] = value
+    refresh.payload.update(_claims(principal))
     return {
         "access": str(refresh.access_token),
         "refresh": str(refresh),
         "userId": str(principal.user_id),
-        **place,
+        **_place(principal),
     }
+
+
+def access_token(principal: Principal) -> str:
+    """An access token alone, which cannot be renewed."""
+    token = AccessToken()
+    token.payload.update(_claims(principal))
+    return str(token)
+
+
+def _place(principal: Principal) -> dict[str, str]:
+    return {"tenantId": principal.tenant.slug, "workspaceId": principal.workspace.slug}
+
+
+def _claims(principal: Principal) -> dict[str, Any]:
+    return {"userId": str(principal.user_id), **_place(principal), **_bounds(principal)}
+
+
+def _bounds(principal: Principal) -> dict[str, Any]:
+    """What ends a token before its time: leaving the tenant, even to come back, and a new password."""
+    return {"membershipId": str(principal.membership_id), "accessVersion": principal.access_version}
 
 
 def principal_from_access(raw: str) -> Principal:
@@ -68,6 +86,6 @@ def _principal_for(token: Token) -> Principal:
     except (KeyError, ValueError) as exc:
         raise TokenInvalid from exc
     principal = find_principal(user_id=user_id, tenant_slug=tenant, workspace_slug=workspace)
-    if principal is None:
+    if principal is None or any(claims.get(name) != value for name, value in _bounds(principal).items()):
         raise TokenInvalid
     return principal

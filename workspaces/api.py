@@ -1,6 +1,6 @@
 """REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -8,9 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import AddressThrottle, OpenView, TokensSerializer, checked
-from accounts.principals import in_workspace
+from accounts.policy import Action
+from accounts.rest.shapes import NameField, OldestFirst, page_of
+from accounts.rest.tenant import PAGING
+from accounts.rest.views import PolicyView, WorkspaceView
+from accounts.rest.workspaces import WorkspaceSerializer
 from accounts.tokens import issue_tokens
-from kit.api import TenantView
+from accounts.workspaces import find_workspace, listed_workspaces
 from quotas.windows import workspace_figures
 from workspaces import onboarding
 from workspaces.language_models.services import installed_models
@@ -69,18 +73,54 @@ class SignUpView(OpenView):
         return Response(issue_tokens(onboarding.sign_up(**checked(SignUpSerializer, request))), status=201)
 
 
-class QuotaView(TenantView):
+class WorkspaceWishSerializer(serializers.Serializer[Any]):
+    name = NameField()
+
+
+class WorkspacesView(PolicyView):
+    policy: ClassVar = {"GET": Action.TENANT_VIEW, "POST": Action.WORKSPACE_CREATE}
+
+    @extend_schema(
+        operation_id="workspaces",
+        tags=["workspaces"],
+        parameters=PAGING,
+        responses=page_of(WorkspaceSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        """Your workspaces in the team; for admins all of them, archived ones too."""
+        pages = OldestFirst()
+        rows = pages.paginate_queryset(listed_workspaces(self.principal), request, self)
+        return pages.get_paginated_response(WorkspaceSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="create_workspace",
+        tags=["workspaces"],
+        request=WorkspaceWishSerializer,
+        responses={201: WorkspaceSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A workspace that you manage, with a budget and the local model."""
+        wish = checked(WorkspaceWishSerializer, request)
+        made = onboarding.open_workspace(principal=self.principal, **wish)
+        return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
+
+
+class QuotaView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.USAGE_VIEW}
+
     @extend_schema(operation_id="workspace_quota", tags=["workspaces"], responses=QuotaSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """The workspace's budgets: limit, used, reserved, remaining, and when they reset."""
-        place = in_workspace(request.auth, workspace)  # type: ignore[arg-type]
-        return Response({"data": [figures.as_dict() for figures in workspace_figures(place.workspace.id)]})
+        return Response(
+            {"data": [figures.as_dict() for figures in workspace_figures(self.place.workspace.id)]}
+        )
 
 
-class ModelsView(TenantView):
+class ModelsView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
     @extend_schema(operation_id="workspace_models", tags=["workspaces"], responses=InstalledModelsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """The language models installed in the workspace."""
-        place = in_workspace(request.auth, workspace)  # type: ignore[arg-type]
-        models = installed_models(workspace_id=place.workspace.id)
+        models = installed_models(workspace_id=self.place.workspace.id)
         return Response(InstalledModelsSerializer({"data": models}).data)

@@ -10,10 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts import audit
+from accounts.members import acting
 from accounts.models import Tenant, User, Workspace
-from accounts.principals import Principal, find_principal
+from accounts.policy import Action
+from accounts.principals import Principal, find_principal, in_workspace
 from accounts.tenants import create_tenant, create_workspace
-from kit.errors import EmailTaken, InvalidInput
+from kit.errors import Conflict, EmailTaken, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.models import Budget
 from workspaces.language_models.services import install_local_model
@@ -21,6 +23,7 @@ from workspaces.language_models.services import install_local_model
 FIRST_WORKSPACE = "General"
 LONGEST_EMAIL = 254
 LONGEST_NAME = 100
+MOST_WORKSPACES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,20 @@ def furnish_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
         with tenant_scope(tenant.ref):
             install_local_model(workspace_id=workspace.id)
     return workspace
+
+
+def open_workspace(*, principal: Principal, name: str) -> Principal:
+    """A workspace that the principal manages, who is told as standing in it."""
+    with acting(principal, Action.WORKSPACE_CREATE) as actor:
+        if Workspace.objects.filter(tenant=actor.tenant.id, deleted_at=None).count() >= MOST_WORKSPACES:
+            raise Conflict(f"A team has at most {MOST_WORKSPACES} workspaces.")
+        workspace = furnish_workspace(
+            tenant=Tenant.objects.get(id=actor.tenant.id),
+            name=name,
+            manager=User.objects.get(id=actor.user_id),
+        )
+        audit.record("workspace.created", principal=actor, workspace_id=workspace.id, target=workspace.slug)
+    return in_workspace(principal, workspace.slug)
 
 
 def check_password(password: str, user: User) -> None:

@@ -12,10 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts import audit
 from accounts.models import Membership, Tenant, Workspace, WorkspaceMember
 
-# A field whose name has one of these words in it is told as changed, never with its value.
-SECRET_WORDS = {"password", "password1", "password2", "secret", "token", "key", "credential", "credentials"}
-MASK = "***"
-Changes = dict[str, list[Any]]
+Changes = audit.Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +92,8 @@ def changes_of(form: ModelForm) -> Changes:
 
 def _old_and_new(form: ModelForm, name: str) -> list[Any]:
     # The form that sets a password tells of a field "password" that it does not have.
-    if is_secret(name) or name not in form.cleaned_data:
-        return [MASK, MASK]
+    if audit.is_secret(name) or name not in form.cleaned_data:
+        return [audit.MASK, audit.MASK]
     return [_plain(form.get_initial_for_field(form.fields[name], name)), _plain(form.cleaned_data[name])]
 
 
@@ -109,10 +106,6 @@ def row_changes(formset: BaseModelFormSet) -> Iterator[RowChange]:
         yield RowChange("changed", row, changes_of(form_of[id(row)]))
     for row in formset.deleted_objects:
         yield RowChange("deleted", row)
-
-
-def is_secret(name: str) -> bool:
-    return not SECRET_WORDS.isdisjoint(name.lower().split("_"))
 
 
 def target_of(row: models.Model) -> str:

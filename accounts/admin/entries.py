@@ -27,17 +27,20 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "actor", "tenant", "target", "address")
-    list_select_related = ("actor", "tenant")
+    list_display = ("at", "action", "actor_email", "via", "tenant", "target", "address")
+    list_select_related = ("tenant",)
     list_filter = (ActionFilter, "at")
-    search_fields = ("action", "target", "actor__email", "tenant__slug", "=request_id")
+    search_fields = ("action", "target", "actor_email", "tenant__slug", "=request_id")
     fields = (
         "at",
         "action",
-        "actor",
+        "actor_email",
+        "via",
+        "api_key",
         "tenant",
         "workspace",
         "target",
+        "changes",
         "details",
         "address",
         "request_id",

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts import tenants
+from accounts import tenants, workspaces
 from accounts.admin.audited import AuditedAdmin
 from accounts.admin.members import (
     NewTenantMembers,
@@ -110,13 +110,13 @@ class WorkspaceAdmin(PlaceAdmin):
     @admin.action(description="Archive: nobody may enter", permissions=["change"])
     def archive(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> None:
         for workspace in queryset:
-            tenants.archive_workspace(workspace=workspace, actor_id=actor_of(request))
+            workspaces.archive_workspace(workspace=workspace, actor_id=actor_of(request))
         self.message_user(request, "Archived.")
 
     @admin.action(description="Restore", permissions=["change"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> None:
         for workspace in queryset:
-            tenants.restore_workspace(workspace=workspace, actor_id=actor_of(request))
+            workspaces.restore_workspace(workspace=workspace, actor_id=actor_of(request))
         self.message_user(request, "Restored.")
 
 

@@ -1,19 +1,28 @@
 """Everything of accounts that the database keeps; all of it in the public schema."""
 
+from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEntry
+from accounts.models.departures import Departure
 from accounts.models.engines import EngineAccount, EngineCheck
+from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
 from accounts.models.tenants import Domain, Membership, Tenant
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
 
 __all__ = [
+    "ApiKey",
     "AuditEntry",
+    "Departure",
     "Domain",
     "EngineAccount",
     "EngineCheck",
+    "Invitation",
+    "InvitationPlace",
     "Membership",
+    "OwnershipOffer",
     "Tenant",
     "User",
     "Workspace",
+    "WorkspaceLink",
     "WorkspaceMember",
 ]

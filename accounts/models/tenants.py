@@ -22,9 +22,25 @@ def schema_name_for(tenant_id: UUID) -> str:
 
 
 class Tenant(TenantMixin):
+    class Departed(models.TextChoices):
+        """What becomes of the private conversations of somebody who leaves."""
+
+        KEEP = "keep", "Keep them for export"
+        DELETE = "delete", "Delete them after the grace period"
+
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     slug = models.CharField(max_length=40, unique=True, validators=[valid_slug])
     name = models.CharField(max_length=100)
+    departed_conversations = models.CharField(max_length=10, choices=Departed.choices, default=Departed.KEEP)
+    default_workspace = models.ForeignKey(
+        "accounts.Workspace",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Where those arrive who were invited to no other.",
+    )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -28,6 +28,18 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=100, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField("operator", default=False, help_text="May enter the admin.")
+    service_of = models.ForeignKey(
+        "accounts.Tenant",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.CASCADE,
+        related_name="service_accounts",
+        help_text="A service account of this tenant: nobody signs in as it, keys act for it.",
+    )
+    access_version = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Tokens carry it: a new one ends all that were issued before."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = UserManager()

@@ -24,6 +24,15 @@ class Workspace(models.Model):
     slug = models.CharField(max_length=40, validators=[valid_slug])
     name = models.CharField(max_length=100)
     archived_at = models.DateTimeField(null=True, blank=True)
+    delete_after = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When what it holds is deleted, unless it is restored.",
+    )
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="The row stays, so that its slug is not used again."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -33,7 +42,12 @@ class Workspace(models.Model):
                 condition=models.Q(slug__regex=SLUG_PATTERN), name="workspace_slug_is_plain"
             ),
         ]
-        indexes = [models.Index(fields=["created_at"], name="workspace_created")]
+        indexes = [
+            models.Index(fields=["created_at"], name="workspace_created"),
+            models.Index(
+                fields=["delete_after"], name="workspace_to_delete", condition=models.Q(deleted_at=None)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug

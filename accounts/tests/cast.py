@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from rest_framework_simplejwt.tokens import AccessToken
-
 from accounts.models import Membership, User, Workspace, WorkspaceMember
 from accounts.principals import Principal, find_principal
+from accounts.tokens import access_token
 from workspaces.onboarding import furnish_workspace, sign_up
 
 PASSWORD = "correct horse battery staple"
@@ -19,11 +18,7 @@ class Person:
 
     @property
     def token(self) -> str:
-        token = AccessToken()
-        token["userId"] = str(self.principal.user_id)
-        token["tenantId"] = self.principal.tenant.slug
-        token["workspaceId"] = self.principal.workspace.slug
-        return str(token)
+        return access_token(self.principal)
 
     @property
     def headers(self) -> dict[str, str]:

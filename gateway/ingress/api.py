@@ -1,6 +1,6 @@
 """REST for conversations and turns; what streams stands in consumers.py."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
@@ -10,7 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import checked
-from accounts.principals import Principal, in_workspace
+from accounts.policy import Action
+from accounts.principals import in_workspace
+from accounts.rest.views import PolicyView
 from gateway.ingress import conversations
 from gateway.ingress.closing import stored_usage, usage_data
 from gateway.ingress.engine_copies import engine_texts, text_of
@@ -18,7 +20,7 @@ from gateway.ingress.following import visible_turn
 from gateway.ingress.openai_wire import error_body
 from gateway.models import Conversation, Message, Turn
 from kit import requests
-from kit.api import Pages, TenantView, translate
+from kit.api import Pages, translate
 from kit.errors import NotFound
 from workspaces.language_models.services import ModelRef, enabled_models
 
@@ -135,16 +137,9 @@ class MessagePages(Pages):
     ordering = ("created_at", "id")
 
 
-class PrincipalView(TenantView):
-    """A view that knows who asks, by type."""
+class ConversationsView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
 
-    @property
-    def principal(self) -> Principal:
-        principal: Principal = self.request.auth  # type: ignore[assignment]  # set by BearerAuthentication
-        return principal
-
-
-class ConversationsView(PrincipalView):
     @extend_schema(
         operation_id="conversations",
         tags=["conversations"],
@@ -159,7 +154,13 @@ class ConversationsView(PrincipalView):
         return pages.get_paginated_response(ConversationSerializer(rows, many=True).data)
 
 
-class ConversationView(PrincipalView):
+class ConversationView(PolicyView):
+    policy: ClassVar = {
+        "GET": Action.CONVERSATIONS_VIEW,
+        "PATCH": Action.CONVERSATIONS_CHANGE,
+        "DELETE": Action.CONVERSATIONS_CHANGE,
+    }
+
     @extend_schema(operation_id="conversation", tags=["conversations"], responses=ConversationSerializer)
     def get(self, request: Request, conversation_id: UUID) -> Response:
         """One of your conversations, or one shared with the workspace."""
@@ -186,7 +187,9 @@ class ConversationView(PrincipalView):
         return Response(status=204)
 
 
-class MessagesView(PrincipalView):
+class MessagesView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
+
     @extend_schema(
         operation_id="messages",
         tags=["conversations"],
@@ -205,7 +208,9 @@ class MessagesView(PrincipalView):
         )
 
 
-class TurnView(PrincipalView):
+class TurnView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
+
     @extend_schema(operation_id="turn", tags=["chat"], responses=TurnSerializer)
     def get(self, request: Request, turn_id: UUID) -> Response:
         """A turn of yours or of a shared conversation: its reply so far, and why it was admitted."""
@@ -248,7 +253,9 @@ class OpenAIErrorMixin:
         return response
 
 
-class OpenAIModelsView(OpenAIErrorMixin, PrincipalView):
+class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
     @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         """The models enabled in your workspace, as OpenAI's clients list them."""
@@ -256,7 +263,9 @@ class OpenAIModelsView(OpenAIErrorMixin, PrincipalView):
         return Response({"object": "list", "data": [openai_model(model) for model in models]})
 
 
-class OpenAIModelView(OpenAIErrorMixin, PrincipalView):
+class OpenAIModelView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
     @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, model: str) -> Response:
         """One of them."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar
 from uuid import UUID
 
+from accounts.policy import Action
 from accounts.principals import Principal
 from gateway.ingress.admission import admit_turn
 from gateway.ingress.background import ensure_started
@@ -87,6 +88,7 @@ class EventsConsumer(TurnConsumer):
     """`GET /v1/chat/turns/<id>/events`: follows a turn, from `Last-Event-ID` on."""
 
     method: ClassVar[str] = "GET"
+    action = Action.CONVERSATIONS_VIEW
 
     async def handle(self, body: bytes) -> None:
         after = self.last_event_id()
@@ -97,6 +99,8 @@ class EventsConsumer(TurnConsumer):
 
 class StopConsumer(TurnConsumer):
     """`POST /v1/chat/turns/<id>/stop`: the status first, the engine second."""
+
+    action = Action.CHAT
 
     async def handle(self, body: bytes) -> None:
         status = await stop_turn(self.principal, self.turn_id)

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.egress.notices import notify_stop
 from gateway.engines.errands import tell_of_deletion, tell_of_rename
@@ -53,6 +54,7 @@ def change_conversation(
     *, principal: Principal, conversation_id: UUID, title: str | None = None, shared: bool | None = None
 ) -> Conversation:
     """Renames or shares it; None leaves as it is. Forbidden for another's, NotFound for a hidden one."""
+    expect(principal, Action.CONVERSATIONS_CHANGE)
     with transaction.atomic():
         conversation = visible_conversations(principal).select_for_update().filter(id=conversation_id).first()
         if conversation is None:
@@ -74,6 +76,7 @@ def delete_conversation(*, principal: Principal, conversation_id: UUID) -> None:
 
     Forbidden for one that somebody else shares, NotFound for a hidden one.
     """
+    expect(principal, Action.CONVERSATIONS_CHANGE)
     conversation = visible_conversations(principal).select_for_update().filter(id=conversation_id).first()
     if conversation is None:
         raise NotFound

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+from accounts.policy import Action, expect
 from accounts.principals import Principal
-from kit.errors import DomainError, McpNotEnabled, ModelNotEnabled, RoleTooLow
+from kit.errors import DomainError, Forbidden, McpNotEnabled, ModelNotEnabled, RoleTooLow
 from workspaces.language_models.services import ModelRef
 
 
@@ -60,9 +61,13 @@ def decide(
 
 def _check_role(principal: Principal) -> Check:
     role = principal.workspace_role
-    if principal.can_write:
-        return Check("role", f"A {role} may chat.")
-    return Check("role", f"A {role} may only read.", RoleTooLow(role=role))
+    try:
+        expect(principal, Action.CHAT)
+    except RoleTooLow as refusal:
+        return Check("role", f"A {role} may only read.", refusal)
+    except Forbidden as refusal:
+        return Check("role", refusal.text, refusal)
+    return Check("role", f"A {role} may chat.")
 
 
 def _check_model(slug: str, enabled: list[str]) -> Check:

@@ -1,31 +1,39 @@
 """Wraps every consumer that clients call: the host's name and who calls, beside what kit's consumer does."""
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from accounts.authentication import bearer_token
+from accounts.authentication import WORKSPACE_HEADER, bearer_token, principal_of_bearer
+from accounts.policy import Action, expect
 from accounts.principals import Principal
-from accounts.tokens import principal_from_access
 from kit.consumers import HttpConsumer
 from kit.errors import HostUnknown, NotAuthenticated
 from kit.tenancy import in_public
 
 
 class EdgeConsumer(HttpConsumer):
-    """Host and identity; a handler finds the caller in `self.principal`."""
+    """Host, identity and right; a handler finds the caller in `self.principal`.
+
+    A consumer whose `action` is None asks the policy itself, since it tells the refusal in its own way.
+    """
 
     principal: Principal
+    action: ClassVar[Action | None] = None
 
     async def admit(self, body: bytes) -> None:
         check_host(self.header)
         self.principal = await self.identify(body)
+        if self.action is not None:
+            expect(self.principal, self.action)
 
     async def identify(self, body: bytes) -> Principal:
         """Who calls, by bearer token; the tenant's schema is entered by nobody here."""
         raw = bearer_token(self.header.get("authorization", "").encode("latin-1"))
         if raw is None:
             raise NotAuthenticated
-        return await in_public(principal_from_access, raw)
+        return await in_public(principal_of_bearer, raw, self.header.get(WORKSPACE_HEADER, ""))
 
 
 def check_host(header: dict[str, str]) -> None:

@@ -17,8 +17,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from rest_framework import serializers
 
+from accounts.authentication import principal_of_bearer
+from accounts.policy import Action, expect
 from accounts.principals import Principal
-from accounts.tokens import principal_from_access
 from gateway.ingress.background import ensure_started
 from gateway.ingress.consumers import LARGEST_ID, start_turn, stop_turn
 from gateway.ingress.edge import check_host
@@ -85,7 +86,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def _identify(self) -> Principal:
         if not self.token:
             raise NotAuthenticated
-        return await in_public(principal_from_access, self.token)
+        return await in_public(principal_of_bearer, self.token)
 
     def _parse(self, text: str | None) -> dict[str, Any]:
         if text is None:
@@ -116,12 +117,14 @@ class ChatSocket(AsyncWebsocketConsumer):
         self._follow(principal, await start_turn(principal, wish), 0, frame)
 
     async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
+        expect(principal, Action.CONVERSATIONS_VIEW)
         data = validated(TurnFrameSerializer, frame)
         self._check_room()
         await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=data["turn_id"])
         self._follow(principal, data["turn_id"], data["last_event_id"], frame)
 
     async def _stop(self, frame: dict[str, Any], principal: Principal) -> None:
+        expect(principal, Action.CHAT)
         await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
 
     def _check_room(self) -> None:

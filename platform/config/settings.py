@@ -159,6 +159,11 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@loca
 # Without a mail server development shows mail in the terminal; production drops it: reset links are secrets.
 _mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
 EMAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
+API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
+GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
+SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEVELOPMENT else "").rstrip("/")
+if not SITE_URL:
+    SITE_URL = f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 60, at_least=1)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, at_least=1)),
@@ -222,6 +227,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "TenantRole": "accounts.rest.shapes.GIVEN_ROLES",
+        "WorkspaceRole": "accounts.rest.shapes.WORKSPACE_ROLES",
+    },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
+from accounts.rest import api_keys, audit, tenant, workspaces
 from config import faults, health, styleguide
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
@@ -23,6 +24,21 @@ v1 = [
     path("auth/token/refresh", accounts_api.RefreshView.as_view()),
     path("auth/switch", accounts_api.SwitchView.as_view()),
     path("auth/logout", accounts_api.LogoutView.as_view()),
+    path("tenant", tenant.TenantDetailView.as_view()),
+    path("tenant/members", tenant.MembersView.as_view()),
+    path("tenant/members/<uuid:user_id>", tenant.MemberView.as_view()),
+    path("tenant/ownership", tenant.OwnershipView.as_view()),
+    path("tenant/ownership/accept", tenant.OwnershipAcceptView.as_view()),
+    path("tenant/api-keys", api_keys.TenantKeysView.as_view()),
+    path("tenant/service-accounts", api_keys.ServiceAccountsView.as_view()),
+    path("tenant/audit", audit.TenantAuditView.as_view()),
+    path("api-keys/<uuid:key_id>", api_keys.KeyView.as_view()),
+    path("workspaces", workspaces_api.WorkspacesView.as_view()),
+    path("workspaces/<slug:workspace>", workspaces.WorkspaceDetailView.as_view()),
+    path("workspaces/<slug:workspace>/members", workspaces.PlacesView.as_view()),
+    path("workspaces/<slug:workspace>/members/<uuid:user_id>", workspaces.PlaceView.as_view()),
+    path("workspaces/<slug:workspace>/api-keys", api_keys.WorkspaceKeysView.as_view()),
+    path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
     path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
     path("models", gateway_api.OpenAIModelsView.as_view()),

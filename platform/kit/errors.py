@@ -121,6 +121,15 @@ class RoleTooLow(Forbidden):
     code, status, message = "role_too_low", 403, "Your role in this workspace does not allow this."
 
 
+class ScopeMissing(Forbidden):
+    code, status, message = "scope_missing", 403, "This API key is not for that."
+
+
+class PersonRequired(Forbidden):
+    code, status = "person_required", 403
+    message = "No API key may do this, only a person who is signed in."
+
+
 class OriginRefused(Forbidden):
     code, status, message = "origin_refused", 403, "The request comes from another site."
 
@@ -144,6 +153,21 @@ class Conflict(DomainError):
 
 class EmailTaken(Conflict):
     code, status, message = "email_taken", 409, "An account with this e-mail exists; sign in instead."
+
+
+class LastOwner(Conflict):
+    code, status = "last_owner", 409
+    message = "A team needs an owner: offer the ownership to somebody first."
+
+
+class InvitationInvalid(NotFound):
+    code, status = "invitation_invalid", 404
+    message = "This invitation has been used, has expired or was withdrawn. Ask for a new one."
+
+
+class WrongAddress(Forbidden):
+    code, status = "wrong_address", 403
+    message = "This invitation is for another e-mail address."
 
 
 class TurnInProgress(Conflict):

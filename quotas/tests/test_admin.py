@@ -40,7 +40,7 @@ def test_a_limit_is_changed_and_audited_with_both_figures(cast: Cast) -> None:
     changed = budget_of(cast.bob)
     told = AuditEntry.objects.get(action="budget.changed")
     assert (changed.limit, changed.level) == (5000, "workspace")
-    assert told.details["changes"] == {"limit": [1_000_000, 5000]}
+    assert told.changes == {"limit": [1_000_000, 5000]}
     assert (told.tenant.slug, told.workspace.slug) == ("acme", "sales")
 
 

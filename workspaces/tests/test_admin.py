@@ -25,7 +25,7 @@ def test_a_model_is_disabled_and_that_is_audited_with_its_place(cast: Cast) -> N
         changed = LanguageModel.objects.get(pk=model.pk)
     told = AuditEntry.objects.get(action="language_model.changed")
     assert (changed.enabled, changed.slug) == (False, model.slug)
-    assert told.details["changes"] == {"enabled": [True, False]}
+    assert told.changes == {"enabled": [True, False]}
     assert (told.tenant.slug, told.workspace.slug, told.target) == ("acme", "sales", model.slug)
 
 

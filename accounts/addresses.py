@@ -1,0 +1,39 @@
+"""E-mail addresses in the one form in which they are kept and compared."""
+
+import unicodedata
+
+import idna
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from kit.errors import InvalidInput
+
+LONGEST = 254
+
+
+def normal_address(text: str, *, field: str = "email") -> str:
+    """Small letters, the domain as DNS spells it; InvalidInput for what is no plain address.
+
+    Only plain letters stand before the @: `ａlice@`, `аlice@` in Cyrillic or `ſam@` look like, or lower into,
+    somebody else's address.
+    """
+    local, at, domain = unicodedata.normalize("NFC", text).strip().rpartition("@")
+    if not at or not local.isascii():
+        raise InvalidInput(**{field: ["Enter a plain e-mail address, as in alice@example.com."]})
+    address = f"{local.lower()}@{_domain(domain, field)}"
+    try:
+        validate_email(address)
+    except ValidationError as exc:
+        raise InvalidInput(**{field: ["Enter a valid e-mail address."]}) from exc
+    if len(address) > LONGEST:
+        raise InvalidInput(**{field: ["This address is too long."]})
+    return address
+
+
+def _domain(domain: str, field: str) -> str:
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return idna.encode(domain, uts46=True).decode().lower()
+    except idna.IDNAError as exc:
+        raise InvalidInput(**{field: ["This domain does not exist."]}) from exc

@@ -1,0 +1,26 @@
+"""Who has left a tenant, for as long as something is still to be done about it."""
+
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models.tenants import Tenant
+
+
+class Departure(models.Model):
+    """Private conversations of somebody who left, to be deleted at `delete_after`; coming back cancels it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="departures")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    delete_after = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="one_departure_a_member"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} left {self.tenant_id}"

@@ -1,0 +1,144 @@
+"""API keys, and the service accounts that own some of them."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import api_keys
+from accounts.api import checked
+from accounts.policy import Action, Scope
+from accounts.rest.shapes import WORKSPACE_ROLES, NameField, PersonSerializer, page_of
+from accounts.rest.tenant import PAGING
+from accounts.rest.views import PolicyView, WorkspaceView
+from kit.api import Pages
+
+SCOPES = [(scope.value, scope.value) for scope in Scope]
+
+
+class ApiKeySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="How the key begins, after `sy_`")
+    scopes = serializers.ListField(child=serializers.CharField())
+    workspace = serializers.CharField(
+        source="workspace.slug", default=None, allow_null=True, help_text="null: every one of its owner's"
+    )
+    owner = PersonSerializer()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewKeySerializer(ApiKeySerializer):
+    key = serializers.CharField(help_text="The key itself: shown this once")
+
+
+class KeyWishSerializer(serializers.Serializer[Any]):
+    name = NameField()
+    scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), allow_empty=False, max_length=3)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    service_account = serializers.UUIDField(required=False, allow_null=True, default=None)
+
+
+class ServiceAccountWishSerializer(serializers.Serializer[Any]):
+    name = NameField()
+    workspace_role = serializers.ChoiceField(WORKSPACE_ROLES, required=False, default="editor")
+
+
+class KeysView(PolicyView):
+    """Lists keys, and makes one."""
+
+    def listed(self, rows: Any) -> Response:
+        pages = Pages()
+        shown = pages.paginate_queryset(rows, self.request, self)
+        return pages.get_paginated_response(ApiKeySerializer(shown, many=True).data)
+
+    def made(self, *, for_tenant: bool) -> Response:
+        wish = checked(KeyWishSerializer, self.request)
+        new = api_keys.create_key(principal=self.place, for_tenant=for_tenant, **wish)
+        return Response({**ApiKeySerializer(new.row).data, "key": new.text}, status=201)
+
+
+class WorkspaceKeysView(WorkspaceView, KeysView):
+    policy: ClassVar = {"GET": Action.KEYS_OWN, "POST": Action.KEYS_OWN}
+
+    @extend_schema(
+        operation_id="workspace_api_keys",
+        tags=["keys"],
+        parameters=PAGING,
+        responses=page_of(ApiKeySerializer),
+    )
+    def get(self, request: Request, workspace: str) -> Response:
+        """The keys of this workspace: yours; everybody's for admins."""
+        return self.listed(api_keys.listed_keys(self.place).filter(workspace=self.place.workspace.id))
+
+    @extend_schema(
+        operation_id="create_workspace_api_key",
+        tags=["keys"],
+        request=KeyWishSerializer,
+        responses={201: NewKeySerializer},
+    )
+    def post(self, request: Request, workspace: str) -> Response:
+        """A key for this workspace. Its text is in this answer and nowhere else."""
+        return self.made(for_tenant=False)
+
+
+class TenantKeysView(KeysView):
+    policy: ClassVar = {"GET": Action.TENANT_KEYS, "POST": Action.TENANT_KEYS}
+
+    @extend_schema(
+        operation_id="api_keys", tags=["keys"], parameters=PAGING, responses=page_of(ApiKeySerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Every live key of the team."""
+        return self.listed(api_keys.listed_keys(self.place))
+
+    @extend_schema(
+        operation_id="create_api_key",
+        tags=["keys"],
+        request=KeyWishSerializer,
+        responses={201: NewKeySerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A key for every workspace that its owner is in; the header `X-Workspace` names one."""
+        return self.made(for_tenant=True)
+
+
+class KeyView(PolicyView):
+    policy: ClassVar = {"DELETE": Action.TENANT_VIEW}
+
+    @extend_schema(operation_id="revoke_api_key", tags=["keys"], responses={204: None})
+    def delete(self, request: Request, key_id: UUID) -> Response:
+        """Ends a key at once: your own; anybody's for admins."""
+        api_keys.revoke_key(principal=self.principal, key_id=key_id)
+        return Response(status=204)
+
+
+class ServiceAccountsView(PolicyView):
+    policy: ClassVar = {"GET": Action.SERVICE_ACCOUNTS_VIEW, "POST": Action.SERVICE_ACCOUNTS_CHANGE}
+
+    @extend_schema(
+        operation_id="service_accounts", tags=["keys"], parameters=PAGING, responses=page_of(PersonSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Accounts that are nobody's, for programs."""
+        pages = Pages()
+        rows = pages.paginate_queryset(api_keys.service_accounts_of(self.principal), request, self)
+        return pages.get_paginated_response(PersonSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="create_service_account",
+        tags=["keys"],
+        request=ServiceAccountWishSerializer,
+        responses={201: PersonSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A service account in the token's workspace; other workspaces take it in like a member."""
+        made = api_keys.create_service_account(
+            principal=self.principal, **checked(ServiceAccountWishSerializer, request)
+        )
+        return Response(PersonSerializer(made).data, status=201)

@@ -1,0 +1,50 @@
+"""The pieces that several of the team's routes answer with, and what their lists have in common."""
+
+from functools import cache
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import Membership, WorkspaceMember
+from kit.api import Pages
+
+WORKSPACE_ROLES = WorkspaceMember.Role.choices
+GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
+
+
+class NameField(serializers.CharField):
+    """A name that people see: one line of 1 to 100 characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=100, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return " ".join(str(super().to_internal_value(data)).split())
+
+
+class PersonSerializer(serializers.Serializer[Any]):
+    """Somebody as others in the team see them."""
+
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    name = serializers.CharField(source="label")
+    service_account = serializers.SerializerMethodField()
+
+    def get_service_account(self, user: Any) -> bool:
+        return user.service_of_id is not None
+
+
+class OldestFirst(Pages):
+    ordering = ("created_at", "id")
+
+
+@cache
+def page_of(serializer_class: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The serializer of one page, for the documentation."""
+    name = serializer_class.__name__.removesuffix("Serializer")
+    fields = {
+        "data": serializer_class(many=True),
+        "has_more": serializers.BooleanField(),
+        "next": serializers.CharField(allow_null=True),
+    }
+    return type(f"{name}PageSerializer", (serializers.Serializer,), fields)

@@ -1,0 +1,37 @@
+"""What every route behind a token has in common: its right, asked of the policy before the method runs."""
+
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+
+from accounts.policy import Action, expect
+from accounts.principals import Principal, over_workspace
+from kit.api import TenantView
+
+
+class PolicyView(TenantView):
+    """A view that knows who asks, and what each method needs."""
+
+    policy: ClassVar[dict[str, Action]]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.place = self.find_place(**kwargs)
+        action = self.policy.get(request.method or "")
+        if action is not None:
+            expect(self.place, action)
+
+    def find_place(self, **kwargs: Any) -> Principal:
+        return self.principal
+
+    @property
+    def principal(self) -> Principal:
+        principal: Principal = self.request.auth  # type: ignore[assignment]  # set by BearerAuthentication
+        return principal
+
+
+class WorkspaceView(PolicyView):
+    """A view of the workspace that the address names: `place` is the caller there, or above it."""
+
+    def find_place(self, **kwargs: Any) -> Principal:
+        return over_workspace(self.principal, kwargs["workspace"])

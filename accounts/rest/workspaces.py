@@ -1,0 +1,125 @@
+"""Workspaces: the list, one, who is in it, and its open link. Making one stands in workspaces/api.py."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import workspaces
+from accounts.api import checked
+from accounts.policy import Action
+from accounts.rest.shapes import WORKSPACE_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.rest.tenant import PAGING
+from accounts.rest.views import WorkspaceView
+
+
+class WorkspaceSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="slug")
+    name = serializers.CharField()
+    member_count = serializers.IntegerField()
+    archived_at = serializers.DateTimeField(allow_null=True)
+    delete_after = serializers.DateTimeField(allow_null=True, help_text="Gone for good then, unless restored")
+    created_at = serializers.DateTimeField()
+
+
+class WorkspaceChangeSerializer(serializers.Serializer[Any]):
+    name = NameField(required=False)
+    archived = serializers.BooleanField(required=False)
+    default = serializers.BooleanField(required=False, help_text="true: newcomers arrive here")
+
+    def validate_default(self, wanted: bool) -> bool:
+        if not wanted:
+            raise serializers.ValidationError("Make another workspace the default one instead.")
+        return wanted
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if not data:
+            raise serializers.ValidationError(
+                {"name": ["Name what is to change: name, archived or default."]}
+            )
+        return data
+
+
+class WorkspaceMemberSerializer(serializers.Serializer[Any]):
+    user = PersonSerializer()
+    role = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class PlaceRoleSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(WORKSPACE_ROLES)
+
+
+class WorkspaceDetailView(WorkspaceView):
+    policy: ClassVar = {
+        "GET": Action.WORKSPACE_VIEW,
+        "PATCH": Action.WORKSPACE_CHANGE,
+        "DELETE": Action.WORKSPACE_DELETE,
+    }
+
+    @extend_schema(operation_id="workspace", tags=["workspaces"], responses=WorkspaceSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """One workspace."""
+        return self._told()
+
+    @extend_schema(
+        operation_id="change_workspace",
+        tags=["workspaces"],
+        request=WorkspaceChangeSerializer,
+        responses=WorkspaceSerializer,
+    )
+    def patch(self, request: Request, workspace: str) -> Response:
+        """Renames, archives or restores it, or makes it the default one."""
+        workspaces.change_workspace(principal=self.place, **checked(WorkspaceChangeSerializer, request))
+        return self._told()
+
+    @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})
+    def delete(self, request: Request, workspace: str) -> Response:
+        """Closes it at once; what it holds is deleted after the grace period."""
+        workspaces.delete(principal=self.place)
+        return self._told(202)
+
+    def _told(self, status: int = 200) -> Response:
+        row = workspaces.find_workspace(self.place)
+        return Response(WorkspaceSerializer(row).data, status=status)
+
+
+class PlacesView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
+
+    @extend_schema(
+        operation_id="workspace_members",
+        tags=["workspaces"],
+        parameters=PAGING,
+        responses=page_of(WorkspaceMemberSerializer),
+    )
+    def get(self, request: Request, workspace: str) -> Response:
+        """Who is in the workspace, and as what."""
+        pages = OldestFirst()
+        rows = pages.paginate_queryset(workspaces.members_here(self.place), request, self)
+        return pages.get_paginated_response(WorkspaceMemberSerializer(rows, many=True).data)
+
+
+class PlaceView(WorkspaceView):
+    policy: ClassVar = {"PUT": Action.WORKSPACE_MEMBERS, "DELETE": Action.WORKSPACE_VIEW}
+
+    @extend_schema(
+        operation_id="put_workspace_member",
+        tags=["workspaces"],
+        request=PlaceRoleSerializer,
+        responses=WorkspaceMemberSerializer,
+    )
+    def put(self, request: Request, workspace: str, user_id: UUID) -> Response:
+        """Adds somebody of the team, or gives them another role here."""
+        role = checked(PlaceRoleSerializer, request)["role"]
+        place = workspaces.add_member(principal=self.place, user_id=user_id, role=role)
+        return Response(WorkspaceMemberSerializer(place).data)
+
+    @extend_schema(operation_id="remove_workspace_member", tags=["workspaces"], responses={204: None})
+    def delete(self, request: Request, workspace: str, user_id: UUID) -> Response:
+        """Takes somebody out of the workspace; your own id: you leave it."""
+        workspaces.remove_from_workspace(principal=self.place, user_id=user_id)
+        return Response(status=204)

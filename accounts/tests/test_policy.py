@@ -1,0 +1,148 @@
+"""The policy, cell by cell, through real requests: each action by each role, in person and by key."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+
+from accounts.bearer_secrets import hash_of
+from accounts.models import ApiKey, Membership, User, Workspace, WorkspaceMember
+from accounts.policy import POLICY, Action, Scope
+from accounts.principals import find_principal
+from accounts.tests.cast import Cast
+from accounts.tests.policy_table import PAGE, documented_rows
+from accounts.tokens import access_token
+
+# A request that needs the action, and nothing else that could refuse it: method, address, body. In `room` the
+# person has a role or none; `locked` is an archived workspace that they were never in.
+REQUESTS: dict[Action, tuple[str, str, Any]] = {
+    Action.TENANT_VIEW: ("GET", "/v1/tenant", None),
+    Action.TENANT_CHANGE: ("PATCH", "/v1/tenant", {"name": "Acme & Sons"}),
+    Action.OWNERSHIP_PASS: ("POST", "/v1/tenant/ownership", {"user_id": "{other}"}),
+    Action.MEMBERS_VIEW: ("GET", "/v1/tenant/members", None),
+    Action.MEMBERS_CHANGE: ("PATCH", "/v1/tenant/members/{other}", {"role": "guest"}),
+    Action.SERVICE_ACCOUNTS_VIEW: ("GET", "/v1/tenant/service-accounts", None),
+    Action.SERVICE_ACCOUNTS_CHANGE: ("POST", "/v1/tenant/service-accounts", {"name": "Robot"}),
+    Action.TENANT_KEYS: ("GET", "/v1/tenant/api-keys", None),
+    Action.AUDIT_VIEW: ("GET", "/v1/tenant/audit", None),
+    Action.WORKSPACE_CREATE: ("POST", "/v1/workspaces", {"name": "Annex"}),
+    Action.WORKSPACE_OVERSEE: ("GET", "/v1/workspaces/locked", None),
+    Action.WORKSPACE_RESTORE: ("PATCH", "/v1/workspaces/locked", {"archived": False}),
+    Action.WORKSPACE_DELETE: ("DELETE", "/v1/workspaces/room", None),
+    Action.WORKSPACE_CHANGE: ("PATCH", "/v1/workspaces/room", {"name": "Parlour"}),
+    Action.WORKSPACE_MEMBERS: ("PUT", "/v1/workspaces/room/members/{other}", {"role": "viewer"}),
+    Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/room/members", None),
+    Action.MODELS_VIEW: ("GET", "/v1/workspaces/room/models", None),
+    Action.USAGE_VIEW: ("GET", "/v1/workspaces/room/quota", None),
+    Action.CONVERSATIONS_VIEW: ("GET", "/v1/conversations?workspace_id=room", None),
+    Action.KEYS_OWN: ("GET", "/v1/workspaces/room/api-keys", None),
+}
+# Those whose requests are a consumer's, or change what others read: see gateway/ingress/tests/test_policy.py.
+ELSEWHERE = {Action.CHAT, Action.CONVERSATIONS_CHANGE}
+Credential = Scope | None  # None: in person
+CELLS = list(product(Membership.Role.values, ["", *WorkspaceMember.Role.values], [None, *Scope]))
+DOCUMENTED = documented_rows()
+
+
+def test_every_action_is_documented_and_tested() -> None:
+    assert set(DOCUMENTED) == set(POLICY) == set(Action)
+    assert set(REQUESTS) | ELSEWHERE == set(Action)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_the_documented_table_is_the_one_in_force(action: Action) -> None:
+    rule, row = POLICY[action], DOCUMENTED[action]
+    assert (rule.says, rule.tenant | rule.workspace, rule.scopes) == (row.says, row.roles, row.scopes)
+
+
+@dataclass
+class Stage:
+    """Somebody with a token for home, a room in which they have some role or none, and another member."""
+
+    membership: Membership
+    room: Workspace
+    other: User
+    client: Client
+
+    def plays(self, tenant_role: str, workspace_role: str) -> None:
+        Membership.objects.filter(id=self.membership.id).update(role=tenant_role)
+        if workspace_role:
+            self.room.members.create(user=self.membership.user, role=workspace_role)
+
+    def bearer(self, credential: Credential) -> str:
+        if credential is None:
+            principal = find_principal(
+                user_id=self.membership.user_id, tenant_slug="acme", workspace_slug="sales"
+            )
+            assert principal is not None
+            return access_token(principal)
+        ApiKey.objects.create(
+            tenant=self.membership.tenant,
+            owner=self.membership.user,
+            membership_id=self.membership.id,
+            name=credential,
+            prefix="abcdefghij",
+            secret_hash=hash_of("secret"),
+            scopes=[credential.value],
+        )
+        return "sy_abcdefghij_secret"
+
+    def ask(self, action: Action, bearer: str) -> int:
+        method, path, body = REQUESTS[action]
+        fill = {"user_id": str(self.other.id)} if body and "user_id" in body else body
+        answer = self.client.generic(
+            method,
+            path.replace("{other}", str(self.other.id)),
+            data=b"" if body is None else str(fill).replace("'", '"').replace("False", "false").encode(),
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {bearer}"},
+        )
+        return answer.status_code
+
+
+@pytest.fixture
+def stage(db: None, cast: Cast, client: Client) -> Stage:
+    home = Workspace.objects.get(id=cast.alice.principal.workspace.id)
+    room = Workspace.objects.create(tenant=home.tenant, slug="room", name="Room")
+    Workspace.objects.create(tenant=home.tenant, slug="locked", name="Locked", archived_at=home.created_at)
+    user = User.objects.create_user("erin@example.com", None, name="Erin")
+    WorkspaceMember.objects.create(workspace=home, user=user, role=WorkspaceMember.Role.EDITOR)
+    membership = Membership.objects.create(tenant=home.tenant, user=user)
+    return Stage(membership=membership, room=room, other=cast.dana.user, client=client)
+
+
+@pytest.mark.parametrize("action", REQUESTS)
+def test_each_role_and_key_may_do_what_the_table_says(stage: Stage, action: Action) -> None:
+    row = DOCUMENTED[action]
+    wrong = []
+    for cell in CELLS:
+        tenant_role, workspace_role, credential = cell
+        has_role = not row.roles.isdisjoint({tenant_role, workspace_role})
+        expected = has_role and (credential is None or credential in row.scopes)
+        with undone():
+            stage.plays(tenant_role, workspace_role)
+            status = stage.ask(action, stage.bearer(credential))
+        if (status < 400) != expected or status not in {200, 201, 202, 403, 404}:
+            wrong.append((*cell, status))
+    assert wrong == []
+
+
+class undone:
+    """Whatever happened inside, it did not."""
+
+    def __enter__(self) -> None:
+        self.atomic = transaction.atomic()
+        self.atomic.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        transaction.set_rollback(True)
+        self.atomic.__exit__(None, None, None)
+
+
+def test_the_table_has_so_many_cells() -> None:
+    """The figure that the documentation names."""
+    assert len(CELLS) * len(REQUESTS) == 1280
+    assert "1,280" in PAGE.read_text()
