@@ -51,18 +51,15 @@ def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
     prefix, _, secret = raw.removeprefix(MARK).partition("_")
     if not (prefix.isascii() and prefix.isalnum() and len(prefix) <= PREFIX_LENGTH):
         raise TokenInvalid
-    now = timezone.now()
-    key = (
-        ApiKey.objects.select_related("tenant__default_workspace", "workspace")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now), prefix=prefix, revoked_at=None)
-        .first()
-    )
+    related = _live_keys().select_related("tenant__default_workspace", "workspace")
+    key = related.filter(prefix=prefix).first()
     if key is None or not matches(secret, key.secret_hash):
         raise TokenInvalid
     _throttle(key)
     principal = _place_of(key, workspace_slug)
     if principal is None or principal.membership_id != key.membership_id:
         raise TokenInvalid
+    now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > USE_NOTED_EVERY:
         ApiKey.objects.filter(id=key.id).update(last_used_at=now)
     return replace(
@@ -71,6 +68,14 @@ def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
         api_key=key.prefix,
         is_bound=key.workspace_id is not None,
     )
+
+
+def is_alive(prefix: str) -> bool:
+    return _live_keys().filter(prefix=prefix).exists()
+
+
+def _live_keys() -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
 
 def _place_of(key: ApiKey, workspace_slug: str) -> Principal | None:

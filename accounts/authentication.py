@@ -6,8 +6,8 @@ from uuid import UUID
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from accounts.api_keys import looks_like_key, principal_from_key
-from accounts.principals import Principal
+from accounts.api_keys import is_alive, looks_like_key, principal_from_key
+from accounts.principals import Principal, find_principal
 from accounts.tokens import principal_from_access
 from kit.errors import TokenInvalid
 
@@ -37,6 +37,18 @@ class BearerAuthentication(BaseAuthentication):
 def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
     """Who an access token or an API key stands for, on HTTP and WebSocket alike; else TokenInvalid."""
     return principal_from_key(raw, workspace_slug) if looks_like_key(raw) else principal_from_access(raw)
+
+
+def still_stands(principal: Principal) -> bool:
+    """Whether what let the principal in would do so now: membership, password, workspace, key."""
+    now = find_principal(
+        user_id=principal.user_id,
+        tenant_slug=principal.tenant.slug,
+        workspace_slug=principal.workspace.slug,
+    )
+    if now is None or now.bounds != principal.bounds:
+        return False
+    return not principal.api_key or is_alive(principal.api_key)
 
 
 def bearer_token(header: bytes) -> str | None:

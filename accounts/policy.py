@@ -29,8 +29,6 @@ class Action(StrEnum):
     OWNERSHIP_PASS = "ownership.pass"  # noqa: S105 - no password
     MEMBERS_VIEW = "members.view"
     MEMBERS_CHANGE = "members.change"
-    INVITATIONS_VIEW = "invitations.view"
-    INVITATIONS_CHANGE = "invitations.change"
     SERVICE_ACCOUNTS_VIEW = "service_accounts.view"
     SERVICE_ACCOUNTS_CHANGE = "service_accounts.change"
     TENANT_KEYS = "tenant_keys.change"
@@ -39,7 +37,6 @@ class Action(StrEnum):
     WORKSPACE_OVERSEE = "workspace.oversee"
     WORKSPACE_RESTORE = "workspace.restore"
     WORKSPACE_DELETE = "workspace.delete"
-    WORKSPACE_LINK = "workspace.link"
     WORKSPACE_CHANGE = "workspace.change"
     WORKSPACE_MEMBERS = "workspace.members"
     WORKSPACE_VIEW = "workspace.view"
@@ -82,8 +79,6 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.OWNERSHIP_PASS: _rule("Offer the ownership to somebody", OWNER),
         Action.MEMBERS_VIEW: _rule("See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)),
         Action.MEMBERS_CHANGE: _rule("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.INVITATIONS_VIEW: _rule("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.INVITATIONS_CHANGE: _rule("Invite people, resend, revoke", OWNER, ADMIN, keys=(MANAGES,)),
         Action.SERVICE_ACCOUNTS_VIEW: _rule("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
         Action.SERVICE_ACCOUNTS_CHANGE: _rule(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
@@ -98,9 +93,6 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
             "Restore an archived or deleted workspace", OWNER, ADMIN, keys=(MANAGES,)
         ),
         Action.WORKSPACE_DELETE: _rule("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.WORKSPACE_LINK: _rule(
-            "Open a workspace to whoever has its link", OWNER, ADMIN, keys=(MANAGES,)
-        ),
         # A workspace's.
         Action.WORKSPACE_CHANGE: _rule("Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)),
         Action.WORKSPACE_MEMBERS: _rule(

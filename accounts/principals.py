@@ -34,6 +34,11 @@ class Principal:
     api_key: str = ""
     is_bound: bool = False
 
+    @property
+    def bounds(self) -> tuple[UUID, int]:
+        """What ends whatever was let in by it: leaving the tenant, even to come back, and a new password."""
+        return self.membership_id, self.access_version
+
 
 def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> Principal | None:
     """One indexed read; None unless the person may enter this workspace right now."""
@@ -43,6 +48,12 @@ def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> P
         .first()
     )
     return _principal(place) if place else None
+
+
+def may_chat(user_id: UUID, workspace_id: UUID) -> bool:
+    """Asked anew at each step of a running turn."""
+    place = open_places(user_id).filter(workspace=workspace_id).first()
+    return place is not None and may(_principal(place), Action.CHAT)
 
 
 def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:

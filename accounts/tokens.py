@@ -43,7 +43,8 @@ def _claims(principal: Principal) -> dict[str, Any]:
 
 def _bounds(principal: Principal) -> dict[str, Any]:
     """What ends a token before its time: leaving the tenant, even to come back, and a new password."""
-    return {"membershipId": str(principal.membership_id), "accessVersion": principal.access_version}
+    membership_id, access_version = principal.bounds
+    return {"membershipId": str(membership_id), "accessVersion": access_version}
 
 
 def principal_from_access(raw: str) -> Principal:

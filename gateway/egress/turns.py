@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
+from accounts.principals import may_chat
 from gateway.models import Turn
 from kit.errors import DomainError, ModelNotEnabled, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
@@ -73,6 +74,8 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         raise NotFound
     if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
         raise TurnInterrupted("The turn has ended.")
+    if not may_chat(turn.user_id, turn.workspace_id):
+        raise TurnInterrupted("Its person may no longer chat here.")
     try:
         return RoutedTurn(turn_id=turn.id, tenant=tenant, models=_models_of(turn))
     except ModelNotEnabled as error:

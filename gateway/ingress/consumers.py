@@ -16,7 +16,8 @@ from gateway.ingress.requests import SendRequest
 from gateway.ingress.running import runner
 from gateway.ingress.stops import request_stop
 from gateway.ingress.transcript import NumberedEvent
-from kit.errors import InvalidInput, restore
+from kit import requests
+from kit.errors import AccessEnded, DomainError, InvalidInput, restore
 from kit.tenancy import in_tenant
 
 LARGEST_ID = 2**53  # what a JavaScript client can hold
@@ -123,9 +124,18 @@ async def stop_turn(principal: Principal, turn_id: UUID) -> str:
 
 
 async def sse_frames(batches: AsyncIterator[list[NumberedEvent]]) -> AsyncIterator[bytes]:
-    """Server-sent events, a batch to a chunk."""
-    async for batch in batches:
-        yield b"".join(sse_frame(event) for event in batch)
+    """Server-sent events, a batch to a chunk; the last one is an error's where the stream is broken off."""
+    try:
+        async for batch in batches:
+            yield b"".join(sse_frame(event) for event in batch)
+    except AccessEnded as ended:
+        yield error_frame(ended)
+
+
+def error_frame(error: DomainError) -> bytes:
+    """An error that is no event of the turn, and so has no id."""
+    shape = error.as_dict(requests.current().request_id)
+    return f"event: error\ndata: {json.dumps({'error': shape})}\n\n".encode()
 
 
 def sse_frame(event: NumberedEvent) -> bytes:

@@ -1,6 +1,7 @@
 """Follows a turn's events wherever it runs or ran: live in this process, else from its row."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from gateway.ingress.conversations import visible_turns
 from gateway.ingress.relay import Reader
 from gateway.ingress.running import runner, started_data
 from gateway.ingress.transcript import NumberedEvent, Transcript
+from gateway.ingress.watching import until_lost
 from gateway.models import Turn
 from kit.errors import NotFound
 from kit.tenancy import in_tenant
@@ -34,8 +36,15 @@ async def follow_turn(
 ) -> AsyncIterator[list[NumberedEvent]]:
     """Batches of events past the id `after`, to the end; NotFound for a turn that the caller may not see.
 
-    A turn that leaves this process, for another that adopts it, is followed there.
+    AccessEnded as soon as the caller may not hear the rest.
     """
+    async with aclosing(until_lost(principal, _follow(principal, turn_id, after))) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def _follow(principal: Principal, turn_id: UUID, after: int) -> AsyncIterator[list[NumberedEvent]]:
+    """A turn that leaves this process, for another that adopts it, is followed there."""
     live = runner().turns.get(turn_id)
     if live is not None and _owns(principal, live.job):
         async for batch in live.follow(after):

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
+from accounts.principals import may_chat
 from gateway.egress.notices import notify_left
 from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import engine_named
@@ -187,10 +188,16 @@ class RunningTurn:
             except Exception:
                 log.exception("turn could not check in", turn_id=str(self.job.turn_id))
 
+    async def check_right(self) -> None:
+        """Stops the turn when its person may no longer chat here."""
+        if not await in_public(may_chat, self.job.user_id, self.job.workspace_id):
+            self.stop(Reason.CANCELLED)
+
     async def _check_in(self, parts: list[dict[str, Any]] | None) -> None:
         turn_id = self.job.turn_id
         if not await in_tenant(self.job.tenant, write_progress, turn_id=turn_id, parts=parts):
             self.stop(Reason.CANCELLED)
+        await self.check_right()
         if not await in_public(renew_lease, turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
             self._lost_lease = True
             self.stop(Reason.INTERRUPTED)

@@ -25,9 +25,17 @@ from gateway.ingress.consumers import LARGEST_ID, start_turn, stop_turn
 from gateway.ingress.edge import check_host
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.requests import SendRequest, validated
+from gateway.ingress.watching import watching
 from kit import requests
 from kit.consumers import PING_SECONDS, begin_request
-from kit.errors import DomainError, InternalError, InvalidInput, NotAuthenticated, PayloadTooLarge
+from kit.errors import (
+    AccessEnded,
+    DomainError,
+    InternalError,
+    InvalidInput,
+    NotAuthenticated,
+    PayloadTooLarge,
+)
 from kit.json_input import parse_object
 from kit.tenancy import in_public, in_tenant
 
@@ -35,6 +43,7 @@ log = structlog.get_logger(__name__)
 PROTOCOL = "bearer"
 UNAUTHENTICATED = 4401  # the close code that stands for HTTP's 401
 MOST_FOLLOWED = 32  # turns that one socket may follow at a time
+BESIDE = 2  # tasks of the socket itself: its ping, and its watch over the right to it
 
 
 class TurnFrameSerializer(serializers.Serializer[Any]):
@@ -53,13 +62,14 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.accept(subprotocol=PROTOCOL if PROTOCOL in self.scope["subprotocols"] else None)
         try:
             check_host(header)
-            await self._identify()
+            principal = await self._identify()
         except DomainError as error:
             await self._send_error(error, {})
             await self.close(code=UNAUTHENTICATED)
             return
         ensure_started()
         self._spawn(self._ping())
+        self._spawn(self._close_when_lost(principal))
 
     async def disconnect(self, code: int) -> None:
         for task in self.followers:
@@ -128,7 +138,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
 
     def _check_room(self) -> None:
-        if len(self.followers) > MOST_FOLLOWED:
+        if len(self.followers) >= MOST_FOLLOWED + BESIDE:
             raise InvalidInput(type=[f"One socket follows at most {MOST_FOLLOWED} turns at a time."])
 
     def _follow(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
@@ -150,6 +160,13 @@ class ChatSocket(AsyncWebsocketConsumer):
             for event in batch:
                 told = {"type": event.type, "id": event.id, "turn_id": str(turn_id), **event.data}
                 await self._send_frame({**told, **_ref(frame)} if event.type == "started" else told)
+
+    async def _close_when_lost(self, principal: Principal) -> None:
+        """A socket that nobody sends on closes too, as soon as its token opens nothing any more."""
+        with watching(principal) as watch:
+            await watch.lost.wait()
+        await self._send_error(AccessEnded(), {})
+        await self.close(code=UNAUTHENTICATED)
 
     async def _ping(self) -> None:
         while True:

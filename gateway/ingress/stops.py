@@ -5,10 +5,12 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from accounts.access import ACCESS_CHANGED
 from accounts.principals import Principal
 from gateway.egress.notices import TURN_LEFT, TURN_STOP, notify_stop
 from gateway.ingress.following import visible_turn
 from gateway.ingress.running import runner
+from gateway.ingress.watching import access_changed
 from gateway.models import Turn
 from kit.errors import Forbidden
 from kit.notices import listen
@@ -30,8 +32,14 @@ def request_stop(*, principal: Principal, turn_id: UUID) -> str:
 
 
 async def listen_for_notices(recover: Callable[[], None]) -> None:
-    """Runs for as long as the process does: stops turns, and calls `recover` when one was left behind.
+    """Runs for as long as the process does: stops turns, looks at rights, calls `recover` for a turn left.
 
     Without it both still happen, at the next heartbeat and the next look for lost turns.
     """
-    await listen({TURN_STOP: lambda told: runner().stop(UUID(told)), TURN_LEFT: lambda _: recover()})
+    await listen(
+        {
+            TURN_STOP: lambda told: runner().stop(UUID(told)),
+            TURN_LEFT: lambda _: recover(),
+            ACCESS_CHANGED: access_changed,
+        }
+    )

@@ -15,11 +15,18 @@ from django.urls import reverse
 from accounts.principals import Principal
 from accounts.web_sessions import check_csrf, principal_of_session, request_of
 from gateway.ingress.background import ensure_started
-from gateway.ingress.consumers import EventsConsumer, StopConsumer, TurnConsumer, sse_frame, start_turn
+from gateway.ingress.consumers import (
+    EventsConsumer,
+    StopConsumer,
+    TurnConsumer,
+    error_frame,
+    sse_frame,
+    start_turn,
+)
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import NumberedEvent
-from kit.errors import DomainError, InvalidInput
+from kit.errors import AccessEnded, DomainError, InvalidInput
 from kit.markdown import render_blocks
 from kit.tenancy import in_public, in_tenant
 
@@ -160,7 +167,11 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
             if not pending.done():
                 yield await drawing.draw()
                 continue
-            batch = pending.result()
+            try:
+                batch = pending.result()
+            except AccessEnded as ended:
+                yield error_frame(ended)
+                return
             if batch is None:
                 return
             pending = asyncio.ensure_future(anext(batches, None))

@@ -14,7 +14,7 @@ STREAM = {"Accept": "text/event-stream"}
 class Told:
     """One event as it arrived."""
 
-    id: int
+    id: int  # 0 for what is no event of the turn
     type: str
     data: dict[str, Any]
 
@@ -53,7 +53,7 @@ def parse(lines: Iterator[str]) -> Iterator[Told]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif fields:
-            yield Told(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            yield Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
             fields = {}
 
 

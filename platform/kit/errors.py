@@ -130,6 +130,11 @@ class PersonRequired(Forbidden):
     message = "No API key may do this, only a person who is signed in."
 
 
+class AccessEnded(Forbidden):
+    code, status = "access_ended", 403
+    message = "Your access to this workspace has ended."
+
+
 class OriginRefused(Forbidden):
     code, status, message = "origin_refused", 403, "The request comes from another site."
 

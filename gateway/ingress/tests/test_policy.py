@@ -1,0 +1,67 @@
+"""The policy's cells that a consumer or a conversation asks: chatting, and changing what one has said."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from accounts.api_keys import create_key
+from accounts.models import Membership, WorkspaceMember
+from accounts.policy import Scope
+from accounts.principals import find_principal
+from accounts.tests.cast import Cast, Person
+from accounts.tests.policy_table import documented_rows
+from accounts.tokens import access_token
+from gateway.tests.events import body, send
+
+ROLES = list(product(Membership.Role.values, WorkspaceMember.Role.values))
+KEYS: list[Scope | None] = [None, *Scope]
+DOCUMENTED = documented_rows()
+
+
+def plays(bob: Person, tenant_role: str, workspace_role: str) -> None:
+    Membership.objects.filter(id=bob.principal.membership_id).update(role=tenant_role)
+    WorkspaceMember.objects.filter(user=bob.user).update(role=workspace_role)
+
+
+def bearers(bob: Person) -> dict[Scope | None, str]:
+    """A token, and a key of each scope, made while bob may make keys."""
+    principal = find_principal(user_id=bob.user.id, tenant_slug="acme", workspace_slug="sales")
+    assert principal is not None
+    keys = {s: create_key(principal=principal, name=s, scopes=[s.value]).text for s in Scope}
+    return {None: access_token(principal), **keys}
+
+
+def is_allowed(action: str, roles: tuple[str, str], scope: Scope | None) -> bool:
+    row = DOCUMENTED[action]
+    return not row.roles.isdisjoint(roles) and (scope is None or scope in row.scopes)
+
+
+@pytest.mark.parametrize("scope", KEYS)
+def test_each_role_and_key_chats_as_the_table_says(client_of: Any, cast: Cast, scope: Scope | None) -> None:
+    client = client_of(cast.bob)
+    client.headers["Authorization"] = f"Bearer {bearers(cast.bob)[scope]}"
+    wrong = []
+    for roles in ROLES:
+        plays(cast.bob, *roles)
+        answer = client.post("/v1/chat/explain", json=body("hi"))
+        if answer.json()["allowed"] != is_allowed("chat", roles, scope):
+            wrong.append((roles, answer.text))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("scope", KEYS)
+def test_each_role_and_key_changes_conversations_as_the_table_says(
+    client_of: Any, cast: Cast, scope: Scope | None
+) -> None:
+    client = client_of(cast.bob)
+    conversation = send(client, "hi").json()["conversation_id"]
+    client.headers["Authorization"] = f"Bearer {bearers(cast.bob)[scope]}"
+    wrong = []
+    for number, roles in enumerate(ROLES):
+        plays(cast.bob, *roles)
+        answer = client.patch(f"/v1/conversations/{conversation}", json={"title": f"Title {number}"})
+        expected = 200 if is_allowed("conversations.change", roles, scope) else 403
+        if answer.status_code != expected:
+            wrong.append((roles, answer.text))
+    assert wrong == []
