@@ -29,6 +29,8 @@ class Action(StrEnum):
     OWNERSHIP_PASS = "ownership.pass"  # noqa: S105 - no password
     MEMBERS_VIEW = "members.view"
     MEMBERS_CHANGE = "members.change"
+    INVITATIONS_VIEW = "invitations.view"
+    INVITATIONS_CHANGE = "invitations.change"
     SERVICE_ACCOUNTS_VIEW = "service_accounts.view"
     SERVICE_ACCOUNTS_CHANGE = "service_accounts.change"
     TENANT_KEYS = "tenant_keys.change"
@@ -39,6 +41,7 @@ class Action(StrEnum):
     WORKSPACE_DELETE = "workspace.delete"
     WORKSPACE_CHANGE = "workspace.change"
     WORKSPACE_MEMBERS = "workspace.members"
+    WORKSPACE_LINK = "workspace.link"
     WORKSPACE_VIEW = "workspace.view"
     MODELS_VIEW = "models.view"
     USAGE_VIEW = "usage.view"
@@ -79,6 +82,10 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.OWNERSHIP_PASS: _rule("Offer the ownership to somebody", OWNER),
         Action.MEMBERS_VIEW: _rule("See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)),
         Action.MEMBERS_CHANGE: _rule("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.INVITATIONS_VIEW: _rule("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.INVITATIONS_CHANGE: _rule(
+            "Invite people, withdraw an invitation", OWNER, ADMIN, keys=(MANAGES,)
+        ),
         Action.SERVICE_ACCOUNTS_VIEW: _rule("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
         Action.SERVICE_ACCOUNTS_CHANGE: _rule(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
@@ -98,6 +105,7 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.WORKSPACE_MEMBERS: _rule(
             "Add members of the team, change their roles", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
+        Action.WORKSPACE_LINK: _rule("Open and close its link for newcomers", OWNER, ADMIN, keys=(MANAGES,)),
         Action.WORKSPACE_VIEW: _rule("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
         Action.MODELS_VIEW: _rule("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
         Action.USAGE_VIEW: _rule("See its budgets and their use", *ROOM, keys=(READS, CHATS, MANAGES)),

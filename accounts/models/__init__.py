@@ -5,6 +5,8 @@ from accounts.models.audit import AuditEntry
 from accounts.models.departures import Departure
 from accounts.models.engines import EngineAccount, EngineCheck
 from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
+from accounts.models.mail import OutgoingMail
+from accounts.models.pictures import Picture
 from accounts.models.tenants import Domain, Membership, Tenant
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
@@ -19,7 +21,9 @@ __all__ = [
     "Invitation",
     "InvitationPlace",
     "Membership",
+    "OutgoingMail",
     "OwnershipOffer",
+    "Picture",
     "Tenant",
     "User",
     "Workspace",

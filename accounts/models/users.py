@@ -37,6 +37,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         related_name="service_accounts",
         help_text="A service account of this tenant: nobody signs in as it, keys act for it.",
     )
+    reply_language = models.CharField(
+        max_length=10, blank=True, help_text="Replies come in this language; empty: in the question's."
+    )
     access_version = models.PositiveIntegerField(
         default=0, editable=False, help_text="Tokens carry it: a new one ends all that were issued before."
     )

@@ -156,9 +156,12 @@ EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@localhost>")
-# Without a mail server development shows mail in the terminal; production drops it: reset links are secrets.
+EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT_SECONDS", 20, at_least=1)
+# Mail is queued, and a job hands it on. Without a mail server development shows it in the terminal and on
+# /mail; production drops it: links in it are secrets.
+EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
 _mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
-EMAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
+MAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
 SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEVELOPMENT else "").rstrip("/")

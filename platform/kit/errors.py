@@ -11,15 +11,23 @@ DomainError
 ├── MethodNotAllowed           405
 ├── NotAuthenticated           401
 │   ├── TokenInvalid           401
-│   └── CredentialsInvalid     401
+│   ├── CredentialsInvalid     401
+│   └── SecondStepRequired     401
 ├── Forbidden                  403
 │   ├── RoleTooLow             403
+│   ├── ScopeMissing           403
+│   ├── PersonRequired         403
+│   ├── AccessEnded            403
+│   ├── WrongAddress           403
+│   ├── AddressUnverified      403
 │   ├── OriginRefused          403
 │   ├── ModelNotEnabled        403
 │   └── McpNotEnabled          403
 ├── NotFound                   404
+│   └── InvitationInvalid      404
 ├── Conflict                   409
 │   ├── EmailTaken             409
+│   ├── LastOwner              409
 │   ├── TurnInProgress         409
 │   ├── IdempotencyConflict    409
 │   ├── RepeatedCall           409
@@ -113,6 +121,11 @@ class CredentialsInvalid(NotAuthenticated):
     code, status, message = "credentials_invalid", 401, "The e-mail or the password is wrong."
 
 
+class SecondStepRequired(NotAuthenticated):
+    code, status = "second_step_required", 401
+    message = "This account asks for a second step: send the code of its app, or a recovery code, as `code`."
+
+
 class Forbidden(DomainError):
     code, status, message = "forbidden", 403, "You may not do this."
 
@@ -173,6 +186,11 @@ class InvitationInvalid(NotFound):
 class WrongAddress(Forbidden):
     code, status = "wrong_address", 403
     message = "This invitation is for another e-mail address."
+
+
+class AddressUnverified(Forbidden):
+    code, status = "address_unverified", 403
+    message = "Confirm your e-mail address first: the link is in your mail."
 
 
 class TurnInProgress(Conflict):

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Model
 
-from accounts.models import EngineAccount, Tenant
+from accounts.models import EngineAccount, OutgoingMail, Tenant
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import ProviderCredential
@@ -34,6 +34,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         accounts = _reseal_all(EngineAccount, "sealed_password")
         self._tell("engine accounts", accounts)
+        mail = _reseal_all(OutgoingMail, "sealed_message")
+        self._tell("mails on their way", mail)
         credentials = Tally(0, [])
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
@@ -41,7 +43,7 @@ class Command(BaseCommand):
             credentials.sealed += found.sealed
             credentials.unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
         self._tell("providers' credentials", credentials)
-        if lost := len(accounts.unreadable) + len(credentials.unreadable):
+        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, credentials)):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )

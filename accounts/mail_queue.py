@@ -1,0 +1,126 @@
+"""The queue of mail: Django's e-mail backend writes into it, a job sends what it holds and tries again."""
+
+import json
+import smtplib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, TypedDict, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.message import EmailMultiAlternatives
+from django.db import transaction
+from django.utils import timezone
+from procrastinate import RetryStrategy
+from procrastinate.contrib.django import app
+
+from accounts.models import OutgoingMail
+from kit.secrets import seal, unseal
+
+MOST_ATTEMPTS = 9
+KEPT = timedelta(days=30)
+
+
+class Bodies(TypedDict):
+    text: str
+    html: str
+
+
+class MailNotSent(Exception):
+    """This time; the job is run again later."""
+
+
+# For about a day: 4 s, 16 s, 64 s … 18 h.
+RETRIES = RetryStrategy(max_attempts=MOST_ATTEMPTS, exponential_wait=4, retry_exceptions=[MailNotSent])
+
+
+class QueueBackend(BaseEmailBackend):
+    """Writes each message down with its job, in the caller's transaction."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        queued = 0
+        for message in email_messages:
+            for to in message.recipients():
+                _enqueue(message, to)
+                queued += 1
+        return queued
+
+
+@transaction.atomic
+def _enqueue(message: EmailMessage, to: str) -> None:
+    """The job carries the id alone: what jobs are called with stands in tables and logs."""
+    row = OutgoingMail.objects.create(
+        to=to, subject=message.subject[:200], sealed_message=seal(json.dumps(_bodies(message)))
+    )
+    deliver_mail.defer(mail_id=str(row.id))
+
+
+def _bodies(message: EmailMessage) -> Bodies:
+    alternatives = getattr(message, "alternatives", [])
+    html = next((str(part.content) for part in alternatives if part.mimetype == "text/html"), "")
+    return {"text": str(message.body), "html": html}
+
+
+@app.task(name="accounts.deliver_mail", retry=RETRIES)
+def deliver_mail(mail_id: str) -> None:
+    """Sends it once; MailNotSent while the server is away or defers it. What it refuses for good is given up."""
+    row = OutgoingMail.objects.filter(id=UUID(mail_id), sent_at=None, failed_at=None).first()
+    if row is None:
+        return
+    problem, is_final = _try(row)
+    if not problem:
+        OutgoingMail.objects.filter(id=row.id).update(
+            sent_at=timezone.now(), attempts=row.attempts + 1, last_error="", **_wiped()
+        )
+        return
+    gives_up = is_final or row.attempts + 1 >= MOST_ATTEMPTS
+    ended: dict[str, Any] = {"failed_at": timezone.now(), **_wiped()} if gives_up else {}
+    OutgoingMail.objects.filter(id=row.id).update(
+        attempts=row.attempts + 1, last_error=problem[:300], **ended
+    )
+    if not gives_up:
+        raise MailNotSent(problem)
+
+
+def _wiped() -> dict[str, str]:
+    """Development's page shows what was sent."""
+    return {} if settings.DEVELOPMENT else {"sealed_message": ""}
+
+
+def _try(row: OutgoingMail) -> tuple[str, bool]:
+    """What went wrong, as the server said it, and whether trying again is of no use."""
+    bodies = read_bodies(row)
+    outgoing = EmailMultiAlternatives(subject=row.subject, body=bodies["text"], to=[row.to])
+    outgoing.extra_headers["Message-ID"] = f"<{row.id}@{urlsplit(settings.SITE_URL).hostname}>"
+    if bodies["html"]:
+        outgoing.attach_alternative(bodies["html"], "text/html")
+    try:
+        get_connection(settings.MAIL_BACKEND, timeout=settings.EMAIL_TIMEOUT).send_messages([outgoing])
+    except smtplib.SMTPRecipientsRefused as exc:
+        code, reply = next(iter(exc.recipients.values()))
+        return _said(code, reply), code >= 500
+    except smtplib.SMTPResponseException as exc:
+        return _said(exc.smtp_code, exc.smtp_error), isinstance(exc, smtplib.SMTPDataError) and exc.smtp_code >= 500
+    except (smtplib.SMTPException, OSError) as exc:
+        return f"{type(exc).__name__}: {exc}", False
+    return "", False
+
+
+def _said(code: int, reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return f"{code} {text}"
+
+
+def read_bodies(row: OutgoingMail) -> Bodies:
+    """`{"text", "html"}`; both empty where they have been wiped."""
+    if not row.sealed_message:
+        return {"text": "", "html": ""}
+    return cast("Bodies", json.loads(unseal(row.sealed_message)))
+
+
+def forget_old_mail() -> None:
+    """What was sent or given up a month ago is of no use to anybody."""
+    OutgoingMail.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
