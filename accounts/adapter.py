@@ -1,29 +1,88 @@
-"""What allauth asks of us: names on new users, and audit lines for the web's sign-ins."""
+"""What allauth asks of us: names on new users, audit lines, and what a change of credentials brings along."""
 
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal.httpkit import is_headless_request
+from allauth.headless.internal.restkit.response import ErrorResponse
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts import audit
+from accounts.credentials import credentials_changed
 from accounts.models import User
+from kit import requests
+
+# The notices that allauth sends about a change of credentials, and what the audit calls the change.
+CREDENTIALS_CHANGES = {
+    "account/email/password_changed": "user.password_changed",
+    "account/email/password_set": "user.password_set",
+    "account/email/password_reset": "user.password_reset",
+    "account/email/email_changed": "user.email_changed",
+    "account/email/email_deleted": "user.email_removed",
+    "mfa/email/totp_activated": "user.totp_added",
+    "mfa/email/totp_deactivated": "user.totp_removed",
+    "mfa/email/webauthn_added": "user.passkey_added",
+    "mfa/email/webauthn_removed": "user.passkey_removed",
+    "mfa/email/recovery_codes_generated": "user.recovery_codes_made",
+    "socialaccount/email/account_connected": "user.connection_added",
+    "socialaccount/email/account_disconnected": "user.connection_removed",
+}
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104  # nobody listens there: the peer behind a unix socket
 
 
 class AccountAdapter(DefaultAccountAdapter):
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
-        user.name = form.cleaned_data.get("name", "")
-        saved: User = super().save_user(request, user, form, commit)
+        """Of two sign-ups of one address at once, one is led to sign in."""
+        user.name = form.cleaned_data.get("name", "") or user.name
+        try:
+            with transaction.atomic():
+                saved: User = super().save_user(request, user, form, commit)
+        except IntegrityError as exc:
+            raise ImmediateHttpResponse(self._address_taken(request)) from exc
         return saved
 
+    def _address_taken(self, request: HttpRequest) -> HttpResponse:
+        taken: ValidationError = self.validation_error("email_taken")
+        if is_headless_request(request):
+            return ErrorResponse(request, exception=taken)
+        messages.error(request, "An account with this e-mail exists; sign in instead.")
+        return redirect("account_login")
+
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        audit.record("user.signed_in", actor_id=user.pk, via="web")
+        audit.record("user.signed_in", actor_id=user.pk, via=_via(request))
         response: HttpResponse = super().post_login(request, user, **kwargs)
         return response
 
     def logout(self, request: HttpRequest) -> None:
-        audit.record("user.signed_out", actor_id=request.user.pk, via="web")
+        if request.user.is_authenticated:  # an app's session may be gone already
+            audit.record("user.signed_out", actor_id=request.user.pk, via=_via(request))
         super().logout(request)
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
         audit.record("user.sign_in_refused", target=str(credentials.get("email", "")).lower())
+
+    def send_notification_mail(
+        self,
+        template_prefix: str,
+        user: User,
+        context: dict[str, Any] | None = None,
+        email: str | None = None,
+    ) -> None:
+        """allauth's one hook that hears of every change of credentials, by page or by app."""
+        if template_prefix in CREDENTIALS_CHANGES:
+            credentials_changed(user, what=CREDENTIALS_CHANGES[template_prefix])
+        super().send_notification_mail(template_prefix, user, context, email)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """As the request's own middleware found it; limits then count all who come without one together."""
+        return requests.current().address or UNKNOWN_ADDRESS
+
+
+def _via(request: HttpRequest) -> str:
+    return "app" if is_headless_request(request) else "web"

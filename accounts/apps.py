@@ -1,8 +1,13 @@
 """The accounts app."""
 
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Only now are there models, so only now can what listens to allauth be imported."""
+        autodiscover_modules("mfa_events")

@@ -9,14 +9,21 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.models import User
 from accounts.principals import Principal, find_principal
+from accounts.sessions import live_app_session, prolong
 from kit.errors import TokenInvalid
 
 AnyToken = TypeVar("AnyToken", bound=Token)
+APP_SESSION_CLAIM = "appSession"
 
 
-def issue_tokens(principal: Principal) -> dict[str, str]:
-    """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them."""
+def issue_tokens(principal: Principal, *, app_session: str = "") -> dict[str, str]:
+    """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them.
+
+    With `app_session`, the name of an app's session, the refresh token ends with that session.
+    """
     refresh = RefreshToken.for_user(User(id=principal.user_id))
+    if app_session:
+        refresh[APP_SESSION_CLAIM] = app_session
     refresh.payload.update(_claims(principal))
     return {
         "access": str(refresh.access_token),
@@ -56,10 +63,16 @@ def rotate_tokens(raw_refresh: str) -> dict[str, str]:
     """New tokens for an old refresh token, which is dead afterwards; only one of two callers wins."""
     refresh = _read(RefreshToken, raw_refresh)
     principal = _principal_for(refresh)
+    app_session = str(refresh.payload.get(APP_SESSION_CLAIM, ""))
+    session = live_app_session(user_id=principal.user_id, name=app_session) if app_session else None
+    if app_session and session is None:
+        raise TokenInvalid
     _, was_alive = cast("tuple[object, bool]", refresh.blacklist())  # its stubs say otherwise
     if not was_alive:
         raise TokenInvalid
-    return issue_tokens(principal)
+    if session is not None:
+        prolong(session)
+    return issue_tokens(principal, app_session=app_session)
 
 
 def revoke_refresh(raw_refresh: str, *, user_id: UUID) -> None:

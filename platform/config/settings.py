@@ -7,6 +7,7 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from config import oauth
 from kit import embedded_postgres, env, logs
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -55,6 +56,14 @@ SHARED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.headless",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.microsoft",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "rest_framework_simplejwt",
     "rest_framework_simplejwt.token_blacklist",
@@ -83,6 +92,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.SeenMiddleware",
+    "accounts.leaving.LeavingMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.WorkspaceMiddleware",
     "config.operators.OperatorMiddleware",
@@ -138,14 +149,60 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+# optional: people are in at once and may prove their address later; mandatory: they must, to get in.
+EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("optional", "mandatory", "none"))
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_MAX_EMAIL_ADDRESSES = 1  # a second one may only count once addresses are verified
+ACCOUNT_EMAIL_VERIFICATION = EMAIL_VERIFICATION
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # in the browser that signed up; elsewhere one signs in
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
+SIGNUPS_PER_MINUTE = env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1)
+TOKENS_PER_MINUTE = env.integer("TOKENS_PER_MINUTE", 30, at_least=1)
+ACCOUNT_RATE_LIMITS = {  # tries / time / of whom; `key` is the address that somebody signs in with
+    "login": "30/m/ip",
+    "login_failed": "20/m/ip,5/5m/key",
+    "signup": f"{SIGNUPS_PER_MINUTE}/m/ip",
+    "reset_password": "10/m/ip,5/h/key",
+    "reset_password_from_key": "20/m/ip",
+    "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+    "confirm_email": "1/3m/key",
+}
+SOCIALACCOUNT_ADAPTER = "accounts.social.SocialAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # accounts.social says when
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS = oauth.providers(
+    google=oauth.client("GOOGLE", env.text("GOOGLE_CLIENT_ID"), env.text("GOOGLE_CLIENT_SECRET")),
+    github=oauth.client("GITHUB", env.text("GITHUB_CLIENT_ID"), env.text("GITHUB_CLIENT_SECRET")),
+    microsoft=oauth.client("MICROSOFT", env.text("MICROSOFT_CLIENT_ID"), env.text("MICROSOFT_CLIENT_SECRET")),
+    microsoft_tenant=env.text("MICROSOFT_TENANT", "common"),
+    issuers=env.objects("OIDC_PROVIDERS"),
+)
+MFA_ADAPTER = "accounts.mfa.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_FORMS = {
+    "add_webauthn": "accounts.passkey_forms.AddForm",
+    "authenticate_webauthn": "accounts.passkey_forms.AuthenticateForm",
+    "reauthenticate_webauthn": "accounts.passkey_forms.ReauthenticateForm",
+    "login_webauthn": "accounts.passkey_forms.SignInForm",
+    "edit_webauthn": "accounts.passkey_forms.RenameForm",
+}
+# Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
+# nobody is asked to prove an address, nobody could have one.
+MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
+USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
+USERSESSIONS_TRACK_ACTIVITY = True
+HEADLESS_CLIENTS = ["app"]
+HEADLESS_TOKEN_STRATEGY = "accounts.app_tokens.AppTokens"  # noqa: S105
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
@@ -216,8 +273,8 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 THROTTLE_PER_MINUTE = {  # from one address
-    "token": env.integer("TOKENS_PER_MINUTE", 30, at_least=1),
-    "signup": env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1),
+    "token": TOKENS_PER_MINUTE,
+    "signup": SIGNUPS_PER_MINUTE,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchyard",

@@ -1,5 +1,6 @@
 """Reads environment variables, and stops the start on a value that makes no sense."""
 
+import json
 import os
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -41,6 +42,26 @@ def listing(name: str, default: list[str]) -> list[str]:
     """A comma-separated variable as a list without empty items."""
     value = text(name)
     return [item.strip() for item in value.split(",") if item.strip()] if value else default
+
+
+def choice(name: str, default: str, among: tuple[str, ...]) -> str:
+    value = text(name).lower()
+    if not value:
+        return default
+    if value not in among:
+        raise ImproperlyConfigured(f"{name}={value!r} is none of {', '.join(among)}.")
+    return value
+
+
+def objects(name: str) -> list[dict[str, Any]]:
+    """A JSON list of objects; empty when unset. The message never repeats the value: secrets stand in it."""
+    try:
+        found = json.loads(text(name, "[]"))
+    except (ValueError, RecursionError) as exc:
+        raise ImproperlyConfigured(f"{name} is not valid JSON.") from exc
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise ImproperlyConfigured(f"{name} must be a JSON list of objects.")
+    return found
 
 
 def database(url: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ READ_IN = [
     ROOT / "Makefile",
 ]
 READS = [
-    re.compile(r'\benv\.(?:text|boolean|integer|listing)\(\s*"([A-Z][A-Z0-9_]*)"'),
+    re.compile(r'\benv\.(?:text|boolean|integer|listing|choice|objects)\(\s*"([A-Z][A-Z0-9_]*)"'),
     re.compile(r'os\.environ(?:\.get\(|\[)\s*"([A-Z][A-Z0-9_]*)"'),
     re.compile(r"^([A-Z][A-Z0-9_]*) \?=", re.MULTILINE),
 ]

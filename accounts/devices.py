@@ -1,0 +1,44 @@
+"""Says in plain words what a user agent stands for, as far as it can be told."""
+
+import re
+
+# The first that fits counts: browsers name each other, so the more particular ones stand first.
+PROGRAMS = [
+    (r"Switchyard", "Switchyard app"),
+    (r"Electron/", "Desktop app"),
+    (r"Edg(e|A|iOS)?/", "Edge"),
+    (r"OPR/|Opera", "Opera"),
+    (r"Vivaldi/", "Vivaldi"),
+    (r"SamsungBrowser/", "Samsung Internet"),
+    (r"Firefox/|FxiOS/", "Firefox"),
+    (r"Chrome/|CriOS/|Chromium/", "Chrome"),
+    (r"Safari/", "Safari"),
+    (r"curl/", "curl"),
+    (r"python-|okhttp|node|Go-http", "A program"),
+]
+SYSTEMS = [
+    (r"iPhone", "iPhone"),
+    (r"iPad", "iPad"),
+    (r"Android", "Android"),
+    (r"Windows", "Windows"),
+    (r"Mac OS X|Macintosh|Darwin", "Mac"),
+    (r"CrOS", "ChromeOS"),
+    (r"Linux|X11", "Linux"),
+]
+HANDHELD = re.compile(r"iPhone|iPad|Android|Mobile")
+
+
+def device_of(user_agent: str) -> str:
+    """As in `Firefox on Windows`; `Unknown device` where nothing is known."""
+    program, system = _first(PROGRAMS, user_agent), _first(SYSTEMS, user_agent)
+    if program and system:
+        return f"{program} on {system}"
+    return program or system or "Unknown device"
+
+
+def is_handheld(user_agent: str) -> bool:
+    return HANDHELD.search(user_agent) is not None
+
+
+def _first(known: list[tuple[str, str]], user_agent: str) -> str:
+    return next((name for pattern, name in known if re.search(pattern, user_agent)), "")

@@ -1,0 +1,19 @@
+"""There and back; allauth's views with our exchange. An issuer that nobody named is not found."""
+
+from allauth.account.internal.decorators import login_not_required
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from django.http import HttpRequest, HttpResponse
+
+from accounts.oidc.exchange import IssuerExchange
+
+
+@login_not_required
+def login(request: HttpRequest, provider_id: str) -> HttpResponse:
+    answer: HttpResponse = OAuth2LoginView.adapter_view(IssuerExchange(request, provider_id))(request)
+    return answer
+
+
+@login_not_required
+def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
+    answer: HttpResponse = OAuth2CallbackView.adapter_view(IssuerExchange(request, provider_id))(request)
+    return answer
