@@ -49,7 +49,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def _address_taken(self, request: HttpRequest) -> HttpResponse:
         taken: ValidationError = self.validation_error("email_taken")
         if is_headless_request(request):
-            return ErrorResponse(request, exception=taken)
+            refusal: HttpResponse = ErrorResponse(request, exception=taken)
+            return refusal
         messages.error(request, "An account with this e-mail exists; sign in instead.")
         return redirect("account_login")
 

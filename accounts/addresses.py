@@ -30,6 +30,14 @@ def normal_address(text: str, *, field: str = "email") -> str:
     return address
 
 
+def plain_address(text: str) -> str:
+    """What an address is looked up by: the normal one, or for what is none its small letters, nobody's."""
+    try:
+        return normal_address(text)
+    except InvalidInput:
+        return text.strip().lower()
+
+
 def _domain(domain: str, field: str) -> str:
     if domain.isascii():
         return domain.lower()

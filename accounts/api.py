@@ -27,6 +27,14 @@ class TokensSerializer(serializers.Serializer[Any]):
 class CredentialsSerializer(serializers.Serializer[Any]):
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    code = serializers.CharField(
+        max_length=20,
+        required=False,
+        default="",
+        allow_blank=True,
+        write_only=True,
+        help_text="Of the account's authenticator app, or a recovery code, where the account asks for one",
+    )
     tenantId = serializers.CharField(max_length=40, required=False, allow_null=True)
     workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
 
@@ -76,12 +84,13 @@ class TokenView(OpenView):
         operation_id="token", tags=["auth"], request=CredentialsSerializer, responses=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        """Signs in by e-mail and password."""
+        """Signs in by e-mail and password, and the second step's code where the account asks for one."""
         data = checked(CredentialsSerializer, request)
         return Response(
             sign_in.sign_in(
                 email=data["email"],
                 password=data["password"],
+                code=data["code"],
                 tenant_slug=data.get("tenantId"),
                 workspace_slug=data.get("workspaceId"),
             )

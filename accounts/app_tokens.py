@@ -1,6 +1,7 @@
 """Sign-in by an app ends in Switchyard's own tokens; they live no longer than the app's session."""
 
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from allauth.headless.internal.sessionkit import lookup_session
 from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
@@ -26,7 +27,7 @@ class AppTokens(SessionTokenStrategy):
 
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any] | None:
         """Tokens for the first place that the person joined; none for somebody who has no place yet."""
-        principal = default_principal(user_id=request.user.pk)
+        principal = default_principal(user_id=cast("UUID", request.user.pk))
         if principal is None:
             return None
         told = issue_tokens(principal, app_session=name_app_session(request.session))

@@ -1,4 +1,4 @@
-"""What follows when somebody signs in differently from now on: an audit line, and the end of what was open."""
+"""What follows when somebody signs in differently from now on: an audit line, and what was open ends."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from allauth.core import context
 from allauth.usersessions.models import UserSession
 
 from accounts import audit
+from accounts.access import end_tokens
 from accounts.models import User
 
 
@@ -16,6 +17,7 @@ def credentials_changed(user: User, *, what: str, **details: Any) -> None:
     else was opened with the old credentials and has to end ends here.
     """
     ended = end_other_sessions(user)
+    end_tokens(user.pk)
     audit.record(what, actor_id=user.pk, target=user.email, sessions_ended=ended, **details)
 
 

@@ -196,7 +196,7 @@ def _workspaces(actor: Principal, places: Places) -> list[InvitationPlace]:
     """The named workspaces, else the default one; each must be open."""
     here = Workspace.objects.filter(tenant=actor.tenant.id, archived_at=None, deleted_at=None)
     if not places:
-        default = Q(id=Tenant.objects.filter(id=actor.tenant.id).values("default_workspace"))
+        default = Q(id__in=Tenant.objects.filter(id=actor.tenant.id).values("default_workspace"))
         found = here.filter(default)
         if not found:
             raise InvalidInput(workspaces=["Name at least one workspace."])

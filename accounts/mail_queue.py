@@ -66,7 +66,7 @@ def _bodies(message: EmailMessage) -> Bodies:
 
 @app.task(name="accounts.deliver_mail", retry=RETRIES)
 def deliver_mail(mail_id: str) -> None:
-    """Sends it once; MailNotSent while the server is away or defers it. What it refuses for good is given up."""
+    """Sends it once; MailNotSent while the server is away or defers it. A refusal for good ends it."""
     row = OutgoingMail.objects.filter(id=UUID(mail_id), sent_at=None, failed_at=None).first()
     if row is None:
         return
@@ -103,7 +103,9 @@ def _try(row: OutgoingMail) -> tuple[str, bool]:
         code, reply = next(iter(exc.recipients.values()))
         return _said(code, reply), code >= 500
     except smtplib.SMTPResponseException as exc:
-        return _said(exc.smtp_code, exc.smtp_error), isinstance(exc, smtplib.SMTPDataError) and exc.smtp_code >= 500
+        return _said(exc.smtp_code, exc.smtp_error), isinstance(
+            exc, smtplib.SMTPDataError
+        ) and exc.smtp_code >= 500
     except (smtplib.SMTPException, OSError) as exc:
         return f"{type(exc).__name__}: {exc}", False
     return "", False

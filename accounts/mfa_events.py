@@ -1,4 +1,4 @@
-"""What we do when allauth tells of second steps: wrong codes are audited, a code counts once from the first on."""
+"""Listens to allauth about second steps: wrong codes are audited, a code counts once from the first on."""
 
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""Where somebody is signed in: noticing it, listing it, ending it; a session of an app carries its tokens' life."""
+"""Where somebody is signed in: noticed, listed, ended; an app's session carries its tokens' life."""
 
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from allauth.core.internal.sessionkit import get_session_user
@@ -85,7 +86,7 @@ def listed_sessions(user: User) -> list[Any]:
 
 
 def _lifetime() -> int:
-    return int(settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"].total_seconds())
+    return int(cast("timedelta", settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]).total_seconds())
 
 
 def _digest(key: str) -> str:

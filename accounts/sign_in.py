@@ -2,23 +2,24 @@
 
 from uuid import UUID
 
-from django.contrib.auth import authenticate
-
 from accounts import audit
-from accounts.models import User
+from accounts.addresses import plain_address
 from accounts.principals import Principal, default_principal, find_principal
 from accounts.tokens import issue_tokens, revoke_refresh
-from kit.errors import CredentialsInvalid, Forbidden, NotFound
+from accounts.users import prove
+from kit.errors import Forbidden, NotFound
 
 
 def sign_in(
-    *, email: str, password: str, tenant_slug: str | None = None, workspace_slug: str | None = None
+    *,
+    email: str,
+    password: str,
+    code: str = "",
+    tenant_slug: str | None = None,
+    workspace_slug: str | None = None,
 ) -> dict[str, str]:
-    """Tokens for the named place, else for the first that the person joined."""
-    user = authenticate(None, email=email.strip().lower(), password=password)
-    if not isinstance(user, User):
-        audit.record("user.sign_in_refused", target=email.strip().lower())
-        raise CredentialsInvalid
+    """Tokens for the named place, else for the first that the person joined; `users.prove` refuses."""
+    user = prove(email=plain_address(email), password=password, code=code)
     principal = default_principal(user_id=user.id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
     if principal is None:
         audit.record("user.sign_in_refused", actor_id=user.id, target=email, reason="no_place")

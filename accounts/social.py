@@ -1,4 +1,4 @@
-"""What allauth asks of us about sign-in by Google, GitHub, Microsoft and OpenID Connect: names, and who is whom."""
+"""What allauth asks of us about sign-in by other issuers: names, and who is whom."""
 
 from typing import Any
 

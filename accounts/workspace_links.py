@@ -54,9 +54,13 @@ def close_link(*, principal: Principal) -> None:
         audit.record("workspace_link.closed", principal=actor, target=actor.workspace.slug)
 
 
-def current_link(principal: Principal) -> WorkspaceLink | None:
+def current_link(principal: Principal) -> WorkspaceLink:
+    """The one that stands open, used up or expired though it may be; NotFound while there is none."""
     expect(principal, Action.WORKSPACE_LINK)
-    return _live(principal).first()
+    link = _live(principal).first()
+    if link is None:
+        raise NotFound
+    return link
 
 
 def find_link(token: str) -> WorkspaceLink:

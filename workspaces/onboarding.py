@@ -3,25 +3,23 @@
 from dataclasses import dataclass
 from typing import cast
 
-from allauth.account.models import EmailAddress
 from django.conf import settings
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from accounts import audit
+from accounts.addresses import normal_address
 from accounts.members import acting
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal, in_workspace
 from accounts.tenants import create_tenant, create_workspace
-from kit.errors import Conflict, EmailTaken, InvalidInput
+from accounts.users import create_account, send_verification
+from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.models import Budget
 from workspaces.language_models.services import install_local_model
 
 FIRST_WORKSPACE = "General"
-LONGEST_EMAIL = 254
 LONGEST_NAME = 100
 MOST_WORKSPACES = 500
 
@@ -36,13 +34,11 @@ class Place:
 
 def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
     """Makes the account and its place; EmailTaken or InvalidInput leave nothing behind."""
-    email = email.strip().lower()
-    if len(email) > LONGEST_EMAIL:  # some letters become two when lowered
-        raise InvalidInput(email=["This address is too long."])
-    check_password(password, User(email=email, name=name))
+    address = normal_address(email)
     with transaction.atomic():
-        user = _create_user(email=email, password=password, name=name)
+        user = create_account(email=address, password=password, name=name, verified=False)
         place = open_place(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
+        send_verification(user)
     principal = find_principal(
         user_id=user.id, tenant_slug=place.tenant.slug, workspace_slug=place.workspace.slug
     )
@@ -51,15 +47,14 @@ def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace
 
 def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: str) -> Place:
     """A tenant for a known account, or for a new one that has no password yet."""
-    email = email.strip().lower()
+    address = normal_address(email)
     named = {"name": name, "tenant_name": tenant_name, "workspace_name": workspace_name}
     wrong = [field for field, text in named.items() if len(text) > LONGEST_NAME or "\0" in text]
-    if wrong or not tenant_name.strip() or len(email) > LONGEST_EMAIL:
-        raise InvalidInput(f"Names have 1 to {LONGEST_NAME} characters, addresses {LONGEST_EMAIL} at most.")
+    if wrong or not tenant_name.strip():
+        raise InvalidInput(f"Names have 1 to {LONGEST_NAME} characters.")
     with transaction.atomic():
-        owner = User.objects.filter(email=email).first() or _create_user(
-            email=email, password=None, name=name
-        )
+        known = User.objects.filter(email=address).first()
+        owner = known or create_account(email=address, password=None, name=name, verified=False)
         return open_place(owner=owner, tenant_name=tenant_name, workspace_name=workspace_name)
 
 
@@ -100,22 +95,3 @@ def open_workspace(*, principal: Principal, name: str) -> Principal:
         )
         audit.record("workspace.created", principal=actor, workspace_id=workspace.id, target=workspace.slug)
     return in_workspace(principal, workspace.slug)
-
-
-def check_password(password: str, user: User) -> None:
-    try:
-        validate_password(password, user)
-    except ValidationError as exc:
-        raise InvalidInput(password=exc.messages) from exc
-
-
-def _create_user(*, email: str, password: str | None, name: str) -> User:
-    if User.objects.filter(email__iexact=email).exists():
-        raise EmailTaken
-    try:
-        with transaction.atomic():
-            user = User.objects.create_user(email, password, name=name)
-    except IntegrityError as exc:  # another sign-up of the same address was faster
-        raise EmailTaken from exc
-    EmailAddress.objects.create(user=user, email=email, primary=True, verified=False)
-    return user

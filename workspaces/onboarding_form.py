@@ -9,8 +9,10 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.addresses import normal_address
 from accounts.models import User
-from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_EMAIL, open_place
+from kit.errors import InvalidInput
+from workspaces.onboarding import FIRST_WORKSPACE, open_place
 
 
 class SignUpForm(SignupForm):
@@ -24,10 +26,11 @@ class SignUpForm(SignupForm):
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
 
     def clean_email(self) -> str:
-        email = str(super().clean_email()).lower()
-        if len(email) > LONGEST_EMAIL:  # some letters become two when lowered
-            raise forms.ValidationError("This address is too long.")
-        return email
+        try:
+            self.cleaned_data["email"] = normal_address(str(self.cleaned_data["email"]))
+        except InvalidInput as exc:
+            raise forms.ValidationError(exc.details["email"]) from exc
+        return str(super().clean_email())
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
         """allauth's hook around `save`: of two sign-ups of one address at once, one is led to sign in."""

@@ -7,12 +7,14 @@ from django.db import models
 
 
 class OutgoingMail(models.Model):
-    """One message to one address. Its text is sealed, for links in it are secrets, and wiped once it is sent."""
+    """One message to one address; sealed, for links in it are secrets, and wiped once it is sent."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     to = models.EmailField(max_length=254)
     subject = models.CharField(max_length=200)
-    sealed_message = models.TextField(blank=True, editable=False, help_text="Sealed text and HTML, empty once sent")
+    sealed_message = models.TextField(
+        blank=True, editable=False, help_text="Sealed text and HTML, empty once sent"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     last_error = models.CharField(max_length=300, blank=True)

@@ -1,4 +1,4 @@
-"""The exchange with an issuer: allauth's, with every check of OpenID Connect and an error for every nonsense."""
+"""The exchange with an issuer: allauth's, with every check of OpenID Connect, an error for all nonsense."""
 
 from typing import Any
 

@@ -7,13 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from accounts.oidc.exchange import IssuerExchange
 
 
-@login_not_required
+@login_not_required  # type: ignore[untyped-decorator]  # allauth is untyped here
 def login(request: HttpRequest, provider_id: str) -> HttpResponse:
     answer: HttpResponse = OAuth2LoginView.adapter_view(IssuerExchange(request, provider_id))(request)
     return answer
 
 
-@login_not_required
+@login_not_required  # type: ignore[untyped-decorator]
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     answer: HttpResponse = OAuth2CallbackView.adapter_view(IssuerExchange(request, provider_id))(request)
     return answer

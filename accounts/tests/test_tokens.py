@@ -130,11 +130,21 @@ def test_a_wrong_password_is_refused_in_the_words_of_an_unknown_address(client_o
 def test_guessing_is_slowed_down(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
     guess = {"email": "alice@example.com", "password": "guess"}
-    statuses = [client.post("/v1/auth/token", json=guess).status_code for _ in range(31)]
-    assert statuses == [401] * 30 + [429]
-    last = client.post("/v1/auth/token", json=guess)
-    assert last.json()["error"]["code"] == "rate_limited"
-    assert 0 < int(last.headers["retry-after"]) <= 60
+    statuses = [client.post("/v1/auth/token", json=guess).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    right = client.post("/v1/auth/token", json={**guess, "password": PASSWORD})
+    assert right.json()["error"]["code"] == "rate_limited"
+    assert 0 < int(right.headers["retry-after"]) <= 300
+    assert client.post("/v1/auth/token", json={**guess, "email": "bob@example.com"}).status_code == 401
+
+
+def test_one_address_has_so_many_tries_whoever_is_guessed(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.THROTTLE_PER_MINUTE = {**settings.THROTTLE_PER_MINUTE, "token": 3}
+    client = client_of(None)
+    guesses = [{"email": f"p{number}@example.com", "password": "guess"} for number in range(4)]
+    answers = [client.post("/v1/auth/token", json=guess) for guess in guesses]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
 
 
 def test_a_refresh_token_works_once(client_of: Any, cast: Cast) -> None:

@@ -1,4 +1,4 @@
-"""Turns what the operator says of Google, GitHub, Microsoft and OpenID Connect issuers into allauth's settings."""
+"""Turns what the operator says of issuers (Google, GitHub, Microsoft, OpenID Connect) into settings."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ def providers(
     """`SOCIALACCOUNT_PROVIDERS`: every flow with PKCE; a provider without a client shows no button."""
     if not re.fullmatch(r"[A-Za-z0-9.-]+", microsoft_tenant):
         raise ImproperlyConfigured("MICROSOFT_TENANT is a tenant's id or domain, common or organizations.")
-    ours = {
+    ours: dict[str, dict[str, Any]] = {
         "google": {"provider_class": "accounts.google.provider.GoogleProvider", "APPS": _apps(google)},
         "github": {"APPS": _apps(github)},
         "microsoft": {"APPS": _apps(microsoft), "TENANT": microsoft_tenant},
@@ -68,7 +68,9 @@ def _issuer(number: int, entry: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(entry.get("trust_email", True), bool):
         raise ImproperlyConfigured(f"{where}: trust_email is true or false.")
     if not ISSUER_ID.fullmatch(entry["id"]) or entry["id"] in TAKEN:
-        raise ImproperlyConfigured(f"{where}: id must be small letters, digits and hyphens, and no provider's.")
+        raise ImproperlyConfigured(
+            f"{where}: id must be small letters, digits and hyphens, and no provider's."
+        )
     if not _is_issuer(entry["issuer"]):
         raise ImproperlyConfigured(f"{where}: issuer must be an https:// address without a query.")
     return {

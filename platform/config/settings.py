@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SeenMiddleware",
     "accounts.leaving.LeavingMiddleware",
+    "accounts.passkey_errors.PasskeyErrorsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.WorkspaceMiddleware",
     "config.operators.OperatorMiddleware",
@@ -142,6 +143,20 @@ CACHES = {
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 
+# --- mail ----------------------------------------------------------------------------------------
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, at_least=1)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@localhost>")
+EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT_SECONDS", 20, at_least=1)
+# Mail is queued, and a job hands it on. Without a mail server development shows it in the terminal and on
+# /mail; production drops it: links in it are secrets.
+EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
+_mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
+MAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
+
 # --- who someone is -----------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -150,7 +165,8 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 # optional: people are in at once and may prove their address later; mandatory: they must, to get in.
-EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("optional", "mandatory", "none"))
+_verification = "mandatory" if EMAIL_HOST and not DEVELOPMENT else "optional"
+EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", _verification, ("optional", "mandatory", "none"))
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -189,13 +205,6 @@ SOCIALACCOUNT_PROVIDERS = oauth.providers(
 MFA_ADAPTER = "accounts.mfa.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_FORMS = {
-    "add_webauthn": "accounts.passkey_forms.AddForm",
-    "authenticate_webauthn": "accounts.passkey_forms.AuthenticateForm",
-    "reauthenticate_webauthn": "accounts.passkey_forms.ReauthenticateForm",
-    "login_webauthn": "accounts.passkey_forms.SignInForm",
-    "edit_webauthn": "accounts.passkey_forms.RenameForm",
-}
 # Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
 # nobody is asked to prove an address, nobody could have one.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
@@ -207,18 +216,6 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
-EMAIL_HOST = env.text("EMAIL_HOST")
-EMAIL_PORT = env.integer("EMAIL_PORT", 587, at_least=1)
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
-EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
-EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@localhost>")
-EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT_SECONDS", 20, at_least=1)
-# Mail is queued, and a job hands it on. Without a mail server development shows it in the terminal and on
-# /mail; production drops it: links in it are secrets.
-EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
-_mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
-MAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
 SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEVELOPMENT else "").rstrip("/")

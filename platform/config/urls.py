@@ -8,8 +8,8 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
-from accounts.rest import api_keys, audit, tenant, workspaces
-from config import faults, health, styleguide
+from accounts.rest import api_keys, audit, invitations, tenant, workspaces
+from config import faults, health, mail_page, styleguide
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
 from workspaces import api as workspaces_api
@@ -24,11 +24,18 @@ v1 = [
     path("auth/token/refresh", accounts_api.RefreshView.as_view()),
     path("auth/switch", accounts_api.SwitchView.as_view()),
     path("auth/logout", accounts_api.LogoutView.as_view()),
+    path("auth/invitations/look", invitations.InvitationLookView.as_view()),
+    path("auth/invitations/accept", invitations.InvitationAcceptView.as_view()),
+    path("auth/links/look", invitations.LinkLookView.as_view()),
+    path("auth/links/join", invitations.LinkJoinView.as_view()),
     path("tenant", tenant.TenantDetailView.as_view()),
     path("tenant/members", tenant.MembersView.as_view()),
     path("tenant/members/<uuid:user_id>", tenant.MemberView.as_view()),
     path("tenant/ownership", tenant.OwnershipView.as_view()),
     path("tenant/ownership/accept", tenant.OwnershipAcceptView.as_view()),
+    path("tenant/invitations", invitations.InvitationsView.as_view()),
+    path("tenant/invitations/<uuid:invitation_id>", invitations.InvitationView.as_view()),
+    path("tenant/invitations/<uuid:invitation_id>/resend", invitations.InvitationResendView.as_view()),
     path("tenant/api-keys", api_keys.TenantKeysView.as_view()),
     path("tenant/service-accounts", api_keys.ServiceAccountsView.as_view()),
     path("tenant/audit", audit.TenantAuditView.as_view()),
@@ -37,6 +44,7 @@ v1 = [
     path("workspaces/<slug:workspace>", workspaces.WorkspaceDetailView.as_view()),
     path("workspaces/<slug:workspace>/members", workspaces.PlacesView.as_view()),
     path("workspaces/<slug:workspace>/members/<uuid:user_id>", workspaces.PlaceView.as_view()),
+    path("workspaces/<slug:workspace>/link", invitations.LinkView.as_view()),
     path("workspaces/<slug:workspace>/api-keys", api_keys.WorkspaceKeysView.as_view()),
     path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
@@ -72,11 +80,16 @@ urlpatterns = [
     path("readyz", health.ready),
     path("v1/", include(v1)),
     path("accounts/", include("allauth.urls")),
+    path("_allauth/", include("allauth.headless.urls")),
     path("admin/", admin.site.urls),
 ]
 
 if settings.DEVELOPMENT:
-    urlpatterns.append(path("styleguide", styleguide.styleguide))
+    urlpatterns += [
+        path("styleguide", styleguide.styleguide),
+        path("mail", mail_page.mail, name="mail"),
+        path("mail/<uuid:mail_id>", mail_page.mail_html, name="mail_html"),
+    ]
 
 handler400 = "config.faults.bad_request"
 handler404 = "config.faults.not_found"

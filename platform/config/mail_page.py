@@ -1,0 +1,33 @@
+"""Development's post: what was sent, and where it leads. There is no such page in production."""
+
+from uuid import UUID
+
+from csp.decorators import csp_replace
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from accounts.mail_queue import read_bodies
+from accounts.models import OutgoingMail
+
+SHOWN = 50
+
+
+@require_GET
+def mail(request: HttpRequest) -> HttpResponse:
+    """The newest messages; their bodies are kept in development only."""
+    rows = OutgoingMail.objects.all()[:SHOWN]
+    shown = [{"row": row, "text": read_bodies(row)["text"]} for row in rows]
+    return render(request, "mail/page.html", {"mails": shown})
+
+
+@require_GET
+@csp_replace(  # type: ignore[arg-type]  # its stubs know no arguments
+    {"default-src": ["'none'"], "style-src": ["'unsafe-inline'"], "frame-ancestors": ["'none'"]}
+)
+def mail_html(request: HttpRequest, mail_id: UUID) -> HttpResponse:
+    """One message as a mail program would draw it: inline styles, no script."""
+    row = OutgoingMail.objects.filter(id=mail_id).first()
+    if row is None:
+        raise Http404
+    return HttpResponse(read_bodies(row)["html"])
