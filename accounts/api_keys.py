@@ -14,7 +14,7 @@ from django.utils.crypto import get_random_string
 from accounts import audit
 from accounts.access import access_changed
 from accounts.bearer_secrets import hash_of, make_secret, matches
-from accounts.members import acting
+from accounts.members import acting, remove_member
 from accounts.models import ApiKey, Membership, Tenant, User
 from accounts.policy import Action, Scope, expect, may
 from accounts.principals import Principal, default_principal, find_principal
@@ -198,6 +198,25 @@ def revoke_key(*, principal: Principal, key_id: UUID) -> None:
     access_changed(key.owner_id)
 
 
+def keys_of_person(user_id: UUID) -> QuerySet[ApiKey]:
+    """Live keys of one person in all teams that they are in; `MOST_KEYS` of them in each."""
+    mine = Membership.objects.filter(user=user_id).values("id")
+    rows = ApiKey.objects.filter(owner=user_id, membership_id__in=mine, revoked_at=None)
+    return rows.select_related("tenant", "workspace")
+
+
+@transaction.atomic
+def revoke_own_key(*, user_id: UUID, key_id: UUID) -> None:
+    key = ApiKey.objects.filter(owner=user_id, id=key_id, revoked_at=None).first()
+    if key is None:
+        raise NotFound
+    ApiKey.objects.filter(id=key.id).update(revoked_at=timezone.now())
+    audit.record(
+        "api_key.revoked", actor_id=user_id, tenant_id=key.tenant_id, target=f"{key.prefix} {key.name}"
+    )
+    access_changed(user_id)
+
+
 def create_service_account(*, principal: Principal, name: str, workspace_role: str) -> User:
     """Nobody's account, in the principal's workspace, for keys that outlive the person who made them."""
     with acting(principal, Action.SERVICE_ACCOUNTS_CHANGE) as actor:
@@ -215,3 +234,21 @@ def create_service_account(*, principal: Principal, name: str, workspace_role: s
 def service_accounts_of(principal: Principal) -> QuerySet[User]:
     expect(principal, Action.SERVICE_ACCOUNTS_VIEW)
     return User.objects.filter(service_of=principal.tenant.id, is_active=True)
+
+
+def remove_service_account(*, principal: Principal, user_id: UUID) -> None:
+    """Its keys end with it."""
+    with acting(principal, Action.SERVICE_ACCOUNTS_CHANGE) as actor:
+        members = Membership.objects.select_related("user").filter(tenant=actor.tenant.id, user=user_id)
+        membership = members.filter(user__service_of=actor.tenant.id).first()
+        if membership is None:
+            raise NotFound
+        remove_member(membership=membership)
+        User.objects.filter(id=user_id).update(is_active=False)
+        audit.record(
+            "service_account.removed",
+            principal=actor,
+            of_tenant=True,
+            target=membership.user.name,
+            user=str(user_id),
+        )

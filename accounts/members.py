@@ -91,6 +91,24 @@ def remove_from_tenant(*, principal: Principal, user_id: UUID) -> None:
         _record(actor, "member.removed", membership.user, changes={"role": [membership.role, None]})
 
 
+def memberships_of(user_id: UUID) -> QuerySet[Membership]:
+    """The teams somebody is in, with what they are there."""
+    return Membership.objects.filter(user=user_id).select_related("tenant").order_by("created_at", "id")
+
+
+@transaction.atomic
+def leave_by_membership(*, membership: Membership) -> None:
+    """One's own end in a team, also where one is in none of its workspaces."""
+    remove_member(membership=membership)
+    audit.record(
+        "member.left",
+        actor_id=membership.user_id,
+        tenant_id=membership.tenant_id,
+        target=membership.user.email,
+        changes={"role": [membership.role, None]},
+    )
+
+
 def leave_tenant(*, principal: Principal) -> None:
     """One's own end; LastOwner where nobody else owns the tenant."""
     with acting(principal, Action.TENANT_VIEW) as actor:

@@ -1,5 +1,6 @@
 """Finds the counters that a workspace's calls are held against now, and moves them conditionally."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -71,6 +72,18 @@ def current_window(workspace_id: UUID) -> BudgetWindow | None:
     fresh = BudgetWindow(budget=budget, starts_at=starts_at, resets_at=resets_at)
     BudgetWindow.objects.bulk_create([fresh], ignore_conflicts=True)
     return known.get()
+
+
+def used_this_month(workspace_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Tokens that each workspace has used of its monthly budget; one read for all of them."""
+    starts_at, _ = month_of(timezone.now())
+    windows = BudgetWindow.objects.filter(
+        budget__workspace__in=list(workspace_ids),
+        budget__level=Budget.Level.WORKSPACE,
+        budget__window=Budget.Window.MONTH,
+        starts_at=starts_at,
+    )
+    return dict(windows.values_list("budget__workspace", "used"))
 
 
 def reserve(window: BudgetWindow | None, amount: int) -> None:

@@ -1,8 +1,9 @@
 """The web's sign-up form: allauth's, with the team and its first workspace."""
 
-from typing import cast
+from typing import Any, cast
 
 from allauth.account.forms import SignupForm
+from allauth.core import context
 from django import forms
 from django.contrib import messages
 from django.db import IntegrityError, transaction
@@ -11,6 +12,7 @@ from django.shortcuts import redirect
 
 from accounts.addresses import normal_address
 from accounts.models import User
+from accounts.web.arrivals import is_joining
 from kit.errors import InvalidInput
 from workspaces.onboarding import FIRST_WORKSPACE, open_place
 
@@ -23,6 +25,13 @@ class SignUpForm(SignupForm):
     workspace_name = forms.CharField(
         label="First workspace", max_length=100, required=False, initial=FIRST_WORKSPACE
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_joining = is_joining(context.request)
+        if self.is_joining:  # they come to somebody's workspace
+            del self.fields["tenant_name"], self.fields["workspace_name"]
+
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
 
     def clean_email(self) -> str:
@@ -45,6 +54,8 @@ class SignUpForm(SignupForm):
     def save(self, request: HttpRequest) -> User:
         with transaction.atomic():
             user = cast("User", super().save(request))
+            if self.is_joining:
+                return user
             open_place(
                 owner=user,
                 tenant_name=self.cleaned_data["tenant_name"],

@@ -1,12 +1,16 @@
-"""The pages of a workspace beside its chat: models and usage."""
+"""The pages of a workspace beside its chat, models and usage; and a team for who has none."""
 
-from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.models import User
 from quotas.windows import workspace_figures
 from workspaces.language_models.services import installed_models
+from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 
 
 @require_GET
@@ -19,3 +23,15 @@ def models(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpRespon
 def usage(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
     figures = workspace_figures(request.principal.workspace.id)
     return render(request, "workspaces/usage.html", {"quota": figures})
+
+
+@require_POST
+@login_required
+def new_team(request: HttpRequest) -> HttpResponse:
+    """For somebody who came without one: by an issuer, or by leaving their last."""
+    name = " ".join(request.POST.get("name", "").replace("\0", "").split())
+    if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
+        messages.error(request, f"Give your team a name of 1 to {LONGEST_NAME} characters.")
+        return redirect("places")
+    place = open_place(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
+    return redirect("new_chat", tenant=place.tenant.slug, workspace=place.workspace.slug)

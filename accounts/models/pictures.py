@@ -11,7 +11,6 @@ class Picture(models.Model):
         settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="picture"
     )
     webp = models.BinaryField()
-    version = models.CharField(max_length=16, help_text="Changes with the picture, and with it its address")
 
     def __str__(self) -> str:
         return f"picture of {self.user_id}"

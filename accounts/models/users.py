@@ -37,6 +37,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         related_name="service_accounts",
         help_text="A service account of this tenant: nobody signs in as it, keys act for it.",
     )
+    picture_version = models.CharField(
+        max_length=16, blank=True, editable=False, help_text="Changes with the picture; empty without one"
+    )
     reply_language = models.CharField(
         max_length=10, blank=True, help_text="Replies come in this language; empty: in the question's."
     )

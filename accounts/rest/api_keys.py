@@ -142,3 +142,13 @@ class ServiceAccountsView(PolicyView):
             principal=self.principal, **checked(ServiceAccountWishSerializer, request)
         )
         return Response(PersonSerializer(made).data, status=201)
+
+
+class ServiceAccountView(PolicyView):
+    policy: ClassVar = {"DELETE": Action.SERVICE_ACCOUNTS_CHANGE}
+
+    @extend_schema(operation_id="remove_service_account", tags=["keys"], responses={204: None})
+    def delete(self, request: Request, user_id: UUID) -> Response:
+        """Ends a service account, and its keys with it."""
+        api_keys.remove_service_account(principal=self.principal, user_id=user_id)
+        return Response(status=204)

@@ -47,6 +47,7 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),
+        "here": next((name for name in ("members", "settings") if f"/{name}" in request.path), ""),
         "quota": figures[0] if figures else None,
     }
 
@@ -58,7 +59,8 @@ def _urls(principal: Principal) -> dict[str, str]:
         "search": new_chat,
         "usage": place_url(principal, "usage"),
         "models": place_url(principal, "models"),
-        "account": reverse("account_email"),
+        "members": place_url(principal, "members"),
+        "settings": place_url(principal, "settings"),
         "logout": reverse("account_logout"),
         "switch": reverse("places"),
     }

@@ -9,11 +9,14 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
 from accounts.rest import api_keys, audit, invitations, tenant, workspaces
+from accounts.web import account, arrivals, team
 from config import faults, health, mail_page, styleguide
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
+from workspaces.web import room
+from workspaces.web import settings as team_settings
 
 # Operators sign in where everybody does, under the same limits on tries.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -38,6 +41,7 @@ v1 = [
     path("tenant/invitations/<uuid:invitation_id>/resend", invitations.InvitationResendView.as_view()),
     path("tenant/api-keys", api_keys.TenantKeysView.as_view()),
     path("tenant/service-accounts", api_keys.ServiceAccountsView.as_view()),
+    path("tenant/service-accounts/<uuid:user_id>", api_keys.ServiceAccountView.as_view()),
     path("tenant/audit", audit.TenantAuditView.as_view()),
     path("api-keys/<uuid:key_id>", api_keys.KeyView.as_view()),
     path("workspaces", workspaces_api.WorkspacesView.as_view()),
@@ -70,15 +74,65 @@ workspace = [
     path("chat/<uuid:conversation_id>/delete", pages.delete),
     path("models", workspace_pages.models, name="models"),
     path("usage", workspace_pages.usage, name="usage"),
+    path("members", team.team, name="members"),
+    path("members/<uuid:user_id>/role", team.change_role, name="change_role"),
+    path("members/<uuid:user_id>/remove", team.remove, name="remove_member"),
+    path("members/<uuid:user_id>/offer", team.offer_ownership, name="offer_ownership"),
+    path("members/offer/withdraw", team.withdraw_offer, name="withdraw_offer"),
+    path("members/offer/accept", team.accept_ownership, name="accept_ownership"),
+    path("members/invitations", team.invited, name="invitations"),
+    path("members/invitations/<uuid:invitation_id>/resend", team.resend, name="resend_invitation"),
+    path("members/invitations/<uuid:invitation_id>/withdraw", team.withdraw, name="withdraw_invitation"),
+    path("members/service-accounts", team.service_accounts, name="service_accounts"),
+    path(
+        "members/service-accounts/<uuid:user_id>/remove",
+        team.remove_service_account,
+        name="remove_service_account",
+    ),
+    path("settings", team_settings.team, name="settings"),
+    path("settings/workspaces", team_settings.workspaces, name="workspaces_list"),
+    path("settings/keys", team_settings.keys, name="keys"),
+    path("settings/keys/<uuid:key_id>/revoke", team_settings.revoke_key, name="revoke_key"),
+    path("settings/audit", team_settings.audit, name="audit"),
+    path("settings/workspaces/<slug:slug>", room.room, name="workspace_settings"),
+    path("settings/workspaces/<slug:slug>/members", room.put_member, name="put_place"),
+    path("settings/workspaces/<slug:slug>/members/<uuid:user_id>", room.remove_member, name="remove_place"),
+    path("settings/workspaces/<slug:slug>/link", room.open_link, name="open_link"),
+    path("settings/workspaces/<slug:slug>/link/close", room.close_link, name="close_link"),
+    path("settings/workspaces/<slug:slug>/default", room.make_default, name="make_default"),
+    path("settings/workspaces/<slug:slug>/archive", room.archive, name="archive_workspace"),
+    path("settings/workspaces/<slug:slug>/restore", room.restore, name="restore_workspace"),
+    path("settings/workspaces/<slug:slug>/delete", room.delete, name="delete_workspace"),
+]
+
+own_account = [
+    path("profile/", account.profile, name="profile"),
+    path("profile/picture/remove", account.remove_picture, name="remove_picture"),
+    path("keys/", account.own_keys, name="own_keys"),
+    path("keys/<uuid:key_id>/revoke", account.revoke_own_key, name="revoke_own_key"),
+    path("teams/", account.teams, name="own_teams"),
+    path("teams/<uuid:membership_id>/leave", account.leave, name="leave_team"),
+    path("sessions/", account.sessions, name="usersessions_list"),
+    path("sessions/<int:session_id>/end", account.end_session, name="end_session"),
+    path("sessions/end-others", account.end_others, name="end_other_sessions"),
 ]
 
 urlpatterns = [
     path("", accounts_pages.root),
     path("places/", accounts_pages.places, name="places"),
+    path("places/new", workspace_pages.new_team, name="new_team"),
+    path("invitations/", arrivals.invitation, name="invitation"),
+    path("invitations/<str:token>", arrivals.take_invitation),
+    path("join/", arrivals.join, name="join"),
+    path("join/<str:token>", arrivals.take_link),
+    path("join/verify/", arrivals.prove_address, name="prove_address"),
+    path("leave/", arrivals.other_person, name="other_person"),
+    path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("v1/", include(v1)),
+    path("accounts/", include(own_account)),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),
     path("admin/", admin.site.urls),

@@ -33,3 +33,8 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
+
+// A choice that counts as soon as it is made.
+document.addEventListener("change", (event) => {
+  if (event.target.form?.matches("[data-submits]")) event.target.form.requestSubmit();
+});

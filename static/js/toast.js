@@ -11,3 +11,10 @@ function retire(toast) {
 for (const toast of document.querySelectorAll("#toasts > .toast:not(.toast-error)")) retire(toast);
 
 onAction("dismiss", (button) => button.closest(".toast").remove());
+
+// Says what went wrong, and stays until it is dismissed.
+export function showProblem(text) {
+  const toast = document.getElementById("problem-toast").content.firstElementChild.cloneNode(true);
+  toast.querySelector("p").textContent = text;
+  document.getElementById("toasts").append(toast);
+}

@@ -52,15 +52,28 @@ OWNED = {
     "v1/workspaces/<slug:workspace>/audit": ("GET", None),
     "v1/api-keys/<uuid:key_id>": ("DELETE", None),
     "v1/tenant/members/<uuid:user_id>": ("PATCH", {"role": "admin"}),
+    "v1/workspaces/<slug:workspace>/link": ("GET", None),
+    "v1/tenant/invitations/<uuid:invitation_id>": ("DELETE", None),
+    "v1/tenant/invitations/<uuid:invitation_id>/resend": ("POST", None),
+    "v1/tenant/service-accounts/<uuid:user_id>": ("DELETE", None),
     "v1/auth/switch": ("POST", {"tenantId": "acme", "workspaceId": "sales"}),
 }
-ADMINS_ONLY = {"v1/tenant/members/<uuid:user_id>"}
+ADMINS_ONLY = {
+    "v1/tenant/members/<uuid:user_id>",
+    "v1/tenant/invitations/<uuid:invitation_id>",
+    "v1/tenant/invitations/<uuid:invitation_id>/resend",
+    "v1/tenant/service-accounts/<uuid:user_id>",
+}
 # Those that name nothing: they show what the token opens, or nothing at all.
 UNOWNED = {
     "v1/auth/signup",
     "v1/auth/token",
     "v1/auth/token/refresh",
     "v1/auth/logout",
+    "v1/auth/invitations/look",
+    "v1/auth/invitations/accept",
+    "v1/auth/links/look",
+    "v1/auth/links/join",
     "v1/chat/completions",
     "v1/tenant",
     "v1/tenant/members",
@@ -68,6 +81,7 @@ UNOWNED = {
     "v1/tenant/ownership/accept",
     "v1/tenant/api-keys",
     "v1/tenant/service-accounts",
+    "v1/tenant/invitations",
     "v1/tenant/audit",
     "v1/workspaces",
     "v1/models",
@@ -109,7 +123,9 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
     client = client_of(cast.alice)
     told = send(client, "secret plans").json()
     key = client.post("/v1/workspaces/sales/api-keys", json={"name": "mine", "scopes": ["chat"]}).json()
+    invited = client.post("/v1/tenant/invitations", json={"emails": ["erin@example.com"]}).json()["data"]
     return {
+        "invitation_id": invited[0]["invitation"]["id"],
         "conversation_id": told["conversation_id"],
         "turn_id": told["turn_id"],
         "workspace": "sales",
@@ -119,7 +135,9 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
 
 
 def nobodys() -> dict[str, str]:
-    ids = {name: str(uuid4()) for name in ("conversation_id", "turn_id", "user_id", "key_id")}
+    ids = {
+        name: str(uuid4()) for name in ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id")
+    }
     return {**ids, "workspace": "no-such-place"}
 
 

@@ -1,0 +1,61 @@
+"""A person's picture: made anew from the upload, so that nothing but pixels is kept; for team mates only."""
+
+import secrets
+from io import BytesIO
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from accounts import audit
+from accounts.models import Membership, Picture, User
+from kit.errors import InvalidInput
+
+SIDE = 192  # pixels
+MOST_PIXELS = 40_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+
+
+@transaction.atomic
+def set_picture(*, user: User, upload: bytes) -> None:
+    """InvalidInput for what is no picture that a browser would show."""
+    webp = _square(upload)
+    Picture.objects.update_or_create(user=user, defaults={"webp": webp})
+    user.picture_version = secrets.token_hex(8)
+    user.save(update_fields=["picture_version"])
+    audit.record("user.picture_changed", actor_id=user.id, target=user.email)
+
+
+@transaction.atomic
+def remove_picture(*, user: User) -> None:
+    if user.picture_version:
+        Picture.objects.filter(user=user).delete()
+        user.picture_version = ""
+        user.save(update_fields=["picture_version"])
+        audit.record("user.picture_removed", actor_id=user.id, target=user.email)
+
+
+def picture_for(*, viewer_id: UUID, user_id: UUID) -> bytes | None:
+    """None unless the viewer is the person, or shares a team with them."""
+    mine = Membership.objects.filter(user=viewer_id).values("tenant")
+    mates = Q(user=viewer_id) | Q(user__memberships__tenant__in=mine)
+    row = Picture.objects.filter(mates, user=user_id).first()
+    return bytes(row.webp) if row else None
+
+
+def _square(upload: bytes) -> bytes:
+    try:
+        with Image.open(BytesIO(upload), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise InvalidInput(picture=["This picture has too many pixels."])
+            image.draft("RGB", (SIDE * 2, SIDE * 2))
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise InvalidInput(picture=["Choose a PNG, JPEG, WebP or GIF picture."]) from exc
+    small = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
+    ground = Image.new("RGBA", small.size, "white")
+    ground.alpha_composite(small)
+    out = BytesIO()
+    ground.convert("RGB").save(out, "WEBP", quality=85)
+    return out.getvalue()

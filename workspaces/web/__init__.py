@@ -1,0 +1,1 @@
+"""The settings of a team and its workspaces, as pages."""
