@@ -8,12 +8,14 @@ from allauth.core.internal.httpkit import is_headless_request
 from allauth.headless.internal.restkit.response import ErrorResponse
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts import audit
 from accounts.credentials import credentials_changed
+from accounts.mail import compose
 from accounts.models import User
 from kit import requests
 
@@ -79,6 +81,16 @@ class AccountAdapter(DefaultAccountAdapter):
         if template_prefix in CREDENTIALS_CHANGES:
             credentials_changed(user, what=CREDENTIALS_CHANGES[template_prefix])
         super().send_notification_mail(template_prefix, user, context, email)
+
+    def render_mail(
+        self,
+        template_prefix: str,
+        email: str | list[str],
+        context: dict[str, Any],
+        headers: dict[str, str] | None = None,
+    ) -> EmailMultiAlternatives:
+        """As all our mail: text and HTML."""
+        return compose(template_prefix, email if isinstance(email, str) else email[0], context)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """As the request's own middleware found it; limits then count all who come without one together."""

@@ -160,6 +160,8 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
             blame(form, problem)
         else:
             sent = sum(outcome.invitation is not None for outcome in outcomes)
+            form = InvitationForm(request.principal)  # again with what is still to be mended
+            form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
             if sent == len(outcomes):
                 messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
                 return redirect(_url(request, "invitations"))

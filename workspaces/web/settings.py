@@ -128,7 +128,18 @@ def audit(request: WorkspaceRequest, **place: str) -> HttpResponse:
     except DomainError as wrong:
         problem = told(wrong)
     shown = page_of(request, rows, moment="at", newest_first=True)
+    for row in shown.rows:
+        row.told = [(name, _text(before), _text(after)) for name, (before, after) in row.changes.items()]
     return page(request, "settings/audit.html", {"entries": shown, "wanted": request.GET, "problem": problem})
+
+
+def _text(value: Any) -> str:
+    """A value of the audit, as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    return "none" if value in {None, ""} else str(value)
 
 
 def _moments(wanted: QueryDict) -> dict[str, str]:
