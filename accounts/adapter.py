@@ -26,11 +26,6 @@ CREDENTIALS_CHANGES = {
     "account/email/password_reset": "user.password_reset",
     "account/email/email_changed": "user.email_changed",
     "account/email/email_deleted": "user.email_removed",
-    "mfa/email/totp_activated": "user.totp_added",
-    "mfa/email/totp_deactivated": "user.totp_removed",
-    "mfa/email/webauthn_added": "user.passkey_added",
-    "mfa/email/webauthn_removed": "user.passkey_removed",
-    "mfa/email/recovery_codes_generated": "user.recovery_codes_made",
     "socialaccount/email/account_connected": "user.connection_added",
     "socialaccount/email/account_disconnected": "user.connection_removed",
 }

@@ -10,4 +10,4 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Only now are there models, so only now can what listens to allauth be imported."""
-        autodiscover_modules("mfa_events")
+        autodiscover_modules("allauth_events")

@@ -30,6 +30,7 @@ class Principal:
     workspace_role: str
     membership_id: UUID
     access_version: int
+    reply_language: str = ""  # a code of accounts.profiles; empty: the question's
     scopes: frozenset[Scope] | None = None
     api_key: str = ""
     is_bound: bool = False
@@ -129,4 +130,5 @@ def _principal(place: WorkspaceMember) -> Principal:
         workspace_role=place.role,
         membership_id=place.membership_id,  # type: ignore[attr-defined]
         access_version=place.user.access_version,
+        reply_language=place.user.reply_language,
     )

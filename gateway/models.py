@@ -84,7 +84,7 @@ class Turn(models.Model):
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
     parts = models.JSONField(default=list, help_text="What the reply is made of so far, in order")
     error = models.JSONField(null=True, help_text="The error shape, where it ended with one")
-    parameters = models.JSONField(default=dict, help_text="max_tokens and temperature, where they were named")
+    parameters = models.JSONField(default=dict, help_text="max_tokens, temperature, instructions, if any")
     last_call = models.JSONField(null=True, help_text="How the egress saw its latest model call end")
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)

@@ -10,7 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts.middleware import WorkspaceRequest
-from accounts.policy import Action, Permissions, expect
+from accounts.policy import Action, expect
 from kit.errors import DomainError, Forbidden, NotFound
 
 View = Callable[..., HttpResponse]
@@ -47,13 +47,6 @@ def forbidden(request: WorkspaceRequest, problem: Forbidden) -> HttpResponse:
 
 def _allowed(problem: Forbidden) -> list[str]:
     return [str(role) for role in problem.details.get("allowed", [])]
-
-
-def page(
-    request: WorkspaceRequest, template: str, context: dict[str, Any], status: int = 200
-) -> HttpResponse:
-    """Rendered with `can`: the policy, by an action's name."""
-    return render(request, template, {"can": Permissions(request.principal), **context}, status=status)
 
 
 def act(request: Any, service: Callable[..., Any], *, done: str, back: str, **kwargs: Any) -> HttpResponse:

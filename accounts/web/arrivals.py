@@ -11,16 +11,15 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import arrivals
 from accounts.invitations import accept, find_invitation
 from accounts.models import Invitation, User
-from accounts.principals import Principal
 from accounts.users import is_verified, mark_verified, send_verification
 from accounts.web.acts import blame
+from accounts.web.places import place_url
 from kit.errors import AddressUnverified, DomainError, InvitationInvalid
 
 INVITATION, LINK = "invitation", "workspace_link"  # in the session: what brought somebody here
@@ -75,7 +74,7 @@ def _as_person(request: HttpRequest, token: str, found: Invitation, person: User
     mark_verified(person)
     place = arrivals.place_of_invitation(accept(token=token, user=person), person)
     del request.session[INVITATION]
-    return redirect(_url(place))
+    return redirect(place_url(place, "new_chat"))
 
 
 def _as_newcomer(request: HttpRequest, token: str, found: Invitation) -> HttpResponse:
@@ -92,7 +91,10 @@ def _as_newcomer(request: HttpRequest, token: str, found: Invitation) -> HttpRes
             blame(form, problem)
         else:
             del request.session[INVITATION]
-            return cast("HttpResponse", perform_login(request, Login(user=person, redirect_url=_url(place))))
+            return cast(
+                "HttpResponse",
+                perform_login(request, Login(user=person, redirect_url=place_url(place, "new_chat"))),
+            )
     return _page(request, "arrivals/invitation.html", {"welcome": welcome, "form": form})
 
 
@@ -106,7 +108,7 @@ def join(request: HttpRequest) -> HttpResponse:
         if request.method == "POST" and person is not None:
             place = arrivals.join_as(token=token, user=person)
             del request.session[LINK]
-            return redirect(_url(place))
+            return redirect(place_url(place, "new_chat"))
     except AddressUnverified:
         return redirect("join")
     except InvitationInvalid as problem:
@@ -153,7 +155,3 @@ def _page(request: HttpRequest, template: str, context: dict[str, Any], status: 
 
 def _closed(request: HttpRequest, problem: DomainError) -> HttpResponse:
     return _page(request, "arrivals/closed.html", {"problem": problem.text}, status=problem.status)
-
-
-def _url(place: Principal) -> str:
-    return reverse("new_chat", kwargs={"tenant": place.tenant.slug, "workspace": place.workspace.slug})

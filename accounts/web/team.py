@@ -7,8 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import api_keys, invitations, members
@@ -16,8 +15,9 @@ from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, OwnershipOffer, WorkspaceMember
 from accounts.policy import Action
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs, page
+from accounts.web.acts import act, blame, needs
 from accounts.web.paging import page_of, searched
+from accounts.web.places import place_url
 from accounts.workspaces import listed_workspaces
 from kit.errors import DomainError, NotFound
 
@@ -67,7 +67,7 @@ def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
         rows = rows.filter(Q(user__name__icontains=wanted) | Q(user__email__icontains=wanted))
     shown = page_of(request, rows)
     context = {"members": shown, "q": wanted, "roles": GIVEN_ROLES, "offer": offer_for(request.principal)}
-    return page(request, "team/members.html", context)
+    return render(request, "team/members.html", context)
 
 
 def offer_for(principal: Principal) -> OwnershipOffer | None:
@@ -87,7 +87,7 @@ def change_role(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpR
         user_id=user_id,
         role=_choice(request, "role", GIVEN_ROLES),
         done="Saved. It counts from now on.",
-        back=_url(request, "members"),
+        back=place_url(request.principal, "members"),
     )
 
 
@@ -100,7 +100,7 @@ def remove(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpRespon
         principal=request.principal,
         user_id=user_id,
         done="Removed. Whatever they had open has ended.",
-        back=_url(request, "members") if user_id != request.principal.user_id else "/",
+        back=place_url(request.principal, "members") if user_id != request.principal.user_id else "/",
     )
 
 
@@ -113,7 +113,7 @@ def offer_ownership(request: WorkspaceRequest, user_id: UUID, **place: str) -> H
         principal=request.principal,
         user_id=user_id,
         done="Offered. It passes when they accept.",
-        back=_url(request, "members"),
+        back=place_url(request.principal, "members"),
     )
 
 
@@ -125,7 +125,7 @@ def withdraw_offer(request: WorkspaceRequest, **place: str) -> HttpResponse:
         members.withdraw_offer,
         principal=request.principal,
         done="The offer is withdrawn.",
-        back=_url(request, "members"),
+        back=place_url(request.principal, "members"),
     )
 
 
@@ -137,7 +137,7 @@ def accept_ownership(request: WorkspaceRequest, **place: str) -> HttpResponse:
         members.accept_ownership,
         principal=request.principal,
         done="The team is yours.",
-        back=_url(request, "members"),
+        back=place_url(request.principal, "members"),
     )
 
 
@@ -164,7 +164,7 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
             form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
             if sent == len(outcomes):
                 messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
-                return redirect(_url(request, "invitations"))
+                return redirect(place_url(request.principal, "invitations"))
     refused = [outcome for outcome in outcomes if outcome.problem]
     shown = page_of(request, invitations.open_invitations(request.principal), newest_first=True)
     context = {
@@ -173,7 +173,7 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
         "refused": refused,
         "sent": len(outcomes) - len(refused),
     }
-    return page(request, "team/invitations.html", context)
+    return render(request, "team/invitations.html", context)
 
 
 @require_POST
@@ -185,7 +185,7 @@ def resend(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> Http
         principal=request.principal,
         invitation_id=invitation_id,
         done="Sent again, with a new link.",
-        back=_url(request, "invitations"),
+        back=place_url(request.principal, "invitations"),
     )
 
 
@@ -198,7 +198,7 @@ def withdraw(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> Ht
         principal=request.principal,
         invitation_id=invitation_id,
         done="Withdrawn. Its link opens nothing any more.",
-        back=_url(request, "invitations"),
+        back=place_url(request.principal, "invitations"),
     )
 
 
@@ -213,9 +213,9 @@ def service_accounts(request: WorkspaceRequest, **place: str) -> HttpResponse:
             blame(form, problem)
         else:
             messages.success(request, "Added. Make a key for it under Settings, API keys.")
-            return redirect(_url(request, "service_accounts"))
+            return redirect(place_url(request.principal, "service_accounts"))
     rows = page_of(request, api_keys.service_accounts_of(request.principal))
-    return page(request, "team/service_accounts.html", {"form": form, "accounts": rows})
+    return render(request, "team/service_accounts.html", {"form": form, "accounts": rows})
 
 
 @require_POST
@@ -227,7 +227,7 @@ def remove_service_account(request: WorkspaceRequest, user_id: UUID, **place: st
         principal=request.principal,
         user_id=user_id,
         done="Removed. Its keys have stopped working.",
-        back=_url(request, "service_accounts"),
+        back=place_url(request.principal, "service_accounts"),
     )
 
 
@@ -235,8 +235,3 @@ def _choice(request: WorkspaceRequest, name: str, choices: list[tuple[str, Any]]
     """What a select sent; what it never offered becomes the weakest."""
     sent = request.POST.get(name, "")
     return sent if any(sent == value for value, _ in choices) else str(choices[-1][0])
-
-
-def _url(request: WorkspaceRequest, name: str) -> str:
-    principal = request.principal
-    return reverse(name, kwargs={"tenant": principal.tenant.slug, "workspace": principal.workspace.slug})

@@ -68,6 +68,7 @@ async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Boun
         model=model,
         history=draft.branch.history,
         message=draft.message,
+        instructions=draft.instructions,
         max_tokens=wish.max_tokens,
         temperature=wish.temperature,
     )
@@ -211,7 +212,7 @@ def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversa
         model=wish.model,
         engine=conversation.engine,
         decision=draft.decision.as_dict(),
-        parameters=_parameters(wish),
+        parameters=_parameters(wish, draft),
         idempotency_key=wish.idempotency_key,
         body_hash=wish.body_hash,
     )
@@ -230,9 +231,10 @@ def _leave_branch(conversation: Conversation, replaced: UUID) -> None:
     conversation.turns.filter(is_current=True, created_at__gte=since).update(is_current=False)
 
 
-def _parameters(wish: SendRequest) -> dict[str, Any]:
+def _parameters(wish: SendRequest, draft: Draft) -> dict[str, Any]:
     named = {"max_tokens": wish.max_tokens, "temperature": wish.temperature}
-    return {name: value for name, value in named.items() if value is not None}
+    told = {"instructions": draft.instructions} if draft.instructions else {}
+    return {**{name: value for name, value in named.items() if value is not None}, **told}
 
 
 def _explain_race(principal: Principal, wish: SendRequest, exc: IntegrityError) -> Admitted:

@@ -67,9 +67,10 @@ def _models_of(turn: Turn) -> list[ModelRef]:
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:
     """What was asked for; the engine has the history."""
+    told = turn.parameters.get("instructions")
     return ModelRequest(
         model=model.upstream_name,
-        messages=[],
+        messages=[{"role": "system", "content": told}] if told else [],
         max_tokens=turn.parameters.get("max_tokens") or model.output_bound,
         temperature=turn.parameters.get("temperature"),
     )

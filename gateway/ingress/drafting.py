@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.principals import Principal
+from accounts.profiles import language_name
 from gateway.ingress.conversations import visible_conversations
 from gateway.ingress.decisions import Decision, decide
 from gateway.ingress.history import HISTORY_TURNS
@@ -33,6 +34,7 @@ class Draft:
     decision: Decision
     message: str = ""
     branch: Branch = field(default_factory=Branch)
+    instructions: str = ""  # what every call of the turn is told first
     models: tuple[ModelRef, ...] = ()  # the admitted one, and those that stand in for it
     replayed_turn: UUID | None = None
 
@@ -57,7 +59,8 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         return Draft(decision=decision, replayed_turn=replayed)
     models = tuple(fallback_chain(decision.model, installed)) if decision.model else ()
     message = branch.asked if wish.message is None else wish.message
-    return Draft(decision=decision, message=message, branch=branch, models=models)
+    instructions = instructions_for(principal)
+    return Draft(decision=decision, message=message, branch=branch, instructions=instructions, models=models)
 
 
 def find_replay(principal: Principal, wish: SendRequest) -> UUID | None:
@@ -128,3 +131,9 @@ def _told(turns: list[Turn]) -> list[list[dict[str, Any]]]:
     return [
         [{"role": m.role, "content": m.content} for m in pair] for pair in reversed(told) if len(pair) == 2
     ]
+
+
+def instructions_for(principal: Principal) -> str:
+    """In the language that the person wants; empty where they want none."""
+    language = language_name(principal.reply_language)
+    return f"Reply in {language} unless you are asked for another language." if language else ""

@@ -15,21 +15,24 @@ async def fit_request(
     model: ModelRef,
     history: list[list[dict[str, Any]]],
     message: str,
+    instructions: str = "",
     max_tokens: int | None,
     temperature: float | None,
 ) -> tuple[ModelRequest, Bounds]:
     """The request with as much history as fits beside the output.
 
-    `history` holds one list of messages a turn, oldest first. ContextTooLong when the message alone does not
-    fit: what was asked for is refused rather than shrunk.
+    `instructions` stand before everything and are never dropped; `history` holds one list of messages a turn,
+    oldest first. ContextTooLong when the message alone does not fit: what was asked for is refused rather
+    than shrunk.
     """
     output = max_tokens or model.output_bound
+    before = [{"role": "system", "content": instructions}] if instructions else []
 
     async def attempt(dropped: int) -> tuple[ModelRequest, Bounds, bool]:
         kept = [message_ for turn in history[dropped:] for message_ in turn]
         request = ModelRequest(
             model=model.upstream_name,
-            messages=[*kept, {"role": "user", "content": message}],
+            messages=[*before, *kept, {"role": "user", "content": message}],
             max_tokens=output,
             temperature=temperature,
         )

@@ -12,10 +12,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.web.places import place_url
 from gateway.ingress import conversations
 from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
-from gateway.ingress.web import place_url, turn_address
+from gateway.ingress.web import turn_address
 from gateway.models import Conversation, Message, Turn
 from kit.errors import Forbidden, NotFound
 from kit.markdown import render as render_markdown

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
-from django.urls import reverse
 
 from accounts.principals import Principal
+from accounts.web.places import place_url
 from accounts.web_sessions import check_csrf, principal_of_session, request_of
 from gateway.ingress.background import ensure_started
 from gateway.ingress.consumers import (
@@ -188,12 +188,6 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
     finally:
         pending.cancel()
         await asyncio.gather(pending, return_exceptions=True)
-
-
-def place_url(principal: Principal, name: str, **kwargs: Any) -> str:
-    """The address of a page in the principal's workspace."""
-    place = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
-    return reverse(name, kwargs={**place, **kwargs})
 
 
 def turn_address(principal: Principal, turn_id: UUID | str, what: str) -> str:

@@ -12,10 +12,11 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.middleware import WorkspaceRequest
 from accounts.pages import listed_places
+from accounts.policy import Permissions
 from accounts.principals import Principal
+from accounts.web.places import place_url
 from gateway.ingress.conversations import listed_conversations
 from gateway.ingress.pages import conversation_data, moment_of
-from gateway.ingress.web import place_url
 from gateway.models import Conversation
 from quotas.windows import workspace_figures
 
@@ -23,7 +24,7 @@ CONVERSATIONS_SHOWN = 40
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """A context processor; pages outside a workspace have no frame.
+    """A context processor, with what one may do here; pages outside a workspace have no frame.
 
     Read only when a template asks for it: an error page has none, and Django draws those in another thread,
     outside of the tenant's schema.
@@ -32,7 +33,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         return {}
     inside: WorkspaceRequest = request  # type: ignore[assignment]  # the middleware gave it a principal
     lazy = SimpleLazyObject(lambda: read_frame(inside))
-    return {"frame": lazy, "quota": SimpleLazyObject(lambda: lazy["quota"])}
+    quota = SimpleLazyObject(lambda: lazy["quota"])
+    return {"frame": lazy, "quota": quota, "can": Permissions(inside.principal)}
 
 
 def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def _urls(principal: Principal) -> dict[str, str]:
         "models": place_url(principal, "models"),
         "members": place_url(principal, "members"),
         "settings": place_url(principal, "settings"),
+        "room": place_url(principal, "workspace_settings", slug=principal.workspace.slug),
         "logout": reverse("account_logout"),
         "switch": reverse("places"),
     }

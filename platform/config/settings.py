@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SeenMiddleware",
+    "accounts.whole_changes.WholeChangesMiddleware",
     "accounts.leaving.LeavingMiddleware",
     "accounts.passkey_errors.PasskeyErrorsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -205,6 +206,7 @@ SOCIALACCOUNT_PROVIDERS = oauth.providers(
 MFA_ADAPTER = "accounts.mfa.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
 # nobody is asked to prove an address, nobody could have one.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"

@@ -8,8 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import workspace_links
@@ -18,8 +17,9 @@ from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, Tenant, Workspace, WorkspaceLink, WorkspaceMember
 from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
-from accounts.web.acts import act, blame, forbidden, page
+from accounts.web.acts import act, blame, forbidden
 from accounts.web.paging import page_of
+from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
 
 LINK_ROLES = [choice for choice in WorkspaceMember.Role.choices if choice[0] != WorkspaceMember.Role.MANAGER]
@@ -91,7 +91,7 @@ def _room_page(request: WorkspaceRequest, there: Principal, more: dict[str, Any]
         "form": NameForm(initial={"name": row.name}),
         **more,
     }
-    answer = page(request, "settings/room.html", context)
+    answer = render(request, "settings/room.html", context)
     answer["Cache-Control"] = "no-store"
     return answer
 
@@ -212,6 +212,4 @@ def _act(
 
 
 def _url(request: WorkspaceRequest, there: Principal) -> str:
-    here = request.principal
-    names = {"tenant": here.tenant.slug, "workspace": here.workspace.slug, "slug": there.workspace.slug}
-    return reverse("workspace_settings", kwargs=names)
+    return place_url(request.principal, "workspace_settings", slug=there.workspace.slug)

@@ -7,8 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import redirect
-from django.urls import reverse
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -19,8 +18,9 @@ from accounts.middleware import WorkspaceRequest
 from accounts.models import Tenant
 from accounts.policy import Action, Scope, may
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs, page, told
+from accounts.web.acts import act, blame, needs, told
 from accounts.web.paging import page_of
+from accounts.web.places import place_url
 from accounts.web.team import offer_for
 from kit.errors import DomainError
 from quotas.windows import used_this_month
@@ -92,9 +92,9 @@ def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
             blame(form, problem)
         else:
             messages.success(request, "Saved.")
-            return redirect(_url(request, "settings"))
+            return redirect(place_url(request.principal, "settings"))
     context = {"form": form, "team": tenant, "offer": offer_for(request.principal)}
-    return page(request, "settings/team.html", context)
+    return render(request, "settings/team.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -109,13 +109,13 @@ def workspaces(request: WorkspaceRequest, **place: str) -> HttpResponse:
             blame(form, problem)
         else:
             messages.success(request, f"{made.workspace.name} is open.")
-            return redirect(_url(request, "workspace_settings", slug=made.workspace.slug))
+            return redirect(place_url(request.principal, "workspace_settings", slug=made.workspace.slug))
     shown = page_of(request, rooms.listed_workspaces(request.principal))
     used = used_this_month(row.id for row in shown.rows)
     for row in shown.rows:
         row.used_this_month = used.get(row.id, 0)
     default = Tenant.objects.values_list("default_workspace", flat=True).get(id=request.principal.tenant.id)
-    return page(request, "settings/workspaces.html", {"form": form, "rooms": shown, "default": default})
+    return render(request, "settings/workspaces.html", {"form": form, "rooms": shown, "default": default})
 
 
 @require_GET
@@ -130,7 +130,9 @@ def audit(request: WorkspaceRequest, **place: str) -> HttpResponse:
     shown = page_of(request, rows, moment="at", newest_first=True)
     for row in shown.rows:
         row.told = [(name, _text(before), _text(after)) for name, (before, after) in row.changes.items()]
-    return page(request, "settings/audit.html", {"entries": shown, "wanted": request.GET, "problem": problem})
+    return render(
+        request, "settings/audit.html", {"entries": shown, "wanted": request.GET, "problem": problem}
+    )
 
 
 def _text(value: Any) -> str:
@@ -164,7 +166,7 @@ def keys(request: WorkspaceRequest, **place: str) -> HttpResponse:
         else:
             form = KeyForm(request.principal)
     shown = page_of(request, api_keys.listed_keys(request.principal), newest_first=True)
-    answer = page(request, "settings/keys.html", {"form": form, "keys": shown, "made": made})
+    answer = render(request, "settings/keys.html", {"form": form, "keys": shown, "made": made})
     answer["Cache-Control"] = "no-store"
     return answer
 
@@ -178,11 +180,5 @@ def revoke_key(request: WorkspaceRequest, key_id: UUID, **place: str) -> HttpRes
         principal=request.principal,
         key_id=key_id,
         done="The key is revoked.",
-        back=_url(request, "keys"),
+        back=place_url(request.principal, "keys"),
     )
-
-
-def _url(request: WorkspaceRequest, name: str, **kwargs: str) -> str:
-    principal = request.principal
-    here = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
-    return reverse(name, kwargs={**here, **kwargs})

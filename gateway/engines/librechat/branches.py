@@ -26,6 +26,9 @@ def chat_body(job: TurnJob, question: Question, parent: UUID, *, knows_question:
     )
     # LibreChat trims the history to this, by a tokenizer that may not be the model's.
     body["maxContextTokens"] = max(job.model.context_window - request.max_tokens, 1)
+    instructions = next((text["content"] for text in request.messages if text["role"] == "system"), "")
+    if instructions:
+        body["promptPrefix"] = instructions
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if knows_question:

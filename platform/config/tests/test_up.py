@@ -15,6 +15,8 @@ import psutil
 import pytest
 from django.conf import settings
 
+from kit.tests.ports import free_port
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,13 +100,6 @@ class Run:
     @property
     def _has_ended(self) -> bool:
         return self._process.poll() is not None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -1,0 +1,155 @@
+"""API keys: scoped, bounded, expiring, shown once, ended with what gave them; service accounts own some."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.tests.cast import Cast, Person
+from accounts.tests.requests_as import As, code_of
+
+pytestmark = pytest.mark.django_db
+
+
+def make(person: Person, *scopes: str, tenant: bool = False, **wish: Any) -> str:
+    path = "tenant/api-keys" if tenant else f"workspaces/{person.principal.workspace.slug}/api-keys"
+    answer = As(person).ask("POST", path, {"name": "mine", "scopes": list(scopes), **wish})
+    assert answer.status_code == 201, answer.content
+    return str(answer.json()["key"])
+
+
+def test_it_is_shown_once_and_kept_as_a_hash(cast: Cast) -> None:
+    key = make(cast.bob, "chat")
+    row = ApiKey.objects.get()
+    assert key.startswith(f"sy_{row.prefix}_")
+    assert key.rpartition("_")[2] not in str(vars(row))
+    (listed,) = As(cast.bob).ask("GET", "workspaces/sales/api-keys").json()["data"]
+    assert "key" not in listed
+    assert listed["prefix"] in key
+
+
+def test_it_does_what_its_scopes_say_and_its_owner_may(cast: Cast) -> None:
+    reads = As(credential=make(cast.bob, "read"))
+    assert reads.ask("GET", "tenant/members").status_code == 200
+    assert code_of(reads.ask("PATCH", "tenant", {"name": "Mine"})) == "role_too_low"
+    chats = As(credential=make(cast.bob, "chat"))
+    assert code_of(chats.ask("GET", "tenant/members")) == "scope_missing"
+    owner = As(credential=make(cast.alice, "manage"))
+    assert owner.ask("PATCH", "tenant", {"name": "Acme 2"}).status_code == 200
+
+
+def test_no_key_makes_keys(cast: Cast) -> None:
+    key = As(credential=make(cast.alice, "manage", "read", "chat"))
+    body = {"name": "more", "scopes": ["chat"]}
+    assert code_of(key.ask("POST", "workspaces/sales/api-keys", body)) == "person_required"
+
+
+def test_one_of_a_workspace_stays_in_it(cast: Cast) -> None:
+    key = As(credential=make(cast.alice, "read", "manage"))
+    assert key.ask("GET", "workspaces/sales/models").status_code == 200
+    assert key.ask("GET", "workspaces/ops/models").status_code == 404
+    assert key.ask("GET", "workspaces/ops/models", **{"X-Workspace": "ops"}).status_code == 404
+    assert [row["id"] for row in key.ask("GET", "workspaces").json()["data"]] == ["sales"]
+
+
+def test_one_of_the_team_acts_where_it_is_told(cast: Cast) -> None:
+    key = As(credential=make(cast.alice, "read", tenant=True))
+    assert key.ask("GET", "workspaces/ops/models").status_code == 200
+    assert key.ask("GET", "conversations", **{"X-Workspace": "ops"}).status_code == 200
+    assert key.ask("GET", "conversations", **{"X-Workspace": "nowhere"}).status_code == 404
+
+
+def test_a_revoked_one_is_dead(cast: Cast) -> None:
+    key = As(credential=make(cast.bob, "read"))
+    assert key.ask("GET", "tenant").status_code == 200
+    assert As(cast.dana).ask("DELETE", f"api-keys/{ApiKey.objects.get().id}").status_code == 404
+    assert As(cast.bob).ask("DELETE", f"api-keys/{ApiKey.objects.get().id}").status_code == 204
+    assert key.ask("GET", "tenant").status_code == 401
+
+
+def test_an_expired_one_is_dead(cast: Cast) -> None:
+    soon = (timezone.now() + timedelta(days=1)).isoformat()
+    key = As(credential=make(cast.bob, "read", expires_at=soon))
+    assert key.ask("GET", "tenant").status_code == 200
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert key.ask("GET", "tenant").status_code == 401
+
+
+def test_it_ends_with_its_owners_membership_for_good(cast: Cast) -> None:
+    key = As(credential=make(cast.bob, "read"))
+    membership = cast.bob.user.memberships.get()
+    membership.delete()
+    assert key.ask("GET", "tenant").status_code == 401
+    Membership.objects.create(user=cast.bob.user, tenant=membership.tenant)
+    assert key.ask("GET", "tenant").status_code == 401
+
+
+def test_it_is_slowed_down(cast: Cast, settings: Any) -> None:
+    settings.API_KEY_REQUESTS_PER_MINUTE = 2
+    cache.clear()
+    key = As(credential=make(cast.bob, "read"))
+    statuses = {key.ask("GET", "tenant").status_code for _ in range(6)}
+    assert 429 in statuses
+    assert code_of(key.ask("GET", "tenant")) == "rate_limited" or timezone.now().second < 2
+
+
+def test_its_last_use_is_noted(cast: Cast) -> None:
+    key = As(credential=make(cast.bob, "read"))
+    assert ApiKey.objects.get().last_used_at is None
+    key.ask("GET", "tenant")
+    assert ApiKey.objects.get().last_used_at is not None
+
+
+@pytest.mark.parametrize(
+    "raw", ["sy_", "sy_x", "sy_abcdefghij_", "sy_abcdefghij_no", "sy_\u00e4_x", "sy__", "sy_a\0_b"]
+)
+def test_nonsense_in_place_of_a_key_opens_nothing(cast: Cast, raw: str) -> None:
+    assert As(credential=raw.encode().decode("latin-1")).ask("GET", "tenant").status_code in {400, 401}
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"scopes": ["chat"]},
+        {"name": "", "scopes": ["chat"]},
+        {"name": "x" * 101, "scopes": ["chat"]},
+        {"name": "x", "scopes": []},
+        {"name": "x", "scopes": ["root"]},
+        {"name": "x", "scopes": "chat"},
+        {"name": "x", "scopes": ["chat"], "expires_at": "2020-01-01T00:00:00Z"},
+        {"name": "x", "scopes": ["chat"], "expires_at": "9999-12-31T23:59:59+14:00"},
+        {"name": "x", "scopes": ["chat"], "service_account": "00000000-0000-0000-0000-000000000000"},
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused(cast: Cast, wish: dict[str, Any]) -> None:
+    answer = As(cast.alice).ask("POST", "workspaces/sales/api-keys", wish)
+    assert answer.status_code in ({201} if "9999" in str(wish) else {422})
+    assert ApiKey.objects.count() == (1 if answer.status_code == 201 else 0)
+
+
+def test_a_service_accounts_key_outlives_who_made_it(cast: Cast) -> None:
+    Membership.objects.filter(user=cast.bob.user).update(role="admin")
+    robot = As(cast.bob).ask("POST", "tenant/service-accounts", {"name": "Robot"}).json()
+    assert robot["service_account"] is True
+    key = As(credential=make(cast.bob, "read", service_account=robot["id"]))
+    As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
+    assert key.ask("GET", "tenant").status_code == 200
+    assert As(cast.alice).ask("DELETE", f"tenant/service-accounts/{robot['id']}").status_code == 204
+    assert key.ask("GET", "tenant").status_code == 401
+    assert not User.objects.get(id=robot["id"]).is_active
+
+
+def test_nobody_signs_in_as_a_service_account(cast: Cast) -> None:
+    robot = As(cast.alice).ask("POST", "tenant/service-accounts", {"name": "Robot"}).json()
+    email = User.objects.get(id=robot["id"]).email
+    body = {"email": email, "password": ""}
+    assert As().ask("POST", "auth/token", {**body, "password": "x"}).status_code == 401
+
+
+def test_an_archived_workspaces_key_opens_nothing(cast: Cast) -> None:
+    key = As(credential=make(cast.dana, "read"))
+    Workspace.objects.filter(slug="ops").update(archived_at=timezone.now())
+    assert key.ask("GET", "tenant").status_code == 401
