@@ -9,5 +9,5 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Only now are there models, so only now can what listens to allauth be imported."""
-        autodiscover_modules("allauth_events")
+        """Only now are there models, so only now can what listens be imported."""
+        autodiscover_modules("allauth_events", "membership_events")

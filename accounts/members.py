@@ -136,10 +136,14 @@ def remove_member(*, membership: Membership) -> None:
     access_changed(membership.user_id)
 
 
+def is_last_owner(membership: Membership) -> bool:
+    owners = Membership.objects.filter(tenant=membership.tenant_id, role=Membership.Role.OWNER)
+    return membership.role == Membership.Role.OWNER and not owners.exclude(id=membership.id).exists()
+
+
 def expect_other_owner(membership: Membership) -> None:
     """LastOwner unless somebody else owns the tenant too."""
-    owners = Membership.objects.filter(tenant=membership.tenant_id, role=Membership.Role.OWNER)
-    if membership.role == Membership.Role.OWNER and not owners.exclude(id=membership.id).exists():
+    if is_last_owner(membership):
         raise LastOwner
 
 

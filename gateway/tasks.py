@@ -1,11 +1,12 @@
-"""The gateway's jobs: errands at engines, and what web processes do while any of them lives."""
+"""The gateway's jobs: errands at engines, lost turns, and what is final once a grace is over."""
 
 from procrastinate.contrib.django import app
 
 from gateway.engines.errands import delete_at_engine, rename_at_engine
 from gateway.ingress.closing import recover_turns
+from gateway.ingress.grace import end_graces
 
-__all__ = ["delete_at_engine", "recover_lost_turns", "rename_at_engine"]
+__all__ = ["delete_at_engine", "end_graces_that_are_over", "recover_lost_turns", "rename_at_engine"]
 
 
 @app.periodic(cron="* * * * *")
@@ -13,3 +14,9 @@ __all__ = ["delete_at_engine", "recover_lost_turns", "rename_at_engine"]
 async def recover_lost_turns(timestamp: int) -> None:
     """Ends the turns whose process has gone, so that nothing stays reserved."""
     await recover_turns()
+
+
+@app.periodic(cron="41 * * * *")
+@app.task(name="gateway.end_graces", queueing_lock="gateway.end_graces")
+def end_graces_that_are_over(timestamp: int) -> None:
+    end_graces()

@@ -1,7 +1,9 @@
 """REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -15,6 +17,7 @@ from accounts.rest.views import PolicyView, WorkspaceView
 from accounts.rest.workspaces import WorkspaceSerializer
 from accounts.tokens import issue_tokens
 from accounts.workspaces import find_workspace, listed_workspaces
+from kit.errors import EmailTaken
 from quotas.windows import workspace_figures
 from workspaces import onboarding
 from workspaces.language_models.services import installed_models
@@ -58,6 +61,10 @@ class InstalledModelsSerializer(serializers.Serializer[Any]):
     data = InstalledModelSerializer(many=True)  # type: ignore[assignment]
 
 
+class SentSerializer(serializers.Serializer[Any]):
+    verification = serializers.CharField(help_text="`sent`: open the link in the mail, then sign in")
+
+
 class SignUpThrottle(AddressThrottle):
     scope = "signup"
 
@@ -66,11 +73,22 @@ class SignUpView(OpenView):
     throttle_classes = [SignUpThrottle]
 
     @extend_schema(
-        operation_id="signup", tags=["auth"], request=SignUpSerializer, responses={201: TokensSerializer}
+        operation_id="signup",
+        tags=["auth"],
+        request=SignUpSerializer,
+        responses={201: TokensSerializer, 202: SentSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Makes an account with a tenant, its first workspace and the local model enabled."""
-        return Response(issue_tokens(onboarding.sign_up(**checked(SignUpSerializer, request))), status=201)
+        """Makes an account with a tenant, its first workspace and the local model enabled.
+
+        Where addresses are confirmed first, the answer is 202 whether the address was free or not.
+        """
+        wish = checked(SignUpSerializer, request)
+        if settings.EMAIL_VERIFICATION != "mandatory":
+            return Response(issue_tokens(onboarding.sign_up(**wish)), status=201)
+        with suppress(EmailTaken):
+            onboarding.sign_up(**wish)
+        return Response({"verification": "sent"}, status=202)
 
 
 class WorkspaceWishSerializer(serializers.Serializer[Any]):

@@ -9,11 +9,31 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from accounts.admin.audited import AuditedAdmin
-from accounts.members import remove_member
+from accounts.members import is_last_owner, remove_member
 from accounts.models import Membership, WorkspaceMember
+from kit.errors import LastOwner
+
+
+class MembershipForm(forms.ModelForm):
+    def clean_role(self) -> str:
+        """A tenant has an owner at any time, whoever changes it."""
+        role = str(self.cleaned_data["role"])
+        if self.instance.pk and role != Membership.Role.OWNER:
+            _expect_other_owner(Membership.objects.get(pk=self.instance.pk))
+        return role
+
+
+def _expect_other_owner(membership: Membership) -> None:
+    if is_last_owner(membership):
+        raise forms.ValidationError(LastOwner.message)
 
 
 class MembershipFormSet(BaseInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        for form in self.deleted_forms:
+            _expect_other_owner(Membership.objects.get(pk=form.instance.pk))
+
     def delete_existing(self, obj: Membership, commit: bool = True) -> None:
         if commit:
             remove_member(membership=obj)
@@ -66,6 +86,7 @@ class NewMembers(admin.TabularInline):
 
 class PresentTenantMembers(PresentMembers):
     model = Membership
+    form = MembershipForm
     formset = MembershipFormSet
 
 
@@ -109,18 +130,28 @@ class MemberAdmin(AuditedAdmin):
 @admin.register(Membership)
 class MembershipAdmin(MemberAdmin):
     place = "tenant"
+    form = MembershipForm
     fields = ("user", "tenant", "role", "created_at")
     list_display = ("id", "user", "tenant", "role", "created_at")
     list_select_related = ("user", "tenant")
     search_fields = ("user__email", "tenant__slug")
     autocomplete_fields = ("user", "tenant")
 
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        if obj is not None and is_last_owner(obj):
+            return False
+        return super().has_delete_permission(request, obj)
+
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         remove_member(membership=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        """Of several at once, an owner who is the last by then stays."""
         for membership in queryset:
-            remove_member(membership=membership)
+            if is_last_owner(membership):
+                self.message_user(request, f"{membership.user} stays: a tenant needs an owner.", "error")
+            else:
+                remove_member(membership=membership)
 
 
 @admin.register(WorkspaceMember)

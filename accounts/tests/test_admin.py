@@ -287,3 +287,15 @@ def crowd(number: int, name: str = "some") -> None:
         WorkspaceMember.objects.create(workspace=workspace, user=user)
         Workspace.objects.create(tenant=other, slug="one")
         AuditEntry.objects.create(action="user.signed_in", actor=user, tenant=other)
+
+
+def test_the_last_owner_stays_whoever_asks(client: Client, cast: Cast) -> None:
+    owner = Membership.objects.get(id=cast.alice.principal.membership_id)
+    page = address(Membership, "change", owner.pk)
+    answer = client.post(page, {**fields_of(client.get(page)), "role": "member"})
+    assert "A team needs an owner" in answer.content.decode()
+    assert client.post(address(Membership, "delete", owner.pk), {"post": "yes"}).status_code == 403
+    act_on = {"action": "delete_selected", "_selected_action": [str(owner.pk)], "post": "yes"}
+    client.post(address(Membership, "changelist"), act_on)
+    owner.refresh_from_db()
+    assert owner.role == "owner"

@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
-from accounts.rest import api_keys, audit, invitations, tenant, workspaces
+from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
 from accounts.web import account, arrivals, team
 from config import faults, health, mail_page, styleguide
 from gateway.ingress import api as gateway_api
@@ -31,6 +31,7 @@ v1 = [
     path("auth/invitations/accept", invitations.InvitationAcceptView.as_view()),
     path("auth/links/look", invitations.LinkLookView.as_view()),
     path("auth/links/join", invitations.LinkJoinView.as_view()),
+    path("me", me.MeView.as_view()),
     path("tenant", tenant.TenantDetailView.as_view()),
     path("tenant/members", tenant.MembersView.as_view()),
     path("tenant/members/<uuid:user_id>", tenant.MemberView.as_view()),

@@ -75,6 +75,7 @@ UNOWNED = {
     "v1/auth/links/look",
     "v1/auth/links/join",
     "v1/chat/completions",
+    "v1/me",
     "v1/tenant",
     "v1/tenant/members",
     "v1/tenant/ownership",

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Model
 
+from accounts.mfa import SEALED
 from accounts.models import EngineAccount, OutgoingMail, Tenant
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
@@ -36,6 +38,8 @@ class Command(BaseCommand):
         self._tell("engine accounts", accounts)
         mail = _reseal_all(OutgoingMail, "sealed_message")
         self._tell("mails on their way", mail)
+        steps = _reseal_steps()
+        self._tell("second steps", steps)
         credentials = Tally(0, [])
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
@@ -43,7 +47,7 @@ class Command(BaseCommand):
             credentials.sealed += found.sealed
             credentials.unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
         self._tell("providers' credentials", credentials)
-        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, credentials)):
+        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, steps, credentials)):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )
@@ -59,6 +63,25 @@ def _reseal_all(model: type[Model], field: str) -> Tally:
     tally, after = Tally(0, []), None
     while batch := _reseal_batch(model, field, after, tally):
         after = batch[-1].pk
+    return tally
+
+
+def _reseal_steps() -> Tally:
+    """Secrets of authenticator apps and recovery codes stand inside JSON; a person has two of them at most."""
+    tally = Tally(0, [])
+    for pk in Authenticator.objects.order_by("pk").values_list("pk", flat=True).iterator(BATCH):
+        with transaction.atomic():
+            row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            sealed = {name: row.data[name] for name in SEALED if name in row.data} if row else {}
+            if row is None or not sealed:
+                continue
+            try:
+                row.data = {**row.data, **{name: reseal(text) for name, text in sealed.items()}}
+            except SecretUnreadable:
+                tally.unreadable.append(f"second step {pk}")
+                continue
+            row.save(update_fields=["data"])
+            tally.sealed += 1
     return tally
 
 

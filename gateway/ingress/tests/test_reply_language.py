@@ -1,0 +1,45 @@
+"""The language that a person wants replies in reaches the model, whichever way it is asked."""
+
+from typing import Any
+
+from accounts.models import User
+from accounts.tests.cast import Cast
+from gateway.models import Turn
+from gateway.tests.events import send
+from gateway.tests.scripted_provider import ScriptedProvider
+from kit.tenancy import tenant_scope
+
+TOLD = {"role": "system", "content": "Reply in German unless you are asked for another language."}
+
+
+def test_the_model_is_told_first_and_with_every_turn(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.bob)
+    assert client.patch("/v1/me", json={"reply_language": "de"}).json()["reply_language"] == "de"
+    first = send(client, "Hello").json()
+    send(client, "And now?", conversation_id=first["conversation_id"])
+    for request in provider.requests:
+        assert request["messages"][0] == TOLD
+        assert [message["role"] for message in request["messages"]].count("system") == 1
+    with tenant_scope(cast.bob.principal.tenant):
+        assert Turn.objects.latest("created_at").parameters["instructions"] == TOLD["content"]
+
+
+def test_without_a_wish_nothing_is_added(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
+    send(client_of(cast.bob), "Hello")
+    assert provider.requests[-1]["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_a_language_that_is_none_is_refused(client_of: Any, cast: Cast) -> None:
+    for wrong in ("klingon", 7, ["de"], None):
+        assert client_of(cast.bob).patch("/v1/me", json={"reply_language": wrong}).status_code == 422
+    assert User.objects.get(id=cast.bob.principal.user_id).reply_language == ""
+
+
+def test_me_says_who_one_is_and_in_which_teams(client_of: Any, cast: Cast) -> None:
+    told = client_of(cast.bob).get("/v1/me").json()
+    assert (told["email"], told["teams"]) == (
+        "bob@example.com",
+        [{"id": "acme", "name": "Acme", "role": "member"}],
+    )
