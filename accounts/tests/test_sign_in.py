@@ -90,6 +90,17 @@ def test_where_it_is_mandatory_nobody_is_in_before(client: Client, settings: Any
     assert token(As()).status_code == 200
 
 
+def test_where_it_is_mandatory_signing_up_tells_nobody_who_has_an_account(settings: Any, cast: Cast) -> None:
+    settings.EMAIL_VERIFICATION = settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+    wish = {"password": PASSWORD, "name": "X", "tenant_name": "Initech"}
+    new = As().ask("POST", "auth/signup", {**wish, "email": "erin@example.com"})
+    known = As().ask("POST", "auth/signup", {**wish, "email": "alice@example.com"})
+    assert (
+        (new.status_code, new.json()) == (known.status_code, known.json()) == (202, {"verification": "sent"})
+    )
+    assert mail.outbox[0].to == ["erin@example.com"]
+
+
 def token(api: As, **more: str) -> Any:
     return api.ask("POST", "auth/token", {"email": "alice@example.com", "password": PASSWORD, **more})
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.engine_accounts import find_account, member_account, operator_account
-from accounts.models import EngineAccount
+from accounts.models import EngineAccount, OutgoingMail
 from accounts.tests.cast import Cast, Person
 from config.management.commands import reseal_secrets as command
 from kit.secrets import SecretUnreadable, seal, unseal
@@ -119,3 +119,19 @@ def test_an_account_that_cannot_be_read_is_named_by_its_id(cast: Cast, settings:
         call_command("reseal_secrets", stdout=told)
     assert f"Unreadable: engine account {account.id}\n" in told.getvalue()
     assert seal("still works")
+
+
+def test_second_steps_and_waiting_mail_move_too(cast: Cast, settings: Any) -> None:
+    step = Authenticator.objects.create(
+        user=cast.alice.user, type="totp", data={"secret": seal("JBSWY3DP"), "other": 1}
+    )
+    mail = OutgoingMail.objects.create(to="x@example.com", subject="Hi", sealed_message=seal("text"))
+    settings.ENCRYPTION_KEYS = [NEW, OLD]
+    told = reseal_secrets()
+    assert "Sealed anew: 1 second steps." in told
+    assert "Sealed anew: 1 mails on their way." in told
+    settings.ENCRYPTION_KEYS = [NEW]
+    step.refresh_from_db()
+    mail.refresh_from_db()
+    assert (unseal(step.data["secret"]), step.data["other"]) == ("JBSWY3DP", 1)
+    assert unseal(mail.sealed_message) == "text"

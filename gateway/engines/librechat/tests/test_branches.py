@@ -49,6 +49,13 @@ def test_the_temperature_is_sent_where_there_is_one() -> None:
     assert body_of(job(request=replace(REQUEST, temperature=0.0)), START)["temperature"] == 0.0
 
 
+def test_instructions_arrive_as_the_system_message() -> None:
+    told = {"role": "system", "content": "Reply in German."}
+    assert "promptPrefix" not in body_of(job(), START)
+    body = body_of(job(request=replace(REQUEST, messages=[told, *REQUEST.messages])), START)
+    assert body["promptPrefix"] == "Reply in German."
+
+
 def test_a_reply_as_long_as_the_window_leaves_some_room() -> None:
     body = body_of(job(request=replace(REQUEST, max_tokens=10_000)), START)
     assert (body["max_tokens"], body["maxContextTokens"]) == (10_000, 1)

@@ -67,7 +67,7 @@ def _reseal_all(model: type[Model], field: str) -> Tally:
 
 
 def _reseal_steps() -> Tally:
-    """Secrets of authenticator apps and recovery codes stand inside JSON; a person has two of them at most."""
+    """Secrets of authenticator apps and recovery codes stand inside JSON; a person has two at most."""
     tally = Tally(0, [])
     for pk in Authenticator.objects.order_by("pk").values_list("pk", flat=True).iterator(BATCH):
         with transaction.atomic():
