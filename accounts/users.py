@@ -98,3 +98,8 @@ def send_verification(user: User) -> None:
         return
     if handle_verification_email_rate_limit(context.request, user.email):
         address.send_confirmation(context.request)
+
+
+def tell_of_account(email: str) -> None:
+    """For whoever signs up with an address that has an account: by mail, which only its owner reads."""
+    get_adapter().send_account_already_exists_mail(email)

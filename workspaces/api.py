@@ -1,6 +1,5 @@
 """REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
 
-from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from accounts.rest.tenant import PAGING
 from accounts.rest.views import PolicyView, WorkspaceView
 from accounts.rest.workspaces import WorkspaceSerializer
 from accounts.tokens import issue_tokens
+from accounts.users import tell_of_account
 from accounts.workspaces import find_workspace, listed_workspaces
 from kit.errors import EmailTaken
 from quotas.windows import workspace_figures
@@ -86,8 +86,10 @@ class SignUpView(OpenView):
         wish = checked(SignUpSerializer, request)
         if settings.EMAIL_VERIFICATION != "mandatory":
             return Response(issue_tokens(onboarding.sign_up(**wish)), status=201)
-        with suppress(EmailTaken):
+        try:
             onboarding.sign_up(**wish)
+        except EmailTaken:
+            tell_of_account(wish["email"])
         return Response({"verification": "sent"}, status=202)
 
 

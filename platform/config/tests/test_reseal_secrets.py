@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 
 from accounts.engine_accounts import find_account, member_account, operator_account
