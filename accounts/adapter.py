@@ -14,10 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts import audit
+from accounts.addresses import normal_address
 from accounts.credentials import credentials_changed
 from accounts.mail import compose
 from accounts.models import User
 from kit import requests
+from kit.errors import InvalidInput
 
 # The notices that allauth sends about a change of credentials, and what the audit calls the change.
 CREDENTIALS_CHANGES = {
@@ -50,6 +52,13 @@ class AccountAdapter(DefaultAccountAdapter):
             return refusal
         messages.error(request, "An account with this e-mail exists; sign in instead.")
         return redirect("account_login")
+
+    def clean_email(self, email: str) -> str:
+        """Every form and app route that takes an address asks here."""
+        try:
+            return normal_address(email)
+        except InvalidInput as problem:
+            raise ValidationError(problem.details["email"]) from problem
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         audit.record("user.signed_in", actor_id=user.pk, via=_via(request))

@@ -61,8 +61,8 @@ def accept_with_password(*, token: str, password: str, code: str = "", name: str
     """
     invitation = find_invitation(token)
     if User.objects.filter(email=invitation.email).exists():
-        mark_proved(invitation, User.objects.get(email=invitation.email))
         user = prove(email=invitation.email, password=password, code=code)
+        mark_verified(user)
         return place_of_invitation(accept(token=token, user=user), user)
     with transaction.atomic():
         user = newcomer(invitation, password=password, name=name)
@@ -76,11 +76,6 @@ def newcomer(invitation: Invitation, *, password: str | None, name: str) -> User
     user = create_account(email=invitation.email, password=password, name=name.strip(), verified=True)
     audit.record("user.signed_up", actor_id=user.id, tenant_id=invitation.tenant_id, target=user.email)
     return user
-
-
-def mark_proved(invitation: Invitation, user: User) -> None:
-    if user.email == invitation.email:
-        mark_verified(user)
 
 
 def join_with_password(*, token: str, email: str, password: str, code: str = "") -> Principal:

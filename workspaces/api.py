@@ -1,15 +1,20 @@
 """REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from allauth.headless.contrib.rest_framework.authentication import XSessionTokenAuthentication
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.api import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.models import User
 from accounts.policy import Action
+from accounts.principals import Principal, find_principal
 from accounts.rest.shapes import NameField, OldestFirst, page_of
 from accounts.rest.tenant import PAGING
 from accounts.rest.views import PolicyView, WorkspaceView
@@ -91,6 +96,34 @@ class SignUpView(OpenView):
         except EmailTaken:
             tell_of_account(wish["email"])
         return Response({"verification": "sent"}, status=202)
+
+
+class TeamWishSerializer(serializers.Serializer[Any]):
+    name = NameField()
+
+
+class NewTeamView(APIView):
+    """For an app's person without a team, who so far has no token of ours: by allauth's session token."""
+
+    authentication_classes = [XSessionTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    throttle_classes = [SignUpThrottle]
+
+    @extend_schema(
+        operation_id="begin_team",
+        tags=["auth"],
+        request=TeamWishSerializer,
+        responses={201: TokensSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A team of your own, with a first workspace, for an app that is signed in at `/_allauth/app/v1/`."""
+        owner = cast("User", request.user)
+        wish = checked(TeamWishSerializer, request)
+        place = onboarding.open_place(owner=owner, tenant_name=wish["name"], workspace_name="")
+        principal = find_principal(
+            user_id=owner.id, tenant_slug=place.tenant.slug, workspace_slug=place.workspace.slug
+        )
+        return Response(issue_tokens(cast("Principal", principal)), status=201)
 
 
 class WorkspaceWishSerializer(serializers.Serializer[Any]):

@@ -10,10 +10,8 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.addresses import normal_address
 from accounts.models import User
 from accounts.web.arrivals import is_joining
-from kit.errors import InvalidInput
 from workspaces.onboarding import FIRST_WORKSPACE, open_place
 
 
@@ -33,13 +31,6 @@ class SignUpForm(SignupForm):
             del self.fields["tenant_name"], self.fields["workspace_name"]
 
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
-
-    def clean_email(self) -> str:
-        try:
-            self.cleaned_data["email"] = normal_address(str(self.cleaned_data["email"]))
-        except InvalidInput as exc:
-            raise forms.ValidationError(exc.details["email"]) from exc
-        return str(super().clean_email())
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
         """allauth's hook around `save`: of two sign-ups of one address at once, one is led to sign in."""

@@ -260,6 +260,32 @@ def test_an_app_signs_in_with_a_second_step_and_gets_our_tokens(with_totp: str) 
     assert api.ask("POST", "auth/token/refresh", {"refresh": fresh.json()["refresh"]}).status_code == 401
 
 
+def test_an_app_signs_up_proves_the_address_and_begins_a_team(db: None) -> None:
+    app = App()
+    assert (
+        app.ask("POST", "auth/signup", {"email": "Erin@Example.com", "password": PASSWORD})["status"] == 200
+    )
+    key = mailed_link("confirm-email").rstrip("/").rpartition("/")[2]
+    assert app.ask("POST", "auth/email/verify", {"key": key})["status"] == 200
+    assert EmailAddress.objects.get(email="erin@example.com").verified
+    headers = {"X-Session-Token": app.session}
+    for name in ("", "x" * 101):
+        assert As().ask("POST", "auth/team", {"name": name}, **headers).status_code == 422
+    begun = As().ask("POST", "auth/team", {"name": "Initech"}, **headers)
+    assert (begun.status_code, begun.json()["tenantId"]) == (201, "initech")
+    assert As(credential=begun.json()["access"]).ask("GET", "tenant").json()["role"] == "owner"
+    assert As().ask("POST", "auth/team", {"name": "Initech"}).status_code in {401, 403}
+
+
+def test_an_app_resets_a_password_by_mail(cast: Cast) -> None:
+    app, old = App(), As(cast.alice)
+    assert app.ask("POST", "auth/password/request", {"email": "alice@example.com"})["status"] in {200, 401}
+    key = mailed_link("password/reset/key").rstrip("/").rpartition("/key/")[2]
+    app.ask("POST", "auth/password/reset", {"key": key, "password": NEW_PASSWORD})
+    assert old.ask("GET", "tenant").status_code == 401
+    assert token(As(), password=NEW_PASSWORD).status_code == 200
+
+
 @pytest.mark.parametrize(
     "credential", ["{}", '{"id": "x"}', "[]", '"x"', "null", '{"id":"\\u0000","response":{}}']
 )

@@ -31,7 +31,9 @@ class InvitationForm(forms.Form):
     role = forms.ChoiceField(label="Role in the team", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
     workspaces = forms.MultipleChoiceField(label="Workspaces", widget=forms.CheckboxSelectMultiple)
     place_role = forms.ChoiceField(
-        label="Role in them", choices=WorkspaceMember.Role.choices, initial=WorkspaceMember.Role.EDITOR
+        label="Role there",
+        choices=WorkspaceMember.Role.choices,
+        initial=WorkspaceMember.Role.EDITOR,
     )
 
     def __init__(self, principal: Principal, data: Any = None) -> None:

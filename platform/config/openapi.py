@@ -24,7 +24,22 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "The `access` token of `/v1/auth/token`; it names tenant and workspace.",
+            "description": "The `access` token of `/v1/auth/token`, for a tenant and workspace, or an API key.",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How an operation says that it wants the session of an app."""
+
+    target_class = "allauth.headless.contrib.rest_framework.authentication.XSessionTokenAuthentication"
+    name = "appSession"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-Session-Token",
+            "description": "The session token of an app that signed in at `/_allauth/app/v1/`.",
         }
 
 

@@ -23,6 +23,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 v1 = [
     path("auth/signup", workspaces_api.SignUpView.as_view()),
+    path("auth/team", workspaces_api.NewTeamView.as_view()),
     path("auth/token", accounts_api.TokenView.as_view()),
     path("auth/token/refresh", accounts_api.RefreshView.as_view()),
     path("auth/switch", accounts_api.SwitchView.as_view()),

@@ -70,6 +70,7 @@ UNOWNED = {
     "v1/auth/token",
     "v1/auth/token/refresh",
     "v1/auth/logout",
+    "v1/auth/team",
     "v1/auth/invitations/look",
     "v1/auth/invitations/accept",
     "v1/auth/links/look",
