@@ -24,7 +24,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "The `access` token of `/v1/auth/token`, for a tenant and workspace, or an API key.",
+            "description": "The `access` token of `/v1/auth/token`, or an API key.",
         }
 
 
