@@ -15,10 +15,17 @@ class WholeChangesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.method in {"GET", "HEAD"} or not request.path_info.startswith(THEIRS):
+        if not _changes(request):
             return self.get_response(request)
         with transaction.atomic():
             answer = self.get_response(request)
             if answer.status_code >= 500:
                 transaction.set_rollback(True)
         return answer
+
+
+def _changes(request: HttpRequest) -> bool:
+    """An issuer's answer comes as a GET, and signs somebody in or up."""
+    comes_back = request.path_info.endswith("/callback/")
+    is_read = request.method in {"GET", "HEAD"} and not comes_back
+    return request.path_info.startswith(THEIRS) and not is_read

@@ -89,6 +89,7 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_a_tenant"),
         ]
+        indexes = [models.Index(fields=["tenant", "created_at", "id"], name="membership_tenant")]
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.tenant_id} as {self.role}"

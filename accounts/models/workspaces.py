@@ -44,6 +44,7 @@ class Workspace(models.Model):
         ]
         indexes = [
             models.Index(fields=["created_at"], name="workspace_created"),
+            models.Index(fields=["tenant", "created_at", "id"], name="workspace_tenant"),
             models.Index(
                 fields=["delete_after"], name="workspace_to_delete", condition=models.Q(deleted_at=None)
             ),
@@ -77,6 +78,7 @@ class WorkspaceMember(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["user", "workspace"], name="one_place_a_workspace"),
         ]
+        indexes = [models.Index(fields=["workspace", "created_at", "id"], name="place_workspace")]
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.workspace_id} as {self.role}"

@@ -1,6 +1,5 @@
 """Invitations: mailed, single use, for one address; a workspace's link: so many times, until then."""
 
-import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -21,33 +20,20 @@ from accounts.models import (
     WorkspaceMember,
 )
 from accounts.tests.cast import PASSWORD, Cast, Person
+from accounts.tests.requests_as import As, code_of
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "a quiet harbour at dawn"
 
 
-class Team:
-    """Requests as somebody of the cast."""
-
-    def __init__(self, client: Client, person: Person) -> None:
-        self.client, self.person = client, person
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        return self.client.generic(
-            method,
-            f"/v1/{path}",
-            data=b"" if body is None else json.dumps(body),
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {self.person.token}", **headers},
-        )
-
+class Team(As):
     def invite(self, *emails: str, **wish: Any) -> Any:
         return self.ask("POST", "tenant/invitations", {"emails": list(emails), **wish})
 
 
 @pytest.fixture
-def team(client: Client, cast: Cast) -> Team:
-    return Team(client, cast.alice)
+def team(cast: Cast) -> Team:
+    return Team(cast.alice)
 
 
 def mailed_token(kind: str = "invitations", number: int = -1) -> str:
@@ -59,10 +45,6 @@ def mailed_token(kind: str = "invitations", number: int = -1) -> str:
 def accept(client: Client, token: str, **fields: Any) -> Any:
     wish = {"token": token, "password": NEW_PASSWORD, "name": "Erin", **fields}
     return client.post("/v1/auth/invitations/accept", wish, content_type="application/json")
-
-
-def code_of(answer: Any) -> str:
-    return str(answer.json()["error"]["code"])
 
 
 def test_a_newcomer_accepts_and_is_where_the_invitation_says(team: Team, client: Client) -> None:
@@ -141,7 +123,7 @@ def test_a_withdrawn_one_opens_nothing(team: Team, client: Client) -> None:
 
 def test_another_tenants_invitation_is_not_found(team: Team, client: Client, cast: Cast) -> None:
     team.invite("erin@example.com")
-    other = Team(client, cast.charlie)
+    other = Team(cast.charlie)
     invitation = Invitation.objects.get().id
     assert other.ask("DELETE", f"tenant/invitations/{invitation}").status_code in {403, 404}
     assert other.ask("POST", f"tenant/invitations/{invitation}/resend").status_code in {403, 404}

@@ -23,17 +23,25 @@ def needs(action: Action) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: WorkspaceRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            try:
+            def work() -> HttpResponse:
                 expect(request.principal, action)
                 return view(request, *args, **kwargs)
-            except Forbidden as problem:
-                return forbidden(request, problem)
-            except NotFound as problem:
-                raise Http404 from problem
+
+            return answered(request, work)
 
         return guarded
 
     return decorate
+
+
+def answered(request: WorkspaceRequest, work: Callable[[], HttpResponse]) -> HttpResponse:
+    """What `work` answers; a refusal's page where it is refused, and 404 for what is not there."""
+    try:
+        return work()
+    except Forbidden as problem:
+        return forbidden(request, problem)
+    except NotFound as problem:
+        raise Http404 from problem
 
 
 def forbidden(request: WorkspaceRequest, problem: Forbidden) -> HttpResponse:

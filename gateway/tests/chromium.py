@@ -52,4 +52,4 @@ def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
         yield page
     finally:
         context.close()
-    assert faults == []
+    assert faults == [], faults

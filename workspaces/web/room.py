@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -17,7 +17,7 @@ from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, Tenant, Workspace, WorkspaceLink, WorkspaceMember
 from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
-from accounts.web.acts import act, blame, forbidden
+from accounts.web.acts import act, answered, blame
 from accounts.web.paging import page_of
 from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
@@ -45,14 +45,12 @@ def of_room(action: Action) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: WorkspaceRequest, slug: str, **place: Any) -> HttpResponse:
-            try:
+            def work() -> HttpResponse:
                 there = over_workspace(request.principal, slug)
                 expect(there, action)
                 return view(request, there, **place)
-            except Forbidden as problem:
-                return forbidden(request, problem)
-            except NotFound as problem:
-                raise Http404 from problem
+
+            return answered(request, work)
 
         return guarded
 

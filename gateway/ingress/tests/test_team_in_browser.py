@@ -4,13 +4,17 @@ import re
 import threading
 from typing import Any
 
+import httpx
+import oidc_provider_mock
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.core import mail
 from playwright.sync_api import Browser, Page, expect
 
+from accounts.models import User
 from accounts.tests.cast import PASSWORD, Cast
+from accounts.tests.test_social import providers
 from gateway.tests.chromium import Chromium, page_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -149,3 +153,31 @@ def plug_in(page: Page) -> Any:
     }
     session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
     return session
+
+
+def test_an_issuer_signs_in_and_the_newcomer_begins_a_team(
+    server: Served, cast: Cast, chromium: Chromium, settings: Any
+) -> None:
+    """Through our page that leads on (the CSP lets no form end elsewhere) to the issuer and back."""
+
+    def journey(browser: Browser, issuer: str) -> None:
+        with page_of(browser) as page:
+            # What the library's page would fetch from elsewhere, and the icon that it lacks.
+            page.route(re.compile(r"^https:|/favicon\.ico$"), lambda route: route.fulfill(status=204))
+            page.goto(f"{server.url}/accounts/login/")
+            page.get_by_role("button", name="Sign in with Acme ID").click()
+            page.wait_for_url(f"{issuer}/**", timeout=TIMEOUT)
+            page.fill("[name=sub]", "erin@example.com")
+            page.get_by_role("button", name="Authorize").click()
+            page.wait_for_url(f"{server.url}/**", timeout=TIMEOUT)
+            page.fill("[name=name]", "Initech")
+            page.get_by_test_id("new-team").click()
+            expect(page.get_by_test_id("composer")).to_be_visible(timeout=TIMEOUT)
+
+    claims = {"email": "erin@example.com", "email_verified": True}
+    with oidc_provider_mock.run_server_in_thread() as running:
+        issuer = f"http://localhost:{running.server_port}"
+        settings.SOCIALACCOUNT_PROVIDERS = providers(issuer)
+        httpx.put(f"{issuer}/users/erin@example.com", json=claims).raise_for_status()
+        chromium.run(lambda browser: journey(browser, issuer))
+    assert User.objects.get(email="erin@example.com").memberships.get().role == "owner"

@@ -86,7 +86,7 @@ def test_the_documentation_signs_in_and_tries_a_route(server: Served, cast: Cast
             page.locator("#operations-chat-send .opblock-summary-control").click()
             expect(page.locator("#operations-chat-send table").first).to_contain_text("finish_reason")
             page.locator(".btn.authorize").first.click()
-            page.locator(".auth-container input").fill(cast.bob.token)
+            page.locator("#auth-bearer-value").fill(cast.bob.token)
             page.locator(".auth-btn-wrapper .authorize").click()
             page.locator(".auth-btn-wrapper .btn-done").click()
             route = page.locator("#operations-workspaces-workspace_quota")
