@@ -28,21 +28,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How an operation says that it wants the session of an app."""
-
-    target_class = "allauth.headless.contrib.rest_framework.authentication.XSessionTokenAuthentication"
-    name = "appSession"
-
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {
-            "type": "apiKey",
-            "in": "header",
-            "name": "X-Session-Token",
-            "description": "The session token of an app that signed in at `/_allauth/app/v1/`.",
-        }
-
-
 def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Consumers are not Django views, so their routes are added to those found."""
     described = [
