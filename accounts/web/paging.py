@@ -52,5 +52,5 @@ def _position(text: str) -> tuple[datetime, UUID] | None:
 
 
 def searched(request: HttpRequest) -> str:
-    """`?q=`, as it can be looked for."""
-    return request.GET.get("q", "").replace("\0", "").strip()[:100]
+    """`?find=`, as it can be looked for; `?q=` is the rail's, for conversations."""
+    return request.GET.get("find", "").replace("\0", "").strip()[:100]

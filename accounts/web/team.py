@@ -68,7 +68,12 @@ def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
     if wanted:
         rows = rows.filter(Q(user__name__icontains=wanted) | Q(user__email__icontains=wanted))
     shown = page_of(request, rows)
-    context = {"members": shown, "q": wanted, "roles": GIVEN_ROLES, "offer": offer_for(request.principal)}
+    context = {
+        "members": shown,
+        "wanted": wanted,
+        "roles": GIVEN_ROLES,
+        "offer": offer_for(request.principal),
+    }
     return render(request, "team/members.html", context)
 
 
