@@ -15,17 +15,15 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-un
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-# Tests run in two processes, each with a database of its own.
-WORKERS ?= 2
-
 .PHONY: run test test-slow conformance bench check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
 	@PYTHONPATH=.:platform exec $(PYTHON) -m config.up
 
+# In two processes, each with a database of its own; ARGS="-n 0" runs them in one.
 test: $(DEV_STAMP) tools weights
-	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
