@@ -220,9 +220,11 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
-SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEVELOPMENT else "").rstrip("/")
-if not SITE_URL:
-    SITE_URL = f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
+_host = ALLOWED_HOSTS[0].lstrip(".")
+_site = f"http://localhost:{env.integer('PORT', 8000)}" if DEVELOPMENT else f"https://{_host}"
+SITE_URL = env.text("SITE_URL", _site).rstrip("/")
+if "*" in SITE_URL:
+    raise ImproperlyConfigured("Set SITE_URL: ALLOWED_HOSTS names no host that links in mails could lead to.")
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 60, at_least=1)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, at_least=1)),
