@@ -1,10 +1,12 @@
 """Secrets that open something to whoever bears them: made here, shown once, kept as a hash."""
 
 import hmac
+import re
 import secrets
 from hashlib import sha256
 
 BYTES = 32
+PLAIN = re.compile(r"[a-z0-9-]{1,40}")  # as a tenant's slug is written
 
 
 def make_secret() -> str:
@@ -24,4 +26,4 @@ def matches(secret: str, stored_hash: str) -> bool:
 def split_token(token: str) -> tuple[str, str]:
     """A public token names its tenant in clear, `acme.<secret>`; ("", "") for what is none."""
     slug, dot, secret = token.partition(".")
-    return (slug, secret) if dot and secret else ("", "")
+    return (slug, secret) if dot and secret and PLAIN.fullmatch(slug) else ("", "")

@@ -346,3 +346,14 @@ def test_the_next_page_goes_on_where_the_first_ended(alice: Client, cast: Cast) 
         onward = page.context["entries"].next_url
         where = f"{PLACE}/settings/audit{onward}" if onward else ""
     assert seen == [f"many.n{n:02}" for n in reversed(range(60))]
+
+
+@pytest.mark.parametrize(
+    "token", ["%00x.y", "x.%00", "%ED%A0%80.x", "x" * 5000, "..", "a.b.c", "%F0%9F%98%80.x"]
+)
+@pytest.mark.parametrize("kind", ["invitations", "join"])
+def test_nonsense_in_place_of_a_link_opens_nothing(client: Client, kind: str, token: str) -> None:
+    answer = client.get(f"/{kind}/{token}", follow=True)
+    assert answer.status_code == 404
+    assert client.post(f"/{kind}/").status_code in {404, 302}
+    assert client.get("/accounts/signup/").status_code == 200
