@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SeenMiddleware",
+    "accounts.app_bodies.AppBodiesMiddleware",
     "accounts.whole_changes.WholeChangesMiddleware",
     "accounts.leaving.LeavingMiddleware",
     "accounts.passkey_errors.PasskeyErrorsMiddleware",

@@ -1,0 +1,31 @@
+"""What apps send to allauth's routes is read as strictly as what they send to ours."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from kit.api import json_error
+from kit.errors import DomainError, InvalidJson
+from kit.json_input import is_sound, parse_object
+
+APPS = "/_allauth/"
+
+
+class AppBodiesMiddleware:
+    """allauth takes any JSON: nesting without end and half characters would fail deep inside it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(APPS) and request.body:
+            try:
+                _expect_plain(request.body)
+            except DomainError as problem:
+                return json_error(problem)
+        return self.get_response(request)
+
+
+def _expect_plain(body: bytes) -> None:
+    if not is_sound(parse_object(body)):
+        raise InvalidJson

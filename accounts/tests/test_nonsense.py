@@ -1,0 +1,120 @@
+"""No nonsense in a form of ours or allauth's, or in what an app sends, provokes a fault."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from accounts.tests.cast import PASSWORD, Cast
+
+pytestmark = pytest.mark.django_db
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+PLACE = "/t/acme/w/sales"
+TEXTS = ["", "\0", "x" * 20_000, "9" * 40, "-1", "[]", "2026-99-99", "\U0001f4a5", "a@b", "'; --"]
+FORMS = {
+    f"{PLACE}/members/invitations": ["emails", "role", "workspaces", "place_role"],
+    f"{PLACE}/members/service-accounts": ["name", "workspace_role"],
+    f"{PLACE}/settings": ["name", "departed_conversations"],
+    f"{PLACE}/settings/workspaces": ["name"],
+    f"{PLACE}/settings/keys": ["name", "scopes", "reach", "owner", "days"],
+    f"{PLACE}/settings/workspaces/sales": ["name"],
+    f"{PLACE}/settings/workspaces/sales/members": ["user", "role"],
+    f"{PLACE}/settings/workspaces/sales/link": ["role", "most_uses", "days"],
+    f"{PLACE}/settings/workspaces/ops/delete": ["typed"],
+    f"{PLACE}/settings/audit": ["action", "actor", "since", "until"],
+    "/accounts/profile/": ["name", "reply_language", "picture"],
+    "/accounts/email/": ["email", "action_add", "action_primary", "action_send", "action_remove"],
+    "/accounts/password/change/": ["oldpassword", "password1", "password2"],
+    "/accounts/password/reset/": ["email"],
+    "/accounts/login/": ["login", "password", "remember", "next"],
+    "/accounts/signup/": ["email", "password1", "name", "tenant_name", "workspace_name", "next"],
+    "/accounts/reauthenticate/": ["password", "next"],
+    "/accounts/2fa/totp/activate/": ["code"],
+    "/accounts/2fa/authenticate/": ["code", "credential"],
+    "/accounts/2fa/webauthn/login/": ["credential"],
+    "/accounts/2fa/webauthn/add/": ["credential", "name"],
+    "/accounts/3rdparty/": ["account"],
+    "/places/new": ["name"],
+    "/invitations/": ["name", "password"],
+}
+ROUTES = [
+    "auth/login",
+    "auth/signup",
+    "auth/password/request",
+    "auth/password/reset",
+    "auth/email/verify",
+    "auth/2fa/authenticate",
+    "auth/webauthn/login",
+    "auth/provider/token",
+    "auth/sessions",
+    "auth/reauthenticate",
+    "account/email",
+    "account/authenticators/totp",
+    "account/authenticators/webauthn",
+    "account/password/change",
+    "tokens/refresh",
+]
+FIELDS = [
+    "email",
+    "password",
+    "key",
+    "code",
+    "credential",
+    "provider",
+    "token",
+    "name",
+    "sessions",
+    "new_password",
+]
+VALUES: list[Any] = ["\0", "x" * 5000, None, 5, [], {"a": "\0"}, True, "\ud800", {"id": "\0", "response": {}}]
+BODIES = ["{", "[1]", "null", '"x"', "[" * 3000]
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_a_form_takes_any_text(cast: Cast, path: str, signed_in: bool) -> None:
+    faults = []
+    for text in TEXTS:
+        cache.clear()  # the limits on guesses
+        client = Client(raise_request_exception=False)
+        if signed_in:
+            client.force_login(cast.alice.user, BACKEND)
+            client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+        sent = dict.fromkeys(FORMS[path], text)
+        asked = {**sent, "after": text, "find": text, "q": text, "next": text}
+        statuses = [client.post(path, sent).status_code, client.get(path, asked).status_code]
+        if max(statuses) >= 500:
+            faults.append((text[:10], statuses))
+    assert faults == []
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_an_app_may_send_anything(cast: Cast, route: str, signed_in: bool) -> None:
+    client = Client(raise_request_exception=False)
+    headers = {"X-Session-Token": session_of(client)} if signed_in else {}
+    bodies = [
+        json.dumps({**dict.fromkeys(FIELDS, value), "new_password": value}) for value in VALUES
+    ] + BODIES
+    faults = []
+    for body in bodies:
+        for method in ("POST", "PATCH", "DELETE"):
+            cache.clear()
+            answer = client.generic(
+                method,
+                f"/_allauth/app/v1/{route}",
+                body,
+                content_type="application/json",
+                headers=headers,
+            )
+            if answer.status_code >= 500:
+                faults.append((method, body[:40], answer.status_code))
+    assert faults == []
+
+
+def session_of(client: Client) -> str:
+    wish = {"email": "alice@example.com", "password": PASSWORD}
+    answer = client.post("/_allauth/app/v1/auth/login", wish, content_type="application/json")
+    return str(answer.json()["meta"]["session_token"])
