@@ -1,6 +1,7 @@
 """What every test may use: the cast, a served Switchyard, scripted providers, a browser."""
 
 import asyncio
+import faulthandler
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 _people: list[Cast] = []
+EXIT_SECONDS = 60.0  # that threads may take to end after the last test
+
+
+def pytest_unconfigure() -> None:
+    """A thread that never ends would hold up the whole run in silence: then it says which, and fails."""
+    faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
 
 @pytest.fixture
