@@ -66,6 +66,7 @@ def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
         principal,
         scopes=frozenset(Scope(scope) for scope in key.scopes),
         api_key=key.prefix,
+        api_key_id=key.id,
         is_bound=key.workspace_id is not None,
     )
 

@@ -17,7 +17,7 @@ class Principal:
     """A verified person in a workspace; plain data, safe to carry through async code.
 
     `workspace_role` is empty for those who oversee a workspace without being in it. `scopes` is None for a
-    person; a key brings its own, its prefix, and the one workspace that it may be bound to.
+    person; a key brings its own, its prefix and id, and the one workspace that it may be bound to.
     """
 
     user_id: UUID
@@ -33,6 +33,7 @@ class Principal:
     reply_language: str = ""  # a code of accounts.profiles; empty: the question's
     scopes: frozenset[Scope] | None = None
     api_key: str = ""
+    api_key_id: UUID | None = None
     is_bound: bool = False
 
     @property
@@ -68,7 +69,7 @@ def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:
     )
     if other is None:
         raise NotFound
-    return replace(other, scopes=principal.scopes, api_key=principal.api_key)
+    return replace(other, scopes=principal.scopes, api_key=principal.api_key, api_key_id=principal.api_key_id)
 
 
 def over_workspace(principal: Principal, workspace_slug: str) -> Principal:

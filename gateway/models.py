@@ -89,6 +89,7 @@ class Turn(models.Model):
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     exactness = models.CharField(max_length=10, blank=True)
+    cost = models.BigIntegerField(null=True, help_text="Millionths of the currency; empty: no price is known")
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
     stop_requested_at = models.DateTimeField(null=True)

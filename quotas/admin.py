@@ -1,56 +1,45 @@
 """Budgets, reservations and the ledger in the admin; of these, operators change a budget's limit only."""
 
 from django.contrib import admin
-from django.db.models import Model, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
 from accounts.admin.audited import AuditedAdmin
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.named_ids import NamedIdsAdmin
-from quotas.models import Budget, BudgetWindow, Hold, Reservation, UsageRecord
-from quotas.windows import month_of
+from quotas.models import Budget, Hold, Plan, Reservation, UsageRecord
+
+
+class PlanBudgetInline(admin.TabularInline):
+    model = Budget
+    fields = ("level", "metric", "window", "limit", "soft_percent")
+    extra = 0
+
+
+@admin.register(Plan)
+class PlanAdmin(AuditedAdmin):
+    list_display = ("name", "is_default", "created_at")
+    list_filter = ("is_default",)
+    search_fields = ("name",)
+    inlines = (PlanBudgetInline,)
+    ordering = ("name",)
 
 
 @admin.register(Budget)
 class BudgetAdmin(AuditedAdmin):
-    """Never deleted: a workspace without a budget spends without end."""
+    """Those of tenants; those of plans stand with their plan."""
 
-    list_display = ("workspace_slug", "tenant", "metric", "window", "limit", "used", "reserved")
-    list_select_related = ("tenant", "workspace")
-    list_filter = ("created_at",)
+    list_display = ("tenant", "level", "workspace", "member", "metric", "window", "limit", "set_by")
+    list_select_related = ("tenant", "workspace", "member", "plan")
+    list_filter = ("set_by", "level", "metric", "window", "created_at")
     search_fields = ("tenant__slug", "workspace__slug")
-    fields = ("tenant", "workspace_slug", "level", "metric", "window", "limit", "used", "reserved")
-    readonly_fields = tuple(name for name in fields if name != "limit")
+    autocomplete_fields = ("tenant", "workspace", "member")
+    fields = ("tenant", "level", "workspace", "member", "metric", "window", "limit", "soft_percent")
     ordering = ("-created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
-        starts_at, _ = month_of(timezone.now())
-        now = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts_at=starts_at)
-        budgets: QuerySet[Budget] = super().get_queryset(request).select_related("tenant", "workspace")
-        return budgets.annotate(
-            used_now=Coalesce(Subquery(now.values("used")), 0),
-            reserved_now=Coalesce(Subquery(now.values("reserved")), 0),
-        )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    @admin.display(description="workspace", ordering="workspace__slug")
-    def workspace_slug(self, budget: Budget) -> str:
-        return budget.workspace.slug
-
-    @admin.display(description="used this month", ordering="used_now")
-    def used(self, budget: Budget) -> int:
-        return int(budget.used_now)  # type: ignore[attr-defined]  # annotated above
-
-    @admin.display(description="reserved now", ordering="reserved_now")
-    def reserved(self, budget: Budget) -> int:
-        return int(budget.reserved_now)  # type: ignore[attr-defined]
+        budgets: QuerySet[Budget] = super().get_queryset(request).filter(plan=None)
+        return budgets
 
 
 class HoldInline(admin.TabularInline):

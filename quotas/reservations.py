@@ -2,16 +2,53 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
-from django.utils import timezone
 
-from quotas.holds import Usage, end_hold
+from quotas.calls import Payer, PlannedCall
+from quotas.counters import TAKING, expect_all, limits_with_counters, lock_counters, taking_parameters
+from quotas.holds import call_shares, hold_columns, payer_of, turn_shares
+from quotas.limits import Limit, limits_of
 from quotas.models import Hold, Reservation, UsageRecord
-from quotas.windows import current_window, reserve
+from quotas.prices import Usage
+from quotas.settling import end_hold
+
+# One statement, so that the counters' rows are locked for no longer than the commit takes.
+OPEN = f"""
+    WITH {TAKING}, admitted AS (
+        INSERT INTO quotas_reservation (
+            id, tenant_id, workspace_id, user_id, api_key_id, time_zone, purpose, engine, counters,
+            state, lease_expires_at, created_at)
+        SELECT %(turn)s, %(tenant)s, %(workspace)s, %(user)s, %(key)s, %(zone)s, %(purpose)s, %(engine)s,
+               %(turn_counters)s::bigint[], 'open', statement_timestamp() + %(lease)s, now()
+        WHERE (SELECT count(*) FROM taken) = cardinality(%(ids)s::bigint[])
+        RETURNING id
+    ), first_hold AS (
+        INSERT INTO quotas_hold (
+            id, reservation_id, counters, day, model, provider, state, prompt_bound, output_bound, cost_bound,
+            input_price, cached_input_price, output_price, reasoning_price,
+            streamed_tokens, fingerprint, overrun, created_at)
+        SELECT %(hold)s, id, %(call_counters)s::bigint[], %(day)s, %(model)s, %(provider)s, 'held',
+               %(prompt_bound)s, %(output_bound)s, %(cost_bound)s, %(input_price)s, %(cached_input_price)s,
+               %(output_price)s, %(reasoning_price)s, 0, '', false, now()
+        FROM admitted
+    )
+    SELECT * FROM taken
+"""  # noqa: S608 - a constant of ours
+
+CLOSE = """
+    UPDATE quotas_reservation SET state = 'closed', closed_at = now()
+    WHERE id = %(turn)s AND state = 'open' AND (%(even_running)s OR lease_expires_at < statement_timestamp())
+    RETURNING counters
+"""
+# The place that the turn had among those at once; requests stay used.
+FREE = """
+    UPDATE quotas_budgetwindow SET reserved = reserved - 1
+    WHERE id = ANY(%s::bigint[]) AND metric = 'turns'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,43 +63,36 @@ class Expired:
 
 @transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
 def open_turn(
-    *,
-    turn_id: UUID,
-    tenant_id: UUID,
-    workspace_id: UUID,
-    user_id: UUID,
-    purpose: str,
-    engine: str,
-    model: str,
-    provider: str,
-    prompt_bound: int,
-    output_bound: int,
-    lease_seconds: int,
-) -> None:
+    *, turn_id: UUID, payer: Payer, call: PlannedCall, purpose: str, engine: str, lease_seconds: int
+) -> list[Limit]:
     """Admits a turn: a reservation with a lease, and a first hold that its first call adopts.
 
-    Bounds are tokens. QuotaExceeded when the budget does not cover them. Meant to be the last step of
-    the caller's transaction, since the counters' row stays locked until that commits.
+    Returns the limits that it met, as they stand now. QuotaExceeded or RateLimited name the one that does not
+    cover it, PriceUnknown where the cost cannot be bounded. Meant to be the last step of the caller's
+    transaction, since the counters' rows stay locked until that commits.
     """
-    reservation = Reservation.objects.create(
-        id=turn_id,
-        tenant_id=tenant_id,
-        workspace_id=workspace_id,
-        user_id=user_id,
-        purpose=purpose,
-        engine=engine,
-        lease_expires_at=Now() + timedelta(seconds=lease_seconds),
-    )
-    window = current_window(workspace_id)
-    reserve(window, prompt_bound + output_bound)
-    Hold.objects.create(
-        reservation=reservation,
-        window=window,
-        model=model,
-        provider=provider,
-        prompt_bound=prompt_bound,
-        output_bound=output_bound,
-    )
+    applying = limits_with_counters(payer, call)
+    of_call, of_turn = call_shares(applying, call), turn_shares(applying)
+    shares = [*of_call, *of_turn]
+    parameters = {
+        **taking_parameters(shares),
+        **hold_columns(applying, call),
+        "turn": turn_id,
+        "tenant": payer.tenant_id,
+        "workspace": payer.workspace_id,
+        "user": payer.user_id,
+        "key": payer.api_key_id,
+        "zone": payer.time_zone,
+        "purpose": purpose,
+        "engine": engine,
+        "turn_counters": [share.counter_id for share in of_turn],
+        "call_counters": [share.counter_id for share in of_call],
+        "lease": timedelta(seconds=lease_seconds),
+        "hold": uuid4(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN, parameters)
+        return expect_all(shares, cursor.fetchall())
 
 
 def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
@@ -77,18 +107,21 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
 
     False when it was closed already, or when `only_expired` and its lease still runs.
     """
-    open_ones = Reservation.objects.select_for_update().filter(id=turn_id, state=Reservation.State.OPEN)
-    if only_expired:
-        open_ones = open_ones.filter(lease_expires_at__lt=Now())
-    reservation = open_ones.first()
-    if reservation is None:
-        return False
-    unfinished = reservation.holds.select_for_update().filter(state__in=[Hold.State.HELD, Hold.State.SENT])
-    for hold in unfinished.order_by("created_at", "id"):
-        end_hold(hold)
-    reservation.state = Reservation.State.CLOSED
-    reservation.closed_at = timezone.now()
-    reservation.save(update_fields=["state", "closed_at"])
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE, {"turn": turn_id, "even_running": not only_expired})
+        closed = cursor.fetchone()
+        if closed is None:
+            return False
+        # From here on nobody adds a hold: that takes this row's lock and looks at its state.
+        live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
+        unfinished = list(live.order_by("created_at", "id"))
+        taken = [*closed[0], *(counter for hold in unfinished for counter in hold.counters)]
+        if taken:
+            lock_counters(taken)
+        for hold in unfinished:
+            end_hold(hold)
+        if closed[0]:
+            cursor.execute(FREE, [closed[0]])
     return True
 
 
@@ -116,17 +149,27 @@ def expired_reservations(*, limit: int = 100) -> list[Expired]:
     return [Expired(*row) for row in rows]
 
 
+def turn_limits(turn_id: UUID) -> tuple[Limit, ...]:
+    """What applies to whoever pays for the turn, with the figures now."""
+    reservation = Reservation.objects.filter(id=turn_id).first()
+    return limits_of(payer_of(reservation)) if reservation else ()
+
+
 def turn_usage(turn_id: UUID) -> Usage:
     """What a turn's calls came to; a turn makes few calls, so its own lines are summed, not history.
 
-    The exactness is that of the least exact line.
+    The exactness is that of the least exact line; the cost None where that of a line is not known.
     """
     lines = list(UsageRecord.objects.filter(turn_id=turn_id).order_by("id"))
     kinds = {line.exactness for line in lines}
     ranking = (UsageRecord.Exactness.UNREPORTED, UsageRecord.Exactness.ESTIMATED)
     exactness = next((kind for kind in ranking if kind in kinds), UsageRecord.Exactness.EXACT)
+    costs = [line.cost for line in lines if line.cost is not None]
     return Usage(
         input_tokens=sum(line.input_tokens for line in lines),
         output_tokens=sum(line.output_tokens for line in lines),
         exactness=exactness,
+        cached_tokens=sum(line.cached_tokens for line in lines),
+        reasoning_tokens=sum(line.reasoning_tokens for line in lines),
+        cost=sum(costs) if len(costs) == len(lines) else None,
     )

@@ -23,7 +23,8 @@ from accounts.tokens import issue_tokens
 from accounts.users import tell_of_account
 from accounts.workspaces import find_workspace, listed_workspaces
 from kit.errors import EmailTaken
-from quotas.windows import workspace_figures
+from quotas.calls import Payer
+from quotas.limits import limits_of
 from workspaces import onboarding
 from workspaces.language_models.services import installed_models
 
@@ -41,10 +42,11 @@ class FiguresSerializer(serializers.Serializer[Any]):
     metric = serializers.CharField()
     window = serializers.CharField()
     limit = serializers.IntegerField()
+    soft_limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
     reserved = serializers.IntegerField()
     remaining = serializers.IntegerField()
-    resets_at = serializers.DateTimeField()
+    resets_at = serializers.DateTimeField(allow_null=True)
 
 
 class QuotaSerializer(serializers.Serializer[Any]):
@@ -163,10 +165,8 @@ class QuotaView(WorkspaceView):
 
     @extend_schema(operation_id="workspace_quota", tags=["workspaces"], responses=QuotaSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The workspace's budgets: limit, used, reserved, remaining, and when they reset."""
-        return Response(
-            {"data": [figures.as_dict() for figures in workspace_figures(self.place.workspace.id)]}
-        )
+        """The budgets and limits that apply to you here, with what is left and when they reset."""
+        return Response({"data": [limit.as_dict() for limit in limits_of(Payer.of(self.place))]})
 
 
 class ModelsView(WorkspaceView):

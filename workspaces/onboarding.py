@@ -1,9 +1,8 @@
-"""Signing up: a person, a tenant with its first workspace, the local model and a budget, or nothing."""
+"""Signing up: a person, a tenant with its first workspace, the local model and a plan, or nothing."""
 
 from dataclasses import dataclass
 from typing import cast
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts import audit
@@ -16,7 +15,7 @@ from accounts.tenants import create_tenant, create_workspace
 from accounts.users import create_account, send_verification
 from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
-from quotas.models import Budget
+from quotas.plans import default_plan, give_plan
 from workspaces.language_models.services import install_local_model
 
 FIRST_WORKSPACE = "General"
@@ -62,6 +61,7 @@ def open_place(*, owner: User, tenant_name: str, workspace_name: str) -> Place:
     """A tenant of its own for `owner`, ready to chat in."""
     with transaction.atomic():
         tenant = create_tenant(name=tenant_name, owner=owner)
+        give_plan(tenant=tenant, plan=default_plan())
         workspace = furnish_workspace(tenant=tenant, name=workspace_name or FIRST_WORKSPACE, manager=owner)
         audit.record(
             "user.signed_up",
@@ -74,10 +74,9 @@ def open_place(*, owner: User, tenant_name: str, workspace_name: str) -> Place:
 
 
 def furnish_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
-    """A workspace with what it needs to be of use: a budget and the local model."""
+    """A workspace with what it needs to be of use: the local model."""
     with transaction.atomic():
         workspace = create_workspace(tenant=tenant, name=name, manager=manager)
-        Budget.objects.create(tenant=tenant, workspace=workspace, limit=settings.WORKSPACE_TOKENS_PER_MONTH)
         with tenant_scope(tenant.ref):
             install_local_model(workspace_id=workspace.id)
     return workspace

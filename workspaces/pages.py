@@ -8,7 +8,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
-from quotas.windows import workspace_figures
+from quotas.calls import Payer
+from quotas.limits import limits_of
 from workspaces.language_models.services import installed_models
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 
@@ -21,7 +22,7 @@ def models(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpRespon
 
 @require_GET
 def usage(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
-    figures = workspace_figures(request.principal.workspace.id)
+    figures = limits_of(Payer.of(request.principal))
     return render(request, "workspaces/usage.html", {"quota": figures})
 
 

@@ -41,6 +41,9 @@ class Tenant(TenantMixin):
         related_name="+",
         help_text="Where those arrive who were invited to no other.",
     )
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="IANA name: whose days and months budgets and usage go by"
+    )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -63,7 +66,7 @@ class Tenant(TenantMixin):
 
     @property
     def ref(self) -> TenantRef:
-        return TenantRef(id=self.id, slug=self.slug, schema_name=self.schema_name)
+        return TenantRef(id=self.id, slug=self.slug, schema_name=self.schema_name, time_zone=self.time_zone)
 
 
 class Domain(DomainMixin):

@@ -25,10 +25,14 @@ from gateway.providers.registry import provider_for
 from kit.errors import ContextTooLong, ProviderError
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
-from quotas.holds import Usage, hold_call, mark_sent, note_streamed, release_call, settle_call
+from quotas.calls import PlannedCall
+from quotas.holds import hold_call, mark_sent, note_streamed
 from quotas.models import UsageRecord
+from quotas.prices import Usage
+from quotas.settling import release_call, settle_call
 from workspaces.language_models.services import ModelRef
 
+Exactness = UsageRecord.Exactness
 log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
 NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
@@ -50,6 +54,17 @@ async def bound_call(provider: Provider, request: ModelRequest) -> Bounds:
     if counted is None:
         return Bounds(prompt=request.byte_bound, output=request.max_tokens)
     return Bounds(prompt=counted, output=request.max_tokens, prompt_is_exact=True)
+
+
+def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
+    """The call as quotas are asked for it."""
+    return PlannedCall(
+        model=model.slug,
+        provider=model.provider,
+        upstream_name=model.upstream_name,
+        prompt_bound=bounds.prompt,
+        output_bound=bounds.output,
+    )
 
 
 def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
@@ -147,10 +162,7 @@ class _Attempt:
             hold_call,
             turn_id=self.turn_id,
             call_id=call_id,
-            model=self.model.slug,
-            provider=self.provider.name,
-            prompt_bound=self.bounds.prompt,
-            output_bound=self.bounds.output,
+            call=planned(self.model, self.bounds),
             fingerprint=fingerprint,
         )
 
@@ -214,16 +226,19 @@ class _Call:
         """The provider's count, unless it gave none or less output than we saw stream by."""
         if self.report is None:
             usage = await self.estimate()
-            return Usage(usage.input_tokens, usage.output_tokens, UsageRecord.Exactness.UNREPORTED)
+            return Usage(usage.input_tokens, usage.output_tokens, Exactness.UNREPORTED)
         seen = await self._counted_output() if self._is_suspicious(self.report) else 0
         if seen > self.report.output_tokens:
-            return Usage(self.report.input_tokens, seen, UsageRecord.Exactness.ESTIMATED)
-        return Usage(self.report.input_tokens, self.report.output_tokens)
+            return replace(
+                _reported(self.report), output_tokens=seen, exactness=UsageRecord.Exactness.ESTIMATED
+            )
+        return _reported(self.report)
 
     async def estimate(self) -> Usage:
         """By what the provider told so far of the prompt, else by its bound, and what streamed."""
-        prompt = self.report.input_tokens if self.report else self.bounds.prompt
-        return Usage(prompt, await self._counted_output(), UsageRecord.Exactness.ESTIMATED)
+        told = _reported(self.report) if self.report else Usage(self.bounds.prompt, 0)
+        seen = await self._counted_output()
+        return replace(told, output_tokens=seen, exactness=Exactness.ESTIMATED)
 
     def _is_suspicious(self, report: UsageReport) -> bool:
         return report.output_tokens < len(self.pieces)
@@ -237,6 +252,15 @@ class _Call:
         except TimeoutError:  # whoever stopped the turn is waiting
             counted = None
         return len(self.pieces) if counted is None else counted
+
+
+def _reported(report: UsageReport) -> Usage:
+    return Usage(
+        report.input_tokens,
+        report.output_tokens,
+        cached_tokens=report.cached_tokens,
+        reasoning_tokens=report.reasoning_tokens,
+    )
 
 
 def _tool_text(call: dict[str, object]) -> str:

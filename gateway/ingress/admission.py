@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
-from gateway.egress.metered import Bounds
+from gateway.egress.metered import Bounds, planned
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
 from gateway.ingress.conversations import visible_conversations
@@ -24,6 +24,7 @@ from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
 from kit.errors import DomainError, NotFound, TurnInProgress
 from kit.tenancy import in_public, in_tenant
+from quotas.calls import Payer
 from quotas.reservations import open_turn
 from workspaces.language_models.services import ModelRef
 
@@ -106,15 +107,10 @@ def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: B
     """Opens the turn's reservation, in the transaction that wrote the turn and as its last step."""
     open_turn(
         turn_id=turn.id,
-        tenant_id=principal.tenant.id,
-        workspace_id=principal.workspace.id,
-        user_id=principal.user_id,
+        payer=Payer.of(principal),
+        call=planned(model, bounds),
         purpose=turn.kind,
         engine=turn.engine,
-        model=model.slug,
-        provider=model.provider,
-        prompt_bound=bounds.prompt,
-        output_bound=bounds.output,
         lease_seconds=settings.TURN_LEASE_SECONDS,
     )
 

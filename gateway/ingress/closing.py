@@ -17,9 +17,9 @@ from gateway.engines.registry import outlives_us
 from gateway.models import Conversation, Message, Turn
 from kit.errors import TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
-from quotas.holds import Usage
-from quotas.reservations import Expired, close_turn, expired_reservations, turn_usage
-from quotas.windows import workspace_figures
+from quotas.limits import fullest
+from quotas.prices import Usage
+from quotas.reservations import Expired, close_turn, expired_reservations, turn_limits, turn_usage
 
 log = structlog.get_logger(__name__)
 ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
@@ -44,12 +44,13 @@ class Ending:
 
 
 def usage_data(usage: Usage, quota: dict[str, Any] | None) -> dict[str, Any]:
-    """The `usage` event's data; tokens, and the workspace's quota as it stands after the turn."""
+    """The `usage` event's data: tokens, the cost in millionths of the currency (None: no price is known), and
+    the budget with least left as it stands after the turn."""
     return {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total,
-        "cost": None,
+        "cost": usage.cost,
         "exactness": str(usage.exactness),
         "quota": quota,
     }
@@ -83,17 +84,17 @@ def _lock_turn(turn_id: UUID) -> Turn | None:
 def ending_of(turn: Turn, usage: Usage | None = None) -> Ending:
     """The ending of a finished turn, derived from its row."""
     usage = usage or stored_usage(turn)
-    figures = workspace_figures(turn.workspace_id)
+    budget = fullest(turn_limits(turn.id))
     return Ending(
         finish_reason=turn.finish_reason,
         usage=usage,
-        quota=figures[0].as_dict() if figures else None,
+        quota=budget.as_dict() if budget else None,
         error=turn.error,
     )
 
 
 def stored_usage(turn: Turn) -> Usage:
-    return Usage(turn.input_tokens, turn.output_tokens, turn.exactness)
+    return Usage(turn.input_tokens, turn.output_tokens, turn.exactness, cost=turn.cost)
 
 
 def _write_end(
@@ -106,6 +107,7 @@ def _write_end(
         usage.output_tokens,
         usage.exactness,
     )
+    turn.cost = usage.cost
     turn.finished_at = timezone.now()
     turn.save()
     if turn.conversation_id is None:

@@ -3,13 +3,15 @@
 from typing import Any
 
 from accounts.principals import Principal
+from gateway.egress.metered import planned
 from gateway.ingress.admission import fit_draft
 from gateway.ingress.decisions import Check, Decision
 from gateway.ingress.drafting import Draft, read_draft
 from gateway.ingress.requests import SendRequest
-from kit.errors import DomainError, QuotaExceeded
+from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
-from quotas.windows import workspace_figures
+from quotas.calls import Payer
+from quotas.holds import foresee
 
 
 async def explain_turn(principal: Principal, wish: SendRequest) -> dict[str, Any]:
@@ -27,10 +29,8 @@ async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> 
         _, bounds = await fit_draft(draft, wish)
     except DomainError as exc:
         return Check("quota", exc.text, exc)
-    needed = bounds.prompt + bounds.output
-    figures = await in_public(workspace_figures, principal.workspace.id)
-    short = next((row for row in figures if row.remaining < needed), None)
-    if short is None:
-        return Check("quota", f"The budget covers the {needed} tokens that this may use.")
-    refusal = QuotaExceeded(**short.as_dict(), requested=needed)
+    call = planned(draft.models[0], bounds)
+    refusal = await in_public(foresee, Payer.of(principal), call)
+    if refusal is None:
+        return Check("quota", f"The budget covers the {call.tokens} tokens that this may use.")
     return Check("quota", refusal.text, refusal)

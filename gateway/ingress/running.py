@@ -29,7 +29,8 @@ from kit.errors import (
 )
 from kit.per_loop import PerLoop
 from kit.tenancy import in_public, in_tenant
-from quotas.holds import Usage, is_settled
+from quotas.holds import is_settled
+from quotas.prices import Usage
 from quotas.reservations import hand_over, renew_lease
 
 log = structlog.get_logger(__name__)

@@ -8,6 +8,10 @@ LISTING = """
     WHERE (schemaname = 'public' OR schemaname LIKE 't\\_%%') AND schemaname <> 'tenant_template'
       AND tablename NOT LIKE '%%django_migrations'
 """
+COLUMNS = """
+    SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+    WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER'
+"""
 
 UNGUARDED = "SET LOCAL session_replication_role = replica"  # the audit's guard is a trigger
 
@@ -16,13 +20,14 @@ def take() -> None:
     """Copies every table that holds rows."""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP SCHEMA IF EXISTS {COPIES} CASCADE; CREATE SCHEMA {COPIES}")
-        cursor.execute(f"CREATE TABLE {COPIES}.kept (place text, source text)")
+        cursor.execute(f"CREATE TABLE {COPIES}.kept (place text, source text, columns text)")
         for number, (schema, table) in enumerate(_tables(cursor)):
             cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{schema}"."{table}")')
             if cursor.fetchone()[0]:
                 cursor.execute(f'CREATE TABLE {COPIES}."c{number}" AS TABLE "{schema}"."{table}"')
                 cursor.execute(
-                    f"INSERT INTO {COPIES}.kept VALUES (%s, %s)", [f"c{number}", f'"{schema}"."{table}"']
+                    f"INSERT INTO {COPIES}.kept SELECT %s, %s, ({COLUMNS})",
+                    [f"c{number}", f'"{schema}"."{table}"', schema, table],
                 )
         cursor.execute(f"CREATE TABLE {COPIES}.schemas AS SELECT nspname::text AS name FROM pg_namespace")
 
@@ -48,8 +53,11 @@ def _restore() -> None:
         for (schema,) in cursor.fetchall():
             cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
         everything = ", ".join(f'"{schema}"."{table}"' for schema, table in _tables(cursor))
-        cursor.execute(f"SELECT place, source FROM {COPIES}.kept")
-        fills = [f'INSERT INTO {source} SELECT * FROM {COPIES}."{place}"' for place, source in cursor]
+        cursor.execute(f"SELECT place, source, columns FROM {COPIES}.kept")
+        fills = [
+            f'INSERT INTO {source} ({columns}) SELECT {columns} FROM {COPIES}."{place}"'
+            for place, source, columns in cursor
+        ]
         cursor.execute("; ".join(["BEGIN", UNGUARDED, f"TRUNCATE {everything} CASCADE", *fills, "COMMIT"]))
 
 

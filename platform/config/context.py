@@ -18,7 +18,8 @@ from accounts.web.places import place_url
 from gateway.ingress.conversations import listed_conversations
 from gateway.ingress.pages import conversation_data, moment_of
 from gateway.models import Conversation
-from quotas.windows import workspace_figures
+from quotas.calls import Payer
+from quotas.limits import fullest, limits_of
 
 CONVERSATIONS_SHOWN = 40
 
@@ -41,7 +42,7 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
     """A fixed number of queries, however many conversations there are."""
     principal = request.principal
     groups, more_url = _conversations(request)
-    figures = workspace_figures(principal.workspace.id)
+    limits = limits_of(Payer.of(principal))
     return {
         "tenant": {"slug": principal.tenant.slug, "name": principal.tenant_name},
         "workspace": {"slug": principal.workspace.slug, "name": principal.workspace.name},
@@ -50,7 +51,7 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "more_url": more_url,
         "urls": _urls(principal),
         "here": next((name for name in ("members", "settings") if f"/{name}" in request.path), ""),
-        "quota": figures[0] if figures else None,
+        "quota": fullest(limits),
     }
 
 

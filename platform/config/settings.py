@@ -308,6 +308,7 @@ TURN_MAX_SECONDS = env.integer("TURN_MAX_SECONDS", 600, at_least=1)
 TURN_MAX_CALLS = env.integer("TURN_MAX_CALLS", 25, at_least=1)  # model calls of one turn
 MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 256, at_least=1)  # in one process
 WORKSPACE_TOKENS_PER_MONTH = env.integer("WORKSPACE_TOKENS_PER_MONTH", 1_000_000)
+CURRENCY = env.text("CURRENCY", "USD")
 
 # --- the engine ---------------------------------------------------------------------------------
 LIBRECHAT_URL = env.text("LIBRECHAT_URL")

@@ -31,6 +31,7 @@ DomainError
 │   ├── TurnInProgress         409
 │   ├── IdempotencyConflict    409
 │   ├── RepeatedCall           409
+│   ├── PriceUnknown           409
 │   └── TurnLimit              409
 ├── QuotaExceeded              429
 ├── RateLimited                429
@@ -215,6 +216,13 @@ class TurnLimit(Conflict):
     code, status, message = "turn_limit", 409, "The turn made as many model calls as a turn may."
 
 
+class PriceUnknown(Conflict):
+    """Details: model. A budget of money cannot be held against what nobody knows the price of."""
+
+    code, status = "price_unknown", 409
+    message = "A budget of money applies here, and this model has no price yet."
+
+
 class QuotaExceeded(DomainError):
     """Details: level, metric, window, limit, used, reserved, requested, resets_at."""
 
@@ -222,7 +230,7 @@ class QuotaExceeded(DomainError):
 
 
 class RateLimited(DomainError):
-    """Details: retry_after in seconds."""
+    """Details: retry_after in seconds; where a limit of ours bit also those of QuotaExceeded."""
 
     code, status, message = "rate_limited", 429, "Too many requests; try again shortly."
 

@@ -34,6 +34,7 @@ class TenantRef:
     id: UUID
     slug: str
     schema_name: str
+    time_zone: str = "UTC"  # its calendar: days and months of budgets and usage
 
 
 @contextmanager

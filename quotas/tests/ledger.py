@@ -1,35 +1,47 @@
-"""Reservations, holds and ledger lines that are there already, for tests that only look at them."""
+"""Budgets that are set and calls that are settled already, for tests that look at them."""
 
-from uuid import uuid4
-
-from django.utils import timezone
+from typing import Any
+from uuid import UUID, uuid4
 
 from accounts.tests.cast import Person
-from quotas.models import Hold, Reservation, UsageRecord
-from quotas.windows import current_window
+from quotas.calls import Payer, PlannedCall
+from quotas.holds import hold_call, mark_sent
+from quotas.models import Budget, UsageRecord
+from quotas.prices import Usage
+from quotas.reservations import close_turn, open_turn
+from quotas.settling import settle_call
 
 
-def store_usage(person: Person, *, tokens: int = 30) -> UsageRecord:
+def limit_to(person: Person, limit: int, **rule: Any) -> Budget:
+    """An operator's budget; of the person's workspace, in tokens a month, where nothing else is said."""
+    of_workspace = {"workspace_id": person.principal.workspace.id} if "level" not in rule else {}
+    named = {"tenant_id": person.principal.tenant.id, "set_by": "operator", **of_workspace, **rule}
+    return Budget.objects.update_or_create(**named, defaults={"limit": limit})[0]
+
+
+def planned_call(prompt: int, output: int, model: str = "local", **named: str) -> PlannedCall:
+    what = {"provider": "local", "upstream_name": "smollm2-135m", **named}
+    return PlannedCall(model=model, prompt_bound=prompt, output_bound=output, **what)
+
+
+def store_usage(person: Person, *, tokens: int = 30, **named: str) -> UsageRecord:
     """One settled call of a closed turn."""
-    principal, turn_id, call_id, now = person.principal, uuid4(), uuid4(), timezone.now()
-    window = current_window(principal.workspace.id)
-    assert window is not None
-    who = {
-        "tenant_id": principal.tenant.id,
-        "workspace_id": principal.workspace.id,
-        "user_id": principal.user_id,
-        "purpose": UsageRecord.Purpose.CHAT,
-        "engine": "direct",
-    }
-    reservation = Reservation.objects.create(
-        id=turn_id, state=Reservation.State.CLOSED, lease_expires_at=now, closed_at=now, **who
+    turn_id, call_id = uuid4(), uuid4()
+    call = planned_call(tokens, 1, **named)
+    open_turn(
+        turn_id=turn_id,
+        payer=Payer.of(person.principal),
+        call=call,
+        purpose="chat",
+        engine="direct",
+        lease_seconds=60,
     )
-    call = {"call_id": call_id, "window": window, "model": "smollm2", "provider": "local"}
-    Hold.objects.create(
-        reservation=reservation, state=Hold.State.SETTLED, prompt_bound=tokens, output_bound=0, **call
-    )
-    window.used += tokens
-    window.save(update_fields=["used"])
-    return UsageRecord.objects.create(
-        turn_id=turn_id, input_tokens=tokens, output_tokens=0, exactness="exact", **who, **call
-    )
+    settled(turn_id, call_id, call, Usage(tokens, 0))
+    close_turn(turn_id=turn_id)
+    return UsageRecord.objects.get(turn_id=turn_id)
+
+
+def settled(turn_id: UUID, call_id: UUID, call: PlannedCall, usage: Usage) -> None:
+    hold_call(turn_id=turn_id, call_id=call_id, call=call)
+    mark_sent(call_id=call_id)
+    settle_call(call_id=call_id, usage=usage)

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from accounts.tests.cast import Cast
 from kit.errors import QuotaExceeded, TurnInterrupted
-from quotas.holds import Usage, hold_call, mark_sent, release_call, settle_call
-from quotas.models import Budget, BudgetWindow, Hold, UsageRecord
+from quotas.holds import hold_call, mark_sent
+from quotas.models import BudgetWindow, Hold, UsageRecord
+from quotas.prices import Usage
 from quotas.reservations import close_turn
+from quotas.settling import release_call, settle_call
+from quotas.tests.ledger import limit_to, planned_call
 from quotas.tests.test_holds import held, opened
 
 LIMIT = 400
@@ -66,7 +69,7 @@ def check_sums() -> None:
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_the_sums_agree_after_any_interleaving_on_many_connections(cast: Cast, seed: int) -> None:
-    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=LIMIT)
+    limit_to(cast.alice, LIMIT)
 
     def one(number: int) -> None:
         try:
@@ -81,7 +84,7 @@ def test_the_sums_agree_after_any_interleaving_on_many_connections(cast: Cast, s
 
 @pytest.mark.django_db(transaction=True)
 def test_admissions_at_once_never_reserve_more_than_the_limit(cast: Cast) -> None:
-    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=LIMIT)
+    limit_to(cast.alice, LIMIT)
     barrier = threading.Barrier(16)
 
     def one(_: int) -> int:
@@ -108,4 +111,4 @@ def test_admissions_at_once_never_reserve_more_than_the_limit(cast: Cast) -> Non
 @pytest.mark.django_db
 def test_a_call_of_an_unknown_turn_is_refused() -> None:
     with pytest.raises(TurnInterrupted):
-        hold_call(turn_id=uuid4(), call_id=uuid4(), model="m", provider="p", prompt_bound=1, output_bound=1)
+        hold_call(turn_id=uuid4(), call_id=uuid4(), call=planned_call(1, 1))

@@ -23,7 +23,7 @@ from accounts.web.paging import page_of
 from accounts.web.places import place_url
 from accounts.web.team import offer_for
 from kit.errors import DomainError
-from quotas.windows import used_this_month
+from quotas.usage import used_this_month
 from workspaces import onboarding
 
 KEY_LIVES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Until it is revoked")]
@@ -111,7 +111,7 @@ def workspaces(request: WorkspaceRequest, **place: str) -> HttpResponse:
             messages.success(request, f"{made.workspace.name} is open.")
             return redirect(place_url(request.principal, "workspace_settings", slug=made.workspace.slug))
     shown = page_of(request, rooms.listed_workspaces(request.principal))
-    used = used_this_month(row.id for row in shown.rows)
+    used = used_this_month(request.principal.tenant, (row.id for row in shown.rows))
     for row in shown.rows:
         row.used_this_month = used.get(row.id, 0)
     default = Tenant.objects.values_list("default_workspace", flat=True).get(id=request.principal.tenant.id)

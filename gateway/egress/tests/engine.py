@@ -13,8 +13,10 @@ from accounts.engine_accounts import member_account, note_registered
 from accounts.tests.cast import Person
 from gateway.models import Conversation, Turn
 from kit.tenancy import TenantRef, tenant_scope
+from quotas.calls import Payer
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.reservations import open_turn
+from quotas.tests.ledger import planned_call
 
 SECRET = "a secret between the engine and the egress of these tests"
 DONE, PING = "[DONE]", ": ping"
@@ -58,15 +60,11 @@ def begin_turn(person: Person, *, model: str = "local", prompt: int = 3, output:
         )
     open_turn(
         turn_id=turn.id,
-        tenant_id=principal.tenant.id,
+        payer=Payer.of(principal),
         purpose="chat",
         engine="librechat",
-        model=model,
-        provider="local",
-        prompt_bound=prompt,
-        output_bound=output,
+        call=planned_call(prompt, output, model=model),
         lease_seconds=60,
-        **place,
     )
     return EngineTurn(principal.tenant, turn.id, conversation.id, engine_user_id)
 

@@ -25,15 +25,16 @@ from gateway.providers.tests import scripted_openai as openai
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.errors import DomainError, all_errors
 from kit.tenancy import tenant_scope
-from quotas.models import Budget, Hold
+from quotas.models import Hold
 from quotas.reservations import close_turn
+from quotas.tests.ledger import limit_to
 from workspaces.language_models.models import ProviderCredential
 
 Begin = Callable[..., EngineTurn]
 
 
 def limit_budget(cast: Cast, tokens: int) -> None:
-    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=tokens)
+    limit_to(cast.alice, tokens)
 
 
 def refused(answer: httpx.Response, turn: EngineTurn) -> tuple[int, str]:

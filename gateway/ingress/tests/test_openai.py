@@ -12,7 +12,8 @@ from accounts.tests.cast import Cast
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
-from quotas.models import Budget, BudgetWindow, Hold, UsageRecord
+from quotas.models import BudgetWindow, Hold, UsageRecord
+from quotas.tests.ledger import limit_to
 
 HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 
@@ -77,7 +78,7 @@ def test_it_is_charged_like_a_chat_and_leaves_no_conversation(
 def test_over_budget_it_is_told_so_once_and_does_not_retry(
     alice: openai.OpenAI, cast: Cast, provider: ScriptedProvider
 ) -> None:
-    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=10)
+    limit_to(cast.alice, 10)
     with pytest.raises(openai.RateLimitError) as refusal:
         alice.chat.completions.create(model="local", messages=HELLO)
     error: Any = refusal.value.body

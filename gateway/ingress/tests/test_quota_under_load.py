@@ -9,14 +9,15 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
-from quotas.models import Budget, BudgetWindow, Hold, UsageRecord
+from quotas.models import BudgetWindow, Hold, UsageRecord
+from quotas.tests.ledger import limit_to
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 3, 5
 AFFORDABLE = 10
 
 
 def limit_budget(cast: Cast, tokens: int) -> None:
-    Budget.objects.filter(workspace_id=cast.alice.principal.workspace.id).update(limit=tokens)
+    limit_to(cast.alice, tokens)
 
 
 def test_exactly_the_affordable_number_passes(
