@@ -7,6 +7,7 @@ PostgreSQL checks it again after waiting for another turn's update.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from quotas.calls import Payer, PlannedCall
 from quotas.limits import Applying, Limit, find_applying
-from quotas.models import BudgetWindow
+from quotas.models import Budget, BudgetWindow
 
 # What each counter is to move by, and the condition; `taken` are those that could.
 TAKING = """
@@ -37,6 +38,7 @@ TAKING = """
     )
 """
 TAKE = f"WITH {TAKING} SELECT * FROM taken"  # noqa: S608 - a constant of ours
+MINUTES_KEPT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +128,11 @@ def _as_it_stands(share: Share) -> Limit:
 
 def _moved(limit: Limit, used: int, reserved: int, granted: int) -> Limit:
     return replace(limit, used=used, reserved=reserved, granted=granted)
+
+
+def forget_minutes() -> int:
+    """Deletes the counters of minutes that are long over; returns how many."""
+    past = BudgetWindow.objects.filter(
+        window=Budget.Window.MINUTE, starts_at__lt=timezone.now() - MINUTES_KEPT
+    )
+    return past.delete()[0]

@@ -135,16 +135,18 @@ class Limit:
 
     def refusal(self, requested: int) -> DomainError:
         """The error that names it, with its figures as they stand."""
-        figures = {**self.as_dict(), "requested": requested}
+        figures = {**self.as_dict(), "requested": requested, **self._retry_after()}
         if self.is_rate:
-            return RateLimited(_rate_text(self), **figures, retry_after=self.retry_after())
+            return RateLimited(_rate_text(self), **figures)
         return QuotaExceeded(_budget_text(self), **figures)
 
-    def retry_after(self) -> int:
-        """Seconds until it is worth asking again."""
+    def _retry_after(self) -> dict[str, int]:
+        """Whole seconds until it is worth asking again; nothing where that is never."""
+        if self.window == Window.AT_ONCE:
+            return {"retry_after": AT_ONCE_SECONDS}
         if self.resets_at is None:
-            return AT_ONCE_SECONDS
-        return max(1, -int((timezone.now() - self.resets_at).total_seconds() // 1))
+            return {}
+        return {"retry_after": max(1, -int((timezone.now() - self.resets_at).total_seconds() // 1))}
 
 
 WHOSE = {

@@ -46,8 +46,12 @@ CLOSE = """
 """
 # The place that the turn had among those at once; requests stay used.
 FREE = """
-    UPDATE quotas_budgetwindow SET reserved = reserved - 1
-    WHERE id = ANY(%s::bigint[]) AND metric = 'turns'
+    WITH due AS (
+        SELECT id FROM quotas_budgetwindow
+        WHERE id = ANY(%s::bigint[]) AND metric = 'turns' ORDER BY id FOR UPDATE
+    )
+    UPDATE quotas_budgetwindow AS counter SET reserved = counter.reserved - 1
+    FROM due WHERE counter.id = due.id
 """
 
 
@@ -115,9 +119,8 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
         # From here on nobody adds a hold: that takes this row's lock and looks at its state.
         live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
         unfinished = list(live.order_by("created_at", "id"))
-        taken = [*closed[0], *(counter for hold in unfinished for counter in hold.counters)]
-        if taken:
-            lock_counters(taken)
+        if unfinished:
+            lock_counters([*closed[0], *(counter for hold in unfinished for counter in hold.counters)])
         for hold in unfinished:
             end_hold(hold)
         if closed[0]:

@@ -19,7 +19,7 @@ from gateway.egress.notices import notify_repeat
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.turns import CallerIds, find_turn
 from kit.consumers import ClientGone, HttpConsumer
-from kit.errors import DomainError, NotAuthenticated, NotFound, QuotaExceeded, TurnInterrupted
+from kit.errors import DomainError, NotAuthenticated, NotFound, QuotaExceeded, RateLimited, TurnInterrupted
 from kit.tenancy import in_public
 from quotas.holds import is_under_way
 
@@ -136,7 +136,7 @@ async def _end_older_attempts(call: RunningCall) -> None:
 
 def engine_status(error: DomainError) -> int:
     """An error's status as engines get it: none that they would repeat the call for."""
-    if isinstance(error, QuotaExceeded):
+    if isinstance(error, QuotaExceeded | RateLimited):
         return 402
     if isinstance(error, TurnInterrupted):
         return 409

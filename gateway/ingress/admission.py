@@ -25,6 +25,7 @@ from gateway.providers.registry import provider_for
 from kit.errors import DomainError, NotFound, TurnInProgress
 from kit.tenancy import in_public, in_tenant
 from quotas.calls import Payer
+from quotas.limits import Limit
 from quotas.reservations import open_turn
 from workspaces.language_models.services import ModelRef
 
@@ -38,6 +39,7 @@ class Admitted:
 
     turn_id: UUID
     job: TurnJob | None
+    limits: tuple[Limit, ...] = ()  # that it met, as they stand now
 
 
 async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
@@ -87,7 +89,7 @@ def write_turn(
         with transaction.atomic():
             conversation = _conversation_for(principal, wish, draft)
             turn = _create_turn(principal, wish, draft, conversation)
-            reserve_turn(turn, principal=principal, model=draft.models[0], bounds=bounds)
+            limits = reserve_turn(turn, principal=principal, model=draft.models[0], bounds=bounds)
     except IntegrityError as exc:
         return _explain_race(principal, wish, exc)
     job = job_of(
@@ -100,12 +102,12 @@ def write_turn(
         ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
         engine_account_id=conversation.engine_account_id,
     )
-    return Admitted(turn_id=turn.id, job=job)
+    return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
 
 
-def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: Bounds) -> None:
+def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: Bounds) -> list[Limit]:
     """Opens the turn's reservation, in the transaction that wrote the turn and as its last step."""
-    open_turn(
+    return open_turn(
         turn_id=turn.id,
         payer=Payer.of(principal),
         call=planned(model, bounds),

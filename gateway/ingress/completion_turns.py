@@ -19,6 +19,7 @@ from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
 from kit.errors import DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
+from quotas.limits import Limit
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
 
 # Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
@@ -61,14 +62,16 @@ class OneCall:
         yield Step("engine", OK, "A completion needs none.")
 
 
-async def admit_completion(principal: Principal, wanted: wire.CompletionRequest) -> TurnJob:
-    """Raises the refusal (audited), or returns a turn whose reservation is open."""
+async def admit_completion(
+    principal: Principal, wanted: wire.CompletionRequest
+) -> tuple[TurnJob, list[Limit]]:
+    """Raises the refusal (audited), or returns a turn whose reservation is open, with the limits it met."""
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
     decision = decide(principal=principal, model_slug=wanted.model, mcps=(), installed=installed)
     try:
         model = decision.admitted_model()
         request, bounds = await _bound(model, wanted)
-        turn = await in_tenant(
+        turn, limits = await in_tenant(
             principal.tenant,
             write_completion,
             principal=principal,
@@ -80,7 +83,7 @@ async def admit_completion(principal: Principal, wanted: wire.CompletionRequest)
         await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
         raise
     models = tuple(fallback_chain(model, installed))
-    return job_of(turn, principal=principal, models=models, request=request, bounds=bounds)
+    return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
 
 
 async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[ModelRequest, Bounds]:
@@ -96,7 +99,9 @@ async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[Model
 
 
 @transaction.atomic
-def write_completion(*, principal: Principal, decision: Decision, model: ModelRef, bounds: Bounds) -> Turn:
+def write_completion(
+    *, principal: Principal, decision: Decision, model: ModelRef, bounds: Bounds
+) -> tuple[Turn, list[Limit]]:
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
@@ -105,5 +110,4 @@ def write_completion(*, principal: Principal, decision: Decision, model: ModelRe
         engine=OneCall.name,
         decision=decision.as_dict(),
     )
-    reserve_turn(turn, principal=principal, model=model, bounds=bounds)
-    return turn
+    return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

@@ -10,6 +10,7 @@ from gateway.ingress import openai_wire as wire
 from gateway.ingress.background import ensure_started
 from gateway.ingress.completion_turns import OneCall, admit_completion
 from gateway.ingress.edge import EdgeConsumer
+from gateway.ingress.limit_headers import limit_headers, refusal_headers
 from gateway.ingress.requests import validated
 from gateway.ingress.running import RunningTurn, runner
 from gateway.ingress.transcript import NumberedEvent
@@ -30,7 +31,8 @@ class CompletionsConsumer(EdgeConsumer):
         ensure_started()
         wanted = self._parse(body)
         with runner().slot():
-            job = await admit_completion(self.principal, wanted)
+            job, limits = await admit_completion(self.principal, wanted)
+            self.told_headers |= limit_headers(limits)
             turn = runner().start(job, OneCall())
         envelope = Envelope(job.turn_id, int(time.time()), wanted.model)
         try:
@@ -102,7 +104,7 @@ class CompletionsConsumer(EdgeConsumer):
     async def send_error(self, error: DomainError) -> None:
         if self.started:
             raise ClientGone
-        headers = error_headers(error)
+        headers = error_headers(error) | refusal_headers(error.details)
         if isinstance(error, QuotaExceeded):
             headers["x-should-retry"] = "false"  # it will not help before the budget's reset
         await self.send_json(error.status, wire.error_body(error, self.origin.request_id), headers)

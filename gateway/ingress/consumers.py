@@ -7,11 +7,12 @@ from uuid import UUID
 
 from accounts.policy import Action
 from accounts.principals import Principal
-from gateway.ingress.admission import admit_turn
+from gateway.ingress.admission import Admitted, admit_turn
 from gateway.ingress.background import ensure_started
 from gateway.ingress.edge import EdgeConsumer
 from gateway.ingress.explaining import explain_turn
 from gateway.ingress.following import collect_result, follow_turn, read_turn
+from gateway.ingress.limit_headers import limit_headers, refusal_headers
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.running import runner
 from gateway.ingress.stops import request_stop
@@ -31,7 +32,13 @@ class TurnConsumer(EdgeConsumer):
         """Validates, admits and starts a turn; from here on it runs without this socket."""
         ensure_started()
         wish = SendRequest.parse(self.json_body(body), idempotency_key=self.header.get("idempotency-key"))
-        return await start_turn(self.principal, wish)
+        admitted = await start_turn(self.principal, wish)
+        self.told_headers |= limit_headers(admitted.limits)
+        return admitted.turn_id
+
+    async def send_error(self, error: DomainError) -> None:
+        self.told_headers |= refusal_headers(error.details)
+        await super().send_error(error)
 
     @property
     def turn_id(self) -> UUID:
@@ -108,13 +115,13 @@ class StopConsumer(TurnConsumer):
         await self.send_json(202, {"turn_id": str(self.turn_id), "status": status})
 
 
-async def start_turn(principal: Principal, wish: SendRequest) -> UUID:
-    """Admits a turn and starts it in this process; the id of the earlier one for a repeated key."""
+async def start_turn(principal: Principal, wish: SendRequest) -> Admitted:
+    """Admits a turn and starts it in this process; the earlier one for a repeated key."""
     with runner().slot():
         admitted = await admit_turn(principal, wish)
         if admitted.job is not None:
             runner().start(admitted.job)
-    return admitted.turn_id
+    return admitted
 
 
 async def stop_turn(principal: Principal, turn_id: UUID) -> str:

@@ -124,7 +124,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             raise InvalidInput(idempotency_key=["This has the wrong type."])
         self._check_room()
         wish = SendRequest.parse(frame, idempotency_key=key)
-        self._follow(principal, await start_turn(principal, wish), 0, frame)
+        admitted = await start_turn(principal, wish)
+        self._follow(principal, admitted.turn_id, 0, frame)
 
     async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CONVERSATIONS_VIEW)

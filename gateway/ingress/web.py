@@ -67,7 +67,7 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
         ensure_started()
         by_script = "application/json" in self.header.get("content-type", "")
         wish = self._wish(self.json_body(body) if by_script else self._fields())
-        turn_id = await start_turn(self.principal, wish)
+        turn_id = (await start_turn(self.principal, wish)).turn_id
         if by_script:
             await self.send_json(202, await self._told(turn_id, wish))
         else:

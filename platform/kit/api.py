@@ -134,8 +134,8 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.RateLimited):
-        headers["Retry-After"] = str(error.details.get("retry_after", 1))
+    if isinstance(error, errors.RateLimited | errors.QuotaExceeded) and "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
     return headers
 
 

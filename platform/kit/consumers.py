@@ -53,6 +53,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.header = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.origin = begin_request(scope, self.header)
         self.started = False
+        self.told_headers: dict[str, str] = {}  # go with the answer, whatever it will be
         try:
             body = await self._read_body(receive)
             self.gone = asyncio.create_task(_wait_for_disconnect(receive))
@@ -147,7 +148,7 @@ class HttpConsumer(AsyncHttpConsumer):
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.started = True
-        told = {**SECURITY_HEADERS, **headers}
+        told = {**SECURITY_HEADERS, **self.told_headers, **headers}
         named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
         named.append((b"x-request-id", self.origin.request_id.encode()))
         await self.send_headers(status=status, headers=named)

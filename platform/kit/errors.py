@@ -224,7 +224,7 @@ class PriceUnknown(Conflict):
 
 
 class QuotaExceeded(DomainError):
-    """Details: level, metric, window, limit, used, reserved, requested, resets_at."""
+    """Details: level, metric, window, limit, used, reserved, requested, resets_at, retry_after in seconds."""
 
     code, status, message = "quota_exceeded", 429, "The budget does not cover this."
 

@@ -14,8 +14,17 @@ from quotas.settling import settle_call
 
 def limit_to(person: Person, limit: int, **rule: Any) -> Budget:
     """An operator's budget; of the person's workspace, in tokens a month, where nothing else is said."""
-    of_workspace = {"workspace_id": person.principal.workspace.id} if "level" not in rule else {}
-    named = {"tenant_id": person.principal.tenant.id, "set_by": "operator", **of_workspace, **rule}
+    named = {
+        "tenant_id": person.principal.tenant.id,
+        "set_by": "operator",
+        "level": "workspace",
+        "workspace_id": None if "level" in rule else person.principal.workspace.id,
+        "member_id": None,
+        "api_key_id": None,
+        "metric": "tokens",
+        "window": "month",
+        **rule,
+    }
     return Budget.objects.update_or_create(**named, defaults={"limit": limit})[0]
 
 

@@ -69,7 +69,7 @@ def test_stop_ends_the_turn_cancels_upstream_and_keeps_the_partial_reply(
     assert provider.hangups.acquire(timeout=5), "the provider's stream was left open"
     messages = client.get(f"/v1/conversations/{started.data['conversation_id']}/messages").json()["data"]
     assert (messages[1]["content"], messages[1]["finish_reason"]) == ("Once upon ", "cancelled")
-    assert BudgetWindow.objects.get(budget__workspace__id=cast.alice.principal.workspace.id).reserved == 0
+    assert BudgetWindow.objects.get(subject_id=cast.alice.principal.workspace.id).reserved == 0
 
 
 def test_a_stop_asked_of_another_process_arrives_by_notify(

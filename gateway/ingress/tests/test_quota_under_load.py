@@ -41,7 +41,7 @@ def test_exactly_the_affordable_number_passes(
     turned_away = [answer for answer in answers if answer.status_code == 429]
     assert (len(passed), len(turned_away)) == (AFFORDABLE, 64 - AFFORDABLE)
     assert {answer.json()["error"]["code"] for answer in turned_away} == {"quota_exceeded"}
-    window = BudgetWindow.objects.get(budget__workspace_id=cast.alice.principal.workspace.id)
+    window = BudgetWindow.objects.get(subject_id=cast.alice.principal.workspace.id)
     assert (window.used, window.reserved) == (AFFORDABLE * 8, 0)
     assert sum(r.input_tokens + r.output_tokens for r in UsageRecord.objects.all()) == window.used
     assert not Hold.objects.exclude(state="settled").exists()

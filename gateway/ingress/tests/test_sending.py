@@ -20,7 +20,7 @@ def test_one_json_holds_the_whole_turn(client_of: Any, cast: Cast) -> None:
         "input_tokens": 3,
         "output_tokens": 3,
         "total_tokens": 6,
-        "cost": None,
+        "cost": 0,
         "exactness": "exact",
     }
     assert (told["quota"]["used"], told["quota"]["reserved"]) == (6, 0)

@@ -1,0 +1,65 @@
+"""A process of its own that takes a turn to one state, says so, and waits there to be killed."""
+
+import os
+import sys
+from uuid import UUID
+
+import django
+
+if __name__ == "__main__":
+    django.setup()
+
+from django.db import transaction
+
+from quotas.calls import Payer
+from quotas.holds import hold_call, mark_sent, note_streamed
+from quotas.prices import Usage
+from quotas.reservations import open_turn
+from quotas.settling import settle_call
+from quotas.tests.ledger import planned_call
+
+PROMPT, OUTPUT, STREAMED = 10, 20, 7
+# What the ledger holds once the turn has been reaped: tokens, or none.
+STATES: dict[str, int | None] = {
+    "opening": None,  # in the transaction that admits it
+    "held": None,
+    "adopted": None,
+    "sent": PROMPT,
+    "streaming": PROMPT + STREAMED,
+    "settling": PROMPT + STREAMED,  # in a transaction that settles it
+    "settled": 13,
+}
+
+
+def take_to(state: str, payer: Payer, turn: UUID, call: UUID) -> None:
+    order = list(STATES)
+    reached = order.index(state)
+    planned = planned_call(PROMPT, OUTPUT)
+    with transaction.atomic():
+        open_turn(turn_id=turn, payer=payer, call=planned, purpose="chat", engine="direct", lease_seconds=60)
+        if state == "opening":
+            wait_for_the_end()
+    if reached >= order.index("adopted"):
+        hold_call(turn_id=turn, call_id=call, call=planned)
+    if reached >= order.index("sent"):
+        mark_sent(call_id=call)
+    if reached >= order.index("streaming"):
+        note_streamed(call_id=call, streamed_tokens=STREAMED)
+    if reached >= order.index("settling"):
+        with transaction.atomic():
+            settle_call(call_id=call, usage=Usage(8, 5))
+            if state == "settling":
+                wait_for_the_end()
+    wait_for_the_end()
+
+
+def wait_for_the_end() -> None:
+    with os.fdopen(int(sys.argv[1]), "w") as told:
+        told.write("there\n")
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    state, *ids = sys.argv[2:]
+    tenant, workspace, user, turn, call = (UUID(one) for one in ids)
+    take_to(state, Payer(tenant, workspace, user), turn, call)
