@@ -62,9 +62,11 @@ class TokenThrottle(AddressThrottle):
     scope = "token"
 
 
-def checked(serializer_class: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    """The body's fields, validated; InvalidInput names each wrong one."""
-    serializer = serializer_class(data=request.data)
+def checked(
+    serializer_class: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False
+) -> dict[str, Any]:
+    """The body's fields, validated; InvalidInput names each wrong one. Of a `partial` one none must be."""
+    serializer = serializer_class(data=request.data, partial=partial)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data
     return data

@@ -45,6 +45,10 @@ class Action(StrEnum):
     WORKSPACE_VIEW = "workspace.view"
     MODELS_VIEW = "models.view"
     USAGE_VIEW = "usage.view"
+    USAGE_EVERYBODY = "usage.everybody"
+    USAGE_TEAM = "usage.team"
+    BUDGETS_WORKSPACE = "budgets.workspace"
+    BUDGETS_TEAM = "budgets.team"
     CONVERSATIONS_VIEW = "conversations.view"
     CONVERSATIONS_CHANGE = "conversations.change"
     CHAT = "chat"
@@ -92,6 +96,12 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         ),
         Action.TENANT_KEYS: _rule("Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN),
         Action.AUDIT_VIEW: _rule("Read the audit", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.USAGE_TEAM: _rule(
+            "See everybody's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
+        ),
+        Action.BUDGETS_TEAM: _rule(
+            "Set budgets, limits, prices and the time zone", OWNER, ADMIN, keys=(MANAGES,)
+        ),
         Action.WORKSPACE_CREATE: _rule("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
         Action.WORKSPACE_OVERSEE: _rule(
             "See every workspace, also those one is not in", OWNER, ADMIN, keys=(READS, MANAGES)
@@ -108,7 +118,15 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.WORKSPACE_LINK: _rule("Open and close its link for newcomers", OWNER, ADMIN, keys=(MANAGES,)),
         Action.WORKSPACE_VIEW: _rule("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
         Action.MODELS_VIEW: _rule("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.USAGE_VIEW: _rule("See its budgets and their use", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.USAGE_VIEW: _rule(
+            "See one's own use, and the budgets that apply to it", *ROOM, keys=(READS, CHATS, MANAGES)
+        ),
+        Action.USAGE_EVERYBODY: _rule(
+            "See everybody's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
+        ),
+        Action.BUDGETS_WORKSPACE: _rule(
+            "Set budgets of its members and keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+        ),
         Action.CONVERSATIONS_VIEW: _rule(
             "Read one's own and shared conversations", *ROOM, keys=(READS, CHATS)
         ),

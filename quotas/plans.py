@@ -5,6 +5,7 @@ from django.db import transaction
 
 from accounts.models import Tenant
 from quotas.models import Budget, Plan, TenantPlan
+from quotas.seeding import seed_counters
 
 FIRST_PLAN = "Standard"
 SOFT_PERCENT = 80
@@ -30,4 +31,7 @@ def default_plan() -> Plan:
 
 def give_plan(*, tenant: Tenant, plan: Plan) -> None:
     """From now on the plan's budgets apply to the tenant, beside those of its own."""
-    TenantPlan.objects.update_or_create(tenant=tenant, defaults={"plan": plan})
+    with transaction.atomic():
+        TenantPlan.objects.update_or_create(tenant=tenant, defaults={"plan": plan})
+        for budget in plan.budgets.all():
+            seed_counters(tenant, budget)

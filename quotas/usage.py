@@ -1,14 +1,175 @@
 """What was used: read from the sums of days, never from the ledger's lines."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
+from accounts.models import ApiKey, User, Workspace
+from kit.errors import InvalidInput
 from kit.tenancy import TenantRef
 from quotas.models import UsageDay
 from quotas.windows import day_at
+
+MOST_DAYS = 366
+MOST_ROWS = 200  # of a breakdown; what is beyond them is told in one row
+COLUMNS = {
+    "day": "day",
+    "workspace": "workspace_id",
+    "member": "user_id",
+    "api_key": "api_key_id",
+    "model": "model",
+    "purpose": "purpose",
+}
+SUMS = (
+    "calls",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost",
+    "unpriced_calls",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which use is looked at: of a tenant, between two days (both included), and of whom."""
+
+    tenant: TenantRef
+    first: date
+    last: date
+    workspace_id: UUID | None = None
+    user_id: UUID | None = None
+    api_key_id: UUID | None = None
+    model: str = ""
+    purpose: str = ""
+
+    @property
+    def filters(self) -> Q:
+        """What holds of the sums of days and of the ledger's lines alike."""
+        wanted = {
+            "workspace_id": self.workspace_id,
+            "user_id": self.user_id,
+            "api_key_id": self.api_key_id,
+            "model": self.model,
+            "purpose": self.purpose,
+        }
+        named = {name: value for name, value in wanted.items() if value}
+        return Q(tenant_id=self.tenant.id, day__gte=self.first, day__lte=self.last, **named)
+
+
+@dataclass(slots=True)
+class Used:
+    """Sums: tokens, the cost in millionths of the currency, calls, and those whose price nobody knew."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: int = 0
+    unpriced_calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def add(self, other: "Used") -> None:
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def as_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in SUMS} | {"total_tokens": self.tokens}
+
+
+@dataclass(slots=True)
+class Group:
+    """One row of a breakdown; `key` is None for what came without, as calls without an API key."""
+
+    key: Any
+    label: str
+    used: Used
+
+
+@dataclass(slots=True)
+class Breakdown:
+    """The groups, most tokens first (days in their order), the rest in one, and all of it together."""
+
+    groups: list[Group] = field(default_factory=list)
+    others: Used | None = None
+    total: Used = field(default_factory=Used)
+
+
+def slice_of(tenant: TenantRef, first: date | None, last: date | None, **whose: Any) -> Slice:
+    """The running month where no days are named. InvalidInput for days in the wrong order, or too many."""
+    today = day_at(timezone.now(), tenant.time_zone)
+    last = last or (today if first is None else max(today, first))
+    first = first or last.replace(day=1)
+    if first > last:
+        raise InvalidInput(since=["The first day is after the last."])
+    if (last - first).days >= MOST_DAYS:
+        raise InvalidInput(since=[f"Name at most {MOST_DAYS} days."])
+    return Slice(tenant=tenant, first=first, last=last, **whose)
+
+
+def break_down(wanted: Slice, by: str) -> Breakdown:
+    """One read of the sums, and one for the names of people, workspaces or keys."""
+    column = COLUMNS[by]
+    days = UsageDay.objects.filter(wanted.filters).order_by()
+    rows = days.values_list(column).annotate(**{f"all_{name}": Sum(name) for name in SUMS})
+    if by == "day":
+        rows = rows.order_by(column)
+    else:
+        rows = rows.order_by((F("all_input_tokens") + F("all_output_tokens")).desc(), column)
+    told = Breakdown()
+    for place, (key, *sums) in enumerate(rows):
+        used = Used(*(int(amount) for amount in sums))
+        told.total.add(used)
+        if by == "day" or place < MOST_ROWS:
+            told.groups.append(Group(key, str(key), used))
+        else:
+            told.others = told.others or Used()
+            told.others.add(used)
+    if by == "day":
+        told.groups = _every_day(wanted, told.groups)
+    _name(told.groups, by)
+    return told
+
+
+def _every_day(wanted: Slice, groups: list[Group]) -> list[Group]:
+    """Days without use are days too."""
+    known = {group.key: group for group in groups}
+    number = (wanted.last - wanted.first).days + 1
+    days = [wanted.first + timedelta(days=ahead) for ahead in range(number)]
+    return [known.get(day) or Group(day, str(day), Used()) for day in days]
+
+
+def _name(groups: list[Group], by: str) -> None:
+    names = names_of(by, {group.key for group in groups if group.key is not None})
+    for group in groups:
+        if by in NAMED:
+            group.label = names.get(group.key, str(group.key)[:8]) if group.key else "Without a key"
+
+
+def names_of(by: str, ids: Iterable[Any]) -> dict[Any, str]:
+    """What people call them; those that are gone are missing."""
+    if by not in NAMED:
+        return {}
+    rows, column = NAMED[by]
+    found: QuerySet[Any] = rows.filter(id__in=list(ids))
+    return dict(found.values_list("id", column))
+
+
+NAMED: dict[str, tuple[Any, str]] = {
+    "member": (User.objects, "email"),
+    "workspace": (Workspace.objects, "slug"),
+    "api_key": (ApiKey.objects, "name"),
+}
 
 
 def used_this_month(tenant: TenantRef, workspace_ids: Iterable[UUID]) -> dict[UUID, int]:

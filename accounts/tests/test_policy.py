@@ -39,6 +39,10 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.WORKSPACE_LINK: ("PUT", "/v1/workspaces/room/link", {"days": 1}),
     Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/room/members", None),
     Action.MODELS_VIEW: ("GET", "/v1/workspaces/room/models", None),
+    Action.USAGE_TEAM: ("GET", "/v1/budgets", None),
+    Action.BUDGETS_TEAM: ("POST", "/v1/budgets", {"level": "tenant", "window": "day", "limit": 5}),
+    Action.USAGE_EVERYBODY: ("GET", "/v1/workspaces/room/budgets", None),
+    Action.BUDGETS_WORKSPACE: ("POST", "/v1/workspaces/room/budgets", {"limit": 5}),
     Action.USAGE_VIEW: ("GET", "/v1/workspaces/room/quota", None),
     Action.CONVERSATIONS_VIEW: ("GET", "/v1/conversations?workspace_id=room", None),
     Action.KEYS_OWN: ("GET", "/v1/workspaces/room/api-keys", None),
@@ -147,5 +151,5 @@ class undone:
 
 def test_the_table_has_so_many_cells() -> None:
     """The figure that the documentation names."""
-    assert len(CELLS) * len(REQUESTS) == 1472
-    assert "1,472" in PAGE.read_text()
+    assert len(CELLS) * len(REQUESTS) == 1728
+    assert "1,728" in PAGE.read_text()

@@ -13,6 +13,7 @@ from accounts.web import account, arrivals, team
 from config import faults, health, mail_page, styleguide
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
+from quotas.rest import budgets, usage
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
 from workspaces.web import room
@@ -55,6 +56,14 @@ v1 = [
     path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
     path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
+    path("workspaces/<slug:workspace>/usage", usage.WorkspaceUsageView.as_view()),
+    path("workspaces/<slug:workspace>/usage/export.<str:form>", usage.WorkspaceExportView.as_view()),
+    path("workspaces/<slug:workspace>/budgets", budgets.WorkspaceBudgetsView.as_view()),
+    path("usage", usage.TeamUsageView.as_view()),
+    path("usage/export.<str:form>", usage.TeamExportView.as_view()),
+    path("usage/settings", usage.UsageSettingsView.as_view()),
+    path("budgets", budgets.BudgetsView.as_view()),
+    path("budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
     path("models", gateway_api.OpenAIModelsView.as_view()),
     path("models/<str:model>", gateway_api.OpenAIModelView.as_view()),
     path("conversations", gateway_api.ConversationsView.as_view()),

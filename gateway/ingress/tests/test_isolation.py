@@ -45,6 +45,10 @@ OWNED = {
     "v1/conversations/<uuid:conversation_id>/messages": ("GET", None),
     "v1/workspaces/<slug:workspace>/quota": ("GET", None),
     "v1/workspaces/<slug:workspace>/models": ("GET", None),
+    "v1/workspaces/<slug:workspace>/usage": ("GET", None),
+    "v1/workspaces/<slug:workspace>/usage/export.<str:form>": ("GET", None),
+    "v1/workspaces/<slug:workspace>/budgets": ("POST", {"limit": 5}),
+    "v1/budgets/<uuid:budget_id>": ("DELETE", None),
     "v1/workspaces/<slug:workspace>": ("GET", None),
     "v1/workspaces/<slug:workspace>/members": ("GET", None),
     "v1/workspaces/<slug:workspace>/members/<uuid:user_id>": ("PUT", {"role": "viewer"}),
@@ -85,6 +89,10 @@ UNOWNED = {
     "v1/tenant/service-accounts",
     "v1/tenant/invitations",
     "v1/tenant/audit",
+    "v1/usage",
+    "v1/usage/export.<str:form>",
+    "v1/usage/settings",
+    "v1/budgets",
     "v1/workspaces",
     "v1/models",
     "v1/models/<str:model>",
@@ -133,14 +141,14 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
         "workspace": "sales",
         "user_id": str(cast.alice.principal.user_id),
         "key_id": key["id"],
+        "budget_id": client.post("/v1/budgets", json={"level": "tenant", "limit": 10**9}).json()["id"],
+        "form": "csv",
     }
 
 
 def nobodys() -> dict[str, str]:
-    ids = {
-        name: str(uuid4()) for name in ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id")
-    }
-    return {**ids, "workspace": "no-such-place"}
+    named = ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id", "budget_id")
+    return {**{name: str(uuid4()) for name in named}, "workspace": "no-such-place", "form": "csv"}
 
 
 @pytest.mark.parametrize("route", sorted(OWNED))
@@ -188,6 +196,10 @@ def test_my_own_things_are_not_opened_by_a_token_for_another_workspace(
 def test_usage_of_one_workspace_is_not_charged_to_another(
     client_of: Any, cast: Cast, alices: dict[str, str]
 ) -> None:
-    assert client_of(cast.dana).get("/v1/workspaces/ops/quota").json()["data"][0]["used"] == 0
-    assert client_of(cast.charlie).get("/v1/workspaces/sales/quota").json()["data"][0]["used"] == 0
-    assert client_of(cast.bob).get("/v1/workspaces/sales/quota").json()["data"][0]["used"] > 0
+    def used(person: Person, workspace: str) -> int:
+        rows = client_of(person).get(f"/v1/workspaces/{workspace}/quota").json()["data"]
+        return int(next(row["used"] for row in rows if row["level"] == "workspace"))
+
+    assert used(cast.dana, "ops") == 0
+    assert used(cast.charlie, "sales") == 0
+    assert used(cast.bob, "sales") > 0

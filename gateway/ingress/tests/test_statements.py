@@ -43,7 +43,7 @@ SEED = f"""
         model, provider, engine, counters, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
         exactness, is_correction)
     SELECT now() - n * interval '10 seconds', current_date - n / 8640, uuid(n % {TENANTS}), uuid(n % 3000),
-        uuid(n % 9000), uuid(n), uuid(n), 'chat', 'local', 'local', 'direct', '{{}}', 1, 0, 1, 0, 'exact', 
+        uuid(n % 9000), uuid(n), uuid(n), 'chat', 'local', 'local', 'direct', '{{}}', 1, 0, 1, 0, 'exact',
         false
     FROM generate_series(1, {RECORDS}) AS n;
     INSERT INTO quotas_usageday (tenant_id, day, workspace_id, user_id, model, purpose, calls, input_tokens,

@@ -1,0 +1,1 @@
+"""REST for budgets and usage."""

@@ -1,0 +1,154 @@
+"""Budgets and limits: the team's, and those that a workspace's managers set for its members and keys."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.models import Workspace
+from accounts.policy import Action
+from accounts.rest.shapes import OldestFirst, PersonSerializer, page_of
+from accounts.rest.tenant import PAGING
+from accounts.rest.views import PolicyView, WorkspaceView
+from kit.errors import NotFound
+from quotas import budgets
+from quotas.budgets import Rule
+from quotas.models import Budget
+from quotas.models.rules import MOST
+
+
+class BudgetSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    set_by = serializers.CharField(help_text="`team`, or `operator`: then it is not changed here")
+    plan = serializers.CharField(source="plan.name", default=None, allow_null=True)
+    level = serializers.CharField()
+    workspace = serializers.CharField(source="workspace.slug", default=None, allow_null=True)
+    member = PersonSerializer(allow_null=True)
+    api_key = serializers.UUIDField(source="api_key_id", allow_null=True)
+    metric = serializers.CharField()
+    window = serializers.CharField()
+    limit = serializers.IntegerField(help_text="Tokens, millionths of the currency, requests or turns")
+    soft_percent = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=0, max_value=MOST)
+    soft_percent = serializers.IntegerField(min_value=1, max_value=99, required=False, allow_null=True)
+
+
+class MemberBudgetSerializer(LimitSerializer):
+    """What a workspace's managers may set: for one of its members or keys, or for each member."""
+
+    level = serializers.ChoiceField([Budget.Level.MEMBER.value, Budget.Level.API_KEY.value], default="member")
+    metric = serializers.ChoiceField(Budget.Metric.choices, default=Budget.Metric.TOKENS)
+    window = serializers.ChoiceField(Budget.Window.choices, default=Budget.Window.MONTH)
+    member = serializers.UUIDField(required=False, allow_null=True, default=None)
+    api_key = serializers.UUIDField(required=False, allow_null=True, default=None)
+
+
+class BudgetWishSerializer(MemberBudgetSerializer):
+    level = serializers.ChoiceField(Budget.Level.choices)
+    workspace = serializers.SlugField(
+        required=False, allow_null=True, max_length=40, default=None, help_text="Empty: each one's own"
+    )
+
+
+class BudgetsView(PolicyView):
+    policy: ClassVar = {"GET": Action.USAGE_TEAM, "POST": Action.BUDGETS_TEAM}
+
+    @extend_schema(
+        operation_id="budgets", tags=["usage"], parameters=PAGING, responses=page_of(BudgetSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Every budget that applies in the team: its own, the operator's and its plan's."""
+        return _listed(self, budgets.budgets_of(self.principal))
+
+    @extend_schema(
+        operation_id="set_budget",
+        tags=["usage"],
+        request=BudgetWishSerializer,
+        responses={201: BudgetSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Sets a budget or limit; without a workspace, member or key it is each one's own."""
+        wish = checked(BudgetWishSerializer, request)
+        slug = wish.pop("workspace")
+        workspace_id = None
+        if slug:
+            known = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug, deleted_at=None)
+            workspace_id = known.values_list("id", flat=True).first()
+            if workspace_id is None:
+                raise NotFound
+        made = budgets.set_budget(principal=self.principal, rule=_rule(wish, workspace_id))
+        return Response(BudgetSerializer(made).data, status=201)
+
+
+class BudgetView(PolicyView):
+    policy: ClassVar = {"PATCH": Action.TENANT_VIEW, "DELETE": Action.TENANT_VIEW}
+
+    @extend_schema(
+        operation_id="change_budget", tags=["usage"], request=LimitSerializer, responses=BudgetSerializer
+    )
+    def patch(self, request: Request, budget_id: UUID) -> Response:
+        """Another limit; it counts for the next call, also below what is used already."""
+        wish = checked(LimitSerializer, request, partial=True)
+        changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, **wish)
+        return Response(BudgetSerializer(changed).data)
+
+    @extend_schema(operation_id="remove_budget", tags=["usage"], responses={204: None})
+    def delete(self, request: Request, budget_id: UUID) -> Response:
+        """Nothing is limited by it any more."""
+        budgets.remove_budget(principal=self.principal, budget_id=budget_id)
+        return Response(status=204)
+
+
+class WorkspaceBudgetsView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.USAGE_EVERYBODY, "POST": Action.BUDGETS_WORKSPACE}
+
+    @extend_schema(
+        operation_id="workspace_budgets",
+        tags=["usage"],
+        parameters=PAGING,
+        responses=page_of(BudgetSerializer),
+    )
+    def get(self, request: Request, workspace: str) -> Response:
+        """The budgets that are made for this workspace, its members and its keys."""
+        return _listed(self, budgets.budgets_in(self.place))
+
+    @extend_schema(
+        operation_id="set_workspace_budget",
+        tags=["usage"],
+        request=MemberBudgetSerializer,
+        responses={201: BudgetSerializer},
+    )
+    def post(self, request: Request, workspace: str) -> Response:
+        """What a member, or each, may use in this workspace; or one of its keys."""
+        wish = checked(MemberBudgetSerializer, request)
+        of_member = wish["level"] == Budget.Level.MEMBER
+        rule = _rule(wish, self.place.workspace.id if of_member else None)
+        made = budgets.set_budget(principal=self.place, rule=rule)
+        return Response(BudgetSerializer(made).data, status=201)
+
+
+def _listed(view: PolicyView, rows: Any) -> Response:
+    pages = OldestFirst()
+    shown = pages.paginate_queryset(rows, view.request, view)
+    return pages.get_paginated_response(BudgetSerializer(shown, many=True).data)
+
+
+def _rule(wish: dict[str, Any], workspace_id: UUID | None) -> Rule:
+    return Rule(
+        level=wish["level"],
+        metric=wish["metric"],
+        window=wish["window"],
+        limit=wish["limit"],
+        soft_percent=wish.get("soft_percent"),
+        workspace_id=workspace_id,
+        member_id=wish["member"],
+        api_key_id=wish["api_key"],
+    )

@@ -1,0 +1,261 @@
+"""What was used, broken down and exported: one's own, a workspace's, the team's."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.models import ApiKey, Membership, Workspace
+from accounts.policy import Action, may
+from accounts.principals import Principal
+from accounts.rest.views import PolicyView, WorkspaceView
+from kit.errors import NotFound
+from quotas.budgets import change_time_zone
+from quotas.exports import csv_lines, json_lines
+from quotas.models import TenantPlan, UsageRecord
+from quotas.usage import COLUMNS, Breakdown, Slice, break_down, slice_of
+
+GROUPS = [(name, name) for name in COLUMNS]
+EXPORTS = {"csv": ("text/csv; charset=utf-8", csv_lines), "json": ("application/json", json_lines)}
+
+
+class WishSerializer(serializers.Serializer[Any]):
+    """What a request for usage may say in its query."""
+
+    by = serializers.ChoiceField(GROUPS, required=False, default="day")
+    since = serializers.DateField(required=False, default=None)
+    until = serializers.DateField(required=False, default=None)
+    mine = serializers.BooleanField(required=False, default=False)
+    workspace = serializers.SlugField(required=False, max_length=40, default="")
+    member = serializers.UUIDField(required=False, default=None)
+    api_key = serializers.UUIDField(required=False, default=None)
+    model = serializers.CharField(required=False, max_length=100, default="")
+    purpose = serializers.ChoiceField(UsageRecord.Purpose.choices, required=False, default="")
+
+
+class UsedSerializer(serializers.Serializer[Any]):
+    calls = serializers.IntegerField()
+    input_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField(help_text="Of the input")
+    output_tokens = serializers.IntegerField()
+    reasoning_tokens = serializers.IntegerField(help_text="Of the output")
+    total_tokens = serializers.IntegerField()
+    cost = serializers.IntegerField(help_text="Millionths of the currency")
+    unpriced_calls = serializers.IntegerField(help_text="Calls whose price nobody knew; they cost 0 here")
+
+
+class GroupSerializer(UsedSerializer):
+    key = serializers.CharField(allow_null=True, help_text="A day, an id, or the model's or purpose's name")
+    label = serializers.CharField()  # type: ignore[assignment]  # a field called label
+
+
+class BreakdownSerializer(serializers.Serializer[Any]):
+    by = serializers.CharField()
+    since = serializers.DateField()
+    until = serializers.DateField()
+    time_zone = serializers.CharField()
+    currency = serializers.CharField()
+    data = GroupSerializer(many=True)  # type: ignore[assignment]  # a field called data
+    others = UsedSerializer(allow_null=True, help_text="What is beyond the first 200 groups")
+    total = UsedSerializer()
+
+
+class SettingsSerializer(serializers.Serializer[Any]):
+    time_zone = serializers.CharField(max_length=64, help_text="IANA name; days and months are counted in it")
+    currency = serializers.CharField(read_only=True)
+    plan = serializers.CharField(read_only=True, allow_null=True)
+
+
+PARAMETERS = [
+    OpenApiParameter("since", OpenApiTypes.DATE, description="First day; the month's where none is named"),
+    OpenApiParameter("until", OpenApiTypes.DATE, description="Last day; today where none is named"),
+    OpenApiParameter("mine", bool, description="Only what you used yourself"),
+    OpenApiParameter("member", OpenApiTypes.UUID),
+    OpenApiParameter("api_key", OpenApiTypes.UUID),
+    OpenApiParameter("model", str),
+    OpenApiParameter("purpose", str, enum=UsageRecord.Purpose.values),
+]
+BY = OpenApiParameter("by", str, enum=list(COLUMNS), description="What to break it down by; `day` by default")
+IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only of this workspace")
+
+
+class UsageOf:
+    """Reads the wish and decides whose use it may be about."""
+
+    everybody: ClassVar[Action]
+
+    def slice_for(self, place: Principal, wish: dict[str, Any], **fixed: Any) -> Slice:
+        """One's own where everybody's is not to be seen: naming somebody else then finds nothing."""
+        own = wish["mine"] or not may(place, self.everybody)
+        if own and wish["member"] not in {None, place.user_id}:
+            raise NotFound
+        if (
+            wish["member"]
+            and not Membership.objects.filter(tenant=place.tenant.id, user=wish["member"]).exists()
+        ):
+            raise NotFound
+        key = wish["api_key"]
+        if key and not ApiKey.objects.filter(tenant=place.tenant.id, id=key).exists():
+            raise NotFound
+        return slice_of(
+            place.tenant,
+            wish["since"],
+            wish["until"],
+            user_id=place.user_id if own else wish["member"],
+            api_key_id=key,
+            model=wish["model"],
+            purpose=wish["purpose"],
+            **fixed,
+        )
+
+
+def wish_of(request: Request) -> dict[str, Any]:
+    wish = WishSerializer(data=request.query_params.dict())
+    wish.is_valid(raise_exception=True)
+    return dict(wish.validated_data)
+
+
+def answer(place: Principal, wanted: Slice, by: str) -> Response:
+    return Response(told(break_down(wanted, by), wanted, by))
+
+
+def told(found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
+    return {
+        "by": by,
+        "since": wanted.first.isoformat(),
+        "until": wanted.last.isoformat(),
+        "time_zone": wanted.tenant.time_zone,
+        "currency": settings.CURRENCY,
+        "data": [
+            {
+                "key": None if group.key is None else str(group.key),
+                "label": group.label,
+                **group.used.as_dict(),
+            }
+            for group in found.groups
+        ],
+        "others": found.others.as_dict() if found.others else None,
+        "total": found.total.as_dict(),
+    }
+
+
+def exported(wanted: Slice, form: str) -> StreamingHttpResponse:
+    if form not in EXPORTS:
+        raise NotFound
+    content_type, lines = EXPORTS[form]
+    name = f"usage-{wanted.first}-{wanted.last}.{form}"
+    return StreamingHttpResponse(
+        lines(wanted),
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+class TeamUsageView(UsageOf, PolicyView):
+    policy: ClassVar = {"GET": Action.TENANT_VIEW}
+    everybody = Action.USAGE_TEAM
+
+    def wanted(self, request: Request, wish: dict[str, Any]) -> Slice:
+        return self.slice_for(self.principal, wish, workspace_id=self._workspace(wish["workspace"]))
+
+    def _workspace(self, slug: str) -> Any:
+        """A bound key sees its own workspace only."""
+        if self.principal.is_bound:
+            if slug not in {"", self.principal.workspace.slug}:
+                raise NotFound
+            return self.principal.workspace.id
+        if not slug:
+            return None
+        rows = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug)
+        workspace = rows.values_list("id", flat=True).first()
+        if workspace is None:
+            raise NotFound
+        return workspace
+
+    @extend_schema(
+        operation_id="usage",
+        tags=["usage"],
+        parameters=[BY, IN_WORKSPACE, *PARAMETERS],
+        responses=BreakdownSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """The team's use for those who run it; for everybody else their own."""
+        wish = wish_of(request)
+        return answer(self.principal, self.wanted(request, wish), wish["by"])
+
+
+class TeamExportView(TeamUsageView):
+    @extend_schema(
+        operation_id="export_usage",
+        tags=["usage"],
+        parameters=[IN_WORKSPACE, *PARAMETERS],
+        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, form: str) -> StreamingHttpResponse:  # type: ignore[override]
+        """The ledger's lines, the oldest first; streamed."""
+        return exported(self.wanted(request, wish_of(request)), form)
+
+
+class WorkspaceUsageView(UsageOf, WorkspaceView):
+    policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
+    everybody = Action.USAGE_EVERYBODY
+
+    def wanted(self, request: Request, wish: dict[str, Any]) -> Slice:
+        return self.slice_for(self.place, wish, workspace_id=self.place.workspace.id)
+
+    @extend_schema(
+        operation_id="workspace_usage",
+        tags=["usage"],
+        parameters=[BY, *PARAMETERS],
+        responses=BreakdownSerializer,
+    )
+    def get(self, request: Request, workspace: str) -> Response:
+        """What was used in the workspace; for those who do not manage it their own use there."""
+        wish = wish_of(request)
+        return answer(self.place, self.wanted(request, wish), wish["by"])
+
+
+class WorkspaceExportView(WorkspaceUsageView):
+    @extend_schema(
+        operation_id="export_workspace_usage",
+        tags=["usage"],
+        parameters=PARAMETERS,
+        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
+    )
+    def get(  # type: ignore[override]
+        self, request: Request, workspace: str, form: str
+    ) -> StreamingHttpResponse:
+        """The ledger's lines of the workspace, the oldest first; streamed."""
+        return exported(self.wanted(request, wish_of(request)), form)
+
+
+class UsageSettingsView(PolicyView):
+    policy: ClassVar = {"GET": Action.TENANT_VIEW, "PATCH": Action.BUDGETS_TEAM}
+
+    @extend_schema(operation_id="usage_settings", tags=["usage"], responses=SettingsSerializer)
+    def get(self, request: Request) -> Response:
+        """The team's time zone, the currency of prices, and its plan."""
+        return Response(self._told(self.principal.tenant.time_zone))
+
+    @extend_schema(
+        operation_id="change_usage_settings",
+        tags=["usage"],
+        request=SettingsSerializer,
+        responses=SettingsSerializer,
+    )
+    def patch(self, request: Request) -> Response:
+        """Another time zone: from now on days and months are its."""
+        time_zone = checked(SettingsSerializer, request)["time_zone"]
+        change_time_zone(principal=self.principal, time_zone=time_zone)
+        return Response(self._told(time_zone))
+
+    def _told(self, time_zone: str) -> dict[str, Any]:
+        plans = TenantPlan.objects.filter(tenant=self.principal.tenant.id)
+        plan = plans.values_list("plan__name", flat=True).first()
+        return {"time_zone": time_zone, "currency": settings.CURRENCY, "plan": plan}
