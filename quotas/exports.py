@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from django.db.models import Q
+from django.http import StreamingHttpResponse
 
+from kit.errors import NotFound
 from kit.tenancy import in_public
 from quotas.models import UsageRecord
 from quotas.usage import Slice, names_of
@@ -36,6 +38,16 @@ FIELDS = (
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formulas begin
 Row = dict[str, Any]
+
+
+def exported(wanted: Slice, form: str) -> StreamingHttpResponse:
+    """The answer that streams them as a file; NotFound for another form than `csv` and `json`."""
+    if form not in EXPORTS:
+        raise NotFound
+    content_type, lines = EXPORTS[form]
+    name = f"usage-{wanted.first}-{wanted.last}.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(lines(wanted), content_type=content_type, headers=headers)
 
 
 async def csv_lines(wanted: Slice) -> AsyncIterator[bytes]:
@@ -95,3 +107,6 @@ def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
+
+
+EXPORTS = {"csv": ("text/csv; charset=utf-8", csv_lines), "json": ("application/json", json_lines)}

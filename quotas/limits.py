@@ -83,6 +83,7 @@ class Limit:
     used: int = 0
     reserved: int = 0
     granted: int = 0
+    in_one_workspace: bool = False  # a member's that counts one workspace only
 
     @property
     def most(self) -> int:
@@ -111,11 +112,6 @@ class Limit:
     @property
     def resets_at(self) -> datetime | None:
         return self.span.resets_at
-
-    @property
-    def in_one_workspace(self) -> bool:
-        """A member's that counts one workspace only."""
-        return self.level == Level.MEMBER and self.scope_id != self.subject_id
 
     def as_dict(self) -> dict[str, Any]:
         """As clients get it; tokens, requests, turns, or millionths of the currency."""
@@ -204,7 +200,9 @@ def find_applying(payer: Payer, call: PlannedCall | None = None, *, now: datetim
         rows = cursor.fetchall()
     rates = Rates(*rows[0][:4]) if rows[0][0] is not None else None
     found = [row[4:] for row in rows if row[4] is not None]
-    return Applying(limits=tuple(_limits(found, spans)), rates=rates, day=day_at(now, payer.time_zone))
+    return Applying(
+        limits=tuple(_limits(found, spans, payer.tenant_id)), rates=rates, day=day_at(now, payer.time_zone)
+    )
 
 
 def limits_of(payer: Payer) -> tuple[Limit, ...]:
@@ -239,7 +237,7 @@ def _parameters(
     }
 
 
-def _limits(rows: Iterable[tuple[Any, ...]], spans: dict[str, Span]) -> list[Limit]:
+def _limits(rows: Iterable[tuple[Any, ...]], spans: dict[str, Span], tenant_id: UUID) -> list[Limit]:
     """One for each counter, in a fixed order: tenant, workspace, member, key."""
     best: dict[tuple[Any, ...], dict[str, tuple[tuple[bool, bool], Limit]]] = {}
     for budget_id, of_plan, set_by, level, scope, subject, is_own, metric, window, *figures in rows:
@@ -258,6 +256,7 @@ def _limits(rows: Iterable[tuple[Any, ...]], spans: dict[str, Span]) -> list[Lim
             used=used or 0,
             reserved=reserved or 0,
             granted=granted or 0,
+            in_one_workspace=level == Level.MEMBER and scope != tenant_id,
         )
         rank = (not of_plan, is_own)
         rivals = best.setdefault((level, scope, subject, metric, window), {})

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from accounts.models import ApiKey, User, Workspace
+from accounts.models import ApiKey, Tenant, User, Workspace
 from kit.errors import InvalidInput
 from kit.tenancy import TenantRef
 from quotas.models import UsageDay
@@ -18,6 +18,7 @@ from quotas.windows import day_at
 MOST_DAYS = 366
 MOST_ROWS = 200  # of a breakdown; what is beyond them is told in one row
 COLUMNS = {
+    "tenant": "tenant_id",
     "day": "day",
     "workspace": "workspace_id",
     "member": "user_id",
@@ -38,9 +39,9 @@ SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Which use is looked at: of a tenant, between two days (both included), and of whom."""
+    """Which use is looked at: between two days (both included), and of whom; without a tenant that of all."""
 
-    tenant: TenantRef
+    tenant: TenantRef | None
     first: date
     last: date
     workspace_id: UUID | None = None
@@ -53,6 +54,7 @@ class Slice:
     def filters(self) -> Q:
         """What holds of the sums of days and of the ledger's lines alike."""
         wanted = {
+            "tenant_id": self.tenant.id if self.tenant else None,
             "workspace_id": self.workspace_id,
             "user_id": self.user_id,
             "api_key_id": self.api_key_id,
@@ -60,7 +62,7 @@ class Slice:
             "purpose": self.purpose,
         }
         named = {name: value for name, value in wanted.items() if value}
-        return Q(tenant_id=self.tenant.id, day__gte=self.first, day__lte=self.last, **named)
+        return Q(day__gte=self.first, day__lte=self.last, **named)
 
 
 @dataclass(slots=True)
@@ -105,9 +107,9 @@ class Breakdown:
     total: Used = field(default_factory=Used)
 
 
-def slice_of(tenant: TenantRef, first: date | None, last: date | None, **whose: Any) -> Slice:
+def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **whose: Any) -> Slice:
     """The running month where no days are named. InvalidInput for days in the wrong order, or too many."""
-    today = day_at(timezone.now(), tenant.time_zone)
+    today = day_at(timezone.now(), tenant.time_zone if tenant else "UTC")
     last = last or (today if first is None else max(today, first))
     first = first or last.replace(day=1)
     if first > last:
@@ -166,6 +168,7 @@ def names_of(by: str, ids: Iterable[Any]) -> dict[Any, str]:
 
 
 NAMED: dict[str, tuple[Any, str]] = {
+    "tenant": (Tenant.objects, "slug"),
     "member": (User.objects, "email"),
     "workspace": (Workspace.objects, "slug"),
     "api_key": (ApiKey.objects, "name"),

@@ -1,4 +1,4 @@
-"""The pages of a workspace beside its chat, models and usage; and a team for who has none."""
+"""The pages of a workspace beside its chat; and a team for who has none."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -8,8 +8,6 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
-from quotas.calls import Payer
-from quotas.limits import limits_of
 from workspaces.language_models.services import installed_models
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 
@@ -18,12 +16,6 @@ from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 def models(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
     rows = installed_models(workspace_id=request.principal.workspace.id)
     return render(request, "workspaces/models.html", {"models": rows})
-
-
-@require_GET
-def usage(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
-    figures = limits_of(Payer.of(request.principal))
-    return render(request, "workspaces/usage.html", {"quota": figures})
 
 
 @require_POST

@@ -7,13 +7,14 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
 from accounts.middleware import WorkspaceRequest
 from accounts.policy import Action, expect
 from kit.errors import DomainError, Forbidden, NotFound
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 ROLES = ("owner", "admin", "member", "manager", "editor")
 
 
@@ -22,8 +23,8 @@ def needs(action: Action) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: WorkspaceRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            def work() -> HttpResponse:
+        def guarded(request: WorkspaceRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            def work() -> HttpResponseBase:
                 expect(request.principal, action)
                 return view(request, *args, **kwargs)
 
@@ -34,7 +35,7 @@ def needs(action: Action) -> Callable[[View], View]:
     return decorate
 
 
-def answered(request: WorkspaceRequest, work: Callable[[], HttpResponse]) -> HttpResponse:
+def answered(request: WorkspaceRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """What `work` answers; a refusal's page where it is refused, and 404 for what is not there."""
     try:
         return work()

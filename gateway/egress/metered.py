@@ -34,6 +34,9 @@ from workspaces.language_models.services import ModelRef
 
 Exactness = UsageRecord.Exactness
 log = structlog.get_logger(__name__)
+# A provider counts by a tokenizer of its own, adds instructions of its own, reasons beyond the bound: within
+# this it is believed, and the excess flagged.
+ABSURD_TIMES, ABSURD_BEYOND = 10, 100_000
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
 NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
 NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
@@ -227,6 +230,9 @@ class _Call:
         if self.report is None:
             usage = await self.estimate()
             return Usage(usage.input_tokens, usage.output_tokens, Exactness.UNREPORTED)
+        if self._is_absurd(self.report):
+            log.warning("absurd usage was not believed", call_id=str(self.id), provider=self.provider.name)
+            return replace(await self.estimate(), exactness=Exactness.ESTIMATED)
         seen = await self._counted_output() if self._is_suspicious(self.report) else 0
         if seen > self.report.output_tokens:
             return replace(
@@ -236,9 +242,15 @@ class _Call:
 
     async def estimate(self) -> Usage:
         """By what the provider told so far of the prompt, else by its bound, and what streamed."""
-        told = _reported(self.report) if self.report else Usage(self.bounds.prompt, 0)
+        believed = self.report is not None and not self._is_absurd(self.report)
+        told = _reported(self.report) if self.report and believed else Usage(self.bounds.prompt, 0)
         seen = await self._counted_output()
         return replace(told, output_tokens=seen, exactness=Exactness.ESTIMATED)
+
+    def _is_absurd(self, report: UsageReport) -> bool:
+        """More than any counting of this request could come to: a mistake of the provider's, or a lie."""
+        most = ABSURD_TIMES * (self.bounds.prompt + self.bounds.output) + ABSURD_BEYOND
+        return report.input_tokens + report.output_tokens > most
 
     def _is_suspicious(self, report: UsageReport) -> bool:
         return report.output_tokens < len(self.pieces)

@@ -50,8 +50,9 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),
-        "here": next((name for name in ("members", "settings") if f"/{name}" in request.path), ""),
+        "here": next((name for name in ("members", "settings", "usage") if f"/{name}" in request.path), ""),
         "quota": fullest(limits),
+        "near": [limit for limit in limits if limit.is_near],
     }
 
 

@@ -14,6 +14,8 @@ from config import faults, health, mail_page, styleguide
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
 from quotas.rest import budgets, usage
+from quotas.web import budgets as budget_pages
+from quotas.web import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
 from workspaces.web import room
@@ -84,7 +86,12 @@ workspace = [
     path("chat/<uuid:conversation_id>/share", pages.share),
     path("chat/<uuid:conversation_id>/delete", pages.delete),
     path("models", workspace_pages.models, name="models"),
-    path("usage", workspace_pages.usage, name="usage"),
+    path("usage", usage_pages.usage, name="usage"),
+    path("usage/export.<str:form>", usage_pages.export, name="export_usage"),
+    path("usage/budgets", budget_pages.budgets, name="budgets"),
+    path("usage/budgets/zone", budget_pages.change_zone, name="change_zone"),
+    path("usage/budgets/<uuid:budget_id>", budget_pages.change_budget, name="change_budget"),
+    path("usage/budgets/<uuid:budget_id>/remove", budget_pages.remove_budget, name="remove_budget"),
     path("members", team.team, name="members"),
     path("members/<uuid:user_id>/role", team.change_role, name="change_role"),
     path("members/<uuid:user_id>/remove", team.remove, name="remove_member"),

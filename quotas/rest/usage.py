@@ -17,12 +17,11 @@ from accounts.principals import Principal
 from accounts.rest.views import PolicyView, WorkspaceView
 from kit.errors import NotFound
 from quotas.budgets import change_time_zone
-from quotas.exports import csv_lines, json_lines
+from quotas.exports import exported
 from quotas.models import TenantPlan, UsageRecord
 from quotas.usage import COLUMNS, Breakdown, Slice, break_down, slice_of
 
-GROUPS = [(name, name) for name in COLUMNS]
-EXPORTS = {"csv": ("text/csv; charset=utf-8", csv_lines), "json": ("application/json", json_lines)}
+GROUPS = [(name, name) for name in COLUMNS if name != "tenant"]
 
 
 class WishSerializer(serializers.Serializer[Any]):
@@ -81,7 +80,9 @@ PARAMETERS = [
     OpenApiParameter("model", str),
     OpenApiParameter("purpose", str, enum=UsageRecord.Purpose.values),
 ]
-BY = OpenApiParameter("by", str, enum=list(COLUMNS), description="What to break it down by; `day` by default")
+BY = OpenApiParameter(
+    "by", str, enum=[name for name, _ in GROUPS], description="What to break it down by; `day` by default"
+)
 IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only of this workspace")
 
 
@@ -122,15 +123,15 @@ def wish_of(request: Request) -> dict[str, Any]:
 
 
 def answer(place: Principal, wanted: Slice, by: str) -> Response:
-    return Response(told(break_down(wanted, by), wanted, by))
+    return Response(told(place, break_down(wanted, by), wanted, by))
 
 
-def told(found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
+def told(place: Principal, found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
     return {
         "by": by,
         "since": wanted.first.isoformat(),
         "until": wanted.last.isoformat(),
-        "time_zone": wanted.tenant.time_zone,
+        "time_zone": place.tenant.time_zone,
         "currency": settings.CURRENCY,
         "data": [
             {
@@ -143,18 +144,6 @@ def told(found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
         "others": found.others.as_dict() if found.others else None,
         "total": found.total.as_dict(),
     }
-
-
-def exported(wanted: Slice, form: str) -> StreamingHttpResponse:
-    if form not in EXPORTS:
-        raise NotFound
-    content_type, lines = EXPORTS[form]
-    name = f"usage-{wanted.first}-{wanted.last}.{form}"
-    return StreamingHttpResponse(
-        lines(wanted),
-        content_type=content_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
-    )
 
 
 class TeamUsageView(UsageOf, PolicyView):

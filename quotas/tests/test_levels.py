@@ -47,13 +47,19 @@ def key(cast: Cast) -> ApiKey:
 
 
 def begin(
-    person: Person, prompt: int = 10, output: int = 20, *, key: UUID | None = None, **named: str
+    person: Person,
+    prompt: int = 10,
+    output: int = 20,
+    *,
+    key: UUID | None = None,
+    zone: str = "UTC",
+    **named: str,
 ) -> UUID:
     turn_id = uuid4()
     with transaction.atomic():
         open_turn(
             turn_id=turn_id,
-            payer=replace(Payer.of(person.principal), api_key_id=key),
+            payer=replace(Payer.of(person.principal), api_key_id=key, time_zone=zone),
             call=planned_call(prompt, output, **named),
             purpose="chat",
             engine="direct",

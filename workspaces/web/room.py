@@ -8,6 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -36,7 +37,7 @@ class LinkForm(forms.Form):
     days = forms.IntegerField(label="Days", min_value=1, max_value=30, initial=7)
 
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def of_room(action: Action) -> Callable[[View], View]:
@@ -44,8 +45,8 @@ def of_room(action: Action) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: WorkspaceRequest, slug: str, **place: Any) -> HttpResponse:
-            def work() -> HttpResponse:
+        def guarded(request: WorkspaceRequest, slug: str, **place: Any) -> HttpResponseBase:
+            def work() -> HttpResponseBase:
                 there = over_workspace(request.principal, slug)
                 expect(there, action)
                 return view(request, there, **place)

@@ -1,0 +1,41 @@
+"""What models cost everybody: added and dated, never changed once it is in force."""
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.admin.audited import AuditedAdmin
+from quotas.models import Price
+
+
+class PriceForm(forms.ModelForm):
+    provider = forms.CharField(max_length=20, help_text="The kind of its credential: openai, anthropic, …")
+
+
+@admin.register(Price)
+class PriceAdmin(AuditedAdmin):
+    """The operators' list; a workspace's own prices are set by its team."""
+
+    form = PriceForm
+    list_display = ("provider", "model", "input", "cached_input", "output", "reasoning", "effective_from")
+    list_filter = ("provider", "effective_from")
+    search_fields = ("model", "provider")
+    fields = list_display
+    ordering = ("provider", "model", "-effective_from")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        prices: QuerySet[Price] = super().get_queryset(request)
+        return prices.filter(workspace=None)
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return (obj is None or self._is_to_come(obj)) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return (
+            isinstance(obj, Price) and self._is_to_come(obj) and super().has_delete_permission(request, obj)
+        )
+
+    def _is_to_come(self, price: Price) -> bool:
+        return price.effective_from > timezone.now()

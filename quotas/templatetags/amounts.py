@@ -1,0 +1,47 @@
+"""Amounts of tokens, money, requests and turns in templates."""
+
+from decimal import Decimal
+
+from django import template
+
+from quotas.amounts import amount_text, money_text
+from quotas.models import Budget
+from quotas.prices import MILLION
+
+register = template.Library()
+WINDOWS = {
+    Budget.Window.MINUTE: "a minute",
+    Budget.Window.DAY: "a day",
+    Budget.Window.MONTH: "a month",
+    Budget.Window.TOTAL: "in all",
+    Budget.Window.AT_ONCE: "at once",
+}
+
+
+@register.filter
+def amount(value: int, metric: str) -> str:
+    """`{{ row.used|amount:row.metric }}`: `12,500 tokens`, `USD 1.25`."""
+    return amount_text(metric, int(value))
+
+
+@register.filter
+def figure(value: int, metric: str) -> str:
+    """The same without its unit."""
+    return money_text(int(value)) if metric == Budget.Metric.COST else f"{int(value):,}"
+
+
+@register.filter
+def plain(value: int, metric: str) -> str:
+    """As a form takes it back: without separators, money with the decimals that it has."""
+    return f"{(Decimal(value) / MILLION).normalize():f}" if metric == Budget.Metric.COST else str(value)
+
+
+@register.filter
+def money(value: int) -> str:
+    """Millionths of the currency, with its name."""
+    return amount_text(Budget.Metric.COST, int(value))
+
+
+@register.filter
+def window(name: str) -> str:
+    return WINDOWS[Budget.Window(name)]

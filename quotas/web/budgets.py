@@ -1,0 +1,215 @@
+"""The page of budgets: those that are set, and forms that set, change and remove them."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.middleware import WorkspaceRequest
+from accounts.models import ApiKey, Tenant, Workspace, WorkspaceMember
+from accounts.policy import Action, may
+from accounts.principals import Principal
+from accounts.web.acts import act, blame, needs
+from accounts.web.paging import page_of
+from accounts.web.places import place_url
+from kit.errors import DomainError
+from quotas import budgets as services
+from quotas.budgets import Rule
+from quotas.models import Budget, Price, TenantPlan
+from quotas.prices import MILLION
+
+Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
+MOST_OFFERED = 200  # of each kind in the select of whom a budget is for; the API knows no such bound
+KINDS = [
+    ("tokens/day", "Tokens a day"),
+    ("tokens/month", "Tokens a month"),
+    ("tokens/total", "Tokens in all"),
+    ("tokens/minute", "Tokens a minute"),
+    ("cost/day", "Money a day"),
+    ("cost/month", "Money a month"),
+    ("cost/total", "Money in all"),
+    ("requests/minute", "Requests a minute"),
+    ("turns/at_once", "Replies at once"),
+]
+WHOLE = {Metric.TOKENS, Metric.REQUESTS, Metric.TURNS}
+Choices = list[tuple[str, str]]
+
+
+class AmountForm(forms.Form):
+    """A limit as people write it: a whole number, or money with up to six decimals."""
+
+    limit = forms.DecimalField(
+        label="Limit", min_value=0, max_value=Decimal(10**15), max_digits=22, decimal_places=6
+    )
+    soft_percent = forms.IntegerField(
+        label="Tell at %", min_value=1, max_value=99, required=False, help_text="Empty: nobody is told."
+    )
+
+    def amount(self, metric: str) -> int:
+        """In the metric's unit; a fraction of a token is refused at the field."""
+        limit: Decimal = self.cleaned_data["limit"]
+        if metric == Metric.COST:
+            return int(limit * MILLION)
+        if limit != limit.to_integral_value():
+            self.add_error("limit", "Give a whole number.")
+        return int(limit)
+
+
+class BudgetForm(AmountForm):
+    target = forms.ChoiceField(label="For", choices=[])
+    kind = forms.ChoiceField(label="What", choices=KINDS, initial="tokens/month")
+    field_order = ("target", "kind", "limit", "soft_percent")
+
+    def __init__(self, principal: Principal, data: QueryDict | None = None) -> None:
+        super().__init__(data, initial={"soft_percent": 80})
+        self.fields["target"].choices = targets_for(principal)  # type: ignore[attr-defined]
+
+    def rule(self) -> Rule:
+        metric, window = self.cleaned_data["kind"].split("/")
+        rated = window in services.WITHOUT_SOFT
+        return Rule(
+            metric=metric,
+            window=window,
+            limit=self.amount(metric),
+            soft_percent=None if rated else self.cleaned_data["soft_percent"],
+            **target_of(self.cleaned_data["target"]),
+        )
+
+
+def target_of(text: str) -> dict[str, Any]:
+    """`level[:id][@workspace]` as the fields of a Rule."""
+    rest, _, workspace = text.partition("@")
+    level, _, own = rest.partition(":")
+    named = {"workspace": "workspace_id", "member": "member_id", "api_key": "api_key_id"}
+    fields: dict[str, Any] = {"level": level}
+    if own:
+        fields[named[level]] = UUID(own)
+    if workspace:
+        fields["workspace_id"] = UUID(workspace)
+    return fields
+
+
+def targets_for(principal: Principal) -> Choices:
+    """Whom the person may set a budget for."""
+    here = principal.workspace
+    members = WorkspaceMember.objects.filter(workspace=here.id).select_related("user").order_by("created_at")
+    people = [member.user for member in members[:MOST_OFFERED]]
+    choices: Choices = []
+    if may(principal, Action.BUDGETS_TEAM):
+        workspaces = Workspace.objects.filter(tenant=principal.tenant.id, deleted_at=None).order_by("name")
+        choices += [("tenant", "The whole team"), ("workspace", "Each workspace")]
+        choices += [(f"workspace:{row.id}", f"Workspace {row.name}") for row in workspaces[:MOST_OFFERED]]
+        choices += [("member", "Each member, in all workspaces")]
+        choices += [(f"member:{row.id}", f"{row.label}, in all workspaces") for row in people]
+    choices.append((f"member@{here.id}", f"Each member, in {here.name}"))
+    choices += [(f"member:{row.id}@{here.id}", f"{row.label}, in {here.name}") for row in people]
+    keys = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None).order_by("created_at")
+    if may(principal, Action.BUDGETS_TEAM):
+        choices.append(("api_key", "Each API key"))
+    else:
+        keys = keys.filter(workspace=here.id)
+    choices += [(f"api_key:{row.id}", f"API key {row.name} ({row.prefix}…)") for row in keys[:MOST_OFFERED]]
+    return choices
+
+
+class ZoneForm(forms.Form):
+    time_zone = forms.CharField(
+        label="Time zone", max_length=64, help_text="Days and months begin there; as in Europe/Berlin."
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.USAGE_EVERYBODY)
+def budgets(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    """Budgets of the workspace, for those who run the team all of them; a form that sets one."""
+    principal = request.principal
+    form = BudgetForm(principal, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        rule = form.rule()
+        try:
+            if form.is_valid():
+                services.set_budget(principal=principal, rule=rule)
+        except DomainError as problem:
+            blame(form, problem)
+        else:
+            if form.is_valid():
+                messages.success(request, "The budget is set. It counts from the next message on.")
+                return redirect(place_url(principal, "budgets"))
+    return _page(request, form)
+
+
+def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
+    principal = request.principal
+    of_team = may(principal, Action.USAGE_TEAM)
+    rows = services.budgets_of(principal) if of_team else services.budgets_in(principal)
+    plan = TenantPlan.objects.filter(tenant=principal.tenant.id).values_list("plan__name", flat=True).first()
+    zone = Tenant.objects.values_list("time_zone", flat=True).get(id=principal.tenant.id)
+    context = {
+        "form": form,
+        "budgets": page_of(request, rows),
+        "plan": plan,
+        "zone_form": ZoneForm(initial={"time_zone": zone}),
+        "time_zone": zone,
+        "currency": settings.CURRENCY,
+        "no_prices": not Price.objects.filter(workspace=principal.workspace.id).exists(),
+    }
+    return render(request, "usage/budgets.html", context)
+
+
+@require_POST
+@needs(Action.USAGE_EVERYBODY)
+def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
+    form, back = AmountForm(request.POST), place_url(request.principal, "budgets")
+    metric = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id).values_list(
+        "metric", flat=True
+    )
+    limit = form.amount(metric.first() or "") if form.is_valid() else 0
+    if not form.is_valid():
+        wrong = next(iter(form.errors.values()))[0]
+        messages.error(request, str(wrong))
+        return redirect(back)
+    wanted = {"limit": limit, "soft_percent": form.cleaned_data["soft_percent"]}
+    return act(
+        request,
+        services.change_budget,
+        principal=request.principal,
+        budget_id=budget_id,
+        done="Changed. It counts from the next message on.",
+        back=back,
+        **wanted,
+    )
+
+
+@require_POST
+@needs(Action.USAGE_EVERYBODY)
+def remove_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
+    back = place_url(request.principal, "budgets")
+    return act(
+        request,
+        services.remove_budget,
+        principal=request.principal,
+        budget_id=budget_id,
+        done="The budget is gone.",
+        back=back,
+    )
+
+
+@require_POST
+@needs(Action.BUDGETS_TEAM)
+def change_zone(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    back = place_url(request.principal, "budgets")
+    zone = request.POST.get("time_zone", "").strip()
+    return act(
+        request,
+        services.change_time_zone,
+        principal=request.principal,
+        time_zone=zone,
+        done="Days and months now begin there.",
+        back=back,
+    )
