@@ -25,7 +25,9 @@ from accounts.workspaces import find_workspace, listed_workspaces
 from kit.errors import EmailTaken
 from quotas.calls import Payer
 from quotas.limits import limits_of
+from quotas.pricing import rates_in_force
 from workspaces import onboarding
+from workspaces.language_models.api import RatesSerializer
 from workspaces.language_models.services import installed_models
 
 
@@ -49,6 +51,18 @@ class FiguresSerializer(serializers.Serializer[Any]):
     resets_at = serializers.DateTimeField(allow_null=True)
 
 
+MODEL_FIELDS = (
+    "slug",
+    "name",
+    "provider",
+    "context_window",
+    "output_bound",
+    "enabled",
+    "fallback",
+    "created_at",
+)
+
+
 class QuotaSerializer(serializers.Serializer[Any]):
     data = FiguresSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
@@ -60,6 +74,7 @@ class InstalledModelSerializer(serializers.Serializer[Any]):
     context_window = serializers.IntegerField()
     output_bound = serializers.IntegerField()
     enabled = serializers.BooleanField()
+    price = RatesSerializer(allow_null=True, help_text="In force now; null: no price is known")
     fallback = serializers.CharField(help_text="The model that answers when this one's provider fails")
     created_at = serializers.DateTimeField()
 
@@ -175,5 +190,11 @@ class ModelsView(WorkspaceView):
     @extend_schema(operation_id="workspace_models", tags=["workspaces"], responses=InstalledModelsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """The language models installed in the workspace."""
-        models = installed_models(workspace_id=self.place.workspace.id)
-        return Response(InstalledModelsSerializer({"data": models}).data)
+        here = self.place.workspace.id
+        models = installed_models(workspace_id=here)
+        rates = rates_in_force(here, [(row.slug, row.provider, row.upstream_name) for row in models])
+        told = [
+            {name: getattr(row, name) for name in MODEL_FIELDS} | {"price": rates.get(row.slug)}
+            for row in models
+        ]
+        return Response(InstalledModelsSerializer({"data": told}).data)

@@ -8,14 +8,18 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
+from quotas.pricing import rates_in_force
 from workspaces.language_models.services import installed_models
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 
 
 @require_GET
 def models(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
-    rows = installed_models(workspace_id=request.principal.workspace.id)
-    return render(request, "workspaces/models.html", {"models": rows})
+    here = request.principal.workspace.id
+    rows = installed_models(workspace_id=here)
+    rates = rates_in_force(here, [(row.slug, row.provider, row.upstream_name) for row in rows])
+    priced = [{"model": row, "rates": rates.get(row.slug)} for row in rows]
+    return render(request, "workspaces/models.html", {"models": priced})
 
 
 @require_POST

@@ -18,7 +18,8 @@ from quotas.web import budgets as budget_pages
 from quotas.web import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
-from workspaces.web import room
+from workspaces.language_models import api as models_api
+from workspaces.web import prices, room
 from workspaces.web import settings as team_settings
 
 # Operators sign in where everybody does, under the same limits on tries.
@@ -58,6 +59,7 @@ v1 = [
     path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
     path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
+    path("workspaces/<slug:workspace>/models/<str:model>/prices", models_api.ModelPricesView.as_view()),
     path("workspaces/<slug:workspace>/usage", usage.WorkspaceUsageView.as_view()),
     path("workspaces/<slug:workspace>/usage/export.<str:form>", usage.WorkspaceExportView.as_view()),
     path("workspaces/<slug:workspace>/budgets", budgets.WorkspaceBudgetsView.as_view()),
@@ -86,6 +88,7 @@ workspace = [
     path("chat/<uuid:conversation_id>/share", pages.share),
     path("chat/<uuid:conversation_id>/delete", pages.delete),
     path("models", workspace_pages.models, name="models"),
+    path("models/<str:model>/price", prices.price, name="model_price"),
     path("usage", usage_pages.usage, name="usage"),
     path("usage/export.<str:form>", usage_pages.export, name="export_usage"),
     path("usage/budgets", budget_pages.budgets, name="budgets"),

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 (
                     "model",
                     models.CharField(
-                        help_text="What its provider calls it; for a workspace's own its slug", max_length=100
+                        help_text="What its provider calls it; of a workspace's own the slug", max_length=100
                     ),
                 ),
                 ("input", models.BigIntegerField()),

@@ -150,6 +150,14 @@ def installed_models(*, workspace_id: UUID) -> list[ModelRef]:
     return [_ref(row) for row in rows.select_related("credential", "fallback")]
 
 
+def find_model(*, workspace_id: UUID, slug: str) -> ModelRef:
+    """NotFound for one that the workspace has not installed."""
+    model = next((row for row in installed_models(workspace_id=workspace_id) if row.slug == slug), None)
+    if model is None:
+        raise NotFound
+    return model
+
+
 def enabled_models(*, workspace_id: UUID) -> list[ModelRef]:
     return [model for model in installed_models(workspace_id=workspace_id) if model.enabled]
 

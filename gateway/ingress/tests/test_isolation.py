@@ -45,6 +45,7 @@ OWNED = {
     "v1/conversations/<uuid:conversation_id>/messages": ("GET", None),
     "v1/workspaces/<slug:workspace>/quota": ("GET", None),
     "v1/workspaces/<slug:workspace>/models": ("GET", None),
+    "v1/workspaces/<slug:workspace>/models/<str:model>/prices": ("POST", {"input": 1, "output": 1}),
     "v1/workspaces/<slug:workspace>/usage": ("GET", None),
     "v1/workspaces/<slug:workspace>/usage/export.<str:form>": ("GET", None),
     "v1/workspaces/<slug:workspace>/budgets": ("POST", {"limit": 5}),
@@ -143,12 +144,18 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
         "key_id": key["id"],
         "budget_id": client.post("/v1/budgets", json={"level": "tenant", "limit": 10**9}).json()["id"],
         "form": "csv",
+        "model": "local",
     }
 
 
 def nobodys() -> dict[str, str]:
     named = ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id", "budget_id")
-    return {**{name: str(uuid4()) for name in named}, "workspace": "no-such-place", "form": "csv"}
+    return {
+        **{name: str(uuid4()) for name in named},
+        "workspace": "no-such-place",
+        "form": "csv",
+        "model": "local",
+    }
 
 
 @pytest.mark.parametrize("route", sorted(OWNED))
