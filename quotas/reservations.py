@@ -118,7 +118,7 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
             return False
         # From here on nobody adds a hold: that takes this row's lock and looks at its state.
         live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
-        unfinished = list(live.order_by("created_at", "id"))
+        unfinished = list(live.order_by("model", "created_at", "id"))  # the order in which days are summed
         if unfinished:
             lock_counters([*closed[0], *(counter for hold in unfinished for counter in hold.counters)])
         for hold in unfinished:

@@ -14,6 +14,7 @@ from accounts.models import ApiKey, Tenant, Workspace
 from accounts.tests.cast import Cast, Person
 from kit.errors import DomainError, PriceUnknown, QuotaExceeded, RateLimited
 from quotas.calls import Payer
+from quotas.checking import check_ledger
 from quotas.holds import hold_call, mark_sent
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow, Hold, Plan, Price, TenantPlan, UsageDay, UsageRecord
@@ -286,14 +287,36 @@ def test_who_has_no_plan_and_no_budget_is_not_limited(cast: Cast) -> None:
     assert not BudgetWindow.objects.exists()
 
 
-def test_a_workspace_deleted_with_a_call_out_is_settled_all_the_same(cast: Cast) -> None:
-    turn, call_id = begin(cast.dana), uuid4()
-    hold_call(turn_id=turn, call_id=call_id, call=planned_call(10, 20))
-    mark_sent(call_id=call_id)
+def forget_workspace(person: Person, key: ApiKey) -> None:
+    Workspace.objects.filter(id=person.principal.workspace.id).delete()
+
+
+def forget_member(person: Person, key: ApiKey) -> None:
+    person.user.delete()
+
+
+def forget_key(person: Person, key: ApiKey) -> None:
+    key.delete()
+
+
+@pytest.mark.parametrize("forget", [forget_workspace, forget_member, forget_key])
+def test_who_is_deleted_with_a_call_out_is_settled_all_the_same(
+    cast: Cast, key: ApiKey, forget: Callable[[Person, ApiKey], None]
+) -> None:
     limit_to(cast.dana, 100)
-    workspace = cast.dana.principal.workspace.id
-    Workspace.objects.filter(id=workspace).delete()
-    settle_call(call_id=call_id, usage=Usage(4, 4))
+    limit_to(cast.dana, 100, level="member", member_id=cast.dana.principal.user_id)
+    limit_to(cast.dana, 100, level="api_key", api_key_id=key.id)
+    limit_to(cast.dana, 3, level="api_key", api_key_id=key.id, metric="turns", window="at_once")
+    turn, sent, unsettled = begin(cast.dana, key=key.id), uuid4(), uuid4()
+    for call_id in (sent, unsettled):
+        hold_call(turn_id=turn, call_id=call_id, call=planned_call(10, 20))
+        mark_sent(call_id=call_id)
+    forget(cast.dana, key)
+    settle_call(call_id=sent, usage=Usage(4, 4))
     close_turn(turn_id=turn)
-    assert UsageRecord.objects.get().workspace_id == workspace
-    assert BudgetWindow.objects.get().used == 8
+    assert [line.input_tokens + line.output_tokens for line in UsageRecord.objects.order_by("id")] == [8, 10]
+    assert set(BudgetWindow.objects.values_list("metric", "used", "reserved")) == {
+        ("tokens", 18, 0),
+        ("turns", 0, 0),
+    }
+    assert check_ledger().differences == []

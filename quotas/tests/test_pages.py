@@ -187,7 +187,7 @@ def test_what_the_page_shows_is_downloaded(server: Any, cast: Cast) -> None:
 def test_who_is_near_a_limit_is_told_beside_the_composer(cast: Cast) -> None:
     budget = limit_to(cast.alice, 100)
     Budget.objects.filter(pk=budget.pk).update(soft_percent=50)
-    assert "near-limit" not in page(cast.bob, "chat/").content.decode()
+    assert "composer-near" not in page(cast.bob, "chat/").content.decode()
     store_usage(cast.bob, tokens=60)
     told = page(cast.bob, "chat/").content.decode()
     assert (

@@ -21,7 +21,7 @@ from accounts.web.places import place_url
 from kit.errors import DomainError
 from quotas import budgets as services
 from quotas.budgets import Rule
-from quotas.models import Budget, Price, TenantPlan
+from quotas.models import Budget, TenantPlan
 from quotas.prices import MILLION
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
@@ -50,15 +50,20 @@ class AmountForm(forms.Form):
     soft_percent = forms.IntegerField(
         label="Tell at %", min_value=1, max_value=99, required=False, help_text="Empty: nobody is told."
     )
+    metric = ""
 
-    def amount(self, metric: str) -> int:
-        """In the metric's unit; a fraction of a token is refused at the field."""
-        limit: Decimal = self.cleaned_data["limit"]
-        if metric == Metric.COST:
-            return int(limit * MILLION)
-        if limit != limit.to_integral_value():
+    def clean(self) -> dict[str, Any]:
+        sent: dict[str, Any] = super().clean() or {}
+        limit = sent.get("limit")
+        if limit is not None and self.metric in WHOLE and limit != limit.to_integral_value():
             self.add_error("limit", "Give a whole number.")
-        return int(limit)
+        return sent
+
+    @property
+    def amount(self) -> int:
+        """The limit in its metric's unit."""
+        limit: Decimal = self.cleaned_data["limit"]
+        return int(limit * MILLION if self.metric == Metric.COST else limit)
 
 
 class BudgetForm(AmountForm):
@@ -70,14 +75,17 @@ class BudgetForm(AmountForm):
         super().__init__(data, initial={"soft_percent": 80})
         self.fields["target"].choices = targets_for(principal)  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        self.metric, _, self.window = self.cleaned_data.get("kind", "").partition("/")
+        return super().clean()
+
+    @property
     def rule(self) -> Rule:
-        metric, window = self.cleaned_data["kind"].split("/")
-        rated = window in services.WITHOUT_SOFT
         return Rule(
-            metric=metric,
-            window=window,
-            limit=self.amount(metric),
-            soft_percent=None if rated else self.cleaned_data["soft_percent"],
+            metric=self.metric,
+            window=self.window,
+            limit=self.amount,
+            soft_percent=None if self.window in services.WITHOUT_SOFT else self.cleaned_data["soft_percent"],
             **target_of(self.cleaned_data["target"]),
         )
 
@@ -131,16 +139,13 @@ def budgets(request: WorkspaceRequest, **place: str) -> HttpResponse:
     principal = request.principal
     form = BudgetForm(principal, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        rule = form.rule()
         try:
-            if form.is_valid():
-                services.set_budget(principal=principal, rule=rule)
+            services.set_budget(principal=principal, rule=form.rule)
         except DomainError as problem:
             blame(form, problem)
         else:
-            if form.is_valid():
-                messages.success(request, "The budget is set. It counts from the next message on.")
-                return redirect(place_url(principal, "budgets"))
+            messages.success(request, "The budget is set. It counts from the next message on.")
+            return redirect(place_url(principal, "budgets"))
     return _page(request, form)
 
 
@@ -157,7 +162,6 @@ def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
         "zone_form": ZoneForm(initial={"time_zone": zone}),
         "time_zone": zone,
         "currency": settings.CURRENCY,
-        "no_prices": not Price.objects.filter(workspace=principal.workspace.id).exists(),
     }
     return render(request, "usage/budgets.html", context)
 
@@ -166,15 +170,11 @@ def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
 @needs(Action.USAGE_EVERYBODY)
 def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
     form, back = AmountForm(request.POST), place_url(request.principal, "budgets")
-    metric = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id).values_list(
-        "metric", flat=True
-    )
-    limit = form.amount(metric.first() or "") if form.is_valid() else 0
+    own = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id)
+    form.metric = own.values_list("metric", flat=True).first() or ""
     if not form.is_valid():
-        wrong = next(iter(form.errors.values()))[0]
-        messages.error(request, str(wrong))
+        messages.error(request, str(next(iter(form.errors.values()))[0]))
         return redirect(back)
-    wanted = {"limit": limit, "soft_percent": form.cleaned_data["soft_percent"]}
     return act(
         request,
         services.change_budget,
@@ -182,7 +182,8 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> H
         budget_id=budget_id,
         done="Changed. It counts from the next message on.",
         back=back,
-        **wanted,
+        limit=form.amount,
+        soft_percent=form.cleaned_data["soft_percent"],
     )
 
 

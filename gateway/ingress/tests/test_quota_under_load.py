@@ -9,6 +9,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
+from quotas.checking import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to
 
@@ -45,6 +46,7 @@ def test_exactly_the_affordable_number_passes(
     assert (window.used, window.reserved) == (AFFORDABLE * 8, 0)
     assert sum(r.input_tokens + r.output_tokens for r in UsageRecord.objects.all()) == window.used
     assert not Hold.objects.exclude(state="settled").exists()
+    assert check_ledger().differences == []
 
 
 def test_a_refusal_names_limit_used_reserved_and_reset(client_of: Any, cast: Cast) -> None:
