@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
 
 from accounts import audit
 from accounts.members import acting
@@ -14,7 +14,7 @@ from accounts.models import ApiKey, Membership, Tenant, Workspace, WorkspaceMemb
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, over_workspace
 from kit.errors import Conflict, InvalidInput, NotFound
-from quotas.models import Budget
+from quotas.models import Budget, TenantPlan
 from quotas.models.rules import MOST
 from quotas.seeding import seed_all, seed_counters
 from quotas.windows import known_zone
@@ -58,7 +58,8 @@ def budgets_in(place: Principal) -> QuerySet[Budget]:
 
 
 def _all_budgets(principal: Principal) -> QuerySet[Budget]:
-    mine = Q(tenant=principal.tenant.id) | Q(plan__tenants=principal.tenant.id)
+    given = TenantPlan.objects.filter(tenant=principal.tenant.id).values("plan")[:1]
+    mine = Q(tenant=principal.tenant.id) | Q(plan=Subquery(given))
     return Budget.objects.filter(mine).select_related("workspace", "member", "api_key", "plan")
 
 

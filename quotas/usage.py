@@ -1,7 +1,7 @@
 """What was used: read from the sums of days, never from the ledger's lines."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -65,7 +65,7 @@ class Slice:
         return Q(day__gte=self.first, day__lte=self.last, **named)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Used:
     """Sums: tokens, the cost in millionths of the currency, calls, and those whose price nobody knew."""
 
@@ -81,9 +81,12 @@ class Used:
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
-    def add(self, other: "Used") -> None:
-        for name in SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+    def without(self, parts: Iterable["Used"]) -> "Used":
+        """What is left of it beside these."""
+        left = [getattr(self, name) for name in SUMS]
+        for part in parts:
+            left = [amount - getattr(part, name) for amount, name in zip(left, SUMS, strict=True)]
+        return Used(*left)
 
     def as_dict(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in SUMS} | {"total_tokens": self.tokens}
@@ -98,13 +101,13 @@ class Group:
     used: Used
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """The groups, most tokens first (days in their order), the rest in one, and all of it together."""
 
-    groups: list[Group] = field(default_factory=list)
-    others: Used | None = None
-    total: Used = field(default_factory=Used)
+    groups: list[Group]
+    others: Used | None
+    total: Used
 
 
 def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **whose: Any) -> Slice:
@@ -120,27 +123,26 @@ def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **
 
 
 def break_down(wanted: Slice, by: str) -> Breakdown:
-    """One read of the sums, and one for the names of people, workspaces or keys."""
+    """A read of the sums by group, one of the whole, and one for names of people, workspaces or keys."""
     column = COLUMNS[by]
     days = UsageDay.objects.filter(wanted.filters).order_by()
-    rows = days.values_list(column).annotate(**{f"all_{name}": Sum(name) for name in SUMS})
+    sums = {f"all_{name}": Sum(name) for name in SUMS}
+    rows = days.values_list(column).annotate(**sums)
     if by == "day":
         rows = rows.order_by(column)
     else:
-        rows = rows.order_by((F("all_input_tokens") + F("all_output_tokens")).desc(), column)
-    told = Breakdown()
-    for place, (key, *sums) in enumerate(rows):
-        used = Used(*(int(amount) for amount in sums))
-        told.total.add(used)
-        if by == "day" or place < MOST_ROWS:
-            told.groups.append(Group(key, str(key), used))
-        else:
-            told.others = told.others or Used()
-            told.others.add(used)
+        rows = rows.order_by((F("all_input_tokens") + F("all_output_tokens")).desc(), column)[:MOST_ROWS]
+    groups = [Group(key, str(key), _used(amounts)) for key, *amounts in rows]
+    total = _used(days.aggregate(**sums).values())
+    others = total.without(group.used for group in groups)
     if by == "day":
-        told.groups = _every_day(wanted, told.groups)
-    _name(told.groups, by)
-    return told
+        groups = _every_day(wanted, groups)
+    _name(groups, by)
+    return Breakdown(groups=groups, others=others if others.calls else None, total=total)
+
+
+def _used(amounts: Iterable[Any]) -> Used:
+    return Used(*(int(amount or 0) for amount in amounts))
 
 
 def _every_day(wanted: Slice, groups: list[Group]) -> list[Group]:
