@@ -1,5 +1,7 @@
 """What models cost everybody: added and dated, never changed once it is in force."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -12,6 +14,15 @@ from quotas.models import Price
 
 class PriceForm(forms.ModelForm):
     provider = forms.CharField(max_length=20, help_text="The kind of its credential: openai, anthropic, …")
+
+    def clean(self) -> dict[str, Any]:
+        """The database's constraint names a column that the form does not have, so Django leaves it out."""
+        sent: dict[str, Any] = super().clean() or {}
+        rule = {name: sent.get(name) for name in ("provider", "model", "effective_from")}
+        others = Price.objects.filter(workspace=None, **rule).exclude(pk=self.instance.pk)
+        if all(rule.values()) and others.exists():
+            self.add_error(None, "There is a price from that very moment already.")
+        return sent
 
 
 @admin.register(Price)

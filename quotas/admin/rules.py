@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from accounts.admin.audited import AuditedAdmin
@@ -14,6 +15,8 @@ from kit.errors import InvalidInput
 from quotas.budgets import Rule, check_rule
 from quotas.models import Budget, Plan, TenantPlan
 from quotas.seeding import seed_counters
+
+TAKEN = "There is such a budget already; change its limit."
 
 
 class RuleForm(forms.ModelForm):
@@ -44,16 +47,43 @@ class RuleForm(forms.ModelForm):
         return sent
 
 
+class RuleFormSet(BaseInlineFormSet):
+    """The budgets of a plan: one a rule, those that are added together included."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            sent = getattr(form, "cleaned_data", {})
+            if not sent or sent.get("DELETE"):
+                continue
+            rule = tuple(sent.get(name) for name in ("level", "metric", "window"))
+            if rule in seen:
+                form.add_error(None, TAKEN)
+            seen.add(rule)
+
+
 class TenantRuleForm(RuleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "tenant" in self.fields:  # it is only read in a budget that is there
             self.fields["tenant"].required = True
 
+    def clean(self) -> dict[str, Any]:
+        """The database's constraint names columns that the form does not have, so Django leaves it out."""
+        sent = super().clean()
+        if self.instance._state.adding and not self.errors:
+            names = ("tenant", "level", "workspace", "member", "metric", "window")
+            rule = {name: sent.get(name) for name in names}
+            if Budget.objects.filter(**rule, api_key=None, set_by=Budget.SetBy.OPERATOR).exists():
+                self.add_error(None, TAKEN)
+        return sent
+
 
 class PlanBudgetInline(admin.TabularInline):
     model = Budget
     form = RuleForm
+    formset = RuleFormSet
     fields = ("level", "metric", "window", "limit", "soft_percent")
     extra = 0
 

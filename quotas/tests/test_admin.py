@@ -187,3 +187,24 @@ def test_longer_lists_need_no_more_queries(cast: Cast, model: Any) -> None:
         store_usage(person)
         limit_to(person, 10**6, level="member", member_id=person.principal.user_id)
     assert len(queries_of(client, address(model, "changelist"))) == before
+
+
+def test_a_second_budget_or_price_of_the_same_rule_is_told_at_the_form(cast: Cast) -> None:
+    client = desk()
+    sent = {**RULE, "tenant": str(tenant().pk), "workspace": "", "member": ""}
+    assert client.post(address(Budget, "add"), sent).status_code == 302
+    assert "There is such a budget already" in client.post(address(Budget, "add"), sent).content.decode()
+    plan = Plan.objects.get()
+    twice = {
+        **sent_plan(client, plan),
+        "budgets-TOTAL_FORMS": "3",
+        **{f"budgets-{n}-{name}": value for n in (1, 2) for name, value in RULE.items()},
+        **{f"budgets-{n}-window": "day" for n in (1, 2)},
+    }
+    answer = client.post(address(Plan, "change", plan.pk), twice)
+    assert "There is such a budget already" in answer.content.decode()
+    price = {"provider": "x", "model": "y", "input": "1", "output": "1"}
+    moment = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00:00"}
+    assert client.post(address(Price, "add"), price | moment).status_code == 302
+    again = client.post(address(Price, "add"), price | moment)
+    assert "There is a price from that very moment" in again.content.decode()
