@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
@@ -32,6 +33,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 _people: list[Cast] = []
+# How fast a machine makes up examples, with tables still to be built in a fresh clone, says nothing of us.
+hypothesis.settings.register_profile(
+    "switchyard", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
+)
+hypothesis.settings.load_profile("switchyard")
 EXIT_SECONDS = 60.0  # that threads may take to end after the last test
 
 
