@@ -44,6 +44,11 @@ class Action(StrEnum):
     WORKSPACE_LINK = "workspace.link"
     WORKSPACE_VIEW = "workspace.view"
     MODELS_VIEW = "models.view"
+    MCPS_VIEW = "mcps.view"
+    MCPS_CHANGE = "mcps.change"
+    PROMPTS_VIEW = "prompts.view"
+    PROMPTS_CHANGE = "prompts.change"
+    MODELS_CHANGE = "models.change"
     USAGE_VIEW = "usage.view"
     USAGE_EVERYBODY = "usage.everybody"
     USAGE_TEAM = "usage.team"
@@ -118,6 +123,15 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.WORKSPACE_LINK: _rule("Open and close its link for newcomers", OWNER, ADMIN, keys=(MANAGES,)),
         Action.WORKSPACE_VIEW: _rule("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
         Action.MODELS_VIEW: _rule("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.MCPS_VIEW: _rule("See its MCP servers", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.MCPS_CHANGE: _rule(
+            "Install MCP servers, say what their tools may do", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+        ),
+        Action.PROMPTS_VIEW: _rule("See and use its prompts", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.PROMPTS_CHANGE: _rule("Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)),
+        Action.MODELS_CHANGE: _rule(
+            "Install models, enable them, keep their keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+        ),
         Action.USAGE_VIEW: _rule(
             "See one's own use, and the budgets that apply to it", *ROOM, keys=(READS, CHATS, MANAGES)
         ),

@@ -54,8 +54,13 @@ def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> P
 
 def may_chat(user_id: UUID, workspace_id: UUID) -> bool:
     """Asked anew at each step of a running turn."""
+    return bool(chat_role(user_id, workspace_id))
+
+
+def chat_role(user_id: UUID, workspace_id: UUID) -> str:
+    """The role by which somebody may chat in a workspace right now; empty where they may not."""
     place = open_places(user_id).filter(workspace=workspace_id).first()
-    return place is not None and may(_principal(place), Action.CHAT)
+    return place.role if place is not None and may(_principal(place), Action.CHAT) else ""
 
 
 def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:

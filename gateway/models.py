@@ -128,6 +128,44 @@ class Turn(models.Model):
         return "".join(part["text"] for part in self.parts if part["type"] == "text")
 
 
+class ToolRun(models.Model):
+    """A tool call that a model asked for in a turn: whether it may run, who allowed it, how it went."""
+
+    class State(models.TextChoices):
+        ASKED = "asked", "May run"
+        WAITING = "waiting", "Waits for a person"
+        ALLOWED = "allowed"
+        REFUSED = "refused"
+        EXPIRED = "expired"
+        DENIED = "denied", "Was not to run at all"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_runs")
+    call_id = models.CharField(max_length=200, help_text="As the model's provider names the call")
+    server = models.CharField(max_length=60, blank=True)
+    tool = models.CharField(max_length=128)
+    arguments = models.JSONField(default=dict)
+    arguments_hash = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=State.choices)
+    expires_at = models.DateTimeField(null=True, help_text="Until when a person may answer")
+    decided_by = models.UUIDField(null=True)
+    decided_at = models.DateTimeField(null=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="waiting") | Q(expires_at__isnull=False), name="who_waits_waits_until"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server}/{self.tool} {self.state}"
+
+
 class Message(models.Model):
     """What somebody said, kept by us for every engine."""
 

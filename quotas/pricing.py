@@ -60,6 +60,12 @@ def set_price(
     return price
 
 
+def seed_price(*, workspace_id: UUID, model: str, provider: str, upstream_name: str, **figures: int) -> None:
+    """What a model that was just installed is listed to cost, where neither operators nor the team say."""
+    if not rates_in_force(workspace_id, [(model, provider, upstream_name)]):
+        _create(workspace_id, model, timezone.now(), {name: figures.get(name) for name in KINDS})
+
+
 def prices_of(place: Principal, model: str) -> QuerySet[Price]:
     """The workspace's own of a model, the latest first."""
     expect(place, Action.MODELS_VIEW)

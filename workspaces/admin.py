@@ -9,7 +9,11 @@ from django.http import HttpRequest
 from accounts.admin.audited import AuditedAdmin
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin, opened_tenant
+from workspaces.mcp_servers import admin as mcp_servers_admin
 from workspaces.models import LanguageModel, ProviderCredential
+from workspaces.prompts import admin as prompts_admin
+
+__all__ = ["mcp_servers_admin", "prompts_admin"]
 
 
 @admin.register(LanguageModel)

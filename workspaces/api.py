@@ -1,4 +1,4 @@
-"""REST for what stands above the single kinds: signing up, and a workspace's quota and models."""
+"""REST for what stands above the single kinds: signing up, and a workspace's quota."""
 
 from typing import Any, ClassVar, cast
 
@@ -25,10 +25,7 @@ from accounts.workspaces import find_workspace, listed_workspaces
 from kit.errors import EmailTaken
 from quotas.calls import Payer
 from quotas.limits import limits_of
-from quotas.pricing import rates_in_force
 from workspaces import onboarding
-from workspaces.language_models.api import RatesSerializer
-from workspaces.language_models.services import installed_models
 
 
 class SignUpSerializer(serializers.Serializer[Any]):
@@ -51,36 +48,8 @@ class FiguresSerializer(serializers.Serializer[Any]):
     resets_at = serializers.DateTimeField(allow_null=True)
 
 
-MODEL_FIELDS = (
-    "slug",
-    "name",
-    "provider",
-    "context_window",
-    "output_bound",
-    "enabled",
-    "fallback",
-    "created_at",
-)
-
-
 class QuotaSerializer(serializers.Serializer[Any]):
     data = FiguresSerializer(many=True)  # type: ignore[assignment]  # a field called data
-
-
-class InstalledModelSerializer(serializers.Serializer[Any]):
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    provider = serializers.CharField()
-    context_window = serializers.IntegerField()
-    output_bound = serializers.IntegerField()
-    enabled = serializers.BooleanField()
-    price = RatesSerializer(allow_null=True, help_text="In force now; null: no price is known")
-    fallback = serializers.CharField(help_text="The model that answers when this one's provider fails")
-    created_at = serializers.DateTimeField()
-
-
-class InstalledModelsSerializer(serializers.Serializer[Any]):
-    data = InstalledModelSerializer(many=True)  # type: ignore[assignment]
 
 
 class SentSerializer(serializers.Serializer[Any]):
@@ -182,19 +151,3 @@ class QuotaView(WorkspaceView):
     def get(self, request: Request, workspace: str) -> Response:
         """The budgets and limits that apply to you here, with what is left and when they reset."""
         return Response({"data": [limit.as_dict() for limit in limits_of(Payer.of(self.place))]})
-
-
-class ModelsView(WorkspaceView):
-    policy: ClassVar = {"GET": Action.MODELS_VIEW}
-
-    @extend_schema(operation_id="workspace_models", tags=["workspaces"], responses=InstalledModelsSerializer)
-    def get(self, request: Request, workspace: str) -> Response:
-        """The language models installed in the workspace."""
-        here = self.place.workspace.id
-        models = installed_models(workspace_id=here)
-        rates = rates_in_force(here, [(row.slug, row.provider, row.upstream_name) for row in models])
-        told = [
-            {name: getattr(row, name) for name in MODEL_FIELDS} | {"price": rates.get(row.slug)}
-            for row in models
-        ]
-        return Response(InstalledModelsSerializer({"data": told}).data)

@@ -1,5 +1,16 @@
 """Gathers the models of every kind, so that Django finds them."""
 
-from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
+from workspaces.mcp_servers.models import MCPServer, Tool
+from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 
-__all__ = ["LanguageModel", "ProviderCredential"]
+__all__ = [
+    "LanguageModel",
+    "MCPServer",
+    "Prompt",
+    "PromptFavourite",
+    "PromptVersion",
+    "ProviderCredential",
+    "RetiredSlug",
+    "Tool",
+]

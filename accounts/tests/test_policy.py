@@ -15,6 +15,8 @@ from accounts.principals import find_principal
 from accounts.tests.cast import Cast
 from accounts.tests.policy_table import PAGE, documented_rows
 from accounts.tokens import access_token
+from kit.tenancy import tenant_scope
+from workspaces.models import MCPServer
 
 # A request that needs the action, and nothing else that could refuse it: method, address, body. In `room` the
 # person has a role or none; `locked` is an archived workspace that they were never in.
@@ -39,6 +41,15 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.WORKSPACE_LINK: ("PUT", "/v1/workspaces/room/link", {"days": 1}),
     Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/room/members", None),
     Action.MODELS_VIEW: ("GET", "/v1/workspaces/room/models", None),
+    Action.MCPS_VIEW: ("GET", "/v1/workspaces/room/mcps", None),
+    Action.MCPS_CHANGE: ("PATCH", "/v1/workspaces/room/mcps/search", {"enabled": True}),
+    Action.PROMPTS_VIEW: ("GET", "/v1/workspaces/room/prompts", None),
+    Action.PROMPTS_CHANGE: (
+        "POST",
+        "/v1/workspaces/room/prompts",
+        {"slug": "greeting", "title": "Greeting", "text": "Hello"},
+    ),
+    Action.MODELS_CHANGE: ("GET", "/v1/workspaces/room/credentials", None),
     Action.USAGE_TEAM: ("GET", "/v1/budgets", None),
     Action.BUDGETS_TEAM: ("POST", "/v1/budgets", {"level": "tenant", "window": "day", "limit": 5}),
     Action.USAGE_EVERYBODY: ("GET", "/v1/workspaces/room/budgets", None),
@@ -103,7 +114,9 @@ class Stage:
         answer = self.client.generic(
             method,
             path.replace("{other}", str(self.other.id)),
-            data=b"" if body is None else str(fill).replace("'", '"').replace("False", "false").encode(),
+            data=b""
+            if body is None
+            else str(fill).replace("'", '"').replace("False", "false").replace("True", "true").encode(),
             content_type="application/json",
             headers={"Authorization": f"Bearer {bearer}"},
         )
@@ -115,6 +128,8 @@ def stage(db: None, cast: Cast, client: Client) -> Stage:
     home = Workspace.objects.get(id=cast.alice.principal.workspace.id)
     room = Workspace.objects.create(tenant=home.tenant, slug="room", name="Room")
     Workspace.objects.create(tenant=home.tenant, slug="locked", name="Locked", archived_at=home.created_at)
+    with tenant_scope(home.tenant.ref):
+        MCPServer.objects.create(workspace_id=room.id, slug="search", url="https://search.example/mcp")
     user = User.objects.create_user("erin@example.com", None, name="Erin")
     WorkspaceMember.objects.create(workspace=home, user=user, role=WorkspaceMember.Role.EDITOR)
     membership = Membership.objects.create(tenant=home.tenant, user=user)
@@ -151,5 +166,5 @@ class undone:
 
 def test_the_table_has_so_many_cells() -> None:
     """The figure that the documentation names."""
-    assert len(CELLS) * len(REQUESTS) == 1728
-    assert "1,728" in PAGE.read_text()
+    assert len(CELLS) * len(REQUESTS) == 2048
+    assert "2,048" in PAGE.read_text()

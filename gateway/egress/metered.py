@@ -70,6 +70,18 @@ def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
     )
 
 
+def with_defaults(request: ModelRequest, model: ModelRef) -> ModelRequest:
+    """The request to this model, with the workspace's parameters for it where none are asked for."""
+    kept = dict(model.parameters)
+    temperature = kept.pop("temperature", None)
+    return replace(
+        request,
+        model=model.upstream_name,
+        temperature=temperature if request.temperature is None else request.temperature,
+        extra={**kept, **request.extra},
+    )
+
+
 def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
     """The bounds, unless the model's tokenizer says that the call goes beyond its window: ContextTooLong."""
     if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
@@ -109,7 +121,7 @@ async def metered_call(
         begun = False
         try:
             provider = provider_for(model)
-            asked = replace(request, model=model.upstream_name)
+            asked = with_defaults(request, model)
             attempt = _Attempt(turn_id, model, provider, asked, bounds or await bound_call(provider, asked))
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:

@@ -9,12 +9,12 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
-from accounts.principals import may_chat
+from gateway.egress.rights import models_now
 from gateway.models import Turn
-from kit.errors import DomainError, ModelNotEnabled, NotFound, TurnInterrupted
+from kit.errors import DomainError, ModelNotAllowed, ModelNotEnabled, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.language_models.services import ModelRef
 
 log = structlog.get_logger(__name__)
 
@@ -74,13 +74,12 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         raise NotFound
     if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
         raise TurnInterrupted("The turn has ended.")
-    if not may_chat(turn.user_id, turn.workspace_id):
-        raise TurnInterrupted("Its person may no longer chat here.")
     try:
-        return RoutedTurn(turn_id=turn.id, tenant=tenant, models=_models_of(turn))
-    except ModelNotEnabled as error:
+        models = models_now(user_id=turn.user_id, workspace_id=turn.workspace_id, model=turn.model)
+    except (ModelNotEnabled, ModelNotAllowed) as error:
         _note_end(turn.id, {"error": error.as_dict()})
         raise
+    return RoutedTurn(turn_id=turn.id, tenant=tenant, models=models)
 
 
 def _fits(turn: Turn, ids: CallerIds) -> bool:
@@ -90,15 +89,6 @@ def _fits(turn: Turn, ids: CallerIds) -> bool:
         return False
     account = find_account(conversation.engine_account_id)
     return account is not None and bool(ids.engine_user_id) and account.engine_user_id == ids.engine_user_id
-
-
-def _models_of(turn: Turn) -> tuple[ModelRef, ...]:
-    """Asked anew at each call: a model may be disabled, or its key changed, while the turn runs."""
-    installed = installed_models(workspace_id=turn.workspace_id)
-    model = next((model for model in installed if model.slug == turn.model and model.enabled), None)
-    if model is None:
-        raise ModelNotEnabled(model=turn.model, enabled=[])
-    return tuple(fallback_chain(model, installed))
 
 
 async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainError | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from gateway.egress.metered import Bounds
+from gateway.egress.offering import OfferedTool
 from gateway.engines.steps import Step
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.tenancy import TenantRef
@@ -42,6 +43,7 @@ class TurnJob:
     question: Question | None = None  # None: a completion, which no engine runs
     ancestors: tuple[UUID, ...] = ()  # the turns before this one on its branch, the latest first; bounded
     engine_account_id: UUID | None = None  # of the conversation; None where the engine has no accounts
+    tools: tuple[OfferedTool, ...] = ()  # that the model may call
     told: tuple[JsonObject, ...] = ()  # the stored parts of a reply that another process began
     is_adopted: bool = False  # another process began it, and may have told `told`
 
@@ -78,6 +80,7 @@ class Engine(Protocol):
 
     name: str
     has_accounts: bool  # it keeps conversations, in an account for each tenant and person
+    runs_tools: bool  # of MCP servers
     outlives_us: bool  # its turns go on when our process dies, and `run` takes an adopted one up again
 
     def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:

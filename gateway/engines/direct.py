@@ -7,40 +7,52 @@ from uuid import UUID
 
 from django.conf import settings
 
+from gateway.egress.rights import models_now
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
 from gateway.engines.steps import FAILED, OK, Step
-from gateway.engines.tools import ToolCall, run_tool
+from gateway.engines.tools import ToolAnswer, ToolCall, run_tools
 from gateway.providers.base import JsonObject
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError
+from kit.tenancy import in_tenant
+from workspaces.language_models.models import LanguageModel
+
+Ability = LanguageModel.Ability
 
 
 class DirectEngine:
     name = "direct"
+    runs_tools = True
     has_accounts = False
     outlives_us = False
 
     async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
         """Calls the model, runs the tools it asks for, and calls it again with what they said."""
         request, first = job.request, True
+        offered = {tool.wire_name: tool for tool in job.tools}
         while True:
             answer = _Answer()
             async with aclosing(call_model(job, None if first else request)) as events:
                 async for event in events:
                     if answer.passes_on(event):
                         yield event
-            if not answer.calls:
+            calls = [ToolCall.from_wire(call, offered) for call in answer.calls]
+            if not calls:
                 yield Finished(answer.reason)
                 return
-            said = [answer.message]
-            for call in answer.calls:
-                yield call.event
-                result = await run_tool(call)
-                yield result.event
-                said.append(result.message)
+            answers: dict[int, ToolAnswer] = {}
+            async with aclosing(run_tools(job, calls)) as items:
+                async for item in items:
+                    if isinstance(item, ToolAnswer):
+                        answers[id(item.call)] = item
+                        yield item.event
+                    else:
+                        yield item
+            said = [answer.message, *(answers[id(call)].message for call in calls)]
             request, first = replace(request, messages=[*request.messages, *said]), False
+            job = await _as_of_now(job)
 
     async def stop(self, job: TurnJob) -> None:
         """Closing `run` has cancelled the call already."""
@@ -71,6 +83,15 @@ class DirectEngine:
             yield Step("model", OK, f"The local model answers at {settings.LOCAL_MODEL_URL}.")
 
 
+async def _as_of_now(job: TurnJob) -> TurnJob:
+    """The turn with what its person may use now: a model may be disabled, or its key changed, meanwhile."""
+    models = await in_tenant(
+        job.tenant, models_now, user_id=job.user_id, workspace_id=job.workspace_id, model=job.model.slug
+    )
+    able = [model for model in models[1:] if not job.tools or Ability.TOOLS in model.abilities]
+    return replace(job, model=models[0], fallbacks=tuple(able))
+
+
 class _Answer:
     """Gathers one answer of the model: its text, and the tools that it asks for."""
 
@@ -92,15 +113,11 @@ class _Answer:
         return True
 
     @property
-    def _whole_calls(self) -> list[JsonObject]:
+    def calls(self) -> list[JsonObject]:
         """None where the output's bound cut the answer off: half a call is not to be run."""
         return merge_tool_calls(self._pieces) if self.reason != "length" else []
 
     @property
-    def calls(self) -> list[ToolCall]:
-        return [ToolCall.from_wire(call) for call in self._whole_calls]
-
-    @property
     def message(self) -> JsonObject:
         text = "".join(self._texts) or None
-        return {"role": "assistant", "content": text, "tool_calls": self._whole_calls}
+        return {"role": "assistant", "content": text, "tool_calls": self.calls}

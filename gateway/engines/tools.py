@@ -1,14 +1,27 @@
-"""Tool calls of the direct engine: what the model asked for, and the answer that it gets."""
+"""Tool calls of the direct engine: what the model asked for, run at the same time, and what it is told."""
 
+import asyncio
 import json
 import math
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.engines.base import Event
+from django.conf import settings
+
+from gateway.egress.approvals import wait_for_decision
+from gateway.egress.offering import OfferedTool
+from gateway.egress.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_run
+from gateway.engines.base import Event, TurnJob
+from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
+from kit.tenancy import in_tenant
+from workspaces.mcp_servers.connecting import ToolOutcome
+
+MOST_CALLS = 32  # of one answer of the model
+TOO_MANY = f"At most {MOST_CALLS} tools are called at a time; this one was not."
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +29,38 @@ class ToolCall:
     """A tool call as the model made it; `arguments` is JSON text that may be wrong."""
 
     id: str
-    tool: str
+    name: str
     arguments: str
+    offered: OfferedTool | None = None
 
     @classmethod
-    def from_wire(cls, call: JsonObject) -> "ToolCall":
+    def from_wire(cls, call: JsonObject, offered: dict[str, OfferedTool] | None = None) -> "ToolCall":
         function = call["function"]
-        return cls(id=call["id"], tool=function["name"], arguments=function["arguments"])
+        name = function["name"]
+        return cls(
+            id=call["id"], name=name, arguments=function["arguments"], offered=(offered or {}).get(name)
+        )
+
+    @property
+    def asked(self) -> Asked:
+        server, tool = (self.offered.server, self.offered.tool.name) if self.offered else ("", self.name)
+        return Asked(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
+
+    @property
+    def told(self) -> JsonObject:
+        """As events tell it."""
+        asked = self.asked
+        arguments = arguments_of(self.arguments)
+        return {
+            "call_id": self.id,
+            "server": asked.server or None,
+            "tool": asked.tool,
+            "arguments": arguments,
+        }
 
     @property
     def event(self) -> Event:
-        told = {
-            "call_id": self.id,
-            "server": None,
-            "tool": self.tool,
-            "arguments": arguments_of(self.arguments),
-        }
-        return Event("tool_call", told)
+        return Event("tool_call", self.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +111,81 @@ def _storable(value: Any) -> Any:
     return value
 
 
-async def run_tool(call: ToolCall) -> ToolAnswer:
-    """Runs one tool. A workspace has no MCP servers yet, so every name is one that the model made up."""
-    begun = time.monotonic()
-    output = f"There is no tool called {call.tool!r} here."
-    spent = int((time.monotonic() - begun) * 1000)
-    return ToolAnswer(call=call, output=output, is_error=True, duration_ms=spent)
+async def run_tools(job: TurnJob, calls: list[ToolCall]) -> AsyncGenerator[Event | ToolAnswer, None]:
+    """Runs the calls beside each other; what a person has to allow holds up only itself.
+
+    Closing the iterator cancels what still runs.
+    """
+    news: asyncio.Queue[Event | ToolAnswer | BaseException] = asyncio.Queue()
+    together = asyncio.Semaphore(settings.MCP_PARALLEL_CALLS)
+    caller = Caller(job.tenant, job.workspace_id, job.user_id, job.turn_id)
+    for call in calls:
+        yield call.event
+    tasks = [
+        asyncio.create_task(_run_one(caller, call, news, together, is_one_too_many=number >= MOST_CALLS))
+        for number, call in enumerate(calls)
+    ]
+    try:
+        left = len(tasks)
+        while left:
+            item = await news.get()
+            if isinstance(item, BaseException):
+                raise item
+            left -= isinstance(item, ToolAnswer)
+            yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _run_one(
+    caller: Caller,
+    call: ToolCall,
+    news: "asyncio.Queue[Event | ToolAnswer | BaseException]",
+    together: asyncio.Semaphore,
+    *,
+    is_one_too_many: bool,
+) -> None:
+    try:
+        begun = time.monotonic()
+        if is_one_too_many:
+            outcome = ToolOutcome(output=TOO_MANY, is_error=True)
+        else:
+            run = await in_tenant(caller.tenant, open_run, caller=caller, asked=call.asked)
+            outcome, begun = await _run_opened(caller, call, run, news, together)
+        spent = int((time.monotonic() - begun) * 1000)
+        output = sound(outcome.output)
+        await news.put(ToolAnswer(call=call, output=output, is_error=outcome.is_error, duration_ms=spent))
+    except Exception as exc:  # a fault of ours ends the turn, as any other does
+        await news.put(exc)
+
+
+async def _run_opened(
+    caller: Caller,
+    call: ToolCall,
+    run: OpenedRun,
+    news: "asyncio.Queue[Event | ToolAnswer | BaseException]",
+    together: asyncio.Semaphore,
+) -> tuple[ToolOutcome, float]:
+    """The outcome, and when the tool itself began: what a person takes to answer is not the tool's time."""
+    if run.waits_until:
+        await news.put(approval_event(run, call.told))
+        decision = await wait_for_decision(caller.tenant, run.id)
+        await news.put(resolved_event(run, call.id, decision))
+        if decision != ToolRun.State.ALLOWED:
+            words = REFUSED if decision == ToolRun.State.REFUSED else UNANSWERED
+            return ToolOutcome(output=words, is_error=True), time.monotonic()
+    async with together:
+        begun = time.monotonic()
+        return await execute_run(caller, run), begun
+
+
+def approval_event(run: OpenedRun, told: JsonObject) -> Event:
+    return Event("approval", {"approval_id": str(run.id), **told, "expires_at": run.waits_until})
+
+
+def resolved_event(run: OpenedRun, call_id: str, decision: str) -> Event:
+    return Event(
+        "approval_resolved", {"approval_id": str(run.id), "call_id": call_id, "decision": str(decision)}
+    )

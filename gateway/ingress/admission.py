@@ -13,6 +13,7 @@ from accounts import audit
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.egress.metered import Bounds, planned
+from gateway.egress.offering import OfferedTool
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
 from gateway.ingress.conversations import visible_conversations
@@ -74,6 +75,7 @@ async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Boun
         instructions=draft.instructions,
         max_tokens=wish.max_tokens,
         temperature=wish.temperature,
+        tools=[tool.definition for tool in draft.tools],
     )
 
 
@@ -101,6 +103,7 @@ def write_turn(
         question=_question(turn, wish, draft),
         ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
         engine_account_id=conversation.engine_account_id,
+        tools=draft.tools,
     )
     return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
 
@@ -127,6 +130,7 @@ def job_of(
     question: Question | None = None,
     ancestors: tuple[UUID, ...] = (),
     engine_account_id: UUID | None = None,
+    tools: tuple[OfferedTool, ...] = (),
 ) -> TurnJob:
     """What runs the turn; of a completion nothing that is said is kept."""
     return TurnJob(
@@ -144,6 +148,7 @@ def job_of(
         question=question,
         ancestors=ancestors,
         engine_account_id=engine_account_id,
+        tools=tools,
     )
 
 
@@ -153,7 +158,7 @@ def _question(turn: Turn, wish: SendRequest, draft: Draft) -> Question:
 
 def is_asked_again(wish: SendRequest) -> bool:
     """Whether the turn answers a question that stands there already."""
-    return wish.replaces is not None and wish.message is None
+    return wish.replaces is not None and wish.message is None and wish.prompt is None
 
 
 def _conversation_for(principal: Principal, wish: SendRequest, draft: Draft) -> Conversation:
@@ -230,7 +235,12 @@ def _leave_branch(conversation: Conversation, replaced: UUID) -> None:
 
 
 def _parameters(wish: SendRequest, draft: Draft) -> dict[str, Any]:
-    named = {"max_tokens": wish.max_tokens, "temperature": wish.temperature}
+    named = {
+        "max_tokens": wish.max_tokens,
+        "temperature": wish.temperature,
+        "mcps": list(wish.mcps) or None,
+        "prompt": {"slug": draft.prompt.slug, "version": draft.prompt.number} if draft.prompt else None,
+    }
     told = {"instructions": draft.instructions} if draft.instructions else {}
     return {**{name: value for name, value in named.items() if value is not None}, **told}
 

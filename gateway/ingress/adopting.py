@@ -14,7 +14,7 @@ from gateway.providers.base import ModelRequest
 from kit.errors import AtCapacity
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.language_models.services import ModelRef, installed_models
 
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
@@ -60,9 +60,8 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
 
 
 def _models_of(turn: Turn) -> list[ModelRef]:
-    installed = installed_models(workspace_id=turn.workspace_id)
-    asked = next((model for model in installed if model.slug == turn.model), None)
-    return fallback_chain(asked, installed) if asked else []
+    """Only what is told of the model counts: each call asks the egress, which asks for the rights of now."""
+    return [row for row in installed_models(workspace_id=turn.workspace_id) if row.slug == turn.model]
 
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:

@@ -14,6 +14,7 @@ from accounts.policy import Action
 from accounts.principals import in_workspace
 from accounts.rest.views import PolicyView
 from gateway.ingress import conversations
+from gateway.ingress.approvals import DECISIONS, answer_approval, told_approval
 from gateway.ingress.closing import stored_usage, usage_data
 from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.following import visible_turn
@@ -22,7 +23,7 @@ from gateway.models import Conversation, Message, Turn
 from kit import requests
 from kit.api import Pages, translate
 from kit.errors import NotFound
-from workspaces.language_models.services import ModelRef, enabled_models
+from workspaces.language_models.services import ModelRef, usable_models
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
@@ -242,6 +243,34 @@ def turn_usage_data(turn: Turn) -> dict[str, Any]:
     return data
 
 
+class ApprovalWishSerializer(serializers.Serializer[Any]):
+    decision = serializers.ChoiceField(DECISIONS, help_text="`always`: nobody is asked for this tool again")
+
+
+class ApprovalSerializer(serializers.Serializer[Any]):
+    decision = serializers.CharField(help_text="`allowed` or `refused`")
+
+
+class ApprovalView(PolicyView):
+    policy: ClassVar = {"POST": Action.CHAT}
+
+    @extend_schema(
+        operation_id="answer_approval",
+        tags=["chat"],
+        request=ApprovalWishSerializer,
+        responses=ApprovalSerializer,
+    )
+    def post(self, request: Request, turn_id: UUID, approval_id: UUID) -> Response:
+        """Answers a tool call of your turn that waits for a person: the event `approval` names it."""
+        state = answer_approval(
+            principal=self.principal,
+            turn_id=turn_id,
+            approval_id=approval_id,
+            **checked(ApprovalWishSerializer, request),
+        )
+        return Response(told_approval(state))
+
+
 class OpenAIErrorMixin:
     """The error shape as OpenAI's clients expect it."""
 
@@ -258,8 +287,8 @@ class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
 
     @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        """The models enabled in your workspace, as OpenAI's clients list them."""
-        models = enabled_models(workspace_id=self.principal.workspace.id)
+        """The models that you may use in your workspace, as OpenAI's clients list them."""
+        models = usable_models(self.principal)
         return Response({"object": "list", "data": [openai_model(model) for model in models]})
 
 
@@ -269,7 +298,7 @@ class OpenAIModelView(OpenAIErrorMixin, PolicyView):
     @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, model: str) -> Response:
         """One of them."""
-        models = enabled_models(workspace_id=self.principal.workspace.id)
+        models = usable_models(self.principal)
         found = next((candidate for candidate in models if candidate.slug == model), None)
         if found is None:
             raise NotFound

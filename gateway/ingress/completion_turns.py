@@ -30,6 +30,7 @@ class OneCall:
     """Runs a completion in a turn's clothes: the lease, the close and the stop are the turn's own."""
 
     name = "none"
+    runs_tools = False
     has_accounts = False
     outlives_us = False
 
@@ -82,7 +83,7 @@ async def admit_completion(
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
         raise
-    models = tuple(fallback_chain(model, installed))
+    models = tuple(fallback_chain(model, installed, principal))
     return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
 
 

@@ -1,12 +1,23 @@
 """Decides whether a turn may run, and says why: one object, kept with the turn and shown by explain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from accounts.policy import Action, expect
 from accounts.principals import Principal
-from kit.errors import DomainError, Forbidden, McpNotEnabled, ModelNotEnabled, RoleTooLow
+from kit.errors import (
+    DomainError,
+    Forbidden,
+    McpNotEnabled,
+    ModelLacksAbility,
+    ModelNotAllowed,
+    ModelNotEnabled,
+    RoleTooLow,
+)
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef
+from workspaces.mcp_servers.services import ServerRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +58,24 @@ class Decision:
 
 
 def decide(
-    *, principal: Principal, model_slug: str, mcps: tuple[str, ...], installed: list[ModelRef]
+    *,
+    principal: Principal,
+    model_slug: str,
+    mcps: tuple[str, ...],
+    installed: list[ModelRef],
+    servers: Sequence[ServerRef] = (),
+    engine_runs_tools: bool = True,
 ) -> Decision:
-    """Pure: asks the role, the model and each MCP server."""
+    """Pure: asks the role, the model, each MCP server, and whether what answers can use tools."""
     enabled = {model.slug: model for model in installed if model.enabled}
+    usable = {slug: model for slug, model in enabled.items() if model.may_be_used_by(principal)}
     checks = (
         _check_role(principal),
-        _check_model(model_slug, sorted(enabled)),
-        *(_check_mcp(slug) for slug in mcps),
+        _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
+        *(_check_mcp(slug, [server.slug for server in servers if server.enabled]) for slug in mcps),
+        *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
     )
-    return Decision(checks=checks, model=enabled.get(model_slug))
+    return Decision(checks=checks, model=usable.get(model_slug))
 
 
 def _check_role(principal: Principal) -> Check:
@@ -70,14 +89,33 @@ def _check_role(principal: Principal) -> Check:
     return Check("role", f"A {role} may chat.")
 
 
-def _check_model(slug: str, enabled: list[str]) -> Check:
+def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Check:
+    """Somebody is told of what they may use themselves, and why they may not use what they asked for."""
+    if model is None:
+        refusal: DomainError = ModelNotEnabled(model=slug, enabled=usable)
+        return Check("model", f"{slug} is not enabled in the workspace.", refusal)
+    if reason := model.access.refusal(principal):
+        return Check("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
+    who = "everybody in it" if model.access.is_open else "you"
+    return Check("model", f"{slug} is enabled in the workspace, for {who}.")
+
+
+def _check_mcp(slug: str, enabled: list[str]) -> Check:
     if slug in enabled:
-        return Check("model", f"{slug} is enabled in the workspace.")
+        return Check("mcp", f"{slug} is enabled in the workspace.")
     return Check(
-        "model", f"{slug} is not enabled in the workspace.", ModelNotEnabled(model=slug, enabled=enabled)
+        "mcp", f"{slug} is not enabled in the workspace.", McpNotEnabled(mcp=slug, enabled=sorted(enabled))
     )
 
 
-def _check_mcp(slug: str) -> Check:
-    reason = f"{slug} is not enabled in the workspace."
-    return Check("mcp", reason, McpNotEnabled(mcp=slug, enabled=[]))
+def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check, ...]:
+    """Whether what answers can call tools at all."""
+    if model is None:
+        return ()
+    if not engine_runs_tools:
+        reason = "The engine of this conversation does not run tools of MCP servers."
+        return (Check("tools", reason, ModelLacksAbility(reason, ability="tools")),)
+    if LanguageModel.Ability.TOOLS not in model.abilities:
+        reason = f"{model.slug} cannot use tools."
+        return (Check("tools", reason, ModelLacksAbility(reason, model=model.slug, ability="tools")),)
+    return (Check("tools", f"{model.slug} can use tools."),)

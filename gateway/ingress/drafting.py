@@ -6,13 +6,18 @@ from uuid import UUID
 
 from accounts.principals import Principal
 from accounts.profiles import language_name
+from gateway.egress.offering import OfferedTool, offer_tools
+from gateway.engines.registry import current_engine, engine_for, engine_named
 from gateway.ingress.conversations import visible_conversations
 from gateway.ingress.decisions import Decision, decide
 from gateway.ingress.history import HISTORY_TURNS
-from gateway.ingress.requests import SendRequest
+from gateway.ingress.requests import LONGEST_MESSAGE, SendRequest
 from gateway.models import Conversation, Message, Turn
-from kit.errors import IdempotencyConflict, NotFound, TurnInProgress
+from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.mcp_servers.services import ServerRef, installed_servers
+from workspaces.prompts.services import RenderedPrompt, render_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Draft:
     message: str = ""
     branch: Branch = field(default_factory=Branch)
     instructions: str = ""  # what every call of the turn is told first
+    prompt: RenderedPrompt | None = None  # whose text the message is, or begins with
+    tools: tuple[OfferedTool, ...] = ()  # of the MCP servers that were asked for
     models: tuple[ModelRef, ...] = ()  # the admitted one, and those that stand in for it
     replayed_turn: UUID | None = None
 
@@ -49,7 +56,15 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
     if replayed is not None:
         return Draft(decision=Decision(checks=(), model=None), replayed_turn=replayed)
     installed = installed_models(workspace_id=principal.workspace.id)
-    decision = decide(principal=principal, model_slug=wish.model, mcps=wish.mcps, installed=installed)
+    servers = _wanted_servers(principal, wish)
+    decision = decide(
+        principal=principal,
+        model_slug=wish.model,
+        mcps=wish.mcps,
+        installed=installed,
+        servers=servers,
+        engine_runs_tools=engine_named(_engine_of(wish)).runs_tools,
+    )
     try:
         branch = _read_branch(principal, wish)
     except TurnInProgress:
@@ -57,10 +72,57 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         if replayed is None:
             raise
         return Draft(decision=decision, replayed_turn=replayed)
-    models = tuple(fallback_chain(decision.model, installed)) if decision.model else ()
-    message = branch.asked if wish.message is None else wish.message
+    models = tuple(fallback_chain(decision.model, installed, principal)) if decision.model else ()
+    if wish.mcps:
+        models = tuple(model for model in models if LanguageModel.Ability.TOOLS in model.abilities)
+    rendered = _rendered(principal, wish)
+    message = _message_of(wish, rendered) or branch.asked
     instructions = instructions_for(principal)
-    return Draft(decision=decision, message=message, branch=branch, instructions=instructions, models=models)
+    return Draft(
+        decision=decision,
+        message=message,
+        branch=branch,
+        instructions=instructions,
+        models=models,
+        prompt=rendered,
+        tools=offer_tools(server for server in servers if server.enabled),
+    )
+
+
+def _rendered(principal: Principal, wish: SendRequest) -> RenderedPrompt | None:
+    """InvalidInput for a prompt that the caller may not use, and for values that do not fit it."""
+    if wish.prompt is None:
+        return None
+    try:
+        return render_prompt(place=principal, slug=wish.prompt, values=wish.variables)
+    except NotFound as exc:
+        raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
+
+
+def _message_of(wish: SendRequest, rendered: RenderedPrompt | None) -> str:
+    """What is asked; empty where the replaced turn's question is asked again."""
+    message = "\n\n".join(text for text in (rendered.text if rendered else "", wish.message or "") if text)
+    if len(message) > LONGEST_MESSAGE:
+        raise InvalidInput(message=[f"With its prompt it is longer than {LONGEST_MESSAGE} characters."])
+    if rendered is not None and not message.strip():
+        raise InvalidInput(prompt=["With these values the prompt says nothing."])
+    return message
+
+
+def _wanted_servers(principal: Principal, wish: SendRequest) -> list[ServerRef]:
+    """Nothing is read for a wish that names no MCP server."""
+    if not wish.mcps:
+        return []
+    here = installed_servers(workspace_id=principal.workspace.id)
+    return [server for server in here if server.slug in wish.mcps]
+
+
+def _engine_of(wish: SendRequest) -> str:
+    """The engine that the turn would run on."""
+    if not wish.mcps or wish.conversation_id is None:
+        return current_engine().name
+    kept = Conversation.objects.filter(id=wish.conversation_id).values_list("engine", flat=True).first()
+    return engine_for(kept) if kept else current_engine().name
 
 
 def find_replay(principal: Principal, wish: SendRequest) -> UUID | None:

@@ -13,6 +13,8 @@ from gateway.engines.errands import tell_of_deletion
 from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
 from workspaces.language_models.services import remove_models
+from workspaces.mcp_servers.services import remove_servers
+from workspaces.prompts.services import remove_prompts
 
 BATCH = 100  # conversations of one transaction
 
@@ -33,6 +35,8 @@ def _empty(workspace: Workspace) -> None:
         deleted = sum(_delete_all(Conversation.objects.filter(workspace_id=workspace.id)))
         Turn.objects.filter(workspace_id=workspace.id).delete()
         remove_models(workspace_id=workspace.id)
+        remove_servers(workspace_id=workspace.id)
+        remove_prompts(workspace_id=workspace.id)
     with transaction.atomic():
         for model in (ApiKey, InvitationPlace, WorkspaceLink, WorkspaceMember):
             model.objects.filter(workspace=workspace).delete()

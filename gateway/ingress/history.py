@@ -1,9 +1,10 @@
 """Fits a conversation's earlier turns into the model's window, oldest dropped first."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.egress.metered import Bounds, bound_call, expect_fit
-from gateway.providers.base import ModelRequest, Provider
+from gateway.providers.base import JsonObject, ModelRequest, Provider
 from workspaces.language_models.services import ModelRef
 
 HISTORY_TURNS = 100  # the most that is ever considered
@@ -18,6 +19,7 @@ async def fit_request(
     instructions: str = "",
     max_tokens: int | None,
     temperature: float | None,
+    tools: Sequence[JsonObject] = (),
 ) -> tuple[ModelRequest, Bounds]:
     """The request with as much history as fits beside the output.
 
@@ -35,6 +37,7 @@ async def fit_request(
             messages=[*before, *kept, {"role": "user", "content": message}],
             max_tokens=output,
             temperature=temperature,
+            tools=list(tools),
         )
         bounds = await bound_call(provider, request)
         return request, bounds, bounds.prompt + bounds.output <= model.context_window

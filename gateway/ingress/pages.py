@@ -4,23 +4,32 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.principals import Principal
 from accounts.web.places import place_url
 from gateway.ingress import conversations
+from gateway.ingress.api import ApprovalWishSerializer
+from gateway.ingress.approvals import answer_approval, told_approval
 from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
+from gateway.ingress.requests import validated
+from gateway.ingress.tool_cards import tool_cards
 from gateway.ingress.web import turn_address
 from gateway.models import Conversation, Message, Turn
-from kit.errors import Forbidden, NotFound
+from kit.api import json_error
+from kit.errors import DomainError, Forbidden, NotFound
+from kit.json_input import parse_object
 from kit.markdown import render as render_markdown
-from workspaces.language_models.services import enabled_models
+from workspaces.language_models.services import usable_models
+from workspaces.mcp_servers.services import installed_servers
 
 TURNS_SHOWN = 30
 LONGEST_TITLE = 200
@@ -59,6 +68,19 @@ def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_
 
 
 @require_POST
+def approve(
+    request: WorkspaceRequest, tenant: str, workspace: str, turn_id: UUID, approval_id: UUID
+) -> HttpResponse:
+    """Answers a tool call that waits, for the page's script."""
+    try:
+        wish = validated(ApprovalWishSerializer, parse_object(request.body))
+        state = answer_approval(principal=request.principal, turn_id=turn_id, approval_id=approval_id, **wish)
+    except DomainError as error:
+        return json_error(error)
+    return JsonResponse(told_approval(state))
+
+
+@require_POST
 def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
     """Opens the conversation to everybody in the workspace, or closes it again."""
     shared = request.POST.get("shared") == "1"
@@ -85,7 +107,7 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
     principal = request.principal
     turns, earlier_url = _turns_of(request, opened) if opened else ([], "")
     last_model = turns[-1]["model"] if turns else ""
-    models = enabled_models(workspace_id=principal.workspace.id)
+    models = usable_models(principal)
     return {
         "conversation": conversation_data(request, opened) if opened else None,
         "turns": turns,
@@ -93,8 +115,22 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
         "models": [
             {"slug": model.slug, "name": model.name, "selected": model.slug == last_model} for model in models
         ],
+        "mcps": _mcps_of(principal, opened),
+        "currency": settings.CURRENCY,
         "send_url": place_url(principal, "new_chat") + "send",
     }
+
+
+def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
+    """The servers that may be used, with those that the latest turn used chosen."""
+    servers = installed_servers(workspace_id=principal.workspace.id)
+    latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
+    chosen = (latest or {}).get("mcps", [])
+    return [
+        {"slug": s.slug, "name": s.name, "tools": len(s.tools), "selected": s.slug in chosen}
+        for s in servers
+        if s.enabled and s.tools
+    ]
 
 
 def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
@@ -151,6 +187,7 @@ def turn_context(request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str]) 
         "finish_reason": turn.finish_reason,
         "model": turn.model,
         "message": {"text": said.get(Message.Role.USER, ""), "created_at": turn.created_at},
+        "tools": tool_cards(turn.parts) if done else [],
         "reply": {"html": render_markdown(reply), "text": reply},
         "error": turn.error,
         "usage": {
@@ -158,6 +195,7 @@ def turn_context(request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str]) 
             "output_tokens": turn.output_tokens,
             "total_tokens": turn.input_tokens + turn.output_tokens,
             "exactness": turn.exactness,
+            "cost": turn.cost,
         }
         if done
         else None,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +59,14 @@ class SendSerializer(serializers.Serializer[Any]):
         default=None,
         help_text="A turn of the conversation to answer anew; with a message, its question is edited",
     )
+    prompt = StrictString(
+        max_length=60,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="A prompt's slug or id: its text is the message, before `message` where both are given",
+    )
+    variables = serializers.DictField(required=False, default=dict, help_text="The prompt's values by name")
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
     )
@@ -70,10 +78,12 @@ class SendSerializer(serializers.Serializer[Any]):
         return message
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        if data["replaces"] is None and data["message"] is None:
+        if data["replaces"] is None and data["message"] is None and data["prompt"] is None:
             raise ValidationError({"message": ["Say something."]})
         if data["replaces"] is not None and data["conversation_id"] is None:
             raise ValidationError({"conversation_id": ["Name the conversation of the turn to replace."]})
+        if data["variables"] and data["prompt"] is None:
+            raise ValidationError({"variables": ["Name the prompt that they belong to."]})
         return data
 
 
@@ -90,6 +100,8 @@ class SendRequest:
     mcps: tuple[str, ...] = ()
     conversation_id: UUID | None = None
     replaces: UUID | None = None
+    prompt: str | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     temperature: float | None = None
     idempotency_key: str | None = None
@@ -109,10 +121,12 @@ class SendRequest:
             self.mcps,
             self.conversation_id,
             self.replaces,
+            self.prompt,
+            self.variables,
             self.max_tokens,
             self.temperature,
         ]
-        return hashlib.sha256(json.dumps(fields, default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(fields, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def validated(serializer_class: type[serializers.Serializer[Any]], body: dict[str, Any]) -> dict[str, Any]:

@@ -78,9 +78,9 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
 
     def _fields(self) -> dict[str, Any]:
         """A form's fields, without the empty ones."""
-        return {
-            name: self.form[name] for name in ("message", "model", "conversation_id") if self.form.get(name)
-        }
+        named = ("message", "model", "conversation_id")
+        fields: dict[str, Any] = {name: self.form[name] for name in named if self.form.get(name)}
+        return {**fields, "mcps": self.form.getlist("mcps")}
 
     async def _told(self, turn_id: UUID, wish: SendRequest) -> dict[str, Any]:
         stored = await in_tenant(self.principal.tenant, read_turn, principal=self.principal, turn_id=turn_id)

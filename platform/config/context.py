@@ -50,7 +50,14 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),
-        "here": next((name for name in ("members", "settings", "usage") if f"/{name}" in request.path), ""),
+        "here": next(
+            (
+                name
+                for name in ("members", "settings", "usage", "mcps", "prompts")
+                if f"/{name}" in request.path
+            ),
+            "",
+        ),
         "quota": fullest(limits),
         "near": [limit for limit in limits if limit.is_near],
     }
@@ -63,6 +70,8 @@ def _urls(principal: Principal) -> dict[str, str]:
         "search": new_chat,
         "usage": place_url(principal, "usage"),
         "models": place_url(principal, "models"),
+        "prompts": place_url(principal, "prompts"),
+        "mcps": place_url(principal, "mcp_servers"),
         "members": place_url(principal, "members"),
         "settings": place_url(principal, "settings"),
         "room": place_url(principal, "workspace_settings", slug=principal.workspace.slug),

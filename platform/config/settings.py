@@ -323,6 +323,16 @@ MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  #
 LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
 
+# --- MCP servers --------------------------------------------------------------------------------
+MCP_CONNECT_SECONDS = env.integer("MCP_CONNECT_SECONDS", 15, at_least=1)  # to list what a server offers
+MCP_CALL_SECONDS = env.integer("MCP_CALL_SECONDS", 50, at_least=1)  # one call of a tool, in all
+MCP_MAX_ANSWER_BYTES = env.integer("MCP_MAX_ANSWER_BYTES", 5_000_000, at_least=10_000)
+MCP_MAX_RESULT_CHARACTERS = env.integer(
+    "MCP_MAX_RESULT_CHARACTERS", 60_000, at_least=100
+)  # told to the model
+MCP_PARALLEL_CALLS = env.integer("MCP_PARALLEL_CALLS", 8, at_least=1)  # of one turn
+APPROVAL_SECONDS = env.integer("APPROVAL_SECONDS", 300, at_least=1)  # a person may take to allow a call
+
 # --- providers ----------------------------------------------------------------------------------
 PROVIDER_FIRST_BYTE_SECONDS = env.integer("PROVIDER_FIRST_BYTE_SECONDS", 120, at_least=1)
 PROVIDER_IDLE_SECONDS = env.integer("PROVIDER_IDLE_SECONDS", 60, at_least=1)  # between two bytes

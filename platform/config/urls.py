@@ -3,7 +3,7 @@
 from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from accounts import api as accounts_api
@@ -11,6 +11,7 @@ from accounts import pages as accounts_pages
 from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
 from accounts.web import account, arrivals, team
 from config import faults, health, mail_page, styleguide
+from gateway.egress.probing import ProviderProber
 from gateway.ingress import api as gateway_api
 from gateway.ingress import pages
 from quotas.rest import budgets, usage
@@ -18,14 +19,19 @@ from quotas.web import budgets as budget_pages
 from quotas.web import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
-from workspaces.language_models import api as models_api
-from workspaces.web import prices, room
+from workspaces.language_models import routes as language_models
+from workspaces.mcp_servers import api as mcps_api
+from workspaces.mcp_servers import routes as mcps
+from workspaces.prompts import routes as prompts
+from workspaces.web import room
 from workspaces.web import settings as team_settings
 
 # Operators sign in where everybody does, under the same limits on tries.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
-v1 = [
+prober = ProviderProber()
+
+v1: list[URLPattern | URLResolver] = [
     path("auth/signup", workspaces_api.SignUpView.as_view()),
     path("auth/team", workspaces_api.NewTeamView.as_view()),
     path("auth/token", accounts_api.TokenView.as_view()),
@@ -58,8 +64,10 @@ v1 = [
     path("workspaces/<slug:workspace>/api-keys", api_keys.WorkspaceKeysView.as_view()),
     path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
-    path("workspaces/<slug:workspace>/models", workspaces_api.ModelsView.as_view()),
-    path("workspaces/<slug:workspace>/models/<str:model>/prices", models_api.ModelPricesView.as_view()),
+    *language_models.api(prober),
+    *mcps.api,
+    *prompts.api,
+    path("mcp-gallery", mcps_api.GalleryView.as_view()),
     path("workspaces/<slug:workspace>/usage", usage.WorkspaceUsageView.as_view()),
     path("workspaces/<slug:workspace>/usage/export.<str:form>", usage.WorkspaceExportView.as_view()),
     path("workspaces/<slug:workspace>/budgets", budgets.WorkspaceBudgetsView.as_view()),
@@ -74,6 +82,7 @@ v1 = [
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
     path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
+    path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"", faults.unknown_route),
@@ -87,8 +96,10 @@ workspace = [
     path("chat/<uuid:conversation_id>/rename", pages.rename),
     path("chat/<uuid:conversation_id>/share", pages.share),
     path("chat/<uuid:conversation_id>/delete", pages.delete),
-    path("models", workspace_pages.models, name="models"),
-    path("models/<str:model>/price", prices.price, name="model_price"),
+    *language_models.pages(prober),
+    path("turns/<uuid:turn_id>/approvals/<uuid:approval_id>", pages.approve),
+    *mcps.pages,
+    *prompts.pages,
     path("usage", usage_pages.usage, name="usage"),
     path("usage/export.<str:form>", usage_pages.export, name="export_usage"),
     path("usage/budgets", budget_pages.budgets, name="budgets"),

@@ -22,6 +22,7 @@ DomainError
 │   ├── AddressUnverified      403
 │   ├── OriginRefused          403
 │   ├── ModelNotEnabled        403
+│   ├── ModelNotAllowed        403
 │   └── McpNotEnabled          403
 ├── NotFound                   404
 │   └── InvitationInvalid      404
@@ -32,11 +33,17 @@ DomainError
 │   ├── IdempotencyConflict    409
 │   ├── RepeatedCall           409
 │   ├── PriceUnknown           409
+│   ├── ModelLacksAbility      409
+│   ├── ApprovalDecided        409
+│   ├── McpSignInNeeded        409
 │   └── TurnLimit              409
 ├── QuotaExceeded              429
 ├── RateLimited                429
 ├── ProviderError              502
 │   └── ProviderTimeout        504
+├── McpServerFailed            502
+│   └── ToolChanged            502
+├── UpstreamTooLarge           502
 ├── EngineUnavailable          502
 ├── EngineFailed               502
 ├── AtCapacity                 503
@@ -157,6 +164,12 @@ class ModelNotEnabled(Forbidden):
     code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
 
 
+class ModelNotAllowed(Forbidden):
+    """Details: model. It is enabled here, and not for this person."""
+
+    code, status, message = "model_not_allowed", 403, "You may not use this model."
+
+
 class McpNotEnabled(Forbidden):
     code, status = "mcp_not_enabled", 403
     message = "This MCP server is not enabled in the workspace."
@@ -210,6 +223,22 @@ class RepeatedCall(Conflict):
     code, status, message = "repeated_call", 409, "This model call was made before in this turn."
 
 
+class ModelLacksAbility(Conflict):
+    code, status, message = "model_lacks_ability", 409, "This model cannot do what was asked of it."
+
+
+class ApprovalDecided(Conflict):
+    code, status, message = (
+        "approval_decided",
+        409,
+        "This was answered already, or nobody waits for it any more.",
+    )
+
+
+class McpSignInNeeded(Conflict):
+    code, status, message = "mcp_sign_in_needed", 409, "Somebody has to sign in at this MCP server first."
+
+
 class TurnLimit(Conflict):
     """Details: calls. Ends a turn with the finish reason `tool_limit`."""
 
@@ -259,6 +288,19 @@ class ProviderError(DomainError):
 
 class ProviderTimeout(ProviderError):
     code, status, message = "provider_timeout", 504, "The model's provider did not answer in time."
+
+
+class McpServerFailed(DomainError):
+    code, status, message = "mcp_server_failed", 502, "The MCP server does not answer as it should."
+
+
+class ToolChanged(McpServerFailed):
+    code, status = "tool_changed", 502
+    message = "This tool is not what was accepted; a manager has to look at it."
+
+
+class UpstreamTooLarge(DomainError):
+    code, status, message = "upstream_too_large", 502, "The answer was too large, and was broken off."
 
 
 class EngineUnavailable(DomainError):

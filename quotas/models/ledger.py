@@ -18,6 +18,7 @@ class UsageRecord(models.Model):
     class Purpose(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
+        TEST = "test"
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(auto_now_add=True)

@@ -4,13 +4,17 @@ import { onAction } from "./actions.js";
 import { Composer } from "./chat/composer.js";
 import { newKey, post } from "./chat/post.js";
 import { showQuota } from "./chat/quota.js";
+import { PromptPicker } from "./chat/prompts.js";
+import { offerRedo } from "./chat/redo.js";
 import { Follower } from "./chat/scroll.js";
+import { toolEvents } from "./chat/tools.js";
 import { follow } from "./chat/stream.js";
 import { problem, Turn } from "./chat/turn.js";
 import { refreshConversations } from "./conversations.js";
 
 const form = document.getElementById("composer");
 const composer = new Composer(form, send);
+new PromptPicker(composer);
 const follower = new Follower(document.getElementById("chat-scroll"), document.querySelector("[data-action=to-bottom]"));
 const attempt = { wish: "", key: "" }; // the same wish tried again is the same request
 let place = location.pathname;
@@ -24,14 +28,14 @@ function say(text) {
 }
 
 async function send(text) {
-  const wish = JSON.stringify([text, composer.model, composer.conversation]);
+  const wish = JSON.stringify([text, composer.model, composer.mcps, composer.conversation]);
   if (attempt.wish !== wish) Object.assign(attempt, { wish, key: newKey() });
   document.querySelector("#turns > .callout")?.remove();
   document.getElementById("welcome")?.setAttribute("hidden", "");
   const turn = Turn.begin(text);
   composer.handOver(text);
   follower.toBottom();
-  const body = { message: text, model: composer.model, mcps: [] };
+  const body = { message: text, model: composer.model, mcps: composer.mcps };
   if (composer.conversation) body.conversation_id = composer.conversation;
   const { data, error } = await post(form.action, { token: composer.token, body, key: attempt.key });
   if (error) return refused(turn, error);
@@ -40,6 +44,26 @@ async function send(text) {
   composer.accepted();
   if (!composer.conversation) enter(data);
   refreshConversations();
+  watch(turn);
+}
+
+/** The turn and what followed it make way for one that answers anew; if that is refused, they come back. */
+async function redo(old, message) {
+  const replaced = [];
+  for (let node = old.element; node; node = node.nextElementSibling) replaced.push(node);
+  const turn = Turn.begin(message ?? old.message);
+  for (const node of replaced) node.remove();
+  composer.replyRuns(true);
+  const body = { model: composer.model, mcps: composer.mcps, conversation_id: composer.conversation };
+  body.replaces = old.element.dataset.turn;
+  if (message !== null) body.message = message;
+  const { data, error } = await post(form.action, { token: composer.token, body, key: newKey() });
+  if (error) {
+    turn.element.replaceWith(...replaced);
+    composer.replyRuns(false);
+    return old.error(error, message === null ? "Retry" : "Load it again");
+  }
+  turn.accepted(message === null ? { ...data, message_html: "" } : data);
   watch(turn);
 }
 
@@ -73,6 +97,7 @@ function watch(turn) {
       turn.html(data);
       follower.grew();
     },
+    ...toolEvents(turn, composer.token, () => follower.grew()),
     notice: (data) => turn.notice(data),
     error: (data) => turn.error(data),
     usage: (data) => {
@@ -98,6 +123,8 @@ function lost(turn) {
   turn.ended();
   composer.replyRuns(false);
 }
+
+offerRedo(composer, redo);
 
 onAction("stop", async (button) => {
   const element = document.querySelector(".turn[data-state=running]");

@@ -1,86 +1,138 @@
-"""REST for what a workspace's models cost."""
+"""REST for a workspace's models: those one may use, installing, changing and trying them."""
 
 from typing import Any, ClassVar
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import checked
-from accounts.policy import Action
-from accounts.rest.shapes import page_of
-from accounts.rest.tenant import PAGING
+from accounts.policy import Action, may
+from accounts.principals import Principal
 from accounts.rest.views import WorkspaceView
-from kit.api import Pages
-from quotas.models.prices import MOST_PRICE
-from quotas.pricing import prices_of, set_price
-from workspaces.language_models.services import find_model
+from kit.errors import NotFound
+from kit.tenancy import tenant_scope
+from quotas.pricing import rates_in_force
+from workspaces.language_models import managing
+from workspaces.language_models.probing import probe
+from workspaces.language_models.probing_api import ProbingView
+from workspaces.language_models.services import find_model, installed_models, ref_of
+from workspaces.language_models.shapes import (
+    BulkSerializer,
+    ModelChangeSerializer,
+    ModelSerializer,
+    ModelsSerializer,
+    ModelWishSerializer,
+)
+
+PLAIN_FIELDS = (
+    "id",
+    "slug",
+    "name",
+    "provider",
+    "context_window",
+    "output_bound",
+    "enabled",
+    "fallback",
+    "parameters",
+    "created_at",
+)
 
 
-class RatesSerializer(serializers.Serializer[Any]):
-    """Millionths of the currency for a million tokens."""
+class ModelsView(ProbingView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW, "POST": Action.MODELS_CHANGE}
 
-    input = serializers.IntegerField()
-    cached_input = serializers.IntegerField()
-    output = serializers.IntegerField()
-    reasoning = serializers.IntegerField()
-
-
-class PriceWishSerializer(serializers.Serializer[Any]):
-    input = serializers.IntegerField(min_value=0, max_value=MOST_PRICE)
-    output = serializers.IntegerField(min_value=0, max_value=MOST_PRICE)
-    cached_input = serializers.IntegerField(
-        min_value=0, max_value=MOST_PRICE, required=False, allow_null=True, default=None
-    )
-    reasoning = serializers.IntegerField(
-        min_value=0, max_value=MOST_PRICE, required=False, allow_null=True, default=None
-    )
-    effective_from = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Now where none is named"
-    )
-
-
-class PriceSerializer(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    input = serializers.IntegerField()
-    cached_input = serializers.IntegerField(allow_null=True, help_text="null: what input costs")
-    output = serializers.IntegerField()
-    reasoning = serializers.IntegerField(allow_null=True, help_text="null: what output costs")
-    effective_from = serializers.DateTimeField()
-    is_in_force = serializers.SerializerMethodField()
-
-    def get_is_in_force(self, price: Any) -> bool:
-        """Whether it has begun; of several that have the latest counts."""
-        return bool(price.effective_from <= timezone.now())
-
-
-class LatestFirst(Pages):
-    ordering = ("-effective_from", "-id")
-
-
-class ModelPricesView(WorkspaceView):
-    policy: ClassVar = {"GET": Action.MODELS_VIEW, "POST": Action.BUDGETS_TEAM}
+    @extend_schema(operation_id="workspace_models", tags=["models"], responses=ModelsSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """The language models that you may use here; for those who may change them all that are installed."""
+        return Response(ModelsSerializer({"data": told_models(self.place)}).data)
 
     @extend_schema(
-        operation_id="model_prices", tags=["usage"], parameters=PAGING, responses=page_of(PriceSerializer)
+        operation_id="install_model",
+        tags=["models"],
+        request=ModelWishSerializer,
+        responses={201: ModelSerializer},
     )
+    def post(self, request: Request, workspace: str) -> Response:
+        """Installs a model of one of the workspace's credentials once it answers; private until enabled."""
+        wish = checked(ModelWishSerializer, request)
+        is_tested = wish.pop("test")
+        self.save(lambda: managing.add_model(principal=self.place, **wish), ref=ref_of, is_tested=is_tested)
+        return Response(ModelSerializer(told_model(self.place, wish["slug"])).data, status=201)
+
+
+def told_models(place: Principal) -> list[dict[str, Any]]:
+    """The models that somebody may know of, with their prices."""
+    seen, changes = installed_models(workspace_id=place.workspace.id), may(place, Action.MODELS_CHANGE)
+    if not changes:
+        seen = [model for model in seen if model.may_be_used_by(place)]
+    rates = rates_in_force(place.workspace.id, [(m.slug, m.provider, m.upstream_name) for m in seen])
+    return [
+        {name: getattr(model, name) for name in PLAIN_FIELDS}
+        | {"price": rates.get(model.slug), "abilities": sorted(model.abilities)}
+        | {"access": model.access.as_data() if changes else None}
+        for model in seen
+    ]
+
+
+def told_model(place: Principal, slug: str) -> dict[str, Any]:
+    """By slug or id. NotFound also for one that they may not use, to those who could not change that."""
+    told = told_models(place)
+    found = next((row for row in told if slug in (row["slug"], str(row["id"]))), None)
+    if found is None:
+        raise NotFound
+    return found
+
+
+class ModelView(WorkspaceView):
+    policy: ClassVar = {
+        "GET": Action.MODELS_VIEW,
+        "PATCH": Action.MODELS_CHANGE,
+        "DELETE": Action.MODELS_CHANGE,
+    }
+
+    @extend_schema(operation_id="workspace_model", tags=["models"], responses=ModelSerializer)
     def get(self, request: Request, workspace: str, model: str) -> Response:
-        """What the model costs in this workspace by its own prices, the latest first."""
-        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
-        pages = LatestFirst()
-        shown = pages.paginate_queryset(prices_of(self.place, slug), request, self)
-        return pages.get_paginated_response(PriceSerializer(shown, many=True).data)
+        """One of them."""
+        return Response(ModelSerializer(told_model(self.place, model)).data)
 
     @extend_schema(
-        operation_id="set_model_price",
-        tags=["usage"],
-        request=PriceWishSerializer,
-        responses={201: PriceSerializer},
+        operation_id="change_model", tags=["models"], request=ModelChangeSerializer, responses=ModelSerializer
     )
+    def patch(self, request: Request, workspace: str, model: str) -> Response:
+        """Its name, whether and by whom it may be used, its bound, parameters and abilities, its fallback."""
+        managing.change_model(principal=self.place, slug=model, **checked(ModelChangeSerializer, request))
+        return Response(ModelSerializer(told_model(self.place, model)).data)
+
+    @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
+    def delete(self, request: Request, workspace: str, model: str) -> Response:
+        """For good; its slug is not given again."""
+        managing.remove_model(principal=self.place, slug=model)
+        return Response(status=204)
+
+
+class ModelsBulkView(WorkspaceView):
+    policy: ClassVar = {"POST": Action.MODELS_CHANGE}
+
+    @extend_schema(
+        operation_id="change_models", tags=["models"], request=BulkSerializer, responses=ModelsSerializer
+    )
+    def post(self, request: Request, workspace: str) -> Response:
+        """Enables or disables several at once: all of them, or none."""
+        wish = checked(BulkSerializer, request)
+        managing.change_models(principal=self.place, slugs=wish["models"], enabled=wish["enabled"])
+        return Response(ModelsSerializer({"data": told_models(self.place)}).data)
+
+
+class ModelTestView(ProbingView):
+    policy: ClassVar = {"POST": Action.MODELS_CHANGE}
+
+    @extend_schema(operation_id="test_model", tags=["models"], request=None, responses=ModelSerializer)
     def post(self, request: Request, workspace: str, model: str) -> Response:
-        """A price in millionths of the currency for a million tokens, from now on or later."""
-        wish = checked(PriceWishSerializer, request)
-        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
-        return Response(PriceSerializer(set_price(place=self.place, model=slug, **wish)).data, status=201)
+        """Asks it something short, at your expense; a refusal says what is wrong at which field."""
+        found = find_model(workspace_id=self.place.workspace.id, slug=model)
+        self.leave_tenant()
+        if self.prober is not None:
+            probe(self.prober, self.place, found)
+        with tenant_scope(self.place.tenant):
+            return Response(ModelSerializer(told_model(self.place, found.slug)).data)

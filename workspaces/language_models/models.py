@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -41,6 +42,11 @@ class LanguageModel(models.Model):
         ANTHROPIC = "anthropic", "Anthropic"
         COMPATIBLE = "compatible", "OpenAI-compatible"
 
+    class Ability(models.TextChoices):
+        TOOLS = "tools", "Tools"
+        IMAGES = "images", "Images"
+        REASONING = "reasoning", "Reasoning"
+
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
     slug = models.CharField(max_length=60, help_text="What clients call it")
@@ -52,6 +58,12 @@ class LanguageModel(models.Model):
     upstream_name = models.CharField(max_length=100, help_text="What its provider calls it")
     context_window = models.PositiveIntegerField(help_text="Tokens of prompt and output together")
     output_bound = models.PositiveIntegerField(help_text="Tokens of output where a request names none")
+    abilities = ArrayField(
+        models.CharField(max_length=20, choices=Ability.choices),
+        default=list,
+        blank=True,
+        help_text="What it can",
+    )
     fallback = models.ForeignKey(
         "self",
         null=True,
@@ -61,6 +73,12 @@ class LanguageModel(models.Model):
         help_text="Answers when this one's provider fails",
     )
     enabled = models.BooleanField(default=False)
+    parameters = models.JSONField(
+        default=dict, blank=True, help_text="temperature, top_p, reasoning_effort where a request names none"
+    )
+    access = models.JSONField(
+        default=dict, blank=True, help_text="Who may use it; empty: everybody (language_models/access.py)"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -76,8 +94,28 @@ class LanguageModel(models.Model):
                 name="only_the_built_in_needs_no_credential",
             ),
             models.CheckConstraint(
+                condition=Q(abilities__contained_by=["tools", "images", "reasoning"]),
+                name="abilities_are_known",
+            ),
+            models.CheckConstraint(
                 condition=Q(fallback=None) | ~Q(fallback=models.F("id")), name="no_model_is_its_own_fallback"
             ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class RetiredSlug(models.Model):
+    """A removed model's name: it is not given again, or an old client would meet another model by it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    slug = models.CharField(max_length=60)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace_id", "slug"], name="a_slug_retires_once"),
         ]
 
     def __str__(self) -> str:

@@ -1,16 +1,20 @@
 """What can be done with a workspace's language models."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
-from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.access import Access, Person
+from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
 
 LOCAL_SLUG = "local"
 LOCAL_UPSTREAM = "smollm2-135m"
@@ -32,6 +36,7 @@ class Endpoint:
 class ModelRef:
     """An installed model as plain data; windows and bounds are tokens."""
 
+    id: UUID
     slug: str
     name: str
     provider: str
@@ -41,7 +46,13 @@ class ModelRef:
     enabled: bool
     created_at: datetime
     endpoint: Endpoint | None = None  # None: the built-in model
+    abilities: frozenset[str] = frozenset()  # of LanguageModel.Ability
     fallback: str = ""  # the slug of the model that answers when this one's provider fails
+    parameters: dict[str, Any] = field(default_factory=dict)  # where a request names none
+    access: Access = field(default_factory=Access)
+
+    def may_be_used_by(self, person: Person) -> bool:
+        return self.enabled and not self.access.refusal(person)
 
 
 def install_local_model(*, workspace_id: UUID) -> LanguageModel:
@@ -96,9 +107,13 @@ def install_model(
     context_window: int,
     output_bound: int,
     name: str = "",
+    abilities: Iterable[str] = (),
+    parameters: dict[str, Any] | None = None,
     enabled: bool = False,
 ) -> LanguageModel:
-    """Installs a model of a provider; private until it is enabled. Conflict for a slug that is taken."""
+    """Installs a model, private until it is enabled. Conflict for a slug that is or was taken."""
+    if RetiredSlug.objects.filter(workspace_id=credential.workspace_id, slug=slug).exists():
+        raise Conflict(f"There was a model called {slug} already: choose another name.", slug=slug)
     if not 0 < output_bound < context_window:
         raise InvalidInput(output_bound=["The output has to fit into the context window."])
     try:
@@ -112,18 +127,22 @@ def install_model(
                 upstream_name=upstream_name,
                 context_window=context_window,
                 output_bound=output_bound,
+                abilities=sorted(set(abilities)),
+                parameters=parameters or {},
                 enabled=enabled,
             )
     except IntegrityError as exc:
         raise Conflict(f"There is a model called {slug} already.") from exc
 
 
+@transaction.atomic
 def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     """Names the model that answers when `slug`'s provider fails; empty: none.
 
     NotFound for a slug that is not installed, InvalidInput for a chain that would come back to itself.
     """
-    models = {row.slug: row for row in LanguageModel.objects.filter(workspace_id=workspace_id)}
+    locked = LanguageModel.objects.select_for_update().filter(workspace_id=workspace_id).order_by("id")
+    models = {row.slug: row for row in locked}  # two changes at once could make a circle of two chains
     if slug not in models or (fallback and fallback not in models):
         raise NotFound
     by_id = {row.id: row for row in models.values()}
@@ -141,38 +160,43 @@ def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
 def remove_models(*, workspace_id: UUID) -> None:
     """All of a workspace's, with the keys to their providers."""
     LanguageModel.objects.filter(workspace_id=workspace_id).delete()
+    RetiredSlug.objects.filter(workspace_id=workspace_id).delete()
     ProviderCredential.objects.filter(workspace_id=workspace_id).delete()
 
 
 def installed_models(*, workspace_id: UUID) -> list[ModelRef]:
     """Every model of the workspace, by slug; a workspace has few."""
     rows = LanguageModel.objects.filter(workspace_id=workspace_id).order_by("slug")
-    return [_ref(row) for row in rows.select_related("credential", "fallback")]
+    return [ref_of(row) for row in rows.select_related("credential", "fallback")]
 
 
 def find_model(*, workspace_id: UUID, slug: str) -> ModelRef:
-    """NotFound for one that the workspace has not installed."""
-    model = next((row for row in installed_models(workspace_id=workspace_id) if row.slug == slug), None)
+    """By slug or id. NotFound for one that the workspace has not installed."""
+    installed = installed_models(workspace_id=workspace_id)
+    model = next((row for row in installed if slug in (row.slug, str(row.id))), None)
     if model is None:
         raise NotFound
     return model
 
 
-def enabled_models(*, workspace_id: UUID) -> list[ModelRef]:
-    return [model for model in installed_models(workspace_id=workspace_id) if model.enabled]
+def usable_models(place: Principal) -> list[ModelRef]:
+    """Those that somebody may use where they are."""
+    return [row for row in installed_models(workspace_id=place.workspace.id) if row.may_be_used_by(place)]
 
 
-def fallback_chain(model: ModelRef, installed: list[ModelRef]) -> list[ModelRef]:
-    """The model, then those that stand in for it, in order; only enabled ones, each once."""
-    enabled = {candidate.slug: candidate for candidate in installed if candidate.enabled}
+def fallback_chain(model: ModelRef, installed: list[ModelRef], person: Person) -> list[ModelRef]:
+    """The model, then those that stand in for it, in order; only what the person may use, each once."""
+    enabled = {candidate.slug: candidate for candidate in installed if candidate.may_be_used_by(person)}
     chain = [model]
     while (following := enabled.pop(chain[-1].fallback, None)) is not None and following not in chain:
         chain.append(following)
     return chain
 
 
-def _ref(row: LanguageModel) -> ModelRef:
+def ref_of(row: LanguageModel) -> ModelRef:
+    """As plain data; also of one that is not saved."""
     return ModelRef(
+        id=row.id,
         slug=row.slug,
         name=row.name,
         provider=row.provider,
@@ -182,8 +206,33 @@ def _ref(row: LanguageModel) -> ModelRef:
         enabled=row.enabled,
         created_at=row.created_at,
         endpoint=_endpoint(row.credential) if row.credential else None,
+        abilities=frozenset(row.abilities),
         fallback=row.fallback.slug if row.fallback else "",
+        parameters=row.parameters,
+        access=Access.from_data(row.access),
     )
+
+
+def endpoint_ref(credential: ProviderCredential) -> ModelRef:
+    """A credential's provider without any model, for whoever wants to know whether it is there."""
+    return ref_of(
+        LanguageModel(
+            workspace_id=credential.workspace_id,
+            provider=credential.kind,
+            credential=credential,
+            context_window=2,
+            output_bound=1,
+        )
+    )
+
+
+def probe_ref(credential: ProviderCredential) -> ModelRef:
+    """What shows best whether a credential works: a model that uses it, else its provider alone."""
+    row = credential.language_models.order_by("-enabled", "created_at").first()
+    if row is None:
+        return endpoint_ref(credential)
+    row.credential = credential  # with the key that is to be tried
+    return ref_of(row)
 
 
 def _endpoint(credential: ProviderCredential) -> Endpoint:

@@ -22,6 +22,7 @@ from gateway.models import Turn
 from gateway.providers.http import close_client
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
+from kit import requests
 from kit.notices import notify
 from kit.tenancy import in_public, tenant_scope
 from quotas.models import BudgetWindow, Hold
@@ -238,12 +239,15 @@ def tell_stop(turn_id: UUID) -> None:
 
 
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement of every thread from now on, those that only choose the schema left out."""
+    """Every statement of a request from now on, in whatever thread; without those that choose the schema.
+
+    What the processes look for by themselves now and then belongs to no request.
+    """
     seen: list[str] = []
     execute = utils.CursorWrapper.execute
 
     def count(self: Any, sql: Any, params: Any = None) -> Any:
-        if not str(sql).startswith("SET search_path"):
+        if requests.current().request_id and not str(sql).startswith("SET search_path"):
             seen.append(str(sql))
         return execute(self, sql, params)
 

@@ -35,6 +35,7 @@ READ_SECONDS = 4.0  # whoever opens a conversation gets our own copy after this
 
 class LibreChatEngine:
     name = ENGINE
+    runs_tools = False
     has_accounts = True
     outlives_us = True
 

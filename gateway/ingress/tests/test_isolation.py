@@ -14,6 +14,8 @@ from config import urls
 from config.asgi import application
 from gateway.ingress.routes import http_router
 from gateway.tests.events import send
+from kit.tenancy import tenant_scope
+from workspaces.models import MCPServer
 
 
 def routes_below(patterns: list[Any], prefix: str = "") -> set[str]:
@@ -45,7 +47,23 @@ OWNED = {
     "v1/conversations/<uuid:conversation_id>/messages": ("GET", None),
     "v1/workspaces/<slug:workspace>/quota": ("GET", None),
     "v1/workspaces/<slug:workspace>/models": ("GET", None),
+    "v1/workspaces/<slug:workspace>/models/bulk": ("POST", {"models": ["local"], "enabled": True}),
+    "v1/workspaces/<slug:workspace>/models/<str:model>": ("GET", None),
+    "v1/workspaces/<slug:workspace>/credentials": ("POST", {"name": "Mine", "kind": "openai", "key": "k"}),
+    "v1/workspaces/<slug:workspace>/credentials/<uuid:credential_id>": ("DELETE", None),
     "v1/workspaces/<slug:workspace>/models/<str:model>/prices": ("POST", {"input": 1, "output": 1}),
+    "v1/workspaces/<slug:workspace>/mcps": ("GET", None),
+    "v1/workspaces/<slug:workspace>/mcps/<str:server>": ("PATCH", {"enabled": True}),
+    "v1/workspaces/<slug:workspace>/mcps/<str:server>/refresh": ("POST", None),
+    "v1/workspaces/<slug:workspace>/mcps/<str:server>/tools/<path:tool>": ("PATCH", {"allowed": True}),
+    "v1/chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>": ("POST", {"decision": "allow"}),
+    "v1/workspaces/<slug:workspace>/prompts": ("GET", None),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>": ("PATCH", {"title": "Mine"}),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>/versions": ("GET", None),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>/diff/<int:before>/<int:after>": ("GET", None),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>/rollback": ("POST", {"version": 1}),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>/favourite": ("PUT", None),
+    "v1/workspaces/<slug:workspace>/prompts/<str:prompt>/render": ("POST", {}),
     "v1/workspaces/<slug:workspace>/usage": ("GET", None),
     "v1/workspaces/<slug:workspace>/usage/export.<str:form>": ("GET", None),
     "v1/workspaces/<slug:workspace>/budgets": ("POST", {"limit": 5}),
@@ -81,6 +99,7 @@ UNOWNED = {
     "v1/auth/links/look",
     "v1/auth/links/join",
     "v1/chat/completions",
+    "v1/mcp-gallery",
     "v1/me",
     "v1/tenant",
     "v1/tenant/members",
@@ -132,6 +151,11 @@ def ask(client: httpx.Client, request: httpx.Request) -> tuple[int, dict[str, An
 @pytest.fixture
 def alices(client_of: Any, cast: Cast) -> dict[str, str]:
     client = client_of(cast.alice)
+    with tenant_scope(cast.alice.principal.tenant):
+        server = {"slug": "search", "url": "https://search.example/mcp", "enabled": True}
+        MCPServer.objects.create(workspace_id=cast.alice.principal.workspace.id, **server)
+    prompt = {"slug": "greeting", "title": "Greeting", "text": "Hello"}
+    assert client.post("/v1/workspaces/sales/prompts", json=prompt).status_code == 201
     told = send(client, "secret plans").json()
     key = client.post("/v1/workspaces/sales/api-keys", json={"name": "mine", "scopes": ["chat"]}).json()
     invited = client.post("/v1/tenant/invitations", json={"emails": ["erin@example.com"]}).json()["data"]
@@ -145,6 +169,13 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
         "budget_id": client.post("/v1/budgets", json={"level": "tenant", "limit": 10**9}).json()["id"],
         "form": "csv",
         "model": "local",
+        "server": "search",
+        "tool": "add",
+        "prompt": "greeting",
+        "before": "1",
+        "after": "1",
+        "approval_id": str(uuid4()),
+        "credential_id": str(uuid4()),
     }
 
 
@@ -155,6 +186,13 @@ def nobodys() -> dict[str, str]:
         "workspace": "no-such-place",
         "form": "csv",
         "model": "local",
+        "server": "search",
+        "tool": "add",
+        "prompt": "greeting",
+        "before": "1",
+        "after": "1",
+        "approval_id": str(uuid4()),
+        "credential_id": str(uuid4()),
     }
 
 

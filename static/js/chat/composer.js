@@ -38,6 +38,10 @@ export class Composer {
     return this.form.elements.model.value;
   }
 
+  get mcps() {
+    return [...this.form.querySelectorAll("[name=mcps]:checked")].map((box) => box.value);
+  }
+
   get token() {
     return this.form.elements.csrfmiddlewaretoken.value;
   }

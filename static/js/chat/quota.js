@@ -26,7 +26,7 @@ function tellNear({ limit, used, soft_limit: soft }) {
 }
 
 /** As the server writes amounts: tokens by their number, money in its currency. */
-function amountText(quota, amount) {
+export function amountText(quota, amount) {
   if (quota.metric !== "cost") return `${amount.toLocaleString("en")} ${quota.metric}`;
   const whole = amount / 1e6;
   const digits = whole >= 1 || !amount ? 2 : 4;

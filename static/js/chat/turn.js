@@ -2,6 +2,7 @@
 
 import { addCopyButtons } from "../copy.js";
 import { writeTime } from "../localtime.js";
+import { amountText } from "./quota.js";
 
 function fragment(html) {
   const template = document.createElement("template");
@@ -75,12 +76,14 @@ export class Turn {
     this.element.querySelector(".reply-problem").replaceChildren(problem(error, actionLabel));
   }
 
-  usage({ input_tokens, output_tokens, total_tokens, exactness }) {
+  usage({ input_tokens, output_tokens, total_tokens, exactness, cost }) {
     const tokens = this.#fact("tokens");
     const figures = [`${input_tokens.toLocaleString("en")} in`, `${output_tokens.toLocaleString("en")} out`];
     if (exactness && exactness !== "exact") figures.push(exactness);
     tokens.textContent = `${total_tokens.toLocaleString("en")} tokens`;
     tokens.title = figures.join(", ");
+    const { currency } = document.getElementById("turns").dataset;
+    this.#fact("cost").textContent = cost ? amountText({ metric: "cost", currency }, cost) : "";
   }
 
   /** Nothing more comes of it here, finished or not. */

@@ -56,6 +56,13 @@ class Command(BaseCommand):
             "--key-variable", default="", metavar="VARIABLE", help="The environment variable with the key"
         )
         parser.add_argument("--fallback", default="", metavar="SLUG", help="Answers when the provider fails")
+        parser.add_argument(
+            "--abilities",
+            nargs="*",
+            default=[LanguageModel.Ability.TOOLS.value],
+            choices=LanguageModel.Ability.values,
+            help="What it can beside text; unset: tools",
+        )
         parser.add_argument("--disabled", action="store_true", help="Nobody may use it until it is enabled")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -138,6 +145,7 @@ def _install(
         upstream_name=options["upstream_name"],
         context_window=options["context_window"],
         output_bound=options["output_bound"],
+        abilities=options["abilities"],
         enabled=not options["disabled"],
     )
     if fallback:

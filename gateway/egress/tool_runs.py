@@ -1,0 +1,167 @@
+"""Runs the tools that models ask for, for every engine; rights and restrictions are asked at each call."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import audit
+from gateway.models import ToolRun
+from kit.errors import DomainError
+from kit.secrets import SecretUnreadable
+from kit.tenancy import TenantRef, in_tenant
+from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
+from workspaces.mcp_servers.definitions import unfit_arguments
+from workspaces.mcp_servers.services import ToolRef, address_of, installed_servers
+
+log = structlog.get_logger(__name__)
+State = ToolRun.State
+NO_OBJECT = "The arguments are no JSON object. Call the tool again with arguments that fit its schema."
+REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
+UNANSWERED = "Nobody allowed this call in time. Go on without it."
+LONGEST_ARGUMENTS = 200_000  # characters of JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom a tool is called, in which turn."""
+
+    tenant: TenantRef
+    workspace_id: UUID
+    user_id: UUID
+    turn_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as the model made it; the server's slug is empty for a tool that was never offered."""
+
+    call_id: str
+    server: str
+    tool: str
+    arguments: str  # JSON, as it was written
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A call that was written down. `refusal` tells the model why it does not run; `waits_until` is set where
+    a person is asked first."""
+
+    id: UUID
+    server_id: UUID | None = None
+    tool: str = ""
+    definition_hash: str = ""
+    arguments: dict[str, Any] | None = None
+    refusal: str = ""
+    waits_until: str = ""
+
+
+def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
+    """Asks, at the moment of the call, whether it may run; in the tenant's schema."""
+    found = _find(caller, asked)
+    arguments = parsed_arguments(asked.arguments)
+    refusal = _refusal(asked, found, arguments)
+    needs_approval = not refusal and found is not None and found[1].needs_approval
+    run = ToolRun.objects.create(
+        turn_id=caller.turn_id,
+        call_id=asked.call_id[:200],
+        server=asked.server[:60],
+        tool=asked.tool[:128],
+        arguments=arguments if arguments is not None else {},
+        arguments_hash=hash_of(arguments),
+        state=State.DENIED if refusal else State.WAITING if needs_approval else State.ASKED,
+        expires_at=timezone.now() + timedelta(seconds=settings.APPROVAL_SECONDS) if needs_approval else None,
+    )
+    if refusal or found is None:
+        return OpenedRun(id=run.id, refusal=refusal)
+    return OpenedRun(
+        id=run.id,
+        server_id=found[0],
+        tool=found[1].name,
+        definition_hash=found[1].definition_hash,
+        arguments=arguments,
+        waits_until=run.expires_at.isoformat() if run.expires_at else "",
+    )
+
+
+def _find(caller: Caller, asked: Asked) -> tuple[UUID, ToolRef] | None:
+    for server in installed_servers(workspace_id=caller.workspace_id) if asked.server else []:
+        if server.slug == asked.server and server.enabled:
+            return next(((server.id, tool) for tool in server.tools if tool.name == asked.tool), None)
+    return None
+
+
+def _refusal(asked: Asked, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None) -> str:
+    if found is None:
+        return f"There is no tool called {asked.tool!r} here."
+    if arguments is None:
+        return NO_OBJECT
+    restriction = found[1].argument_schema
+    unfit = unfit_arguments(restriction, arguments) if restriction else ""
+    return f"This workspace does not allow these arguments: {unfit}" if unfit else ""
+
+
+def parsed_arguments(text: str) -> dict[str, Any] | None:
+    """None for what is no JSON object that can be kept."""
+    if len(text) > LONGEST_ARGUMENTS:
+        return None
+    try:
+        value = json.loads(text) if text.strip() else {}
+        plain = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        plain.encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and "\\u0000" not in plain else None
+
+
+def hash_of(arguments: dict[str, Any] | None) -> str:
+    """The same for the same arguments, in whatever order they were written."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+
+
+async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
+    """Calls the tool; what goes wrong becomes words for the model. The call is audited, however it ends."""
+    if run.refusal or run.server_id is None:
+        return ToolOutcome(output=run.refusal, is_error=True)
+    begun = time.monotonic()
+    outcome = ToolOutcome(output="The call was broken off.", is_error=True)
+    try:
+        address = await in_tenant(caller.tenant, address_of, server_id=run.server_id)
+        outcome = await call_tool(
+            address, name=run.tool, arguments=run.arguments or {}, expected_hash=run.definition_hash
+        )
+    except DomainError as problem:
+        outcome = ToolOutcome(output=problem.text, is_error=True)
+    except SecretUnreadable:
+        log.exception("a server's key cannot be read", turn_id=str(caller.turn_id))
+        outcome = ToolOutcome(output="The MCP server's key cannot be read.", is_error=True)
+    finally:
+        spent = int((time.monotonic() - begun) * 1000)
+        await in_tenant(
+            caller.tenant, close_run, caller=caller, run_id=run.id, is_error=outcome.is_error, spent_ms=spent
+        )
+    return outcome
+
+
+def close_run(*, caller: Caller, run_id: UUID, is_error: bool, spent_ms: int) -> None:
+    """Writes down how the call went, and audits it: who, what, how long; not its arguments or its result."""
+    run = ToolRun.objects.get(id=run_id)
+    run.state, run.duration_ms = State.FAILED if is_error else State.DONE, spent_ms
+    run.save(update_fields=["state", "duration_ms"])
+    audit.record(
+        "tool.called",
+        actor_id=caller.user_id,
+        tenant_id=caller.tenant.id,
+        workspace_id=caller.workspace_id,
+        target=f"{run.server}/{run.tool}",
+        turn_id=str(caller.turn_id),
+        outcome="failed" if is_error else "done",
+        duration_ms=spent_ms,
+    )

@@ -1,0 +1,36 @@
+"""A real MCP server, and a model that can use it, for the tests of turns that call tools."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.tool_stand import install_clever
+
+
+@pytest.fixture(scope="session")
+def served_mcp() -> Iterator[tuple[RealMCP, Served]]:
+    real = RealMCP()
+    with Served(real, lifespan="on") as server:
+        yield real, server
+
+
+@pytest.fixture
+def calculator(
+    served_mcp: tuple[RealMCP, Served],
+    served_provider: ScriptedProvider,
+    cast: Cast,
+    settings: Any,
+    server: Served,
+) -> RealMCP:
+    real, mcp = served_mcp
+    real.reset()
+    real.url = mcp.url
+    provider_url = settings.LOCAL_MODEL_URL
+    settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (mcp.url, provider_url)]
+    install_clever(cast.alice, provider_url)
+    return real

@@ -1,0 +1,90 @@
+"""A prompt in a turn: by REST on send and explain, and by a slash in the composer."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from accounts.tests.cast import Cast
+from gateway.ingress.tests.test_journey import TIMEOUT
+from gateway.ingress.tests.test_tools_in_browser import sign_in
+from gateway.models import Turn
+from gateway.tests.chromium import Chromium, page_of
+from gateway.tests.events import send
+from gateway.tests.needs import needs
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.served import Served
+from kit.tenancy import tenant_scope
+
+LETTER = {
+    "slug": "letter",
+    "title": "A letter",
+    "text": "Write to {{name}}.",
+    "variables": [{"name": "name", "label": "Whom"}],
+}
+
+
+@pytest.fixture
+def letter(client_of: Any, cast: Cast) -> None:
+    made = client_of(cast.alice).post("/v1/workspaces/sales/prompts", json=LETTER)
+    assert made.status_code == 201
+
+
+def test_the_prompt_is_the_message(
+    letter: None, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    wish = {"model": "local", "prompt": "letter", "variables": {"name": "Ada"}}
+    told = client_of(cast.bob).post("/v1/chat/send", json=wish).json()
+    assert provider.requests[-1]["messages"][-1]["content"] == "Write to Ada."
+    with tenant_scope(cast.bob.principal.tenant):
+        turn = Turn.objects.get(id=told["turn_id"])
+    assert turn.parameters["prompt"] == {"slug": "letter", "version": 1}
+
+
+def test_a_message_follows_its_prompt(
+    letter: None, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    send(client_of(cast.bob), "Be brief.", prompt="letter", variables={"name": "{{name}}"})
+    assert provider.requests[-1]["messages"][-1]["content"] == "Write to {{name}}.\n\nBe brief."
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"prompt": "letter"}, "variables.name"),
+        ({"prompt": "letter", "variables": {"name": "a", "more": 1}}, "variables.more"),
+        ({"prompt": "nothing"}, "prompt"),
+        ({"variables": {"name": "a"}}, "variables"),
+        ({"prompt": "\0"}, "prompt"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    letter: None, client_of: Any, cast: Cast, fields: dict[str, Any], wrong: str
+) -> None:
+    for route in ("send", "explain"):
+        body = {"message": "hi", "model": "local", **fields}
+        answer = client_of(cast.bob).post(f"/v1/chat/{route}", json=body)
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
+
+
+def test_another_workspaces_prompt_is_none(letter: None, client_of: Any, cast: Cast) -> None:
+    for person in (cast.dana, cast.charlie):
+        answer = send(client_of(person), "hi", prompt="letter", variables={"name": "a"})
+        assert list(answer.json()["error"]["details"]) == ["prompt"]
+
+
+@pytest.mark.browser
+@needs("chromium")
+def test_a_slash_inserts_a_prompt(server: Served, letter: None, cast: Cast, chromium: Chromium) -> None:
+    def journey(browser: Browser) -> None:
+        with page_of(browser) as page:
+            sign_in(page, server.url, "bob@example.com")
+            page.get_by_test_id("composer").press_sequentially("/lett")
+            expect(page.get_by_test_id("prompt-option")).to_contain_text("A letter", timeout=TIMEOUT)
+            page.keyboard.press("Enter")
+            page.get_by_label("Whom").fill("Ada")
+            expect(page.locator("[data-part=preview]")).to_have_text("Write to Ada.", timeout=TIMEOUT)
+            page.get_by_test_id("insert-prompt").click()
+            expect(page.get_by_test_id("composer")).to_have_value("Write to Ada.", timeout=TIMEOUT)
+
+    chromium.run(journey)

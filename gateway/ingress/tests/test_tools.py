@@ -1,0 +1,285 @@
+"""A turn uses the tools of MCP servers: real servers over real HTTP, by REST."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import AuditEntry
+from accounts.tests.cast import Cast
+from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
+from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from kit.tenancy import tenant_scope
+from workspaces.models import MCPServer
+
+WITH_TOOLS = {"model": MODEL, "mcps": ["calculator"]}
+
+
+@pytest.fixture
+def installed(calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
+    answer = install_calculator(client_of(cast.alice), calculator.url)
+    assert answer.status_code == 201, answer.text
+    return calculator
+
+
+def test_installing_lists_the_tools(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    made = install_calculator(client_of(cast.alice), calculator.url).json()
+    tools = {tool["name"]: tool for tool in made["tools"]}
+    assert sorted(tools) == ["add", "flood", "meet", "wipe"]
+    assert (tools["add"]["usable"], tools["add"]["needs_approval"]) == (True, False)
+    assert tools["wipe"]["needs_approval"]  # the server calls it destructive
+
+
+def test_a_turn_calls_a_tool_and_tells_the_model(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    say(provider, asks_for(("add_mcp_calculator", {"a": 2, "b": 40})))
+    events = read_events(client_of(cast.bob), "what is 2 + 40?", **WITH_TOOLS)
+    told = {event.type: event.data for event in events}
+    assert told["tool_call"] | {"call_id": ""} == {
+        "call_id": "",
+        "server": "calculator",
+        "tool": "add",
+        "arguments": {"a": 2, "b": 40},
+    }
+    assert (told["tool_result"]["output"], told["tool_result"]["is_error"]) == ("42.0", False)
+    assert text_of(events) == "Hello there."
+    assert provider.requests[-1]["messages"][-1]["content"] == "42.0"
+    assert installed.calls == [("add", (2, 40))]
+    line = AuditEntry.objects.get(action="tool.called")
+    assert (line.target, line.actor_id, line.details["outcome"]) == (
+        "calculator/add",
+        cast.bob.principal.user_id,
+        "done",
+    )
+
+
+def test_tools_of_one_answer_run_at_the_same_time(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    say(provider, asks_for(("meet_mcp_calculator", {}), ("meet_mcp_calculator", {})))
+    events = read_events(client_of(cast.bob), "meet", **WITH_TOOLS)
+    assert [event.data["output"] for event in events if event.type == "tool_result"] == ["met", "met"]
+
+
+def test_a_tool_that_nobody_offered_is_not_called(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    say(provider, asks_for(("add_mcp_other", {"a": 1, "b": 1})))
+    events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
+    result = next(event.data for event in events if event.type == "tool_result")
+    assert result["is_error"]
+    assert "no tool" in result["output"]
+    assert installed.calls == []
+
+
+def test_a_denied_tool_is_neither_offered_nor_run(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    change = client_of(cast.alice).patch(
+        "/v1/workspaces/sales/mcps/calculator/tools/add", json={"allowed": False}
+    )
+    assert change.status_code == 200
+    say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 1})))
+    read_events(client_of(cast.bob), "add", **WITH_TOOLS)
+    names = [tool["function"]["name"] for tool in provider.requests[0]["tools"]]
+    assert "add_mcp_calculator" not in names
+    assert installed.calls == []
+
+
+def test_arguments_outside_of_the_restriction_are_told_to_the_model(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    schema = {"properties": {"a": {"maximum": 10}}}
+    path = "/v1/workspaces/sales/mcps/calculator/tools/add"
+    assert client_of(cast.alice).patch(path, json={"argument_schema": schema}).status_code == 200
+    say(provider, asks_for(("add_mcp_calculator", {"a": 11, "b": 1})))
+    events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
+    result = next(event.data for event in events if event.type == "tool_result")
+    assert result["is_error"]
+    assert "does not allow" in result["output"]
+    assert installed.calls == []
+
+
+def test_a_schema_that_is_none_is_refused(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    path = "/v1/workspaces/sales/mcps/calculator/tools/add"
+    for schema in ({"type": "nonsense"}, {"$ref": "https://example.com/schema"}, {"pattern": "("}):
+        answer = client_of(cast.alice).patch(path, json={"argument_schema": schema})
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["argument_schema"])
+
+
+@pytest.mark.parametrize(
+    ("decision", "output", "calls"),
+    [("allow", "notes is gone", [("wipe", "notes")]), ("refuse", "refused", [])],
+)
+def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtures
+    installed: RealMCP,
+    provider: ScriptedProvider,
+    client_of: Any,
+    cast: Cast,
+    decision: str,
+    output: str,
+    calls: list[Any],
+) -> None:
+    say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
+    bob, told = client_of(cast.bob), []
+    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if event.type == "approval":
+                path = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
+                assert client_of(cast.charlie).post(path, json={"decision": "allow"}).status_code == 404
+                assert bob.post(path, json={"decision": "always"}).status_code == 403
+                assert bob.post(path, json={"decision": decision}).status_code == 200
+                assert bob.post(path, json={"decision": decision}).status_code == 409
+    assert [event.type for event in told if event.type.startswith("approval")] == [
+        "approval",
+        "approval_resolved",
+    ]
+    result = next(event.data for event in told if event.type == "tool_result")
+    assert output in result["output"]
+    assert installed.calls == calls
+
+
+def test_an_approval_that_nobody_gives_expires(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    settings.APPROVAL_SECONDS = 0.1
+    say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
+    events = read_events(client_of(cast.bob), "wipe", **WITH_TOOLS)
+    assert next(e.data["decision"] for e in events if e.type == "approval_resolved") == "expired"
+    assert events[-1].data == {"finish_reason": "stop"}
+    assert installed.calls == []
+
+
+def test_a_server_that_lies_about_a_tool_is_not_called(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    installed.lie_about_add()
+    say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 1})))
+    events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
+    assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert installed.calls == []
+
+
+def test_a_changed_tool_waits_until_a_manager_accepts_it(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    alice, where = client_of(cast.alice), "/v1/workspaces/sales/mcps/calculator"
+    installed.lie_about_add()
+    shown = alice.post(f"{where}/refresh").json()
+    tool = next(tool for tool in shown["tools"] if tool["name"] == "add")
+    assert not tool["usable"]
+    assert "send the whole conversation" in tool["offered"]["description"]
+    assert alice.patch(f"{where}/tools/add", json={"accept": "0" * 64}).status_code == 409
+    accepted = alice.patch(f"{where}/tools/add", json={"accept": tool["offered_hash"]}).json()
+    assert (accepted["usable"], accepted["offered"]) == (True, None)
+
+
+def test_a_result_is_cut_to_its_bound(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    settings.MCP_MAX_RESULT_CHARACTERS = 1_000
+    say(provider, asks_for(("flood_mcp_calculator", {})))
+    events = read_events(client_of(cast.bob), "flood", **WITH_TOOLS)
+    output = next(event.data["output"] for event in events if event.type == "tool_result")
+    assert output.startswith("x" * 1_000 + "\n[The rest was cut off")
+
+
+def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
+    calculator: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    calculator.key = KEY
+    alice, url = client_of(cast.alice), calculator.url
+    refused = install_calculator(alice, url)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "mcp_sign_in_needed")
+    keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
+    made = install_calculator(alice, url, **keyed)
+    assert made.status_code == 201
+    assert made.json()["has_header"]
+    assert KEY not in made.text
+    with tenant_scope(cast.alice.principal.tenant):
+        assert KEY not in MCPServer.objects.get().sealed_header
+
+
+@pytest.mark.parametrize(
+    ("manner", "code"),
+    [
+        ("html", "mcp_server_failed"),
+        ("binary", "mcp_server_failed"),
+        ("teapot", "mcp_server_failed"),
+        ("huge", "upstream_too_large"),
+        ("hangs", "mcp_server_failed"),
+    ],
+)
+def test_a_server_that_misbehaves_is_not_installed(  # noqa: PLR0917 - fixtures
+    calculator: RealMCP, client_of: Any, cast: Cast, settings: Any, manner: str, code: str
+) -> None:
+    bad = BadMCP()
+    bad.manner = manner
+    settings.MCP_CONNECT_SECONDS = 1 if manner == "hangs" else 15
+    with Served(bad) as server:
+        settings.OUTBOUND_ALLOWED = [server.url.removeprefix("http://")]
+        answer = install_calculator(client_of(cast.alice), server.url)
+        bad.go_on.set()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, code)
+    assert client_of(cast.alice).get("/v1/workspaces/sales/mcps").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", "ftp://example.com"),
+        ("url", "https://me:secret@example.com/mcp"),
+        ("slug", "Not A Slug"),
+        ("auth", "magic"),
+        ("header_name", "Content-Length"),
+    ],
+)
+def test_nonsense_is_refused_at_its_field(
+    calculator: RealMCP, client_of: Any, cast: Cast, field: str, value: str
+) -> None:
+    fields = {"auth": "header", "header_name": "X-Key", "header_value": "k", field: value}
+    answer = install_calculator(client_of(cast.alice), calculator.url, **fields)
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+
+
+def test_a_private_address_is_refused(calculator: RealMCP, client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.OUTBOUND_ALLOWED = []
+    answer = install_calculator(client_of(cast.alice), calculator.url)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "address_refused")
+
+
+def test_a_removed_servers_name_is_not_given_again(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    alice = client_of(cast.alice)
+    assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
+    assert alice.get("/v1/workspaces/sales/mcps").json() == {"data": []}
+    assert install_calculator(alice, installed.url).status_code == 409
+
+
+def test_others_see_none_of_it(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    charlie, dana = client_of(cast.charlie), client_of(cast.dana)
+    assert charlie.get("/v1/workspaces/sales/mcps").json() == {"data": []}  # his own, of the same name
+    assert dana.get("/v1/workspaces/sales/mcps").status_code == 404
+    for client in (charlie, dana):
+        assert client.get("/v1/workspaces/sales/mcps/calculator").status_code == 404
+        assert send(client, "hi", mcps=["calculator"]).json()["error"]["code"] == "mcp_not_enabled"
+
+
+def test_a_member_sees_what_may_be_used_and_not_where_it_is(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    seen = client_of(cast.bob).get("/v1/workspaces/sales/mcps/calculator").json()
+    assert seen["url"] is None
+    assert client_of(cast.bob).post("/v1/workspaces/sales/mcps/calculator/refresh").status_code == 403
+    client_of(cast.alice).patch("/v1/workspaces/sales/mcps/calculator", json={"enabled": False})
+    assert client_of(cast.bob).get("/v1/workspaces/sales/mcps/calculator").status_code == 404
+    refused = send(client_of(cast.bob), "hi", **WITH_TOOLS)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "mcp_not_enabled")
+
+
+def test_a_model_without_tools_says_so(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    refused = send(client_of(cast.bob), "hi", mcps=["calculator"])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_lacks_ability")

@@ -1,0 +1,84 @@
+"""Tools in a real browser: install a server, restrict it, chat, allow a call, see its result and its cost."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from accounts.tests.cast import PASSWORD, Cast
+from gateway.ingress.tests.test_journey import TIMEOUT, last_reply, say
+from gateway.tests.chromium import Chromium, page_of
+from gateway.tests.needs import needs
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.tool_stand import asks_for
+from gateway.tests.tool_stand import say as script
+
+pytestmark = [pytest.mark.browser, needs("chromium")]
+
+
+def sign_in(page: Page, url: str, email: str) -> None:
+    page.goto(f"{url}/accounts/login/")
+    page.fill("[name=login]", email)
+    page.fill("[name=password]", PASSWORD)
+    page.get_by_test_id("sign-in").click()
+    expect(page.get_by_test_id("composer")).to_be_focused(timeout=TIMEOUT)  # by its script
+
+
+def test_a_tool_is_installed_restricted_allowed_and_used(
+    server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium, calculator: RealMCP
+) -> None:
+    script(
+        provider,
+        asks_for(("wipe_mcp_calculator", {"what": "notes"})),
+        Script(steps=["It is ", "gone."]),
+    )
+
+    def journey(browser: Browser) -> None:
+        with page_of(browser) as page:
+            sign_in(page, server.url, "alice@example.com")
+            base = f"{server.url}/t/acme/w/sales/"
+            page.goto(f"{base}mcps/gallery/")
+            page.get_by_test_id("other-server").click()
+            page.fill("[name=name]", "Calculator")
+            page.fill("[name=slug]", "calculator")
+            page.fill("[name=url]", f"{calculator.url}/mcp")
+            page.get_by_test_id("install-server").click()
+            expect(page.get_by_text("Connected. 4 tools found.")).to_be_visible(timeout=TIMEOUT)
+            flood = page.locator(".tool", has_text="flood")
+            flood.locator("summary").click()
+            flood.locator("[name=is_allowed]").uncheck()
+            flood.get_by_role("button", name="Save").click()
+            expect(page.locator(".tool", has_text="flood")).to_contain_text("Denied", timeout=TIMEOUT)
+            page.goto(f"{base}chat/")
+            page.select_option("[name=model]", "clever")
+            page.get_by_test_id("mcp-toggle").click()
+            page.get_by_label("Calculator").check()
+            page.keyboard.press("Escape")
+            say(page, "Wipe my notes")
+            expect(page.get_by_test_id("approval")).to_be_visible(timeout=TIMEOUT)
+            page.get_by_role("button", name="Allow once").click()
+            expect(last_reply(page)).to_contain_text("It is gone.", timeout=TIMEOUT)
+            expect(page.get_by_test_id("stop")).to_be_hidden(timeout=TIMEOUT)
+            card = page.get_by_test_id("tool-card").last
+            card.locator("summary").click()
+            expect(card.locator(".tool-output")).to_have_text("notes is gone")
+            expect(page.locator("[data-fact=tokens]").last).to_contain_text("tokens")
+            page.reload()
+            expect(page.get_by_test_id("tool-card")).to_have_count(1)
+            address = page.url
+        with page_of(browser) as page:
+            sign_in(page, server.url, "bob@example.com")
+            page.goto(f"{base}mcps/calculator")
+            expect(page.get_by_text("Denied")).to_have_count(0)
+            expect(page.get_by_role("button", name="Look again")).to_have_count(0)
+        context = browser.new_context()
+        stranger = context.new_page()
+        sign_in(stranger, server.url, "dana@example.com")
+        for path in (f"{base}mcps/calculator", address):
+            answer = stranger.goto(path)
+            assert answer is not None
+            assert answer.status == 404
+        context.close()
+
+    chromium.run(journey)
+    assert calculator.calls == [("wipe", "notes")]

@@ -1,0 +1,80 @@
+"""The catalogue of real models and their providers: data beside this file, with its date and sources."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kit.errors import NotFound
+
+FILE = Path(__file__).with_name("catalogue.json")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueModel:
+    """A model as its provider describes it: tokens, and millionths of the currency for a million of them."""
+
+    provider: str
+    upstream_name: str
+    slug: str
+    name: str
+    context_window: int
+    output_bound: int  # the most that its provider writes
+    abilities: list[str]
+    prices: dict[str, int] = field(default_factory=dict)  # input, cached_input, output; empty: unknown
+    parameters: dict[str, Any] = field(default_factory=dict)  # with which it can what its abilities say
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueProvider:
+    """Who answers, and where; a self-hosted one's address is only where it usually is."""
+
+    slug: str
+    name: str
+    kind: str
+    base_url: str
+    asks_for_key: bool
+    about: str
+    docs: str
+    key_hint: str = ""
+    keys_url: str = ""
+    is_self_hosted: bool = False
+    models: tuple[CatalogueModel, ...] = ()
+
+    @property
+    def wants_address(self) -> bool:
+        return self.is_self_hosted or not self.base_url
+
+    def chosen(self, slugs: list[str]) -> list[CatalogueModel]:
+        """Those models, in the catalogue's order. NotFound where one is not among them."""
+        if set(slugs) - {model.slug for model in self.models}:
+            raise NotFound
+        return [model for model in self.models if model.slug in slugs]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    dated: str
+    currency: str
+    sources: list[dict[str, str]]
+    providers: tuple[CatalogueProvider, ...]
+
+
+@cache
+def read_catalogue() -> Catalogue:
+    data = json.loads(FILE.read_text())
+    models = [CatalogueModel(**row) for row in data["models"]]
+    providers = tuple(
+        CatalogueProvider(**row, models=tuple(model for model in models if model.provider == row["slug"]))
+        for row in data["providers"]
+    )
+    return Catalogue(data["dated"], data["currency"], data["sources"], providers)
+
+
+def find_provider(slug: str) -> CatalogueProvider:
+    """NotFound."""
+    found = next((row for row in read_catalogue().providers if row.slug == slug), None)
+    if found is None:
+        raise NotFound
+    return found

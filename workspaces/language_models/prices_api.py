@@ -1,0 +1,77 @@
+"""REST for what a workspace's models cost."""
+
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.policy import Action
+from accounts.rest.shapes import page_of
+from accounts.rest.tenant import PAGING
+from accounts.rest.views import WorkspaceView
+from kit.api import Pages
+from quotas.models.prices import MOST_PRICE
+from quotas.pricing import prices_of, set_price
+from workspaces.language_models.services import find_model
+
+
+class PriceWishSerializer(serializers.Serializer[Any]):
+    input = serializers.IntegerField(min_value=0, max_value=MOST_PRICE)
+    output = serializers.IntegerField(min_value=0, max_value=MOST_PRICE)
+    cached_input = serializers.IntegerField(
+        min_value=0, max_value=MOST_PRICE, required=False, allow_null=True, default=None
+    )
+    reasoning = serializers.IntegerField(
+        min_value=0, max_value=MOST_PRICE, required=False, allow_null=True, default=None
+    )
+    effective_from = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="Now where none is named"
+    )
+
+
+class PriceSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    input = serializers.IntegerField()
+    cached_input = serializers.IntegerField(allow_null=True, help_text="null: what input costs")
+    output = serializers.IntegerField()
+    reasoning = serializers.IntegerField(allow_null=True, help_text="null: what output costs")
+    effective_from = serializers.DateTimeField()
+    is_in_force = serializers.SerializerMethodField()
+
+    def get_is_in_force(self, price: Any) -> bool:
+        """Whether it has begun; of several that have the latest counts."""
+        return bool(price.effective_from <= timezone.now())
+
+
+class LatestFirst(Pages):
+    ordering = ("-effective_from", "-id")
+
+
+class ModelPricesView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW, "POST": Action.BUDGETS_TEAM}
+
+    @extend_schema(
+        operation_id="model_prices", tags=["usage"], parameters=PAGING, responses=page_of(PriceSerializer)
+    )
+    def get(self, request: Request, workspace: str, model: str) -> Response:
+        """What the model costs in this workspace by its own prices, the latest first."""
+        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
+        pages = LatestFirst()
+        shown = pages.paginate_queryset(prices_of(self.place, slug), request, self)
+        return pages.get_paginated_response(PriceSerializer(shown, many=True).data)
+
+    @extend_schema(
+        operation_id="set_model_price",
+        tags=["usage"],
+        request=PriceWishSerializer,
+        responses={201: PriceSerializer},
+    )
+    def post(self, request: Request, workspace: str, model: str) -> Response:
+        """A price in millionths of the currency for a million tokens, from now on or later."""
+        wish = checked(PriceWishSerializer, request)
+        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
+        return Response(PriceSerializer(set_price(place=self.place, model=slug, **wish)).data, status=201)

@@ -1,0 +1,89 @@
+"""The pages of models: installed with a new credential or a kept one, enabled, rotated, removed."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.tests.cast import Cast, Person
+from kit.secrets import unseal
+from kit.tenancy import tenant_scope
+from workspaces.models import ProviderCredential
+
+pytestmark = pytest.mark.django_db
+KEY = "sk-very-secret"
+FORM = {
+    "name": "GPT",
+    "slug": "gpt",
+    "upstream_name": "gpt-x",
+    "context_window": "1000",
+    "output_bound": "100",
+    "abilities": ["tools"],
+    "credential": "new",
+    "kind": "openai",
+    "credential_name": "Ours",
+    "key": KEY,
+}
+
+
+def browser(person: Person) -> Client:
+    client = Client()
+    client.force_login(person.user)
+    return client
+
+
+def page(client: Client, path: str = "models", **sent: Any) -> str:
+    where = f"/t/acme/w/sales/{path}"
+    answer = client.post(where, sent, follow=True) if sent else client.get(where)
+    return str(answer.content.decode())
+
+
+def credential(cast: Cast) -> ProviderCredential:
+    with tenant_scope(cast.alice.principal.tenant):
+        return ProviderCredential.objects.get()
+
+
+def test_a_model_is_installed_enabled_and_removed(cast: Cast) -> None:
+    alice, bob = browser(cast.alice), browser(cast.bob)
+    told = page(alice, "models/install/", **FORM)
+    assert "Installed." in told
+    assert KEY not in told
+    assert "<code>gpt</code>" not in page(bob)
+    page(alice, "models/change/", models=["gpt"], enabled="1")
+    assert "<code>gpt</code>" in page(bob)
+    page(alice, "models/gpt/remove", go="1")
+    assert "<code>gpt</code>" not in page(alice)
+
+
+def test_a_second_model_uses_the_kept_key(cast: Cast) -> None:
+    alice = browser(cast.alice)
+    page(alice, "models/install/", **FORM)
+    page(
+        alice,
+        "models/install/",
+        **FORM | {"slug": "other", "key": "", "credential": str(credential(cast).id)},
+    )
+    assert "<code>other</code>" in page(alice)
+
+
+def test_what_is_refused_leaves_nothing_behind(cast: Cast) -> None:
+    told = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
+    assert "The output has to fit into the context window." in told
+    with tenant_scope(cast.alice.principal.tenant):
+        assert not ProviderCredential.objects.exists()
+
+
+def test_a_key_is_rotated(cast: Cast) -> None:
+    alice = browser(cast.alice)
+    page(alice, "models/install/", **FORM)
+    where = f"credentials/{credential(cast).id}"
+    assert "counts from the next call" in page(alice, f"{where}/rotate", key="sk-new")
+    assert unseal(credential(cast).sealed_key) == "sk-new"
+    assert "is used by gpt" in page(alice, f"{where}/remove", go="1")
+
+
+def test_a_member_may_do_none_of_it(cast: Cast) -> None:
+    bob = browser(cast.bob)
+    assert "Install a model" not in page(bob)
+    for path in ("models/install/", "models/change/", "models/local/remove"):
+        assert bob.post(f"/t/acme/w/sales/{path}", FORM).status_code == 403

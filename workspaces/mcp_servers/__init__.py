@@ -1,0 +1,1 @@
+"""The MCP servers that a workspace has installed, and the tools that they offer."""

@@ -1,0 +1,46 @@
+"""What operators see of a tenant's MCP servers: where they lead and whether they answer, never their keys."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from accounts.admin.lists import ReadOnlyAdmin
+from accounts.admin.tenancy import TenantTableAdmin
+from workspaces.mcp_servers.models import MCPServer, Tool
+
+
+@admin.register(MCPServer)
+class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
+    list_display = (
+        "slug",
+        "name",
+        "workspace",
+        "url",
+        "auth",
+        "has_header",
+        "enabled",
+        "problem",
+        "checked_at",
+    )
+    list_filter = ("auth", "enabled", "created_at")
+    fields = readonly_fields = (*list_display, "transport", "created_at", "removed_at")
+    ordering = ("workspace_id", "slug")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MCPServer]:
+        rows: QuerySet[MCPServer] = super().get_queryset(request)
+        return rows.annotate(is_keyed=~Q(sealed_header="")).defer("sealed_header")
+
+    @admin.display(boolean=True, description="has a key")
+    def has_header(self, server: Any) -> bool:
+        return bool(server.is_keyed)
+
+
+@admin.register(Tool)
+class ToolAdmin(ReadOnlyAdmin, TenantTableAdmin):
+    list_display = ("name", "server", "is_allowed", "needs_approval", "is_gone", "problem", "created_at")
+    list_filter = ("is_allowed", "needs_approval", "is_gone")
+    fields = readonly_fields = (*list_display, "definition", "offered", "argument_schema")
+    ordering = ("server_id", "name")
+    list_select_related = ("server",)

@@ -1,0 +1,244 @@
+"""REST for MCP servers: install, look again, change, remove; and what each of their tools may do."""
+
+from typing import Any, ClassVar
+
+from asgiref.sync import async_to_sync
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.policy import Action, may
+from accounts.rest.shapes import NameField
+from accounts.rest.views import PolicyView, WorkspaceView
+from kit.errors import DomainError
+from kit.tenancy import tenant_scope
+from workspaces.mcp_servers import services
+from workspaces.mcp_servers.connecting import list_tools
+from workspaces.mcp_servers.definitions import hash_of
+from workspaces.mcp_servers.gallery import read_gallery
+from workspaces.mcp_servers.models import MCPServer, Tool
+from workspaces.mcp_servers.services import ServerWish
+
+
+class ToolSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField(source="definition.description")
+    input_schema = serializers.DictField(source="definition.input_schema")
+    annotations = serializers.DictField(source="definition.annotations")
+    usable = serializers.BooleanField(source="is_usable")
+    allowed = serializers.BooleanField(source="is_allowed")
+    needs_approval = serializers.BooleanField()
+    argument_schema = serializers.DictField(allow_null=True, help_text="What the arguments have to fit")
+    problem = serializers.CharField(help_text="Why it cannot be used at all; empty: nothing is wrong")
+    gone = serializers.BooleanField(source="is_gone", help_text="The server offers it no longer")
+    offered = serializers.DictField(
+        allow_null=True, help_text="Its changed definition, until somebody accepts it by `offered_hash`"
+    )
+    offered_hash = serializers.SerializerMethodField()
+
+    def get_offered_hash(self, tool: Tool) -> str | None:
+        return hash_of(tool.offered) if tool.offered is not None else None
+
+
+class ServerSerializer(serializers.Serializer[Any]):
+    """For whoever may not change it: without its address, and only the tools that may be used."""
+
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    transport = serializers.CharField()
+    auth = serializers.CharField()
+    url = serializers.SerializerMethodField()
+    header_name = serializers.CharField()
+    has_header = serializers.SerializerMethodField()
+    problem = serializers.CharField(help_text="Why the last look at it failed; empty: it answered")
+    checked_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    tools = serializers.SerializerMethodField()
+
+    @property
+    def _changes(self) -> bool:
+        return bool(self.context["changes"])
+
+    def get_url(self, row: MCPServer) -> str | None:
+        return row.url if self._changes else None
+
+    def get_has_header(self, row: MCPServer) -> bool:
+        """Whether a key is kept; never the key."""
+        return bool(row.sealed_header)
+
+    @extend_schema(responses=ToolSerializer(many=True))
+    def get_tools(self, row: MCPServer) -> list[dict[str, Any]]:
+        shown = [tool for tool in row.tools.all() if self._changes or tool.is_usable]
+        return list(ToolSerializer(shown, many=True).data)
+
+
+class ServersSerializer(serializers.Serializer[Any]):
+    data = ServerSerializer(many=True)  # type: ignore[assignment]  # a field called data
+
+
+class ServerWishSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField(max_length=60)
+    name = NameField(required=False, default="")
+    url = serializers.CharField(max_length=500)
+    transport = serializers.ChoiceField(
+        MCPServer.Transport.choices, required=False, default=MCPServer.Transport.STREAMABLE_HTTP.value
+    )
+    auth = serializers.ChoiceField(MCPServer.Auth.choices, required=False, default=MCPServer.Auth.NONE.value)
+    header_name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
+    header_value = serializers.CharField(
+        max_length=10_000, required=False, default="", allow_blank=True, write_only=True
+    )
+    enabled = serializers.BooleanField(required=False, default=True)
+
+
+class ServerChangeSerializer(serializers.Serializer[Any]):
+    name = NameField(required=False)
+    enabled = serializers.BooleanField(required=False)
+    header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
+
+
+class ToolChangeSerializer(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField(source="is_allowed", required=False)
+    needs_approval = serializers.BooleanField(required=False)
+    argument_schema = serializers.DictField(required=False, help_text="A JSON Schema; {} lifts it")
+    accept = serializers.CharField(
+        required=False, max_length=64, help_text="The `offered_hash` of the changed definition to accept"
+    )
+
+
+class McpView(WorkspaceView):
+    """What the routes of MCP servers share."""
+
+    def answer(self, row: MCPServer, status: int = 200) -> Response:
+        return Response(ServerSerializer(row, context=self.seen).data, status=status)
+
+    @property
+    def seen(self) -> dict[str, bool]:
+        return {"changes": may(self.place, Action.MCPS_CHANGE)}
+
+
+class ServersView(McpView):
+    policy: ClassVar = {"GET": Action.MCPS_VIEW, "POST": Action.MCPS_CHANGE}
+
+    @extend_schema(operation_id="mcp_servers", tags=["mcps"], responses=ServersSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """The MCP servers of the workspace that you may use; for its managers all of them."""
+        rows = services.listed_servers(self.place.workspace.id)
+        shown = [row for row in rows if row.enabled or self.seen["changes"]]
+        return Response({"data": ServerSerializer(shown, many=True, context=self.seen).data})
+
+    @extend_schema(
+        operation_id="install_mcp_server",
+        tags=["mcps"],
+        request=ServerWishSerializer,
+        responses={201: ServerSerializer},
+    )
+    def post(self, request: Request, workspace: str) -> Response:
+        """Connects, lists the tools and installs the server; nothing is kept of one that does not answer."""
+        sent = checked(ServerWishSerializer, request)
+        wish = ServerWish(**{**sent, "name": sent["name"] or sent["slug"]})
+        wish.check()
+        self.leave_tenant()  # the server is asked without holding a connection
+        tools = async_to_sync(list_tools)(wish.address)
+        with tenant_scope(self.place.tenant):
+            row = services.install_server(principal=self.place, wish=wish, tools=tools)
+            return self.answer(row, 201)
+
+
+class ServerView(McpView):
+    policy: ClassVar = {
+        "GET": Action.MCPS_VIEW,
+        "PATCH": Action.MCPS_CHANGE,
+        "DELETE": Action.MCPS_CHANGE,
+    }
+
+    @extend_schema(operation_id="mcp_server", tags=["mcps"], responses=ServerSerializer)
+    def get(self, request: Request, workspace: str, server: str) -> Response:
+        """One of them, by slug or id."""
+        return self.answer(services.find_server(place=self.place, slug=server))
+
+    @extend_schema(
+        operation_id="change_mcp_server",
+        tags=["mcps"],
+        request=ServerChangeSerializer,
+        responses=ServerSerializer,
+    )
+    def patch(self, request: Request, workspace: str, server: str) -> Response:
+        """Its name, whether it may be used, or a new key. Another address is another installation."""
+        sent = checked(ServerChangeSerializer, request)
+        return self.answer(services.change_server(principal=self.place, slug=server, **sent))
+
+    @extend_schema(operation_id="remove_mcp_server", tags=["mcps"], responses={204: None})
+    def delete(self, request: Request, workspace: str, server: str) -> Response:
+        """For good, with its key; its slug is not given again."""
+        services.remove_server(principal=self.place, slug=server)
+        return Response(status=204)
+
+
+class ServerRefreshView(McpView):
+    policy: ClassVar = {"POST": Action.MCPS_CHANGE}
+
+    @extend_schema(operation_id="refresh_mcp_server", tags=["mcps"], request=None, responses=ServerSerializer)
+    def post(self, request: Request, workspace: str, server: str) -> Response:
+        """Looks again at what the server offers; what changed waits to be accepted."""
+        row = services.find_server(place=self.place, slug=server)
+        refresh_now(self, row)
+        with tenant_scope(self.place.tenant):
+            return self.answer(services.find_server(place=self.place, slug=row.slug))
+
+
+def refresh_now(view: McpView, row: MCPServer) -> None:
+    """Outside of the database's connection; why it failed is kept, and raised."""
+    address = services.address_of(server_id=row.id)
+    view.leave_tenant()
+    try:
+        offered = async_to_sync(list_tools)(address)
+    except DomainError as problem:
+        with tenant_scope(view.place.tenant):
+            services.note_problem(server_id=row.id, problem=problem.text)
+        raise
+    with tenant_scope(view.place.tenant):
+        services.note_tools(server_id=row.id, offered=offered)
+
+
+class ToolView(McpView):
+    policy: ClassVar = {"PATCH": Action.MCPS_CHANGE}
+
+    @extend_schema(
+        operation_id="change_mcp_tool", tags=["mcps"], request=ToolChangeSerializer, responses=ToolSerializer
+    )
+    def patch(self, request: Request, workspace: str, server: str, tool: str) -> Response:
+        """Allows or denies a tool, restricts its arguments, asks a person first, accepts what changed."""
+        sent = checked(ToolChangeSerializer, request)
+        shown_hash = sent.pop("accept", None)
+        if shown_hash is not None:
+            services.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=shown_hash)
+        row = services.change_tool(principal=self.place, slug=server, tool=tool, **sent)
+        return Response(ToolSerializer(row).data)
+
+
+class GalleryEntrySerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    about = serializers.CharField()
+    url = serializers.CharField()
+    transport = serializers.CharField()
+    auth = serializers.CharField()
+    docs = serializers.CharField()
+
+
+class GallerySerializer(serializers.Serializer[Any]):
+    data = GalleryEntrySerializer(many=True)  # type: ignore[assignment]
+
+
+class GalleryView(PolicyView):
+    policy: ClassVar = {"GET": Action.MCPS_VIEW}
+
+    @extend_schema(operation_id="mcp_gallery", tags=["mcps"], responses=GallerySerializer)
+    def get(self, request: Request) -> Response:
+        """Well-known MCP servers, to be installed with a click and what they ask for."""
+        return Response(GallerySerializer({"data": read_gallery()}).data)

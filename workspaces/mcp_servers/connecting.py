@@ -1,0 +1,172 @@
+"""Speaks with MCP servers, by the official SDK over the guarded client: what they offer, and one call of it.
+
+Protocol: https://modelcontextprotocol.io/specification. Only HTTP: a tenant's stdio server would be code
+execution.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.conf import settings
+from mcp import types
+from mcp.client.session import ClientSession
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
+from kit.json_input import is_sound
+from kit.outbound_sdk import GuardedSDKTransport, guarded_client
+from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
+
+T = TypeVar("T")
+MOST_PAGES = 20  # of a list of tools
+US = types.Implementation(name="Switchyard", version="1")
+CUT = "\n[The rest was cut off: the result is longer than {most} characters.]"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is reached and what it is shown; the headers hold secrets."""
+
+    url: str
+    transport: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What a tool answered, as text for the model."""
+
+    output: str
+    is_error: bool
+
+
+async def list_tools(address: Address) -> list[ToolDefinition]:
+    """All that the server offers. McpServerFailed, McpSignInNeeded, AddressRefused, UpstreamTooLarge."""
+    return await _with_session(address, settings.MCP_CONNECT_SECONDS, _read_tools)
+
+
+async def call_tool(
+    address: Address, *, name: str, arguments: dict[str, Any], expected_hash: str
+) -> ToolOutcome:
+    """One call. ToolChanged for a tool that is no longer what was accepted: then nothing is called."""
+
+    async def work(session: ClientSession) -> ToolOutcome:
+        offered = {tool.name: tool for tool in await _read_tools(session)}
+        if name not in offered or offered[name].hash != expected_hash:
+            raise ToolChanged
+        answer = await session.call_tool(name, arguments)
+        return ToolOutcome(output=_text_of(answer), is_error=bool(answer.is_error))
+
+    return await _with_session(address, settings.MCP_CALL_SECONDS, work)
+
+
+async def _with_session(address: Address, seconds: float, work: Callable[[ClientSession], Awaitable[T]]) -> T:
+    transport = GuardedSDKTransport(most_bytes=settings.MCP_MAX_ANSWER_BYTES, seconds=seconds)
+
+    async def whole() -> T:
+        async with _session(address, transport) as session:
+            await session.initialize()
+            return await work(session)
+
+    try:
+        return await asyncio.wait_for(whole(), seconds)
+    except TimeoutError as exc:
+        raise McpServerFailed(f"The MCP server did not answer within {seconds:g} seconds.") from exc
+    except Exception as exc:
+        raise _reason(exc, transport) from exc
+
+
+@asynccontextmanager
+async def _session(address: Address, transport: GuardedSDKTransport) -> AsyncGenerator[ClientSession, None]:
+    if address.transport == "sse":
+
+        def factory(headers: dict[str, str] | None = None, timeout: Any = None, auth: Any = None) -> Any:
+            return guarded_client(transport, headers)
+
+        streams: Any = sse_client(address.url, headers=address.headers, httpx_client_factory=factory)
+        async with streams as (read, write), ClientSession(read, write, client_info=US) as session:
+            yield session
+        return
+    async with (
+        guarded_client(transport, address.headers) as client,
+        streamable_http_client(address.url, http_client=client) as streams,
+        ClientSession(streams[0], streams[1], client_info=US) as session,
+    ):
+        yield session
+
+
+def _reason(error: BaseException, transport: GuardedSDKTransport) -> DomainError:
+    """What went wrong in our words; the SDK buries it in groups of its own errors."""
+    if transport.refusal is not None:
+        return transport.refusal
+    found = _first(error, DomainError)
+    if isinstance(found, DomainError):
+        return found
+    if transport.status in {401, 403}:
+        return McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
+    if transport.status:
+        return McpServerFailed(f"The MCP server answered with {transport.status}.", status=transport.status)
+    if transport.is_broken:
+        return McpServerFailed("The MCP server cannot be reached.")
+    return McpServerFailed("The server does not speak MCP as it should.")
+
+
+def _first(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    if isinstance(error, kind):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _first(inner, kind))), None)
+    return None
+
+
+async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
+    found: dict[str, ToolDefinition] = {}
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
+        page = await session.list_tools(params=params)
+        for tool in page.tools:
+            read = read_definition(
+                name=tool.name,
+                description=tool.description,
+                input_schema=tool.input_schema,
+                annotations=tool.annotations.model_dump(by_alias=True, exclude_none=True)
+                if tool.annotations
+                else {},
+            )
+            if read is not None and len(found) < MOST_TOOLS:
+                found.setdefault(read.name, read)
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    return list(found.values())
+
+
+def _text_of(answer: Any) -> str:
+    """Texts as they are; of images, sounds and files only that they came; cut at the bound."""
+    parts = [_part_of(part) for part in answer.content]
+    text = "\n".join(part for part in parts if part)
+    if not text and answer.structured_content is not None:
+        text = json.dumps(answer.structured_content, ensure_ascii=False)
+    text = text.replace("\0", "\ufffd") if is_sound(text) else text.encode("utf-8", "replace").decode()
+    most = settings.MCP_MAX_RESULT_CHARACTERS
+    return text if len(text) <= most else text[:most] + CUT.format(most=most)
+
+
+def _part_of(part: Any) -> str:
+    match part:
+        case types.TextContent():
+            return str(part.text)
+        case types.ImageContent() | types.AudioContent():
+            return f"[{part.mime_type}, not shown]"
+        case types.ResourceLink():
+            return f"[{part.name}: {part.uri}]"
+        case types.EmbeddedResource() if isinstance(part.resource, types.TextResourceContents):
+            return str(part.resource.text)
+        case _:
+            return "[a file, not shown]"

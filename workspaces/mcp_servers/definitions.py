@@ -1,0 +1,113 @@
+"""What a server says of a tool: checked, made storable, and known by its hash."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from kit.errors import InvalidInput
+from kit.json_input import MAX_DEPTH, is_sound
+
+NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
+LONGEST_DESCRIPTION = 8_000  # characters
+LONGEST_SCHEMA = 40_000  # characters of JSON
+MOST_TOOLS = 200  # of one server
+NO_SCHEMA = "Its input schema is no JSON Schema."
+# Linear in the text, whatever the pattern: a manager's or a server's must not hold up everybody.
+PATTERNS = jsonschema_rs.RegexOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """One tool as its server describes it; `problem` says why it cannot be used."""
+
+    name: str
+    definition: dict[str, Any]  # description, input_schema, annotations
+    problem: str = ""
+
+    @property
+    def hash(self) -> str:
+        return hash_of(self.definition)
+
+    @property
+    def is_destructive(self) -> bool:
+        return self.definition["annotations"].get("destructiveHint") is True
+
+
+def hash_of(definition: dict[str, Any]) -> str:
+    """SHA-256 of the definition's canonical JSON."""
+    text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_definition(
+    *, name: Any, description: Any, input_schema: Any, annotations: Any
+) -> ToolDefinition | None:
+    """None for a tool without a usable name; one with an unusable schema is shown, with its problem."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return None
+    told = {
+        "description": description if isinstance(description, str) else "",
+        "input_schema": input_schema if isinstance(input_schema, dict) else {},
+        "annotations": annotations if isinstance(annotations, dict) else {},
+    }
+    problem = _problem_of(told, input_schema)
+    if problem:
+        told = {"description": "", "input_schema": {"type": "object"}, "annotations": {}}
+    return ToolDefinition(name=name, definition=told, problem=problem)
+
+
+def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
+    if not isinstance(input_schema, dict) or input_schema.get("type", "object") != "object":
+        return NO_SCHEMA
+    if _depth(told) > MAX_DEPTH:
+        return "Its input schema is nested too deeply."
+    if not is_sound(told) or "\\u0000" in json.dumps(told):
+        return "Its description holds signs that are no text."
+    if len(told["description"]) > LONGEST_DESCRIPTION or len(json.dumps(told)) > LONGEST_SCHEMA:
+        return "Its description is too long."
+    try:
+        check_schema(input_schema)
+    except InvalidInput:
+        return NO_SCHEMA
+    return ""
+
+
+def _depth(value: Any) -> int:
+    """How many levels are nested, up to one more than what is allowed."""
+    level, depth = [value], 0
+    while level and depth <= MAX_DEPTH:
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [child for node in nested for child in (node.values() if isinstance(node, dict) else node)]
+        depth += 1
+    return depth
+
+
+def check_schema(schema: Any) -> None:
+    """InvalidInput for what is no JSON Schema, or refers to one elsewhere."""
+    try:
+        _validator(schema)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
+
+
+def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:
+    """Why the arguments do not fit, in words for the model; empty where they do."""
+    problems = [
+        f"{'/'.join(str(step) for step in error.instance_path) or 'arguments'}: {error.message}"
+        for error in _validator(schema).iter_errors(arguments)
+    ]
+    return "; ".join(problems[:5])[:1_000]
+
+
+def _validator(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        raise TypeError("A schema is an object here.")
+    return jsonschema_rs.validator_for(schema, pattern_options=PATTERNS, retriever=_refuse)
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is elsewhere")

@@ -1,0 +1,78 @@
+"""An MCP server that a workspace installed, and its tools as they were accepted."""
+
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import Q
+
+
+class MCPServer(models.Model):
+    """Its row stays when it is removed, without its secrets: a slug is never used again."""
+
+    class Transport(models.TextChoices):
+        STREAMABLE_HTTP = "streamable_http", "Streamable HTTP"
+        SSE = "sse", "SSE (older servers)"
+
+    class Auth(models.TextChoices):
+        NONE = "none", "None"
+        HEADER = "header", "A header with a key"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    slug = models.CharField(max_length=60, help_text="What clients call it")
+    name = models.CharField(max_length=100)
+    url = models.CharField(max_length=500)
+    transport = models.CharField(
+        max_length=20, choices=Transport.choices, default=Transport.STREAMABLE_HTTP.value
+    )
+    auth = models.CharField(max_length=10, choices=Auth.choices, default=Auth.NONE.value)
+    header_name = models.CharField(max_length=100, blank=True)
+    sealed_header = models.TextField(blank=True, help_text="The header's value, encrypted")
+    enabled = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1, help_text="Grows with each change of what it offers")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why the last look at it failed")
+    checked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_mcp_server_a_slug"),
+            models.CheckConstraint(
+                condition=~Q(auth="header") | ~Q(header_name="") | Q(removed_at__isnull=False),
+                name="a_header_has_a_name",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["checked_at"], name="mcp_server_checked", condition=Q(removed_at=None))
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Tool(models.Model):
+    """One tool as a manager accepted it; what the server says of it since then waits in `offered`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="tools")
+    name = models.CharField(max_length=128)
+    definition = models.JSONField(help_text="Description, input schema and annotations, as accepted")
+    definition_hash = models.CharField(max_length=64)
+    offered = models.JSONField(null=True, help_text="A changed definition that nobody accepted yet")
+    is_allowed = models.BooleanField(default=True)
+    needs_approval = models.BooleanField(default=False, help_text="A person is asked before each call")
+    argument_schema = models.JSONField(null=True, help_text="A JSON Schema that the arguments have to fit")
+    is_gone = models.BooleanField(default=False, help_text="The server offers it no longer")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why it cannot be used at all")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["server", "name"], name="one_tool_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_usable(self) -> bool:
+        return self.is_allowed and not self.is_gone and self.offered is None and not self.problem

@@ -1,0 +1,221 @@
+"""The pages of MCP servers: what is installed, the gallery, installing one, and what its tools may do."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.contrib import messages
+from django.db import connection
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.middleware import WorkspaceRequest
+from accounts.policy import Action, may
+from accounts.web.acts import act, blame, needs, told
+from accounts.web.places import place_url
+from kit.errors import DomainError, InvalidInput
+from workspaces.mcp_servers import services
+from workspaces.mcp_servers.connecting import Address, list_tools
+from workspaces.mcp_servers.definitions import ToolDefinition, hash_of
+from workspaces.mcp_servers.gallery import find_entry, read_gallery
+from workspaces.mcp_servers.models import MCPServer, Tool
+from workspaces.mcp_servers.services import ServerWish
+
+LONGEST_SCHEMA = 20_000  # characters of a restriction
+
+
+class InstallForm(forms.Form):
+    name = forms.CharField(label="Name", max_length=100)
+    slug = forms.CharField(
+        label="Name in the API", max_length=60, help_text="Small letters, digits, hyphens, underscores."
+    )
+    url = forms.CharField(
+        label="Address", max_length=500, help_text="Of the server's MCP endpoint, https://…"
+    )
+    transport = forms.ChoiceField(label="Protocol", choices=MCPServer.Transport.choices)
+    auth = forms.ChoiceField(label="It asks for", choices=MCPServer.Auth.choices)
+    header_name = forms.CharField(label="Header", max_length=100, required=False, initial="Authorization")
+    header_value = forms.CharField(
+        label="Its value",
+        max_length=10_000,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Kept encrypted and never shown again, such as Bearer and a token.",
+    )
+
+    def wish(self) -> ServerWish:
+        return ServerWish(**self.cleaned_data)
+
+
+class KeyForm(forms.Form):
+    header_value = forms.CharField(
+        label="A new key", max_length=10_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"})
+    )
+
+
+@require_GET
+@needs(Action.MCPS_VIEW)
+def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    """Those that may be used; for managers all of them."""
+    changes = may(request.principal, Action.MCPS_CHANGE)
+    rows = services.listed_servers(request.principal.workspace.id)
+    shown = [server_context(row) for row in rows if row.enabled or changes]
+    return render(request, "mcp_servers/list.html", {"servers": shown})
+
+
+def server_context(row: MCPServer) -> dict[str, Any]:
+    tools = list(row.tools.all())
+    return {
+        "row": row,
+        "usable": sum(tool.is_usable for tool in tools),
+        "waiting": sum(tool.offered is not None for tool in tools),
+        "tools": [_tool_context(tool) for tool in tools],
+    }
+
+
+def _tool_context(tool: Tool) -> dict[str, Any]:
+    return {
+        "row": tool,
+        "hash": hash_of(tool.offered) if tool.offered is not None else "",
+        "before": _text(tool.definition),
+        "after": _text(tool.offered),
+        "arguments": list(tool.definition["input_schema"].get("properties") or {}),
+        "restriction": json.dumps(tool.argument_schema, indent=2) if tool.argument_schema else "",
+    }
+
+
+def _text(definition: dict[str, Any] | None) -> str:
+    return json.dumps(definition, indent=2, ensure_ascii=False) if definition is not None else ""
+
+
+@require_GET
+@needs(Action.MCPS_CHANGE)
+def gallery(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    """Well-known servers, and the way to any other."""
+    return render(request, "mcp_servers/gallery.html", {"entries": read_gallery()})
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.MCPS_CHANGE)
+def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    """A form, filled in from the gallery by `?from=`; the server is asked before anything is kept."""
+    entry = find_entry(request.GET.get("from", ""))
+    initial = {"auth": "none", "header_name": "Authorization"}
+    if entry is not None:
+        initial |= {name: getattr(entry, name) for name in ("name", "slug", "url", "transport", "auth")}
+    form = InstallForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            wish = form.wish()
+            wish.check()
+            tools = ask(wish.address)
+            row = services.install_server(principal=request.principal, wish=wish, tools=tools)
+        except DomainError as problem:
+            blame(form, problem)
+        else:
+            messages.success(request, f"Connected. {len(tools)} tools found.")
+            return redirect(place_url(request.principal, "mcp_server", server=row.slug))
+    return render(request, "mcp_servers/install.html", {"form": form, "entry": entry})
+
+
+def ask(address: Address) -> list[ToolDefinition]:
+    """What the server offers, asked without holding a connection to the database."""
+    connection.close()
+    return async_to_sync(list_tools)(address)
+
+
+@require_GET
+@needs(Action.MCPS_VIEW)
+def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    """One server and its tools."""
+    row = services.find_server(place=request.principal, slug=server)
+    return render(request, "mcp_servers/server.html", {**server_context(row), "key_form": KeyForm()})
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    row = services.find_server(place=request.principal, slug=server)
+    try:
+        offered = ask(services.address_of(server_id=row.id))
+    except DomainError as problem:
+        services.note_problem(server_id=row.id, problem=problem.text)
+        messages.error(request, told(problem))
+    else:
+        services.note_tools(server_id=row.id, offered=offered)
+        messages.success(request, f"It answers, and offers {len(offered)} tools.")
+    return redirect(place_url(request.principal, "mcp_server", server=row.slug))
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def change(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    """Enables or disables it, or keeps a new key, as the form's field says."""
+    wanted: dict[str, Any] = {}
+    if "enabled" in request.POST:
+        wanted["enabled"] = request.POST["enabled"] == "1"
+    if "header_value" in request.POST:
+        wanted["header_value"] = request.POST["header_value"].replace("\0", "")[:10_000]
+    return _act(request, server, services.change_server, "Saved.", **wanted)
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def remove(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    """For good: the key is deleted with it."""
+    back = place_url(request.principal, "mcp_servers")
+    return act(
+        request,
+        services.remove_server,
+        principal=request.principal,
+        slug=server,
+        done="Removed, with its key.",
+        back=back,
+    )
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def change_tool(request: WorkspaceRequest, server: str, tool: str, **place: str) -> HttpResponse:
+    """What a tool may do: all of its form at once."""
+    wanted: dict[str, Any] = {
+        "is_allowed": request.POST.get("is_allowed") == "on",
+        "needs_approval": request.POST.get("needs_approval") == "on",
+    }
+    try:
+        wanted["argument_schema"] = _restriction(request.POST.get("argument_schema", ""))
+    except InvalidInput as problem:
+        messages.error(request, told(problem))
+        return redirect(place_url(request.principal, "mcp_server", server=server))
+    return _act(request, server, services.change_tool, "Saved.", tool=tool, **wanted)
+
+
+def _restriction(text: str) -> dict[str, Any]:
+    """InvalidInput for what is no JSON object."""
+    try:
+        value = json.loads(text) if text.strip() else {}
+        is_plain = isinstance(value, dict) and len(text) <= LONGEST_SCHEMA and "\\u0000" not in text
+    except (ValueError, RecursionError):
+        is_plain = False
+    if not is_plain:
+        raise InvalidInput(argument_schema=["The restriction is no JSON object."])
+    return value
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def accept_tool(request: WorkspaceRequest, server: str, tool: str, **place: str) -> HttpResponse:
+    """The changed definition, as it was shown."""
+    shown_hash = request.POST.get("hash", "")
+    done = "Accepted. It may be used again."
+    return _act(request, server, services.accept_tool, done, tool=tool, shown_hash=shown_hash)
+
+
+def _act(
+    request: WorkspaceRequest, server: str, service: Callable[..., Any], done: str, **wanted: Any
+) -> HttpResponse:
+    back = place_url(request.principal, "mcp_server", server=server)
+    return act(request, service, principal=request.principal, slug=server, done=done, back=back, **wanted)

@@ -1,0 +1,25 @@
+"""Where MCP servers are found: in REST below a workspace, and among its pages."""
+
+from django.urls import URLPattern, path
+
+from workspaces.mcp_servers import api as rest
+from workspaces.mcp_servers import pages as web
+
+api: list[URLPattern] = [
+    path("workspaces/<slug:workspace>/mcps", rest.ServersView.as_view()),
+    path("workspaces/<slug:workspace>/mcps/<str:server>", rest.ServerView.as_view()),
+    path("workspaces/<slug:workspace>/mcps/<str:server>/refresh", rest.ServerRefreshView.as_view()),
+    path("workspaces/<slug:workspace>/mcps/<str:server>/tools/<path:tool>", rest.ToolView.as_view()),
+]
+
+pages: list[URLPattern] = [
+    path("mcps", web.servers, name="mcp_servers"),
+    path("mcps/gallery/", web.gallery, name="mcp_gallery"),
+    path("mcps/install/", web.install, name="install_mcp_server"),
+    path("mcps/<str:server>", web.server, name="mcp_server"),
+    path("mcps/<str:server>/refresh", web.refresh, name="refresh_mcp_server"),
+    path("mcps/<str:server>/change", web.change, name="change_mcp_server"),
+    path("mcps/<str:server>/remove", web.remove, name="remove_mcp_server"),
+    path("mcps/<str:server>/accept/<path:tool>", web.accept_tool, name="accept_mcp_tool"),
+    path("mcps/<str:server>/tools/<path:tool>", web.change_tool, name="change_mcp_tool"),
+]

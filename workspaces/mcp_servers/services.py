@@ -1,0 +1,342 @@
+"""What can be done with a workspace's MCP servers; speaking with them is `connecting`'s."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Prefetch, QuerySet
+from django.utils import timezone
+
+from accounts import audit
+from accounts.policy import Action, may
+from accounts.principals import Principal
+from kit.errors import Conflict, InvalidInput, NotFound
+from kit.secrets import seal, unseal
+from workspaces.mcp_servers.connecting import Address
+from workspaces.mcp_servers.definitions import ToolDefinition, check_schema
+from workspaces.mcp_servers.models import MCPServer, Tool
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+NOT_OURS = {
+    "host",
+    "content-length",
+    "content-type",
+    "accept",
+    "transfer-encoding",
+    "connection",
+    "mcp-session-id",
+}
+MOST_SERVERS = 50  # of a workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRef:
+    """A tool that may be called, as plain data; the definition is the accepted one."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    definition_hash: str
+    needs_approval: bool
+    argument_schema: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRef:
+    """An installed server as plain data, with the tools of it that may be called."""
+
+    id: UUID
+    slug: str
+    name: str
+    enabled: bool
+    version: int
+    tools: tuple[ToolRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWish:
+    """How a server is to be installed; `header_value` is a secret."""
+
+    slug: str
+    name: str
+    url: str
+    transport: str = MCPServer.Transport.STREAMABLE_HTTP.value
+    auth: str = MCPServer.Auth.NONE.value
+    header_name: str = ""
+    header_value: str = field(default="", repr=False)
+    enabled: bool = True
+
+    def check(self) -> None:
+        """InvalidInput names every wrong field."""
+        wrong: dict[str, Any] = {}
+        if not SLUG.fullmatch(self.slug):
+            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores."]
+        if problem := url_problem(self.url):
+            wrong["url"] = [problem]
+        if self.auth == MCPServer.Auth.HEADER:
+            wrong |= header_problems(self.header_name, self.header_value)
+        if wrong:
+            raise InvalidInput(**wrong)
+
+    @property
+    def address(self) -> Address:
+        is_keyed = self.auth == MCPServer.Auth.HEADER
+        return Address(self.url, self.transport, {self.header_name: self.header_value} if is_keyed else {})
+
+
+def url_problem(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "This is no address."
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
+        return "Give the server's address, https://…"
+    if parts.username or parts.password or parts.fragment:
+        return "An address holds no password and no fragment: give a key as a header."
+    return ""
+
+
+def header_problems(name: str, value: str) -> dict[str, list[str]]:
+    wrong = {}
+    if not HEADER_NAME.fullmatch(name) or name.lower() in NOT_OURS:
+        wrong["header_name"] = ["Name the header that carries the key, such as Authorization."]
+    if not value or not (value.isascii() and value.isprintable()) or value != value.strip():
+        wrong["header_value"] = ["A key is a single line of plain letters, digits and signs."]
+    return wrong
+
+
+def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
+    """Those that are installed, with all their tools, by slug; a workspace has few."""
+    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
+    rows = MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None)
+    return rows.prefetch_related(tools).order_by("slug")
+
+
+def installed_servers(*, workspace_id: UUID) -> list[ServerRef]:
+    return [_ref(row) for row in listed_servers(workspace_id)]
+
+
+def find_server(*, place: Principal, slug: str) -> MCPServer:
+    """By slug or id. NotFound also for one that is disabled, to those who could not enable it."""
+    rows = listed_servers(place.workspace.id)
+    try:
+        row = rows.filter(id=UUID(slug)).first()
+    except ValueError:
+        row = rows.filter(slug=slug).first()
+    if row is None or not (row.enabled or may(place, Action.MCPS_CHANGE)):
+        raise NotFound
+    return row
+
+
+@transaction.atomic
+def install_server(*, principal: Principal, wish: ServerWish, tools: Iterable[ToolDefinition]) -> MCPServer:
+    """Keeps a server with the tools it showed. InvalidInput, Conflict for a slug that is or was taken."""
+    wish.check()
+    if listed_servers(principal.workspace.id).count() >= MOST_SERVERS:
+        raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
+    is_keyed = wish.auth == MCPServer.Auth.HEADER
+    try:
+        with transaction.atomic():
+            row = MCPServer.objects.create(
+                workspace_id=principal.workspace.id,
+                slug=wish.slug,
+                name=wish.name,
+                url=wish.url,
+                transport=wish.transport,
+                auth=wish.auth,
+                header_name=wish.header_name if is_keyed else "",
+                sealed_header=seal(wish.header_value) if is_keyed else "",
+                enabled=wish.enabled,
+                checked_at=timezone.now(),
+            )
+    except IntegrityError as exc:
+        raise Conflict(
+            f"The name {wish.slug} is taken, or was once: choose another.", slug=wish.slug
+        ) from exc
+    Tool.objects.bulk_create([_new_tool(row, tool, is_allowed=True) for tool in tools])
+    audit.record(
+        "mcp_server.installed", principal=principal, target=row.slug, url=row.url, enabled=row.enabled
+    )
+    return find_server(place=principal, slug=row.slug)
+
+
+def _new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> Tool:
+    return Tool(
+        server=server,
+        name=tool.name,
+        definition=tool.definition,
+        definition_hash=tool.hash,
+        is_allowed=is_allowed,
+        needs_approval=tool.is_destructive,
+        problem=tool.problem,
+    )
+
+
+@transaction.atomic
+def note_tools(*, server_id: UUID, offered: list[ToolDefinition]) -> None:
+    """What the server shows now: a changed tool waits for a manager, a new one to be allowed."""
+    server = _lock(server_id)
+    known = {tool.name: tool for tool in server.tools.all()}
+    is_first = not known and server.version == 1
+    before = _usable(known.values())
+    for tool in offered:
+        row = known.pop(tool.name, None)
+        if row is None:
+            _new_tool(server, tool, is_allowed=is_first).save()
+        else:
+            row.offered = tool.definition if tool.hash != row.definition_hash else None
+            row.is_gone, row.problem = False, tool.problem
+            row.save()
+    Tool.objects.filter(id__in=[row.id for row in known.values()]).update(is_gone=True)
+    server.problem, server.checked_at = "", timezone.now()
+    if before != _usable(Tool.objects.filter(server=server)):
+        server.version += 1
+    server.save(update_fields=["problem", "checked_at", "version"])
+
+
+def _usable(tools: Iterable[Tool]) -> set[tuple[str, str]]:
+    return {(tool.name, tool.definition_hash) for tool in tools if tool.is_usable}
+
+
+def note_problem(*, server_id: UUID, problem: str) -> None:
+    """Why the last look at the server failed."""
+    MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
+
+
+@transaction.atomic
+def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
+    """`name`, `enabled`, `header_value`: whatever is named. A new address is a new installation, so that no
+    key goes to where its owner never sent it."""
+    row = _lock(find_server(place=principal, slug=slug).id)
+    changes: dict[str, list[Any]] = {}
+    for name in ("name", "enabled"):
+        if wanted.get(name) is not None and wanted[name] != getattr(row, name):
+            changes[name] = [getattr(row, name), wanted[name]]
+            setattr(row, name, wanted[name])
+    if wanted.get("header_value") is not None:
+        if row.auth != MCPServer.Auth.HEADER:
+            raise InvalidInput(header_value=["This server is not shown a header."])
+        if wrong := header_problems(row.header_name, wanted["header_value"]):
+            raise InvalidInput(**wrong)
+        row.sealed_header = seal(wanted["header_value"])
+        changes["header_key"] = ["", ""]
+    if changes:
+        row.version += 1
+        row.save()
+        audit.record("mcp_server.changed", principal=principal, target=row.slug, changes=changes)
+    return find_server(place=principal, slug=row.slug)
+
+
+@transaction.atomic
+def remove_server(*, principal: Principal, slug: str) -> None:
+    """For good: its key is deleted; its name is not given again."""
+    row = _lock(find_server(place=principal, slug=slug).id)
+    forget_server(row)
+    audit.record("mcp_server.removed", principal=principal, target=row.slug)
+
+
+def forget_server(row: MCPServer) -> None:
+    row.tools.all().delete()
+    row.sealed_header = ""
+    row.enabled, row.removed_at, row.version = False, timezone.now(), row.version + 1
+    row.save()
+
+
+def remove_servers(*, workspace_id: UUID) -> None:
+    """All of a workspace's, with their keys, when it is deleted for good."""
+    MCPServer.objects.filter(workspace_id=workspace_id).delete()
+
+
+@transaction.atomic
+def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) -> Tool:
+    """`is_allowed`, `needs_approval`, `argument_schema` ({} lifts the restriction): whatever is named."""
+    server = _lock(find_server(place=principal, slug=slug).id)
+    row = _find_tool(server, tool)
+    changes: dict[str, list[Any]] = {}
+    if wanted.get("argument_schema"):
+        check_schema(wanted["argument_schema"])
+    for name in ("is_allowed", "needs_approval", "argument_schema"):
+        if name not in wanted or wanted[name] is None:
+            continue
+        after = wanted[name] or None if name == "argument_schema" else wanted[name]
+        if after != getattr(row, name):
+            changes[name] = [getattr(row, name), after]
+            setattr(row, name, after)
+    if changes:
+        row.save()
+        MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)
+        audit.record(
+            "mcp_tool.changed", principal=principal, target=f"{server.slug}/{row.name}", changes=changes
+        )
+    return row
+
+
+@transaction.atomic
+def accept_tool(*, principal: Principal, slug: str, tool: str, shown_hash: str) -> Tool:
+    """Accepts the changed definition that was shown. Conflict where it changed again meanwhile."""
+    server = _lock(find_server(place=principal, slug=slug).id)
+    row = _find_tool(server, tool)
+    if row.offered is None:
+        raise Conflict("There is nothing to accept.")
+    offered = ToolDefinition(name=row.name, definition=row.offered)
+    if offered.hash != shown_hash:
+        raise Conflict("It has changed again: look at it once more.")
+    row.definition, row.definition_hash, row.offered = offered.definition, offered.hash, None
+    row.save()
+    MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)
+    audit.record(
+        "mcp_tool.accepted", principal=principal, target=f"{server.slug}/{row.name}", hash=shown_hash
+    )
+    return row
+
+
+def _find_tool(server: MCPServer, name: str) -> Tool:
+    row = Tool.objects.filter(server=server, name=name).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _lock(server_id: UUID) -> MCPServer:
+    row = MCPServer.objects.select_for_update().filter(id=server_id, removed_at=None).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def address_of(*, server_id: UUID) -> Address:
+    """Where and with which secret the server is reached. NotFound for one that was removed."""
+    row = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    if row is None:
+        raise NotFound
+    is_keyed = row.auth == MCPServer.Auth.HEADER
+    headers = {row.header_name: unseal(row.sealed_header)} if is_keyed else {}
+    return Address(url=row.url, transport=row.transport, headers=headers)
+
+
+def _ref(row: MCPServer) -> ServerRef:
+    return ServerRef(
+        id=row.id,
+        slug=row.slug,
+        name=row.name,
+        enabled=row.enabled,
+        version=row.version,
+        tools=tuple(_tool_ref(tool) for tool in row.tools.all() if tool.is_usable),
+    )
+
+
+def _tool_ref(tool: Tool) -> ToolRef:
+    return ToolRef(
+        name=tool.name,
+        description=tool.definition["description"],
+        input_schema=tool.definition["input_schema"],
+        definition_hash=tool.definition_hash,
+        needs_approval=tool.needs_approval,
+        argument_schema=tool.argument_schema,
+    )

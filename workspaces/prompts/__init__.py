@@ -1,0 +1,1 @@
+"""The prompts of a workspace: texts with variables, kept in versions."""

@@ -1,0 +1,89 @@
+"""A prompt, every version that it ever had, and who likes it."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+
+class Prompt(models.Model):
+    """Its current version stands in the row. The row stays when it is removed: a slug is never used again."""
+
+    class Visibility(models.TextChoices):
+        ME = "me", "Only its author"
+        WORKSPACE = "workspace", "Everybody in the workspace"
+        TENANT = "tenant", "Everybody in the team"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    user_id = models.UUIDField(help_text="Its author")
+    slug = models.CharField(max_length=60, help_text="What clients call it")
+    title = models.CharField(max_length=100)
+    description = models.CharField(max_length=500, blank=True)
+    visibility = models.CharField(
+        max_length=10, choices=Visibility.choices, default=Visibility.WORKSPACE.value
+    )
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    number = models.PositiveIntegerField(default=1, help_text="Of the current version")
+    text = models.TextField()
+    variables = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_prompt_a_slug"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["workspace_id", "-updated_at", "-id"],
+                name="prompt_workspace",
+                condition=Q(removed_at=None),
+            ),
+            models.Index(
+                fields=["-updated_at", "-id"],
+                name="prompt_tenant",
+                condition=Q(removed_at=None, visibility="tenant"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class PromptVersion(models.Model):
+    """What a prompt said once; never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    user_id = models.UUIDField()
+    note = models.CharField(max_length=200, blank=True)
+    text = models.TextField()
+    variables = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-created_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "number"], name="one_version_a_number")]
+        indexes = [models.Index(fields=["prompt", "-created_at", "-id"], name="prompt_versions")]
+
+    def __str__(self) -> str:
+        return f"{self.number}"
+
+
+class PromptFavourite(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="favourites")
+    user_id = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "user_id"], name="one_favourite_a_person"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

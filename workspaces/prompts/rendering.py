@@ -1,0 +1,115 @@
+"""Puts values into a prompt's `{{ places }}`: nothing but that, so that no template can run code."""
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kit.errors import InvalidInput
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+PLACE = re.compile(r"\{\{[ \t]*([a-z][a-z0-9_]{0,39})[ \t]*\}\}")
+TYPES = ("text", "multiline", "number", "boolean", "choice")
+LONGEST_TEXT = 100_000  # characters of a prompt
+LONGEST_VALUE = 100_000
+LONGEST_RENDERED = 200_000  # as long as a message may be
+MOST_VARIABLES, MOST_OPTIONS = 50, 100
+LARGEST_NUMBER = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A place in a prompt and what may stand there; `default` None: there is none."""
+
+    name: str
+    type: str = "text"
+    label: str = ""
+    required: bool = True
+    default: Any = None
+    options: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Variable":
+        return cls(**{**data, "options": tuple(data.get("options") or ())})
+
+    def as_data(self) -> dict[str, Any]:
+        return {**asdict(self), "options": list(self.options)}
+
+    def problem_of(self, value: Any) -> str:
+        """Why the value may not stand here; empty where it may."""
+        match self.type:
+            case "number":
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                sound = is_number and math.isfinite(value) and abs(value) <= LARGEST_NUMBER
+                return "" if sound else "This must be a number."
+            case "boolean":
+                return "" if isinstance(value, bool) else "This must be true or false."
+            case "choice":
+                return "" if value in self.options else f"Choose one of: {', '.join(self.options)}."
+        if not isinstance(value, str) or "\0" in value:
+            return "This must be text."
+        if self.type == "text" and "\n" in value:
+            return "This must be one line."
+        return "" if len(value) <= LONGEST_VALUE else f"Use at most {LONGEST_VALUE} characters."
+
+
+def check_prompt(text: str, variables: list[Variable]) -> None:
+    """InvalidInput for places that are malformed or nobody declared, and for variables that make no sense."""
+    wrong: dict[str, Any] = {}
+    rest = PLACE.sub("", text)
+    if "{{" in rest:
+        wrong["text"] = ["A place is written {{name}}, and holds nothing but a name."]
+    named = {variable.name for variable in variables}
+    unknown = sorted(set(PLACE.findall(text)) - named)
+    if unknown:
+        wrong["text"] = [f"There is no variable called {', '.join(unknown)}."]
+    if len(text) > LONGEST_TEXT or not text.strip():
+        wrong["text"] = [f"Write 1 to {LONGEST_TEXT} characters."]
+    if len(variables) > MOST_VARIABLES or len(named) != len(variables):
+        wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each name once."]
+    for variable in variables:
+        if problem := _problem_of(variable):
+            wrong[f"variables.{variable.name}"[:60]] = [problem]
+    if wrong:
+        raise InvalidInput(**wrong)
+
+
+def _problem_of(variable: Variable) -> str:
+    if not NAME.fullmatch(variable.name):
+        return "A name has up to 40 small letters, digits and underscores, and begins with a letter."
+    if variable.type not in TYPES:
+        return f"The type is one of: {', '.join(TYPES)}."
+    if variable.type == "choice" and not 0 < len(variable.options) <= MOST_OPTIONS:
+        return f"Give 1 to {MOST_OPTIONS} options."
+    return variable.problem_of(variable.default) if variable.default is not None else ""
+
+
+def render(text: str, variables: list[Variable], given: dict[str, Any]) -> str:
+    """The text with every value in its place; what a value itself holds is left as it is.
+
+    InvalidInput names each wrong value as `variables.<name>`.
+    """
+    known = {variable.name: variable for variable in variables}
+    wrong = {f"variables.{name}"[:60]: ["There is no such variable."] for name in given if name not in known}
+    values: dict[str, str] = {}
+    for name, variable in known.items():
+        value = given.get(name)
+        value = variable.default if value is None or value == "" else value
+        if value is None:
+            if variable.required:
+                wrong[f"variables.{name}"] = ["This is required."]
+            values[name] = ""
+        elif problem := variable.problem_of(value):
+            wrong[f"variables.{name}"] = [problem]
+        else:
+            values[name] = _written(value)
+    if wrong:
+        raise InvalidInput(**wrong)
+    rendered = PLACE.sub(lambda found: values.get(found[1], found[0]), text)
+    if len(rendered) > LONGEST_RENDERED:
+        raise InvalidInput(variables=[f"The text would be longer than {LONGEST_RENDERED} characters."])
+    return rendered
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,234 @@
+"""What can be done with prompts."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from accounts import audit
+from accounts.policy import Action, may
+from accounts.principals import Principal
+from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
+from workspaces.prompts.rendering import Variable, check_prompt, render
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+RESERVED = {"new", "composer"}  # pages of ours
+MOST_TAGS = 20
+Visibility = Prompt.Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """A prompt's text with its values, and which version of it that is."""
+
+    slug: str
+    number: int
+    text: str
+
+
+def visible_prompts(place: Principal) -> QuerySet[Any]:
+    """The workspace's, one's own private ones in it, and those that are shared with the whole tenant."""
+    here = Q(workspace_id=place.workspace.id)
+    shared = here & ~Q(visibility=Visibility.ME) | here & Q(user_id=place.user_id)
+    rows = Prompt.objects.filter(shared | Q(visibility=Visibility.TENANT), removed_at=None)
+    liked = PromptFavourite.objects.filter(prompt=OuterRef("id"), user_id=place.user_id)
+    return rows.annotate(is_favourite=Exists(liked))
+
+
+def listed_prompts(
+    *, place: Principal, find: str = "", tag: str = "", favourites: bool = False
+) -> QuerySet[Any]:
+    rows = visible_prompts(place)
+    if find:
+        rows = rows.filter(
+            Q(title__icontains=find)
+            | Q(slug__icontains=find)
+            | Q(description__icontains=find)
+            | Q(text__icontains=find)
+            | Q(tags__contains=[find.lower()])
+        )
+    if tag:
+        rows = rows.filter(tags__contains=[tag])
+    return rows.filter(is_favourite=True) if favourites else rows
+
+
+def find_prompt(*, place: Principal, slug: str) -> Prompt:
+    """By slug or id; the workspace's own goes before another's that is shared with the tenant. NotFound."""
+    rows = visible_prompts(place)
+    try:
+        row = rows.filter(id=UUID(slug)).first()
+    except ValueError:
+        named = list(rows.filter(slug=slug).order_by("created_at", "id")[:50])
+        row = next((one for one in named if one.workspace_id == place.workspace.id), None)
+        row = row or (named[0] if named else None)
+    if row is None:
+        raise NotFound
+    return row  # type: ignore[no-any-return]
+
+
+def may_change(place: Principal, row: Prompt) -> bool:
+    """Its author and those who run the workspace, in its own workspace."""
+    is_theirs = row.user_id == place.user_id or may(place, Action.WORKSPACE_CHANGE)
+    return row.workspace_id == place.workspace.id and is_theirs
+
+
+def _changeable(principal: Principal, slug: str) -> Prompt:
+    row = find_prompt(place=principal, slug=slug)
+    if not may_change(principal, row):
+        raise Forbidden("Only its author and the managers of its workspace change a prompt.")
+    return Prompt.objects.select_for_update().get(id=row.id)
+
+
+@transaction.atomic
+def create_prompt(
+    *,
+    principal: Principal,
+    slug: str,
+    title: str,
+    text: str,
+    variables: list[Variable],
+    description: str = "",
+    visibility: str = Visibility.WORKSPACE.value,
+    tags: Iterable[str] = (),
+) -> Prompt:
+    """InvalidInput; Conflict for a slug that is or was taken."""
+    if not SLUG.fullmatch(slug) or slug in RESERVED:
+        raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
+    check_prompt(text, variables)
+    try:
+        with transaction.atomic():
+            row = Prompt.objects.create(
+                workspace_id=principal.workspace.id,
+                user_id=principal.user_id,
+                slug=slug,
+                title=title,
+                description=description,
+                visibility=visibility,
+                tags=plain_tags(tags),
+                text=text,
+                variables=[variable.as_data() for variable in variables],
+            )
+    except IntegrityError as exc:
+        raise Conflict(f"The name {slug} is taken, or was once: choose another.", slug=slug) from exc
+    _write_version(row, principal, "")
+    audit.record("prompt.created", principal=principal, target=slug, visibility=visibility)
+    return find_prompt(place=principal, slug=str(row.id))
+
+
+def plain_tags(tags: Iterable[str]) -> list[str]:
+    """Small, each once, in order. InvalidInput for too many."""
+    plain = sorted({" ".join(tag.lower().split())[:40] for tag in tags} - {""})
+    if len(plain) > MOST_TAGS:
+        raise InvalidInput(tags=[f"Use at most {MOST_TAGS} tags."])
+    return plain
+
+
+def _write_version(row: Prompt, principal: Principal, note: str) -> None:
+    PromptVersion.objects.create(
+        prompt=row,
+        number=row.number,
+        user_id=principal.user_id,
+        note=note,
+        text=row.text,
+        variables=row.variables,
+    )
+
+
+@transaction.atomic
+def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: Any) -> Prompt:
+    """Whatever is named of title, description, visibility, tags, text, variables; the latter two make a new
+    version. Only its author changes who sees it."""
+    row = _changeable(principal, slug)
+    if "visibility" in wanted and wanted["visibility"] != row.visibility and row.user_id != principal.user_id:
+        raise Forbidden("Only its author says who sees a prompt.")
+    changes: dict[str, list[Any]] = {}
+    for name in ("title", "description", "visibility"):
+        if name in wanted and wanted[name] != getattr(row, name):
+            changes[name] = [getattr(row, name), wanted[name]]
+            setattr(row, name, wanted[name])
+    if "tags" in wanted:
+        row.tags = plain_tags(wanted["tags"])
+    text = wanted.get("text", row.text)
+    variables = wanted.get("variables", [Variable.from_data(data) for data in row.variables])
+    told = [variable.as_data() for variable in variables]
+    if (text, told) != (row.text, row.variables):
+        check_prompt(text, variables)
+        row.text, row.variables, row.number = text, told, row.number + 1
+        changes["version"] = [row.number - 1, row.number]
+        _write_version(row, principal, note)
+    row.save()
+    audit.record("prompt.changed", principal=principal, target=row.slug, changes=changes)
+    return find_prompt(place=principal, slug=str(row.id))
+
+
+@transaction.atomic
+def roll_back(*, principal: Principal, slug: str, number: int) -> Prompt:
+    """A new version that says what the old one said. NotFound for a version that never was."""
+    row = _changeable(principal, slug)
+    old = find_version(row, number)
+    variables = [Variable.from_data(data) for data in old.variables]
+    return change_prompt(
+        principal=principal,
+        slug=str(row.id),
+        note=f"Version {number} again",
+        text=old.text,
+        variables=variables,
+    )
+
+
+def find_version(row: Prompt, number: int) -> PromptVersion:
+    version = PromptVersion.objects.filter(prompt=row, number=min(number, 2**31 - 1)).first()
+    if version is None:
+        raise NotFound
+    return version
+
+
+def diff_versions(row: Prompt, before: int, after: int) -> list[str]:
+    """Lines of a unified diff, without its head."""
+    old, new = find_version(row, before), find_version(row, after)
+    lines = difflib.unified_diff(_lines(old), _lines(new), lineterm="", n=3)
+    return [line for line in lines if not line.startswith(("---", "+++"))]
+
+
+def _lines(version: PromptVersion) -> list[str]:
+    declared = [f"{{{{{v['name']}}}}}: {v['type']}" for v in version.variables]
+    return [*version.text.splitlines(), *(["", *declared] if declared else [])]
+
+
+@transaction.atomic
+def remove_prompt(*, principal: Principal, slug: str) -> None:
+    """For good; its name is not given again."""
+    row = _changeable(principal, slug)
+    row.versions.all().delete()
+    row.favourites.all().delete()
+    row.text, row.variables, row.removed_at = "", [], timezone.now()
+    row.save()
+    audit.record("prompt.removed", principal=principal, target=row.slug)
+
+
+def remove_prompts(*, workspace_id: UUID) -> None:
+    """All of a workspace's, when it is deleted for good."""
+    Prompt.objects.filter(workspace_id=workspace_id).delete()
+
+
+def set_favourite(*, principal: Principal, slug: str, is_favourite: bool) -> None:
+    row = find_prompt(place=principal, slug=slug)
+    if is_favourite:
+        favourite = PromptFavourite(prompt=row, user_id=principal.user_id)
+        PromptFavourite.objects.bulk_create([favourite], ignore_conflicts=True)
+    else:
+        PromptFavourite.objects.filter(prompt=row, user_id=principal.user_id).delete()
+
+
+def render_prompt(*, place: Principal, slug: str, values: dict[str, Any]) -> RenderedPrompt:
+    """The prompt with these values. NotFound, InvalidInput by variable."""
+    row = find_prompt(place=place, slug=slug)
+    variables = [Variable.from_data(data) for data in row.variables]
+    return RenderedPrompt(slug=row.slug, number=row.number, text=render(row.text, variables, values))

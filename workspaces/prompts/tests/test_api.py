@@ -1,0 +1,130 @@
+"""The library by REST: who sees and changes what, versions, search, and what a prompt comes to."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import WorkspaceMember
+from accounts.tests.cast import Cast
+from accounts.tests.requests_as import As, code_of
+
+pytestmark = pytest.mark.django_db
+HERE = "workspaces/sales/prompts"
+LETTER = {
+    "slug": "letter",
+    "title": "A letter",
+    "text": "Write to {{name}}.",
+    "variables": [{"name": "name"}],
+    "tags": ["Mail", "mail", "customers"],
+}
+
+
+def make(person: Any, **fields: Any) -> Any:
+    return As(person).ask("POST", HERE, LETTER | fields)
+
+
+def slugs(person: Any, query: str = "", workspace: str = "sales") -> list[str]:
+    return [
+        row["slug"] for row in As(person).ask("GET", f"workspaces/{workspace}/prompts{query}").json()["data"]
+    ]
+
+
+def test_a_prompt_is_kept_with_its_first_version(cast: Cast) -> None:
+    made = make(cast.bob).json()
+    assert (made["version"], made["tags"], made["favourite"]) == (1, ["customers", "mail"], False)
+    versions = As(cast.bob).ask("GET", f"{HERE}/letter/versions").json()["data"]
+    assert [version["number"] for version in versions] == [1]
+
+
+def test_who_sees_it_is_its_authors_to_say(cast: Cast) -> None:
+    make(cast.bob, slug="mine", visibility="me")
+    make(cast.bob, slug="ours", visibility="workspace")
+    make(cast.bob, slug="everybodys", visibility="tenant")
+    assert slugs(cast.bob) == ["everybodys", "ours", "mine"]
+    assert slugs(cast.alice) == ["everybodys", "ours"]
+    assert slugs(cast.dana, workspace="ops") == ["everybodys"]
+    assert slugs(cast.charlie) == []
+    assert As(cast.alice).ask("GET", f"{HERE}/mine").status_code == 404
+    assert As(cast.alice).ask("PATCH", f"{HERE}/ours", {"visibility": "tenant"}).status_code == 403
+
+
+def test_only_its_author_and_managers_change_it(cast: Cast) -> None:
+    make(cast.alice)
+    assert As(cast.bob).ask("PATCH", f"{HERE}/letter", {"title": "Mine"}).status_code == 403
+    make(cast.bob, slug="bobs")
+    assert As(cast.alice).ask("PATCH", f"{HERE}/bobs", {"title": "Better"}).json()["title"] == "Better"
+    make(cast.bob, slug="shared", visibility="tenant")
+    there = As(cast.dana).ask("PATCH", "workspaces/ops/prompts/shared", {"title": "Mine"})
+    assert there.status_code == 403
+
+
+def test_a_viewer_reads_and_writes_none(cast: Cast) -> None:
+    make(cast.alice)
+    WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).update(role="viewer")
+    assert slugs(cast.bob) == ["letter"]
+    assert make(cast.bob, slug="no").status_code == 403
+
+
+def test_each_change_of_text_is_a_version_that_can_be_had_again(cast: Cast) -> None:
+    bob = As(cast.bob)
+    make(cast.bob)
+    assert bob.ask("PATCH", f"{HERE}/letter", {"title": "Letters"}).json()["version"] == 1
+    changed = bob.ask("PATCH", f"{HERE}/letter", {"text": "Call {{name}}.", "note": "By phone"})
+    assert changed.json()["version"] == 2
+    diff = bob.ask("GET", f"{HERE}/letter/diff/1/2").json()["data"]
+    assert {"-Write to {{name}}.", "+Call {{name}}."} <= set(diff)
+    again = bob.ask("POST", f"{HERE}/letter/rollback", {"version": 1}).json()
+    assert (again["version"], again["text"]) == (3, "Write to {{name}}.")
+    assert bob.ask("POST", f"{HERE}/letter/rollback", {"version": 9}).status_code == 404
+    assert bob.ask("GET", f"{HERE}/letter/diff/1/99999999999999999999").status_code == 404
+
+
+def test_it_is_found_by_what_it_says_its_tags_and_favourites(cast: Cast) -> None:
+    make(cast.bob)
+    make(cast.bob, slug="poem", title="A poem", text="Rhyme", variables=[], tags=["fun"])
+    assert slugs(cast.bob, "?find=rhyme") == ["poem"]
+    assert slugs(cast.bob, "?tag=mail") == ["letter"]
+    assert As(cast.bob).ask("PUT", f"{HERE}/poem/favourite").status_code == 204
+    assert As(cast.bob).ask("PUT", f"{HERE}/poem/favourite").status_code == 204
+    assert slugs(cast.bob, "?favourites=true") == ["poem"]
+    assert slugs(cast.alice, "?favourites=true") == []
+    As(cast.bob).ask("DELETE", f"{HERE}/poem/favourite")
+    assert slugs(cast.bob, "?favourites=true") == []
+
+
+def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
+    make(cast.bob)
+    assert make(cast.alice).status_code == 409
+    assert As(cast.bob).ask("DELETE", f"{HERE}/letter").status_code == 204
+    assert As(cast.bob).ask("GET", f"{HERE}/letter").status_code == 404
+    assert code_of(make(cast.bob)) == "conflict"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"slug": "Not a slug"}, "slug"),
+        ({"slug": "new"}, "slug"),
+        ({"text": "{{nobody}}"}, "text"),
+        ({"text": "\0"}, "text"),
+        ({"variables": [{"name": "Name"}]}, "text"),
+        ({"variables": [{"name": "name", "type": "choice"}]}, "variables.name"),
+        ({"variables": [{"name": "name", "type": "number", "default": "x"}]}, "variables.name"),
+        ({"variables": "none"}, "variables"),
+        ({"visibility": "world"}, "visibility"),
+        ({"tags": ["x" * 41]}, "tags"),
+    ],
+)
+def test_nonsense_is_refused_at_its_field(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
+    answer = make(cast.bob, **fields)
+    assert answer.status_code == 422, answer.content
+    assert wrong in answer.json()["error"]["details"]
+    assert slugs(cast.bob) == []
+
+
+def test_what_it_comes_to_can_be_seen_before(cast: Cast) -> None:
+    make(cast.bob)
+    told = As(cast.bob).ask("POST", f"{HERE}/letter/render", {"variables": {"name": "Ada"}}).json()
+    assert told == {"version": 1, "text": "Write to Ada."}
+    missing = As(cast.bob).ask("POST", f"{HERE}/letter/render", {})
+    assert missing.json()["error"]["details"] == {"variables.name": ["This is required."]}
