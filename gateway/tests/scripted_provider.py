@@ -40,6 +40,8 @@ class ScriptedProvider:
         self.served: list[Script] = []
         self.told: list[tuple[int, int]] = []  # what was reported as used, a pair a call
         self.requests: list[dict[str, Any]] = []
+        self.key = ""  # where set, whoever shows another one is refused
+        self.unknown: set[str] = set()  # models that it does not have
         self.hangups = threading.Semaphore(0)
 
     def let_go(self) -> None:
@@ -53,6 +55,9 @@ class ScriptedProvider:
         if scope["type"] != "http":
             return
         body = json.loads(await _read(receive) or b"{}")
+        if self.key and dict(scope["headers"]).get(b"authorization") != f"Bearer {self.key}".encode():
+            await _answer(send, 401, {"error": {"message": f"no such key, {self.key}"}})
+            return
         match scope["path"]:
             case "/v1/models":
                 await _answer(send, 200, {"data": []})
@@ -65,6 +70,9 @@ class ScriptedProvider:
 
     async def _complete(self, body: dict[str, Any], receive: Any, send: Send) -> None:
         self.requests.append(body)
+        if body["model"] in self.unknown:
+            await _answer(send, 404, {"error": {"message": "the provider's own words"}})
+            return
         script = self.scripts.pop(0) if self.scripts else self.script
         self.served.append(script)
         if script.status != 200:

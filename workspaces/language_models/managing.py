@@ -172,8 +172,8 @@ def change_model(*, principal: Principal, slug: str, **wanted: Any) -> None:
     if not 0 < row.output_bound < row.context_window:
         raise InvalidInput(output_bound=["The output has to fit into the context window."])
     row.save()
-    if wanted.get("fallback") is not None:
-        before = row.fallback.slug if row.fallback else ""
+    before = row.fallback.slug if row.fallback else ""
+    if wanted.get("fallback") is not None and wanted["fallback"] != before:
         try:
             set_fallback(workspace_id=row.workspace_id, slug=row.slug, fallback=wanted["fallback"])
         except NotFound as exc:

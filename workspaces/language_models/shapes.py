@@ -30,7 +30,7 @@ class RatesSerializer(serializers.Serializer[Any]):
     reasoning = serializers.IntegerField()
 
 
-class GroupSerializer(serializers.Serializer[Any]):
+class SomeMembersSerializer(serializers.Serializer[Any]):
     roles = serializers.ListField(
         child=serializers.ChoiceField(WorkspaceMember.Role.choices),
         required=False,
@@ -45,8 +45,8 @@ class GroupSerializer(serializers.Serializer[Any]):
 class AccessSerializer(serializers.Serializer[Any]):
     """Nobody named in `allow` means everybody; `deny` wins."""
 
-    allow = GroupSerializer(required=False, default=dict)
-    deny = GroupSerializer(required=False, default=dict)
+    allow = SomeMembersSerializer(required=False, default=dict)
+    deny = SomeMembersSerializer(required=False, default=dict)
 
 
 class ParametersSerializer(serializers.Serializer[Any]):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def local_model() -> ModelRef:
-    return ModelRef("local", "Local", "local", "m", 4096, 512, True, timezone.now())
+    return ModelRef(uuid4(), "local", "Local", "local", "m", 4096, 512, True, timezone.now())
 
 
 REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=20)

@@ -24,6 +24,7 @@ ALL = (AnthropicProvider, AzureProvider, CompatibleProvider, LocalProvider, Open
 
 def model(provider: str, sealed_key: str = "", base_url: str = "https://api.example.com/v1") -> ModelRef:
     return ModelRef(
+        id=uuid4(),
         slug="m",
         name="M",
         provider=provider,

@@ -15,6 +15,7 @@ export class PromptPicker {
     this.prompts = [];
     this.at = 0;
     this.asked = 0;
+    this.previewed = 0;
     composer.area.addEventListener("input", () => this.#typed());
     composer.area.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     composer.area.addEventListener("blur", () => setTimeout(() => this.#close(), 200));
@@ -96,11 +97,12 @@ export class PromptPicker {
     return (await answer?.json().catch(() => null)) ?? { error: { message: "The server could not be reached." } };
   }
 
-  async #preview() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(async () => {
+  #preview() {
+    clearTimeout(this.previewTimer);
+    this.previewTimer = setTimeout(async () => {
+      const asked = ++this.previewed;
       const { text } = await this.#rendered();
-      if (text !== undefined) this.dialog.querySelector("[data-part=preview]").textContent = text;
+      if (text !== undefined && asked === this.previewed) this.dialog.querySelector("[data-part=preview]").textContent = text;
     }, PAUSE);
   }
 

@@ -15,7 +15,7 @@ KEY = "sk-very-secret"
 
 
 def keep(person: Any, **fields: Any) -> Any:
-    wish = {"name": "Ours", "kind": "openai", "key": KEY} | fields
+    wish = {"name": "Ours", "kind": "openai", "key": KEY, "test": False} | fields
     return As(person).ask("POST", f"{HERE}/credentials", wish)
 
 
@@ -27,6 +27,7 @@ def install(person: Any, slug: str = "gpt", **fields: Any) -> Any:
         "upstream_name": "gpt-x",
         "context_window": 1000,
         "output_bound": 100,
+        "test": False,
     }
     return As(person).ask("POST", f"{HERE}/models", wish | fields)
 
@@ -49,8 +50,8 @@ def test_a_key_is_rotated_without_touching_models(cast: Cast) -> None:
     row = As(cast.alice).ask("GET", f"{HERE}/credentials").json()["data"][0]
     assert row["models"] == 1
     where = f"{HERE}/credentials/{row['id']}"
-    assert As(cast.alice).ask("PATCH", where, {"key": "sk-new"}).status_code == 200
-    moved = As(cast.alice).ask("PATCH", where, {"base_url": "https://elsewhere.example/v1"})
+    assert As(cast.alice).ask("PATCH", where, {"key": "sk-new", "test": False}).status_code == 200
+    moved = As(cast.alice).ask("PATCH", where, {"base_url": "https://elsewhere.example/v1", "test": False})
     assert list(moved.json()["error"]["details"]) == ["key"]
     used = As(cast.alice).ask("DELETE", where)
     assert (used.status_code, used.json()["error"]["details"]) == (409, {"models": ["gpt"]})
@@ -86,6 +87,7 @@ def test_a_removed_models_name_is_not_given_again(cast: Cast) -> None:
         "context_window": 10,
         "output_bound": 5,
         "credential_id": again,
+        "test": False,
     }
     assert code_of(As(cast.alice).ask("POST", f"{HERE}/models", wish)) == "conflict"
     assert As(cast.alice).ask("DELETE", f"{HERE}/models/local").status_code == 409

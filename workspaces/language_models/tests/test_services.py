@@ -8,6 +8,7 @@ from accounts.tests.cast import Cast
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
+from workspaces.language_models.access import Chatter
 from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.language_models.services import (
     add_credential,
@@ -20,6 +21,7 @@ from workspaces.language_models.services import (
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-very-secret"
+SOMEBODY = Chatter(uuid4(), "member")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def install(credential: ProviderCredential, slug: str, *, enabled: bool = True) 
 def chain(credential: ProviderCredential, slug: str) -> list[str]:
     installed = installed_models(workspace_id=credential.workspace_id)
     first = next(model for model in installed if model.slug == slug)
-    return [model.slug for model in fallback_chain(first, installed)]
+    return [model.slug for model in fallback_chain(first, installed, SOMEBODY)]
 
 
 def test_a_key_is_sealed_and_shown_by_nothing(credential: ProviderCredential) -> None:

@@ -16,7 +16,7 @@ from kit.tenancy import TenantRef, in_public
 from workspaces.language_models.services import ModelRef
 
 NOWHERE = TenantRef(id=uuid4(), slug="nowhere", schema_name="nowhere")
-MODEL = ModelRef("local", "Local", "local", "m", 4096, 512, True, timezone.now())
+MODEL = ModelRef(uuid4(), "local", "Local", "local", "m", 4096, 512, True, timezone.now())
 REQUEST = ModelRequest(model="m", messages=[], max_tokens=96)
 
 

@@ -1,0 +1,229 @@
+"""Models as they are lived with: tried before they are kept, open to some, taken away while a turn runs."""
+
+from typing import Any
+
+import pytest
+
+from accounts.tests.cast import Cast
+from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from kit.tenancy import tenant_scope
+from quotas.models import Reservation, UsageRecord
+from workspaces.models import LanguageModel, ProviderCredential
+
+MODELS = "/v1/workspaces/sales/models"
+KEY = "sk-scripted"
+
+
+@pytest.fixture
+def url(provider: ScriptedProvider, settings: Any, server: Any) -> str:
+    provider.key = KEY
+    settings.OUTBOUND_ALLOWED = [settings.LOCAL_MODEL_URL.removeprefix("http://")]
+    return f"{settings.LOCAL_MODEL_URL}/v1"
+
+
+def install(client: Any, url: str, *slugs: str, **fields: Any) -> Any:
+    """Models of one credential at a compatible provider; what the last of them, or a refusal, answered."""
+    kept = client.post(
+        "/v1/workspaces/sales/credentials",
+        json={"name": "Ours", "kind": "compatible", "key": KEY, "base_url": url} | fields.pop("kept", {}),
+    )
+    if kept.status_code != 201:
+        return kept
+    for slug in slugs:
+        wish = {
+            "credential_id": kept.json()["id"],
+            "slug": slug,
+            "upstream_name": f"{slug}-1",
+            "context_window": 10_000,
+            "output_bound": 200,
+            "enabled": True,
+        }
+        made = client.post(MODELS, json=wish | fields)
+    return made
+
+
+def known(cast: Cast) -> tuple[int, int]:
+    with tenant_scope(cast.alice.principal.tenant):
+        return ProviderCredential.objects.count(), LanguageModel.objects.exclude(slug="local").count()
+
+
+def test_a_model_is_kept_once_it_answers_at_the_expense_of_whoever_tries_it(
+    url: str, client_of: Any, cast: Cast
+) -> None:
+    assert install(client_of(cast.alice), url, "ours").status_code == 201
+    record = UsageRecord.objects.get(purpose="test")
+    assert (record.user_id, record.model) == (cast.alice.principal.user_id, "ours")
+    assert not Reservation.objects.filter(state="open").exists()
+    assert client_of(cast.alice).post(f"{MODELS}/ours/test").status_code == 200
+    assert text_of(read_events(client_of(cast.bob), "hi", model="ours")) == "Hello there."
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"kept": {"key": "sk-wrong"}}, "key"),
+        ({"kept": {"base_url": "http://127.0.0.1:9/v1"}}, "base_url"),
+        ({"upstream_name": "unknown"}, "upstream_name"),
+    ],
+)
+def test_what_does_not_work_is_told_at_its_field_and_not_kept(  # noqa: PLR0917 - fixtures
+    url: str,
+    provider: ScriptedProvider,
+    client_of: Any,
+    cast: Cast,
+    settings: Any,
+    wrong: dict[str, Any],
+    field: str,
+) -> None:
+    provider.unknown = {"unknown"}
+    settings.OUTBOUND_ALLOWED = [*settings.OUTBOUND_ALLOWED, "127.0.0.1:9"]
+    refused = install(client_of(cast.alice), url, "ours", **wrong)
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, [field])
+    assert KEY not in refused.text
+    assert "own words" not in refused.text
+    assert known(cast)[1] == 0
+
+
+def test_a_refused_new_key_leaves_the_old_one(
+    url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, url, "ours")
+    kept = alice.get("/v1/workspaces/sales/credentials").json()["data"][0]
+    where = f"/v1/workspaces/sales/credentials/{kept['id']}"
+    assert alice.patch(where, json={"key": "sk-wrong"}).status_code == 422
+    assert text_of(read_events(alice, "hi", model="ours")) == "Hello there."
+    provider.key = "sk-new"
+    assert alice.patch(where, json={"key": "sk-new"}).status_code == 200
+    assert text_of(read_events(alice, "hi", model="ours")) == "Hello there."
+
+
+def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_of: Any, cast: Cast) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install(alice, url, "ours", "spare", test=False)
+    alice.patch(f"{MODELS}/local", json={"fallback": "ours"})
+    me = str(cast.bob.principal.user_id)
+    for access, is_allowed in (
+        ({"allow": {"roles": ["manager"]}}, False),
+        ({"allow": {"roles": ["editor"]}}, True),
+        ({"allow": {"members": [me]}}, True),
+        ({"allow": {"members": [me]}, "deny": {"roles": ["editor"]}}, False),
+        ({"deny": {"members": [me]}}, False),
+        ({}, True),
+    ):
+        assert alice.patch(f"{MODELS}/ours", json={"access": access}).status_code == 200
+        named = {row["slug"] for row in bob.get(MODELS).json()["data"]}
+        asked = {row["id"] for row in bob.get("/v1/models").json()["data"]}
+        told = bob.post("/v1/chat/explain", json=body("hi", model="ours")).json()
+        answer = send(bob, "hi", model="ours")
+        assert ("ours" in named, "ours" in asked, told["allowed"]) == (is_allowed,) * 3
+        assert answer.status_code == (200 if is_allowed else 403)
+        if not is_allowed:
+            assert answer.json()["error"]["code"] == "model_not_allowed"
+            assert bob.get(f"{MODELS}/ours").status_code == 404
+            assert any("denied" in check["reason"] or "Only" in check["reason"] for check in told["checks"])
+
+
+def test_nobody_is_led_by_a_fallback_to_a_model_that_is_closed_to_them(
+    url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install(alice, url, "first", "second", test=False)
+    alice.patch(f"{MODELS}/first", json={"fallback": "second"})
+    alice.patch(f"{MODELS}/second", json={"access": {"deny": {"roles": ["editor"]}}})
+    provider.unknown = {"first-1"}
+    assert text_of(read_events(alice, "hi", model="first")) == "Hello there."
+    assert send(bob, "hi", model="first").status_code == 502
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        {"allow": {"roles": ["wizard"]}},
+        {"allow": {"members": ["nobody"]}},
+        {"deny": {"members": ["00000000-0000-4000-8000-000000000000"]}},
+        {"allow": "everybody"},
+        [],
+    ],
+)
+def test_access_for_nobody_there_is_refused(server: Any, client_of: Any, cast: Cast, access: Any) -> None:
+    answer = client_of(cast.alice).patch(f"{MODELS}/local", json={"access": access})
+    assert answer.status_code == 422
+    assert all(field.startswith("access") for field in answer.json()["error"]["details"])
+
+
+def test_a_models_own_parameters_count_where_a_request_names_none(
+    url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, url, "ours", test=False, parameters={"temperature": 0.3, "reasoning_effort": "low"})
+    read_events(alice, "hi", model="ours")
+    read_events(alice, "hi", model="ours", temperature=1)
+    asked = [(sent["temperature"], sent["reasoning_effort"]) for sent in provider.requests]
+    assert asked == [(0.3, "low"), (1, "low")]
+    for parameters in ({"temperature": 3}, {"top_p": -1}, {"reasoning_effort": "much"}):
+        answer = alice.patch(f"{MODELS}/ours", json={"parameters": parameters})
+        assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("DELETE", f"{MODELS}/{MODEL}", None), "model_not_enabled"),
+        (("PATCH", f"{MODELS}/{MODEL}", {"access": {"deny": {"roles": ["editor"]}}}), "model_not_allowed"),
+    ],
+)
+def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR0917 - fixtures
+    calculator: RealMCP,
+    provider: ScriptedProvider,
+    client_of: Any,
+    cast: Cast,
+    change: tuple[str, str, Any],
+    code: str,
+) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install_calculator(alice, calculator.url)
+    say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
+    wish, told = body("wipe", model=MODEL, mcps=["calculator"]), []
+    with bob.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer:
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if event.type == "approval":
+                method, path, sent = change
+                assert alice.request(method, path, json=sent).is_success
+                turn = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
+                assert bob.post(turn, json={"decision": "allow"}).status_code == 200
+    assert next(event.data["error"]["code"] for event in told if event.type == "error") == code
+    assert [event.type for event in told[-2:]] == ["usage", "done"]
+    assert len(provider.requests) == 1
+
+
+def test_a_key_revoked_in_mid_turn_ends_it_with_what_was_used_counted(
+    calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    install_calculator(client_of(cast.alice), calculator.url)
+    say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 2})), Script(status=401))
+    events = read_events(client_of(cast.bob), "add", model=MODEL, mcps=["calculator"])
+    told = {event.type: event.data for event in events}
+    assert told["error"]["error"]["code"] == "provider_error"
+    assert told["usage"]["total_tokens"] == sum(provider.told[0])
+    assert KEY not in str(events)
+
+
+def test_models_of_the_catalogue_are_installed_by_provider_and_key(
+    server: Any, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    listed = {row["slug"]: row for row in alice.get("/v1/model-catalogue").json()["data"]}
+    choice = [model["slug"] for model in listed["groq"]["models"][:2]]
+    wish = {"provider": "groq", "models": choice, "key": KEY, "test": False}
+    made = alice.post(f"{MODELS}/install", json=wish)
+    assert (made.status_code, [row["slug"] for row in made.json()["data"]]) == (201, sorted(choice))
+    assert all(row["price"]["input"] > 0 and not row["enabled"] for row in made.json()["data"])
+    again = alice.post(f"{MODELS}/install", json=wish | {"models": choice[:1]})
+    assert [row["slug"] for row in again.json()["data"]] == [f"{choice[0]}-2"]
+    for wrong in ({"models": ["nothing"]}, {"provider": "nothing"}):
+        assert alice.post(f"{MODELS}/install", json=wish | wrong).status_code == 404
