@@ -133,6 +133,7 @@ class ToolRun(models.Model):
 
     class State(models.TextChoices):
         ASKED = "asked", "May run"
+        RUNNING = "running", "Was taken up, for an engine that asked for it"
         WAITING = "waiting", "Waits for a person"
         ALLOWED = "allowed"
         REFUSED = "refused"
@@ -152,6 +153,7 @@ class ToolRun(models.Model):
     expires_at = models.DateTimeField(null=True, help_text="Until when a person may answer")
     decided_by = models.UUIDField(null=True)
     decided_at = models.DateTimeField(null=True)
+    refusal = models.TextField(blank=True, help_text="Why it was not to run, as the model is told")
     duration_ms = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -164,6 +166,34 @@ class ToolRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server}/{self.tool} {self.state}"
+
+
+class EngineServer(models.Model):
+    """An MCP server as one engine account knows it: at an address of our egress, with a secret of its own.
+
+    Committed before it is registered at the engine, so that a crash in between converges.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    server_id = models.UUIDField()
+    engine_account_id = models.UUIDField()
+    sealed_secret = models.TextField(help_text="What the engine shows us, encrypted")
+    engine_user_id = models.CharField(max_length=100, blank=True, help_text="As whom it was registered there")
+    name = models.CharField(max_length=100, blank=True, help_text="What the engine calls it; empty: not yet")
+    version = models.PositiveIntegerField(default=0, help_text="Of the MCP server, as the engine last saw it")
+    claimed_until = models.DateTimeField(null=True, help_text="Somebody is registering it")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["engine_account_id", "server_id"], name="one_engine_server_an_account"
+            ),
+        ]
+        indexes = [models.Index(fields=["server_id"], name="engine_server_server")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class Message(models.Model):

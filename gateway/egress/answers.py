@@ -12,8 +12,17 @@ from gateway.egress.calls import RunningCall
 from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, expect_fit, metered_call
 from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
+from gateway.egress.routed_tools import hold_calls
 from gateway.egress.turns import RoutedTurn, note_end
-from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
+from gateway.providers.base import (
+    Finish,
+    JsonObject,
+    ModelRequest,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError, InternalError, ProviderError
@@ -29,7 +38,8 @@ async def answer_of(
     What is refused before that is raised, for a status of its own; a later failure is a line in the stream.
     """
     envelope = Envelope(call.attempt, int(time.time()), ROUTED)
-    is_held, usage = False, b""
+    is_held, usage, finish = False, b"", Finish("stop")
+    pieces: list[list[JsonObject]] = []  # of tool calls, which the engine hears whole
     try:
         async with aclosing(_events(turn, call, wanted)) as events:
             async for event in events:
@@ -41,10 +51,16 @@ async def answer_of(
                 elif isinstance(event, UsageReport):
                     usage = line(envelope.usage_chunk(usage_of(event.input_tokens, event.output_tokens)))
                 elif isinstance(event, Finish):
-                    await note_end(turn, finish_reason=event.reason)
-                    yield line(envelope.chunk({}, event.reason)) + usage
+                    finish = event
+                elif isinstance(event, ToolCallDelta):
+                    pieces.append(event.calls)
                 elif (told := _line_of(event, envelope)) is not None:
                     yield told
+        # The call is settled by now: however long a person takes, nothing is held for it.
+        if calls := merge_tool_calls(pieces) if finish.reason != "length" else []:
+            yield line(envelope.chunk({"tool_calls": await _held(turn, calls)}))
+        await note_end(turn, finish_reason=finish.reason)
+        yield line(envelope.chunk({}, finish.reason)) + usage
         yield DONE
     except DomainError as error:
         await note_end(turn, error=error)
@@ -76,6 +92,16 @@ async def _events(
         raise InternalError from exc
 
 
+async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
+    try:
+        return await hold_calls(turn, calls)
+    except DomainError:
+        raise
+    except Exception as exc:
+        log.exception("tool calls failed", turn_id=str(turn.turn_id))
+        raise InternalError from exc
+
+
 async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
     """ContextTooLong where the model's tokenizer says that it does not fit."""
     model = turn.models[0]
@@ -92,8 +118,6 @@ def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
             return line(envelope.chunk({"content": text}))
         case ReasoningDelta(text):
             return line(envelope.chunk({"reasoning_content": text}))
-        case ToolCallDelta(calls):
-            return line(envelope.chunk({"tool_calls": calls}))
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.egress.notices import CALL_REPEATED, TURN_STOP
+from gateway.egress.tool_news import TOOL_NEWS, tell_news
 from kit.notices import listen
 from kit.per_loop import PerLoop
 
@@ -62,7 +63,13 @@ class RunningCalls:
 
     async def listen(self) -> None:
         """What other processes say, for as long as this one lives."""
-        await listen({TURN_STOP: lambda text: self.end_turn(UUID(text)), CALL_REPEATED: self._repeated})
+        await listen(
+            {
+                TURN_STOP: lambda text: self.end_turn(UUID(text)),
+                CALL_REPEATED: self._repeated,
+                TOOL_NEWS: tell_news,
+            }
+        )
 
     def _repeated(self, payload: str) -> None:
         turn_id, fingerprint, attempt = payload.split(" ")

@@ -27,6 +27,7 @@ NO_OBJECT = "The arguments are no JSON object. Call the tool again with argument
 REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
 UNANSWERED = "Nobody allowed this call in time. Go on without it."
 LONGEST_ARGUMENTS = 200_000  # characters of JSON
+LARGEST_FLOAT = 10**300  # beyond it JavaScript knows infinity only
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
         arguments_hash=hash_of(arguments),
         state=State.DENIED if refusal else State.WAITING if needs_approval else State.ASKED,
         expires_at=timezone.now() + timedelta(seconds=settings.APPROVAL_SECONDS) if needs_approval else None,
+        refusal=refusal,
     )
     if refusal or found is None:
         return OpenedRun(id=run.id, refusal=refusal)
@@ -103,7 +105,12 @@ def _refusal(asked: Asked, found: tuple[UUID, ToolRef] | None, arguments: dict[s
         return f"There is no tool called {asked.tool!r} here."
     if arguments is None:
         return NO_OBJECT
-    restriction = found[1].argument_schema
+    return still_refused(found[1], arguments)
+
+
+def still_refused(tool: ToolRef, arguments: dict[str, Any]) -> str:
+    """Why the workspace does not allow these arguments, in words for the model; empty where it does."""
+    restriction = tool.argument_schema
     unfit = unfit_arguments(restriction, arguments) if restriction else ""
     return f"This workspace does not allow these arguments: {unfit}" if unfit else ""
 
@@ -122,8 +129,21 @@ def parsed_arguments(text: str) -> dict[str, Any] | None:
 
 
 def hash_of(arguments: dict[str, Any] | None) -> str:
-    """The same for the same arguments, in whatever order they were written."""
-    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+    """The same for the same arguments, in whatever order they were written, and as JavaScript reads numbers.
+
+    An engine in JavaScript has no integers: 2.0 comes back as 2, and beyond 2**53 digits are lost.
+    """
+    return hashlib.sha256(json.dumps(_as_javascript(arguments), sort_keys=True).encode()).hexdigest()
+
+
+def _as_javascript(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_javascript(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_javascript(inner) for inner in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < LARGEST_FLOAT else str(value)
+    return value
 
 
 async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:

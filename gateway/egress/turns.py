@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
 from gateway.egress.rights import models_now
+from gateway.egress.tool_runs import Caller
 from gateway.models import Turn
 from kit.errors import DomainError, ModelNotAllowed, ModelNotEnabled, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
@@ -45,8 +46,14 @@ class RoutedTurn:
     """A running turn whose engine may call its models: the one asked for, and those that stand in for it."""
 
     turn_id: UUID
-    tenant: TenantRef
+    caller: Caller
     models: tuple[ModelRef, ...]
+    engine_account_id: UUID | None = None
+    mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
+
+    @property
+    def tenant(self) -> TenantRef:
+        return self.caller.tenant
 
 
 async def find_turn(ids: CallerIds) -> RoutedTurn:
@@ -79,7 +86,13 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
     except (ModelNotEnabled, ModelNotAllowed) as error:
         _note_end(turn.id, {"error": error.as_dict()})
         raise
-    return RoutedTurn(turn_id=turn.id, tenant=tenant, models=models)
+    return RoutedTurn(
+        turn_id=turn.id,
+        caller=Caller(tenant, turn.workspace_id, turn.user_id, turn.id),
+        models=models,
+        engine_account_id=turn.conversation.engine_account_id if turn.conversation else None,
+        mcps=tuple(turn.parameters.get("mcps") or ()),
+    )
 
 
 def _fits(turn: Turn, ids: CallerIds) -> bool:

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from gateway.egress.metered import Bounds
-from gateway.egress.offering import OfferedTool
+from gateway.egress.offering import OfferedTool, offer_tools
 from gateway.engines.steps import Step
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.tenancy import TenantRef
 from workspaces.language_models.services import ModelRef
+from workspaces.mcp_servers.services import ServerRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,17 @@ class TurnJob:
     question: Question | None = None  # None: a completion, which no engine runs
     ancestors: tuple[UUID, ...] = ()  # the turns before this one on its branch, the latest first; bounded
     engine_account_id: UUID | None = None  # of the conversation; None where the engine has no accounts
-    tools: tuple[OfferedTool, ...] = ()  # that the model may call
+    servers: tuple[ServerRef, ...] = ()  # the MCP servers whose tools the model may call
     told: tuple[JsonObject, ...] = ()  # the stored parts of a reply that another process began
     is_adopted: bool = False  # another process began it, and may have told `told`
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
         return (self.model, *self.fallbacks)
+
+    @property
+    def tools(self) -> tuple[OfferedTool, ...]:
+        return offer_tools(self.servers)
 
 
 @dataclass(frozen=True, slots=True)

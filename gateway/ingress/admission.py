@@ -13,7 +13,7 @@ from accounts import audit
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.egress.metered import Bounds, planned
-from gateway.egress.offering import OfferedTool
+from gateway.egress.offering import offer_tools
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
 from gateway.ingress.conversations import visible_conversations
@@ -29,6 +29,7 @@ from quotas.calls import Payer
 from quotas.limits import Limit
 from quotas.reservations import open_turn
 from workspaces.language_models.services import ModelRef
+from workspaces.mcp_servers.services import ServerRef
 
 TITLE_LENGTH = 80
 MOST_ANCESTORS = 20  # that an engine is told
@@ -75,7 +76,7 @@ async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Boun
         instructions=draft.instructions,
         max_tokens=wish.max_tokens,
         temperature=wish.temperature,
-        tools=[tool.definition for tool in draft.tools],
+        tools=[tool.definition for tool in offer_tools(draft.servers)],
     )
 
 
@@ -103,7 +104,7 @@ def write_turn(
         question=_question(turn, wish, draft),
         ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
         engine_account_id=conversation.engine_account_id,
-        tools=draft.tools,
+        servers=draft.servers,
     )
     return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
 
@@ -130,7 +131,7 @@ def job_of(
     question: Question | None = None,
     ancestors: tuple[UUID, ...] = (),
     engine_account_id: UUID | None = None,
-    tools: tuple[OfferedTool, ...] = (),
+    servers: tuple[ServerRef, ...] = (),
 ) -> TurnJob:
     """What runs the turn; of a completion nothing that is said is kept."""
     return TurnJob(
@@ -148,7 +149,7 @@ def job_of(
         question=question,
         ancestors=ancestors,
         engine_account_id=engine_account_id,
-        tools=tools,
+        servers=servers,
     )
 
 

@@ -15,6 +15,7 @@ from kit.errors import AtCapacity
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
 from workspaces.language_models.services import ModelRef, installed_models
+from workspaces.mcp_servers.services import ServerRef, installed_servers
 
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
@@ -54,6 +55,7 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
         question=_question_of(turn),
         ancestors=_ancestors_of(turn),
         engine_account_id=turn.conversation.engine_account_id,
+        servers=_servers_of(turn),
         told=tuple(turn.parts),
         is_adopted=True,
     )
@@ -62,6 +64,13 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
 def _models_of(turn: Turn) -> list[ModelRef]:
     """Only what is told of the model counts: each call asks the egress, which asks for the rights of now."""
     return [row for row in installed_models(workspace_id=turn.workspace_id) if row.slug == turn.model]
+
+
+def _servers_of(turn: Turn) -> tuple[ServerRef, ...]:
+    """What its tools are called; whether they may run is asked at each call."""
+    named = turn.parameters.get("mcps") or []
+    here = installed_servers(workspace_id=turn.workspace_id) if named else []
+    return tuple(server for server in here if server.slug in named and server.enabled)
 
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:

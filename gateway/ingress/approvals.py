@@ -35,7 +35,7 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
         expect(principal, Action.MCPS_CHANGE)
     state = ToolRun.State.REFUSED if decision == REFUSE else ToolRun.State.ALLOWED
     is_running = turn.status == Turn.Status.RUNNING
-    if not is_running or not decide(run_id=run.id, state=state, user_id=principal.user_id):
+    if not is_running or not decide(turn_id=turn.id, run_id=run.id, state=state, user_id=principal.user_id):
         raise ApprovalDecided
     if decision == ALWAYS:
         change_tool(principal=principal, slug=run.server, tool=run.tool, needs_approval=False)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from accounts.principals import Principal
 from accounts.profiles import language_name
-from gateway.egress.offering import OfferedTool, offer_tools
 from gateway.engines.registry import current_engine, engine_for, engine_named
 from gateway.ingress.conversations import visible_conversations
 from gateway.ingress.decisions import Decision, decide
@@ -41,7 +40,7 @@ class Draft:
     branch: Branch = field(default_factory=Branch)
     instructions: str = ""  # what every call of the turn is told first
     prompt: RenderedPrompt | None = None  # whose text the message is, or begins with
-    tools: tuple[OfferedTool, ...] = ()  # of the MCP servers that were asked for
+    servers: tuple[ServerRef, ...] = ()  # the MCP servers that were asked for
     models: tuple[ModelRef, ...] = ()  # the admitted one, and those that stand in for it
     replayed_turn: UUID | None = None
 
@@ -85,7 +84,7 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         instructions=instructions,
         models=models,
         prompt=rendered,
-        tools=offer_tools(server for server in servers if server.enabled),
+        servers=tuple(server for server in servers if server.enabled),
     )
 
 

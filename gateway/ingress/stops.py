@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from accounts.access import ACCESS_CHANGED
 from accounts.principals import Principal
-from gateway.egress.approvals import TOOL_DECIDED, tell_decided
 from gateway.egress.notices import TURN_LEFT, TURN_STOP, notify_stop
+from gateway.egress.tool_news import TOOL_NEWS, tell_news
 from gateway.ingress.following import visible_turn
 from gateway.ingress.running import runner
 from gateway.ingress.watching import access_changed
@@ -40,7 +40,7 @@ async def listen_for_notices(recover: Callable[[], None]) -> None:
     await listen(
         {
             TURN_STOP: lambda told: runner().stop(UUID(told)),
-            TOOL_DECIDED: tell_decided,
+            TOOL_NEWS: tell_news,
             TURN_LEFT: lambda _: recover(),
             ACCESS_CHANGED: access_changed,
         }

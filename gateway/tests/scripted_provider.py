@@ -25,6 +25,9 @@ class Script:
     finish_reason: str = "stop"
     usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any]]] = field(
+        default_factory=list
+    )  # of tools, by however they are offered
     after_done: threading.Event | None = None  # the connection then stays open until it is set, and dies
 
 
@@ -104,12 +107,13 @@ class ScriptedProvider:
                     await asyncio.sleep(0.005)
         if script.dies:
             raise Death
-        if script.tool_calls:
-            await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": script.tool_calls}}]})
+        calls = [*script.tool_calls, *_named_as_offered(script.calls, body)]
+        if calls:
+            await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]})
         await _data(send, {"choices": [{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]})
         if script.usage is not None:
             written = sum(count(step) for step in script.steps if isinstance(step, str))
-            written += sum(count(_call_text(call)) for call in script.tool_calls)
+            written += sum(count(_call_text(call)) for call in calls)
             told = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
             self.told.append(told)
             usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
@@ -125,6 +129,22 @@ class ScriptedProvider:
 def count(text: str) -> int:
     """This model's tokenizer: a word is a token."""
     return max(1, len(text.split()))
+
+
+def _named_as_offered(calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any]) -> list[dict[str, Any]]:
+    """An engine puts the server's name behind a tool's; a tool that is not offered keeps its own."""
+    offered = {tool["function"]["name"].partition("_mcp_")[0]: tool for tool in body.get("tools", ())}
+    return [
+        {
+            "index": at,
+            "id": f"call_{at}",
+            "function": {
+                "name": offered[name]["function"]["name"] if name in offered else name,
+                "arguments": json.dumps(arguments),
+            },
+        }
+        for at, (name, arguments) in enumerate(calls)
+    ]
 
 
 def _call_text(call: dict[str, Any]) -> str:

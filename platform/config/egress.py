@@ -21,6 +21,7 @@ from django.urls import path, re_path  # noqa: E402
 from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.calls import running_calls  # noqa: E402
+from gateway.egress.mcp_consumer import EngineServerConsumer  # noqa: E402
 from gateway.providers.http import close_client  # noqa: E402
 from kit import outbound  # noqa: E402
 
@@ -54,6 +55,9 @@ application = ProtocolTypeRouter(
             [
                 path("v1/chat/completions", consumers.RoutedCallConsumer.as_asgi()),
                 path("v1/models", consumers.RoutedModelsConsumer.as_asgi()),
+                re_path(
+                    r"^mcp/(?P<tenant>[a-z0-9-]+)\.(?P<id>[0-9a-f]{32})$", EngineServerConsumer.as_asgi()
+                ),
                 path("healthz", consumers.HealthConsumer.as_asgi()),
                 re_path(r"", consumers.NothingHereConsumer.as_asgi()),
             ]

@@ -122,6 +122,12 @@ def installed_servers(*, workspace_id: UUID) -> list[ServerRef]:
     return [_ref(row) for row in listed_servers(workspace_id)]
 
 
+def workspace_of(*, server_id: UUID) -> UUID | None:
+    """The workspace that has the server; None for one that was removed."""
+    rows = MCPServer.objects.filter(id=server_id, removed_at=None)
+    return rows.values_list("workspace_id", flat=True).first()
+
+
 def find_server(*, place: Principal, slug: str) -> MCPServer:
     """By slug or id. NotFound also for one that is disabled, to those who could not enable it."""
     rows = listed_servers(place.workspace.id)

@@ -1,5 +1,6 @@
 """Where a turn hangs in LibreChat's tree of messages, and what is sent to begin it. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,13 @@ from gateway.providers.soundness import sound
 START = UUID(int=0)  # the parent of a conversation's first message
 
 
-def chat_body(job: TurnJob, question: Question, parent: UUID, *, knows_question: bool) -> JsonObject:
+def chat_body(
+    job: TurnJob, question: Question, parent: UUID, *, knows_question: bool, servers: Iterable[str] = ()
+) -> JsonObject:
     """The body that starts the turn's generation with our own ids.
 
-    `knows_question`: LibreChat has the message already, and only its reply is to be written again.
+    `knows_question`: LibreChat has the message already, and only its reply is to be written again. `servers`
+    are those whose tools it may use, as it calls them.
     """
     request = job.request
     body = start_body(
@@ -29,6 +33,8 @@ def chat_body(job: TurnJob, question: Question, parent: UUID, *, knows_question:
     instructions = next((text["content"] for text in request.messages if text["role"] == "system"), "")
     if instructions:
         body["promptPrefix"] = instructions
+    if named := list(servers):
+        body["ephemeralAgent"] = {"mcp": named}
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if knows_question:

@@ -21,6 +21,8 @@ ENDPOINT, MODEL = "Routed", "routed"
 # LibreChat answers "Illegal request" to whoever does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+SERVER_TIMEOUT = httpx.Timeout(25.0, connect=5.0)  # it calls us back before it answers
+LONGEST_SERVER_NAME = 100
 BROKEN = (httpx.HTTPError, aiohttp.ClientError)  # the second for what is no HTTP, which httpx does not hide
 AWAY = {502, 503, 504}  # said by what stands before it, or by itself while it starts
 # Its model calls may be silent for over a minute while they are repeated; longer means a dead socket.
@@ -140,6 +142,38 @@ class LibreChatClient:
         if not response.is_success and await self.messages(token, conversation_id):
             raise EngineUnavailable("LibreChat did not delete.", status=response.status_code)
 
+    async def add_server(self, token: str, config: JsonObject) -> str:
+        """Registers an MCP server, whose tools LibreChat asks for at once; what it calls the server.
+
+        EngineFailed where its configuration does not let it reach us.
+        """
+        response = await self._send(
+            "POST", "/api/mcp/servers", token=token, json={"config": config}, patience=SERVER_TIMEOUT
+        )
+        if response.status_code not in {httpx.codes.OK, httpx.codes.CREATED} or not _is_json(response):
+            raise EngineFailed("LibreChat does not take the MCP server.", status=response.status_code)
+        name = _json(response).get("serverName")
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_SERVER_NAME:
+            raise EngineFailed("LibreChat does not say what it calls the MCP server.")
+        return name
+
+    async def change_server(self, token: str, name: str, config: JsonObject) -> bool:
+        """Lets it look at the server's tools again; False for one that it does not know."""
+        response = await self._send(
+            "PATCH", f"/api/mcp/servers/{name}", token=token, json={"config": config}, patience=SERVER_TIMEOUT
+        )
+        if response.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
+            return False
+        if response.status_code != httpx.codes.OK:
+            raise EngineFailed("LibreChat does not take the MCP server.", status=response.status_code)
+        return True
+
+    async def remove_server(self, token: str, name: str) -> None:
+        """Harmless for one that is gone."""
+        response = await self._send("DELETE", f"/api/mcp/servers/{name}", token=token)
+        if response.status_code >= 500:
+            raise EngineUnavailable("LibreChat did not remove the MCP server.", status=response.status_code)
+
     async def health(self) -> None:
         """Returns when LibreChat answers at all."""
         response = await self._send("GET", "/health")
@@ -154,6 +188,7 @@ class LibreChatClient:
         token: str = "",
         headers: dict[str, str] | None = None,
         json: Any = None,
+        patience: httpx.Timeout = TIMEOUT,
     ) -> httpx.Response:
         try:
             response = await client().request(
@@ -161,7 +196,7 @@ class LibreChatClient:
                 f"{self.base_url}{path}",
                 headers={**_headers(token), **(headers or {})},
                 json=json,
-                timeout=TIMEOUT,
+                timeout=patience,
             )
         except BROKEN as exc:
             raise EngineUnavailable from exc

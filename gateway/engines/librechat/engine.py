@@ -15,6 +15,7 @@ from django.conf import settings
 
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.librechat.accounts import ENGINE, Accounts
+from gateway.engines.librechat.asking import with_asking
 from gateway.engines.librechat.branches import texts_of
 from gateway.engines.librechat.checking import check_librechat
 from gateway.engines.librechat.client import LibreChatClient
@@ -35,7 +36,7 @@ READ_SECONDS = 4.0  # whoever opens a conversation gets our own copy after this
 
 class LibreChatEngine:
     name = ENGINE
-    runs_tools = False
+    runs_tools = True
     has_accounts = True
     outlives_us = True
 
@@ -49,7 +50,7 @@ class LibreChatEngine:
         generation = Generation(job, self._here.accounts)
         end: Finished | Failure = Failure("LibreChat's stream had no end.", never_began=True)
         try:
-            async with aclosing(generation.events()) as items:
+            async with aclosing(with_asking(job, generation.reading, generation.events())) as items:
                 async for item in items:
                     if isinstance(item, Event):
                         yield item

@@ -6,16 +6,19 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
 
+from gateway.egress.engine_servers import KnownServer
 from gateway.engines.base import Event, Question, TurnJob
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.branches import START, chat_body, choose_parent, message_ids
 from gateway.engines.librechat.client import StreamGone, TokenRefused
 from gateway.engines.librechat.reading import Failure, Read, Reading
+from gateway.engines.librechat.servers import known_servers, register_servers
 from gateway.providers.base import JsonObject
 from gateway.providers.sse import Frame
 from kit.errors import EngineFailed, EngineUnavailable
 from kit.tenancy import in_public
 from quotas.holds import has_calls
+from workspaces.mcp_servers.services import ServerRef
 
 T = TypeVar("T")
 MOST_BREAKS = 8  # of the stream, in a row and without a frame between them
@@ -42,6 +45,7 @@ class Generation:
 
     async def events(self) -> AsyncGenerator[Read, None]:
         """Everything it tells, each thing once; ends after a Finished or a Failure."""
+        self._know(await known_servers(self.job, self.account_id) if self.job.servers else {})
         if not self.job.is_adopted:
             await self._begin()
         elif not await self._runs() and not await in_public(has_calls, self.job.turn_id):
@@ -62,8 +66,14 @@ class Generation:
     async def _begin(self) -> None:
         """Asks for it; asked twice it is still one, by its request id."""
         parent, knows_question = await self._place()
-        body = chat_body(self.job, self.question, parent, knows_question=knows_question)
+        servers = await register_servers(self.job, self.accounts, self.account_id) if self.job.servers else {}
+        self._know(servers)
+        body = chat_body(self.job, self.question, parent, knows_question=knows_question, servers=servers)
         await self._insist(self.client.start, body)
+
+    def _know(self, servers: dict[str, ServerRef]) -> None:
+        """Their names, and their tools', as its stream will have them."""
+        self.reading.servers.update({name: KnownServer.of(server) for name, server in servers.items()})
 
     async def _place(self) -> tuple[UUID, bool]:
         """The reply to hang the question on, and whether LibreChat has the question already.

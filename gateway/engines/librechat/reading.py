@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from gateway.egress.engine_servers import KnownServer
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat.tools import ToolCalls
 from gateway.providers.base import JsonObject
@@ -46,7 +47,8 @@ class Reading:
         self.usage = [0, 0]  # what LibreChat says was used, in and out: a cross-check, never a bill
         self._texts = {"text": "", "think": ""}
         self._halves = _no_halves()
-        self._calls = ToolCalls(clock)
+        self.servers: dict[str, KnownServer] = {}  # by what LibreChat calls them
+        self._calls = ToolCalls(clock, self.servers)
         for part in told:
             self._remember(part)
 
@@ -57,6 +59,10 @@ class Reading:
             yield Failure(_words(data), never_began=True)
         elif data is not None:
             yield from self._read(data)
+
+    def remember_call(self, call_id: str) -> bool:
+        """Notes that a tool call is told elsewhere; False where it was told before."""
+        return self._calls.note_told(call_id)
 
     def read_stored(self, message: JsonObject) -> Iterator[Read]:
         """The same of a reply as LibreChat stored it, for a stream that ended unseen."""

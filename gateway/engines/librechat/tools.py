@@ -4,20 +4,21 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gateway.egress.engine_servers import KnownServer, split_name
 from gateway.engines.base import Event
 from gateway.engines.tools import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 
-MARK = "_mcp_"  # LibreChat calls a tool `<tool>_mcp_<server>`
 ERRORS = ("Error executing tool", "Error processing tool")  # how the output of a failed tool begins
 
 
 class ToolCalls:
-    """Gathers the pieces of tool calls; `clock` gives seconds."""
+    """Gathers the pieces of tool calls; `clock` gives seconds, `servers` say what LibreChat's names mean."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], servers: dict[str, KnownServer] | None = None) -> None:
         self._clock = clock
+        self._servers = {} if servers is None else servers
         self._open: dict[str, JsonObject] = {}  # by call id: {name, args}, not announced yet
         self._steps: dict[str, list[str]] = {}  # the call ids of a step
         self._begun: dict[str, float] = {}  # when an announced call was announced
@@ -75,6 +76,14 @@ class ToolCalls:
         elif part["type"] == "tool_result":
             self._answered.add(part["call_id"])
 
+    def note_told(self, call_id: str) -> bool:
+        """Somebody else tells of the call; False where it was told already."""
+        if call_id in self._told:
+            return False
+        self._told.add(call_id)
+        self._begun[call_id] = self._clock()
+        return True
+
     def _learn(self, call_id: str, call: JsonObject) -> None:
         """What is known of a call that was not announced yet: the most of its arguments ever seen."""
         if call_id not in self._told:
@@ -88,10 +97,16 @@ class ToolCalls:
             return
         self._told.add(call_id)
         self._begun[call_id] = self._clock()
-        tool, server = _split(sound(str(call.get("name") or "")))
+        tool, server = self._named(sound(str(call.get("name") or "")))
         arguments = _arguments(call.get("args"))
         told = {"call_id": sound(call_id), "server": server, "tool": tool, "arguments": arguments}
         yield Event("tool_call", told)
+
+    def _named(self, name: str) -> tuple[str, str | None]:
+        """The tool and its server, by our names where it is a server of ours."""
+        tool, server = split_name(name)
+        known = self._servers.get(server)
+        return (known.tools.get(tool, tool), known.slug) if known else (tool, server or None)
 
     def _answer(self, call_id: str, call: JsonObject) -> Event:
         self._answered.add(call_id)
@@ -101,12 +116,6 @@ class ToolCalls:
         spent = None if begun is None else int((self._clock() - begun) * 1000)
         told = {"output": text, "is_error": text.startswith(ERRORS), "duration_ms": spent}
         return Event("tool_result", {"call_id": sound(call_id), **told})
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """The tool and its server."""
-    tool, mark, server = name.rpartition(MARK)
-    return (tool, server) if mark else (name, None)
 
 
 def _arguments(value: Any) -> Any:

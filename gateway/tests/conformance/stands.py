@@ -39,6 +39,7 @@ def replayed(
     """The replay routes to the served egress, as a real one does by its configuration."""
     replay.egress_url, replay.secret = egress.url, SECRET
     replay.reset()
+    settings.EGRESS_URL = egress.url
     with librechat_at(served_replay.url, SECRET, settings) as environment:
         yield Stand("replayed", "librechat", outlives_us=True, replay=replay, environment=environment)
 

@@ -20,6 +20,7 @@ from gateway.tests.replayed_librechat.chat import Chat
 from gateway.tests.replayed_librechat.conversations import Conversations
 from gateway.tests.replayed_librechat.knobs import Call, Knobs
 from gateway.tests.replayed_librechat.request import Request
+from gateway.tests.replayed_librechat.servers import Servers
 from gateway.tests.replayed_librechat.sign_in_routes import answer_sign_in
 from gateway.tests.replayed_librechat.stored_routes import answer_stored
 
@@ -73,6 +74,8 @@ class ReplayedLibreChat(Knobs):
             await answer_json(send, 200, account.as_user())
         elif "Mozilla/" not in request.headers.get("user-agent", ""):
             await answer(send, 200, frame("error", {"message": "Illegal request"}))
+        elif await self.servers.answer(request, account, send):
+            return
         elif not await self.chat.answer(request, account, receive, send):
             await answer_stored(self.conversations, self.endpoints, request, account, send)
 
@@ -86,7 +89,8 @@ class ReplayedLibreChat(Knobs):
     def _begin(self) -> None:
         self.accounts = Accounts()
         self.conversations = Conversations()
-        self.chat = Chat(self, self.conversations)
+        self.servers = Servers()
+        self.chat = Chat(self, self.conversations, self.servers)
 
     def _on_loop(self, work: Callable[[], None]) -> None:
         """Runs it where the server runs, and waits: tasks and events belong to that thread."""

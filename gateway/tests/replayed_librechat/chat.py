@@ -23,14 +23,16 @@ from gateway.tests.replayed_librechat.conversations import Conversations
 from gateway.tests.replayed_librechat.generations import Generation, Generations, Lost
 from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.request import Request
+from gateway.tests.replayed_librechat.servers import Servers
 from gateway.tests.replayed_librechat.turns import Turn
 
 
 class Chat:
     """Turns chat calls into generations."""
 
-    def __init__(self, knobs: Knobs, conversations: Conversations) -> None:
+    def __init__(self, knobs: Knobs, conversations: Conversations, servers: Servers) -> None:
         self.knobs = knobs
+        self.servers = servers
         self.conversations = conversations
         self.generations = Generations()
         self.turns: dict[int, Turn] = {}  # by their generation's createdAt
@@ -142,7 +144,7 @@ class Chat:
             generation.end({"error": error}, "error")
             return generation
         conversation = self.conversations.open(generation.stream_id, account.id, body)
-        turn = Turn(self.knobs, self.generations, generation, conversation, body)
+        turn = Turn(self.knobs, self.generations, generation, conversation, self.servers, body)
         self.turns[generation.created_at] = turn
         generation.task = self._spawn(turn.run())
         return generation

@@ -9,6 +9,7 @@ from gateway.tests.replayed_librechat.generations import Generation, Generations
 from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.model_calls import Answer, ModelCalls
 from gateway.tests.replayed_librechat.model_client import ModelFailure
+from gateway.tests.replayed_librechat.servers import Servers
 
 SUMMARISE = "Summarise the conversation so far."
 
@@ -16,22 +17,27 @@ SUMMARISE = "Summarise the conversation so far."
 class Turn:
     """One start's work; it goes on when its readers leave, and when another start replaces it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a start has at hand
         self,
         knobs: Knobs,
         generations: Generations,
         generation: Generation,
         conversation: Conversation,
+        servers: Servers,
         body: Json,
     ) -> None:
         self.knobs = knobs
+        self.servers = servers
         self.generations = generations
         self.generation = generation
         self.conversation = conversation
         self.body = body
         self.agent_id = f"{body['endpoint']}__{body['model']}"
         named = (body.get("ephemeralAgent") or {}).get("mcp") or []
-        self.tools = tools.offered([server for server in named if server in knobs.mcp_servers])
+        self.tools = [
+            *tools.offered([server for server in named if server in knobs.mcp_servers]),
+            *servers.offered(generation.user_id, named),
+        ]
         self.calls = ModelCalls(knobs, generation, self._headers(), self._settings())
 
     async def run(self) -> None:
@@ -78,7 +84,7 @@ class Turn:
             answer = await self.calls.ask(messages, self.tools)
             if not answer.requests:
                 return
-            messages = messages + self._use_tools(answer)
+            messages = messages + await self._use_tools(answer)
         raise ModelFailure(
             f"Recursion limit of {self.knobs.recursion_limit} reached without hitting a stop condition."
             ' You can increase the limit by setting the "recursionLimit" config key.'
@@ -106,12 +112,14 @@ class Turn:
             outcome = {"error": str(exc)}
         self.generation.event("on_summarize_complete", {"agentId": self.agent_id, **outcome})
 
-    def _use_tools(self, answer: Answer) -> list[Json]:
+    async def _use_tools(self, answer: Answer) -> list[Json]:
         """Runs what the model asked for; what the next model call gets to read of it."""
         content = self.generation.content
         requests = list(answer.requests.values())
-        for request in requests:
-            output = tools.run(request.name, request.arguments, self.tools)
+        outputs = await asyncio.gather(
+            *(self._run_tool(request.name, request.arguments) for request in requests)
+        )
+        for request, output in zip(requests, outputs, strict=True):
             content.complete(request.id, compact(tools.parsed(request.arguments)), output)
             data = frames.completed(request.step_id, content.calls[request.id])
             self.generation.event("on_run_step_completed", data)
@@ -119,6 +127,12 @@ class Turn:
         asked = [history.requested(call) for call in done]
         said = {"role": "assistant", "content": answer.text, "tool_calls": asked}
         return [said, *map(history.answered, done)]
+
+    async def _run_tool(self, name: str, arguments: str) -> str:
+        offered = [tool["function"]["name"] for tool in self.tools]
+        if name in offered and self.servers.has(self.generation.user_id, name):
+            return await self.servers.call(self.generation.user_id, name, tools.parsed(arguments))
+        return tools.run(name, arguments, self.tools)
 
     def _gauge(self, messages: list[Json]) -> None:
         bound, run_id = self.body["maxContextTokens"], self.generation.response_id

@@ -1,0 +1,100 @@
+"""What engines call for tools: an MCP server at an address for each installation and engine account.
+
+`POST /mcp/<tenant>.<id>` with `Authorization: Bearer <its secret>`. Stateless: any process answers. Whoever
+shows no secret, as the probes that look for a sign-in do, finds nothing.
+"""
+
+import asyncio
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+
+from gateway.egress import mcp_protocol
+from gateway.egress.calls import running_calls
+from gateway.egress.mcp_protocol import Message
+from gateway.egress.tool_claims import (
+    NO_CALL,
+    Claim,
+    EngineCaller,
+    claim_run,
+    engine_caller,
+    readable_arguments,
+    tenant_named,
+)
+from gateway.egress.tool_runs import execute_run
+from gateway.providers.base import JsonObject
+from kit.consumers import ClientGone, HttpConsumer
+from kit.errors import NotFound, TurnInterrupted
+from kit.tenancy import in_public, in_tenant
+from workspaces.mcp_servers.connecting import ToolOutcome
+
+
+class EngineServerConsumer(HttpConsumer):
+    """Answers one JSON-RPC message with one JSON; there are no sessions and no streams."""
+
+    method: ClassVar[str] = "POST"
+
+    @property
+    def most_bytes(self) -> int:
+        most: int = settings.EGRESS_MAX_BODY_BYTES
+        return most
+
+    async def admit(self, body: bytes) -> None:
+        kind, _, secret = self.header.get("authorization", "").partition(" ")
+        place: dict[str, Any] = self.scope["url_route"]["kwargs"]
+        tenant = await in_public(tenant_named, place["tenant"]) if kind == "Bearer" and secret else None
+        caller = None
+        if tenant is not None:
+            caller = await in_tenant(tenant, engine_caller, tenant, UUID(place["id"]), secret)
+        if caller is None:
+            raise NotFound
+        self.caller: EngineCaller = caller
+
+    async def handle(self, body: bytes) -> None:
+        message = Message.from_body(self.json_body(body))
+        if message.id is None:
+            await self._start(202, {})
+            await self.send_body(b"")
+            return
+        await self.send_json(200, await self._answer_to(message))
+
+    async def _answer_to(self, message: Message) -> JsonObject:
+        match message.method:
+            case "initialize":
+                return message.answer(mcp_protocol.initialized(message.params))
+            case "ping":
+                return message.answer({})
+            case "tools/list":
+                return message.answer(mcp_protocol.listed(self.caller.tools))
+            case "tools/call":
+                return await self._call(message)
+        return message.refuse(mcp_protocol.NO_METHOD, "There are tools here, and nothing else.")
+
+    async def _call(self, message: Message) -> JsonObject:
+        name, arguments = message.params.get("name"), readable_arguments(message.params)
+        if not isinstance(name, str) or arguments is None:
+            return message.refuse(mcp_protocol.INVALID_PARAMS, "Name a tool, with an object of arguments.")
+        claim = await in_tenant(
+            self.caller.tenant, claim_run, caller=self.caller, tool=name, arguments=arguments
+        )
+        if claim is None:
+            return message.answer(mcp_protocol.called(ToolOutcome(output=NO_CALL, is_error=True)))
+        return message.answer(mcp_protocol.called(await self._outcome(claim)))
+
+    async def _outcome(self, claim: Claim) -> ToolOutcome:
+        """ClientGone as soon as the engine leaves, TurnInterrupted at a stop: both end the call."""
+        with running_calls().running(claim.caller.turn_id, f"tool {claim.run.id}") as call:
+            running = asyncio.create_task(execute_run(claim.caller, claim.run))
+            try:
+                await asyncio.wait({running, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not running.done():
+                    raise ClientGone
+                return running.result()
+            except asyncio.CancelledError:
+                if not call.was_ended:
+                    raise
+                raise TurnInterrupted("The turn was stopped.") from None
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)

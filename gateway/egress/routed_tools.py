@@ -1,0 +1,73 @@
+"""The tool calls in an engine's model call: written down before the engine hears of them, held for a person.
+
+An engine's own patience with a tool is a minute, so whoever is asked is asked here, while pings keep its
+connection: what it then hears is to be run at once.
+"""
+
+import asyncio
+from uuid import UUID, uuid4
+
+from gateway.egress.approvals import wait_for_decision
+from gateway.egress.engine_servers import find_tool, registered_servers, split_name
+from gateway.egress.tool_news import notify_news
+from gateway.egress.tool_runs import Asked, OpenedRun, open_run
+from gateway.egress.turns import RoutedTurn
+from gateway.models import ToolRun
+from gateway.providers.base import JsonObject
+from kit.tenancy import in_tenant
+from kit.unbroken import unbroken
+from workspaces.mcp_servers.services import ServerRef, installed_servers
+
+MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down by nobody and runs nowhere
+
+
+async def hold_calls(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
+    """The calls as the engine is to hear them, once everybody who is asked for one has answered."""
+    told, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls)
+    waiting = [run.id for run in runs if run.waits_until]
+    try:
+        await asyncio.gather(*(wait_for_decision(turn.tenant, turn.turn_id, run_id) for run_id in waiting))
+    finally:
+        if waiting:  # one may have expired, or nobody waits any more: told by nobody else
+            await unbroken(in_tenant(turn.tenant, end_waiting, turn_id=turn.turn_id, run_ids=waiting))
+    return told
+
+
+def end_waiting(*, turn_id: UUID, run_ids: list[UUID]) -> None:
+    """Whoever is still asked need not answer: the call that waited for it has ended."""
+    ToolRun.objects.filter(id__in=run_ids, state=ToolRun.State.WAITING).update(state=ToolRun.State.EXPIRED)
+    notify_news(turn_id)
+
+
+def open_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> tuple[list[JsonObject], list[OpenedRun]]:
+    """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
+    servers = _servers_of(turn)
+    known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
+    told, runs = [], []
+    for index, call in enumerate(calls):
+        call_id = call["id"] if call["id"] and call["id"] not in known else f"call_{uuid4().hex[:24]}"
+        known.add(call_id)
+        told.append({**call, "index": index, "id": call_id})
+        if index < MOST_CALLS:
+            runs.append(open_run(caller=turn.caller, asked=_asked(call_id, call["function"], servers)))
+    if any(run.waits_until for run in runs):
+        notify_news(turn.turn_id)
+    return told, runs
+
+
+def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
+    """The MCP servers that the turn was asked with, by what the engine calls them."""
+    if not turn.mcps or turn.engine_account_id is None:
+        return {}
+    here = installed_servers(workspace_id=turn.caller.workspace_id)
+    named = [server for server in here if server.slug in turn.mcps and server.enabled]
+    return registered_servers(engine_account_id=turn.engine_account_id, servers=named)
+
+
+def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> Asked:
+    tool, server_name = split_name(function["name"])
+    server = servers.get(server_name)
+    found = find_tool(server, tool) if server else None
+    if server is None or found is None:
+        return Asked(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
+    return Asked(call_id=call_id, server=server.slug, tool=found.name, arguments=function["arguments"])

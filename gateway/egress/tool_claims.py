@@ -1,0 +1,115 @@
+"""An engine's tool call finds the one that the model made: nothing else is ever run for an engine."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Tenant
+from accounts.principals import chat_role
+from gateway.egress.engine_servers import find_caller, find_tool
+from gateway.egress.tool_runs import REFUSED, UNANSWERED, Caller, OpenedRun, hash_of, still_refused
+from gateway.models import EngineServer, ToolRun, Turn
+from kit.tenancy import TenantRef
+from workspaces.mcp_servers.services import ServerRef, ToolRef, installed_servers, workspace_of
+
+State = ToolRun.State
+NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."
+WORDS = {State.REFUSED: REFUSED, State.EXPIRED: UNANSWERED}
+OPEN = (State.ASKED, State.ALLOWED)
+ANSWERED = (State.REFUSED, State.EXPIRED, State.DENIED)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCaller:
+    """Whose engine account calls, and the server that it has at this address; None where it was disabled."""
+
+    tenant: TenantRef
+    engine_account_id: UUID
+    server: ServerRef | None
+
+    @property
+    def tools(self) -> tuple[ToolRef, ...]:
+        return self.server.tools if self.server else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A call that is the engine's to have run; `run.refusal` where it gets words in its place."""
+
+    caller: Caller
+    run: OpenedRun
+
+
+def tenant_named(slug: str) -> TenantRef | None:
+    tenant = Tenant.objects.filter(slug=slug, suspended_at=None).first()
+    return tenant.ref if tenant else None
+
+
+def engine_caller(tenant: TenantRef, registration_id: UUID, secret: str) -> EngineCaller | None:
+    """In the tenant's schema. None for whoever does not know the secret."""
+    row = find_caller(registration_id, secret)
+    if row is None:
+        return None
+    return EngineCaller(tenant, row.engine_account_id, _server_of(row))
+
+
+def _server_of(row: EngineServer) -> ServerRef | None:
+    workspace_id = workspace_of(server_id=row.server_id)
+    here = installed_servers(workspace_id=workspace_id) if workspace_id else []
+    return next((server for server in here if server.id == row.server_id and server.enabled), None)
+
+
+def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> Claim | None:
+    """Takes up the call of a running turn that has the very same tool and arguments, each once; else None.
+
+    What runs are the arguments that the model asked with and a person allowed, not what the engine sends.
+    """
+    found = find_tool(caller.server, tool) if caller.server else None
+    if caller.server is None or found is None:
+        return None
+    asked = ToolRun.objects.filter(
+        turn__conversation__engine_account_id=caller.engine_account_id,
+        turn__status=Turn.Status.RUNNING,
+        turn__stop_requested_at=None,
+        server=caller.server.slug,
+        tool=found.name,
+        arguments_hash=hash_of(arguments),
+    ).select_related("turn")
+    for run in asked.filter(state__in=OPEN).order_by("created_at")[:10]:
+        if ToolRun.objects.filter(id=run.id, state=run.state).update(state=State.RUNNING):
+            return Claim(_caller(caller, run), _opened(run, caller.server, found))
+    answered = asked.filter(state__in=ANSWERED).order_by("-created_at").first()
+    if answered is None:
+        return None
+    words = WORDS.get(State(answered.state), answered.refusal)
+    return Claim(_caller(caller, answered), OpenedRun(id=answered.id, refusal=words))
+
+
+def _caller(caller: EngineCaller, run: ToolRun) -> Caller:
+    return Caller(caller.tenant, run.turn.workspace_id, run.turn.user_id, run.turn_id)
+
+
+def _opened(run: ToolRun, server: ServerRef, tool: ToolRef) -> OpenedRun:
+    """Rights are asked again: a member may have left, a restriction come, since the model asked."""
+    if not chat_role(run.turn.user_id, run.turn.workspace_id):
+        return OpenedRun(id=run.id, refusal="Its person may no longer chat here.")
+    if refusal := still_refused(tool, run.arguments):
+        return OpenedRun(id=run.id, refusal=refusal)
+    return OpenedRun(
+        id=run.id,
+        server_id=server.id,
+        tool=tool.name,
+        definition_hash=tool.definition_hash,
+        arguments=run.arguments,
+    )
+
+
+def readable_arguments(params: dict[str, Any]) -> dict[str, Any] | None:
+    """None for arguments that are no object that can be compared."""
+    arguments = params.get("arguments") or {}
+    try:
+        json.dumps(arguments, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return arguments if isinstance(arguments, dict) else None

@@ -1,0 +1,187 @@
+"""What every engine does with tools: they are offered, called and shown, and a person is asked first."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import AuditEntry
+from accounts.tests.cast import Cast
+from gateway.models import ToolRun
+from gateway.tests.conformance.stands import Stand
+from gateway.tests.events import STREAM, Told, body, parse, read_events, text_of
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.tool_stand import MODEL, install_calculator
+from kit.tenancy import tenant_scope
+
+pytestmark = [pytest.mark.conformance, pytest.mark.slow]
+WISH = {"model": MODEL, "mcps": ["calculator"]}
+
+
+@pytest.fixture
+def installed(stand: Stand, calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
+    answer = install_calculator(client_of(cast.alice), calculator.url)
+    assert answer.status_code == 201, answer.text
+    return calculator
+
+
+class Clever:
+    """Answers with calls of tools by whatever names they are offered."""
+
+    def __init__(self, provider: ScriptedProvider) -> None:
+        self.provider = provider
+
+    def asks_for(self, *calls: tuple[str, dict[str, Any]]) -> None:
+        self.provider.scripts = [Script(steps=[], calls=list(calls), finish_reason="tool_calls")]
+
+
+@pytest.fixture
+def clever(provider: ScriptedProvider) -> Clever:
+    return Clever(provider)
+
+
+def test_a_tool_is_called_and_its_result_told_to_the_model(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    clever.asks_for(("add", {"a": 2, "b": 40}))
+    events = read_events(client_of(cast.bob), "what is 2 + 40?", **WISH)
+    told = {event.type: event.data for event in events}
+    assert {key: told["tool_call"][key] for key in ("server", "tool", "arguments")} == {
+        "server": "calculator",
+        "tool": "add",
+        "arguments": {"a": 2, "b": 40},
+    }
+    assert (told["tool_result"]["output"], told["tool_result"]["is_error"]) == ("42.0", False)
+    assert told["tool_result"]["duration_ms"] is not None
+    assert text_of(events) == "Hello there."
+    assert clever.provider.requests[-1]["messages"][-1]["content"] == "42.0"
+    assert told["usage"]["total_tokens"] == sum(map(sum, clever.provider.told))
+    assert installed.calls == [("add", (2, 40))]
+    line = AuditEntry.objects.get(action="tool.called")
+    assert (line.target, line.actor_id) == ("calculator/add", cast.bob.principal.user_id)
+    assert line.details["outcome"] == "done"
+
+
+def test_several_run_at_the_same_time(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
+    clever.asks_for(("meet", {}), ("meet", {}))
+    events = read_events(client_of(cast.bob), "meet", **WISH)
+    assert [event.data["output"] for event in events if event.type == "tool_result"] == ["met", "met"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "output", "calls"),
+    [("allow", "notes is gone", [("wipe", "notes")]), ("refuse", "refused", [])],
+)
+def test_a_person_is_asked_first(  # noqa: PLR0917 - fixtures
+    installed: RealMCP,
+    clever: Clever,
+    client_of: Any,
+    cast: Cast,
+    decision: str,
+    output: str,
+    calls: list[Any],
+) -> None:
+    clever.asks_for(("wipe", {"what": "notes"}))
+    told = converse(client_of(cast.bob), decision)
+    steps = ["tool_call", "approval", "approval_resolved", "tool_result"]
+    assert kinds(told) == ["started", *steps, "usage", "done"]
+    approval = next(event.data for event in told if event.type == "approval")
+    assert (approval["server"], approval["tool"], approval["arguments"]) == (
+        "calculator",
+        "wipe",
+        {"what": "notes"},
+    )
+    result = next(event.data for event in told if event.type == "tool_result")
+    assert output in result["output"]
+    assert result["is_error"] is (decision == "refuse")
+    assert installed.calls == calls
+
+
+def converse(client: Any, decision: str) -> list[Told]:
+    told: list[Told] = []
+    with client.stream("POST", "/v1/chat/send", json=body("wipe", **WISH), headers=STREAM) as answer:
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if event.type == "approval":
+                turn, approval = told[0].data["turn_id"], event.data["approval_id"]
+                path = f"/v1/chat/turns/{turn}/approvals/{approval}"
+                assert client.post(path, json={"decision": decision}).status_code == 200
+    return told
+
+
+def kinds(events: list[Told]) -> list[str]:
+    return [event.type for event in events if event.type not in {"delta", "notice"}]
+
+
+def test_an_approval_that_nobody_gives_expires(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    settings.APPROVAL_SECONDS = 0.1
+    clever.asks_for(("wipe", {"what": "notes"}))
+    events = read_events(client_of(cast.bob), "wipe", **WISH)
+    assert next(e.data["decision"] for e in events if e.type == "approval_resolved") == "expired"
+    assert events[-1].data == {"finish_reason": "stop"}
+    assert installed.calls == []
+
+
+def test_a_stop_ends_a_turn_that_waits_for_a_person(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    clever.asks_for(("wipe", {"what": "notes"}))
+    bob, told = client_of(cast.bob), []
+    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WISH), headers=STREAM) as answer:
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if event.type == "approval":
+                assert bob.post(f"/v1/chat/turns/{told[0].data['turn_id']}/stop").is_success
+    assert told[-1].data == {"finish_reason": "cancelled"}
+    assert installed.calls == []
+
+
+def test_what_is_denied_or_restricted_does_not_run(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    tools = "/v1/workspaces/sales/mcps/calculator/tools"
+    alice = client_of(cast.alice)
+    assert alice.patch(f"{tools}/flood", json={"allowed": False}).is_success
+    schema = {"properties": {"a": {"maximum": 10}}}
+    assert alice.patch(f"{tools}/add", json={"argument_schema": schema}).is_success
+    clever.asks_for(("add", {"a": 11, "b": 1}), ("flood", {}))
+    events = read_events(client_of(cast.bob), "add", **WISH)
+    offered = [tool["function"]["name"] for tool in clever.provider.requests[0]["tools"]]
+    assert not any(name.startswith("flood") for name in offered)
+    results = [event.data for event in events if event.type == "tool_result"]
+    assert any("does not allow" in result["output"] for result in results)
+    assert all(result["is_error"] for result in results)
+    assert installed.calls == []
+
+
+def test_a_change_of_the_tools_counts_in_the_next_turn(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    clever.asks_for(("add", {"a": 1, "b": 1}))
+    read_events(client_of(cast.bob), "add", **WISH)
+    alice = client_of(cast.alice)
+    assert alice.patch("/v1/workspaces/sales/mcps/calculator/tools/meet", json={"allowed": False}).is_success
+    read_events(client_of(cast.bob), "again", **WISH)
+    offered = [
+        {tool["function"]["name"].partition("_mcp_")[0] for tool in request["tools"]}
+        for request in (clever.provider.requests[0], clever.provider.requests[-1])
+    ]
+    assert offered[0] - offered[1] == {"meet"}
+
+
+def test_a_lying_server_is_not_called(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
+    installed.lie_about_add()
+    clever.asks_for(("add", {"a": 1, "b": 1}))
+    events = read_events(client_of(cast.bob), "add", **WISH)
+    assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert installed.calls == []
+
+
+def test_every_call_is_written_down(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
+    clever.asks_for(("add", {"a": 1, "b": 1}), ("nothing", {}))
+    read_events(client_of(cast.bob), "add", **WISH)
+    with tenant_scope(cast.bob.principal.tenant):
+        rows = set(ToolRun.objects.values_list("server", "tool", "state"))
+    assert rows == {("calculator", "add", "done"), ("", "nothing", "denied")}

@@ -1,0 +1,153 @@
+"""The MCP servers that accounts have registered: probed and inspected as LibreChat does it, then called.
+
+In order, as was recorded: bare probes for a sign-in, then with the header `initialize`, `ping`, `tools/list`
+twice; a session of its own for each call.
+"""
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from mcp.client.session import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+from gateway.tests.replayed_librechat.accounts import Account
+from gateway.tests.replayed_librechat.answers import Json, Send, answer_json
+from gateway.tests.replayed_librechat.request import Request
+
+MARK = "_mcp_"
+TOOL_SECONDS = 60.0  # LibreChat's own limit for a tool
+FAILED = "MCP_INSPECTION_FAILED"
+
+
+@dataclass
+class Server:
+    """One that an account registered; `tools` as it listed them when it was last looked at."""
+
+    name: str
+    config: Json
+    tools: list[Any] = field(default_factory=list)
+
+
+class Servers:
+    """Those of every account, by name."""
+
+    def __init__(self) -> None:
+        self.by_account: dict[str, dict[str, Server]] = {}
+
+    async def answer(self, request: Request, account: Account, send: Send) -> bool:
+        """False where the request is about something else."""
+        mine = self.by_account.setdefault(account.id, {})
+        match request.route:
+            case ("POST", "api", "mcp", "servers"):
+                server = Server(_free(_slug(request.body["config"]["title"]), mine), request.body["config"])
+                await self._keep(server, mine, 201, send)
+            case ("GET", "api", "mcp", "servers"):
+                await answer_json(send, 200, {name: _told(server) for name, server in mine.items()})
+            case ("PATCH", "api", "mcp", "servers", name):
+                if name not in mine:
+                    await answer_json(send, 404, {"message": "MCP server not found"})
+                else:
+                    await self._keep(Server(name, request.body["config"]), mine, 200, send)
+            case ("DELETE", "api", "mcp", "servers", name):
+                found = mine.pop(name, None)
+                text = "MCP server deleted successfully" if found else "MCP server not found"
+                await answer_json(send, 200 if found else 404, {"message": text})
+            case _:
+                return False
+        return True
+
+    def offered(self, account_id: str, named: list[str]) -> list[Json]:
+        """The tools of these servers as the model call carries them."""
+        mine = self.by_account.get(account_id, {})
+        return [
+            {
+                "type": "function",
+                "function": {
+                    "name": f"{tool.name}{MARK}{name}",
+                    "description": tool.description,
+                    "parameters": tool.input_schema,
+                },
+            }
+            for name in named
+            if name in mine
+            for tool in mine[name].tools
+        ]
+
+    def has(self, account_id: str, wire_name: str) -> bool:
+        return wire_name.rpartition(MARK)[2] in self.by_account.get(account_id, {})
+
+    async def call(self, account_id: str, wire_name: str, arguments: Any) -> str:
+        """What the tool answered; a failure is an answer too."""
+        tool, _, name = wire_name.rpartition(MARK)
+        try:
+            async with _session(self.by_account[account_id][name].config) as session:
+                result = await session.call_tool(tool, arguments, read_timeout_seconds=TOOL_SECONDS)
+        except Exception as exc:
+            return f"Error: {type(exc).__name__}"
+        return "\n\n".join(part.text for part in result.content if part.type == "text")
+
+    async def _keep(self, server: Server, mine: dict[str, Server], status: int, send: Send) -> None:
+        try:
+            await _probe(server.config["url"])
+            server.tools = await _inspect(server.config)
+        except Exception:
+            text = f'Failed to connect to MCP server "temp_server_{uuid.uuid4()}"'
+            await answer_json(send, 400, {"error": FAILED, "message": text})
+            return
+        mine[server.name] = server
+        await answer_json(send, status, _told(server))
+
+
+async def _probe(url: str) -> None:
+    """Looks for a sign-in without the header: only a 401 would say that there is one."""
+    host = urlsplit(url)
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answers = [
+            await client.request("HEAD", url),
+            await client.post(url, content=b""),
+            await client.get(
+                f"{host.scheme}://{host.netloc}/.well-known/oauth-protected-resource{host.path}"
+            ),
+            await client.get(f"{host.scheme}://{host.netloc}/.well-known/oauth-protected-resource"),
+        ]
+    assert all(answer.status_code in {404, 405} for answer in answers), answers
+
+
+async def _inspect(config: Json) -> list[Any]:
+    async with _session(config) as session:
+        await session.send_ping()
+        await session.list_tools()
+        return list((await session.list_tools()).tools)
+
+
+@asynccontextmanager
+async def _session(config: Json) -> AsyncGenerator[ClientSession, None]:
+    async with (
+        httpx2.AsyncClient(headers=config.get("headers"), trust_env=False, timeout=TOOL_SECONDS) as client,
+        streamable_http_client(config["url"], http_client=client) as streams,
+        ClientSession(streams[0], streams[1]) as session,
+    ):
+        await session.initialize()
+        yield session
+
+
+def _told(server: Server) -> Json:
+    shown = {key: value for key, value in server.config.items() if key != "headers"}
+    tools = ", ".join(tool.name for tool in server.tools)
+    return {"serverName": server.name, **shown, "requiresOAuth": False, "tools": tools, "source": "user"}
+
+
+def _slug(title: str) -> str:
+    return "".join(sign if sign.isalnum() else "-" for sign in title.lower()).strip("-")
+
+
+def _free(name: str, taken: dict[str, Server]) -> str:
+    number = 1
+    while (free := name if number == 1 else f"{name}-{number}") in taken:
+        number += 1
+    return free
