@@ -35,6 +35,11 @@ def find_account(account_id: UUID) -> EngineAccountRef | None:
     return _ref(row) if row else None
 
 
+def engine_of(account_id: UUID) -> str:
+    """The name of the engine that has the account; empty for one that is gone."""
+    return EngineAccount.objects.filter(id=account_id).values_list("engine", flat=True).first() or ""
+
+
 def note_registered(*, account_id: UUID, engine_user_id: str) -> None:
     """Remembers what the engine calls the account; from now on it is known there."""
     EngineAccount.objects.filter(id=account_id).update(engine_user_id=engine_user_id)

@@ -178,7 +178,6 @@ class EngineServer(models.Model):
     server_id = models.UUIDField()
     engine_account_id = models.UUIDField()
     sealed_secret = models.TextField(help_text="What the engine shows us, encrypted")
-    engine_user_id = models.CharField(max_length=100, blank=True, help_text="As whom it was registered there")
     name = models.CharField(max_length=100, blank=True, help_text="What the engine calls it; empty: not yet")
     version = models.PositiveIntegerField(default=0, help_text="Of the MCP server, as the engine last saw it")
     claimed_until = models.DateTimeField(null=True, help_text="Somebody is registering it")

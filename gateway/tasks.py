@@ -3,10 +3,17 @@
 from procrastinate.contrib.django import app
 
 from gateway.engines.errands import delete_at_engine, rename_at_engine
+from gateway.engines.leftovers import forget_removed_servers
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.grace import end_graces
 
-__all__ = ["delete_at_engine", "end_graces_that_are_over", "recover_lost_turns", "rename_at_engine"]
+__all__ = [
+    "delete_at_engine",
+    "end_graces_that_are_over",
+    "forget_servers_at_engines",
+    "recover_lost_turns",
+    "rename_at_engine",
+]
 
 
 @app.periodic(cron="* * * * *")
@@ -20,3 +27,9 @@ async def recover_lost_turns(timestamp: int) -> None:
 @app.task(name="gateway.end_graces", queueing_lock="gateway.end_graces")
 def end_graces_that_are_over(timestamp: int) -> None:
     end_graces()
+
+
+@app.periodic(cron="23 * * * *")
+@app.task(name="gateway.forget_servers", queueing_lock="gateway.forget_servers", pass_context=False)
+async def forget_servers_at_engines(timestamp: int) -> None:
+    await forget_removed_servers()

@@ -66,8 +66,8 @@ class RunningCalls:
         await listen(
             {
                 TURN_STOP: lambda text: self.end_turn(UUID(text)),
-                CALL_REPEATED: self._repeated,
                 TOOL_NEWS: tell_news,
+                CALL_REPEATED: self._repeated,
             }
         )
 

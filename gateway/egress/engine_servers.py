@@ -32,7 +32,6 @@ class Registration:
     id: UUID
     name: str
     version: int
-    engine_user_id: str
     sealed_secret: str = field(repr=False)
 
     @property
@@ -92,17 +91,17 @@ def find_registration(*, engine_account_id: UUID, server_id: UUID) -> Registrati
     return _ref(known.get())
 
 
-def claim_registration(registration_id: UUID) -> bool:
-    """Whether it is ours to tell the engine: one does it, the others wait for it."""
+def claim_registration(seen: Registration) -> bool:
+    """Whether it is ours to tell the engine: one does it, the others wait for it and look again."""
     free = Q(claimed_until=None) | Q(claimed_until__lt=timezone.now())
     until = timezone.now() + timedelta(seconds=CLAIM_SECONDS)
-    return bool(EngineServer.objects.filter(free, id=registration_id).update(claimed_until=until))
+    as_seen = EngineServer.objects.filter(free, id=seen.id, name=seen.name, version=seen.version)
+    return bool(as_seen.update(claimed_until=until))
 
 
-def note_registration(registration_id: UUID, *, name: str, version: int, engine_user_id: str) -> None:
-    EngineServer.objects.filter(id=registration_id).update(
-        name=name, version=version, engine_user_id=engine_user_id, claimed_until=None
-    )
+def note_registration(registration_id: UUID, *, name: str, version: int) -> None:
+    row = EngineServer.objects.filter(id=registration_id)
+    row.update(name=name, version=version, claimed_until=None)
 
 
 def release_registration(registration_id: UUID) -> None:
@@ -122,6 +121,5 @@ def _ref(row: EngineServer) -> Registration:
         id=row.id,
         name=row.name,
         version=row.version,
-        engine_user_id=row.engine_user_id,
         sealed_secret=row.sealed_secret,
     )

@@ -103,6 +103,9 @@ class Engine(Protocol):
     async def delete(self, thread: Thread) -> None:
         """Harmless for a conversation that is gone. EngineUnavailable when it could not be done now."""
 
+    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
+        """Removes an MCP server that it knows by this name. EngineUnavailable when it cannot be done now."""
+
     async def health(self) -> None:
         """Returns when turns can run; raises a DomainError that says why they cannot."""
 

@@ -66,6 +66,9 @@ class DirectEngine:
     async def delete(self, thread: Thread) -> None:
         """Ours is the only copy."""
 
+    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
+        """It knows none but ours."""
+
     async def health(self) -> None:
         await LocalProvider().health()
 

@@ -56,6 +56,9 @@ class OneCall:
     async def delete(self, thread: Thread) -> None:
         """A completion has no conversation."""
 
+    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
+        """A completion has no MCP servers."""
+
     async def health(self) -> None:
         return None
 

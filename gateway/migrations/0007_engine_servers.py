@@ -45,10 +45,6 @@ class Migration(migrations.Migration):
                 ("engine_account_id", models.UUIDField()),
                 ("sealed_secret", models.TextField(help_text="What the engine shows us, encrypted")),
                 (
-                    "engine_user_id",
-                    models.CharField(blank=True, help_text="As whom it was registered there", max_length=100),
-                ),
-                (
                     "name",
                     models.CharField(
                         blank=True, help_text="What the engine calls it; empty: not yet", max_length=100

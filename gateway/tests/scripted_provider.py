@@ -168,12 +168,12 @@ async def _answer(send: Send, status: int, data: dict[str, Any]) -> None:
 
 
 async def _read(receive: Any) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 async def _disconnected(receive: Any) -> None:

@@ -142,6 +142,13 @@ class LibreChatClient:
         if not response.is_success and await self.messages(token, conversation_id):
             raise EngineUnavailable("LibreChat did not delete.", status=response.status_code)
 
+    async def servers(self, token: str) -> set[str]:
+        """The names of the account's MCP servers."""
+        response = await self._send("GET", "/api/mcp/servers", token=token)
+        if response.status_code != httpx.codes.OK or not _is_json(response):
+            raise EngineFailed("LibreChat does not show its MCP servers.", status=response.status_code)
+        return set(_json(response))
+
     async def add_server(self, token: str, config: JsonObject) -> str:
         """Registers an MCP server, whose tools LibreChat asks for at once; what it calls the server.
 

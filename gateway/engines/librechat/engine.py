@@ -86,6 +86,10 @@ class LibreChatEngine:
     async def delete(self, thread: Thread) -> None:
         await self._call(thread, self._here.client.delete, thread.conversation_id)
 
+    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
+        here = self._here
+        await here.accounts.call(engine_account_id, lambda token: here.client.remove_server(token, name))
+
     async def health(self) -> None:
         await self._here.client.health()
 

@@ -4,6 +4,9 @@ LibreChat asks our egress for their tools as it registers them, and never learns
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -24,6 +27,7 @@ from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.services import ServerRef
 
+T = TypeVar("T")
 WAIT_SECONDS = 30.0  # for somebody else who is registering it
 POLL_SECONDS = 0.1
 
@@ -35,58 +39,57 @@ async def known_servers(job: TurnJob, account_id: UUID) -> dict[str, ServerRef]:
 
 async def register_servers(job: TurnJob, accounts: Accounts, account_id: UUID) -> dict[str, ServerRef]:
     """All of the turn's servers, by what LibreChat calls them. EngineUnavailable, EngineFailed."""
-    session = await accounts.session(account_id)
-    names = [await _register(job, server, accounts, account_id, session.user_id) for server in job.servers]
+    there = await accounts.call(account_id, accounts.client.servers)
+    names = [await _Registering(job, server, accounts, account_id, there).name() for server in job.servers]
     return dict(zip(names, job.servers, strict=True))
 
 
-async def _register(
-    job: TurnJob, server: ServerRef, accounts: Accounts, account_id: UUID, engine_user_id: str
-) -> str:
-    until = asyncio.get_running_loop().time() + WAIT_SECONDS
-    while asyncio.get_running_loop().time() < until:
-        row = await in_tenant(
-            job.tenant, find_registration, engine_account_id=account_id, server_id=server.id
-        )
-        is_known = bool(row.name) and row.engine_user_id == engine_user_id
-        if is_known and row.version >= server.version:
-            return row.name
-        if await in_tenant(job.tenant, claim_registration, row.id):
-            try:
-                name = await _tell(job, row, server, accounts, account_id, is_known=is_known)
-            except BaseException:
-                await unbroken(in_tenant(job.tenant, release_registration, row.id))
-                raise
-            await in_tenant(
-                job.tenant,
-                note_registration,
-                row.id,
-                name=name,
-                version=server.version,
-                engine_user_id=engine_user_id,
+@dataclass(frozen=True, slots=True)
+class _Registering:
+    """One server's registration; `there` are the names that LibreChat knew a moment ago."""
+
+    job: TurnJob
+    server: ServerRef
+    accounts: Accounts
+    account_id: UUID
+    there: set[str]
+
+    async def name(self) -> str:
+        """What LibreChat calls it, once it knows of the version that counts now."""
+        until = asyncio.get_running_loop().time() + WAIT_SECONDS
+        first: Registration | None = None
+        while asyncio.get_running_loop().time() < until:
+            row = await in_tenant(
+                self.job.tenant,
+                find_registration,
+                engine_account_id=self.account_id,
+                server_id=self.server.id,
             )
-            return name
-        await asyncio.sleep(POLL_SECONDS)
-    raise EngineUnavailable("An MCP server is still being registered.")
+            first = first or row
+            # A name that another has noted since we began is newer than what we know is there.
+            is_known = row.name in self.there or (bool(row.name) and row != first)
+            if is_known and row.version >= self.server.version:
+                return row.name
+            if await in_tenant(self.job.tenant, claim_registration, row):
+                return await self._tell(row, is_known=is_known)
+            await asyncio.sleep(POLL_SECONDS)
+        raise EngineUnavailable("An MCP server is still being registered.")
 
+    async def _tell(self, row: Registration, *, is_known: bool) -> str:
+        """Anew where LibreChat does not know it, any more or at all."""
+        client, config = self.accounts.client, server_config(row, self.server, tenant=self.job.tenant.slug)
+        try:
+            name = row.name
+            if not is_known or not await self._call(lambda token: client.change_server(token, name, config)):
+                name = await self._call(lambda token: client.add_server(token, config))
+        except BaseException:
+            await unbroken(in_tenant(self.job.tenant, release_registration, row.id))
+            raise
+        await in_tenant(self.job.tenant, note_registration, row.id, name=name, version=self.server.version)
+        return name
 
-async def _tell(
-    job: TurnJob,
-    row: Registration,
-    server: ServerRef,
-    accounts: Accounts,
-    account_id: UUID,
-    *,
-    is_known: bool,
-) -> str:
-    """Anew where LibreChat does not know it, any more or at all."""
-    config = server_config(row, server, tenant=job.tenant.slug)
-    client = accounts.client
-    if is_known and await accounts.call(
-        account_id, lambda token: client.change_server(token, row.name, config)
-    ):
-        return row.name
-    return await accounts.call(account_id, lambda token: client.add_server(token, config))
+    async def _call(self, work: Callable[[str], Awaitable[T]]) -> T:
+        return await self.accounts.call(self.account_id, work)
 
 
 def server_config(row: Registration, server: ServerRef, *, tenant: str) -> JsonObject:

@@ -1,15 +1,19 @@
 """What every engine does with tools: they are offered, called and shown, and a person is asked first."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
-from gateway.models import ToolRun
+from gateway.engines.leftovers import forget_removed_servers
+from gateway.models import EngineServer, ToolRun
 from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse, read_events, text_of
+from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
+from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
@@ -185,3 +189,49 @@ def test_every_call_is_written_down(installed: RealMCP, clever: Clever, client_o
     with tenant_scope(cast.bob.principal.tenant):
         rows = set(ToolRun.objects.values_list("server", "tool", "state"))
     assert rows == {("calculator", "add", "done"), ("", "nothing", "denied")}
+
+
+def test_a_removed_server_is_removed_at_the_engine(
+    replayed: ReplayedLibreChat, calculator: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    assert install_calculator(alice, calculator.url).status_code == 201
+    read_events(client_of(cast.bob), "hi", **WISH)
+    (names,) = [servers for servers in replayed.servers.by_account.values() if servers]
+    assert [name.rpartition("-")[0] for name in names] == ["calculator"]
+    assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
+    async_to_sync(forget_removed_servers)()
+    assert not names
+    with tenant_scope(cast.bob.principal.tenant):
+        assert not EngineServer.objects.exists()
+
+
+def test_an_engine_that_lost_everything_is_told_anew(
+    replayed: ReplayedLibreChat, calculator: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    read_events(client_of(cast.bob), "hi", **WISH)
+    replayed.reset()
+    clever.asks_for(("add", {"a": 1, "b": 1}))
+    read_events(client_of(cast.bob), "add", **WISH)
+    assert calculator.calls == [("add", (1, 1))]
+
+
+def test_two_first_uses_at_once_register_one_server(
+    replayed: ReplayedLibreChat, calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    with ThreadPoolExecutor(4) as pool:
+        bobs = [client_of(cast.bob) for _ in range(4)]
+        answers = list(pool.map(lambda bob: send(bob, "hi", **WISH).status_code, bobs))
+    assert answers == [200] * 4
+    assert sum(map(len, replayed.servers.by_account.values())) == 1
+
+
+def test_an_engine_that_cannot_reach_us_says_so(
+    replayed: ReplayedLibreChat, calculator: RealMCP, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    settings.EGRESS_URL = "http://127.0.0.1:9"
+    refused = send(client_of(cast.bob), "hi", **WISH)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "engine_failed")

@@ -11,11 +11,18 @@ from django.db.models import Model
 
 from accounts.mfa import SEALED
 from accounts.models import EngineAccount, OutgoingMail, Tenant
+from gateway.models import EngineServer
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import ProviderCredential
+from workspaces.mcp_servers.models import MCPServer
 
 BATCH = 200
+OF_TENANTS: list[tuple[type[Model], str, str]] = [
+    (ProviderCredential, "sealed_key", "providers' credentials"),
+    (MCPServer, "sealed_header", "keys of MCP servers"),
+    (EngineServer, "sealed_secret", "addresses of MCP servers at engines"),
+]
 
 
 @dataclass(slots=True)
@@ -40,14 +47,16 @@ class Command(BaseCommand):
         self._tell("mails on their way", mail)
         steps = _reseal_steps()
         self._tell("second steps", steps)
-        credentials = Tally(0, [])
+        kept = {what: Tally(0, []) for _, _, what in OF_TENANTS}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
-            with tenant_scope(tenant.ref):
-                found = _reseal_all(ProviderCredential, "sealed_key")
-            credentials.sealed += found.sealed
-            credentials.unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
-        self._tell("providers' credentials", credentials)
-        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, steps, credentials)):
+            for model, field, what in OF_TENANTS:
+                with tenant_scope(tenant.ref):
+                    found = _reseal_all(model, field)
+                kept[what].sealed += found.sealed
+                kept[what].unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
+        for what, tally in kept.items():
+            self._tell(what, tally)
+        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, steps, *kept.values())):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )
