@@ -5,11 +5,13 @@ shows no secret, as the probes that look for a sign-in do, finds nothing.
 """
 
 import asyncio
+import hmac
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
 
+from accounts.engine_checks import find_check
 from gateway.egress import mcp_protocol
 from gateway.egress.calls import running_calls
 from gateway.egress.mcp_protocol import Message
@@ -28,6 +30,16 @@ from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import NotFound, TurnInterrupted
 from kit.tenancy import in_public, in_tenant
 from workspaces.mcp_servers.connecting import ToolOutcome
+from workspaces.mcp_servers.services import ToolRef
+
+CHECK_TOOL = ToolRef(
+    name="hello",
+    description="Says hello",
+    input_schema={"type": "object", "properties": {}},
+    definition_hash="",
+    needs_approval=False,
+    argument_schema=None,
+)
 
 
 class EngineServerConsumer(HttpConsumer):
@@ -51,6 +63,10 @@ class EngineServerConsumer(HttpConsumer):
             raise NotFound
         self.caller: EngineCaller = caller
 
+    @property
+    def tools(self) -> tuple[ToolRef, ...]:
+        return self.caller.tools
+
     async def handle(self, body: bytes) -> None:
         message = Message.from_body(self.json_body(body))
         if message.id is None:
@@ -66,7 +82,7 @@ class EngineServerConsumer(HttpConsumer):
             case "ping":
                 return message.answer({})
             case "tools/list":
-                return message.answer(mcp_protocol.listed(self.caller.tools))
+                return message.answer(mcp_protocol.listed(self.tools))
             case "tools/call":
                 return await self._call(message)
         return message.refuse(mcp_protocol.NO_METHOD, "There are tools here, and nothing else.")
@@ -98,3 +114,21 @@ class EngineServerConsumer(HttpConsumer):
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+
+class CheckServerConsumer(EngineServerConsumer):
+    """`POST /mcp-check/<id>`: the server that an engine check registers, with one tool that nobody calls."""
+
+    async def admit(self, body: bytes) -> None:
+        secret = self.header.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+        is_known = any(hmac.compare_digest(secret, known.encode()) for known in settings.EGRESS_SECRETS)
+        check_id = UUID(self.scope["url_route"]["kwargs"]["id"])
+        if not is_known or await in_public(find_check, check_id) is None:
+            raise NotFound
+
+    @property
+    def tools(self) -> tuple[ToolRef, ...]:
+        return (CHECK_TOOL,)
+
+    async def _call(self, message: Message) -> JsonObject:
+        return message.refuse(mcp_protocol.INVALID_PARAMS, "This tool is only to be seen.")

@@ -21,7 +21,7 @@ from django.urls import path, re_path  # noqa: E402
 from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.calls import running_calls  # noqa: E402
-from gateway.egress.mcp_consumer import EngineServerConsumer  # noqa: E402
+from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from gateway.providers.http import close_client  # noqa: E402
 from kit import outbound  # noqa: E402
 
@@ -58,6 +58,7 @@ application = ProtocolTypeRouter(
                 re_path(
                     r"^mcp/(?P<tenant>[a-z0-9-]+)\.(?P<id>[0-9a-f]{32})$", EngineServerConsumer.as_asgi()
                 ),
+                re_path(r"^mcp-check/(?P<id>[0-9a-f]{32})$", CheckServerConsumer.as_asgi()),
                 path("healthz", consumers.HealthConsumer.as_asgi()),
                 re_path(r"", consumers.NothingHereConsumer.as_asgi()),
             ]

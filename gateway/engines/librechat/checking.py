@@ -32,7 +32,7 @@ from kit.errors import DomainError
 from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public
 
-STEPS = ("reachable", "login", "starts", "routing", "again", "ids", "usage")
+STEPS = ("reachable", "login", "starts", "routing", "again", "ids", "usage", "tools")
 ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be trying somewhere else for minutes
 END_SECONDS = 30.0  # for the reply to be told, once its call has arrived
 POLL_SECONDS = 0.1
@@ -80,6 +80,7 @@ class Trial:
         self.check = check
         self.reading = Reading(check.id)
         self.created_at: object = None
+        self._server = ""  # that it has registered
         self._end: asyncio.Task[Finished | Failure] | None = None
 
     async def steps(self) -> AsyncGenerator[Step, None]:
@@ -91,7 +92,7 @@ class Trial:
             yield mends.bad_start(problem)
             return
         yield Step("starts", OK, "LibreChat starts a generation with our ids, and says when it began.")
-        for part in (self._routing, self._again, self._reply, self._usage):
+        for part in (self._routing, self._again, self._reply, self._usage, self._tools):
             step = await part()
             yield step
             if step.state == FAILED:
@@ -107,6 +108,9 @@ class Trial:
             if status.get("active"):
                 await self.client.abort(self.token, self.check.conversation_id, self.created_at)
             await self.client.delete(self.token, self.check.conversation_id)
+        if self._server:
+            with suppress(DomainError, TokenRefused):
+                await self.client.remove_server(self.token, self._server)
 
     async def _start(self) -> str:
         """What is wrong with how it starts; empty where nothing is."""
@@ -196,6 +200,25 @@ class Trial:
         if check is not None and check.calls > 1:
             return mends.odd_usage(check.calls)
         return Step("usage", OK, "LibreChat tells the usage of each model call.")
+
+    async def _tools(self) -> Step:
+        """Whether it reaches MCP servers at our egress, and takes what it is told of their tools."""
+        config = {
+            "type": "streamable-http",
+            "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp-check/{self.check.id.hex}",
+            "title": f"check-{self.check.id.hex[:6]}",
+            "description": "An engine check",
+            "headers": {"Authorization": f"Bearer {settings.EGRESS_SECRETS[0]}"},
+        }
+        try:
+            self._server = await self.client.add_server(self.token, config)
+            is_there = self._server in await self.client.servers(self.token)
+        except (DomainError, TokenRefused) as exc:
+            status = exc.details.get("status") if isinstance(exc, DomainError) else None
+            return mends.no_tools(status)
+        if not is_there:
+            return mends.no_tools(None)
+        return Step("tools", OK, "LibreChat reaches MCP servers at our egress.")
 
     async def _follow(self) -> Finished | Failure:
         """Reads the generation to its end, whatever that is."""

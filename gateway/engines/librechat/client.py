@@ -195,7 +195,7 @@ class LibreChatClient:
         token: str = "",
         headers: dict[str, str] | None = None,
         json: Any = None,
-        patience: httpx.Timeout = TIMEOUT,
+        patience: httpx.Timeout | None = None,
     ) -> httpx.Response:
         try:
             response = await client().request(
@@ -203,7 +203,7 @@ class LibreChatClient:
                 f"{self.base_url}{path}",
                 headers={**_headers(token), **(headers or {})},
                 json=json,
-                timeout=patience,
+                timeout=patience or TIMEOUT,
             )
         except BROKEN as exc:
             raise EngineUnavailable from exc

@@ -90,6 +90,13 @@ def odd_usage(calls: int) -> Step:
     return Step("usage", WARNING, text, f"{mend}{CONFIG}.")
 
 
+def no_tools(status: int | None) -> Step:
+    said = f" (it answered {status})" if status else ""
+    text = f"LibreChat does not take an MCP server at our egress{said}: turns could use no tools."
+    mend = f"`mcpSettings` or `interface.mcpServers` is missing: write its librechat.yaml anew with {CONFIG}."
+    return Step("tools", FAILED, text, mend)
+
+
 def _elsewhere(egress_answers: bool) -> tuple[str, str]:
     if egress_answers:
         text = f"The model call does not come to our egress, which answers at {settings.EGRESS_URL}"

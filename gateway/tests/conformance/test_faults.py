@@ -14,9 +14,11 @@ from gateway.tests.conformance.stands import Stand
 from gateway.tests.conformance.test_conversations import begin
 from gateway.tests.conformance.test_turns import counted, finished, messages, until_text
 from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
+from gateway.tests.real_mcp import RealMCP
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
+from gateway.tests.tool_stand import MODEL, install_calculator
 from gateway.tests.waiting import wait_until
 from quotas.models import BudgetWindow, UsageRecord
 
@@ -137,3 +139,48 @@ def test_a_summary_that_the_engine_makes_for_itself_is_paid_for_and_not_shown(
     assert text_of(events) == "Hello there."
     assert counted() == provider.told
     assert len(provider.told) == 2
+
+
+def test_who_is_asked_may_answer_after_the_process_that_asked_has_died(  # noqa: PLR0917 - fixtures
+    replayed: ReplayedLibreChat,
+    calculator: RealMCP,
+    cast: Cast,
+    provider: ScriptedProvider,
+    settings: Any,
+    client_of: Any,
+) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    provider.scripts = [
+        Script(steps=[], calls=[("wipe", {"what": "notes"})], finish_reason="tool_calls"),
+        Script(steps=["It is ", "gone."]),
+    ]
+    environment = {
+        "ENGINE": "librechat",
+        "LIBRECHAT_URL": settings.LIBRECHAT_URL,
+        "EGRESS_URL": settings.EGRESS_URL,
+        "EGRESS_SECRETS": settings.EGRESS_SECRETS[0],
+        "OUTBOUND_ALLOWED": ",".join(settings.OUTBOUND_ALLOWED),
+    }
+    wish = body("wipe", model=MODEL, mcps=["calculator"])
+    with (
+        web_process(settings.LOCAL_MODEL_URL, **environment) as (process, url),
+        httpx.Client(base_url=url, headers=cast.bob.headers, timeout=30) as client,
+        client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer,
+    ):
+        told = parse(answer.iter_lines())
+        started = next(told)
+        asked = next(event for event in told if event.type == "approval")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    turn_id = started.data["turn_id"]
+    path = f"/v1/chat/turns/{turn_id}/approvals/{asked.data['approval_id']}"
+    with (
+        web_process(settings.LOCAL_MODEL_URL, **environment) as (_, url),
+        httpx.Client(base_url=url, headers=cast.bob.headers, timeout=30) as client,
+    ):
+        assert client.post(path, json={"decision": "allow"}).status_code == 200
+        turn = finished(client, turn_id)
+        kinds = [event.type for event in resume(client, turn_id)]
+    assert (turn["finish_reason"], turn["reply"]) == ("stop", "It is gone.")
+    assert [kinds.count(kind) for kind in ("tool_call", "tool_result")] == [1, 1]
+    assert calculator.calls == [("wipe", "notes")]

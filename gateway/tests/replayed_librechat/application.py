@@ -89,7 +89,7 @@ class ReplayedLibreChat(Knobs):
     def _begin(self) -> None:
         self.accounts = Accounts()
         self.conversations = Conversations()
-        self.servers = Servers()
+        self.servers = Servers(self)
         self.chat = Chat(self, self.conversations, self.servers)
 
     def _on_loop(self, work: Callable[[], None]) -> None:

@@ -34,6 +34,7 @@ class Knobs:
     max_retries: int = 7
     recursion_limit: int = 25  # model calls in one turn
     summarises: bool = False
+    refuses_servers: bool = False  # as without mcpSettings, which would let it call a private address
     break_stream_after: int | None = None  # cuts a turn's stream after so many frames, once a turn
     down: bool = False
     requests: list[Call] = field(default_factory=list)

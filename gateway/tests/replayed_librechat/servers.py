@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from gateway.tests.replayed_librechat.accounts import Account
 from gateway.tests.replayed_librechat.answers import Json, Send, answer_json
+from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.request import Request
 
 MARK = "_mcp_"
@@ -36,7 +37,8 @@ class Server:
 class Servers:
     """Those of every account, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
         self.by_account: dict[str, dict[str, Server]] = {}
 
     async def answer(self, request: Request, account: Account, send: Send) -> bool:
@@ -92,6 +94,10 @@ class Servers:
         return "\n\n".join(part.text for part in result.content if part.type == "text")
 
     async def _keep(self, server: Server, mine: dict[str, Server], status: int, send: Send) -> None:
+        if self.knobs.refuses_servers:
+            text = "Domain is not allowed"
+            await answer_json(send, 403, {"error": "MCP_DOMAIN_NOT_ALLOWED", "message": text})
+            return
         try:
             await _probe(server.config["url"])
             server.tools = await _inspect(server.config)

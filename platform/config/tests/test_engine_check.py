@@ -94,6 +94,7 @@ def test_it_costs_nothing_and_leaves_nothing_at_librechat(
     assert not UsageRecord.objects.exists()
     assert not Reservation.objects.exists()
     assert librechat.conversations.by_id == {}
+    assert not any(librechat.servers.by_account.values())
 
 
 def test_it_registers_the_operators_account_first_and_shows_no_secret(librechat: ReplayedLibreChat) -> None:
@@ -210,6 +211,27 @@ def test_a_librechat_that_tells_no_usage(librechat: ReplayedLibreChat) -> None:
     step, mend = failure()
     assert step == "usage"
     assert "streamUsage" in mend
+
+
+def test_a_librechat_that_takes_no_mcp_servers(librechat: ReplayedLibreChat) -> None:
+    librechat.refuses_servers = True
+    step, mend = failure()
+    assert step == "tools"
+    assert "mcpSettings" in mend
+
+
+def test_the_server_of_a_check_is_there_for_its_engine_alone(
+    librechat: ReplayedLibreChat, egress: Served
+) -> None:
+    engine_check()
+    address = f"{egress.url}/mcp-check/{EngineCheck.objects.get().id.hex}"
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    known = {"Authorization": f"Bearer {SECRET}"}
+    shown = httpx.post(address, json=listing, headers=known, trust_env=False).json()
+    assert [tool["name"] for tool in shown["result"]["tools"]] == ["hello"]
+    assert httpx.post(address, json=listing, trust_env=False).status_code == 404
+    elsewhere = f"{egress.url}/mcp-check/{uuid4().hex}"
+    assert httpx.post(elsewhere, json=listing, headers=known, trust_env=False).status_code == 404
 
 
 def test_a_librechat_that_makes_calls_of_its_own_is_a_warning(librechat: ReplayedLibreChat) -> None:
