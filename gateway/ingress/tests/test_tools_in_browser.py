@@ -1,5 +1,7 @@
 """Tools in a real browser: install a server, restrict it, chat, allow a call, see its result and its cost."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -24,11 +26,35 @@ def sign_in(page: Page, url: str, email: str) -> None:
     expect(page.get_by_test_id("composer")).to_be_focused(timeout=TIMEOUT)  # by its script
 
 
-def test_a_tool_is_installed_restricted_allowed_and_used(
-    server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium, calculator: RealMCP
+def install_model(page: Page, base: str, url: str) -> None:
+    """By address and key; it answers the trial before it is kept."""
+    page.goto(f"{base}models/catalogue/")
+    page.get_by_test_id("other-provider").click()
+    page.fill("[name=name]", "Ours")
+    page.fill("[name=slug]", "ours")
+    page.fill("[name=upstream_name]", "ours-1")
+    page.fill("[name=context_window]", "100000")
+    page.fill("[name=output_bound]", "200")
+    page.get_by_label("Tools").check()
+    page.select_option("[name=kind]", "compatible")
+    page.fill("[name=base_url]", f"{url}/v1")
+    page.fill("[name=key]", "sk-1")
+    page.get_by_label("Enable it for everybody here at once").check()
+    page.get_by_test_id("save-model").click()
+    expect(page.get_by_text("The key works and the model answers. Installed.")).to_be_visible(timeout=TIMEOUT)
+
+
+def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fixtures
+    server: Served,
+    cast: Cast,
+    provider: ScriptedProvider,
+    chromium: Chromium,
+    calculator: RealMCP,
+    settings: Any,
 ) -> None:
     script(
         provider,
+        Script(),
         asks_for(("wipe_mcp_calculator", {"what": "notes"})),
         Script(steps=["It is ", "gone."]),
     )
@@ -37,6 +63,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(
         with page_of(browser) as page:
             sign_in(page, server.url, "alice@example.com")
             base = f"{server.url}/t/acme/w/sales/"
+            install_model(page, base, settings.LOCAL_MODEL_URL)
             page.goto(f"{base}mcps/gallery/")
             page.get_by_test_id("other-server").click()
             page.fill("[name=name]", "Calculator")
@@ -50,7 +77,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(
             flood.get_by_role("button", name="Save").click()
             expect(page.locator(".tool", has_text="flood")).to_contain_text("Denied", timeout=TIMEOUT)
             page.goto(f"{base}chat/")
-            page.select_option("[name=model]", "clever")
+            page.select_option("[name=model]", "ours")
             page.get_by_test_id("mcp-toggle").click()
             page.get_by_label("Calculator").check()
             page.keyboard.press("Escape")
