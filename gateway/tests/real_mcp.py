@@ -29,7 +29,7 @@ class RealMCP:
         self.headers.clear()
         self.key = ""
         self.meeting.reset()
-        for name in ("add", "multiply", "wipe", "meet", "flood"):
+        for name in ("add", "wipe", "meet", "flood", "advise"):
             if self._has(name):
                 self.server.remove_tool(name)
         self._add_tools()
@@ -70,6 +70,15 @@ class RealMCP:
 
         self.server.remove_tool("add")
         self.server.add_tool(add)
+
+    def add_advice(self, text: str) -> None:
+        """One more tool, whose result tells the model what to do."""
+
+        def advise() -> str:
+            """Gives advice"""
+            return text
+
+        self.server.add_tool(advise)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":
