@@ -6,15 +6,13 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from accounts import audit
 from accounts.models import Membership, Picture, User
-from kit.errors import InvalidInput
+from kit.images import on_white, read_image
 
 SIDE = 192  # pixels
-MOST_PIXELS = 40_000_000
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
 @transaction.atomic
@@ -45,17 +43,8 @@ def picture_for(*, viewer_id: UUID, user_id: UUID) -> bytes | None:
 
 
 def _square(upload: bytes) -> bytes:
-    try:
-        with Image.open(BytesIO(upload), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise InvalidInput(picture=["This picture has too many pixels."])
-            image.draft("RGB", (SIDE * 2, SIDE * 2))
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise InvalidInput(picture=["Choose a PNG, JPEG, WebP or GIF picture."]) from exc
-    small = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
-    ground = Image.new("RGBA", small.size, "white")
-    ground.alpha_composite(small)
+    upright = read_image(upload, field="picture", wanted=SIDE * 2)
+    small = on_white(ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS))
     out = BytesIO()
-    ground.convert("RGB").save(out, "WEBP", quality=85)
+    small.save(out, "WEBP", quality=85)
     return out.getvalue()

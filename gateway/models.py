@@ -3,6 +3,7 @@
 from typing import ClassVar
 from uuid import uuid4
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -207,6 +208,7 @@ class Message(models.Model):
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages")
     role = models.CharField(max_length=10, choices=Role.choices)
     content = models.TextField()
+    image_ids = ArrayField(models.UUIDField(), default=list, help_text="Images of its conversation, in order")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -220,3 +222,28 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.id}"
+
+
+class Image(models.Model):
+    """A picture that somebody attached, made anew from the upload; goes with its conversation.
+
+    Until it is sent it has none, and is its uploader's alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workspace_id = models.UUIDField()
+    user_id = models.UUIDField()
+    conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="images")
+    media_type = models.CharField(max_length=20)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    sealed = models.TextField(help_text="Its bytes, encrypted")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], name="image_unsent", condition=Q(conversation=None)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

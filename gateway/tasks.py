@@ -2,14 +2,18 @@
 
 from procrastinate.contrib.django import app
 
+from accounts.tenants import all_tenants
 from gateway.engines.errands import delete_at_engine, rename_at_engine
 from gateway.engines.leftovers import forget_removed_servers
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.grace import end_graces
+from gateway.ingress.images import forget_unsent_images
+from kit.tenancy import tenant_scope
 
 __all__ = [
     "delete_at_engine",
     "end_graces_that_are_over",
+    "forget_images",
     "forget_servers_at_engines",
     "recover_lost_turns",
     "rename_at_engine",
@@ -33,3 +37,11 @@ def end_graces_that_are_over(timestamp: int) -> None:
 @app.task(name="gateway.forget_servers", queueing_lock="gateway.forget_servers", pass_context=False)
 async def forget_servers_at_engines(timestamp: int) -> None:
     await forget_removed_servers()
+
+
+@app.periodic(cron="51 * * * *")
+@app.task(name="gateway.forget_images", queueing_lock="gateway.forget_images")
+def forget_images(timestamp: int) -> None:
+    for tenant in all_tenants():
+        with tenant_scope(tenant):
+            forget_unsent_images()

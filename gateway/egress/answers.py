@@ -4,11 +4,13 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from gateway.egress.calls import RunningCall
+from gateway.egress.images import filled, placed
 from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, expect_fit, metered_call
 from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
@@ -22,11 +24,15 @@ from gateway.providers.base import (
     TextDelta,
     ToolCallDelta,
     UsageReport,
+    has_images,
 )
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError, InternalError, ProviderError
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.services import ModelRef
 
+Ability = LanguageModel.Ability
 log = structlog.get_logger(__name__)
 
 
@@ -74,10 +80,14 @@ async def _events(
 ) -> AsyncGenerator[MeteredEvent, None]:
     """InternalError for whatever is no DomainError: an engine is told of every end."""
     request = wanted.request_to(turn.models[0])
+    models = turn.models
     try:
+        if turn.questions:
+            request = await _with_images(turn, request)
+            models = tuple(model for model in models if _may_answer(model, request))
         metered = metered_call(
             turn_id=turn.turn_id,
-            models=turn.models,
+            models=models,
             request=request,
             bounds=await _bounds(turn, request),
             fingerprint=call.fingerprint,
@@ -90,6 +100,18 @@ async def _events(
     except Exception as exc:
         log.exception("model call failed", turn_id=str(turn.turn_id))
         raise InternalError from exc
+
+
+async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
+    """The images of what was asked, which the engine has never seen."""
+    is_seeing = Ability.IMAGES in turn.models[0].abilities
+    messages = placed(request.messages, turn.questions, is_seeing=is_seeing)
+    return await filled(turn.tenant, turn.conversation_id, replace(request, messages=messages))
+
+
+def _may_answer(model: ModelRef, request: ModelRequest) -> bool:
+    """Whoever stands in for a model that sees has to see as well."""
+    return Ability.IMAGES in model.abilities or not has_images(request.messages)
 
 
 async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:

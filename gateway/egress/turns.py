@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
+from gateway.egress.images import AskedWith, questions_of
 from gateway.egress.rights import models_now
 from gateway.egress.tool_runs import Caller
 from gateway.models import Turn
@@ -49,6 +50,8 @@ class RoutedTurn:
     caller: Caller
     models: tuple[ModelRef, ...]
     engine_account_id: UUID | None = None
+    conversation_id: UUID | None = None
+    questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
     mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
 
     @property
@@ -91,6 +94,8 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         caller=Caller(tenant, turn.workspace_id, turn.user_id, turn.id),
         models=models,
         engine_account_id=turn.conversation.engine_account_id if turn.conversation else None,
+        conversation_id=turn.conversation_id,
+        questions=questions_of(conversation_id=ids.conversation_id),
         mcps=tuple(turn.parameters.get("mcps") or ()),
     )
 

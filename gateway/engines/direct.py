@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from gateway.egress.images import names_images
 from gateway.egress.rights import models_now
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
@@ -91,7 +92,9 @@ async def _as_of_now(job: TurnJob) -> TurnJob:
     models = await in_tenant(
         job.tenant, models_now, user_id=job.user_id, workspace_id=job.workspace_id, model=job.model.slug
     )
-    able = [model for model in models[1:] if not job.tools or Ability.TOOLS in model.abilities]
+    needed = {Ability.TOOLS} if job.servers else set()
+    needed |= {Ability.IMAGES} if names_images(job.request.messages) else set()
+    able = [model for model in models[1:] if needed <= model.abilities]
     return replace(job, model=models[0], fallbacks=tuple(able))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from gateway.egress.images import filled
 from gateway.egress.metered import Bounds, Held, MeteredEvent, metered_call
 from gateway.engines.base import Event, Finished, TurnJob
 from gateway.providers.base import (
@@ -27,7 +28,7 @@ async def call_model(
     call = metered_call(
         turn_id=job.turn_id,
         models=job.models,
-        request=request or job.request,
+        request=await filled(job.tenant, job.conversation_id, request or job.request),
         bounds=bounds if request else job.bounds,
     )
     async with aclosing(call) as events:

@@ -12,13 +12,15 @@ from django.utils import timezone
 from accounts import audit
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
+from gateway.egress.images import with_images
 from gateway.egress.metered import Bounds, planned
 from gateway.egress.offering import offer_tools
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
 from gateway.ingress.conversations import visible_conversations
-from gateway.ingress.drafting import Branch, Draft, current_turns, find_replay, read_draft
+from gateway.ingress.drafting import Branch, Draft, current_turns, find_replay, is_asked_again, read_draft
 from gateway.ingress.history import fit_request
+from gateway.ingress.images import take_images
 from gateway.ingress.requests import SendRequest
 from gateway.models import Conversation, Message, Turn
 from gateway.providers.base import ModelRequest
@@ -72,7 +74,7 @@ async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Boun
         provider=provider_for(model),
         model=model,
         history=draft.branch.history,
-        message=draft.message,
+        message=with_images(draft.message, draft.images),
         instructions=draft.instructions,
         max_tokens=wish.max_tokens,
         temperature=wish.temperature,
@@ -157,11 +159,6 @@ def _question(turn: Turn, wish: SendRequest, draft: Draft) -> Question:
     return Question(id=turn.question_id, text=draft.message, is_asked_again=is_asked_again(wish))
 
 
-def is_asked_again(wish: SendRequest) -> bool:
-    """Whether the turn answers a question that stands there already."""
-    return wish.replaces is not None and wish.message is None and wish.prompt is None
-
-
 def _conversation_for(principal: Principal, wish: SendRequest, draft: Draft) -> Conversation:
     if wish.conversation_id is None:
         return _begin_conversation(principal, draft.message)
@@ -220,9 +217,15 @@ def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversa
         idempotency_key=wish.idempotency_key,
         body_hash=wish.body_hash,
     )
-    Message.objects.create(
-        id=message_id, conversation=conversation, turn=turn, role=Message.Role.USER, content=draft.message
+    message = Message.objects.create(
+        id=message_id,
+        conversation=conversation,
+        turn=turn,
+        role=Message.Role.USER,
+        content=draft.message,
+        image_ids=list(draft.images),
     )
+    take_images(message=message, image_ids=draft.images, user_id=principal.user_id)
     Conversation.objects.filter(id=conversation.id).update(
         turn_count=F("turn_count") + 1, last_turn_at=timezone.now()
     )

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +18,8 @@ from gateway.ingress.approvals import DECISIONS, answer_approval, told_approval
 from gateway.ingress.closing import stored_usage, usage_data
 from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.following import visible_turn
+from gateway.ingress.images import images_of, told_images
+from gateway.ingress.images_api import ImageSerializer
 from gateway.ingress.openai_wire import error_body
 from gateway.models import Conversation, Message, Turn
 from kit import requests
@@ -73,6 +75,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     user_id = serializers.UUIDField(source="turn.user_id", help_text="Who asked")
     finish_reason = serializers.SerializerMethodField()
     usage = serializers.SerializerMethodField()
+    images = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
@@ -86,6 +89,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "model",
             "finish_reason",
             "usage",
+            "images",
         )
 
     def get_content(self, message: Message) -> str:
@@ -96,6 +100,10 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     def get_usage(self, message: Message) -> dict[str, Any] | None:
         return turn_usage_data(message.turn) if message.role == Message.Role.ASSISTANT else None
+
+    @extend_schema_field(ImageSerializer(many=True))
+    def get_images(self, message: Message) -> list[dict[str, Any]]:
+        return told_images(message.image_ids, self.context["images"])
 
 
 class TurnSerializer(serializers.Serializer[Any]):
@@ -202,10 +210,11 @@ class MessagesView(PolicyView):
         found = conversations.open_conversation(self.principal, conversation_id)
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
+        images = images_of(rows)
         self.leave_tenant()  # the engine is asked without holding a connection
         texts = engine_texts(found)
         return pages.get_paginated_response(
-            MessageSerializer(rows, many=True, context={"engine_texts": texts}).data
+            MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data
         )
 
 

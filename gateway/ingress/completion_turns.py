@@ -15,11 +15,12 @@ from gateway.ingress import openai_wire as wire
 from gateway.ingress.admission import job_of, record_refusal, reserve_turn
 from gateway.ingress.decisions import Decision, decide
 from gateway.models import Turn
-from gateway.providers.base import ModelRequest
+from gateway.providers.base import ModelRequest, has_images
 from gateway.providers.registry import provider_for
 from kit.errors import DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
 
 # Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
@@ -71,7 +72,13 @@ async def admit_completion(
 ) -> tuple[TurnJob, list[Limit]]:
     """Raises the refusal (audited), or returns a turn whose reservation is open, with the limits it met."""
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
-    decision = decide(principal=principal, model_slug=wanted.model, mcps=(), installed=installed)
+    decision = decide(
+        principal=principal,
+        model_slug=wanted.model,
+        mcps=(),
+        installed=installed,
+        has_images=has_images(wanted.messages),
+    )
     try:
         model = decision.admitted_model()
         request, bounds = await _bound(model, wanted)
@@ -87,6 +94,8 @@ async def admit_completion(
         await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
         raise
     models = tuple(fallback_chain(model, installed, principal))
+    if has_images(wanted.messages):
+        models = tuple(model for model in models if LanguageModel.Ability.IMAGES in model.abilities)
     return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
 
 

@@ -65,8 +65,9 @@ def decide(
     installed: list[ModelRef],
     servers: Sequence[ServerRef] = (),
     engine_runs_tools: bool = True,
+    has_images: bool = False,
 ) -> Decision:
-    """Pure: asks the role, the model, each MCP server, and whether what answers can use tools."""
+    """Pure: asks the role, the model, each MCP server, and whether the model can do what is asked of it."""
     enabled = {model.slug: model for model in installed if model.enabled}
     usable = {slug: model for slug, model in enabled.items() if model.may_be_used_by(principal)}
     checks = (
@@ -74,6 +75,7 @@ def decide(
         _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
         *(_check_mcp(slug, [server.slug for server in servers if server.enabled]) for slug in mcps),
         *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
+        *(_check_images(usable.get(model_slug)) if has_images else ()),
     )
     return Decision(checks=checks, model=usable.get(model_slug))
 
@@ -119,3 +121,12 @@ def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check
         reason = f"{model.slug} cannot use tools."
         return (Check("tools", reason, ModelLacksAbility(reason, model=model.slug, ability="tools")),)
     return (Check("tools", f"{model.slug} can use tools."),)
+
+
+def _check_images(model: ModelRef | None) -> tuple[Check, ...]:
+    if model is None:
+        return ()
+    if LanguageModel.Ability.IMAGES not in model.abilities:
+        reason = f"{model.slug} cannot see images."
+        return (Check("images", reason, ModelLacksAbility(reason, model=model.slug, ability="images")),)
+    return (Check("images", f"{model.slug} can see images."),)

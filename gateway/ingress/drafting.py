@@ -1,15 +1,17 @@
 """Reads what decides about a wish to send a message: the models, the conversation, the branch it goes on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from accounts.principals import Principal
 from accounts.profiles import language_name
+from gateway.egress.images import AskedWith, Earlier
 from gateway.engines.registry import current_engine, engine_for, engine_named
 from gateway.ingress.conversations import visible_conversations
 from gateway.ingress.decisions import Decision, decide
 from gateway.ingress.history import HISTORY_TURNS
+from gateway.ingress.images import find_images
 from gateway.ingress.requests import LONGEST_MESSAGE, SendRequest
 from gateway.models import Conversation, Message, Turn
 from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
@@ -17,6 +19,8 @@ from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
 from workspaces.mcp_servers.services import ServerRef, installed_servers
 from workspaces.prompts.services import RenderedPrompt, render_prompt
+
+Ability = LanguageModel.Ability
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Branch:
     latest: UUID | None = None  # the conversation's latest turn now
     replaced: UUID | None = None
     asked: str = ""  # the message of the turn that is replaced
+    asked_images: tuple[UUID, ...] = ()  # and the images that it was asked with
     question_id: UUID | None = None  # and its id at the engine
 
 
@@ -37,6 +42,7 @@ class Draft:
 
     decision: Decision
     message: str = ""
+    images: tuple[UUID, ...] = ()  # that are asked about
     branch: Branch = field(default_factory=Branch)
     instructions: str = ""  # what every call of the turn is told first
     prompt: RenderedPrompt | None = None  # whose text the message is, or begins with
@@ -56,6 +62,14 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         return Draft(decision=Decision(checks=(), model=None), replayed_turn=replayed)
     installed = installed_models(workspace_id=principal.workspace.id)
     servers = _wanted_servers(principal, wish)
+    try:
+        branch = _read_branch(principal, wish)
+    except TurnInProgress:
+        replayed = find_replay(principal, wish)  # the running one may be this very wish, sent twice at once
+        if replayed is None:
+            raise
+        return Draft(decision=Decision(checks=(), model=None), replayed_turn=replayed)
+    images = _images_of(principal, wish, branch)
     decision = decide(
         principal=principal,
         model_slug=wish.model,
@@ -63,24 +77,20 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         installed=installed,
         servers=servers,
         engine_runs_tools=engine_named(_engine_of(wish)).runs_tools,
+        has_images=bool(images),
     )
-    try:
-        branch = _read_branch(principal, wish)
-    except TurnInProgress:
-        replayed = find_replay(principal, wish)  # the running one may be this very wish, sent twice at once
-        if replayed is None:
-            raise
-        return Draft(decision=decision, replayed_turn=replayed)
     models = tuple(fallback_chain(decision.model, installed, principal)) if decision.model else ()
-    if wish.mcps:
-        models = tuple(model for model in models if LanguageModel.Ability.TOOLS in model.abilities)
+    needed = {Ability.TOOLS} if wish.mcps else set()
+    needed |= {Ability.IMAGES} if images else set()
+    models = tuple(model for model in models if needed <= model.abilities)
     rendered = _rendered(principal, wish)
     message = _message_of(wish, rendered) or branch.asked
     instructions = instructions_for(principal)
     return Draft(
         decision=decision,
         message=message,
-        branch=branch,
+        images=images,
+        branch=replace(branch, history=_shown(branch.history, decision.model)),
         instructions=instructions,
         models=models,
         prompt=rendered,
@@ -160,7 +170,8 @@ def _read_branch(principal: Principal, wish: SendRequest) -> Branch:
         ancestors=tuple(turn.id for turn in turns),
         latest=latest,
         replaced=replaced.id if replaced else None,
-        asked=_question_of(replaced) if replaced else "",
+        asked=_question_of(replaced).content if replaced else "",
+        asked_images=tuple(_question_of(replaced).image_ids) if replaced else (),
         question_id=replaced.question_id if replaced else None,
     )
 
@@ -173,14 +184,14 @@ def current_turns(conversation: Conversation) -> Any:
 def _find_replaced(conversation: Conversation, turn_id: UUID | None) -> Turn | None:
     if turn_id is None:
         return None
-    turn: Turn | None = current_turns(conversation).filter(id=turn_id).first()
+    turn: Turn | None = current_turns(conversation).prefetch_related("messages").filter(id=turn_id).first()
     if turn is None:
         raise NotFound
     return turn
 
 
-def _question_of(turn: Turn) -> str:
-    return turn.messages.filter(role=Message.Role.USER).values_list("content", flat=True).first() or ""
+def _question_of(turn: Turn) -> Message:
+    return next(message for message in turn.messages.all() if message.role == Message.Role.USER)
 
 
 def _told(turns: list[Turn]) -> list[list[dict[str, Any]]]:
@@ -190,8 +201,37 @@ def _told(turns: list[Turn]) -> list[list[dict[str, Any]]]:
     """
     told = [sorted(turn.messages.all(), key=lambda m: m.role != Message.Role.USER) for turn in turns]
     return [
-        [{"role": m.role, "content": m.content} for m in pair] for pair in reversed(told) if len(pair) == 2
+        [{"role": m.role, "content": m.content, "image_ids": m.image_ids} for m in pair]
+        for pair in reversed(told)
+        if len(pair) == 2
     ]
+
+
+def _shown(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:
+    """The same as a model is told it: with the latest images, where it can see any."""
+    earlier = Earlier(is_seeing=model is not None and Ability.IMAGES in model.abilities)
+    shown = [
+        [
+            {
+                "role": said["role"],
+                "content": earlier.content(AskedWith(said["content"], tuple(said["image_ids"]))),
+            }
+            for said in reversed(turn)
+        ][::-1]
+        for turn in reversed(history)
+    ]
+    return shown[::-1]
+
+
+def _images_of(principal: Principal, wish: SendRequest, branch: Branch) -> tuple[UUID, ...]:
+    if is_asked_again(wish):
+        return branch.asked_images
+    return find_images(principal=principal, wanted=wish.images, known=branch.asked_images)
+
+
+def is_asked_again(wish: SendRequest) -> bool:
+    """Whether the turn answers a question that stands there already."""
+    return wish.replaces is not None and wish.message is None and wish.prompt is None
 
 
 def instructions_for(principal: Principal) -> str:

@@ -15,7 +15,7 @@ async def fit_request(
     provider: Provider,
     model: ModelRef,
     history: list[list[dict[str, Any]]],
-    message: str,
+    message: str | list[JsonObject],
     instructions: str = "",
     max_tokens: int | None,
     temperature: float | None,

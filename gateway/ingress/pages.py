@@ -20,18 +20,21 @@ from gateway.ingress.api import ApprovalWishSerializer
 from gateway.ingress.approvals import answer_approval, told_approval
 from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
+from gateway.ingress.images import images_of, shown_images, told_images
 from gateway.ingress.requests import validated
 from gateway.ingress.tool_cards import tool_cards
 from gateway.ingress.web import turn_address
-from gateway.models import Conversation, Message, Turn
+from gateway.models import Conversation, Image, Message, Turn
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.json_input import parse_object
 from kit.markdown import render as render_markdown
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import usable_models
 from workspaces.mcp_servers.services import installed_servers
 
 TURNS_SHOWN = 30
+Ability = LanguageModel.Ability
 LONGEST_TITLE = 200
 
 
@@ -113,8 +116,16 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
         "turns": turns,
         "earlier_url": earlier_url,
         "models": [
-            {"slug": model.slug, "name": model.name, "selected": model.slug == last_model} for model in models
+            {
+                "slug": model.slug,
+                "name": model.name,
+                "selected": model.slug == last_model,
+                "images": Ability.IMAGES in model.abilities,
+            }
+            for model in models
         ],
+        "sees_images": any(Ability.IMAGES in model.abilities for model in models),
+        "attach_url": place_url(principal, "chat_images"),
         "mcps": _mcps_of(principal, opened),
         "currency": settings.CURRENCY,
         "send_url": place_url(principal, "new_chat") + "send",
@@ -163,7 +174,8 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     shown = page[:TURNS_SHOWN]
     earlier = f"?before={shown[-1].created_at.timestamp():.6f}" if len(page) > TURNS_SHOWN else ""
     texts = engine_texts(opened)
-    return [turn_context(request, turn, texts) for turn in reversed(shown)], earlier
+    images = images_of([message for turn in shown for message in turn.messages.all()])
+    return [turn_context(request, turn, texts, images) for turn in reversed(shown)], earlier
 
 
 def moment_of(text: str) -> datetime | None:
@@ -174,7 +186,9 @@ def moment_of(text: str) -> datetime | None:
         return None
 
 
-def turn_context(request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str]) -> dict[str, Any]:
+def turn_context(
+    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image]
+) -> dict[str, Any]:
     """One turn as the template shows it, with the engine's texts where it has them."""
     said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
     reply = said.get(Message.Role.ASSISTANT, turn.reply)
@@ -186,7 +200,14 @@ def turn_context(request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str]) 
         "state": "done" if done else "running",
         "finish_reason": turn.finish_reason,
         "model": turn.model,
-        "message": {"text": said.get(Message.Role.USER, ""), "created_at": turn.created_at},
+        "message": {
+            "text": said.get(Message.Role.USER, ""),
+            "created_at": turn.created_at,
+            "images": shown_images(
+                request.principal,
+                told_images([i for message in turn.messages.all() for i in message.image_ids], images),
+            ),
+        },
         "tools": tool_cards(turn.parts) if done else [],
         "reply": {"html": render_markdown(reply), "text": reply},
         "error": turn.error,

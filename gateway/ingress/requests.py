@@ -14,6 +14,7 @@ from kit.errors import InvalidInput
 
 LONGEST_MESSAGE = 200_000  # characters
 LONGEST_KEY = 200
+MOST_IMAGES = 8  # of one message
 
 
 class StrictString(serializers.CharField):
@@ -67,6 +68,13 @@ class SendSerializer(serializers.Serializer[Any]):
         help_text="A prompt's slug or id: its text is the message, before `message` where both are given",
     )
     variables = serializers.DictField(required=False, default=dict, help_text="The prompt's values by name")
+    images = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        max_length=MOST_IMAGES,
+        default=list,
+        help_text="Of `POST /v1/images`, not sent yet; or of the message that is edited",
+    )
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
     )
@@ -84,6 +92,8 @@ class SendSerializer(serializers.Serializer[Any]):
             raise ValidationError({"conversation_id": ["Name the conversation of the turn to replace."]})
         if data["variables"] and data["prompt"] is None:
             raise ValidationError({"variables": ["Name the prompt that they belong to."]})
+        if data["images"] and data["message"] is None and data["prompt"] is None:
+            raise ValidationError({"images": ["A question that is asked again keeps its own images."]})
         return data
 
 
@@ -102,6 +112,7 @@ class SendRequest:
     replaces: UUID | None = None
     prompt: str | None = None
     variables: dict[str, Any] = field(default_factory=dict)
+    images: tuple[UUID, ...] = ()
     max_tokens: int | None = None
     temperature: float | None = None
     idempotency_key: str | None = None
@@ -110,7 +121,8 @@ class SendRequest:
     def parse(cls, body: dict[str, Any], *, idempotency_key: str | None = None) -> "SendRequest":
         """InvalidInput names every wrong field."""
         data = validated(SendSerializer, body)
-        return cls(**{**data, "mcps": tuple(data["mcps"])}, idempotency_key=checked_key(idempotency_key))
+        lists = {name: tuple(data[name]) for name in ("mcps", "images")}
+        return cls(**{**data, **lists}, idempotency_key=checked_key(idempotency_key))
 
     @property
     def body_hash(self) -> str:
@@ -125,6 +137,7 @@ class SendRequest:
             self.variables,
             self.max_tokens,
             self.temperature,
+            *([self.images] if self.images else []),
         ]
         return hashlib.sha256(json.dumps(fields, default=str, sort_keys=True).encode()).hexdigest()
 

@@ -24,6 +24,7 @@ from gateway.ingress.consumers import (
     start_turn,
 )
 from gateway.ingress.following import follow_turn, read_turn
+from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import NumberedEvent
 from kit.errors import AccessEnded, DomainError, InvalidInput
@@ -91,8 +92,15 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
             "conversation_url": self.address("conversation", conversation_id=conversation_id),
             "events_url": turn_address(self.principal, turn_id, "events"),
             "stop_url": turn_address(self.principal, turn_id, "stop"),
-            "message_html": render_to_string("chat/_message.html", {"message": {"text": wish.message or ""}}),
+            "message_html": await self._message(wish),
         }
+
+    async def _message(self, wish: SendRequest) -> str:
+        told = await in_tenant(self.principal.tenant, images_told, list(wish.images))
+        images = shown_images(self.principal, told)
+        return render_to_string(
+            "chat/_message.html", {"message": {"text": wish.message or "", "images": images}}
+        )
 
     async def _show_page(self, turn_id: UUID) -> None:
         """Without a script there is no stream: the page comes when the reply is finished."""

@@ -1,7 +1,7 @@
 """What a provider is asked and what it answers, whatever its wire format."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +35,11 @@ class ModelRequest:
         told = [_without_images(message) for message in self.messages]
         text = json.dumps([told, self.tools], ensure_ascii=False, separators=(",", ":"))
         return len(text.encode("utf-8", "surrogatepass")) + images * IMAGE_BOUND
+
+
+def has_images(messages: Sequence[JsonObject]) -> bool:
+    contents = [message.get("content") for message in messages]
+    return any(_is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
 
 
 def _without_images(message: JsonObject) -> JsonObject:

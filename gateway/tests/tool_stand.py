@@ -27,7 +27,7 @@ def install_clever(person: Person, url: str) -> None:
             credential=credential,
             slug=MODEL,
             upstream_name="clever-1",
-            context_window=100_000,
+            context_window=400_000,
             output_bound=200,
             abilities=["tools"],
             enabled=True,

@@ -323,6 +323,9 @@ MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  #
 LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
 
+# --- images -------------------------------------------------------------------------------------
+IMAGE_MAX_BYTES = env.integer("IMAGE_MAX_BYTES", 10_000_000, at_least=10_000)  # of one that is uploaded
+
 # --- MCP servers --------------------------------------------------------------------------------
 MCP_CONNECT_SECONDS = env.integer("MCP_CONNECT_SECONDS", 15, at_least=1)  # to list what a server offers
 MCP_CALL_SECONDS = env.integer("MCP_CALL_SECONDS", 50, at_least=1)  # one call of a tool, in all

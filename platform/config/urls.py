@@ -13,7 +13,7 @@ from accounts.web import account, arrivals, team
 from config import faults, health, mail_page, styleguide
 from gateway.egress.probing import ProviderProber
 from gateway.ingress import api as gateway_api
-from gateway.ingress import pages
+from gateway.ingress import image_pages, images_api, pages
 from quotas.rest import budgets, usage
 from quotas.web import budgets as budget_pages
 from quotas.web import usage as usage_pages
@@ -81,6 +81,8 @@ v1: list[URLPattern | URLResolver] = [
     path("conversations", gateway_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
+    path("images", images_api.ImagesView.as_view()),
+    path("images/<uuid:image_id>", images_api.ImageView.as_view()),
     path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
     path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
@@ -98,6 +100,9 @@ workspace = [
     path("chat/<uuid:conversation_id>/delete", pages.delete),
     *language_models.pages(prober),
     path("turns/<uuid:turn_id>/approvals/<uuid:approval_id>", pages.approve),
+    path("images", image_pages.attach, name="chat_images"),
+    path("images/<uuid:image_id>", image_pages.image, name="chat_image"),
+    path("images/<uuid:image_id>/discard", image_pages.discard),
     *mcps.pages,
     *prompts.pages,
     path("usage", usage_pages.usage, name="usage"),

@@ -19,13 +19,23 @@ class SecretUnreadable(RuntimeError):
 
 def seal(text: str) -> str:
     """The text encrypted and authenticated under the newest key."""
-    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
+    return seal_bytes(text.encode())
 
 
 def unseal(sealed: str) -> str:
     """The text again. SecretUnreadable when no key fits."""
+    return unseal_bytes(sealed).decode()
+
+
+def seal_bytes(data: bytes) -> str:
+    """The same of what is no text: `reseal` takes it too."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(data).decode()
+
+
+def unseal_bytes(sealed: str) -> bytes:
+    """The bytes again. SecretUnreadable when no key fits."""
     try:
-        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(sealed.encode()).decode()
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(sealed.encode())
     except InvalidToken as exc:
         raise SecretUnreadable("A secret was sealed with a key that ENCRYPTION_KEYS no longer has.") from exc
 

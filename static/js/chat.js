@@ -2,6 +2,7 @@
 
 import { onAction } from "./actions.js";
 import { Composer } from "./chat/composer.js";
+import { imagesOf } from "./chat/images.js";
 import { newKey, post } from "./chat/post.js";
 import { showQuota } from "./chat/quota.js";
 import { PromptPicker } from "./chat/prompts.js";
@@ -28,14 +29,15 @@ function say(text) {
 }
 
 async function send(text) {
-  const wish = JSON.stringify([text, composer.model, composer.mcps, composer.conversation]);
+  const images = composer.images.ids;
+  const wish = JSON.stringify([text, composer.model, composer.mcps, composer.conversation, images]);
   if (attempt.wish !== wish) Object.assign(attempt, { wish, key: newKey() });
   document.querySelector("#turns > .callout")?.remove();
   document.getElementById("welcome")?.setAttribute("hidden", "");
   const turn = Turn.begin(text);
   composer.handOver(text);
   follower.toBottom();
-  const body = { message: text, model: composer.model, mcps: composer.mcps };
+  const body = { message: text, model: composer.model, mcps: composer.mcps, images };
   if (composer.conversation) body.conversation_id = composer.conversation;
   const { data, error } = await post(form.action, { token: composer.token, body, key: attempt.key });
   if (error) return refused(turn, error);
@@ -51,12 +53,12 @@ async function send(text) {
 async function redo(old, message) {
   const replaced = [];
   for (let node = old.element; node; node = node.nextElementSibling) replaced.push(node);
-  const turn = Turn.begin(message ?? old.message);
+  const turn = Turn.begin(message ?? old.message, old.images);
   for (const node of replaced) node.remove();
   composer.replyRuns(true);
   const body = { model: composer.model, mcps: composer.mcps, conversation_id: composer.conversation };
   body.replaces = old.element.dataset.turn;
-  if (message !== null) body.message = message;
+  if (message !== null) Object.assign(body, { message, images: imagesOf(old.element) });
   const { data, error } = await post(form.action, { token: composer.token, body, key: newKey() });
   if (error) {
     turn.element.replaceWith(...replaced);

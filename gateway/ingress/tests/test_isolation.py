@@ -14,6 +14,7 @@ from config import urls
 from config.asgi import application
 from gateway.ingress.routes import http_router
 from gateway.tests.events import send
+from gateway.tests.pictures import picture
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer
 
@@ -51,6 +52,7 @@ OWNED = {
     "v1/workspaces/<slug:workspace>/models/<str:model>": ("GET", None),
     "v1/workspaces/<slug:workspace>/credentials": ("POST", {"name": "Mine", "kind": "openai", "key": "k"}),
     "v1/workspaces/<slug:workspace>/credentials/<uuid:credential_id>": ("DELETE", None),
+    "v1/images/<uuid:image_id>": ("GET", None),
     "v1/workspaces/<slug:workspace>/models/install": ("POST", {"provider": "groq", "models": ["gpt-oss"]}),
     "v1/workspaces/<slug:workspace>/models/<str:model>/test": ("POST", None),
     "v1/workspaces/<slug:workspace>/models/<str:model>/prices": ("POST", {"input": 1, "output": 1}),
@@ -116,6 +118,7 @@ UNOWNED = {
     "v1/usage/settings",
     "v1/budgets",
     "v1/workspaces",
+    "v1/images",
     "v1/model-catalogue",
     "v1/models",
     "v1/models/<str:model>",
@@ -179,11 +182,12 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
         "after": "1",
         "approval_id": str(uuid4()),
         "credential_id": str(uuid4()),
+        "image_id": client.post("/v1/images", content=picture()).json()["id"],
     }
 
 
 def nobodys() -> dict[str, str]:
-    named = ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id", "budget_id")
+    named = ("conversation_id", "turn_id", "user_id", "key_id", "invitation_id", "budget_id", "image_id")
     return {
         **{name: str(uuid4()) for name in named},
         "workspace": "no-such-place",

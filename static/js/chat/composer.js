@@ -1,11 +1,13 @@
 // The composer: grows with its text, sends on Enter, and never loses what was written.
 
 import { keep, recall } from "../memory.js";
+import { Attachments } from "./images.js";
 
 export class Composer {
   constructor(form, onSend) {
     this.form = form;
     this.area = form.elements.message;
+    this.images = new Attachments(form, () => this.send && this.#changed());
     this.send = form.querySelector("[data-testid=send]");
     this.stop = form.querySelector("[data-testid=stop]");
     this.waiting = ""; // sent, and not yet accepted by the server
@@ -14,7 +16,7 @@ export class Composer {
     this.area.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (!this.busy && this.text) onSend(this.text);
+      if (!this.busy && this.text && !this.images.uploading) onSend(this.text);
     });
     if (!this.area.value) this.area.value = recall(this.#draft) ?? "";
     this.#changed();
@@ -56,6 +58,7 @@ export class Composer {
   /** The text has left, but stays in the draft until the server has it. */
   handOver(text) {
     this.waiting = text;
+    this.takeBack = this.images.handOver();
     this.busy = true;
     if (this.text === text) this.area.value = "";
     this.#changed();
@@ -69,6 +72,7 @@ export class Composer {
   refused() {
     const text = [this.waiting, this.area.value].filter(Boolean).join("\n\n");
     this.waiting = "";
+    this.takeBack();
     this.busy = false;
     this.write(text);
   }
@@ -86,7 +90,7 @@ export class Composer {
   }
 
   #changed() {
-    this.send.disabled = this.busy || !this.text;
+    this.send.disabled = this.busy || !this.text || this.images.uploading;
     keep(this.#draft, [this.waiting, this.area.value].filter(Boolean).join("\n\n"));
     if (CSS.supports("field-sizing", "content")) return;
     this.area.style.height = "auto";

@@ -32,6 +32,7 @@ export function toolEvents(turn, token, changed) {
   }
 
   function ask(element, { approval_id }) {
+    if (element.querySelector(".tool-ask")) return; // told again by a server that took the turn over
     const question = document.getElementById("approval-template").content.firstElementChild.cloneNode(true);
     question.dataset.url = turn.element.dataset.stop.replace(/stop$/, `approvals/${approval_id}`);
     question.dataset.token = token;

@@ -29,11 +29,16 @@ export class Turn {
   }
 
   /** A new turn at the end of the page, shown before the server has answered. */
-  static begin(message) {
+  static begin(message, images = []) {
     const element = document.getElementById("turn-template").content.querySelector(".turn").cloneNode(true);
     element.querySelector(".message-text").textContent = message;
+    element.querySelector(".message-images").append(...images.map((image) => image.cloneNode(true)));
     document.getElementById("turns").append(element);
     return new Turn(element);
+  }
+
+  get images() {
+    return [...this.element.querySelectorAll(".message-images > li")];
   }
 
   get message() {

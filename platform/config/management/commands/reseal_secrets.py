@@ -11,17 +11,19 @@ from django.db.models import Model
 
 from accounts.mfa import SEALED
 from accounts.models import EngineAccount, OutgoingMail, Tenant
-from gateway.models import EngineServer
+from gateway.models import EngineServer, Image
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import ProviderCredential
 from workspaces.mcp_servers.models import MCPServer
 
 BATCH = 200
+IMAGES = 10  # at a time, of some megabytes each
 OF_TENANTS: list[tuple[type[Model], str, str]] = [
     (ProviderCredential, "sealed_key", "providers' credentials"),
     (MCPServer, "sealed_header", "keys of MCP servers"),
     (EngineServer, "sealed_secret", "addresses of MCP servers at engines"),
+    (Image, "sealed", "images"),
 ]
 
 
@@ -98,7 +100,8 @@ def _reseal_batch(model: type[Model], field: str, after: UUID | None, tally: Tal
     """The batch; none at the end. Its rows are locked, so that a key that is changed now is not lost."""
     with transaction.atomic():
         rows = model._default_manager.select_for_update().exclude(**{field: ""}).order_by("pk")
-        batch = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
+        most = IMAGES if model is Image else BATCH
+        batch = list((rows.filter(pk__gt=after) if after else rows)[:most])
         fresh = [row for row in batch if _reseal(row, field, tally)]
         model._default_manager.bulk_update(fresh, [field])
     tally.sealed += len(fresh)

@@ -1,0 +1,41 @@
+"""Images for the web: attached by the composer's script, shown in the chat."""
+
+from uuid import UUID
+
+from django.http import Http404, HttpResponse, JsonResponse
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.middleware import WorkspaceRequest
+from accounts.web.places import place_url
+from gateway.ingress.images import discard_image, keep_image, show_image
+from gateway.ingress.images_api import image_answer, read_bounded
+from kit.api import json_error
+from kit.errors import DomainError, NotFound
+
+
+@require_POST
+def attach(request: WorkspaceRequest, **place: str) -> HttpResponse:
+    """The picture as the body; where it is shown, as JSON."""
+    try:
+        row = keep_image(principal=request.principal, upload=read_bounded(request))
+    except DomainError as error:
+        return json_error(error)
+    where = place_url(request.principal, "chat_image", image_id=row.id)
+    return JsonResponse({"id": str(row.id), "url": where}, status=201)
+
+
+@require_GET
+def image(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
+    try:
+        return image_answer(*show_image(principal=request.principal, image_id=image_id))
+    except NotFound as exc:
+        raise Http404 from exc
+
+
+@require_POST
+def discard(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
+    try:
+        discard_image(principal=request.principal, image_id=image_id)
+    except DomainError as error:
+        return json_error(error)
+    return HttpResponse(status=204)

@@ -1,0 +1,71 @@
+"""REST for images: attached here, named in `chat/send`."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.policy import Action
+from accounts.rest.views import PolicyView
+from gateway.ingress.images import discard_image, keep_image, show_image
+from kit.errors import PayloadTooLarge
+
+
+class ImageSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    media_type = serializers.CharField()
+    width = serializers.IntegerField(help_text="Pixels")
+    height = serializers.IntegerField(help_text="Pixels")
+
+
+def read_bounded(stream: Any) -> bytes:
+    """A body as it is, whatever it claims to be. PayloadTooLarge beyond the bound."""
+    body: bytes = stream.read(settings.IMAGE_MAX_BYTES + 1) if stream else b""
+    if len(body) > settings.IMAGE_MAX_BYTES:
+        raise PayloadTooLarge
+    return body
+
+
+def image_answer(media_type: str, data: bytes) -> HttpResponse:
+    """One that a browser shows and keeps, and in which nothing can run."""
+    answer = HttpResponse(data, content_type=media_type)
+    answer["Cache-Control"] = "private, max-age=86400, immutable"
+    answer["Content-Disposition"] = "inline"
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+class ImagesView(PolicyView):
+    policy: ClassVar = {"POST": Action.CHAT}
+
+    @extend_schema(
+        operation_id="attach_image",
+        tags=["chat"],
+        request={"image/*": OpenApiTypes.BINARY},
+        responses={201: ImageSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """The picture as the body: PNG, JPEG, WebP or GIF, by its content. Unsent ones are kept for a day."""
+        row = keep_image(principal=self.principal, upload=read_bounded(request.stream))
+        return Response(ImageSerializer(row).data, status=201)
+
+
+class ImageView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW, "DELETE": Action.CHAT}
+
+    @extend_schema(operation_id="image", tags=["chat"], responses={(200, "image/*"): OpenApiTypes.BINARY})
+    def get(self, request: Request, image_id: UUID) -> HttpResponse:
+        """Its bytes, for whoever may read the conversation that it was sent in."""
+        return image_answer(*show_image(principal=self.principal, image_id=image_id))
+
+    @extend_schema(operation_id="discard_image", tags=["chat"], responses={204: None})
+    def delete(self, request: Request, image_id: UUID) -> Response:
+        """One of yours that was not sent."""
+        discard_image(principal=self.principal, image_id=image_id)
+        return Response(status=204)
