@@ -14,8 +14,19 @@ from accounts.models import EngineAccount, OutgoingMail, Tenant
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import ProviderCredential
+from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
 BATCH = 200
+TENANTS: dict[str, list[tuple[type[Model], str]]] = {
+    "providers' credentials": [(ProviderCredential, "sealed_key")],
+    "MCP servers' secrets": [
+        (MCPServer, "sealed_header"),
+        (MCPServer, "sealed_client"),
+        (MCPSignIn, "sealed_access"),
+        (MCPSignIn, "sealed_refresh"),
+        (PendingSignIn, "sealed_verifier"),
+    ],
+}
 
 
 @dataclass(slots=True)
@@ -25,10 +36,14 @@ class Tally:
     sealed: int
     unreadable: list[str]
 
+    def add(self, other: "Tally", place: str) -> None:
+        self.sealed += other.sealed
+        self.unreadable += [f"{place}: {name}" for name in other.unreadable]
+
 
 class Command(BaseCommand):
     help = (
-        "Seals every provider's key and every engine account's password anew under the first of "
+        "Seals every key, token and password anew under the first of "
         "ENCRYPTION_KEYS. Can be repeated, and run while people work. Restart every process with the new key "
         "in front first; take the old one away afterwards, when nothing is unreadable."
     )
@@ -40,14 +55,16 @@ class Command(BaseCommand):
         self._tell("mails on their way", mail)
         steps = _reseal_steps()
         self._tell("second steps", steps)
-        credentials = Tally(0, [])
+        of_tenants = {what: Tally(0, []) for what in TENANTS}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
-                found = _reseal_all(ProviderCredential, "sealed_key")
-            credentials.sealed += found.sealed
-            credentials.unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
-        self._tell("providers' credentials", credentials)
-        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, steps, credentials)):
+                for what, columns in TENANTS.items():
+                    for model, field in columns:
+                        of_tenants[what].add(_reseal_all(model, field), tenant.slug)
+        for what, tally in of_tenants.items():
+            self._tell(what, tally)
+        tallies = (accounts, mail, steps, *of_tenants.values())
+        if lost := sum(len(tally.unreadable) for tally in tallies):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )
