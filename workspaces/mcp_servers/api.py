@@ -12,16 +12,14 @@ from accounts.api import checked
 from accounts.policy import Action, may
 from accounts.rest.shapes import NameField
 from accounts.rest.views import PolicyView, WorkspaceView
-from kit.errors import DomainError
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers import services
-from workspaces.mcp_servers.connecting import list_tools
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import read_gallery
 from workspaces.mcp_servers.grants import missing_sign_ins
+from workspaces.mcp_servers.health import look_again
 from workspaces.mcp_servers.installing import look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.reaching import reach
 from workspaces.mcp_servers.sign_ins import begin_sign_in, forget_sign_in
 from workspaces.mcp_servers.wishes import ServerWish
 
@@ -215,25 +213,10 @@ class ServerRefreshView(McpView):
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Looks again at what the server offers; what changed waits to be accepted."""
         row = services.find_server(place=self.place, slug=server)
-        refresh_now(self, row)
+        self.leave_tenant()
+        async_to_sync(look_again)(principal=self.place, server_id=row.id)
         with tenant_scope(self.place.tenant):
             return self.answer(services.find_server(place=self.place, slug=row.slug))
-
-
-def refresh_now(view: McpView, row: MCPServer) -> None:
-    """Outside of the database's connection; why it failed is kept, and raised."""
-    view.leave_tenant()
-    place = view.place
-    try:
-        offered = async_to_sync(reach)(
-            tenant=place.tenant, server_id=row.id, user_id=place.user_id, work=list_tools
-        )
-    except DomainError as problem:
-        with tenant_scope(view.place.tenant):
-            services.note_problem(server_id=row.id, problem=problem.text)
-        raise
-    with tenant_scope(view.place.tenant):
-        services.note_tools(server_id=row.id, offered=offered)
 
 
 class SignInAddressSerializer(serializers.Serializer[Any]):

@@ -23,7 +23,7 @@ LONGEST_TOKEN = 20_000  # characters
 MOST_BYTES = 200_000  # of one answer
 GRANTS = ["authorization_code", "refresh_token"]
 MOVED = "The server has another place to sign in at now. Install it anew."
-METHODS = ("client_secret_basic", "client_secret_post", "none")  # of proving who we are, the best first
+METHODS = ("client_secret_post", "client_secret_basic", "none")  # of proving who we are, as we prefer them
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from accounts.policy import Action, may
 from accounts.web.acts import act, blame, needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, InvalidInput
+from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import services
-from workspaces.mcp_servers.connecting import list_tools
+from workspaces.mcp_servers.authorization import redirect_uri
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import find_entry, read_gallery
 from workspaces.mcp_servers.grants import find_sign_in, may_sign_in, missing_sign_ins
+from workspaces.mcp_servers.health import look_again
 from workspaces.mcp_servers.installing import Found, look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.reaching import reach
 from workspaces.mcp_servers.wishes import ServerWish
 
 LONGEST_SCHEMA = 20_000  # characters of a restriction
@@ -96,15 +97,17 @@ def _tool_context(tool: Tool) -> dict[str, Any]:
     return {
         "row": tool,
         "hash": hash_of(tool.offered) if tool.offered is not None else "",
-        "before": _text(tool.definition),
-        "after": _text(tool.offered),
+        "diff": shown_diff(diff_lines(_lines(tool.definition), _lines(tool.offered))) if tool.offered else [],
         "arguments": list(tool.definition["input_schema"].get("properties") or {}),
         "restriction": json.dumps(tool.argument_schema, indent=2) if tool.argument_schema else "",
     }
 
 
-def _text(definition: dict[str, Any] | None) -> str:
-    return json.dumps(definition, indent=2, ensure_ascii=False) if definition is not None else ""
+def _lines(definition: dict[str, Any]) -> list[str]:
+    """As it is compared: what it says, then its schema and what it claims of itself."""
+    rest = {name: definition[name] for name in ("input_schema", "annotations")}
+    text = json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True)
+    return [*definition["description"].splitlines(), "", *text.splitlines()]
 
 
 @require_GET
@@ -136,7 +139,8 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
         else:
             messages.success(request, _installed(found))
             return redirect(place_url(request.principal, "mcp_server", server=row.slug))
-    return render(request, "mcp_servers/install.html", {"form": form, "entry": entry})
+    context = {"form": form, "entry": entry, "callback": redirect_uri()}
+    return render(request, "mcp_servers/install.html", context)
 
 
 def _installed(found: Found) -> str:
@@ -167,20 +171,13 @@ def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse
 @needs(Action.MCPS_CHANGE)
 def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     row = services.find_server(place=request.principal, slug=server)
+    connection.close()
     try:
-        connection.close()
-        offered = async_to_sync(reach)(
-            tenant=request.principal.tenant,
-            server_id=row.id,
-            user_id=request.principal.user_id,
-            work=list_tools,
-        )
+        offered = async_to_sync(look_again)(principal=request.principal, server_id=row.id)
     except DomainError as problem:
-        services.note_problem(server_id=row.id, problem=problem.text)
         messages.error(request, told(problem))
     else:
-        services.note_tools(server_id=row.id, offered=offered)
-        messages.success(request, f"It answers, and offers {len(offered)} tools.")
+        messages.success(request, f"It answers, and offers {offered} tools.")
     return redirect(place_url(request.principal, "mcp_server", server=row.slug))
 
 

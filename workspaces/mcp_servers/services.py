@@ -155,6 +155,11 @@ def _usable(tools: Iterable[Tool]) -> set[tuple[str, str]]:
     return {(tool.name, tool.definition_hash) for tool in tools if tool.is_usable}
 
 
+def note_seen(*, server_id: UUID) -> None:
+    """It answers; what it offers was not looked at."""
+    MCPServer.objects.filter(id=server_id).update(problem="", checked_at=timezone.now())
+
+
 def note_problem(*, server_id: UUID, problem: str) -> None:
     """Why the last look at the server failed."""
     MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
