@@ -160,6 +160,7 @@ urlpatterns = [
     path("join/<str:token>", arrivals.take_link),
     path("join/verify/", arrivals.prove_address, name="prove_address"),
     path("leave/", arrivals.other_person, name="other_person"),
+    path("mcp/client.json", mcp_sign_in.document),
     path("mcp/callback", mcp_sign_in.come_back, name="mcp_callback"),
     path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),

@@ -38,6 +38,7 @@ class Authorization:
     registration_endpoint: str = ""
     revocation_endpoint: str = ""
     tells_issuer: bool = False
+    reads_documents: bool = False  # about clients, instead of registering them
     methods: tuple[str, ...] = ("client_secret_basic",)
 
     @classmethod
@@ -109,6 +110,24 @@ class Tokens:
 
 def redirect_uri() -> str:
     return f"{settings.SITE_URL}/mcp/callback"
+
+
+def document_url() -> str:
+    """Where a server reads who we are; it is our client id there."""
+    return f"{settings.SITE_URL}/mcp/client.json"
+
+
+def client_document() -> dict[str, Any]:
+    """Who we are, as a Client ID Metadata Document. It can be read by everybody, so it proves nothing."""
+    return {
+        "client_id": document_url(),
+        "client_name": "Switchyard",
+        "client_uri": settings.SITE_URL,
+        "redirect_uris": [redirect_uri()],
+        "grant_types": GRANTS,
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    }
 
 
 def is_plain(token: str) -> bool:

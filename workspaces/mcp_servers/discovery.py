@@ -49,6 +49,7 @@ async def discover(url: str, transport: str) -> Authorization:
         scope=(scope or "")[:2_000],
         registration_endpoint=str(found.registration_endpoint or ""),
         revocation_endpoint=str(found.revocation_endpoint or ""),
+        reads_documents=bool(found.client_id_metadata_document_supported),
         tells_issuer=bool(found.authorization_response_iss_parameter_supported),
         methods=tuple(found.token_endpoint_auth_methods_supported or ["client_secret_basic"]),
     )

@@ -19,6 +19,7 @@ from workspaces.mcp_servers.authorization import (
     Client,
     Tokens,
     asking,
+    document_url,
     is_plain,
     redirect_uri,
 )
@@ -35,8 +36,16 @@ class GrantRefused(Exception):
         super().__init__(code)
 
 
-async def register(authorization: Authorization) -> Client:
-    """Makes ourselves known (RFC 7591). McpSignInFailed where the server takes no strangers."""
+async def introduce(authorization: Authorization) -> Client:
+    """Who we are from now on at a server that does not know us: by our document where it reads such, else
+    registered. McpSignInFailed where the server takes no strangers."""
+    if authorization.reads_documents and settings.SITE_URL.startswith("https://"):
+        return Client(document_url(), issuer=authorization.issuer, redirect_uri=redirect_uri())
+    return await _register(authorization)
+
+
+async def _register(authorization: Authorization) -> Client:
+    """RFC 7591."""
     if not authorization.registration_endpoint:
         raise McpSignInFailed("The server registers nobody by itself: give it a client id.")
     wish = OAuthClientMetadata(

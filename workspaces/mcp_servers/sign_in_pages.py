@@ -4,7 +4,7 @@ from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
@@ -17,6 +17,7 @@ from accounts.principals import Principal, default_principal, find_principal, ov
 from accounts.web.acts import needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
+from workspaces.mcp_servers.authorization import client_document
 from workspaces.mcp_servers.sign_ins import (
     CLOSED,
     Back,
@@ -61,6 +62,12 @@ def sign_out(request: WorkspaceRequest, server: str, **place: str) -> HttpRespon
     else:
         messages.success(request, "The sign-in is forgotten.")
     return redirect(place_url(request.principal, "mcp_server", server=server))
+
+
+@require_GET
+def document(request: HttpRequest) -> JsonResponse:
+    """Who we are, for authorization servers that read it."""
+    return JsonResponse(client_document())
 
 
 @require_GET

@@ -20,7 +20,7 @@ from kit.tenancy import in_tenant
 from workspaces.mcp_servers.authorization import Authorization, Client, Tokens
 from workspaces.mcp_servers.connecting import Address, list_tools
 from workspaces.mcp_servers.discovery import discover
-from workspaces.mcp_servers.granting import GrantRefused, exchange_code, register, revoke
+from workspaces.mcp_servers.granting import GrantRefused, exchange_code, introduce, revoke
 from workspaces.mcp_servers.grants import (
     bearer,
     client_of,
@@ -86,7 +86,7 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
     """
     place = await in_tenant(principal.tenant, _open_place, principal=principal, slug=slug)
     authorization = await discover(place.url, place.transport)
-    client = (place.client and place.client.at(authorization)) or await register(authorization)
+    client = (place.client and place.client.at(authorization)) or await introduce(authorization)
     pkce, secret = PKCEParameters.generate(), make_secret()
     kept = await in_tenant(
         principal.tenant,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -270,6 +270,21 @@ def test_a_client_that_was_registered_by_hand_is_used(
     address = alice.post("/v1/workspaces/sales/mcps/other/sign-in").json()["authorization_url"]
     assert "client_id=by-hand" in address
     assert "Signed in at other." in come_back(cast.alice, alice, granted(address)).text
+
+
+def test_a_server_that_reads_documents_reads_ours(
+    vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    vault.metadata = {"registration_endpoint": None, "client_id_metadata_document_supported": True}
+    alice = client_of(cast.alice)
+    document = alice.get("/mcp/client.json").json()
+    settings.SITE_URL = "https://switchyard.example"
+    install(alice, vault)
+    asked = parse_qs(urlsplit(begin(alice)).query)
+    assert asked["client_id"] == ["https://switchyard.example/mcp/client.json"]
+    assert asked["redirect_uri"] == ["https://switchyard.example/mcp/callback"]
+    assert document["client_id"].endswith("/mcp/client.json")
+    assert document["redirect_uris"][0].endswith("/mcp/callback")
 
 
 def test_of_many_at_the_same_moment_one_renews(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
