@@ -5,6 +5,7 @@ an error is never told on: it may repeat what it was sent.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,8 @@ from mcp.client.auth import OAuthFlowError
 from kit.errors import McpSignInFailed
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 
+LONGEST_SCOPE = 2_000  # characters
+SCOPE = re.compile(r"[ !#-\[\]-~]*")
 LONGEST_TOKEN = 20_000  # characters
 MOST_BYTES = 200_000  # of one answer
 GRANTS = ["authorization_code", "refresh_token"]
@@ -128,6 +131,13 @@ def client_document() -> dict[str, Any]:
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
     }
+
+
+def checked_scope(scope: str) -> str:
+    """As RFC 6749 spells it. McpSignInFailed for anything else."""
+    if len(scope) > LONGEST_SCOPE or not SCOPE.fullmatch(scope):
+        raise McpSignInFailed("What the server says of its sign-in makes no sense.")
+    return scope
 
 
 def is_plain(token: str) -> bool:

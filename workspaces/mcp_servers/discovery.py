@@ -11,7 +11,7 @@ from mcp_types import LATEST_PROTOCOL_VERSION
 
 from kit import outbound
 from kit.errors import McpSignInFailed
-from workspaces.mcp_servers.authorization import GRANTS, Authorization, asking
+from workspaces.mcp_servers.authorization import GRANTS, METHODS, Authorization, asking, checked_scope
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_ADDRESS = 500  # characters
@@ -41,17 +41,18 @@ async def discover(url: str, transport: str) -> Authorization:
     scope = protocol.get_client_metadata_scopes(
         protocol.extract_scope_from_www_auth(challenge), resource, found, GRANTS
     )
+    offered = found.token_endpoint_auth_methods_supported or ["client_secret_basic"]
     return Authorization(
         issuer=str(found.issuer),
         authorization_endpoint=str(found.authorization_endpoint),
         token_endpoint=str(found.token_endpoint),
         resource=str(resource.resource) if resource else ours,
-        scope=(scope or "")[:2_000],
+        scope=checked_scope(scope or ""),
         registration_endpoint=str(found.registration_endpoint or ""),
         revocation_endpoint=str(found.revocation_endpoint or ""),
         reads_documents=bool(found.client_id_metadata_document_supported),
         tells_issuer=bool(found.authorization_response_iss_parameter_supported),
-        methods=tuple(found.token_endpoint_auth_methods_supported or ["client_secret_basic"]),
+        methods=tuple(method for method in METHODS if method in offered),
     )
 
 

@@ -19,6 +19,7 @@ from workspaces.mcp_servers.authorization import (
     Client,
     Tokens,
     asking,
+    checked_scope,
     document_url,
     is_plain,
     redirect_uri,
@@ -117,7 +118,7 @@ async def _ask_for_tokens(
         access=tokens[0],
         refresh=tokens[1],
         expires_at=None if life is None else asked_at + timedelta(seconds=life),
-        scope=(told.scope or before.scope)[:2_000].replace("\0", ""),
+        scope=checked_scope(told.scope or before.scope),
     )
 
 

@@ -103,8 +103,8 @@ def find_sign_in(server: MCPServer, user_id: UUID | None) -> MCPSignIn | None:
     return server.sign_ins.filter(user_id=user_id).first() if user_id is not None else None
 
 
-def end_sign_in(*, sign_in_id: UUID, problem: str) -> None:
-    """Its tokens go; why they did stays, for whoever signs in again."""
-    MCPSignIn.objects.filter(id=sign_in_id).update(
+def end_sign_in(*, sign_in_id: UUID, sealed: str, problem: str) -> None:
+    """Its tokens go, unless they are others by now; why they did stays, for whoever signs in again."""
+    MCPSignIn.objects.filter(id=sign_in_id, sealed_access=sealed).update(
         sealed_access="", sealed_refresh="", expires_at=None, refreshing_until=None, problem=problem
     )

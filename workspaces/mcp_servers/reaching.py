@@ -64,6 +64,7 @@ class Renewal:
     authorization: Authorization
     client: Client
     before: Tokens
+    sealed: str = field(repr=False)  # the access token as it is kept
 
 
 async def reach(
@@ -139,7 +140,7 @@ def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
     row = MCPSignIn.objects.select_related("server").get(id=sign_in_id)
     client = client_of(row.server)
     if not row.sealed_refresh or client is None or row.server.authorization is None:
-        end_sign_in(sign_in_id=sign_in_id, problem=ENDED)
+        end_sign_in(sign_in_id=sign_in_id, sealed=sealed, problem=ENDED)
         raise sign_in_needed(row.server.slug, row.server.sign_in)
     return Renewal(
         sign_in_id=row.id,
@@ -147,6 +148,7 @@ def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
         authorization=Authorization.from_data(row.server.authorization),
         client=client,
         before=Tokens(unseal(row.sealed_access), unseal(row.sealed_refresh), scope=row.scope),
+        sealed=sealed,
     )
 
 
@@ -158,7 +160,8 @@ async def _renew(tenant: TenantRef, access: Access, renewal: Renewal) -> Tokens:
         if refusal.code not in FINAL:
             await in_tenant(tenant, release_renewal, sign_in_id=renewal.sign_in_id)
             raise McpSignInFailed("The server did not renew the sign-in.") from refusal
-        await in_tenant(tenant, end_sign_in, sign_in_id=renewal.sign_in_id, problem=ENDED)
+        sign_in_id, sealed = renewal.sign_in_id, renewal.sealed
+        await in_tenant(tenant, end_sign_in, sign_in_id=sign_in_id, sealed=sealed, problem=ENDED)
         await in_tenant(tenant, note_refused_client, server_id=renewal.server_id, code=refusal.code)
         raise sign_in_needed(access.slug, access.how) from refusal
     except BaseException:

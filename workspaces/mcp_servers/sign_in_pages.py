@@ -97,11 +97,13 @@ def _finish(request: HttpRequest, user: User, sent: dict[str, str]) -> HttpRespo
         return _closed(request)
     except DomainError as problem:
         messages.error(request, problem.text)
-        return redirect(place_url(principal, "mcp_servers"))
+        return redirect(place_url(principal, "mcp_servers") if principal.workspace_role else "/")
     if done.problem:
         messages.warning(request, f"Signed in, but the tools could not be listed: {done.problem}")
     else:
         messages.success(request, f"Signed in at {done.slug}.")
+    if not principal.workspace_role:  # from above it, by REST: its pages are its members' alone
+        return redirect("/")
     if done.page == CHAT:
         return redirect(place_url(principal, "new_chat"))
     return redirect(place_url(principal, "mcp_server", server=done.slug))

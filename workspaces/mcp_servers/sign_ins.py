@@ -1,7 +1,7 @@
 """Signing in at MCP servers: going there, coming back, being forgotten; for the workspace or for oneself."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -54,7 +54,7 @@ class SignInPlace:
 class Back:
     """With what the browser came back; all of it is a stranger's until the state is known."""
 
-    code: str = ""
+    code: str = field(default="", repr=False)
     error: str = ""
     issuer: str | None = None
 
@@ -65,7 +65,7 @@ class Returned:
 
     server: SignInPlace
     authorization: Authorization
-    verifier: str
+    verifier: str = field(repr=False)
     page: str
 
 
