@@ -41,7 +41,11 @@ def granted(authorization_url: str) -> str:
 
 def come_back(person: Person, client: httpx.Client, path: str) -> httpx.Response:
     """In a browser in which the person is signed in."""
-    browser = Client()
+    return follow(person, client, path, Client())
+
+
+def follow(person: Person, client: httpx.Client, path: str, browser: Client) -> httpx.Response:
+    """With the session that the browser has already."""
     browser.force_login(person.user)
     cookies = {"sessionid": browser.cookies["sessionid"].value}
     with httpx.Client(base_url=client.base_url, cookies=cookies, timeout=30) as web:

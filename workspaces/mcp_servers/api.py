@@ -122,6 +122,7 @@ class ServerChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     enabled = serializers.BooleanField(required=False)
     header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
+    client_secret = serializers.CharField(max_length=10_000, required=False, write_only=True)
 
 
 class ToolChangeSerializer(serializers.Serializer[Any]):

@@ -25,6 +25,7 @@ SCOPE = re.compile(r"[ !#-\[\]-~]*")
 LONGEST_TOKEN = 20_000  # characters
 MOST_BYTES = 200_000  # of one answer
 GRANTS = ["authorization_code", "refresh_token"]
+PLAIN = "This is a single word of plain letters, digits and signs."
 MOVED = "The server has another place to sign in at now. Install it anew."
 METHODS = ("client_secret_post", "client_secret_basic", "none")  # of proving who we are, as we prefer them
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +11,9 @@ from django.db.models import Q
 
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
-from kit.errors import Conflict, DomainError, McpSignInNeeded
+from kit.errors import Conflict, DomainError, InvalidInput, McpSignInNeeded
 from kit.secrets import seal, unseal
-from workspaces.mcp_servers.authorization import Client, Tokens
+from workspaces.mcp_servers.authorization import PLAIN, Client, Tokens, is_plain
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
@@ -49,6 +49,16 @@ def client_of(server: MCPServer) -> Client | None:
 
 def sealed_client(client: Client) -> str:
     return seal(json.dumps(asdict(client)))
+
+
+def with_secret(server: MCPServer, secret: str) -> str:
+    """The client that a manager registered by hand, sealed with its new secret."""
+    client = client_of(server)
+    if client is None or not client.is_typed:
+        raise InvalidInput(client_secret=["Nobody was registered at this server by hand."])
+    if not secret or not is_plain(secret):
+        raise InvalidInput(client_secret=[PLAIN])
+    return sealed_client(replace(client, client_secret=secret))
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.definitions import ToolDefinition, check_schema
-from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client
+from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
 from workspaces.mcp_servers.installing import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
 from workspaces.mcp_servers.wishes import ServerWish, header_problems
@@ -167,8 +167,8 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
 
 @transaction.atomic
 def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
-    """`name`, `enabled`, `header_value`: whatever is named. A new address is a new installation, so that no
-    key goes to where its owner never sent it."""
+    """`name`, `enabled`, `header_value`, `client_secret`: whatever is named. A new address is a
+    new installation, so that no key goes to where its owner never sent it."""
     row = lock_server(find_server(place=principal, slug=slug).id)
     changes: dict[str, list[Any]] = {}
     for name in ("name", "enabled"):
@@ -184,6 +184,9 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
             raise InvalidInput(**wrong)
         row.sealed_header = seal(wanted["header_value"])
         changes["header_key"] = ["", ""]
+    if wanted.get("client_secret") is not None:
+        row.sealed_client = with_secret(row, wanted["client_secret"])
+        changes["client_key"] = ["", ""]
     if changes:
         row.version += 1
         row.save()

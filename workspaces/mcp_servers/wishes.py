@@ -6,13 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kit.errors import InvalidInput
-from workspaces.mcp_servers.authorization import Client, is_plain
+from workspaces.mcp_servers.authorization import PLAIN, Client, is_plain
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.models import MCPServer
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
-PLAIN = "This is a single word of plain letters, digits and signs."
 NOT_OURS = {
     "host",
     "content-length",

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+from django.test import Client
 from django.utils import timezone
 from mcp.shared.auth import OAuthClientInformationFull
 
@@ -18,6 +18,7 @@ from gateway.tests.sign_in_stand import (
     WITH_VAULT,
     begin,
     come_back,
+    follow,
     granted,
     install,
     kept,
@@ -100,10 +101,11 @@ def test_whoever_is_not_signed_in_here_signs_in_first(
     alice = client_of(cast.alice)
     install(alice, vault)
     path = granted(begin(alice))
-    with httpx.Client(base_url=alice.base_url) as web:
-        answer = web.get(path)
+    browser = Client()
+    answer = browser.get(path)
     assert answer.status_code == 302
     assert answer.headers["location"] == "/accounts/login/?next=/mcp/callback"  # with neither code nor state
+    assert "Signed in at vault." in follow(cast.alice, alice, "/mcp/callback", browser).text
 
 
 def test_the_proof_key_is_checked_by_the_server(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
@@ -192,6 +194,13 @@ def test_a_client_that_was_registered_by_hand_is_used(
     assert "hand-made" not in made.text
     address = alice.post("/v1/workspaces/sales/mcps/other/sign-in").json()["authorization_url"]
     assert "client_id=by-hand" in address
+    path = "/v1/workspaces/sales/mcps/other"
+    assert alice.patch(path, json={"client_secret": "wrong"}).status_code == 200
+    assert "did not accept" in come_back(cast.alice, alice, granted(address)).text
+    assert alice.patch(path, json={"client_secret": "hand-made"}).status_code == 200
+    refused = alice.patch(WHERE, json={"client_secret": "hand-made"})
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["client_secret"])
+    address = alice.post(f"{path}/sign-in").json()["authorization_url"]
     assert "Signed in at other." in come_back(cast.alice, alice, granted(address)).text
 
 
