@@ -137,7 +137,9 @@ def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
     mine = MCPSignIn.objects.filter(free, id=sign_in_id, sealed_access=sealed, problem="")
     if not mine.update(refreshing_until=Now() + lease):
         return None
-    row = MCPSignIn.objects.select_related("server").get(id=sign_in_id)
+    row = MCPSignIn.objects.select_related("server").filter(id=sign_in_id).first()
+    if row is None:  # forgotten meanwhile
+        return None
     client = client_of(row.server)
     if not row.sealed_refresh or client is None or row.server.authorization is None:
         end_sign_in(sign_in_id=sign_in_id, sealed=sealed, problem=ENDED)
