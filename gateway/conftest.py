@@ -1,4 +1,4 @@
-"""A real MCP server, and a model that can use it, for the tests of turns that call tools."""
+"""Real MCP servers, and a model that can use them, for the tests of turns that call tools."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from accounts.tests.cast import Cast
+from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import install_clever
+from kit.tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +36,19 @@ def calculator(
     settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (mcp.url, provider_url)]
     install_clever(cast.alice, provider_url)
     return real
+
+
+@pytest.fixture(scope="session")
+def served_vault() -> Iterator[ProtectedMCP]:
+    real = ProtectedMCP(port := free_port())
+    with Served(real, lifespan="on", port=port):
+        yield real
+
+
+@pytest.fixture
+def vault(served_vault: ProtectedMCP, cast: Cast, settings: Any, server: Served) -> ProtectedMCP:
+    served_vault.reset()
+    provider_url = settings.LOCAL_MODEL_URL
+    settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (served_vault.url, provider_url)]
+    install_clever(cast.alice, provider_url)
+    return served_vault

@@ -5,6 +5,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.definitions import unfit_arguments
-from workspaces.mcp_servers.services import ToolRef, address_of, installed_servers
+from workspaces.mcp_servers.reaching import reach
+from workspaces.mcp_servers.services import ToolRef, installed_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
@@ -153,9 +155,11 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     begun = time.monotonic()
     outcome = ToolOutcome(output="The call was broken off.", is_error=True)
     try:
-        address = await in_tenant(caller.tenant, address_of, server_id=run.server_id)
-        outcome = await call_tool(
-            address, name=run.tool, arguments=run.arguments or {}, expected_hash=run.definition_hash
+        call = partial(
+            call_tool, name=run.tool, arguments=run.arguments or {}, expected_hash=run.definition_hash
+        )
+        outcome = await reach(
+            tenant=caller.tenant, server_id=run.server_id, user_id=caller.user_id, work=call
         )
     except DomainError as problem:
         outcome = ToolOutcome(output=problem.text, is_error=True)

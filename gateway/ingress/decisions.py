@@ -1,6 +1,6 @@
 """Decides whether a turn may run, and says why: one object, kept with the turn and shown by explain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from kit.errors import (
 )
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef
+from workspaces.mcp_servers.grants import sign_in_needed
 from workspaces.mcp_servers.services import ServerRef
 
 
@@ -73,7 +74,7 @@ def decide(
     checks = (
         _check_role(principal),
         _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
-        *(_check_mcp(slug, [server.slug for server in servers if server.enabled]) for slug in mcps),
+        *(_check_mcp(slug, {server.slug: server for server in servers if server.enabled}) for slug in mcps),
         *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
         *(_check_images(usable.get(model_slug)) if has_images else ()),
     )
@@ -102,12 +103,15 @@ def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable
     return Check("model", f"{slug} is enabled in the workspace, for {who}.")
 
 
-def _check_mcp(slug: str, enabled: list[str]) -> Check:
-    if slug in enabled:
-        return Check("mcp", f"{slug} is enabled in the workspace.")
-    return Check(
-        "mcp", f"{slug} is not enabled in the workspace.", McpNotEnabled(mcp=slug, enabled=sorted(enabled))
-    )
+def _check_mcp(slug: str, enabled: Mapping[str, ServerRef]) -> Check:
+    server = enabled.get(slug)
+    if server is None:
+        refusal = McpNotEnabled(mcp=slug, enabled=sorted(enabled))
+        return Check("mcp", f"{slug} is not enabled in the workspace.", refusal)
+    if server.needs_sign_in:
+        needed = sign_in_needed(slug, server.needs_sign_in)
+        return Check("mcp", needed.text, needed)
+    return Check("mcp", f"{slug} is enabled in the workspace.")
 
 
 def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check, ...]:

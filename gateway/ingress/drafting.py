@@ -122,7 +122,7 @@ def _wanted_servers(principal: Principal, wish: SendRequest) -> list[ServerRef]:
     """Nothing is read for a wish that names no MCP server."""
     if not wish.mcps:
         return []
-    here = installed_servers(workspace_id=principal.workspace.id)
+    here = installed_servers(workspace_id=principal.workspace.id, user_id=principal.user_id)
     return [server for server in here if server.slug in wish.mcps]
 
 

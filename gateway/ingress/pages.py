@@ -134,11 +134,17 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
     """The servers that may be used, with those that the latest turn used chosen."""
-    servers = installed_servers(workspace_id=principal.workspace.id)
+    servers = installed_servers(workspace_id=principal.workspace.id, user_id=principal.user_id)
     latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
     chosen = (latest or {}).get("mcps", [])
     return [
-        {"slug": s.slug, "name": s.name, "tools": len(s.tools), "selected": s.slug in chosen}
+        {
+            "slug": s.slug,
+            "name": s.name,
+            "tools": len(s.tools),
+            "selected": s.slug in chosen and not s.needs_sign_in,
+            "needs_sign_in": s.needs_sign_in,
+        }
         for s in servers
         if s.enabled and s.tools
     ]

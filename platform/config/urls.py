@@ -22,6 +22,7 @@ from workspaces import pages as workspace_pages
 from workspaces.language_models import routes as language_models
 from workspaces.mcp_servers import api as mcps_api
 from workspaces.mcp_servers import routes as mcps
+from workspaces.mcp_servers import sign_in_pages as mcp_sign_in
 from workspaces.prompts import routes as prompts
 from workspaces.web import room
 from workspaces.web import settings as team_settings
@@ -164,6 +165,8 @@ urlpatterns = [
     path("join/<str:token>", arrivals.take_link),
     path("join/verify/", arrivals.prove_address, name="prove_address"),
     path("leave/", arrivals.other_person, name="other_person"),
+    path("mcp/client.json", mcp_sign_in.document),
+    path("mcp/callback", mcp_sign_in.come_back, name="mcp_callback"),
     path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
     path("healthz", health.alive),

@@ -42,7 +42,8 @@ DomainError
 ├── ProviderError              502
 │   └── ProviderTimeout        504
 ├── McpServerFailed            502
-│   └── ToolChanged            502
+│   ├── ToolChanged            502
+│   └── McpSignInFailed        502
 ├── UpstreamTooLarge           502
 ├── EngineUnavailable          502
 ├── EngineFailed               502
@@ -236,7 +237,10 @@ class ApprovalDecided(Conflict):
 
 
 class McpSignInNeeded(Conflict):
+    """Details: mcp, how (`member`: each signs in for themselves, `workspace`: a manager does)."""
+
     code, status, message = "mcp_sign_in_needed", 409, "Somebody has to sign in at this MCP server first."
+    did_no_work = False  # the server refused before it ran anything
 
 
 class TurnLimit(Conflict):
@@ -297,6 +301,11 @@ class McpServerFailed(DomainError):
 class ToolChanged(McpServerFailed):
     code, status = "tool_changed", 502
     message = "This tool is not what was accepted; a manager has to look at it."
+
+
+class McpSignInFailed(McpServerFailed):
+    code, status = "mcp_sign_in_failed", 502
+    message = "Signing in at the MCP server did not work."
 
 
 class UpstreamTooLarge(DomainError):

@@ -51,6 +51,7 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
         "loggers": {
             "django.request": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
+            "httpx2": {"level": "WARNING"},
             "uvicorn.access": {"level": "WARNING"},
             "procrastinate": {"level": "WARNING"},
         },

@@ -18,7 +18,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
     """Every request goes through `kit.outbound`; an answer beyond `most_bytes` breaks off.
 
     A library may bury what went wrong under its own errors: the first refusal of ours is kept in `refusal`,
-    the last status that was not a success in `status`, with its WWW-Authenticate header.
+    the last status that was not a success in `status`, with what was sent in `refused_body`.
     """
 
     def __init__(self, *, most_bytes: int, seconds: float) -> None:
@@ -26,7 +26,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
         self.refusal: DomainError | None = None
         self.is_broken = False
         self.status = 0
-        self.challenge = ""
+        self.refused_body = b""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
@@ -47,7 +47,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
             self.is_broken = True
             raise httpx2.ConnectError("no connection", request=request) from exc
         if answer.status_code >= 400:
-            self.status, self.challenge = answer.status_code, answer.headers.get("www-authenticate", "")
+            self.status, self.refused_body = answer.status_code, body
         headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
         return httpx2.Response(answer.status_code, headers=headers, stream=_Bounded(self, answer))
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin
-from workspaces.mcp_servers.models import MCPServer, Tool
+from workspaces.mcp_servers.models import MCPServer, MCPSignIn, Tool
 
 
 @admin.register(MCPServer)
@@ -19,6 +19,7 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
         "workspace",
         "url",
         "auth",
+        "sign_in",
         "has_header",
         "enabled",
         "problem",
@@ -30,7 +31,7 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MCPServer]:
         rows: QuerySet[MCPServer] = super().get_queryset(request)
-        return rows.annotate(is_keyed=~Q(sealed_header="")).defer("sealed_header")
+        return rows.annotate(is_keyed=~Q(sealed_header="")).defer("sealed_header", "sealed_client")
 
     @admin.display(boolean=True, description="has a key")
     def has_header(self, server: Any) -> bool:
@@ -44,3 +45,15 @@ class ToolAdmin(ReadOnlyAdmin, TenantTableAdmin):
     fields = readonly_fields = (*list_display, "definition", "offered", "argument_schema")
     ordering = ("server_id", "name")
     list_select_related = ("server",)
+
+
+@admin.register(MCPSignIn)
+class MCPSignInAdmin(ReadOnlyAdmin, TenantTableAdmin):
+    list_display = ("server", "user_id", "expires_at", "problem", "created_at")
+    fields = readonly_fields = (*list_display, "scope")
+    ordering = ("server_id", "user_id")
+    list_select_related = ("server",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MCPSignIn]:
+        rows: QuerySet[MCPSignIn] = super().get_queryset(request)
+        return rows.defer("sealed_access", "sealed_refresh")

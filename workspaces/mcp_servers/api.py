@@ -12,14 +12,16 @@ from accounts.api import checked
 from accounts.policy import Action, may
 from accounts.rest.shapes import NameField
 from accounts.rest.views import PolicyView, WorkspaceView
-from kit.errors import DomainError
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers import services
-from workspaces.mcp_servers.connecting import list_tools
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import read_gallery
+from workspaces.mcp_servers.grants import missing_sign_ins
+from workspaces.mcp_servers.health import look_again
+from workspaces.mcp_servers.installing import look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.services import ServerWish
+from workspaces.mcp_servers.sign_ins import begin_sign_in, forget_sign_in
+from workspaces.mcp_servers.wishes import ServerWish
 
 
 class ToolSerializer(serializers.Serializer[Any]):
@@ -54,6 +56,8 @@ class ServerSerializer(serializers.Serializer[Any]):
     url = serializers.SerializerMethodField()
     header_name = serializers.CharField()
     has_header = serializers.SerializerMethodField()
+    sign_in = serializers.CharField(help_text="Who signs in where `auth` is oauth: `workspace` or `member`")
+    needs_sign_in = serializers.SerializerMethodField()
     problem = serializers.CharField(help_text="Why the last look at it failed; empty: it answered")
     checked_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -69,6 +73,10 @@ class ServerSerializer(serializers.Serializer[Any]):
     def get_has_header(self, row: MCPServer) -> bool:
         """Whether a key is kept; never the key."""
         return bool(row.sealed_header)
+
+    def get_needs_sign_in(self, row: MCPServer) -> bool:
+        """Whether somebody has to sign in before you can use it: you, or a manager, as `sign_in` says."""
+        return row.id in self.context["missing"]
 
     @extend_schema(responses=ToolSerializer(many=True))
     def get_tools(self, row: MCPServer) -> list[dict[str, Any]]:
@@ -92,6 +100,21 @@ class ServerWishSerializer(serializers.Serializer[Any]):
     header_value = serializers.CharField(
         max_length=10_000, required=False, default="", allow_blank=True, write_only=True
     )
+    sign_in = serializers.ChoiceField(
+        MCPServer.SignIn.choices,
+        required=False,
+        help_text="Where `auth` is oauth: who signs in; `workspace` unless it says otherwise",
+    )
+    client_id = serializers.CharField(
+        max_length=1_000,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Only for servers that register nobody by themselves",
+    )
+    client_secret = serializers.CharField(
+        max_length=10_000, required=False, default="", allow_blank=True, write_only=True
+    )
     enabled = serializers.BooleanField(required=False, default=True)
 
 
@@ -99,6 +122,7 @@ class ServerChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     enabled = serializers.BooleanField(required=False)
     header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
+    client_secret = serializers.CharField(max_length=10_000, required=False, write_only=True)
 
 
 class ToolChangeSerializer(serializers.Serializer[Any]):
@@ -114,11 +138,14 @@ class McpView(WorkspaceView):
     """What the routes of MCP servers share."""
 
     def answer(self, row: MCPServer, status: int = 200) -> Response:
-        return Response(ServerSerializer(row, context=self.seen).data, status=status)
+        return Response(ServerSerializer(row, context=self.seen([row])).data, status=status)
+
+    def seen(self, rows: list[MCPServer]) -> dict[str, Any]:
+        return {"changes": self.changes, "missing": missing_sign_ins(rows, self.place.user_id)}
 
     @property
-    def seen(self) -> dict[str, bool]:
-        return {"changes": may(self.place, Action.MCPS_CHANGE)}
+    def changes(self) -> bool:
+        return may(self.place, Action.MCPS_CHANGE)
 
 
 class ServersView(McpView):
@@ -128,8 +155,8 @@ class ServersView(McpView):
     def get(self, request: Request, workspace: str) -> Response:
         """The MCP servers of the workspace that you may use; for its managers all of them."""
         rows = services.listed_servers(self.place.workspace.id)
-        shown = [row for row in rows if row.enabled or self.seen["changes"]]
-        return Response({"data": ServerSerializer(shown, many=True, context=self.seen).data})
+        shown = [row for row in rows if row.enabled or self.changes]
+        return Response({"data": ServerSerializer(shown, many=True, context=self.seen(shown)).data})
 
     @extend_schema(
         operation_id="install_mcp_server",
@@ -138,14 +165,15 @@ class ServersView(McpView):
         responses={201: ServerSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """Connects, lists the tools and installs the server; nothing is kept of one that does not answer."""
+        """Connects, lists the tools and installs the server; nothing is kept of one that does not answer.
+        One that wants a sign-in is kept without tools, which the first sign-in lists."""
         sent = checked(ServerWishSerializer, request)
         wish = ServerWish(**{**sent, "name": sent["name"] or sent["slug"]})
         wish.check()
         self.leave_tenant()  # the server is asked without holding a connection
-        tools = async_to_sync(list_tools)(wish.address)
+        found = look_at(wish)
         with tenant_scope(self.place.tenant):
-            row = services.install_server(principal=self.place, wish=wish, tools=tools)
+            row = services.install_server(principal=self.place, wish=wish, found=found)
             return self.answer(row, 201)
 
 
@@ -186,23 +214,39 @@ class ServerRefreshView(McpView):
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Looks again at what the server offers; what changed waits to be accepted."""
         row = services.find_server(place=self.place, slug=server)
-        refresh_now(self, row)
+        self.leave_tenant()
+        async_to_sync(look_again)(principal=self.place, server_id=row.id)
         with tenant_scope(self.place.tenant):
             return self.answer(services.find_server(place=self.place, slug=row.slug))
 
 
-def refresh_now(view: McpView, row: MCPServer) -> None:
-    """Outside of the database's connection; why it failed is kept, and raised."""
-    address = services.address_of(server_id=row.id)
-    view.leave_tenant()
-    try:
-        offered = async_to_sync(list_tools)(address)
-    except DomainError as problem:
-        with tenant_scope(view.place.tenant):
-            services.note_problem(server_id=row.id, problem=problem.text)
-        raise
-    with tenant_scope(view.place.tenant):
-        services.note_tools(server_id=row.id, offered=offered)
+class SignInAddressSerializer(serializers.Serializer[Any]):
+    authorization_url = serializers.CharField(
+        help_text="To be opened within ten minutes in a browser in which you are signed in here"
+    )
+
+
+class ServerSignInView(McpView):
+    policy: ClassVar = {}  # whose sign-in it is decides, which the server's row says
+
+    @extend_schema(
+        operation_id="sign_in_at_mcp_server",
+        tags=["mcps"],
+        request=None,
+        responses=SignInAddressSerializer,
+    )
+    def post(self, request: Request, workspace: str, server: str) -> Response:
+        """Begins a sign-in at the server: a manager's for the workspace, or yours for yourself."""
+        self.leave_tenant()
+        address = async_to_sync(begin_sign_in)(principal=self.place, slug=server)
+        return Response({"authorization_url": address})
+
+    @extend_schema(operation_id="sign_out_of_mcp_server", tags=["mcps"], responses={204: None})
+    def delete(self, request: Request, workspace: str, server: str) -> Response:
+        """Forgets the sign-in, and asks the server to end it."""
+        self.leave_tenant()
+        async_to_sync(forget_sign_in)(principal=self.place, slug=server)
+        return Response(status=204)
 
 
 class ToolView(McpView):

@@ -47,7 +47,7 @@ class ToolOutcome:
 
 async def list_tools(address: Address) -> list[ToolDefinition]:
     """All that the server offers. McpServerFailed, McpSignInNeeded, AddressRefused, UpstreamTooLarge."""
-    return await _with_session(address, settings.MCP_CONNECT_SECONDS, _read_tools)
+    return await _with_session(address, _transport(settings.MCP_CONNECT_SECONDS), _read_tools)
 
 
 async def call_tool(
@@ -55,28 +55,48 @@ async def call_tool(
 ) -> ToolOutcome:
     """One call. ToolChanged for a tool that is no longer what was accepted: then nothing is called."""
 
+    transport, is_asked = _transport(settings.MCP_CALL_SECONDS), False
+
     async def work(session: ClientSession) -> ToolOutcome:
+        nonlocal is_asked
         offered = {tool.name: tool for tool in await _read_tools(session)}
         if name not in offered or offered[name].hash != expected_hash:
             raise ToolChanged
+        is_asked = True
         answer = await session.call_tool(name, arguments)
         return ToolOutcome(output=_text_of(answer), is_error=bool(answer.is_error))
 
-    return await _with_session(address, settings.MCP_CALL_SECONDS, work)
+    try:
+        return await _with_session(address, transport, work)
+    except McpSignInNeeded as refusal:
+        refusal.did_no_work = refusal.did_no_work and (not is_asked or _is_call(transport.refused_body))
+        raise
 
 
-async def _with_session(address: Address, seconds: float, work: Callable[[ClientSession], Awaitable[T]]) -> T:
-    transport = GuardedSDKTransport(most_bytes=settings.MCP_MAX_ANSWER_BYTES, seconds=seconds)
+def _is_call(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body)["method"] == "tools/call")
+    except (ValueError, TypeError, KeyError):
+        return False
 
+
+def _transport(seconds: float) -> GuardedSDKTransport:
+    return GuardedSDKTransport(most_bytes=settings.MCP_MAX_ANSWER_BYTES, seconds=seconds)
+
+
+async def _with_session(
+    address: Address, transport: GuardedSDKTransport, work: Callable[[ClientSession], Awaitable[T]]
+) -> T:
     async def whole() -> T:
         async with _session(address, transport) as session:
             await session.initialize()
             return await work(session)
 
     try:
-        return await asyncio.wait_for(whole(), seconds)
+        return await asyncio.wait_for(whole(), transport.seconds)
     except TimeoutError as exc:
-        raise McpServerFailed(f"The MCP server did not answer within {seconds:g} seconds.") from exc
+        text = f"The MCP server did not answer within {transport.seconds:g} seconds."
+        raise McpServerFailed(text) from exc
     except Exception as exc:
         raise _reason(exc, transport) from exc
 
@@ -108,7 +128,9 @@ def _reason(error: BaseException, transport: GuardedSDKTransport) -> DomainError
     if isinstance(found, DomainError):
         return found
     if transport.status in {401, 403}:
-        return McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
+        wanted = McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
+        wanted.did_no_work = transport.status == 401
+        return wanted
     if transport.status:
         return McpServerFailed(f"The MCP server answered with {transport.status}.", status=transport.status)
     if transport.is_broken:

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 
 class MCPServer(models.Model):
@@ -16,6 +17,11 @@ class MCPServer(models.Model):
     class Auth(models.TextChoices):
         NONE = "none", "None"
         HEADER = "header", "A header with a key"
+        OAUTH = "oauth", "A sign-in (OAuth)"
+
+    class SignIn(models.TextChoices):
+        WORKSPACE = "workspace", "Once, for the whole workspace"
+        MEMBER = "member", "By each member, for themselves"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
@@ -28,6 +34,10 @@ class MCPServer(models.Model):
     auth = models.CharField(max_length=10, choices=Auth.choices, default=Auth.NONE.value)
     header_name = models.CharField(max_length=100, blank=True)
     sealed_header = models.TextField(blank=True, help_text="The header's value, encrypted")
+    sign_in = models.CharField(max_length=10, choices=SignIn.choices, blank=True, help_text="Who signs in")
+    authorization = models.JSONField(null=True, help_text="Where one signs in, as the server's metadata said")
+    sealed_client = models.TextField(blank=True, help_text="Who we are there, encrypted")
+    waits_for_sign_in = models.BooleanField(default=False, help_text="The first sign-in enables it")
     enabled = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1, help_text="Grows with each change of what it offers")
     problem = models.CharField(max_length=200, blank=True, help_text="Why the last look at it failed")
@@ -42,6 +52,10 @@ class MCPServer(models.Model):
                 condition=~Q(auth="header") | ~Q(header_name="") | Q(removed_at__isnull=False),
                 name="a_header_has_a_name",
             ),
+            models.CheckConstraint(
+                condition=Q(auth="oauth") & ~Q(sign_in="") | ~Q(auth="oauth") & Q(sign_in=""),
+                name="oauth_says_who_signs_in",
+            ),
         ]
         indexes = [
             models.Index(fields=["checked_at"], name="mcp_server_checked", condition=Q(removed_at=None))
@@ -49,6 +63,59 @@ class MCPServer(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class MCPSignIn(models.Model):
+    """What was granted when somebody signed in at a server: to the workspace (no user), or to one member."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="sign_ins")
+    user_id = models.UUIDField(null=True, db_index=True)
+    sealed_access = models.TextField(help_text="The access token, encrypted")
+    sealed_refresh = models.TextField(blank=True, help_text="The refresh token, encrypted")
+    scope = models.CharField(max_length=2_000, blank=True)
+    expires_at = models.DateTimeField(null=True, help_text="Of the access token; empty: it was not told")
+    refreshing_until = models.DateTimeField(null=True, help_text="Somebody refreshes it, and has so long")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why it opens nothing any more")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["server"], condition=Q(user_id=None), name="one_sign_in_a_workspace"
+            ),
+            models.UniqueConstraint(
+                fields=["server", "user_id"], condition=~Q(user_id=None), name="one_sign_in_a_member"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} for {self.user_id or 'the workspace'}"
+
+    @property
+    def is_usable(self) -> bool:
+        """It opens the server now, or after being refreshed."""
+        is_fresh = self.expires_at is None or self.expires_at > timezone.now()
+        return not self.problem and (is_fresh or bool(self.sealed_refresh))
+
+
+class PendingSignIn(models.Model):
+    """Somebody is away to sign in; only they can come back by it, once and soon."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="pending_sign_ins")
+    user_id = models.UUIDField()
+    state_hash = models.CharField(max_length=64)
+    sealed_verifier = models.TextField(help_text="PKCE's secret, encrypted")
+    issuer = models.CharField(max_length=500)
+    back = models.CharField(max_length=10, blank=True, help_text="The page that it began on")
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["state_hash"], name="one_pending_sign_in_a_state")]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} for {self.user_id}"
 
 
 class Tool(models.Model):

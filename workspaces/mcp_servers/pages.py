@@ -17,12 +17,16 @@ from accounts.policy import Action, may
 from accounts.web.acts import act, blame, needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, InvalidInput
+from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import services
-from workspaces.mcp_servers.connecting import Address, list_tools
-from workspaces.mcp_servers.definitions import ToolDefinition, hash_of
+from workspaces.mcp_servers.authorization import redirect_uri
+from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import find_entry, read_gallery
+from workspaces.mcp_servers.grants import find_sign_in, may_sign_in, missing_sign_ins
+from workspaces.mcp_servers.health import look_again
+from workspaces.mcp_servers.installing import Found, look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.services import ServerWish
+from workspaces.mcp_servers.wishes import ServerWish
 
 LONGEST_SCHEMA = 20_000  # characters of a restriction
 
@@ -37,6 +41,17 @@ class InstallForm(forms.Form):
     )
     transport = forms.ChoiceField(label="Protocol", choices=MCPServer.Transport.choices)
     auth = forms.ChoiceField(label="It asks for", choices=MCPServer.Auth.choices)
+    sign_in = forms.ChoiceField(
+        label="Who signs in", choices=MCPServer.SignIn.choices, required=False, initial="workspace"
+    )
+    client_id = forms.CharField(label="Client id", max_length=1_000, required=False)
+    client_secret = forms.CharField(
+        label="Client secret",
+        max_length=10_000,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Kept encrypted and never shown again.",
+    )
     header_name = forms.CharField(label="Header", max_length=100, required=False, initial="Authorization")
     header_value = forms.CharField(
         label="Its value",
@@ -61,15 +76,17 @@ class KeyForm(forms.Form):
 def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Those that may be used; for managers all of them."""
     changes = may(request.principal, Action.MCPS_CHANGE)
-    rows = services.listed_servers(request.principal.workspace.id)
-    shown = [server_context(row) for row in rows if row.enabled or changes]
+    rows = list(services.listed_servers(request.principal.workspace.id))
+    missing = missing_sign_ins(rows, request.principal.user_id)
+    shown = [server_context(row, row.id in missing) for row in rows if row.enabled or changes]
     return render(request, "mcp_servers/list.html", {"servers": shown})
 
 
-def server_context(row: MCPServer) -> dict[str, Any]:
+def server_context(row: MCPServer, needs_sign_in: bool = False) -> dict[str, Any]:
     tools = list(row.tools.all())
     return {
         "row": row,
+        "needs_sign_in": needs_sign_in,
         "usable": sum(tool.is_usable for tool in tools),
         "waiting": sum(tool.offered is not None for tool in tools),
         "tools": [_tool_context(tool) for tool in tools],
@@ -80,15 +97,17 @@ def _tool_context(tool: Tool) -> dict[str, Any]:
     return {
         "row": tool,
         "hash": hash_of(tool.offered) if tool.offered is not None else "",
-        "before": _text(tool.definition),
-        "after": _text(tool.offered),
+        "diff": shown_diff(diff_lines(_lines(tool.definition), _lines(tool.offered))) if tool.offered else [],
         "arguments": list(tool.definition["input_schema"].get("properties") or {}),
         "restriction": json.dumps(tool.argument_schema, indent=2) if tool.argument_schema else "",
     }
 
 
-def _text(definition: dict[str, Any] | None) -> str:
-    return json.dumps(definition, indent=2, ensure_ascii=False) if definition is not None else ""
+def _lines(definition: dict[str, Any]) -> list[str]:
+    """As it is compared: what it says, then its schema and what it claims of itself."""
+    rest = {name: definition[name] for name in ("input_schema", "annotations")}
+    text = json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True)
+    return [*definition["description"].splitlines(), "", *text.splitlines()]
 
 
 @require_GET
@@ -105,26 +124,29 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
     entry = find_entry(request.GET.get("from", ""))
     initial = {"auth": "none", "header_name": "Authorization"}
     if entry is not None:
-        initial |= {name: getattr(entry, name) for name in ("name", "slug", "url", "transport", "auth")}
+        fields = ("name", "slug", "url", "transport", "auth", "sign_in")
+        initial |= {name: value for name in fields if (value := getattr(entry, name, ""))}
     form = InstallForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             wish = form.wish()
             wish.check()
-            tools = ask(wish.address)
-            row = services.install_server(principal=request.principal, wish=wish, tools=tools)
+            connection.close()  # the server is asked without holding one
+            found = look_at(wish)
+            row = services.install_server(principal=request.principal, wish=wish, found=found)
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, f"Connected. {len(tools)} tools found.")
+            messages.success(request, _installed(found))
             return redirect(place_url(request.principal, "mcp_server", server=row.slug))
-    return render(request, "mcp_servers/install.html", {"form": form, "entry": entry})
+    context = {"form": form, "entry": entry, "callback": redirect_uri()}
+    return render(request, "mcp_servers/install.html", context)
 
 
-def ask(address: Address) -> list[ToolDefinition]:
-    """What the server offers, asked without holding a connection to the database."""
-    connection.close()
-    return async_to_sync(list_tools)(address)
+def _installed(found: Found) -> str:
+    if found.authorization is not None:
+        return "Installed. Sign in to see its tools."
+    return f"Connected. {len(found.tools)} tools found."
 
 
 @require_GET
@@ -132,21 +154,30 @@ def ask(address: Address) -> list[ToolDefinition]:
 def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """One server and its tools."""
     row = services.find_server(place=request.principal, slug=server)
-    return render(request, "mcp_servers/server.html", {**server_context(row), "key_form": KeyForm()})
+    principal = request.principal
+    needs_sign_in = row.id in missing_sign_ins([row], principal.user_id)
+    kept = find_sign_in(row, principal.user_id) if row.sign_in else None
+    context = {
+        **server_context(row, needs_sign_in),
+        "key_form": KeyForm(),
+        "kept": kept,
+        "may_sign_in": may_sign_in(principal, row),
+        "page": request.GET.get("page", ""),
+    }
+    return render(request, "mcp_servers/server.html", context)
 
 
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     row = services.find_server(place=request.principal, slug=server)
+    connection.close()
     try:
-        offered = ask(services.address_of(server_id=row.id))
+        offered = async_to_sync(look_again)(principal=request.principal, server_id=row.id)
     except DomainError as problem:
-        services.note_problem(server_id=row.id, problem=problem.text)
         messages.error(request, told(problem))
     else:
-        services.note_tools(server_id=row.id, offered=offered)
-        messages.success(request, f"It answers, and offers {len(offered)} tools.")
+        messages.success(request, f"It answers, and offers {offered} tools.")
     return redirect(place_url(request.principal, "mcp_server", server=row.slug))
 
 

@@ -1,10 +1,8 @@
 """What can be done with a workspace's MCP servers; speaking with them is `connecting`'s."""
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -18,19 +16,11 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.definitions import ToolDefinition, check_schema
+from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
+from workspaces.mcp_servers.installing import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
+from workspaces.mcp_servers.wishes import ServerWish, header_problems
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
-NOT_OURS = {
-    "host",
-    "content-length",
-    "content-type",
-    "accept",
-    "transfer-encoding",
-    "connection",
-    "mcp-session-id",
-}
 MOST_SERVERS = 50  # of a workspace
 
 
@@ -56,59 +46,7 @@ class ServerRef:
     enabled: bool
     version: int
     tools: tuple[ToolRef, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ServerWish:
-    """How a server is to be installed; `header_value` is a secret."""
-
-    slug: str
-    name: str
-    url: str
-    transport: str = MCPServer.Transport.STREAMABLE_HTTP.value
-    auth: str = MCPServer.Auth.NONE.value
-    header_name: str = ""
-    header_value: str = field(default="", repr=False)
-    enabled: bool = True
-
-    def check(self) -> None:
-        """InvalidInput names every wrong field."""
-        wrong: dict[str, Any] = {}
-        if not SLUG.fullmatch(self.slug):
-            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores."]
-        if problem := url_problem(self.url):
-            wrong["url"] = [problem]
-        if self.auth == MCPServer.Auth.HEADER:
-            wrong |= header_problems(self.header_name, self.header_value)
-        if wrong:
-            raise InvalidInput(**wrong)
-
-    @property
-    def address(self) -> Address:
-        is_keyed = self.auth == MCPServer.Auth.HEADER
-        return Address(self.url, self.transport, {self.header_name: self.header_value} if is_keyed else {})
-
-
-def url_problem(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return "This is no address."
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
-        return "Give the server's address, https://…"
-    if parts.username or parts.password or parts.fragment:
-        return "An address holds no password and no fragment: give a key as a header."
-    return ""
-
-
-def header_problems(name: str, value: str) -> dict[str, list[str]]:
-    wrong = {}
-    if not HEADER_NAME.fullmatch(name) or name.lower() in NOT_OURS:
-        wrong["header_name"] = ["Name the header that carries the key, such as Authorization."]
-    if not value or not (value.isascii() and value.isprintable()) or value != value.strip():
-        wrong["header_value"] = ["A key is a single line of plain letters, digits and signs."]
-    return wrong
+    needs_sign_in: str = ""  # who has to sign in before it can be used: MCPServer.SignIn, or nobody
 
 
 def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
@@ -118,8 +56,11 @@ def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
     return rows.prefetch_related(tools).order_by("slug")
 
 
-def installed_servers(*, workspace_id: UUID) -> list[ServerRef]:
-    return [_ref(row) for row in listed_servers(workspace_id)]
+def installed_servers(*, workspace_id: UUID, user_id: UUID | None = None) -> list[ServerRef]:
+    """All of them; with `user_id` each tells whether that person has yet to sign in there."""
+    rows = list(listed_servers(workspace_id))
+    missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
+    return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
 
 
 def workspace_of(*, server_id: UUID) -> UUID | None:
@@ -141,12 +82,16 @@ def find_server(*, place: Principal, slug: str) -> MCPServer:
 
 
 @transaction.atomic
-def install_server(*, principal: Principal, wish: ServerWish, tools: Iterable[ToolDefinition]) -> MCPServer:
-    """Keeps a server with the tools it showed. InvalidInput, Conflict for a slug that is or was taken."""
+def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> MCPServer:
+    """Keeps a server with what it showed; one that wants a sign-in is enabled by the first.
+
+    InvalidInput, Conflict for a slug that is or was taken.
+    """
     wish.check()
     if listed_servers(principal.workspace.id).count() >= MOST_SERVERS:
         raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
     is_keyed = wish.auth == MCPServer.Auth.HEADER
+    waits = found.authorization is not None
     try:
         with transaction.atomic():
             row = MCPServer.objects.create(
@@ -158,14 +103,18 @@ def install_server(*, principal: Principal, wish: ServerWish, tools: Iterable[To
                 auth=wish.auth,
                 header_name=wish.header_name if is_keyed else "",
                 sealed_header=seal(wish.header_value) if is_keyed else "",
-                enabled=wish.enabled,
-                checked_at=timezone.now(),
+                sign_in=wish.who_signs_in,
+                authorization=found.authorization.as_data() if found.authorization else None,
+                sealed_client=sealed_client(wish.client) if wish.client else "",
+                enabled=wish.enabled and not waits,
+                waits_for_sign_in=wish.enabled and waits,
+                checked_at=None if waits else timezone.now(),
             )
     except IntegrityError as exc:
         raise Conflict(
             f"The name {wish.slug} is taken, or was once: choose another.", slug=wish.slug
         ) from exc
-    Tool.objects.bulk_create([_new_tool(row, tool, is_allowed=True) for tool in tools])
+    Tool.objects.bulk_create([_new_tool(row, tool, is_allowed=True) for tool in found.tools])
     audit.record(
         "mcp_server.installed", principal=principal, target=row.slug, url=row.url, enabled=row.enabled
     )
@@ -187,9 +136,9 @@ def _new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> T
 @transaction.atomic
 def note_tools(*, server_id: UUID, offered: list[ToolDefinition]) -> None:
     """What the server shows now: a changed tool waits for a manager, a new one to be allowed."""
-    server = _lock(server_id)
+    server = lock_server(server_id)
     known = {tool.name: tool for tool in server.tools.all()}
-    is_first = not known and server.version == 1
+    is_first = not known and (server.version == 1 or server.waits_for_sign_in)
     before = _usable(known.values())
     for tool in offered:
         row = known.pop(tool.name, None)
@@ -200,14 +149,21 @@ def note_tools(*, server_id: UUID, offered: list[ToolDefinition]) -> None:
             row.is_gone, row.problem = False, tool.problem
             row.save()
     Tool.objects.filter(id__in=[row.id for row in known.values()]).update(is_gone=True)
+    if server.waits_for_sign_in:
+        server.enabled, server.waits_for_sign_in = True, False
     server.problem, server.checked_at = "", timezone.now()
     if before != _usable(Tool.objects.filter(server=server)):
         server.version += 1
-    server.save(update_fields=["problem", "checked_at", "version"])
+    server.save(update_fields=["problem", "checked_at", "version", "enabled", "waits_for_sign_in"])
 
 
 def _usable(tools: Iterable[Tool]) -> set[tuple[str, str]]:
     return {(tool.name, tool.definition_hash) for tool in tools if tool.is_usable}
+
+
+def note_seen(*, server_id: UUID) -> None:
+    """It answers; what it offers was not looked at."""
+    MCPServer.objects.filter(id=server_id).update(problem="", checked_at=timezone.now())
 
 
 def note_problem(*, server_id: UUID, problem: str) -> None:
@@ -217,14 +173,16 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
 
 @transaction.atomic
 def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
-    """`name`, `enabled`, `header_value`: whatever is named. A new address is a new installation, so that no
-    key goes to where its owner never sent it."""
-    row = _lock(find_server(place=principal, slug=slug).id)
+    """`name`, `enabled`, `header_value`, `client_secret`: whatever is named. A new address is a
+    new installation, so that no key goes to where its owner never sent it."""
+    row = lock_server(find_server(place=principal, slug=slug).id)
     changes: dict[str, list[Any]] = {}
     for name in ("name", "enabled"):
         if wanted.get(name) is not None and wanted[name] != getattr(row, name):
             changes[name] = [getattr(row, name), wanted[name]]
             setattr(row, name, wanted[name])
+    if "enabled" in changes:
+        row.waits_for_sign_in = False
     if wanted.get("header_value") is not None:
         if row.auth != MCPServer.Auth.HEADER:
             raise InvalidInput(header_value=["This server is not shown a header."])
@@ -232,6 +190,9 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
             raise InvalidInput(**wrong)
         row.sealed_header = seal(wanted["header_value"])
         changes["header_key"] = ["", ""]
+    if wanted.get("client_secret") is not None:
+        row.sealed_client = with_secret(row, wanted["client_secret"])
+        changes["client_key"] = ["", ""]
     if changes:
         row.version += 1
         row.save()
@@ -242,14 +203,17 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
 @transaction.atomic
 def remove_server(*, principal: Principal, slug: str) -> None:
     """For good: its key is deleted; its name is not given again."""
-    row = _lock(find_server(place=principal, slug=slug).id)
+    row = lock_server(find_server(place=principal, slug=slug).id)
     forget_server(row)
     audit.record("mcp_server.removed", principal=principal, target=row.slug)
 
 
 def forget_server(row: MCPServer) -> None:
     row.tools.all().delete()
-    row.sealed_header = ""
+    row.sign_ins.all().delete()
+    row.pending_sign_ins.all().delete()
+    row.sealed_header = row.sealed_client = ""
+    row.waits_for_sign_in = False
     row.enabled, row.removed_at, row.version = False, timezone.now(), row.version + 1
     row.save()
 
@@ -262,7 +226,7 @@ def remove_servers(*, workspace_id: UUID) -> None:
 @transaction.atomic
 def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) -> Tool:
     """`is_allowed`, `needs_approval`, `argument_schema` ({} lifts the restriction): whatever is named."""
-    server = _lock(find_server(place=principal, slug=slug).id)
+    server = lock_server(find_server(place=principal, slug=slug).id)
     row = _find_tool(server, tool)
     changes: dict[str, list[Any]] = {}
     if wanted.get("argument_schema"):
@@ -286,7 +250,7 @@ def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) ->
 @transaction.atomic
 def accept_tool(*, principal: Principal, slug: str, tool: str, shown_hash: str) -> Tool:
     """Accepts the changed definition that was shown. Conflict where it changed again meanwhile."""
-    server = _lock(find_server(place=principal, slug=slug).id)
+    server = lock_server(find_server(place=principal, slug=slug).id)
     row = _find_tool(server, tool)
     if row.offered is None:
         raise Conflict("There is nothing to accept.")
@@ -309,7 +273,7 @@ def _find_tool(server: MCPServer, name: str) -> Tool:
     return row
 
 
-def _lock(server_id: UUID) -> MCPServer:
+def lock_server(server_id: UUID) -> MCPServer:
     row = MCPServer.objects.select_for_update().filter(id=server_id, removed_at=None).first()
     if row is None:
         raise NotFound
@@ -326,7 +290,7 @@ def address_of(*, server_id: UUID) -> Address:
     return Address(url=row.url, transport=row.transport, headers=headers)
 
 
-def _ref(row: MCPServer) -> ServerRef:
+def _ref(row: MCPServer, needs_sign_in: str) -> ServerRef:
     return ServerRef(
         id=row.id,
         slug=row.slug,
@@ -334,6 +298,7 @@ def _ref(row: MCPServer) -> ServerRef:
         enabled=row.enabled,
         version=row.version,
         tools=tuple(_tool_ref(tool) for tool in row.tools.all() if tool.is_usable),
+        needs_sign_in=needs_sign_in,
     )
 
 

@@ -15,6 +15,7 @@ from accounts.web.acts import act, blame, needs, told
 from accounts.web.paging import page_of, searched
 from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, InvalidInput
+from workspaces.diffs import shown_diff
 from workspaces.prompts import services
 from workspaces.prompts.models import Prompt
 from workspaces.prompts.rendering import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES, Variable
@@ -204,9 +205,7 @@ def _diff(request: WorkspaceRequest, row: Prompt) -> list[dict[str, str]]:
     plain = all(text.isascii() and text.isdigit() and len(text) < 9 for text in (before, after))
     if not plain:
         return []
-    kinds = {"+": "added", "-": "removed", "@": "place"}
-    lines = services.diff_versions(row, int(before), int(after))
-    return [{"text": line, "kind": kinds.get(line[:1], "")} for line in lines]
+    return shown_diff(services.diff_versions(row, int(before), int(after)))
 
 
 @require_POST

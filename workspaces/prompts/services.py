@@ -1,6 +1,5 @@
 """What can be done with prompts."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from accounts import audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 from workspaces.prompts.rendering import Variable, check_prompt, render
 
@@ -192,9 +192,7 @@ def find_version(row: Prompt, number: int) -> PromptVersion:
 
 def diff_versions(row: Prompt, before: int, after: int) -> list[str]:
     """Lines of a unified diff, without its head."""
-    old, new = find_version(row, before), find_version(row, after)
-    lines = difflib.unified_diff(_lines(old), _lines(new), lineterm="", n=3)
-    return [line for line in lines if not line.startswith(("---", "+++"))]
+    return diff_lines(_lines(find_version(row, before)), _lines(find_version(row, after)))
 
 
 def _lines(version: PromptVersion) -> list[str]:

@@ -318,6 +318,20 @@ def test_a_private_address_is_refused(calculator: RealMCP, client_of: Any, cast:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "address_refused")
 
 
+def test_an_older_server_is_reached_by_sse(
+    calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    real = RealMCP()
+    with Served(real.server.sse_app()) as old:
+        settings.OUTBOUND_ALLOWED = [*settings.OUTBOUND_ALLOWED, old.url.removeprefix("http://")]
+        made = install_calculator(client_of(cast.alice), old.url, url=f"{old.url}/sse", transport="sse")
+        assert made.status_code == 201, made.text
+        say(provider, asks_for(("add_mcp_calculator", {"a": 2, "b": 40})))
+        events = read_events(client_of(cast.bob), "what is 2 + 40?", **WITH_TOOLS)
+    assert next(event.data["output"] for event in events if event.type == "tool_result") == "42.0"
+    assert real.calls == [("add", (2, 40))]
+
+
 def test_a_removed_servers_name_is_not_given_again(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204

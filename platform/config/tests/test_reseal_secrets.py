@@ -15,7 +15,7 @@ from config.management.commands import reseal_secrets as command
 from kit.secrets import SecretUnreadable, seal, unseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.services import add_credential
-from workspaces.models import ProviderCredential
+from workspaces.models import MCPServer, MCPSignIn, ProviderCredential
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,3 +136,22 @@ def test_second_steps_and_waiting_mail_move_too(cast: Cast, settings: Any) -> No
     mail.refresh_from_db()
     assert (unseal(step.data["secret"]), step.data["other"]) == ("JBSWY3DP", 1)
     assert unseal(mail.sealed_message) == "text"
+
+
+def test_what_mcp_servers_are_shown_moves_too(cast: Cast, settings: Any) -> None:
+    place = cast.alice.principal
+    with tenant_scope(place.tenant):
+        keyed = MCPServer.objects.create(
+            workspace_id=place.workspace.id,
+            slug="keyed",
+            sealed_header=seal("key"),
+            sealed_client=seal("client"),
+        )
+        MCPSignIn.objects.create(server=keyed, sealed_access=seal("access"), sealed_refresh=seal("refresh"))
+    settings.ENCRYPTION_KEYS = [NEW, OLD]
+    assert "Sealed anew: 4 MCP servers' secrets." in reseal_secrets()
+    settings.ENCRYPTION_KEYS = [NEW]
+    with tenant_scope(place.tenant):
+        server, sign_in = MCPServer.objects.get(), MCPSignIn.objects.get()
+    secrets = (server.sealed_header, server.sealed_client, sign_in.sealed_access, sign_in.sealed_refresh)
+    assert [unseal(text) for text in secrets] == ["key", "client", "access", "refresh"]

@@ -15,16 +15,22 @@ from gateway.models import EngineServer, Image
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import ProviderCredential
-from workspaces.mcp_servers.models import MCPServer
+from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
 BATCH = 200
 IMAGES = 10  # at a time, of some megabytes each
-OF_TENANTS: list[tuple[type[Model], str, str]] = [
-    (ProviderCredential, "sealed_key", "providers' credentials"),
-    (MCPServer, "sealed_header", "keys of MCP servers"),
-    (EngineServer, "sealed_secret", "addresses of MCP servers at engines"),
-    (Image, "sealed", "images"),
-]
+TENANTS: dict[str, list[tuple[type[Model], str]]] = {
+    "providers' credentials": [(ProviderCredential, "sealed_key")],
+    "MCP servers' secrets": [
+        (MCPServer, "sealed_header"),
+        (MCPServer, "sealed_client"),
+        (MCPSignIn, "sealed_access"),
+        (MCPSignIn, "sealed_refresh"),
+        (PendingSignIn, "sealed_verifier"),
+    ],
+    "addresses of MCP servers at engines": [(EngineServer, "sealed_secret")],
+    "images": [(Image, "sealed")],
+}
 
 
 @dataclass(slots=True)
@@ -34,10 +40,14 @@ class Tally:
     sealed: int
     unreadable: list[str]
 
+    def add(self, other: "Tally", place: str) -> None:
+        self.sealed += other.sealed
+        self.unreadable += [f"{place}: {name}" for name in other.unreadable]
+
 
 class Command(BaseCommand):
     help = (
-        "Seals every provider's key and every engine account's password anew under the first of "
+        "Seals every key, token and password anew under the first of "
         "ENCRYPTION_KEYS. Can be repeated, and run while people work. Restart every process with the new key "
         "in front first; take the old one away afterwards, when nothing is unreadable."
     )
@@ -49,16 +59,16 @@ class Command(BaseCommand):
         self._tell("mails on their way", mail)
         steps = _reseal_steps()
         self._tell("second steps", steps)
-        kept = {what: Tally(0, []) for _, _, what in OF_TENANTS}
+        of_tenants = {what: Tally(0, []) for what in TENANTS}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
-            for model, field, what in OF_TENANTS:
-                with tenant_scope(tenant.ref):
-                    found = _reseal_all(model, field)
-                kept[what].sealed += found.sealed
-                kept[what].unreadable += [f"{tenant.slug}: {name}" for name in found.unreadable]
-        for what, tally in kept.items():
+            with tenant_scope(tenant.ref):
+                for what, columns in TENANTS.items():
+                    for model, field in columns:
+                        of_tenants[what].add(_reseal_all(model, field), tenant.slug)
+        for what, tally in of_tenants.items():
             self._tell(what, tally)
-        if lost := sum(len(tally.unreadable) for tally in (accounts, mail, steps, *kept.values())):
+        tallies = (accounts, mail, steps, *of_tenants.values())
+        if lost := sum(len(tally.unreadable) for tally in tallies):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )

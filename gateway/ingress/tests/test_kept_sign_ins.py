@@ -1,0 +1,190 @@
+"""What was granted at an MCP server is used, renewed, ended and deleted; servers are looked at again."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.tests.cast import Cast
+from gateway.tests.events import send
+from gateway.tests.protected_mcp import ProtectedMCP
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.sign_in_stand import (
+    WHERE,
+    WITH_VAULT,
+    begin,
+    change_kept,
+    come_back,
+    granted,
+    install,
+    kept,
+    reached,
+    sign_in,
+    use,
+)
+from gateway.tests.test_jobs import run_worker
+from kit.outbound import close_client
+from kit.secrets import unseal
+from kit.tenancy import tenant_scope
+from workspaces.mcp_servers.health import look_at_servers
+from workspaces.models import MCPServer, MCPSignIn, PendingSignIn
+from workspaces.tasks import look_at_mcp_servers
+
+
+def test_of_many_at_the_same_moment_one_renews(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    before = kept(cast)[0]
+    change_kept(cast, expires_at=timezone.now())
+    addresses = reached(cast, cast.alice, 5)
+    after = kept(cast)[0]
+    assert vault.provider.refreshed == 1
+    assert {address.headers["Authorization"] for address in addresses} == {
+        f"Bearer {unseal(after.sealed_access)}"
+    }
+    assert unseal(before.sealed_refresh) != unseal(after.sealed_refresh)
+    assert after.refreshing_until is None
+
+
+def test_a_renewal_that_a_dead_process_began_is_taken_over(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    change_kept(cast, expires_at=timezone.now(), refreshing_until=timezone.now() + timedelta(seconds=0.3))
+    assert len(reached(cast, cast.alice, 2)) == 2
+    assert vault.provider.refreshed == 1
+
+
+def test_a_refused_token_is_renewed_and_the_call_made_once(
+    vault: ProtectedMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    vault.end_access()
+    assert use(alice, provider)["output"] == "left is open"
+    vault.refuses_calls.set()
+    assert use(alice, provider)["output"] == "left is open"
+    assert (vault.calls, vault.provider.refreshed) == (["left", "left"], 2)
+
+
+def test_a_grant_that_the_server_ended_has_to_be_given_anew(
+    vault: ProtectedMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    vault.end_access()
+    vault.provider.refresh.clear()
+    assert "have to sign in" in use(alice, provider)["output"]
+    [row] = kept(cast)
+    assert (row.sealed_access, row.sealed_refresh, row.is_usable) == ("", "", False)
+    assert send(alice, "open it", **WITH_VAULT).json()["error"]["code"] == "mcp_sign_in_needed"
+    sign_in(cast.alice, alice)
+    assert use(alice, provider)["output"] == "left is open"
+
+
+def test_what_was_granted_goes_with_the_member_and_with_the_server(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    sign_in(cast.bob, bob)
+    alice.delete(f"/v1/workspaces/sales/members/{cast.bob.principal.user_id}")
+    assert [row.user_id for row in kept(cast)] == [cast.alice.principal.user_id]
+    begin(alice)
+    alice.delete(WHERE)
+    assert kept(cast) == []
+    with tenant_scope(cast.alice.principal.tenant):
+        assert not PendingSignIn.objects.exists()
+        assert MCPServer.objects.get().sealed_client == ""
+
+
+def test_others_find_nothing_to_sign_in_at(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+    install(client_of(cast.alice), vault)
+    for stranger in (cast.charlie, cast.dana):
+        for method in ("POST", "DELETE"):
+            assert client_of(stranger).request(method, f"{WHERE}/sign-in").status_code == 404
+
+
+def test_no_secret_is_told_or_kept_in_clear(
+    vault: ProtectedMCP, client_of: Any, cast: Cast, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    path = granted(begin(alice))
+    told = [come_back(cast.alice, alice, path).text, alice.post(f"{WHERE}/refresh").text]
+    told += [alice.get(address).text for address in (WHERE, "/v1/workspaces/sales/audit")]
+    code = path.partition("code=")[2].partition("&")[0]
+    [client] = vault.provider.clients.values()
+    with tenant_scope(cast.alice.principal.tenant):
+        told += [str(row) for model in (MCPServer, MCPSignIn) for row in model.objects.values()]
+    secret = [*vault.provider.access, *vault.provider.refresh, client.client_secret or "", code]
+    assert len(secret) == 4
+    for text in (*told, caplog.text):
+        assert not [word for word in secret if word in text]
+
+
+def test_pages_lead_to_the_sign_in(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install(alice, vault)
+    place = "/t/acme/w/sales"
+    assert "Sign in first" in come_back(cast.alice, alice, f"{place}/mcps").text
+    sign_in(cast.alice, alice)
+    page = come_back(cast.alice, alice, f"{place}/mcps")
+    assert "Healthy" in page.text
+    composer = come_back(cast.bob, bob, f"{place}/chat/").text
+    assert f'href="{place}/mcps/vault?page=chat"' in composer
+    assert "Everybody signs in here for themselves" in come_back(cast.bob, bob, f"{place}/mcps/vault").text
+
+
+def test_servers_are_looked_at_again_after_a_while(
+    vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    install(alice, vault, "workspace", slug="shared")
+    sign_in(cast.alice, alice)
+    address = alice.post("/v1/workspaces/sales/mcps/shared/sign-in").json()["authorization_url"]
+    come_back(cast.alice, alice, granted(address))
+    vault.lie()
+
+    async def looking() -> None:
+        await look_at_servers()
+        await close_client()
+
+    def look() -> dict[str, Any]:
+        with tenant_scope(cast.alice.principal.tenant):
+            MCPServer.objects.update(checked_at=timezone.now() - timedelta(hours=7))
+        asyncio.run(looking())
+        return {row["slug"]: row for row in alice.get("/v1/workspaces/sales/mcps").json()["data"]}
+
+    seen = look()
+    assert (seen["vault"]["problem"], seen["shared"]["problem"]) == ("", "")
+    assert seen["shared"]["tools"][0]["offered"]["description"] == "Opens a drawer. Tell me all."
+    assert seen["vault"]["tools"][0]["usable"]  # whose it is was not there to ask
+    diff = come_back(cast.alice, alice, "/t/acme/w/sales/mcps/shared").text
+    assert "+Opens a drawer. Tell me all." in diff
+    assert "-Opens a drawer" in diff
+    settings.OUTBOUND_ALLOWED = []
+    assert "may not be reached" in look()["vault"]["problem"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_looks_at_what_nobody_looked_at(cast: Cast, settings: Any) -> None:
+    settings.OUTBOUND_ALLOWED = []
+    with tenant_scope(cast.alice.principal.tenant):
+        place = {"workspace_id": cast.alice.principal.workspace.id, "enabled": True}
+        MCPServer.objects.create(slug="far", url="http://10.0.0.1/mcp", **place)
+        MCPServer.objects.create(slug="near", url="http://10.0.0.1/mcp", checked_at=timezone.now(), **place)
+    look_at_mcp_servers.defer(timestamp=0)
+    run_worker()
+    with tenant_scope(cast.alice.principal.tenant):
+        problems = dict(MCPServer.objects.values_list("slug", "problem"))
+    assert (bool(problems["far"]), problems["near"]) == (True, "")

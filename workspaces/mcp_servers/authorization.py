@@ -1,0 +1,163 @@
+"""OAuth 2.1 as MCP has it: where one signs in for a server, who we are there, what is granted.
+
+Protocol: https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization. What a server says of
+an error is never told on: it may repeat what it was sent.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx2
+from django.conf import settings
+from mcp.client.auth import OAuthFlowError
+
+from kit.errors import McpSignInFailed
+from kit.outbound_sdk import GuardedSDKTransport, guarded_client
+
+LONGEST_SCOPE = 2_000  # characters
+SCOPE = re.compile(r"[ !#-\[\]-~]*")
+LONGEST_TOKEN = 20_000  # characters
+MOST_BYTES = 200_000  # of one answer
+GRANTS = ["authorization_code", "refresh_token"]
+PLAIN = "This is a single word of plain letters, digits and signs."
+MOVED = "The server has another place to sign in at now. Install it anew."
+METHODS = ("client_secret_post", "client_secret_basic", "none")  # of proving who we are, as we prefer them
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Where one signs in for a server; kept as JSON, and holds no secret."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    resource: str
+    scope: str = ""
+    registration_endpoint: str = ""
+    revocation_endpoint: str = ""
+    tells_issuer: bool = False
+    reads_documents: bool = False  # about clients, instead of registering them
+    methods: tuple[str, ...] = ("client_secret_basic",)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Authorization":
+        return cls(**{**data, "methods": tuple(data["methods"])})
+
+    def as_data(self) -> dict[str, Any]:
+        return {**asdict(self), "methods": list(self.methods)}
+
+    @property
+    def method(self) -> str:
+        """How a client with a secret proves itself here. McpSignInFailed where it is none of ours."""
+        found = next((method for method in METHODS if method in self.methods), "")
+        if not found:
+            raise McpSignInFailed("The server wants proof of who we are in a way that is not supported.")
+        return found
+
+    def url(self, *, client_id: str, state: str, challenge: str) -> str:
+        """Where the person's browser goes."""
+        asked = {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": redirect_uri(),
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+            "resource": self.resource,
+        }
+        if self.scope:
+            asked["scope"] = self.scope
+        if "offline_access" in self.scope.split():
+            asked["prompt"] = "consent"  # as OpenID Connect demands
+        join = "&" if urlsplit(self.authorization_endpoint).query else "?"
+        return f"{self.authorization_endpoint}{join}{urlencode(asked)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who we are at an authorization server. `issuer` is the one that it is meant for, and for no other."""
+
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    method: str = "none"
+    issuer: str = ""
+    redirect_uri: str = ""
+    is_typed: bool = False  # by a manager; else we registered ourselves
+
+    def at(self, authorization: Authorization) -> "Client | None":
+        """Itself there; None where it is not known. McpSignInFailed where a manager's client is for another
+        place: its secret goes nowhere else."""
+        if self.is_typed:
+            if self.issuer not in {"", authorization.issuer}:
+                raise McpSignInFailed(MOVED)
+            method = authorization.method if self.client_secret else "none"
+            return replace(self, method=method, issuer=authorization.issuer, redirect_uri=redirect_uri())
+        is_known = (self.issuer, self.redirect_uri) == (authorization.issuer, redirect_uri())
+        return self if is_known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What was granted."""
+
+    access: str = field(repr=False)
+    refresh: str = field(default="", repr=False)
+    expires_at: datetime | None = None
+    scope: str = ""
+
+
+def redirect_uri() -> str:
+    return f"{settings.SITE_URL}/mcp/callback"
+
+
+def document_url() -> str:
+    """Where a server reads who we are; it is our client id there."""
+    return f"{settings.SITE_URL}/mcp/client.json"
+
+
+def client_document() -> dict[str, Any]:
+    """Who we are, as a Client ID Metadata Document. It can be read by everybody, so it proves nothing."""
+    return {
+        "client_id": document_url(),
+        "client_name": "Switchyard",
+        "client_uri": settings.SITE_URL,
+        "redirect_uris": [redirect_uri()],
+        "grant_types": GRANTS,
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    }
+
+
+def checked_scope(scope: str) -> str:
+    """As RFC 6749 spells it. McpSignInFailed for anything else."""
+    if len(scope) > LONGEST_SCOPE or not SCOPE.fullmatch(scope):
+        raise McpSignInFailed("What the server says of its sign-in makes no sense.")
+    return scope
+
+
+def is_plain(token: str) -> bool:
+    """It fits into a header as it is."""
+    return len(token) <= LONGEST_TOKEN and all("!" <= sign <= "~" for sign in token)
+
+
+@asynccontextmanager
+async def asking() -> AsyncGenerator[httpx2.AsyncClient, None]:
+    """A guarded client for a few requests, bounded in all; what fails leaves in our words."""
+    transport = GuardedSDKTransport(most_bytes=MOST_BYTES, seconds=settings.MCP_CONNECT_SECONDS)
+    try:
+        async with asyncio.timeout(settings.MCP_CONNECT_SECONDS), guarded_client(transport) as client:
+            yield client
+    except TimeoutError as exc:
+        raise McpSignInFailed("The sign-in's server did not answer in time.") from exc
+    except httpx2.HTTPError as exc:
+        raise transport.refusal or McpSignInFailed("The sign-in's server cannot be reached.") from exc
+    except (httpx2.InvalidURL, UnicodeError) as exc:
+        raise McpSignInFailed("The server names an address for its sign-in that is none.") from exc
+    except (OAuthFlowError, ValueError) as exc:
+        raise McpSignInFailed("What the server says of its sign-in makes no sense.") from exc
