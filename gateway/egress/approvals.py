@@ -5,33 +5,32 @@ from contextlib import suppress
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
 from gateway.egress.tool_news import listening, notify_news
+from gateway.egress.tool_runs import Caller, expire_runs
 from gateway.models import ToolRun
-from kit.tenancy import TenantRef, in_tenant
+from kit.tenancy import in_tenant
 
 POLL_SECONDS = 2.0  # a notice may be lost; the row is what counts
 State = ToolRun.State
 
 
-async def wait_for_decision(tenant: TenantRef, turn_id: UUID, run_id: UUID) -> str:
+async def wait_for_decision(caller: Caller, run_id: UUID) -> str:
     """`allowed`, `refused` or `expired`."""
-    with listening(turn_id) as news:
+    with listening(caller.turn_id) as news:
         while True:
             news.clear()
-            state = await in_tenant(tenant, decision_of, run_id)
+            state = await in_tenant(caller.tenant, decision_of, caller, run_id)
             if state != State.WAITING:
                 return state
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(POLL_SECONDS, settings.APPROVAL_SECONDS))
 
 
-def decision_of(run_id: UUID) -> str:
+def decision_of(caller: Caller, run_id: UUID) -> str:
     """The run's state; one whose time is over expires by being asked for."""
-    overdue = Q(id=run_id, state=State.WAITING, expires_at__lte=timezone.now())
-    ToolRun.objects.filter(overdue).update(state=State.EXPIRED)
+    expire_runs(caller=caller, run_ids=[run_id], only_overdue=True)
     return ToolRun.objects.values_list("state", flat=True).get(id=run_id)
 
 

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 from gateway.egress.approvals import wait_for_decision
 from gateway.egress.engine_servers import find_tool, registered_servers, split_name
 from gateway.egress.tool_news import notify_news
-from gateway.egress.tool_runs import Asked, OpenedRun, open_run
+from gateway.egress.tool_runs import Asked, Caller, OpenedRun, expire_runs, open_run
 from gateway.egress.turns import RoutedTurn
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.services import ServerRef, installed_servers
+from workspaces.mcp_servers.services import ServerRef, enabled_servers
 
 MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down by nobody and runs nowhere
 
@@ -26,17 +26,17 @@ async def hold_calls(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObje
     told, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls)
     waiting = [run.id for run in runs if run.waits_until]
     try:
-        await asyncio.gather(*(wait_for_decision(turn.tenant, turn.turn_id, run_id) for run_id in waiting))
+        await asyncio.gather(*(wait_for_decision(turn.caller, run_id) for run_id in waiting))
     finally:
         if waiting:  # one may have expired, or nobody waits any more: told by nobody else
-            await unbroken(in_tenant(turn.tenant, end_waiting, turn_id=turn.turn_id, run_ids=waiting))
+            await unbroken(in_tenant(turn.tenant, end_waiting, caller=turn.caller, run_ids=waiting))
     return told
 
 
-def end_waiting(*, turn_id: UUID, run_ids: list[UUID]) -> None:
+def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
     """Whoever is still asked need not answer: the call that waited for it has ended."""
-    ToolRun.objects.filter(id__in=run_ids, state=ToolRun.State.WAITING).update(state=ToolRun.State.EXPIRED)
-    notify_news(turn_id)
+    expire_runs(caller=caller, run_ids=run_ids)
+    notify_news(caller.turn_id)
 
 
 def open_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> tuple[list[JsonObject], list[OpenedRun]]:
@@ -59,8 +59,7 @@ def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
     """The MCP servers that the turn was asked with, by what the engine calls them."""
     if not turn.mcps or turn.engine_account_id is None:
         return {}
-    here = installed_servers(workspace_id=turn.caller.workspace_id)
-    named = [server for server in here if server.slug in turn.mcps and server.enabled]
+    named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
     return registered_servers(engine_account_id=turn.engine_account_id, servers=named)
 
 

@@ -9,9 +9,9 @@ from accounts.models import Tenant
 from accounts.principals import chat_role
 from gateway.egress.engine_servers import find_caller, find_tool
 from gateway.egress.tool_runs import REFUSED, UNANSWERED, Caller, OpenedRun, hash_of, still_refused
-from gateway.models import EngineServer, ToolRun, Turn
+from gateway.models import ToolRun, Turn
 from kit.tenancy import TenantRef
-from workspaces.mcp_servers.services import ServerRef, ToolRef, installed_servers, workspace_of
+from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server
 
 State = ToolRun.State
 NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."
@@ -51,13 +51,7 @@ def engine_caller(tenant: TenantRef, registration_id: UUID, secret: str) -> Engi
     row = find_caller(registration_id, secret)
     if row is None:
         return None
-    return EngineCaller(tenant, row.engine_account_id, _server_of(row))
-
-
-def _server_of(row: EngineServer) -> ServerRef | None:
-    workspace_id = workspace_of(server_id=row.server_id)
-    here = installed_servers(workspace_id=workspace_id) if workspace_id else []
-    return next((server for server in here if server.id == row.server_id and server.enabled), None)
+    return EngineCaller(tenant, row.engine_account_id, enabled_server(row.server_id))
 
 
 def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> Claim | None:

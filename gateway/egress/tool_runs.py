@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from kit.tenancy import TenantRef, in_tenant
 from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.definitions import unfit_arguments
 from workspaces.mcp_servers.reaching import reach
-from workspaces.mcp_servers.services import ToolRef, installed_servers
+from workspaces.mcp_servers.services import ToolRef, enabled_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
@@ -84,6 +85,7 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
         refusal=refusal,
     )
     if refusal or found is None:
+        audit_run(caller=caller, run=run, outcome=State.DENIED.value)
         return OpenedRun(id=run.id, refusal=refusal)
     return OpenedRun(
         id=run.id,
@@ -96,9 +98,9 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
 
 
 def _find(caller: Caller, asked: Asked) -> tuple[UUID, ToolRef] | None:
-    for server in installed_servers(workspace_id=caller.workspace_id) if asked.server else []:
-        if server.slug == asked.server and server.enabled:
-            return next(((server.id, tool) for tool in server.tools if tool.name == asked.tool), None)
+    named = [asked.server] if asked.server else []
+    for server in enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []:
+        return next(((server.id, tool) for tool in server.tools if tool.name == asked.tool), None)
     return None
 
 
@@ -174,11 +176,24 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     return outcome
 
 
+def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool = False) -> None:
+    """Those of them that still wait for a person wait no longer; each is audited."""
+    waiting = ToolRun.objects.filter(id__in=list(run_ids), state=State.WAITING)
+    for run in waiting.filter(expires_at__lte=timezone.now()) if only_overdue else waiting:
+        if ToolRun.objects.filter(id=run.id, state=State.WAITING).update(state=State.EXPIRED):
+            audit_run(caller=caller, run=run, outcome=State.EXPIRED.value)
+
+
 def close_run(*, caller: Caller, run_id: UUID, is_error: bool, spent_ms: int) -> None:
-    """Writes down how the call went, and audits it: who, what, how long; not its arguments or its result."""
+    """Writes down how the call went, and audits it."""
     run = ToolRun.objects.get(id=run_id)
     run.state, run.duration_ms = State.FAILED if is_error else State.DONE, spent_ms
     run.save(update_fields=["state", "duration_ms"])
+    audit_run(caller=caller, run=run, outcome=run.state)
+
+
+def audit_run(*, caller: Caller, run: ToolRun, outcome: str) -> None:
+    """Who, what, how long, and how it ended; neither its arguments nor its result."""
     audit.record(
         "tool.called",
         actor_id=caller.user_id,
@@ -186,6 +201,6 @@ def close_run(*, caller: Caller, run_id: UUID, is_error: bool, spent_ms: int) ->
         workspace_id=caller.workspace_id,
         target=f"{run.server}/{run.tool}",
         turn_id=str(caller.turn_id),
-        outcome="failed" if is_error else "done",
-        duration_ms=spent_ms,
+        outcome=str(outcome),
+        duration_ms=run.duration_ms or 0,
     )

@@ -171,7 +171,7 @@ async def _run_opened(
     """The outcome, and when the tool itself began: what a person takes to answer is not the tool's time."""
     if run.waits_until:
         await news.put(approval_event(run, call.told))
-        decision = await wait_for_decision(caller.tenant, caller.turn_id, run.id)
+        decision = await wait_for_decision(caller, run.id)
         await news.put(resolved_event(run, call.id, decision))
         if decision != ToolRun.State.ALLOWED:
             words = REFUSED if decision == ToolRun.State.REFUSED else UNANSWERED

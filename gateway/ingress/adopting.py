@@ -15,7 +15,7 @@ from kit.errors import AtCapacity
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
 from workspaces.language_models.services import ModelRef, installed_models
-from workspaces.mcp_servers.services import ServerRef, installed_servers
+from workspaces.mcp_servers.services import ServerRef, enabled_servers
 
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
@@ -69,8 +69,7 @@ def _models_of(turn: Turn) -> list[ModelRef]:
 def _servers_of(turn: Turn) -> tuple[ServerRef, ...]:
     """What its tools are called; whether they may run is asked at each call."""
     named = turn.parameters.get("mcps") or []
-    here = installed_servers(workspace_id=turn.workspace_id) if named else []
-    return tuple(server for server in here if server.slug in named and server.enabled)
+    return tuple(enabled_servers(workspace_id=turn.workspace_id, slugs=named) if named else ())
 
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:

@@ -65,6 +65,7 @@ def decide(
     mcps: tuple[str, ...],
     installed: list[ModelRef],
     servers: Sequence[ServerRef] = (),
+    server_slugs: Sequence[str] = (),
     engine_runs_tools: bool = True,
     has_images: bool = False,
 ) -> Decision:
@@ -74,7 +75,7 @@ def decide(
     checks = (
         _check_role(principal),
         _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
-        *(_check_mcp(slug, {server.slug: server for server in servers if server.enabled}) for slug in mcps),
+        *(_check_mcp(slug, {server.slug: server for server in servers}, server_slugs) for slug in mcps),
         *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
         *(_check_images(usable.get(model_slug)) if has_images else ()),
     )
@@ -103,10 +104,10 @@ def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable
     return Check("model", f"{slug} is enabled in the workspace, for {who}.")
 
 
-def _check_mcp(slug: str, enabled: Mapping[str, ServerRef]) -> Check:
-    server = enabled.get(slug)
+def _check_mcp(slug: str, wanted: Mapping[str, ServerRef], enabled: Sequence[str]) -> Check:
+    server = wanted.get(slug)
     if server is None:
-        refusal = McpNotEnabled(mcp=slug, enabled=sorted(enabled))
+        refusal = McpNotEnabled(mcp=slug, enabled=list(enabled))
         return Check("mcp", f"{slug} is not enabled in the workspace.", refusal)
     if server.needs_sign_in:
         needed = sign_in_needed(slug, server.needs_sign_in)

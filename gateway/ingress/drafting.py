@@ -17,7 +17,7 @@ from gateway.models import Conversation, Message, Turn
 from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
-from workspaces.mcp_servers.services import ServerRef, installed_servers
+from workspaces.mcp_servers.services import ServerRef, enabled_servers, enabled_slugs
 from workspaces.prompts.services import RenderedPrompt, render_prompt
 
 Ability = LanguageModel.Ability
@@ -76,6 +76,7 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         mcps=wish.mcps,
         installed=installed,
         servers=servers,
+        server_slugs=_known_slugs(principal, wish, servers),
         engine_runs_tools=engine_named(_engine_of(wish)).runs_tools,
         has_images=bool(images),
     )
@@ -94,7 +95,7 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         instructions=instructions,
         models=models,
         prompt=rendered,
-        servers=tuple(server for server in servers if server.enabled),
+        servers=tuple(servers),
     )
 
 
@@ -122,8 +123,13 @@ def _wanted_servers(principal: Principal, wish: SendRequest) -> list[ServerRef]:
     """Nothing is read for a wish that names no MCP server."""
     if not wish.mcps:
         return []
-    here = installed_servers(workspace_id=principal.workspace.id, user_id=principal.user_id)
-    return [server for server in here if server.slug in wish.mcps]
+    return enabled_servers(workspace_id=principal.workspace.id, slugs=wish.mcps, user_id=principal.user_id)
+
+
+def _known_slugs(principal: Principal, wish: SendRequest, servers: list[ServerRef]) -> list[str]:
+    """What there is, for whoever asks for what there is not."""
+    is_complete = {server.slug for server in servers} >= set(wish.mcps)
+    return [] if is_complete else enabled_slugs(workspace_id=principal.workspace.id)
 
 
 def _engine_of(wish: SendRequest) -> str:

@@ -31,7 +31,7 @@ from kit.json_input import parse_object
 from kit.markdown import render as render_markdown
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import usable_models
-from workspaces.mcp_servers.services import installed_servers
+from workspaces.mcp_servers.services import offered_servers
 
 TURNS_SHOWN = 30
 Ability = LanguageModel.Ability
@@ -134,19 +134,17 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
     """The servers that may be used, with those that the latest turn used chosen."""
-    servers = installed_servers(workspace_id=principal.workspace.id, user_id=principal.user_id)
     latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
     chosen = (latest or {}).get("mcps", [])
     return [
         {
             "slug": s.slug,
             "name": s.name,
-            "tools": len(s.tools),
+            "tools": s.tools,
             "selected": s.slug in chosen and not s.needs_sign_in,
             "needs_sign_in": s.needs_sign_in,
         }
-        for s in servers
-        if s.enabled and s.tools
+        for s in offered_servers(principal)
     ]
 
 

@@ -272,6 +272,9 @@ class GalleryEntrySerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     transport = serializers.CharField()
     auth = serializers.CharField()
+    header_name = serializers.CharField(help_text="That carries its key, where it asks for one")
+    key_hint = serializers.CharField(help_text="What the header's value looks like")
+    category = serializers.CharField()
     docs = serializers.CharField()
 
 

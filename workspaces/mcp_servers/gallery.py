@@ -18,13 +18,23 @@ class GalleryEntry:
     url: str
     auth: str
     docs: str
+    category: str
     transport: str = "streamable_http"
+    header_name: str = "Authorization"
     key_hint: str = ""
 
 
 @cache
 def read_gallery() -> tuple[GalleryEntry, ...]:
     return tuple(GalleryEntry(**entry) for entry in json.loads(FILE.read_text())["servers"])
+
+
+def gallery_by_category() -> dict[str, list[GalleryEntry]]:
+    """In the order in which the file has them."""
+    shelves: dict[str, list[GalleryEntry]] = {}
+    for entry in read_gallery():
+        shelves.setdefault(entry.category, []).append(entry)
+    return shelves
 
 
 def find_entry(slug: str) -> GalleryEntry | None:

@@ -21,7 +21,7 @@ from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import services
 from workspaces.mcp_servers.authorization import redirect_uri
 from workspaces.mcp_servers.definitions import hash_of
-from workspaces.mcp_servers.gallery import find_entry, read_gallery
+from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
 from workspaces.mcp_servers.grants import find_sign_in, may_sign_in, missing_sign_ins
 from workspaces.mcp_servers.health import look_again
 from workspaces.mcp_servers.installing import Found, look_at
@@ -114,7 +114,7 @@ def _lines(definition: dict[str, Any]) -> list[str]:
 @needs(Action.MCPS_CHANGE)
 def gallery(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Well-known servers, and the way to any other."""
-    return render(request, "mcp_servers/gallery.html", {"entries": read_gallery()})
+    return render(request, "mcp_servers/gallery.html", {"shelves": gallery_by_category()})
 
 
 @require_http_methods(["GET", "POST"])
@@ -124,7 +124,7 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
     entry = find_entry(request.GET.get("from", ""))
     initial = {"auth": "none", "header_name": "Authorization"}
     if entry is not None:
-        fields = ("name", "slug", "url", "transport", "auth", "sign_in")
+        fields = ("name", "slug", "url", "transport", "auth", "header_name", "sign_in")
         initial |= {name: value for name in fields if (value := getattr(entry, name, ""))}
     form = InstallForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Prefetch, QuerySet
+from django.db.models import Count, F, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from accounts import audit
@@ -43,10 +43,19 @@ class ServerRef:
     id: UUID
     slug: str
     name: str
-    enabled: bool
     version: int
     tools: tuple[ToolRef, ...] = ()
     needs_sign_in: str = ""  # who has to sign in before it can be used: MCPServer.SignIn, or nobody
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedServer:
+    """A server that a message may name; `tools` is how many of its may be used."""
+
+    slug: str
+    name: str
+    tools: int
+    needs_sign_in: str
 
 
 def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
@@ -56,17 +65,37 @@ def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
     return rows.prefetch_related(tools).order_by("slug")
 
 
-def installed_servers(*, workspace_id: UUID, user_id: UUID | None = None) -> list[ServerRef]:
-    """All of them; with `user_id` each tells whether that person has yet to sign in there."""
-    rows = list(listed_servers(workspace_id))
+def enabled_servers(
+    *, workspace_id: UUID, slugs: Iterable[str], user_id: UUID | None = None
+) -> list[ServerRef]:
+    """Those of the slugs that are enabled; with `user_id` each tells whether that person has to sign in."""
+    rows = list(listed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True))
     missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
     return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
 
 
-def workspace_of(*, server_id: UUID) -> UUID | None:
-    """The workspace that has the server; None for one that was removed."""
-    rows = MCPServer.objects.filter(id=server_id, removed_at=None)
-    return rows.values_list("workspace_id", flat=True).first()
+def enabled_slugs(*, workspace_id: UUID) -> list[str]:
+    rows = MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None, enabled=True)
+    return list(rows.order_by("slug").values_list("slug", flat=True))
+
+
+def enabled_server(server_id: UUID) -> ServerRef | None:
+    """None for one that is disabled or was removed."""
+    rows = MCPServer.objects.filter(id=server_id, removed_at=None, enabled=True)
+    row = rows.prefetch_related("tools").first()
+    return _ref(row, "") if row else None
+
+
+def offered_servers(place: Principal) -> list[OfferedServer]:
+    """What somebody may choose from for a message: those that are enabled and have a usable tool."""
+    usable = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered=None, tools__problem="")
+    rows = MCPServer.objects.filter(workspace_id=place.workspace.id, removed_at=None, enabled=True)
+    counted = list(rows.annotate(usable=Count("tools", filter=usable)).filter(usable__gt=0).order_by("slug"))
+    missing = missing_sign_ins(counted, place.user_id)
+    return [
+        OfferedServer(row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
+        for row in counted
+    ]
 
 
 def find_server(*, place: Principal, slug: str) -> MCPServer:
@@ -295,7 +324,6 @@ def _ref(row: MCPServer, needs_sign_in: str) -> ServerRef:
         id=row.id,
         slug=row.slug,
         name=row.name,
-        enabled=row.enabled,
         version=row.version,
         tools=tuple(_tool_ref(tool) for tool in row.tools.all() if tool.is_usable),
         needs_sign_in=needs_sign_in,

@@ -18,7 +18,7 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.services import installed_servers
+from workspaces.mcp_servers.services import enabled_servers
 
 NAME = "calculator-abc123"
 OFFERED = [{"type": "function", "function": {"name": f"{tool}_mcp_{NAME}"}} for tool in ("add", "wipe")]
@@ -46,7 +46,7 @@ def door_of(person: Person, engine: Engine) -> Door:
     principal = person.principal
     account = member_account(engine="librechat", tenant_id=principal.tenant.id, user_id=principal.user_id)
     with tenant_scope(principal.tenant):
-        server = installed_servers(workspace_id=principal.workspace.id)[0]
+        server = enabled_servers(workspace_id=principal.workspace.id, slugs=["calculator"])[0]
         row = find_registration(engine_account_id=account.id, server_id=server.id)
         note_registration(row.id, name=NAME, version=server.version)
     return Door(engine, f"/mcp/{principal.tenant.slug}.{row.id.hex}", row.secret)

@@ -72,6 +72,7 @@ def test_a_tool_that_nobody_offered_is_not_called(
     result = next(event.data for event in events if event.type == "tool_result")
     assert result["is_error"]
     assert "no tool" in result["output"]
+    assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []
 
 
@@ -150,6 +151,7 @@ def test_an_approval_that_nobody_gives_expires(
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
     events = read_events(client_of(cast.bob), "wipe", **WITH_TOOLS)
     assert next(e.data["decision"] for e in events if e.type == "approval_resolved") == "expired"
+    assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "expired"
     assert events[-1].data == {"finish_reason": "stop"}
     assert installed.calls == []
 
