@@ -3,6 +3,8 @@
 import { post } from "./post.js";
 
 const MOST = 8;
+const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif"]; // the server looks for itself
+const STRANGE = "Choose a PNG, JPEG, WebP or GIF picture.";
 const UNREACHABLE = "The server could not be reached.";
 
 export class Attachments {
@@ -72,9 +74,10 @@ export class Attachments {
     item.querySelector("img").alt = file.name;
     this.list.append(item);
     this.changed();
-    if (!this.seen) {
+    const problem = !this.seen ? "This model cannot see images." : TYPES.includes(file.type) ? "" : STRANGE;
+    if (problem) {
       item.dataset.state = "refused";
-      say("This model cannot see images.");
+      say(problem);
       return this.changed();
     }
     const headers = { "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value, "Content-Type": file.type };
