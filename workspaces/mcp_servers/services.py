@@ -88,7 +88,7 @@ def enabled_server(server_id: UUID) -> ServerRef | None:
 
 def offered_servers(place: Principal) -> list[OfferedServer]:
     """What somebody may choose from for a message: those that are enabled and have a usable tool."""
-    usable = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered=None, tools__problem="")
+    usable = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered__isnull=True, tools__problem="")
     rows = MCPServer.objects.filter(workspace_id=place.workspace.id, removed_at=None, enabled=True)
     counted = list(rows.annotate(usable=Count("tools", filter=usable)).filter(usable__gt=0).order_by("slug"))
     missing = missing_sign_ins(counted, place.user_id)
