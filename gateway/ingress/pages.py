@@ -21,14 +21,13 @@ from gateway.ingress.approvals import answer_approval, told_approval
 from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.images import images_of, shown_images, told_images
+from gateway.ingress.reply_parts import reply_parts
 from gateway.ingress.requests import validated
-from gateway.ingress.tool_cards import tool_cards
 from gateway.ingress.web import turn_address
 from gateway.models import Conversation, Image, Message, Turn
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.json_input import parse_object
-from kit.markdown import render as render_markdown
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import usable_models
 from workspaces.mcp_servers.services import offered_servers
@@ -212,8 +211,7 @@ def turn_context(
                 told_images([i for message in turn.messages.all() for i in message.image_ids], images),
             ),
         },
-        "tools": tool_cards(turn.parts) if done else [],
-        "reply": {"html": render_markdown(reply), "text": reply},
+        "parts": reply_parts(turn.parts if done else [], reply),
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

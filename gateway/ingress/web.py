@@ -130,10 +130,11 @@ class WebStopConsumer(SessionMixin, StopConsumer):
 
 
 class Drawing:
-    """A reply's text and the blocks that the page shows of it."""
+    """A reply's text and the blocks that the page shows of it; a segment ends where a tool is called."""
 
     def __init__(self) -> None:
         self.text = ""
+        self.segment = 0
         self.position = 0
         self.shown: list[str] = []
         self.stale = False
@@ -144,6 +145,10 @@ class Drawing:
         if event.type == "delta":
             self.text += event.data["text"]
             self.stale = True
+
+    def end_segment(self) -> None:
+        if self.text.strip():
+            self.text, self.shown, self.segment = "", [], self.segment + 1
 
     @property
     def wait(self) -> float | None:
@@ -162,7 +167,8 @@ class Drawing:
             (at for at, (old, new) in enumerate(pairs) if old != new), min(len(self.shown), len(blocks))
         )
         self.shown = blocks
-        return sse_frame(NumberedEvent(self.position, "html", {"from": same, "blocks": blocks[same:]}))
+        told = {"segment": self.segment, "from": same, "blocks": blocks[same:]}
+        return sse_frame(NumberedEvent(self.position, "html", told))
 
 
 async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) -> AsyncIterator[bytes]:
@@ -189,6 +195,8 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
                     continue
                 if drawing.stale:
                     yield await drawing.draw()
+                if event.type == "tool_call":
+                    drawing.end_segment()
                 if event.id > after:
                     yield sse_frame(event)
             if drawing.wait == 0:

@@ -67,6 +67,7 @@ function htmlOf(reply) {
 onAction("copy-code", (button) => copy(button, button.closest(".code-block").querySelector("pre").textContent));
 
 onAction("copy-reply", (button) => {
-  const reply = button.closest(".reply").querySelector(".reply-text");
-  copy(button, [...reply.children].map(textOf).join("\n\n"), htmlOf(reply));
+  const texts = [...button.closest(".reply").querySelectorAll(".reply-text")];
+  const blocks = texts.flatMap((text) => [...text.children]);
+  copy(button, blocks.map(textOf).join("\n\n"), texts.map(htmlOf).join(""));
 });

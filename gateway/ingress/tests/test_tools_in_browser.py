@@ -1,5 +1,6 @@
 """Tools in a real browser: install a server, restrict it, chat, allow a call, see its result and its cost."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from gateway.tests.needs import needs
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import asks_for
 from gateway.tests.tool_stand import say as script
 
 pytestmark = [pytest.mark.browser, needs("chromium")]
@@ -55,7 +55,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
     script(
         provider,
         Script(),
-        asks_for(("wipe_mcp_calculator", {"what": "notes"})),
+        Script(steps=["I wipe ", "them."], calls=[("wipe", {"what": "notes"})], finish_reason="tool_calls"),
         Script(steps=["It is ", "gone."]),
     )
 
@@ -90,8 +90,11 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
             card.locator("summary").click()
             expect(card.locator(".tool-output")).to_have_text("notes is gone")
             expect(page.locator("[data-fact=tokens]").last).to_contain_text("tokens")
+            in_order = re.compile(r"I wipe them\..*wipe.*It is gone\.", re.DOTALL)
+            expect(last_reply(page)).to_have_text(in_order)
             page.reload()
             expect(page.get_by_test_id("tool-card")).to_have_count(1)
+            expect(last_reply(page)).to_have_text(in_order)
             address = page.url
         with page_of(browser) as page:
             sign_in(page, server.url, "bob@example.com")

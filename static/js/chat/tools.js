@@ -12,7 +12,7 @@ function text(value) {
 
 /** The functions for a turn's events that tell of tools. */
 export function toolEvents(turn, token, changed) {
-  const list = turn.element.querySelector(".reply-tools");
+  const list = turn.parts;
   const open = (id) => [...list.children].findLast((card) => card.dataset.call === id && card.dataset.state !== "done");
 
   function card({ call_id, server, tool, arguments: given }) {

@@ -24,8 +24,8 @@ export function problem(error, actionLabel = "Retry") {
 export class Turn {
   constructor(element) {
     this.element = element;
-    this.text = element.querySelector(".reply-text");
-    this.blocks = [...this.text.children].map((block) => [block]);
+    this.parts = element.querySelector(".reply-parts");
+    this.blocks = new Map(); // of a segment's element: what it shows, block by block
   }
 
   /** A new turn at the end of the page, shown before the server has answered. */
@@ -61,14 +61,28 @@ export class Turn {
   }
 
   /** The blocks from `from` on are new; those before stay as they are, so nothing flickers. */
-  html({ from, blocks }) {
-    for (const node of this.blocks.splice(from).flat()) node.remove();
+  html({ segment, from, blocks }) {
+    const text = this.#segment(segment);
+    const shown = this.blocks.get(text) ?? [...text.children].map((block) => [block]);
+    this.blocks.set(text, shown);
+    for (const node of shown.splice(from).flat()) node.remove();
     for (const html of blocks) {
       const nodes = [...fragment(html).childNodes];
-      this.text.append(...nodes);
-      this.blocks.push(nodes);
+      text.append(...nodes);
+      shown.push(nodes);
     }
-    addCopyButtons(this.text);
+    addCopyButtons(text);
+  }
+
+  /** A text ends where a tool is called; what follows is a text of its own, behind the tool's card. */
+  #segment(number) {
+    const known = this.parts.querySelector(`[data-segment="${number}"]`);
+    if (known) return known;
+    const text = document.createElement("div");
+    text.className = "reply-text prose";
+    text.dataset.segment = number;
+    this.parts.append(text);
+    return text;
   }
 
   notice({ text }) {

@@ -1,0 +1,56 @@
+"""What a reply is made of, as the page shows it: texts and tool calls in the order in which they came."""
+
+import json
+from typing import Any
+
+from kit.markdown import render as render_markdown
+
+SHOWN = 20_000  # characters of a result; the whole of it is in the API
+
+
+def reply_parts(parts: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """Texts as HTML, with their segments' numbers, and a card a call; `text` is a reply without calls.
+
+    Call ids may repeat, so a result belongs to the latest call that has none.
+    """
+    if not any(part["type"] == "tool_call" for part in parts):
+        return [{"segment": 0, "html": render_markdown(text)}]
+    segments = [""]
+    cards: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    for part in parts:
+        if part["type"] == "text":
+            segments[-1] += part["text"]
+        elif part["type"] == "tool_call":
+            _close(segments, shown)
+            told = {"arguments": _text(part["arguments"]), "state": "error", "told": "No result"}
+            cards.append({**part, **told})
+            shown.append({"tool": cards[-1]})
+        elif part["type"] == "tool_result":
+            waiting = (c for c in reversed(cards) if c["call_id"] == part["call_id"] and "output" not in c)
+            if (card := next(waiting, None)) is not None:
+                card |= _result(part)
+    _close(segments, shown)
+    return shown
+
+
+def _close(segments: list[str], shown: list[dict[str, Any]]) -> None:
+    """A text ends where a call begins; one that says nothing is none."""
+    if segments[-1].strip():
+        shown.append({"segment": len(segments) - 1, "html": render_markdown(segments[-1])})
+        segments.append("")
+
+
+def _result(part: dict[str, Any]) -> dict[str, Any]:
+    seconds = f"{part['duration_ms'] / 1000:.1f} s" if part.get("duration_ms") is not None else ""
+    is_error = part["is_error"]
+    return {
+        "output": _text(part["output"]),
+        "state": "error" if is_error else "done",
+        "told": "Failed" if is_error else seconds,
+    }
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
