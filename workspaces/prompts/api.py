@@ -52,6 +52,8 @@ class PromptFieldsSerializer(serializers.Serializer[Any]):
     variables = VariableSerializer(many=True, required=False, default=list)
 
     def validate_variables(self, variables: list[dict[str, Any]]) -> list[Variable]:
+        if any("name" not in data for data in variables):  # a change asks for no field, nor for those within
+            raise serializers.ValidationError("Each variable has a name.")
         return [Variable.from_data(data) for data in variables]
 
 

@@ -122,6 +122,12 @@ def test_nonsense_is_refused_at_its_field(cast: Cast, fields: dict[str, Any], wr
     assert slugs(cast.bob) == []
 
 
+def test_a_variable_without_a_name_is_refused_in_a_change_too(cast: Cast) -> None:
+    make(cast.alice)
+    answer = As(cast.alice).ask("PATCH", f"{HERE}/letter", {"variables": [{"type": "text"}]})
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["variables"])
+
+
 def test_what_it_comes_to_can_be_seen_before(cast: Cast) -> None:
     make(cast.bob)
     told = As(cast.bob).ask("POST", f"{HERE}/letter/render", {"variables": {"name": "Ada"}}).json()
