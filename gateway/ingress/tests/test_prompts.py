@@ -73,6 +73,7 @@ def test_another_workspaces_prompt_is_none(letter: None, client_of: Any, cast: C
         assert list(answer.json()["error"]["details"]) == ["prompt"]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @needs("chromium")
 def test_a_slash_inserts_a_prompt(server: Served, letter: None, cast: Cast, chromium: Chromium) -> None:

@@ -11,7 +11,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from quotas.checking import check_ledger
 
-pytestmark = [pytest.mark.browser, needs("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 
 
 def test_a_budget_is_set_used_told_of_and_seen(

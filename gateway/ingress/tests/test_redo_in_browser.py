@@ -16,7 +16,7 @@ from gateway.tests.served import Served
 from gateway.tests.tool_stand import install_clever
 from kit.tenancy import tenant_scope
 
-pytestmark = [pytest.mark.browser, needs("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 
 
 def test_a_message_is_edited_and_a_reply_asked_for_again(

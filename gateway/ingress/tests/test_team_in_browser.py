@@ -20,7 +20,7 @@ from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 
-pytestmark = [pytest.mark.browser, needs("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 TIMEOUT = 10_000
 
 

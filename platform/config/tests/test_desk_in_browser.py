@@ -11,7 +11,7 @@ from gateway.tests.needs import needs
 from gateway.tests.served import Served
 from gateway.tests.stored import SECRET, store_turn
 
-pytestmark = [pytest.mark.browser, needs("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 TIMEOUT = 10_000
 
 

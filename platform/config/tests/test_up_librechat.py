@@ -92,7 +92,7 @@ def test_a_reply_of_the_local_model_streams_through_librechat_and_all_of_it_stop
     assert text_of(events).strip()
     assert events[-2].data["exactness"] == "exact"
     assert (librechat.counters["starts"], librechat.counters["model_calls"]) == (1, 1)
-    assert engine_check(run).stdout.splitlines()[-1].startswith("ok       usage")
+    assert engine_check(run).stdout.splitlines()[-1].startswith("ok       tools")
     run.send(signal.SIGTERM)
     assert run.exit_code() == 0
     run.expect_nothing_left()
