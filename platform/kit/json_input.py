@@ -36,10 +36,18 @@ def _finite(text: str) -> float:
 def is_sound(value: Any) -> bool:
     """Whether every text in it can be written as UTF-8: JSON may escape half of a surrogate pair."""
     if isinstance(value, str):
-        return not any("\ud800" <= sign <= "\udfff" for sign in value)
+        return _is_utf8(value)
     if isinstance(value, dict):
         return all(is_sound(key) and is_sound(child) for key, child in value.items())
     return all(is_sound(child) for child in value) if isinstance(value, list) else True
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_depth(value: Any) -> None:

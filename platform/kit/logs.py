@@ -52,6 +52,9 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
+            # The MCP SDK's: they tell what servers send, and the ids of its sessions.
+            "mcp": {"level": "CRITICAL"},
+            "client": {"level": "CRITICAL"},
             "uvicorn.access": {"level": "WARNING"},
             "procrastinate": {"level": "WARNING"},
         },

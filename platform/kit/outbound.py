@@ -41,6 +41,7 @@ UNREADABLE = (httpx.InvalidURL, idna.IDNAError)  # httpx decodes the names it me
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 INNER_DOMAINS = frozenset({"localhost", "local", "internal"})
+PLAIN = {"Accept-Encoding": "identity"}
 CREDENTIAL_HEADER = re.compile("auth|cookie|key|token|secret|session|password|credential")
 
 GLOBAL_UNICAST = ip_network("2000::/3")
@@ -66,7 +67,8 @@ def client() -> httpx.AsyncClient:
     """The running loop's guarded client; it lives as long as the loop.
 
     Raises AddressRefused, and else what httpx raises. Redirects are followed only when the request says so.
-    It bounds no answer's size: read what strangers send as a stream.
+    It bounds no answer's size: read what strangers send as a stream. Nothing comes compressed: a few hundred
+    bytes could become gigabytes before anybody counts them.
     """
     return _clients.get()
 
@@ -105,6 +107,7 @@ class OutboundClient(httpx.AsyncClient):
             transport=GuardedTransport(lookup),
             timeout=TIMEOUT,
             trust_env=False,
+            headers=PLAIN,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
@@ -139,9 +142,13 @@ class OutboundClient(httpx.AsyncClient):
 
     async def _send_once(self, request: httpx.Request, auth: Any) -> httpx.Response:
         try:
-            return await super().send(request, stream=True, auth=auth, follow_redirects=False)
+            response = await super().send(request, stream=True, auth=auth, follow_redirects=False)
         except UNREADABLE as exc:  # the target of a redirect
             raise AddressRefused from exc
+        if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            await response.aclose()
+            raise httpx.DecodingError("compressed, which nobody asked for", request=request)
+        return response
 
     async def _read(self, response: httpx.Response) -> None:
         try:

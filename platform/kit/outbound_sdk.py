@@ -1,5 +1,6 @@
 """Lends the guarded client to libraries that bring an HTTP client of their own: the MCP SDK speaks httpx2."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,30 +13,65 @@ from kit.errors import DomainError, UpstreamTooLarge
 
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
 HOP_BY_HOP = {"content-length", "transfer-encoding", "content-encoding", "connection"}
+OURS = {"host", "accept-encoding"}
+MOST_REQUESTS = 100  # of one session; a server can make a client come back as often as it likes
+MOST_OBJECTS = 20_000  # of JSON in all answers: reading many tiny ones would hold up everybody else
+GOODBYE_SECONDS = 1.0  # to end a session, also when whoever began it must not wait any more
 
 
 class GuardedSDKTransport(httpx2.AsyncBaseTransport):
-    """Every request goes through `kit.outbound`; an answer beyond `most_bytes` breaks off.
+    """Every request goes through `kit.outbound`; answers of more than `most_bytes` in all break off.
 
     A library may bury what went wrong under its own errors: the first refusal of ours is kept in `refusal`,
     the last status that was not a success in `status`, with what was sent in `refused_body`.
+
+    `listens` False: nobody waits for what a server says unasked, so such a stream is not opened.
     """
 
-    def __init__(self, *, most_bytes: int, seconds: float) -> None:
-        self.most_bytes, self.seconds = most_bytes, seconds
+    def __init__(self, *, most_bytes: int, seconds: float, listens: bool = True) -> None:
+        self.most_bytes, self.seconds, self.listens = most_bytes, seconds, listens
+        self._requests = self._read = self._objects = 0
         self.refusal: DomainError | None = None
         self.is_broken = False
         self.status = 0
         self.refused_body = b""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            return await self._say_goodbye(request)
+        if request.method == "GET" and not self.listens and "last-event-id" not in request.headers:
+            return httpx2.Response(405)
+        return await self._ask(request)
+
+    async def _say_goodbye(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                answer = await self._ask(request)
+                await answer.aclose()
+        except TimeoutError as exc:
+            raise httpx2.ReadTimeout("no goodbye", request=request) from exc
+        return httpx2.Response(answer.status_code)
+
+    def count(self, chunk: bytes) -> None:
+        """Keeps all that was read within its bounds."""
+        self._read += len(chunk)
+        self._objects += chunk.count(b"{")
+        if self._read > self.most_bytes or self._objects > MOST_OBJECTS:
+            self.refusal = self.refusal or UpstreamTooLarge(most_bytes=self.most_bytes)
+            raise httpx2.ReadError("too large")
+
+    async def _ask(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
+        self._requests += 1
+        if self._requests > MOST_REQUESTS:
+            self.refusal = self.refusal or UpstreamTooLarge(most_bytes=self.most_bytes)
+            raise httpx2.ConnectError("too many requests", request=request)
         try:
             client = outbound.client()
             asked = client.build_request(
                 request.method,
                 str(request.url),
-                headers=[(name, value) for name, value in request.headers.items() if name.lower() != "host"],
+                headers=[pair for pair in request.headers.items() if pair[0].lower() not in OURS],
                 content=body,
                 timeout=httpx.Timeout(self.seconds, connect=5.0),
             )
@@ -46,26 +82,22 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
         except BROKEN as exc:
             self.is_broken = True
             raise httpx2.ConnectError("no connection", request=request) from exc
-        if answer.status_code >= 400:
+        if answer.status_code >= 400 and request.method != "DELETE":
             self.status, self.refused_body = answer.status_code, body
         headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
         return httpx2.Response(answer.status_code, headers=headers, stream=_Bounded(self, answer))
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The answer's bytes, decoded, up to the transport's bound."""
+    """The answer's bytes, up to the transport's bounds."""
 
     def __init__(self, transport: GuardedSDKTransport, answer: httpx.Response) -> None:
         self._transport, self._answer = transport, answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        read = 0
         try:
-            async for chunk in self._answer.aiter_bytes():
-                read += len(chunk)
-                if read > self._transport.most_bytes:
-                    self._transport.refusal = UpstreamTooLarge(most_bytes=self._transport.most_bytes)
-                    raise httpx2.ReadError("too large")
+            async for chunk in self._answer.aiter_raw():
+                self._transport.count(chunk)
                 yield chunk
         except BROKEN as exc:
             self._transport.is_broken = True

@@ -6,6 +6,7 @@ execution.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,15 +17,21 @@ from mcp import types
 from mcp.client.session import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
-from kit.json_input import is_sound
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
 
 T = TypeVar("T")
 MOST_PAGES = 20  # of a list of tools
 US = types.Implementation(name="Switchyard", version="1")
+MOST_PARTS = 1_000  # of a result
+LONGEST_REFUSAL = 1_000  # characters of a server's own words
+STAND_INS = re.compile(  # what the SDK says in a server's place
+    "Server returned an error response|Not Found|Session terminated|Failed to parse|Unexpected content type"
+    "|SSE stream|server answered a request with|Redirect to|Connection closed"
+)
 CUT = "\n[The rest was cut off: the result is longer than {most} characters.]"
 
 
@@ -37,6 +44,14 @@ class Address:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+class Session(ClientSession):
+    """The SDK's, but for what it would make of an output schema: that is the server's to keep to. To check
+    it here would run the server's patterns in our process, and lose results of tools that did run."""
+
+    async def validate_tool_result(self, name: str, result: types.CallToolResult) -> None:
+        """Nothing is checked."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
     """What a tool answered, as text for the model."""
@@ -47,15 +62,14 @@ class ToolOutcome:
 
 async def list_tools(address: Address) -> list[ToolDefinition]:
     """All that the server offers. McpServerFailed, McpSignInNeeded, AddressRefused, UpstreamTooLarge."""
-    return await _with_session(address, _transport(settings.MCP_CONNECT_SECONDS), _read_tools)
+    return await _with_session(address, _transport(address, settings.MCP_CONNECT_SECONDS), _read_tools)
 
 
 async def call_tool(
     address: Address, *, name: str, arguments: dict[str, Any], expected_hash: str
 ) -> ToolOutcome:
     """One call. ToolChanged for a tool that is no longer what was accepted: then nothing is called."""
-
-    transport, is_asked = _transport(settings.MCP_CALL_SECONDS), False
+    transport, is_asked = _transport(address, settings.MCP_CALL_SECONDS), False
 
     async def work(session: ClientSession) -> ToolOutcome:
         nonlocal is_asked
@@ -80,8 +94,10 @@ def _is_call(body: bytes) -> bool:
         return False
 
 
-def _transport(seconds: float) -> GuardedSDKTransport:
-    return GuardedSDKTransport(most_bytes=settings.MCP_MAX_ANSWER_BYTES, seconds=seconds)
+def _transport(address: Address, seconds: float) -> GuardedSDKTransport:
+    return GuardedSDKTransport(
+        most_bytes=settings.MCP_MAX_ANSWER_BYTES, seconds=seconds, listens=address.transport == "sse"
+    )
 
 
 async def _with_session(
@@ -109,13 +125,15 @@ async def _session(address: Address, transport: GuardedSDKTransport) -> AsyncGen
             return guarded_client(transport, headers)
 
         streams: Any = sse_client(address.url, headers=address.headers, httpx_client_factory=factory)
-        async with streams as (read, write), ClientSession(read, write, client_info=US) as session:
+        async with streams as (read, write), Session(read, write, client_info=US) as session:
             yield session
         return
     async with (
         guarded_client(transport, address.headers) as client,
-        streamable_http_client(address.url, http_client=client) as streams,
-        ClientSession(streams[0], streams[1], client_info=US) as session,
+        streamable_http_client(
+            address.url, http_client=client, max_sse_event_size=settings.MCP_MAX_ANSWER_BYTES
+        ) as streams,
+        Session(streams[0], streams[1], client_info=US) as session,
     ):
         yield session
 
@@ -131,11 +149,19 @@ def _reason(error: BaseException, transport: GuardedSDKTransport) -> DomainError
         wanted = McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
         wanted.did_no_work = transport.status == 401
         return wanted
+    known = {"status": transport.status} if transport.status else {}
+    return McpServerFailed(_words_for(error, transport), **known)
+
+
+def _words_for(error: BaseException, transport: GuardedSDKTransport) -> str:
+    said = _first(error, MCPError)
+    if isinstance(said, MCPError) and said.message and not STAND_INS.match(said.message):
+        return f"The MCP server refused: {_sound(said.message)[:LONGEST_REFUSAL]}"
     if transport.status:
-        return McpServerFailed(f"The MCP server answered with {transport.status}.", status=transport.status)
+        return f"The MCP server answered with {transport.status}."
     if transport.is_broken:
-        return McpServerFailed("The MCP server cannot be reached.")
-    return McpServerFailed("The server does not speak MCP as it should.")
+        return "The MCP server cannot be reached."
+    return "The server does not speak MCP as it should."
 
 
 def _first(error: BaseException, kind: type[BaseException]) -> BaseException | None:
@@ -153,6 +179,8 @@ async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
         params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
         page = await session.list_tools(params=params)
         for tool in page.tools:
+            if tool.name in found:
+                continue
             read = read_definition(
                 name=tool.name,
                 description=tool.description,
@@ -161,8 +189,10 @@ async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
                 if tool.annotations
                 else {},
             )
-            if read is not None and len(found) < MOST_TOOLS:
-                found.setdefault(read.name, read)
+            if read is not None:
+                found[read.name] = read
+            if len(found) == MOST_TOOLS:
+                return list(found.values())
         cursor = page.next_cursor
         if not cursor:
             break
@@ -171,13 +201,16 @@ async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
 
 def _text_of(answer: Any) -> str:
     """Texts as they are; of images, sounds and files only that they came; cut at the bound."""
-    parts = [_part_of(part) for part in answer.content]
+    parts = [_part_of(part) for part in answer.content[:MOST_PARTS]]
     text = "\n".join(part for part in parts if part)
     if not text and answer.structured_content is not None:
         text = json.dumps(answer.structured_content, ensure_ascii=False)
-    text = text.replace("\0", "\ufffd") if is_sound(text) else text.encode("utf-8", "replace").decode()
     most = settings.MCP_MAX_RESULT_CHARACTERS
-    return text if len(text) <= most else text[:most] + CUT.format(most=most)
+    return _sound(text if len(text) <= most else text[:most] + CUT.format(most=most))
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _part_of(part: Any) -> str:

@@ -15,6 +15,7 @@ NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
 LONGEST_DESCRIPTION = 8_000  # characters
 LONGEST_SCHEMA = 40_000  # characters of JSON
 MOST_TOOLS = 200  # of one server
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NO_SCHEMA = "Its input schema is no JSON Schema."
 # Linear in the text, whatever the pattern: a manager's or a server's must not hold up everybody.
 PATTERNS = jsonschema_rs.RegexOptions()
@@ -92,6 +93,22 @@ def check_schema(schema: Any) -> None:
         _validator(schema)
     except (ValueError, TypeError, RecursionError) as exc:
         raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
+
+
+def check_restriction(schema: dict[str, Any]) -> None:
+    """InvalidInput at `argument_schema` for a schema that no call can be judged by in a short time."""
+    if _depth(schema) > MAX_DEPTH or len(json.dumps(schema)) > LONGEST_SCHEMA:
+        raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
+    check_schema(schema)
+    if _refers(schema):
+        raise InvalidInput(argument_schema=["Write the schema out: it may not refer to others by $ref."])
+
+
+def _refers(value: Any) -> bool:
+    """Schemas that refer to each other twice at each level take twice as long with each."""
+    if isinstance(value, dict):
+        return any(isinstance(value.get(word), str) for word in REFERENCES) or _refers([*value.values()])
+    return isinstance(value, list) and any(_refers(item) for item in value)
 
 
 def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:

@@ -15,7 +15,7 @@ from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.connecting import Address
-from workspaces.mcp_servers.definitions import ToolDefinition, check_schema
+from workspaces.mcp_servers.definitions import ToolDefinition, check_restriction
 from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
 from workspaces.mcp_servers.installing import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
@@ -259,7 +259,7 @@ def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) ->
     row = _find_tool(server, tool)
     changes: dict[str, list[Any]] = {}
     if wanted.get("argument_schema"):
-        check_schema(wanted["argument_schema"])
+        check_restriction(wanted["argument_schema"])
     for name in ("is_allowed", "needs_approval", "argument_schema"):
         if name not in wanted or wanted[name] is None:
             continue
