@@ -1,0 +1,187 @@
+"""Servers that mean harm, or just answer strangely: each costs no more than its own call."""
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from gateway.tests.real_mcp import answer
+from gateway.tests.served import Served
+from kit.errors import DomainError, McpServerFailed, UpstreamTooLarge
+from kit.outbound import close_client
+from workspaces.mcp_servers.connecting import Address, ToolOutcome, call_tool, list_tools
+from workspaces.mcp_servers.definitions import MOST_TOOLS
+
+TOOL = {"name": "look", "description": "Looks", "inputSchema": {"type": "object", "properties": {}}}
+DONE = {"content": [{"type": "text", "text": "done"}]}
+JSON = [(b"content-type", b"application/json")]
+
+
+class HostileMCP:
+    """Speaks MCP by hand, so that each answer can be spoiled: `results` by method, `errors` instead."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, Any] = {}
+        self.errors: dict[str, Any] = {}
+        self.session = b""
+        self.drips_at_the_end = self.comes_back = self.pings = False
+        self.encodings: list[str] = []
+        self.asked: list[str] = []
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.asked.append(scope["method"])
+        if scope["method"] == "DELETE" and self.drips_at_the_end:
+            await self._drip(send)
+        elif scope["method"] == "GET":
+            await answer(send, 405, b"", [])
+        elif scope["method"] == "POST":
+            body = await receive()
+            await self._answer(json.loads(body["body"]), send)
+        else:
+            await answer(send, 200, b"", [])
+
+    async def _answer(self, asked: dict[str, Any], send: Any) -> None:
+        method, id_ = asked["method"], asked.get("id")
+        self.asked.append(method)
+        if id_ is None:
+            await answer(send, 202, b"", [])
+        elif method == "tools/call" and self.comes_back:
+            await answer(send, 200, b"retry: 0\nid: 1\ndata:\n\n", [(b"content-type", b"text/event-stream")])
+        elif method == "tools/call" and self.pings:
+            await self._drip(send)
+        else:
+            await self._tell(method, id_, send)
+
+    async def _tell(self, method: str, id_: Any, send: Any) -> None:
+        begin = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
+        usual = {
+            "initialize": {**begin, "serverInfo": {"name": "x", "version": "1"}},
+            "tools/list": {"tools": [TOOL]},
+            "tools/call": DONE,
+        }
+        told = {"result": self.results.get(method, usual[method])}
+        if method in self.errors:
+            told = {"error": self.errors[method]}
+        body = json.dumps({"jsonrpc": "2.0", "id": id_, **told}).encode()
+        headers = [*JSON, *([(b"mcp-session-id", self.session)] if self.session else [])]
+        if method == "tools/list":
+            for _ in self.encodings:
+                body = gzip.compress(body)
+            if self.encodings:
+                headers.append((b"content-encoding", ", ".join(self.encodings).encode()))
+        await answer(send, 200, body, headers)
+
+    async def _drip(self, send: Any) -> None:
+        head = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        for _ in range(400):
+            await send({"type": "http.response.body", "body": b": \n\n", "more_body": True})
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def hostile(settings: Any) -> Iterator[tuple[HostileMCP, Address]]:
+    server = HostileMCP()
+    with Served(server) as served:
+        settings.OUTBOUND_ALLOWED = [served.url.removeprefix("http://")]
+        yield server, Address(served.url, "http")
+
+
+async def call(address: Address) -> ToolOutcome:
+    """The one tool, as it was accepted."""
+    try:
+        (tool,) = await list_tools(address)
+        return await call_tool(address, name="look", arguments={}, expected_hash=tool.hash)
+    finally:
+        await close_client()
+
+
+async def test_what_a_tool_promised_of_its_result_is_not_checked(
+    hostile: tuple[HostileMCP, Address],
+) -> None:
+    """Its pattern would hold up the whole process; and what misses it did run."""
+    server, address = hostile
+    promised = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
+    server.results["tools/list"] = {"tools": [{**TOOL, "outputSchema": promised}]}
+    server.results["tools/call"] = {**DONE, "structuredContent": {"a": "a" * 60 + "!"}}
+    assert await call(address) == ToolOutcome(output="done", is_error=False)
+
+
+@pytest.mark.parametrize("encodings", [["gzip"], ["gzip", "gzip"]])
+async def test_nothing_is_unpacked(hostile: tuple[HostileMCP, Address], encodings: list[str]) -> None:
+    server, address = hostile
+    server.encodings = encodings
+    with pytest.raises(McpServerFailed):
+        await call(address)
+
+
+@pytest.mark.parametrize("pings", [True, False])
+async def test_a_server_that_lets_nobody_go_is_left_in_time(
+    hostile: tuple[HostileMCP, Address], settings: Any, pings: bool
+) -> None:
+    server, address = hostile
+    settings.MCP_CALL_SECONDS = 0.5
+    server.session, server.drips_at_the_end, server.pings = b"s-1", True, pings
+    begun = time.monotonic()
+    with suppress(McpServerFailed):  # where it answered before, its answer counts
+        await call(address)
+    assert time.monotonic() - begun < 10  # it would drip for 20
+
+
+async def test_a_server_cannot_make_us_come_back_for_ever(
+    hostile: tuple[HostileMCP, Address], settings: Any
+) -> None:
+    server, address = hostile
+    server.comes_back = True
+    with pytest.raises(DomainError):
+        await call(address)
+    assert len(server.asked) < 250
+
+
+async def test_what_a_server_says_unasked_is_not_listened_to(hostile: tuple[HostileMCP, Address]) -> None:
+    server, address = hostile
+    server.session = b"s-1"
+    assert await call(address) == ToolOutcome(output="done", is_error=False)
+    assert "GET" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("tools/list", {"tools": [{"name": "t", "inputSchema": {"type": "object"}}] * 60_000}),
+        ("tools/call", {"content": [{"type": "text", "text": ""}] * 60_000}),
+    ],
+)
+async def test_a_swarm_of_tiny_things_is_not_read(
+    hostile: tuple[HostileMCP, Address], method: str, result: dict[str, Any]
+) -> None:
+    server, address = hostile
+    server.results[method] = result
+    with pytest.raises(UpstreamTooLarge):
+        await call(address)
+
+
+async def test_so_many_tools_are_seen_and_no_more(hostile: tuple[HostileMCP, Address]) -> None:
+    server, address = hostile
+    server.results["tools/list"] = {"tools": [{**TOOL, "name": f"t{number}"} for number in range(500)]}
+    try:
+        assert len(await list_tools(address)) == MOST_TOOLS
+    finally:
+        await close_client()
+
+
+async def test_a_servers_own_words_for_a_refusal_reach_the_model(
+    hostile: tuple[HostileMCP, Address],
+) -> None:
+    server, address = hostile
+    server.session = b"s-1"
+    server.errors["tools/call"] = {"code": -32602, "message": "Invalid arguments: q is missing\0"}
+    with pytest.raises(McpServerFailed, match="refused: Invalid arguments: q is missing\ufffd"):
+        await call(address)
