@@ -1,11 +1,11 @@
 """Puts values into a prompt's `{{ places }}`: nothing but that, so that no template can run code."""
 
-import math
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kit.errors import InvalidInput
+from kit.json_input import is_sound
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PLACE = re.compile(r"\{\{[ \t]*([a-z][a-z0-9_]{0,39})[ \t]*\}\}")
@@ -40,17 +40,22 @@ class Variable:
         match self.type:
             case "number":
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
-                sound = is_number and math.isfinite(value) and abs(value) <= LARGEST_NUMBER
-                return "" if sound else "This must be a number."
+                within = is_number and abs(value) <= LARGEST_NUMBER  # no more digits than a float can take
+                return "" if within else "This must be a number."
             case "boolean":
                 return "" if isinstance(value, bool) else "This must be true or false."
             case "choice":
                 return "" if value in self.options else f"Choose one of: {', '.join(self.options)}."
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, str) or not is_storable(value):
             return "This must be text."
         if self.type == "text" and "\n" in value:
             return "This must be one line."
         return "" if len(value) <= LONGEST_VALUE else f"Use at most {LONGEST_VALUE} characters."
+
+
+def is_storable(text: str) -> bool:
+    """Whether it can be kept and sent: without NUL, and without half of a surrogate pair."""
+    return "\0" not in text and is_sound(text)
 
 
 def check_prompt(text: str, variables: list[Variable]) -> None:
@@ -65,11 +70,13 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
         wrong["text"] = [f"There is no variable called {', '.join(unknown)}."]
     if len(text) > LONGEST_TEXT or not text.strip():
         wrong["text"] = [f"Write 1 to {LONGEST_TEXT} characters."]
+    if not is_storable(text):
+        wrong["text"] = ["This must be text."]
     if len(variables) > MOST_VARIABLES or len(named) != len(variables):
         wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each name once."]
     for variable in variables:
         if problem := _problem_of(variable):
-            wrong[f"variables.{variable.name}"[:60]] = [problem]
+            wrong[_told(variable.name)] = [problem]
     if wrong:
         raise InvalidInput(**wrong)
 
@@ -79,6 +86,8 @@ def _problem_of(variable: Variable) -> str:
         return "A name has up to 40 small letters, digits and underscores, and begins with a letter."
     if variable.type not in TYPES:
         return f"The type is one of: {', '.join(TYPES)}."
+    if not all(map(is_storable, (variable.label, *variable.options))):
+        return "Its label and options must be text."
     if variable.type == "choice" and not 0 < len(variable.options) <= MOST_OPTIONS:
         return f"Give 1 to {MOST_OPTIONS} options."
     return variable.problem_of(variable.default) if variable.default is not None else ""
@@ -90,25 +99,35 @@ def render(text: str, variables: list[Variable], given: dict[str, Any]) -> str:
     InvalidInput names each wrong value as `variables.<name>`.
     """
     known = {variable.name: variable for variable in variables}
-    wrong = {f"variables.{name}"[:60]: ["There is no such variable."] for name in given if name not in known}
+    wrong = {_told(name): ["There is no such variable."] for name in given if name not in known}
     values: dict[str, str] = {}
     for name, variable in known.items():
         value = given.get(name)
         value = variable.default if value is None or value == "" else value
         if value is None:
             if variable.required:
-                wrong[f"variables.{name}"] = ["This is required."]
+                wrong[_told(name)] = ["This is required."]
             values[name] = ""
         elif problem := variable.problem_of(value):
-            wrong[f"variables.{name}"] = [problem]
+            wrong[_told(name)] = [problem]
         else:
             values[name] = _written(value)
     if wrong:
         raise InvalidInput(**wrong)
-    rendered = PLACE.sub(lambda found: values.get(found[1], found[0]), text)
-    if len(rendered) > LONGEST_RENDERED:
+    if _length(text, values) > LONGEST_RENDERED:
         raise InvalidInput(variables=[f"The text would be longer than {LONGEST_RENDERED} characters."])
-    return rendered
+    return PLACE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _told(name: str) -> str:
+    """A variable among what is wrong; its name may be anything that a client made up."""
+    return f"variables.{name}"[:60].encode(errors="replace").decode()
+
+
+def _length(text: str, values: dict[str, str]) -> int:
+    """Of what it comes to, counted before it is built: many places of one long value are gigabytes."""
+    places = (found for found in PLACE.finditer(text) if found[1] in values)
+    return len(text) + sum(len(values[found[1]]) - len(found[0]) for found in places)
 
 
 def _written(value: Any) -> str:

@@ -1,5 +1,6 @@
 """A prompt in a turn: by REST on send and explain, and by a slash in the composer."""
 
+import json
 from typing import Any
 
 import pytest
@@ -55,7 +56,11 @@ def test_a_message_follows_its_prompt(
         ({"prompt": "letter", "variables": {"name": "a", "more": 1}}, "variables.more"),
         ({"prompt": "nothing"}, "prompt"),
         ({"variables": {"name": "a"}}, "variables"),
+        ({"prompt": "letter", "variables": {"name": "\ud800"}}, "variables.name"),
+        ({"prompt": "letter", "variables": {"name": "a", "\ud800": 1}}, "variables.?"),
+        ({"prompt": "letter", "variables": {"name": 10**400}}, "variables.name"),
         ({"prompt": "\0"}, "prompt"),
+        ({"prompt": "\ud800"}, "prompt"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -63,7 +68,9 @@ def test_what_is_wrong_is_named(
 ) -> None:
     for route in ("send", "explain"):
         body = {"message": "hi", "model": "local", **fields}
-        answer = client_of(cast.bob).post(f"/v1/chat/{route}", json=body)
+        answer = client_of(cast.bob).post(
+            f"/v1/chat/{route}", content=json.dumps(body), headers={"content-type": "application/json"}
+        )
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 

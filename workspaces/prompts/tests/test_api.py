@@ -110,6 +110,9 @@ def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
         ({"variables": [{"name": "Name"}]}, "text"),
         ({"variables": [{"name": "name", "type": "choice"}]}, "variables.name"),
         ({"variables": [{"name": "name", "type": "number", "default": "x"}]}, "variables.name"),
+        ({"variables": [{"name": "name", "type": "number", "default": 10**400}]}, "variables.name"),
+        ({"variables": [{"name": "name", "default": "\ud800"}]}, "variables.name"),
+        ({"variables": [{"name": "name", "default": {"a": "\ud800"}}]}, "variables.name"),
         ({"variables": "none"}, "variables"),
         ({"visibility": "world"}, "visibility"),
         ({"tags": ["x" * 41]}, "tags"),
@@ -120,6 +123,21 @@ def test_nonsense_is_refused_at_its_field(cast: Cast, fields: dict[str, Any], wr
     assert answer.status_code == 422, answer.content
     assert wrong in answer.json()["error"]["details"]
     assert slugs(cast.bob) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("number", 10**400), ("text", "\ud800"), ("multiline", "\udfff"), ("choice", "\ud800")],
+    ids=["number", "text", "multiline", "choice"],
+)
+def test_a_value_that_nothing_can_hold_is_told_at_its_variable(cast: Cast, kind: str, value: Any) -> None:
+    make(cast.bob, variables=[{"name": "name", "type": kind, "options": ["a"]}])
+    bob = As(cast.bob)
+    answer = bob.ask("POST", f"{HERE}/letter/render", {"variables": {"name": value}})
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["variables.name"])
+    wish = [{"name": "name", "type": kind, "options": ["a"], "default": value}]
+    changed = bob.ask("PATCH", f"{HERE}/letter", {"variables": wish})
+    assert changed.status_code == 422
 
 
 def test_a_variable_without_a_name_is_refused_in_a_change_too(cast: Cast) -> None:

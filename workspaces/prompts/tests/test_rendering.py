@@ -1,5 +1,6 @@
 """Values go into their places, and nothing else happens."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -56,6 +57,10 @@ def test_nothing_but_an_error_of_ours_comes_of_nonsense(text: str, values: dict[
         (NAME, "two\nlines", "one line"),
         (Variable("name", "number"), "12", "number"),
         (Variable("name", "number"), float("inf"), "number"),
+        (Variable("name", "number"), float("nan"), "number"),
+        (Variable("name", "number"), -(10**400), "number"),
+        (NAME, "half a pair \ud800", "text"),
+        (Variable("name", "multiline"), "\udfff", "text"),
         (Variable("name", "boolean"), "yes", "true or false"),
         (Variable("name", "choice", options=("a", "b")), "c", "a, b"),
     ],
@@ -79,6 +84,47 @@ def test_a_text_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_prompt(text, [NAME])
     assert list(caught.value.details) == ["text"]
+
+
+def test_a_name_that_cannot_be_told_is_told_as_far_as_it_can() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        render("Hello", [], {"\ud800": "Ada"})
+    assert list(caught.value.details) == ["variables.?"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        Variable("name", label="\ud800"),
+        Variable("name", default="\ud800"),
+        Variable("name", "choice", options=("a", "\udc00")),
+        Variable("name", "number", default=10**400),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(variable: Variable) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_prompt("{{name}}", [variable])
+    assert list(caught.value.details) == ["variables.name"]
+
+
+def test_what_would_be_too_long_is_refused_before_it_is_built() -> None:
+    text, long = "{{name}}" * 2_000, "x" * 100_000  # two hundred megabytes
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput) as caught:
+            render(text, [NAME], {"name": long})
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert list(caught.value.details) == ["variables"]
+    assert most < 10_000_000
+
+
+def test_a_text_may_be_as_long_as_a_message() -> None:
+    value = "x" * 100_000
+    assert len(render("{{name}}{{ name }}", [NAME], {"name": value})) == 200_000
+    with pytest.raises(InvalidInput):
+        render("{{name}}{{name}}!", [NAME], {"name": value})
 
 
 def test_a_default_stands_in_for_what_is_missing() -> None:
