@@ -118,3 +118,31 @@ def session_of(client: Client) -> str:
     wish = {"email": "alice@example.com", "password": PASSWORD}
     answer = client.post("/_allauth/app/v1/auth/login", wish, content_type="application/json")
     return str(answer.json()["meta"]["session_token"])
+
+
+@pytest.mark.parametrize("kind", ["prompts", "mcps", "models"])
+@pytest.mark.parametrize("after", ["", "/edit", "/tools/a%00b", "/render", "/price", "/prices"])
+def test_nothing_has_nul_in_its_address(cast: Cast, kind: str, after: str) -> None:
+    client = Client()
+    client.force_login(cast.alice.user)
+    told = client.get(f"/v1/workspaces/sales/{kind}/a%00b{after}", headers=cast.alice.headers)
+    assert (told.status_code, told.json()["error"]["code"]) == (404, "not_found")
+    assert told.json()["error"]["request_id"] == told.headers["x-request-id"]
+    for answer in (client.get(f"{PLACE}/{kind}/a%00b{after}"), client.post(f"{PLACE}/{kind}/a%00b{after}")):
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/v1/workspaces/sales/mcps/calculator/tools/a%00b"),
+        ("GET", "/v1/models/a%00b"),
+        ("GET", "/static/a%00b"),
+        ("GET", "/invitations/a%00b"),
+        ("GET", "/join/a%00b"),
+        ("GET", "/%00"),
+    ],
+)
+def test_nul_in_any_address_is_not_found(cast: Cast, method: str, path: str) -> None:
+    answer = Client().generic(method, path, headers=cast.alice.headers)
+    assert answer.status_code == 404

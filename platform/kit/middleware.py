@@ -1,9 +1,10 @@
-"""Around every Django request: its id, the bound on its body, and JSON errors for the API."""
+"""Around every Django request: its id, the bound on its body, and an address that the database can hold."""
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.handlers.exception import response_for_exception
+from django.http import Http404, HttpRequest, HttpResponse
 
 from kit import errors, requests
 from kit.api import json_error
@@ -28,6 +29,8 @@ class RequestMiddleware:
         response: HttpResponse
         if self._too_large(request):
             response = json_error(errors.PayloadTooLarge())
+        elif "\0" in request.path_info:  # PostgreSQL cannot look for it: nothing of ours has such an address
+            response = response_for_exception(request, Http404())
         else:
             response = self.get_response(request)
         response["x-request-id"] = origin.request_id
