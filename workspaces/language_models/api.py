@@ -16,7 +16,7 @@ from quotas.pricing import rates_in_force
 from workspaces.language_models import managing
 from workspaces.language_models.probing import probe
 from workspaces.language_models.probing_api import ProbingView
-from workspaces.language_models.services import find_model, installed_models, ref_of
+from workspaces.language_models.services import find_model, known_models, ref_of
 from workspaces.language_models.shapes import (
     BulkSerializer,
     ModelChangeSerializer,
@@ -63,9 +63,7 @@ class ModelsView(ProbingView):
 
 def told_models(place: Principal) -> list[dict[str, Any]]:
     """The models that somebody may know of, with their prices."""
-    seen, changes = installed_models(workspace_id=place.workspace.id), may(place, Action.MODELS_CHANGE)
-    if not changes:
-        seen = [model for model in seen if model.may_be_used_by(place)]
+    seen, changes = known_models(place), may(place, Action.MODELS_CHANGE)
     rates = rates_in_force(place.workspace.id, [(m.slug, m.provider, m.upstream_name) for m in seen])
     return [
         {name: getattr(model, name) for name in PLAIN_FIELDS}

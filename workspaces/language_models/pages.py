@@ -23,7 +23,7 @@ from workspaces.language_models.catalogue import CatalogueProvider, read_catalog
 from workspaces.language_models.model_form import ModelForm
 from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.language_models.probing import Prober, probe, save_probed
-from workspaces.language_models.services import ModelRef, find_model, installed_models, probe_ref, ref_of
+from workspaces.language_models.services import ModelRef, find_model, known_models, probe_ref, ref_of
 
 T = TypeVar("T")
 MOST_TOKENS = 2**31 - 1
@@ -90,10 +90,9 @@ def save(
 @needs(Action.MODELS_VIEW)
 def models(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Those that may be used; for managers all of them, to be enabled and removed."""
-    here, changes = request.principal.workspace.id, may(request.principal, Action.MODELS_CHANGE)
-    rows = [
-        row for row in installed_models(workspace_id=here) if changes or row.may_be_used_by(request.principal)
-    ]
+    changes = may(request.principal, Action.MODELS_CHANGE)
+    rows = known_models(request.principal)
+    here = request.principal.workspace.id
     rates = rates_in_force(here, [(row.slug, row.provider, row.upstream_name) for row in rows])
     context = {
         "models": [{"model": row, "rates": rates.get(row.slug)} for row in rows],

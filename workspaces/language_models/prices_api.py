@@ -16,7 +16,7 @@ from accounts.rest.views import WorkspaceView
 from kit.api import Pages
 from quotas.models.prices import MOST_PRICE
 from quotas.pricing import prices_of, set_price
-from workspaces.language_models.services import find_model
+from workspaces.language_models.services import known_models, pick_model
 
 
 class PriceWishSerializer(serializers.Serializer[Any]):
@@ -59,7 +59,7 @@ class ModelPricesView(WorkspaceView):
     )
     def get(self, request: Request, workspace: str, model: str) -> Response:
         """What the model costs in this workspace by its own prices, the latest first."""
-        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
+        slug = pick_model(known_models(self.place), model).slug
         pages = LatestFirst()
         shown = pages.paginate_queryset(prices_of(self.place, slug), request, self)
         return pages.get_paginated_response(PriceSerializer(shown, many=True).data)
@@ -73,5 +73,5 @@ class ModelPricesView(WorkspaceView):
     def post(self, request: Request, workspace: str, model: str) -> Response:
         """A price in millionths of the currency for a million tokens, from now on or later."""
         wish = checked(PriceWishSerializer, request)
-        slug = find_model(workspace_id=self.place.workspace.id, slug=model).slug
+        slug = pick_model(known_models(self.place), model).slug
         return Response(PriceSerializer(set_price(place=self.place, model=slug, **wish)).data, status=201)

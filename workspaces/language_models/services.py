@@ -1,15 +1,16 @@
 """What can be done with a workspace's language models."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
@@ -170,13 +171,40 @@ def installed_models(*, workspace_id: UUID) -> list[ModelRef]:
     return [ref_of(row) for row in rows.select_related("credential", "fallback")]
 
 
-def find_model(*, workspace_id: UUID, slug: str) -> ModelRef:
-    """By slug or id. NotFound for one that the workspace has not installed."""
-    installed = installed_models(workspace_id=workspace_id)
-    model = next((row for row in installed if slug in (row.slug, str(row.id))), None)
+class Named(Protocol):
+    """A model's row, or a ModelRef."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def slug(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def pick_model(models: Iterable[N], slug: str) -> N:
+    """By slug or id. NotFound."""
+    model = next((row for row in models if slug in (row.slug, str(row.id))), None)
     if model is None:
         raise NotFound
     return model
+
+
+def find_model(*, workspace_id: UUID, slug: str) -> ModelRef:
+    """By slug or id. NotFound for one that the workspace has not installed."""
+    return pick_model(installed_models(workspace_id=workspace_id), slug)
+
+
+def known_models(place: Principal) -> list[ModelRef]:
+    """Those that somebody may know of, and stand-ins only among them: all for who may change them, to others
+    those that they may use."""
+    rows = installed_models(workspace_id=place.workspace.id)
+    if may(place, Action.MODELS_CHANGE):
+        return rows
+    known = [row for row in rows if row.may_be_used_by(place)]
+    slugs = {row.slug for row in known}
+    return [row if row.fallback in slugs else replace(row, fallback="") for row in known]
 
 
 def usable_models(place: Principal) -> list[ModelRef]:
