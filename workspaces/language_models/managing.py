@@ -37,8 +37,10 @@ def credentials_of(place: Principal) -> QuerySet[ProviderCredential]:
     return rows.annotate(models_count=Count("language_models")).order_by("name")
 
 
-def find_credential(*, place: Principal, credential_id: UUID) -> ProviderCredential:
-    row = ProviderCredential.objects.filter(workspace_id=place.workspace.id, id=credential_id).first()
+def find_credential(*, place: Principal, credential_id: UUID, is_locked: bool = False) -> ProviderCredential:
+    """NotFound. Locked for whoever changes or removes it, or installs a model that is to use it."""
+    rows = ProviderCredential.objects.filter(workspace_id=place.workspace.id, id=credential_id)
+    row = (rows.select_for_update() if is_locked else rows).first()
     if row is None:
         raise NotFound
     return row
@@ -92,7 +94,7 @@ def change_credential(
 ) -> ProviderCredential:
     """Another name, a new key, another address: the latter only with its key, which must not be sent to where
     its owner never meant it to go."""
-    row = find_credential(place=principal, credential_id=credential_id)
+    row = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     changes: dict[str, list[Any]] = {}
     if base_url is not None and base_url.rstrip("/") != row.base_url:
         if key is None:
@@ -109,7 +111,7 @@ def change_credential(
         row.name = name
     try:
         with transaction.atomic():
-            row.save()
+            row.save(update_fields=["name", "base_url", "sealed_key", "updated_at"])
     except IntegrityError as exc:
         raise Conflict(f"There is a credential called {name} already.") from exc
     audit.record("provider_credential.changed", principal=principal, target=row.name, changes=changes)
@@ -119,7 +121,7 @@ def change_credential(
 @transaction.atomic
 def remove_credential(*, principal: Principal, credential_id: UUID) -> None:
     """Conflict for one that models still use, which are named."""
-    row = find_credential(place=principal, credential_id=credential_id)
+    row = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     used = list(row.language_models.values_list("slug", flat=True)[:20])
     if used:
         raise Conflict(f"{row.name} is used by {', '.join(used)}.", models=used)
@@ -135,7 +137,7 @@ def add_model(
     if not SLUG.fullmatch(slug) or slug in RESERVED:
         raise InvalidInput(slug=["Use up to 60 small letters, digits, dots, hyphens and underscores."])
     check_parameters(fields.get("parameters") or {})
-    credential = find_credential(place=principal, credential_id=credential_id)
+    credential = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
         raise Conflict(f"A workspace has at most {MOST_MODELS} models.")
     row = install_model(credential=credential, slug=slug, upstream_name=upstream_name, **fields)

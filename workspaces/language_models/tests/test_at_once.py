@@ -1,0 +1,99 @@
+"""Two who run a workspace change its credentials at the same time: nothing is lost, nothing breaks."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+from accounts.principals import Principal
+from accounts.tests.cast import Cast
+from gateway.tests.waiting import wait_until
+from kit.errors import Conflict, NotFound
+from kit.secrets import unseal
+from kit.tenancy import tenant_scope
+from workspaces.language_models.managing import (
+    add_model,
+    change_credential,
+    create_credential,
+    remove_credential,
+)
+from workspaces.models import LanguageModel, ProviderCredential
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MODEL: dict[str, Any] = {"slug": "gpt", "upstream_name": "gpt-x", "context_window": 1000, "output_bound": 100}
+Act = Callable[..., Any]
+
+
+@pytest.fixture
+def principal(cast: Cast) -> Principal:
+    return cast.alice.principal
+
+
+@pytest.fixture
+def credential_id(principal: Principal) -> UUID:
+    with tenant_scope(principal.tenant):
+        return create_credential(principal=principal, name="Ours", kind="openai", key="sk-old").id
+
+
+def is_waiting_or_done(ended: Future[Any]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(cursor.fetchone()[0]) or ended.done()
+
+
+def overlap(principal: Principal, first: Act, second: Act) -> Any:
+    """What comes of the second, which begins before the first has ended."""
+
+    def begin_second() -> Any:
+        try:
+            with tenant_scope(principal.tenant):
+                return second(principal=principal)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with tenant_scope(principal.tenant), transaction.atomic():
+            first(principal=principal)
+            ended = thread.submit(begin_second)
+            wait_until(lambda: is_waiting_or_done(ended))
+        return ended.result(10)
+
+
+def kept(principal: Principal) -> tuple[list[str], list[str]]:
+    with tenant_scope(principal.tenant):
+        models = LanguageModel.objects.exclude(slug="local").values_list("slug", flat=True)
+        return [row.name for row in ProviderCredential.objects.all()], list(models)
+
+
+def test_a_new_name_does_not_bring_the_old_key_back(principal: Principal, credential_id: UUID) -> None:
+    overlap(
+        principal,
+        lambda **who: change_credential(credential_id=credential_id, key="sk-new", **who),
+        lambda **who: change_credential(credential_id=credential_id, name="Theirs", **who),
+    )
+    with tenant_scope(principal.tenant):
+        row = ProviderCredential.objects.get()
+    assert (row.name, unseal(row.sealed_key)) == ("Theirs", "sk-new")
+
+
+def test_a_credential_that_gets_a_model_is_not_removed(principal: Principal, credential_id: UUID) -> None:
+    with pytest.raises(Conflict):
+        overlap(
+            principal,
+            lambda **who: add_model(credential_id=credential_id, **MODEL, **who),
+            lambda **who: remove_credential(credential_id=credential_id, **who),
+        )
+    assert kept(principal) == (["Ours"], ["gpt"])
+
+
+def test_a_credential_that_is_being_removed_gets_no_model(principal: Principal, credential_id: UUID) -> None:
+    with pytest.raises(NotFound):
+        overlap(
+            principal,
+            lambda **who: remove_credential(credential_id=credential_id, **who),
+            lambda **who: add_model(credential_id=credential_id, **MODEL, **who),
+        )
+    assert kept(principal) == ([], [])
