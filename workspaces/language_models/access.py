@@ -1,7 +1,7 @@
 """Who in a workspace may use a model: everybody, or some roles and members; whoever is denied may not."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -67,6 +67,15 @@ class Access:
     def as_data(self) -> dict[str, dict[str, list[str]]]:
         return {"allow": self.allow.as_data(), "deny": self.deny.as_data()}
 
+    def but(self, groups: dict[str, Group]) -> "Access":
+        """With other groups of `allow` and `deny`; one that is not named stays as it is."""
+        return replace(self, **groups)
+
+    @property
+    def named(self) -> frozenset[UUID]:
+        """Everybody who is, on whichever side."""
+        return self.allow.members | self.deny.members
+
     @property
     def is_open(self) -> bool:
         return self.allow.is_empty and self.deny.is_empty
@@ -85,15 +94,18 @@ class Access:
         return f"Only whoever is {named} here may use it{', and some members' if self.allow.members else ''}."
 
 
-def checked_access(place: Principal, access: Access) -> Access:
-    """InvalidInput for roles that there are not, and for people who are not in the workspace."""
-    named = access.allow.members | access.deny.members
+def checked_access(place: Principal, access: Access, *, before: Access) -> Access:
+    """InvalidInput for roles that there are not, and for people who are not in the workspace.
+
+    Whoever was named `before` may stay named: a member who left would open the model to everybody else.
+    """
+    named, known = access.named, before.named
     wrong: list[str] = []
     if unknown := sorted((access.allow.roles | access.deny.roles) - set(ROLES)):
         wrong.append(f"There is no role called {unknown[0]}.")
     if len(named) > MOST_MEMBERS:
         wrong.append(f"Name at most {MOST_MEMBERS} members.")
-    elif strangers := named - _members(place, named):
+    elif strangers := named - known - _members(place, named):
         wrong.append(f"{min(map(str, strangers))} is nobody's id in this workspace.")
     if wrong:
         raise InvalidInput(access=wrong)

@@ -1,7 +1,7 @@
 """What those who run a workspace do with its models and credentials; each act is audited."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,15 +19,17 @@ from workspaces.language_models.services import (
     BASE_URLS,
     LOCAL_SLUG,
     add_credential,
-    find_model,
     install_model,
+    pick_model,
     set_fallback,
 )
+from workspaces.slugs import is_like_an_id
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MOST_MODELS, MOST_CREDENTIALS = 200, 50  # of a workspace
 RESERVED = {LOCAL_SLUG, "bulk", "install", "catalogue"}  # routes and pages of ours
 EFFORTS = ("none", "minimal", "low", "medium", "high")
+CHANGED = ("name", "enabled", "output_bound", "abilities", "parameters", "access")
 Kind = ProviderCredential.Kind
 
 
@@ -136,6 +138,8 @@ def add_model(
     """Installs a model of one of the workspace's credentials. InvalidInput, Conflict, NotFound."""
     if not SLUG.fullmatch(slug) or slug in RESERVED:
         raise InvalidInput(slug=["Use up to 60 small letters, digits, dots, hyphens and underscores."])
+    if is_like_an_id(slug):
+        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
     check_parameters(fields.get("parameters") or {})
     credential = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
@@ -154,27 +158,37 @@ def add_model(
 
 @transaction.atomic
 def change_model(*, principal: Principal, slug: str, **wanted: Any) -> None:
-    """Whatever is named of name, enabled, output_bound, abilities, parameters, access (an Access), fallback.
+    """Whatever is named of name, enabled, output_bound, abilities, parameters, access (groups of `allow` and
+    `deny`; the one that is not named stays), fallback.
 
     NotFound, InvalidInput.
     """
-    row = _lock(principal, slug)
+    rows = _lock_all(principal)
+    _change(principal, rows, pick_model(rows, slug), wanted)
+
+
+@transaction.atomic
+def change_models(*, principal: Principal, slugs: Iterable[str], enabled: bool) -> None:
+    """Enables or disables all of them, or none. NotFound where one is not installed."""
+    rows = _lock_all(principal)
+    for row in dict.fromkeys(pick_model(rows, slug) for slug in slugs):
+        _change(principal, rows, row, {"enabled": enabled})
+
+
+def _change(
+    principal: Principal, rows: Sequence[LanguageModel], row: LanguageModel, wanted: dict[str, Any]
+) -> None:
+    plain = _checked(principal, row, wanted)
     changes: dict[str, list[Any]] = {}
-    if wanted.get("abilities") is not None:
-        wanted["abilities"] = sorted(set(wanted["abilities"]))
-    if wanted.get("parameters") is not None:
-        check_parameters(wanted["parameters"])
-    if wanted.get("access") is not None:
-        access: Access = checked_access(principal, wanted["access"])
-        wanted["access"] = {} if access.is_open else access.as_data()
-    for name in ("name", "enabled", "output_bound", "abilities", "parameters", "access"):
-        if wanted.get(name) is not None and wanted[name] != getattr(row, name):
-            changes[name] = [getattr(row, name), wanted[name]]
-            setattr(row, name, wanted[name])
+    for name in CHANGED:
+        if plain.get(name) is not None and plain[name] != getattr(row, name):
+            changes[name] = [getattr(row, name), plain[name]]
+            setattr(row, name, plain[name])
     if not 0 < row.output_bound < row.context_window:
         raise InvalidInput(output_bound=["The output has to fit into the context window."])
-    row.save()
-    before = row.fallback.slug if row.fallback else ""
+    if changes:
+        row.save(update_fields=list(changes))
+    before = next((other.slug for other in rows if other.id == row.fallback_id), "")
     if wanted.get("fallback") is not None and wanted["fallback"] != before:
         try:
             set_fallback(workspace_id=row.workspace_id, slug=row.slug, fallback=wanted["fallback"])
@@ -184,32 +198,35 @@ def change_model(*, principal: Principal, slug: str, **wanted: Any) -> None:
     audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
 
 
-@transaction.atomic
-def change_models(*, principal: Principal, slugs: Iterable[str], enabled: bool) -> None:
-    """Enables or disables all of them, or none. NotFound where one is not installed."""
-    for slug in dict.fromkeys(slugs):
-        change_model(principal=principal, slug=slug, enabled=enabled)
+def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is wanted, as its columns hold it."""
+    plain = dict(wanted)
+    if wanted.get("abilities") is not None:
+        plain["abilities"] = sorted(set(wanted["abilities"]))
+    if wanted.get("parameters") is not None:
+        check_parameters(wanted["parameters"])
+    if wanted.get("access") is not None:
+        before = Access.from_data(row.access)
+        access = checked_access(principal, before.but(wanted["access"]), before=before)
+        plain["access"] = {} if access.is_open else access.as_data()
+    return plain
 
 
 @transaction.atomic
 def remove_model(*, principal: Principal, slug: str) -> None:
     """For good: a turn that uses it ends at its next call, those it stood in for have nobody."""
-    row = _lock(principal, slug)
+    row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
         raise Conflict("The built-in model is not removed; disable it.")
     RetiredSlug.objects.create(workspace_id=row.workspace_id, slug=row.slug)
     row.delete()
-    audit.record("language_model.removed", principal=principal, target=slug)
+    audit.record("language_model.removed", principal=principal, target=row.slug)
 
 
-def _lock(principal: Principal, slug: str) -> LanguageModel:
-    """All of the workspace's are locked, in one order: chains of fallbacks are judged as a whole."""
-    found = find_model(workspace_id=principal.workspace.id, slug=slug)
+def _lock_all(principal: Principal) -> Sequence[LanguageModel]:
+    """All of the workspace's, in one order: chains of fallbacks are judged as a whole."""
     rows = LanguageModel.objects.select_for_update().filter(workspace_id=principal.workspace.id)
-    row = next((row for row in rows.order_by("id") if row.id == found.id), None)
-    if row is None:
-        raise NotFound
-    return row
+    return list(rows.order_by("id"))
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:

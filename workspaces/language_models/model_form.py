@@ -5,14 +5,14 @@ from uuid import UUID
 
 from django import forms
 
-from accounts.models import WorkspaceMember
+from accounts.models import User, WorkspaceMember
 from accounts.principals import Principal
-from workspaces.language_models.access import Access, Group
+from workspaces.language_models.access import Group
 from workspaces.language_models.managing import EFFORTS
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef, installed_models
 
-MOST_OFFERED = 200  # people in the lists of those who may or may not; REST takes any
+MOST_OFFERED = 200  # people in the lists of those who may or may not, beside those named; REST takes any
 ROLES = WorkspaceMember.Role.choices
 
 
@@ -42,6 +42,7 @@ class ModelForm(forms.Form):
         label="Reasoning", choices=[("", "The provider's"), *((one, one) for one in EFFORTS)], required=False
     )
     allow_roles = ticks("Roles that may use it", ROLES)
+    everybody = forms.BooleanField(label="Open it to everybody, where nobody is ticked above", required=False)
     deny_roles = ticks("Roles that may not", ROLES)
     allow_members = ticks("Members who may use it", [])
     deny_members = ticks("Members who may not", [])
@@ -51,9 +52,17 @@ class ModelForm(forms.Form):
         fields: dict[str, Any] = self.fields
         others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
         fields["fallback"].choices = [("", "Nobody"), *((row.slug, row.name) for row in others)]
-        people = _people(principal)
+        people = _people(principal, model.access.named)
         for name in ("allow_members", "deny_members"):
             fields[name].choices = people
+        if model.access.allow.is_empty:
+            del fields["everybody"]  # it is open to them
+
+    def clean(self) -> None:
+        """Whoever unticks the last who may use it is asked whether everybody is to."""
+        if not self.errors and self.cleaned_data.get("everybody") is False and self._group("allow").is_empty:
+            told = "Nobody is ticked any more, so everybody here could use it. Say so here if they may."
+            self.add_error("everybody", told)
 
     def wish(self) -> dict[str, Any]:
         sent = self.cleaned_data
@@ -61,7 +70,7 @@ class ModelForm(forms.Form):
         return {
             **{name: sent[name] for name in ("name", "enabled", "output_bound", "fallback", "abilities")},
             "parameters": {name: sent[name] for name in named if sent[name] not in (None, "")},
-            "access": Access(allow=self._group("allow"), deny=self._group("deny")),
+            "access": {side: self._group(side) for side in ("allow", "deny")},
         }
 
     def _group(self, kind: str) -> Group:
@@ -80,7 +89,11 @@ def _initial(model: ModelRef) -> dict[str, Any]:
     }
 
 
-def _people(principal: Principal) -> list[tuple[str, str]]:
+def _people(principal: Principal, named: frozenset[UUID]) -> list[tuple[str, str]]:
+    """Some of the members, and all who are named, also who left: what a form does not offer, it loses."""
     inside = WorkspaceMember.objects.filter(workspace=principal.workspace.id).select_related("user")
-    rows = inside.order_by("user__name", "id")[:MOST_OFFERED]
-    return [(str(row.user_id), row.user.label) for row in rows]
+    rows = [*inside.order_by("user__name", "id")[:MOST_OFFERED], *inside.filter(user__in=named)]
+    here = {row.user_id: row.user.label for row in rows}
+    left = {user.id: user.label for user in User.objects.filter(id__in=named - here.keys())}
+    gone = {one: f"{left.get(one, 'Somebody')} (no longer here)" for one in sorted(named - here.keys())}
+    return [(str(one), label) for one, label in {**here, **gone}.items()]

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from accounts.models import WorkspaceMember
 from accounts.rest.shapes import NameField
 from workspaces.language_models import managing
-from workspaces.language_models.access import Access
+from workspaces.language_models.access import Group
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.probing_api import TestField
 
@@ -43,10 +43,17 @@ class SomeMembersSerializer(serializers.Serializer[Any]):
 
 
 class AccessSerializer(serializers.Serializer[Any]):
-    """Nobody named in `allow` means everybody; `deny` wins."""
+    """Nobody named in `allow` means everybody; `deny` wins.
 
-    allow = SomeMembersSerializer(required=False, default=dict)
-    deny = SomeMembersSerializer(required=False, default=dict)
+    In a change the one that is not named stays as it is, and the one that is named is replaced as a whole:
+    `"allow": {}` opens the model to everybody.
+    """
+
+    allow = SomeMembersSerializer(required=False)
+    deny = SomeMembersSerializer(required=False)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {side: Group.from_data(named) for side, named in data.items()}
 
 
 class ParametersSerializer(serializers.Serializer[Any]):
@@ -90,9 +97,6 @@ class ModelChangeSerializer(serializers.Serializer[Any]):
     fallback = serializers.CharField(required=False, max_length=60, allow_blank=True, help_text="'': none")
     parameters = ParametersSerializer(required=False)
     access = AccessSerializer(required=False)
-
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "access": Access.from_data(data["access"])} if "access" in data else data
 
 
 class ModelWishSerializer(serializers.Serializer[Any]):

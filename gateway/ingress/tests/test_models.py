@@ -112,7 +112,7 @@ def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_
         ({"allow": {"members": [me]}}, True),
         ({"allow": {"members": [me]}, "deny": {"roles": ["editor"]}}, False),
         ({"deny": {"members": [me]}}, False),
-        ({}, True),
+        ({"allow": {}, "deny": {}}, True),
     ):
         assert alice.patch(f"{MODELS}/ours", json={"access": access}).status_code == 200
         named = {row["slug"] for row in bob.get(MODELS).json()["data"]}

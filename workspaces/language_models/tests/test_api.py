@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from accounts.models import WorkspaceMember
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
 from kit.tenancy import tenant_scope
+from workspaces.language_models.managing import change_models
 from workspaces.models import ProviderCredential
 
 pytestmark = pytest.mark.django_db
@@ -102,10 +106,78 @@ def test_fallbacks_make_no_circle(cast: Cast) -> None:
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["fallback"])
 
 
+def test_a_change_of_access_leaves_what_it_does_not_name(cast: Cast) -> None:
+    alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
+    where = f"{HERE}/models/local"
+
+    def change(**access: Any) -> Any:
+        return alice.ask("PATCH", where, {"access": access}).json()["access"]
+
+    change(allow={"members": [bob]})
+    assert change(deny={"roles": ["viewer"]}) == {
+        "allow": {"roles": [], "members": [bob]},
+        "deny": {"roles": ["viewer"], "members": []},
+    }
+    assert change()["allow"]["members"] == [bob]
+    assert change(allow={"roles": ["editor"]})["allow"] == {"roles": ["editor"], "members": []}
+    assert change(allow={})["deny"]["roles"] == ["viewer"]
+
+
+def test_who_left_may_stay_named_but_is_named_by_nobody_anew(cast: Cast) -> None:
+    alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
+    where, named = f"{HERE}/models/local", {"members": [bob]}
+    alice.ask("PATCH", where, {"access": {"allow": named}})
+    WorkspaceMember.objects.filter(user=bob).delete()
+    told = alice.ask("GET", where).json()["access"]
+    assert alice.ask("PATCH", where, {"access": told}).json()["access"] == told
+    assert alice.ask("PATCH", where, {"access": {"allow": {"roles": ["manager"]}}}).status_code == 200
+    assert alice.ask("PATCH", where, {"access": {"allow": named}}).status_code == 422
+
+
+def test_whoever_may_not_use_a_model_learns_nothing_of_it(cast: Cast) -> None:
+    install(cast.alice)
+    for person, status in ((cast.alice, 200), (cast.bob, 404)):
+        assert As(person).ask("GET", f"{HERE}/models/gpt/prices").status_code == status
+    As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"fallback": "gpt"})
+
+    def stand_ins(person: Any) -> list[str]:
+        one = As(person).ask("GET", f"{HERE}/models/local").json()
+        listed = As(person).ask("GET", f"{HERE}/models").json()["data"]
+        return [one["fallback"], *(row["fallback"] for row in listed if row["slug"] == "local")]
+
+    assert stand_ins(cast.alice) == ["gpt", "gpt"]
+    assert stand_ins(cast.bob) == ["", ""]
+    wish = {"enabled": True, "access": {"deny": {"members": [str(cast.bob.principal.user_id)]}}}
+    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", wish)
+    assert stand_ins(cast.bob) == ["", ""]
+    assert As(cast.bob).ask("GET", f"{HERE}/models/gpt/prices").status_code == 404
+    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"access": {"deny": {}}})
+    assert stand_ins(cast.bob) == ["gpt", "gpt"]
+
+
+def reads_of_bulk(cast: Cast, slugs: list[str], *, enabled: bool) -> int:
+    """How often models are read; beside it is written what must be."""
+    with tenant_scope(cast.alice.principal.tenant), CaptureQueriesContext(connection) as asked:
+        change_models(principal=cast.alice.principal, slugs=slugs, enabled=enabled)
+    writes = [query for query in asked if query["sql"].startswith(("UPDATE", "INSERT"))]
+    assert len(writes) == 2 * len(slugs)  # the row, and a line of the audit
+    return len([query for query in asked if query["sql"].startswith("SELECT")])
+
+
+def test_many_models_are_read_once(cast: Cast) -> None:
+    named = [f"m{number}" for number in range(6)]
+    for slug in named:
+        install(cast.alice, slug)
+    few = reads_of_bulk(cast, named[:1], enabled=True)
+    assert reads_of_bulk(cast, named[1:], enabled=True) == few
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
         ({"slug": "Not a slug"}, "slug"),
+        ({"slug": "0" * 32}, "slug"),
+        ({"slug": "123e4567-e89b-42d3-a456-426614174000"}, "slug"),
         ({"slug": "local"}, "slug"),
         ({"output_bound": 1000}, "output_bound"),
         ({"abilities": ["magic"]}, "abilities"),

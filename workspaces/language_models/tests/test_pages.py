@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts.models import WorkspaceMember
 from accounts.tests.cast import Cast, Person
+from accounts.tests.filled import filled
+from accounts.tests.requests_as import As
 from kit.tenancy import tenant_scope
-from workspaces.models import ProviderCredential
+from workspaces.language_models import model_form
+from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-very-secret"
@@ -76,6 +80,43 @@ def test_a_credential_that_is_used_stays(cast: Cast) -> None:
     alice = browser(cast.alice)
     page(alice, "models/install/", **FORM)
     assert "is used by gpt" in page(alice, f"credentials/{credential(cast).id}/remove", go="1")
+
+
+def access_of(cast: Cast, slug: str = "local") -> Any:
+    with tenant_scope(cast.alice.principal.tenant):
+        return LanguageModel.objects.get(slug=slug, workspace_id=cast.alice.principal.workspace.id).access
+
+
+def limit(cast: Cast, **access: Any) -> None:
+    answer = As(cast.alice).ask("PATCH", "workspaces/sales/models/local", {"access": access})
+    assert answer.status_code == 200, answer.content
+
+
+@pytest.mark.parametrize("side", ["allow", "deny"])
+def test_a_form_saved_as_it_stands_forgets_nobody(
+    cast: Cast, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_form, "MOST_OFFERED", 1)  # alice: bob stands for whoever is beyond the list
+    limit(cast, **{side: {"roles": [], "members": [str(cast.bob.principal.user_id)]}})
+    before, alice = access_of(cast), browser(cast.alice)
+    for _ in ("bob is here", "bob left"):
+        form = filled(page(alice, "models/local"), "temperature")
+        assert "Saved." in page(alice, "models/local", **form | {"temperature": ["0.5"]})
+        assert access_of(cast) == before
+        WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).delete()
+    assert "Bob (no longer here)" in page(alice, "models/local")
+
+
+def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> None:
+    limit(cast, allow={"roles": ["manager"]})
+    alice = browser(cast.alice)
+    form = filled(page(alice, "models/local"), "temperature")
+    del form["allow_roles"]
+    assert "everybody here could use it" in page(alice, "models/local", **form)
+    assert access_of(cast)["allow"]["roles"] == ["manager"]
+    assert "Saved." in page(alice, "models/local", **form | {"everybody": ["on"]})
+    assert access_of(cast) == {}
+    assert "Open it to everybody" not in page(alice, "models/local")
 
 
 def test_a_member_may_do_none_of_it(cast: Cast) -> None:
