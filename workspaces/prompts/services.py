@@ -17,6 +17,7 @@ from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
 from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 from workspaces.prompts.rendering import Variable, check_prompt, render
+from workspaces.slugs import is_like_an_id
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 RESERVED = {"new", "composer"}  # pages of ours
@@ -101,6 +102,8 @@ def create_prompt(
     """InvalidInput; Conflict for a slug that is or was taken."""
     if not SLUG.fullmatch(slug) or slug in RESERVED:
         raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
+    if is_like_an_id(slug):
+        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
     check_prompt(text, variables)
     try:
         with transaction.atomic():

@@ -105,6 +105,8 @@ def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
     [
         ({"slug": "Not a slug"}, "slug"),
         ({"slug": "new"}, "slug"),
+        ({"slug": "0" * 32}, "slug"),
+        ({"slug": "123e4567-e89b-42d3-a456-426614174000"}, "slug"),
         ({"text": "{{nobody}}"}, "text"),
         ({"text": "\0"}, "text"),
         ({"variables": [{"name": "Name"}]}, "text"),
