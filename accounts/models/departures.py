@@ -9,7 +9,7 @@ from accounts.models.tenants import Tenant
 
 
 class Departure(models.Model):
-    """Private conversations of somebody who left, to be deleted at `delete_after`; coming back cancels it."""
+    """What is private to somebody who left, to be deleted at `delete_after`; coming back cancels it."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="departures")

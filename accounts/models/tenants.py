@@ -23,7 +23,7 @@ def schema_name_for(tenant_id: UUID) -> str:
 
 class Tenant(TenantMixin):
     class Departed(models.TextChoices):
-        """What becomes of the private conversations of somebody who leaves."""
+        """What becomes of the private conversations and prompts of somebody who leaves."""
 
         KEEP = "keep", "Keep them for export"
         DELETE = "delete", "Delete them after the grace period"

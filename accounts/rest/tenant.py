@@ -24,7 +24,7 @@ class TenantSerializer(serializers.Serializer[Any]):
     role = serializers.CharField(help_text="Yours")
     default_workspace = serializers.CharField(source="default_workspace.slug", allow_null=True, default=None)
     departed_conversations = serializers.CharField(
-        help_text="What becomes of a leaver's private conversations"
+        help_text="What becomes of a leaver's private conversations and prompts"
     )
     created_at = serializers.DateTimeField()
 

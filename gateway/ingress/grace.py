@@ -1,4 +1,4 @@
-"""What is final once a grace is over: deleted workspaces, and the private conversations of who left."""
+"""What is final once a grace is over: deleted workspaces, and the private things of who left."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
 from workspaces.language_models.services import remove_models
 from workspaces.mcp_servers.services import remove_servers
-from workspaces.prompts.services import remove_prompts
+from workspaces.prompts.services import forget_prompts, remove_prompts
 
 BATCH = 100  # conversations of one transaction
 
@@ -52,10 +52,11 @@ def _empty(workspace: Workspace) -> None:
 
 
 def _forget(departure: Departure) -> None:
-    """Shared conversations are the team's; they stay."""
+    """Shared conversations and prompts are the team's; they stay."""
     with tenant_scope(departure.tenant.ref):
         private = Conversation.objects.filter(user_id=departure.user_id, is_shared=False)
         deleted = sum(_delete_all(private))
+        forgotten = forget_prompts(user_id=departure.user_id)
     with transaction.atomic():
         Departure.objects.filter(id=departure.id).delete()
         audit.record(
@@ -64,6 +65,7 @@ def _forget(departure: Departure) -> None:
             target=departure.user.email,
             via="grace",
             conversations=deleted,
+            prompts=forgotten,
         )
 
 

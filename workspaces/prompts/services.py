@@ -22,6 +22,7 @@ from workspaces.slugs import is_like_an_id
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 RESERVED = {"new", "composer"}  # pages of ours
 MOST_TAGS = 20
+PRIVATE_FIELDS = ("title", "description")  # whose values nobody reads in the audit while a prompt is private
 Visibility = Prompt.Visibility
 
 
@@ -121,7 +122,7 @@ def create_prompt(
     except IntegrityError as exc:
         raise Conflict(f"The name {slug} is taken, or was once: choose another.", slug=slug) from exc
     _write_version(row, principal, "")
-    audit.record("prompt.created", principal=principal, target=slug, visibility=visibility)
+    _record("prompt.created", principal, row, visibility=visibility)
     return find_prompt(place=principal, slug=str(row.id))
 
 
@@ -151,7 +152,7 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
     row = _changeable(principal, slug)
     if "visibility" in wanted and wanted["visibility"] != row.visibility and row.user_id != principal.user_id:
         raise Forbidden("Only its author says who sees a prompt.")
-    changes: dict[str, list[Any]] = {}
+    changes: audit.Changes = {}
     for name in ("title", "description", "visibility"):
         if name in wanted and wanted[name] != getattr(row, name):
             changes[name] = [getattr(row, name), wanted[name]]
@@ -167,7 +168,7 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
         changes["version"] = [row.number - 1, row.number]
         _write_version(row, principal, note)
     row.save()
-    audit.record("prompt.changed", principal=principal, target=row.slug, changes=changes)
+    _record("prompt.changed", principal, row, changes)
     return find_prompt(place=principal, slug=str(row.id))
 
 
@@ -207,11 +208,38 @@ def _lines(version: PromptVersion) -> list[str]:
 def remove_prompt(*, principal: Principal, slug: str) -> None:
     """For good; its name is not given again."""
     row = _changeable(principal, slug)
-    row.versions.all().delete()
-    row.favourites.all().delete()
-    row.text, row.variables, row.removed_at = "", [], timezone.now()
-    row.save()
-    audit.record("prompt.removed", principal=principal, target=row.slug)
+    _empty(Prompt.objects.filter(id=row.id))
+    _record("prompt.removed", principal, row)
+
+
+@transaction.atomic
+def forget_prompts(*, user_id: UUID) -> int:
+    """Somebody's private ones, everywhere in the tenant, when they left for good; how many there were."""
+    return _empty(Prompt.objects.filter(user_id=user_id, visibility=Visibility.ME, removed_at=None))
+
+
+def _empty(rows: QuerySet[Prompt]) -> int:
+    """Of all but their slugs, which are not given again."""
+    PromptVersion.objects.filter(prompt__in=rows).delete()
+    PromptFavourite.objects.filter(prompt__in=rows).delete()
+    return rows.update(title="", description="", tags=[], text="", variables=[], removed_at=timezone.now())
+
+
+def _record(
+    action: str, principal: Principal, row: Prompt, changes: audit.Changes | None = None, **details: Any
+) -> None:
+    """A prompt that is or was its author's alone is told by its id, and without what it says: owners read the
+    audit, and not the prompt."""
+    changes = changes or {}
+    is_private = Visibility.ME in (row.visibility, *changes.get("visibility", ()))
+    told = changes
+    if is_private:
+        told = {
+            name: [audit.MASK, audit.MASK] if name in PRIVATE_FIELDS else values
+            for name, values in changes.items()
+        }
+    target = str(row.id) if is_private else row.slug
+    audit.record(action, principal=principal, target=target, changes=told, **details)
 
 
 def remove_prompts(*, workspace_id: UUID) -> None:

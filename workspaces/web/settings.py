@@ -37,7 +37,7 @@ SCOPES = [
 class TeamForm(forms.Form):
     name = forms.CharField(label="Team's name", max_length=100)
     departed_conversations = forms.ChoiceField(
-        label="When somebody leaves, their private conversations", choices=Tenant.Departed.choices
+        label="When somebody leaves, their private conversations and prompts", choices=Tenant.Departed.choices
     )
 
 

@@ -1,4 +1,4 @@
-"""After a grace period: deleted workspaces are emptied, and leavers' private conversations are gone."""
+"""After a grace period: deleted workspaces are emptied, and leavers' private things are gone."""
 
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from gateway.models import Conversation, Turn
 from gateway.tests.stored import store_turn
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import LanguageModel
+from workspaces.prompts.models import Prompt, PromptVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -68,3 +69,33 @@ def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, 
     end_graces()
     assert conversations_of(cast.bob) == left
     assert not Departure.objects.exists()
+
+
+@pytest.mark.parametrize(("rule", "left"), [("keep", ["mine", "ours"]), ("delete", ["ours"])])
+def test_a_leavers_private_prompts_go_with_their_conversations(
+    cast: Cast, rule: str, left: list[str]
+) -> None:
+    Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
+    for slug, visibility in (("mine", "me"), ("ours", "workspace")):
+        wish = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
+        assert As(cast.bob).ask("POST", "workspaces/sales/prompts", wish).status_code == 201
+    As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
+    end_graces()
+    assert prompts_of(cast.bob) == ["mine", "ours"]
+    Departure.objects.update(delete_after=timezone.now())
+    end_graces()
+    assert prompts_of(cast.bob) == left
+    again = {"slug": "mine", "title": "T", "text": "Anew"}
+    assert As(cast.alice).ask("POST", "workspaces/sales/prompts", again).status_code == 409
+    forgotten = AuditEntry.objects.filter(action="member.conversations_deleted")
+    assert [entry.details["prompts"] for entry in forgotten] == [1] * (rule == "delete")
+
+
+def prompts_of(person: Person) -> list[str]:
+    """Those of which anything is left beside the name."""
+    with tenant_scope(person.principal.tenant):
+        written = PromptVersion.objects.filter(user_id=person.principal.user_id).order_by("prompt__slug")
+        rows = Prompt.objects.filter(user_id=person.principal.user_id).exclude(title="", text="")
+        slugs = list(rows.order_by("slug").values_list("slug", flat=True))
+        assert [version.text for version in written] == [f"Of {slug}" for slug in slugs]
+        return slugs

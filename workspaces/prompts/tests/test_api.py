@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import WorkspaceMember
+from accounts.models import AuditEntry, WorkspaceMember
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
 
@@ -98,6 +98,26 @@ def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
     assert As(cast.bob).ask("DELETE", f"{HERE}/letter").status_code == 204
     assert As(cast.bob).ask("GET", f"{HERE}/letter").status_code == 404
     assert code_of(make(cast.bob)) == "conflict"
+
+
+def test_the_audit_does_not_tell_what_a_private_prompt_says(cast: Cast) -> None:
+    bob = As(cast.bob)
+    made = make(cast.bob, slug="layoffs", title="Lay off Dana", visibility="me").json()
+    bob.ask("PATCH", f"{HERE}/layoffs", {"title": "Dana goes", "description": "By May", "text": "Bye"})
+    bob.ask("PATCH", f"{HERE}/layoffs", {"title": "A farewell", "visibility": "workspace"})
+    bob.ask("PATCH", f"{HERE}/layoffs", {"title": "Farewell"})
+    bob.ask("PATCH", f"{HERE}/layoffs", {"description": "Of Dana", "visibility": "me"})
+    bob.ask("DELETE", f"{HERE}/layoffs")
+    told = AuditEntry.objects.filter(action__startswith="prompt.").order_by("at", "id")
+    masked = ["***", "***"]
+    assert [(entry.target, entry.changes) for entry in told] == [
+        (made["id"], {}),
+        (made["id"], {"title": masked, "description": masked, "version": [1, 2]}),
+        (made["id"], {"title": masked, "visibility": ["me", "workspace"]}),
+        ("layoffs", {"title": ["A farewell", "Farewell"]}),
+        (made["id"], {"description": masked, "visibility": ["workspace", "me"]}),
+        (made["id"], {}),
+    ]
 
 
 @pytest.mark.parametrize(
