@@ -1,5 +1,6 @@
 """The pages of prompts: the library, one prompt with its versions, its form; and what the composer asks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -18,11 +19,21 @@ from kit.errors import DomainError, Forbidden, InvalidInput
 from workspaces.diffs import shown_diff
 from workspaces.prompts import services
 from workspaces.prompts.models import Prompt
-from workspaces.prompts.rendering import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES, Variable
+from workspaces.prompts.rendering import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES, Variable, plain_lines
 
 OFFERED = 8  # prompts in the composer's list
 VERSIONS_SHOWN = 50
 FIELDS = ("name", "type", "label", "default", "options")
+
+
+class LinesField(forms.CharField):
+    """Several lines, which end and count as those of a prompt do."""
+
+    def __init__(self, *, rows: int, **kwargs: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs={"rows": rows}), **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return plain_lines(super().to_python(value) or "")
 
 
 class PromptForm(forms.Form):
@@ -30,19 +41,19 @@ class PromptForm(forms.Form):
     slug = forms.CharField(
         label="Name in the API", max_length=60, help_text="Small letters, digits, hyphens; it stays."
     )
-    description = forms.CharField(label="What it is for", max_length=500, required=False)
-    text = forms.CharField(
+    description = LinesField(label="What it is for", max_length=500, required=False, rows=2)
+    text = LinesField(
         label="Text",
         max_length=LONGEST_TEXT,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 10}),
+        rows=10,
         help_text="A place for a value is written {{name}}.",
     )
     visibility = forms.ChoiceField(
         label="Who sees it", choices=Prompt.Visibility.choices, initial="workspace"
     )
     tags = forms.CharField(
-        label="Tags", max_length=500, required=False, help_text="With commas between them."
+        label="Tags", max_length=1000, required=False, help_text="With commas between them."
     )
     note = forms.CharField(label="What changed", max_length=200, required=False)
 
@@ -63,26 +74,35 @@ def sent_variables(data: QueryDict) -> list[dict[str, Any]]:
 
 
 def _at(column: list[str], at: int) -> str:
-    return column[at].replace("\0", "").strip() if at < len(column) else ""
+    return plain_lines(column[at].replace("\0", "")) if at < len(column) else ""
 
 
-def variables_of(rows: list[dict[str, Any]]) -> list[Variable]:
-    """What was typed as variables. InvalidInput where a default is none of its type."""
+def variables_of(rows: list[dict[str, Any]], stored: Sequence[dict[str, Any]] = ()) -> list[Variable]:
+    """What was typed as variables; one that nobody touched stays as it is stored, whatever a form shows."""
+    shown = {data["name"]: (_typed(data), data) for data in stored}
+    untouched = {name: data for name, (typed, data) in shown.items() if typed in rows}
     return [
-        Variable(
-            name=row["name"],
-            type=row["type"],
-            label=row["label"][:100],
-            required=row["required"] != "no",
-            default=typed_value(row["type"], row["default"]) if row["default"] else None,
-            options=tuple(one.strip() for one in row["options"].split(",") if one.strip()),
-        )
+        Variable.from_data(untouched[row["name"]]) if row["name"] in untouched else _variable(row)
         for row in rows
     ]
 
 
+def _variable(row: dict[str, Any]) -> Variable:
+    options = (one.strip() for one in row["options"].split("\n"))
+    return Variable(
+        name=row["name"],
+        type=row["type"],
+        label=row["label"].strip()[:100],
+        required=row["required"] != "no",
+        default=typed_value(row["type"], row["default"]) if row["default"] else None,
+        options=tuple(one for one in options if one),
+    )
+
+
 def typed_value(kind: str, text: str) -> Any:
     """A form's text as the variable's type; what is none of it stays text, which is then refused."""
+    if kind not in {"text", "multiline"}:
+        text = text.strip()
     if kind == "boolean":
         return {"true": True, "on": True, "yes": True, "false": False, "no": False}.get(text.lower(), text)
     if kind == "number":
@@ -137,14 +157,14 @@ def edit(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
     initial = {name: getattr(row, name) for name in ("title", "slug", "description", "text", "visibility")}
     form = PromptForm(request.POST or None, initial={**initial, "tags": ", ".join(row.tags)})
     form.fields["slug"].required = False
-    rows = sent_variables(request.POST) if request.method == "POST" else _typed(row)
+    rows = sent_variables(request.POST) if request.method == "POST" else [_typed(v) for v in row.variables]
     if request.method == "POST" and form.is_valid():
         try:
             services.change_prompt(
                 principal=request.principal,
                 slug=str(row.id),
                 note=form.cleaned_data["note"],
-                variables=variables_of(rows),
+                variables=variables_of(rows, row.variables),
                 **form.fields_of(),
             )
         except DomainError as problem:
@@ -162,16 +182,15 @@ def _blame(form: forms.Form, problem: DomainError) -> None:
             form.add_error(None, f"{name.removeprefix('variables.')}: {texts[0]}")
 
 
-def _typed(row: Prompt) -> list[dict[str, Any]]:
-    return [
-        {
-            **data,
-            "default": "" if data["default"] is None else str(data["default"]),
-            "options": ", ".join(data["options"]),
-            "required": "yes" if data["required"] else "no",
-        }
-        for data in row.variables
-    ]
+def _typed(data: dict[str, Any]) -> dict[str, Any]:
+    """A stored variable as the form shows it, and sends it back."""
+    return {
+        **data,
+        "label": " ".join(data["label"].split()),
+        "default": "" if data["default"] is None else plain_lines(str(data["default"])),
+        "options": plain_lines("\n".join(data["options"])),
+        "required": "yes" if data["required"] else "no",
+    }
 
 
 def _form_page(
@@ -267,7 +286,7 @@ def render_now(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResp
     row = services.find_prompt(place=request.principal, slug=prompt)
     types = {data["name"]: data["type"] for data in row.variables}
     values = {
-        name: typed_value(types.get(name, ""), str(text))
+        name: typed_value(types[name], plain_lines(str(text)))
         for name, text in request.POST.items()
         if name in types and text != ""
     }

@@ -1,7 +1,7 @@
 """Puts values into a prompt's `{{ places }}`: nothing but that, so that no template can run code."""
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kit.errors import InvalidInput
@@ -35,6 +35,11 @@ class Variable:
     def as_data(self) -> dict[str, Any]:
         return {**asdict(self), "options": list(self.options)}
 
+    def with_plain_lines(self) -> "Variable":
+        """With a default whose lines end as those of a text do."""
+        is_text = isinstance(self.default, str)
+        return replace(self, default=plain_lines(self.default)) if is_text else self
+
     def problem_of(self, value: Any) -> str:
         """Why the value may not stand here; empty where it may."""
         match self.type:
@@ -51,6 +56,11 @@ class Variable:
         if self.type == "text" and "\n" in value:
             return "This must be one line."
         return "" if len(value) <= LONGEST_VALUE else f"Use at most {LONGEST_VALUE} characters."
+
+
+def plain_lines(text: str) -> str:
+    """With nothing but a newline at each line's end; a browser sends two signs there."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def is_storable(text: str) -> bool:

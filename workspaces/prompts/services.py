@@ -1,5 +1,6 @@
 """What can be done with prompts."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from accounts.principals import Principal
 from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
 from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
-from workspaces.prompts.rendering import Variable, check_prompt, render
+from workspaces.prompts.rendering import Variable, check_prompt, plain_lines, render
 from workspaces.slugs import is_like_an_id
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -105,6 +106,7 @@ def create_prompt(
         raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
     if is_like_an_id(slug):
         raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+    text, variables = plain_lines(text), [variable.with_plain_lines() for variable in variables]
     check_prompt(text, variables)
     try:
         with transaction.atomic():
@@ -127,8 +129,9 @@ def create_prompt(
 
 
 def plain_tags(tags: Iterable[str]) -> list[str]:
-    """Small, each once, in order. InvalidInput for too many."""
-    plain = sorted({" ".join(tag.lower().split())[:40] for tag in tags} - {""})
+    """Small, each once, in order; a comma parts two. InvalidInput for too many."""
+    parted = (part for tag in tags for part in tag.lower().split(","))
+    plain = sorted({" ".join(part.split())[:40].strip() for part in parted} - {""})
     if len(plain) > MOST_TAGS:
         raise InvalidInput(tags=[f"Use at most {MOST_TAGS} tags."])
     return plain
@@ -159,10 +162,12 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
             setattr(row, name, wanted[name])
     if "tags" in wanted:
         row.tags = plain_tags(wanted["tags"])
-    text = wanted.get("text", row.text)
-    variables = wanted.get("variables", [Variable.from_data(data) for data in row.variables])
+    text = plain_lines(wanted.get("text", row.text))
+    variables = [
+        variable.with_plain_lines() for variable in wanted.get("variables", _variables(row.variables))
+    ]
     told = [variable.as_data() for variable in variables]
-    if (text, told) != (row.text, row.variables):
+    if (text, told) != (plain_lines(row.text), row.variables):
         check_prompt(text, variables)
         row.text, row.variables, row.number = text, told, row.number + 1
         changes["version"] = [row.number - 1, row.number]
@@ -177,14 +182,17 @@ def roll_back(*, principal: Principal, slug: str, number: int) -> Prompt:
     """A new version that says what the old one said. NotFound for a version that never was."""
     row = _changeable(principal, slug)
     old = find_version(row, number)
-    variables = [Variable.from_data(data) for data in old.variables]
     return change_prompt(
         principal=principal,
         slug=str(row.id),
         note=f"Version {number} again",
         text=old.text,
-        variables=variables,
+        variables=_variables(old.variables),
     )
+
+
+def _variables(data: list[dict[str, Any]]) -> list[Variable]:
+    return [Variable.from_data(one) for one in data]
 
 
 def find_version(row: Prompt, number: int) -> PromptVersion:
@@ -200,8 +208,17 @@ def diff_versions(row: Prompt, before: int, after: int) -> list[str]:
 
 
 def _lines(version: PromptVersion) -> list[str]:
-    declared = [f"{{{{{v['name']}}}}}: {v['type']}" for v in version.variables]
-    return [*version.text.splitlines(), *(["", *declared] if declared else [])]
+    declared = [_declared(variable) for variable in _variables(version.variables)]
+    return [*plain_lines(version.text).split("\n"), *(["", *declared] if declared else [])]
+
+
+def _declared(variable: Variable) -> str:
+    """All that makes a version another, on one line."""
+    told = [f"{{{{{variable.name}}}}}: {variable.type}", *([] if variable.required else ["optional"])]
+    for name in ("label", "default", "options"):
+        if (value := getattr(variable, name)) not in ("", None, ()):
+            told.append(f"{name} {json.dumps(value, ensure_ascii=False)}")
+    return ", ".join(told)
 
 
 @transaction.atomic
@@ -259,5 +276,5 @@ def set_favourite(*, principal: Principal, slug: str, is_favourite: bool) -> Non
 def render_prompt(*, place: Principal, slug: str, values: dict[str, Any]) -> RenderedPrompt:
     """The prompt with these values. NotFound, InvalidInput by variable."""
     row = find_prompt(place=place, slug=slug)
-    variables = [Variable.from_data(data) for data in row.variables]
-    return RenderedPrompt(slug=row.slug, number=row.number, text=render(row.text, variables, values))
+    text = render(row.text, _variables(row.variables), values)
+    return RenderedPrompt(slug=row.slug, number=row.number, text=text)

@@ -6,6 +6,8 @@ import pytest
 from django.test import Client
 
 from accounts.tests.cast import Cast, Person
+from accounts.tests.filled import filled
+from accounts.tests.requests_as import As
 
 pytestmark = pytest.mark.django_db
 FORM = {
@@ -18,7 +20,7 @@ FORM = {
     "variable_type": ["text", "choice", "text"],
     "variable_label": ["Whom", "", ""],
     "variable_default": ["", "warm", ""],
-    "variable_options": ["", "warm, cool", ""],
+    "variable_options": ["", "warm\r\ncool", ""],
     "variable_required": ["yes", "no", "yes"],
 }
 
@@ -39,14 +41,14 @@ def test_a_prompt_is_written_by_a_form(cast: Cast) -> None:
     assert "No prompts yet" in page(bob).content.decode()
     made = page(bob, "/new", **FORM).content.decode()
     assert "Write to {{name}} in {{tone}}." in made
-    assert "warm, cool" in made
+    assert "warm · cool" in made
     assert "#customers" in page(bob).content.decode()
 
 
 def test_what_is_wrong_is_told_and_nothing_is_lost(cast: Cast) -> None:
     told = page(browser(cast.bob), "/new", **{**FORM, "variable_default": ["", "hot", ""]}).content.decode()
     assert "tone: Choose one of: warm, cool." in told
-    assert 'value="hot"' in told
+    assert "\nhot</textarea>" in told
 
 
 def test_versions_are_compared_and_rolled_back(cast: Cast) -> None:
@@ -59,6 +61,52 @@ def test_versions_are_compared_and_rolled_back(cast: Cast) -> None:
     page(bob, "/letter/versions/1", go="1")
     assert "Version 1 again" in page(bob, "/letter").content.decode()
     assert page(bob, "/letter?before=1&after=77").status_code == 404
+
+
+ODD = [
+    {"name": "city", "type": "choice", "options": ["Paris, France", "Rome, Italy"], "default": "Rome, Italy"},
+    {"name": "list", "type": "multiline", "default": "\n- one\n\n- two\n"},
+    {"name": "dos", "type": "multiline", "default": "one\r\ntwo", "required": False},
+    {"name": "gap", "default": "  between  ", "label": "A  gap"},
+    {"name": "none", "default": ""},
+    {"name": "many", "type": "number", "default": 1e-07},
+    {"name": "zero", "type": "number", "default": 0},
+    {"name": "off", "type": "boolean", "default": False},
+    {"name": "broken", "type": "choice", "options": ["a\nb", "c"]},
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["\nOne\n\n  two\n", "One\r\ntwo", "a\rb", "One\u2028two <b> &amp; {{city}}"]
+)
+def test_a_new_title_changes_nothing_else(cast: Cast, text: str) -> None:
+    wish = {"slug": "odd", "title": "Odd", "description": "Two\nlines", "text": text, "variables": ODD}
+    where, tags = "workspaces/sales/prompts", [f"{'x' * 37}{number}" for number in range(18)]
+    before = As(cast.bob).ask("POST", where, wish | {"tags": [*tags, "a, b"]}).json()
+    bob = browser(cast.bob)
+    form = filled(page(bob, "/odd/edit").content.decode(), "variable_name")
+    assert "Saved." in page(bob, "/odd/edit", **form | {"title": ["Odder"]}).content.decode()
+    after = As(cast.bob).ask("GET", f"{where}/odd").json()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"title", "updated_at"}
+
+
+def test_a_touched_variable_changes_and_the_others_stay(cast: Cast) -> None:
+    bob, where = browser(cast.bob), "workspaces/sales/prompts"
+    wish = {"slug": "odd", "title": "Odd", "text": "{{city}} {{gap}}", "variables": [ODD[0], ODD[3]]}
+    before = As(cast.bob).ask("POST", where, wish).json()["variables"]
+    form = filled(page(bob, "/odd/edit").content.decode(), "variable_name")
+    form["variable_options"][0] += "\r\nBonn, Germany"
+    page(bob, "/odd/edit", **form)
+    city, gap = As(cast.bob).ask("GET", f"{where}/odd").json()["variables"]
+    assert (city["options"], gap) == (["Paris, France", "Rome, Italy", "Bonn, Germany"], before[1])
+    diff = As(cast.bob).ask("GET", f"{where}/odd/diff/1/2").json()["data"]
+    assert [line.startswith(("+{{city}}", "-{{city}}")) for line in diff].count(True) == 2
+
+
+def test_a_long_text_of_many_lines_fits_the_form(cast: Cast) -> None:
+    told = page(browser(cast.bob), "/new", **{**FORM, "text": "x\r\n" * 50_000})
+    assert "Saved." in told.content.decode()
 
 
 def test_others_may_not_edit_and_strangers_see_nothing(cast: Cast) -> None:
@@ -77,6 +125,7 @@ def test_the_composer_is_told_of_favourites_first(cast: Cast) -> None:
     assert [row["slug"] for row in offered] == ["letter", "other"]
     url = offered[0]["render_url"]
     assert bob.post(url, {"name": "Ada"}).json() == {"text": "Write to Ada in warm."}
+    assert bob.post(url, {"name": "Ada", "tone": " cool "}).json() == {"text": "Write to Ada in cool."}
     refused = bob.post(url, {"tone": "hot"})
     assert refused.status_code == 422
     assert set(refused.json()["error"]["details"]) == {"variables.name", "variables.tone"}
