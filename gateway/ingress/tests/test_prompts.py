@@ -96,3 +96,33 @@ def test_a_slash_inserts_a_prompt(server: Served, letter: None, cast: Cast, chro
             expect(page.get_by_test_id("composer")).to_have_value("Write to Ada.", timeout=TIMEOUT)
 
     chromium.run(journey)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@needs("chromium")
+def test_a_new_title_typed_in_a_browser_makes_no_version(
+    server: Served, client_of: Any, cast: Cast, chromium: Chromium
+) -> None:
+    bob, where = client_of(cast.bob), "/v1/workspaces/sales/prompts"
+    cities = {"name": "city", "type": "choice", "options": ["Paris, France", "Rome, Italy"]}
+    listed = {"name": "list", "type": "multiline", "default": "\n- one\n\n- two\n"}
+    wish = {
+        "slug": "odd",
+        "title": "Odd",
+        "text": "\n{{city}}\r\n  {{list}}\n",
+        "variables": [cities, listed],
+    }
+    before = bob.post(where, json=wish).json()
+
+    def journey(browser: Browser) -> None:
+        with page_of(browser) as page:
+            sign_in(page, server.url, "bob@example.com")
+            page.goto(f"{server.url}/t/acme/w/sales/prompts/odd/edit")
+            page.fill("#id_title", "Odder")
+            page.get_by_test_id("save-prompt").click()
+            expect(page.get_by_role("heading", name="Odder")).to_be_visible(timeout=TIMEOUT)
+
+    chromium.run(journey)
+    after = bob.get(f"{where}/odd").json()
+    assert {name for name in after if after[name] != before[name]} == {"title", "updated_at"}
