@@ -96,7 +96,8 @@ class CredentialView(ProbingView):
             ref=probe_ref,
             is_tested=is_tested,
         )
-        return Response(ProviderCredentialSerializer(row).data)
+        told = managing.credentials_of(self.place).filter(id=row.id).first() or row  # with how many use it
+        return Response(ProviderCredentialSerializer(told).data)
 
     @extend_schema(operation_id="remove_credential", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, credential_id: UUID) -> Response:

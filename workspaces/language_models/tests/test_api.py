@@ -9,9 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import WorkspaceMember
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
+from kit.secrets import unseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.managing import change_models
-from workspaces.models import ProviderCredential
+from workspaces.language_models.services import installed_models
+from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
 HERE = "workspaces/sales"
@@ -59,6 +61,23 @@ def test_a_key_is_rotated_without_touching_models(cast: Cast) -> None:
     assert list(moved.json()["error"]["details"]) == ["key"]
     used = As(cast.alice).ask("DELETE", where)
     assert (used.status_code, used.json()["error"]["details"]) == (409, {"models": ["gpt"]})
+
+
+def test_a_key_that_several_models_share_is_rotated_for_all_of_them(cast: Cast) -> None:
+    shared = keep(cast.alice, name="Shared").json()["id"]
+    for slug in ("one", "two"):
+        assert install(cast.alice, slug, credential_id=shared).status_code == 201
+    place = {"workspace_id": cast.alice.principal.workspace.id}
+    with tenant_scope(cast.alice.principal.tenant):
+        before = list(LanguageModel.objects.filter(**place).order_by("slug").values())
+    rotated = As(cast.alice).ask("PATCH", f"{HERE}/credentials/{shared}", {"key": "sk-new", "test": False})
+    assert rotated.json()["models"] == 2
+    with tenant_scope(cast.alice.principal.tenant):
+        assert list(LanguageModel.objects.filter(**place).order_by("slug").values()) == before
+        keys = [row.endpoint.sealed_key for row in installed_models(**place) if row.slug in {"one", "two"}]
+    assert [unseal(key) for key in keys] == ["sk-new", "sk-new"]
+    used = As(cast.alice).ask("DELETE", f"{HERE}/credentials/{shared}").json()["error"]["details"]["models"]
+    assert sorted(used) == ["one", "two"]
 
 
 def test_a_new_model_is_private_until_it_is_enabled(cast: Cast) -> None:

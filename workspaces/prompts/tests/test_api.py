@@ -92,6 +92,42 @@ def test_it_is_found_by_what_it_says_its_tags_and_favourites(cast: Cast) -> None
     assert slugs(cast.bob, "?favourites=true") == []
 
 
+def test_a_search_looks_everywhere_and_finds_nothing_private(cast: Cast) -> None:
+    make(cast.bob, slug="mine", title="Zebra", visibility="me", tags=["zebra"])
+    make(cast.bob, slug="told", description="About a ZEBRA")
+    make(cast.bob, slug="tagged", tags=["Zebra"])
+    make(cast.alice, slug="zebra-shared", visibility="tenant")
+    assert slugs(cast.bob, "?find=zebra") == ["zebra-shared", "tagged", "told", "mine"]
+    assert slugs(cast.alice, "?find=zebra") == ["zebra-shared", "tagged", "told"]
+    assert slugs(cast.alice, "?tag=zebra") == ["tagged"]
+    assert slugs(cast.dana, "?find=zebra", workspace="ops") == ["zebra-shared"]
+    assert slugs(cast.charlie, "?find=zebra") == []
+
+
+def test_a_favourite_of_the_team_is_ones_own_and_ends_with_its_visibility(cast: Cast) -> None:
+    make(cast.bob, visibility="tenant")
+    assert As(cast.dana).ask("PUT", "workspaces/ops/prompts/letter/favourite").status_code == 204
+    assert slugs(cast.dana, "?favourites=true", workspace="ops") == ["letter"]
+    assert slugs(cast.bob, "?favourites=true") == []
+    As(cast.bob).ask("PATCH", f"{HERE}/letter", {"visibility": "workspace"})
+    assert slugs(cast.dana, "?favourites=true", workspace="ops") == []
+    assert As(cast.dana).ask("PUT", "workspaces/ops/prompts/letter/favourite").status_code == 404
+
+
+def test_a_roll_back_brings_the_variables_back_too(cast: Cast) -> None:
+    bob = As(cast.bob)
+    first = make(cast.bob).json()
+    tone = {"name": "name", "type": "choice", "options": ["Ada", "Bea"], "default": "Ada", "required": False}
+    bob.ask("PATCH", f"{HERE}/letter", {"variables": [tone]})
+    diff = bob.ask("GET", f"{HERE}/letter/diff/1/2").json()["data"]
+    assert "-{{name}}: text" in diff
+    assert '+{{name}}: choice, optional, default "Ada", options ["Ada", "Bea"]' in diff
+    again = bob.ask("POST", f"{HERE}/letter/rollback", {"version": 1}).json()
+    assert (again["version"], again["variables"]) == (3, first["variables"])
+    versions = bob.ask("GET", f"{HERE}/letter/versions?limit=2").json()
+    assert ([row["number"] for row in versions["data"]], versions["has_more"]) == ([3, 2], True)
+
+
 def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
     make(cast.bob)
     assert make(cast.alice).status_code == 409
