@@ -47,6 +47,10 @@ class ServerRef:
     tools: tuple[ToolRef, ...] = ()
     needs_sign_in: str = ""  # who has to sign in before it can be used: MCPServer.SignIn, or nobody
 
+    def tool(self, name: str) -> ToolRef | None:
+        """By its own name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
 
 @dataclass(frozen=True, slots=True)
 class OfferedServer:

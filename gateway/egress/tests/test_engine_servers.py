@@ -47,7 +47,7 @@ def door_of(person: Person, engine: Engine) -> Door:
     account = member_account(engine="librechat", tenant_id=principal.tenant.id, user_id=principal.user_id)
     with tenant_scope(principal.tenant):
         server = enabled_servers(workspace_id=principal.workspace.id, slugs=["calculator"])[0]
-        row = find_registration(engine_account_id=account.id, server_id=server.id)
+        row = find_registration(engine_account_id=account.id, server_id=server.id, user_id=principal.user_id)
         note_registration(row.id, name=NAME, version=server.version)
     return Door(engine, f"/mcp/{principal.tenant.slug}.{row.id.hex}", row.secret)
 
