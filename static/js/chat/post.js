@@ -8,20 +8,31 @@ export function newKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Resolves to {data} or to {error: {code, message, request_id}}; never throws. */
-export async function post(url, { token, body, key }) {
-  const headers = { Accept: "application/json", "X-CSRFToken": token };
-  if (body) headers["Content-Type"] = "application/json";
-  if (key) headers["Idempotency-Key"] = key;
+/** Resolves to {data} or to {error: {code, message, details, request_id}}; never throws. */
+export async function ask(url, { headers, ...options } = {}) {
   let response;
   try {
-    response = await fetch(url, { method: "POST", headers, body: body && JSON.stringify(body), redirect: "manual" });
+    response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, redirect: "manual" });
   } catch {
     return { error: { code: "unreachable", message: UNREACHABLE } };
   }
   const data = await response.json().catch(() => null);
   if (response.ok && data) return { data };
   return { error: data?.error ?? unexpected(response) };
+}
+
+/** The same for a body that is written as JSON. */
+export function post(url, { token, body, key }) {
+  const headers = { "X-CSRFToken": token };
+  if (body) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  return ask(url, { method: "POST", headers, body: body && JSON.stringify(body) });
+}
+
+/** What an error tells a person: of wrong fields, what is wrong with the first. */
+export function wordsOf({ code, message, details }) {
+  const words = code === "invalid_input" ? Object.values(details ?? {})[0]?.[0] : null;
+  return typeof words === "string" ? words : message;
 }
 
 function unexpected(response) {
