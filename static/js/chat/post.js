@@ -1,6 +1,8 @@
 // Posts to our own server as the signed-in person, and turns every failure into the one error shape.
 
 const UNREACHABLE = "The server could not be reached. Check the connection and try again.";
+const SIGNED_OUT = "You are no longer signed in here. Load the page again; your text is kept.";
+const GONE = "This is no longer there. Somebody may have removed it.";
 
 export function newKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
@@ -36,8 +38,8 @@ export function wordsOf({ code, message, details }) {
 }
 
 function unexpected(response) {
-  const signedOut = response.type === "opaqueredirect" || response.status === 401 || response.status === 403;
-  return signedOut
-    ? { code: "signed_out", message: "You are no longer signed in here. Load the page again; your text is kept." }
-    : { code: "unexpected", message: `The server answered in a way we did not expect (${response.status}). Try again.` };
+  const { type, status } = response;
+  if (type === "opaqueredirect" || status === 401 || status === 403) return { code: "signed_out", message: SIGNED_OUT };
+  if (status === 404) return { code: "not_found", message: GONE };
+  return { code: "unexpected", message: `The server answered in a way we did not expect (${status}). Try again.` };
 }

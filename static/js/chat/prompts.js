@@ -23,7 +23,7 @@ export class PromptPicker {
     this.previewed = 0;
     composer.area.addEventListener("input", () => this.#typed());
     composer.area.addEventListener("keydown", (event) => this.#key(event), { capture: true });
-    composer.area.addEventListener("blur", () => setTimeout(() => this.#close(), 200));
+    composer.area.addEventListener("blur", () => setTimeout(() => this.#left(), 200));
     this.dialog.querySelector("[data-part=cancel]").addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => this.#insert(event));
     this.dialog.querySelector("form").addEventListener("input", () => this.#showPreview());
@@ -96,6 +96,10 @@ export class PromptPicker {
     this.#mark();
   }
 
+  #left() {
+    if (document.activeElement !== this.composer.area) this.#close();
+  }
+
   async #choose(prompt) {
     this.#close();
     this.chosen = prompt;
@@ -128,8 +132,9 @@ export class PromptPicker {
     clearTimeout(this.previewTimer);
     const asked = ++this.previewed;
     this.previewTimer = setTimeout(async () => {
-      const { text } = await this.#rendered();
-      if (asked === this.previewed) this.preview.textContent = text ?? ""; // while a value is missing there is none
+      const isComplete = this.dialog.querySelector("form").checkValidity();
+      const text = isComplete ? (await this.#rendered()).text : "";
+      if (asked === this.previewed) this.preview.textContent = text ?? "";
     }, PAUSE);
   }
 
@@ -162,6 +167,7 @@ function field({ name, type, label, default: preset, options, required }) {
     input.append(...choices.map((one) => element("option", { value: one, textContent: one, selected: one === String(value) })));
   } else input = element("input", { type: type === "number" ? "number" : "text", step: "any", value });
   input.name = name;
+  input.required = required && preset == null;
   row.append(input);
   return row;
 }
