@@ -90,7 +90,7 @@ function enter({ conversation_id, conversation_url }) {
 }
 
 function watch(turn) {
-  composer.replyRuns(true);
+  composer.replyRuns(true, turn.isMine);
   say(WRITING);
   follow(turn.element.dataset.events, {
     connected: () => note("reconnecting", false),

@@ -87,10 +87,11 @@ export class Composer {
     this.write(text);
   }
 
-  replyRuns(runs) {
+  /** Whoever asked may stop it; everybody else waits. */
+  replyRuns(runs, isMine = true) {
     this.busy = runs;
-    this.send.hidden = runs;
-    this.stop.hidden = !runs;
+    this.send.hidden = runs && isMine;
+    this.stop.hidden = !runs || !isMine;
     this.stop.disabled = false;
     this.#changed();
   }

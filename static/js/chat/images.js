@@ -21,7 +21,9 @@ export class Attachments {
     this.input.addEventListener("change", () => this.#add(this.input.files));
     form.elements.message.addEventListener("paste", (event) => this.#pasted(event));
     const main = form.closest("main");
-    main.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+    for (const kind of ["dragover", "drop"]) {
+      main.addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+    }
     main.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
     this.model?.addEventListener("change", () => this.#modelChanged());
     this.#modelChanged();
