@@ -92,6 +92,17 @@ def over_workspace(principal: Principal, workspace_slug: str) -> Principal:
     return replace(principal, workspace=workspace.ref, workspace_role="")
 
 
+def find_in_or_above(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> Principal:
+    """A person in that workspace, or above it; NotFound for a stranger."""
+    found = find_principal(user_id=user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if found is not None:
+        return found
+    anywhere = default_principal(user_id=user_id, tenant_slug=tenant_slug) if tenant_slug else None
+    if anywhere is None:
+        raise NotFound
+    return over_workspace(anywhere, workspace_slug)
+
+
 def default_principal(
     *, user_id: UUID, tenant_slug: str | None = None, workspace_slug: str | None = None
 ) -> Principal | None:

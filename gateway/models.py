@@ -146,7 +146,8 @@ class ToolRun(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_runs")
     call_id = models.CharField(max_length=200, help_text="As the model's provider names the call")
-    server = models.CharField(max_length=60, blank=True)
+    server = models.CharField(max_length=60, blank=True, help_text="Its slug, as people know it")
+    server_id = models.UUIDField(null=True, help_text="None for a tool that was never offered")
     tool = models.CharField(max_length=128)
     arguments = models.JSONField(default=dict)
     arguments_hash = models.CharField(max_length=64)
@@ -170,7 +171,7 @@ class ToolRun(models.Model):
 
 
 class EngineServer(models.Model):
-    """An MCP server as one engine account knows it: at an address of our egress, with a secret of its own.
+    """An MCP server as one engine account knows it for one person: at an address of our egress.
 
     Committed before it is registered at the engine, so that a crash in between converges.
     """
@@ -178,6 +179,7 @@ class EngineServer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     server_id = models.UUIDField()
     engine_account_id = models.UUIDField()
+    user_id = models.UUIDField(help_text="In whose turns it is called")
     sealed_secret = models.TextField(help_text="What the engine shows us, encrypted")
     name = models.CharField(max_length=100, blank=True, help_text="What the engine calls it; empty: not yet")
     version = models.PositiveIntegerField(default=0, help_text="Of the MCP server, as the engine last saw it")
@@ -187,7 +189,7 @@ class EngineServer(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["engine_account_id", "server_id"], name="one_engine_server_an_account"
+                fields=["engine_account_id", "server_id", "user_id"], name="one_engine_server_a_person"
             ),
         ]
         indexes = [models.Index(fields=["server_id"], name="engine_server_server")]

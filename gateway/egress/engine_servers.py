@@ -1,5 +1,8 @@
 """MCP servers as engine accounts know them: who calls at which address, and what tools are called there.
 
+In a shared conversation several people use one engine account, each with addresses of their own: a call tells
+by its address whose it is.
+
 An engine calls a tool `<tool>_mcp_<server>`, with the server's name as the engine chose it.
 """
 
@@ -71,20 +74,27 @@ def split_name(wire_name: str) -> tuple[str, str]:
     return (tool, server) if mark else (wire_name, "")
 
 
-def registered_servers(*, engine_account_id: UUID, servers: Iterable[ServerRef]) -> dict[str, ServerRef]:
-    """Those of the servers that the account has, by what the engine calls them."""
+def registered_servers(
+    *, engine_account_id: UUID, user_id: UUID, servers: Iterable[ServerRef]
+) -> dict[str, ServerRef]:
+    """Those of the servers that the account has for this person, by what the engine calls them."""
     by_id = {server.id: server for server in servers}
-    rows = EngineServer.objects.filter(engine_account_id=engine_account_id, server_id__in=by_id)
+    rows = EngineServer.objects.filter(
+        engine_account_id=engine_account_id, user_id=user_id, server_id__in=by_id
+    )
     return {row.name: by_id[row.server_id] for row in rows if row.name}
 
 
-def find_registration(*, engine_account_id: UUID, server_id: UUID) -> Registration:
+def find_registration(*, engine_account_id: UUID, server_id: UUID, user_id: UUID) -> Registration:
     """Its row is made on first use, once however many ask at a time."""
-    known = EngineServer.objects.filter(engine_account_id=engine_account_id, server_id=server_id)
+    known = EngineServer.objects.filter(
+        engine_account_id=engine_account_id, server_id=server_id, user_id=user_id
+    )
     if not known.exists():
         fresh = EngineServer(
             engine_account_id=engine_account_id,
             server_id=server_id,
+            user_id=user_id,
             sealed_secret=seal(secrets.token_urlsafe(SECRET_BYTES)),
         )
         EngineServer.objects.bulk_create([fresh], ignore_conflicts=True)

@@ -15,7 +15,7 @@ from kit.secrets import unseal_bytes
 from kit.tenancy import TenantRef, in_tenant
 
 SCHEME = "switchyard-image:"
-MOST_EARLIER = 4  # images of earlier messages in a call, the latest; older ones are told of in words
+ENOUGH_EARLIER = 4  # images of earlier messages in a call; older messages' are told of in words
 MOST_QUESTIONS = 100  # messages back, of which an engine may have some in its history
 LEFT_OUT = "[An image from earlier, which is not shown any more.]"
 UNSEEN = "[An image, which this model cannot see.]"
@@ -47,20 +47,20 @@ def names_images(messages: Sequence[JsonObject]) -> bool:
 
 
 class Earlier:
-    """Shows the images of earlier messages, asked for from the latest back, as far as there is room."""
+    """Shows the images of earlier messages, asked for from the latest back, until they are enough: a message
+    with all that it has, since people go on to speak of any of them."""
 
     def __init__(self, *, is_seeing: bool) -> None:
         self.is_seeing = is_seeing
-        self.room = MOST_EARLIER
+        self.shown = 0
 
     def content(self, asked: AskedWith) -> str | list[JsonObject]:
         number = len(asked.image_ids)
         if not self.is_seeing:
             return with_words(asked.text, UNSEEN, number)
-        if number > self.room:
-            self.room = 0
+        if self.shown >= ENOUGH_EARLIER:
             return with_words(asked.text, LEFT_OUT, number)
-        self.room -= number
+        self.shown += number
         return with_images(asked.text, asked.image_ids)
 
 

@@ -9,6 +9,7 @@ import hmac
 from typing import Any, ClassVar
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 
 from accounts.engine_checks import find_check
@@ -32,6 +33,7 @@ from kit.tenancy import in_public, in_tenant
 from workspaces.mcp_servers.connecting import ToolOutcome
 from workspaces.mcp_servers.services import ToolRef
 
+log = structlog.get_logger(__name__)
 CHECK_TOOL = ToolRef(
     name="hello",
     description="Says hello",
@@ -95,6 +97,7 @@ class EngineServerConsumer(HttpConsumer):
             self.caller.tenant, claim_run, caller=self.caller, tool=name, arguments=arguments
         )
         if claim is None:
+            log.warning("a tool call that no model made", tenant=self.caller.tenant.slug, tool=name[:128])
             return message.answer(mcp_protocol.called(ToolOutcome(output=NO_CALL, is_error=True)))
         return message.answer(mcp_protocol.called(await self._outcome(claim)))
 

@@ -42,10 +42,10 @@ def offer_tools(servers: Iterable[ServerRef]) -> tuple[OfferedTool, ...]:
 
 
 def wire_name(tool: str, server: str) -> str:
-    """`<tool>_mcp_<server>`; what is too long or holds other signs ends in a hash of what it stands for."""
+    """`<tool>_mcp_<server>`; what is too long, holds other signs or could stand for two ends in a hash."""
     whole = f"{tool}{MARK}{server}"
     plain = UNFIT.sub("_", whole)
-    if plain == whole and len(whole) <= LONGEST:
+    if plain == whole and len(whole) <= LONGEST and whole.count(MARK) == 1:
         return whole
-    mark = hashlib.sha256(whole.encode()).hexdigest()[:HASH_SIGNS]
+    mark = hashlib.sha256(f"{tool}\n{server}".encode()).hexdigest()[:HASH_SIGNS]
     return f"{plain[: LONGEST - HASH_SIGNS - 1]}_{mark}"

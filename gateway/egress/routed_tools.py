@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from gateway.egress.approvals import wait_for_decision
 from gateway.egress.engine_servers import find_tool, registered_servers, split_name
 from gateway.egress.tool_news import notify_news
-from gateway.egress.tool_runs import Asked, Caller, OpenedRun, expire_runs, open_run
+from gateway.egress.tool_runs import Asked, Caller, OpenedRun, expire_runs, expire_unclaimed, open_run
 from gateway.egress.turns import RoutedTurn
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
@@ -42,6 +42,7 @@ def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
 def open_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> tuple[list[JsonObject], list[OpenedRun]]:
     """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
     servers = _servers_of(turn)
+    expire_unclaimed(caller=turn.caller)
     known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
     told, runs = [], []
     for index, call in enumerate(calls):
@@ -60,7 +61,8 @@ def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
     if not turn.mcps or turn.engine_account_id is None:
         return {}
     named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
-    return registered_servers(engine_account_id=turn.engine_account_id, servers=named)
+    account_id, user_id = turn.engine_account_id, turn.caller.user_id
+    return registered_servers(engine_account_id=account_id, user_id=user_id, servers=named)
 
 
 def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> Asked:

@@ -6,9 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Tenant
-from accounts.principals import chat_role
 from gateway.egress.engine_servers import find_caller, find_tool
-from gateway.egress.tool_runs import REFUSED, UNANSWERED, Caller, OpenedRun, hash_of, still_refused
+from gateway.egress.tool_runs import REFUSED, UNANSWERED, UNCLAIMED, Caller, OpenedRun, hash_of
 from gateway.models import ToolRun, Turn
 from kit.tenancy import TenantRef
 from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server
@@ -16,16 +15,16 @@ from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server
 State = ToolRun.State
 NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."
 WORDS = {State.REFUSED: REFUSED, State.EXPIRED: UNANSWERED}
-OPEN = (State.ASKED, State.ALLOWED)
 ANSWERED = (State.REFUSED, State.EXPIRED, State.DENIED)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCaller:
-    """Whose engine account calls, and the server that it has at this address; None where it was disabled."""
+    """For whom an engine account calls, and the server at this address; None where it was disabled."""
 
     tenant: TenantRef
     engine_account_id: UUID
+    user_id: UUID
     server: ServerRef | None
 
     @property
@@ -51,28 +50,30 @@ def engine_caller(tenant: TenantRef, registration_id: UUID, secret: str) -> Engi
     row = find_caller(registration_id, secret)
     if row is None:
         return None
-    return EngineCaller(tenant, row.engine_account_id, enabled_server(row.server_id))
+    return EngineCaller(tenant, row.engine_account_id, row.user_id, enabled_server(row.server_id))
 
 
 def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> Claim | None:
     """Takes up the call of a running turn that has the very same tool and arguments, each once; else None.
 
-    What runs are the arguments that the model asked with and a person allowed, not what the engine sends.
+    Of several the latest, since an older one may still be kept from its engine. What runs are the arguments
+    that the model asked with and a person allowed, not what the engine sends.
     """
     found = find_tool(caller.server, tool) if caller.server else None
     if caller.server is None or found is None:
         return None
     asked = ToolRun.objects.filter(
         turn__conversation__engine_account_id=caller.engine_account_id,
+        turn__user_id=caller.user_id,
         turn__status=Turn.Status.RUNNING,
         turn__stop_requested_at=None,
-        server=caller.server.slug,
+        server_id=caller.server.id,
         tool=found.name,
         arguments_hash=hash_of(arguments),
     ).select_related("turn")
-    for run in asked.filter(state__in=OPEN).order_by("created_at")[:10]:
+    for run in asked.filter(state__in=UNCLAIMED).order_by("-created_at")[:10]:
         if ToolRun.objects.filter(id=run.id, state=run.state).update(state=State.RUNNING):
-            return Claim(_caller(caller, run), _opened(run, caller.server, found))
+            return Claim(_caller(caller, run), _opened(run, found))
     answered = asked.filter(state__in=ANSWERED).order_by("-created_at").first()
     if answered is None:
         return None
@@ -84,15 +85,11 @@ def _caller(caller: EngineCaller, run: ToolRun) -> Caller:
     return Caller(caller.tenant, run.turn.workspace_id, run.turn.user_id, run.turn_id)
 
 
-def _opened(run: ToolRun, server: ServerRef, tool: ToolRef) -> OpenedRun:
-    """Rights are asked again: a member may have left, a restriction come, since the model asked."""
-    if not chat_role(run.turn.user_id, run.turn.workspace_id):
-        return OpenedRun(id=run.id, refusal="Its person may no longer chat here.")
-    if refusal := still_refused(tool, run.arguments):
-        return OpenedRun(id=run.id, refusal=refusal)
+def _opened(run: ToolRun, tool: ToolRef) -> OpenedRun:
     return OpenedRun(
         id=run.id,
-        server_id=server.id,
+        server_id=run.server_id,
+        server=run.server,
         tool=tool.name,
         definition_hash=tool.definition_hash,
         arguments=run.arguments,

@@ -15,19 +15,26 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts import audit
-from gateway.models import ToolRun
+from accounts.principals import may_chat
+from gateway.models import ToolRun, Turn
 from kit.errors import DomainError
+from kit.json_input import is_shallow
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
+from kit.unbroken import unbroken
 from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.definitions import unfit_arguments
 from workspaces.mcp_servers.reaching import reach
-from workspaces.mcp_servers.services import ToolRef, enabled_servers
+from workspaces.mcp_servers.services import ToolRef, enabled_server, enabled_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
+UNCLAIMED = (State.ASKED, State.ALLOWED)
 NO_OBJECT = "The arguments are no JSON object. Call the tool again with arguments that fit its schema."
 REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
+STOPPED = "The reply was stopped before this was called."
+NO_CHAT = "Its person may no longer chat here."
+FORBIDDEN = "This tool may not be used any more."
 UNANSWERED = "Nobody allowed this call in time. Go on without it."
 LONGEST_ARGUMENTS = 200_000  # characters of JSON
 LARGEST_FLOAT = 10**300  # beyond it JavaScript knows infinity only
@@ -60,6 +67,7 @@ class OpenedRun:
 
     id: UUID
     server_id: UUID | None = None
+    server: str = ""
     tool: str = ""
     definition_hash: str = ""
     arguments: dict[str, Any] | None = None
@@ -77,6 +85,7 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
         turn_id=caller.turn_id,
         call_id=asked.call_id[:200],
         server=asked.server[:60],
+        server_id=found[0] if found else None,
         tool=asked.tool[:128],
         arguments=arguments if arguments is not None else {},
         arguments_hash=hash_of(arguments),
@@ -85,11 +94,12 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
         refusal=refusal,
     )
     if refusal or found is None:
-        audit_run(caller=caller, run=run, outcome=State.DENIED.value)
+        audit_call(caller, target_of(run), outcome=State.DENIED)
         return OpenedRun(id=run.id, refusal=refusal)
     return OpenedRun(
         id=run.id,
         server_id=found[0],
+        server=run.server,
         tool=found[1].name,
         definition_hash=found[1].definition_hash,
         arguments=arguments,
@@ -100,7 +110,8 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
 def _find(caller: Caller, asked: Asked) -> tuple[UUID, ToolRef] | None:
     named = [asked.server] if asked.server else []
     for server in enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []:
-        return next(((server.id, tool) for tool in server.tools if tool.name == asked.tool), None)
+        tool = server.tool(asked.tool)
+        return (server.id, tool) if tool else None
     return None
 
 
@@ -129,7 +140,8 @@ def parsed_arguments(text: str) -> dict[str, Any] | None:
         plain.encode()
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and "\\u0000" not in plain else None
+    is_usable = isinstance(value, dict) and is_shallow(value) and "\\u0000" not in plain
+    return value if is_usable else None
 
 
 def hash_of(arguments: dict[str, Any] | None) -> str:
@@ -154,6 +166,8 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     """Calls the tool; what goes wrong becomes words for the model. The call is audited, however it ends."""
     if run.refusal or run.server_id is None:
         return ToolOutcome(output=run.refusal, is_error=True)
+    if refusal := await in_tenant(caller.tenant, confirm_run, caller=caller, run=run):
+        return ToolOutcome(output=refusal, is_error=True)
     begun = time.monotonic()
     outcome = ToolOutcome(output="The call was broken off.", is_error=True)
     try:
@@ -170,10 +184,34 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
         outcome = ToolOutcome(output="The MCP server's key cannot be read.", is_error=True)
     finally:
         spent = int((time.monotonic() - begun) * 1000)
-        await in_tenant(
-            caller.tenant, close_run, caller=caller, run_id=run.id, is_error=outcome.is_error, spent_ms=spent
+        closing = in_tenant(
+            caller.tenant, close_run, caller=caller, run=run, is_error=outcome.is_error, spent_ms=spent
         )
+        await unbroken(closing)
     return outcome
+
+
+def confirm_run(*, caller: Caller, run: OpenedRun) -> str:
+    """Why it must not run after all; empty where it may. A person may take minutes to allow a call, and a
+    member may have left, a tool been denied, a restriction come meanwhile."""
+    refusal = _refused_now(caller, run)
+    if refusal:
+        ToolRun.objects.filter(id=run.id).update(state=State.DENIED, refusal=refusal)
+        audit_call(caller, f"{run.server}/{run.tool}", outcome=State.DENIED)
+    return refusal
+
+
+def _refused_now(caller: Caller, run: OpenedRun) -> str:
+    going = Turn.objects.filter(id=caller.turn_id, status=Turn.Status.RUNNING, stop_requested_at=None)
+    if not going.exists():
+        return STOPPED
+    if not may_chat(caller.user_id, caller.workspace_id):
+        return NO_CHAT
+    server = enabled_server(run.server_id) if run.server_id else None
+    tool = server.tool(run.tool) if server else None
+    if tool is None or tool.definition_hash != run.definition_hash:
+        return FORBIDDEN
+    return still_refused(tool, run.arguments or {})
 
 
 def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool = False) -> None:
@@ -181,26 +219,36 @@ def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool =
     waiting = ToolRun.objects.filter(id__in=list(run_ids), state=State.WAITING)
     for run in waiting.filter(expires_at__lte=timezone.now()) if only_overdue else waiting:
         if ToolRun.objects.filter(id=run.id, state=State.WAITING).update(state=State.EXPIRED):
-            audit_run(caller=caller, run=run, outcome=State.EXPIRED.value)
+            audit_call(caller, target_of(run), outcome=State.EXPIRED)
 
 
-def close_run(*, caller: Caller, run_id: UUID, is_error: bool, spent_ms: int) -> None:
-    """Writes down how the call went, and audits it."""
-    run = ToolRun.objects.get(id=run_id)
-    run.state, run.duration_ms = State.FAILED if is_error else State.DONE, spent_ms
-    run.save(update_fields=["state", "duration_ms"])
-    audit_run(caller=caller, run=run, outcome=run.state)
+def expire_unclaimed(*, caller: Caller) -> None:
+    """A model that is asked again has its answers: what its engine did not take up by now, it never will."""
+    for run in ToolRun.objects.filter(turn=caller.turn_id, state__in=UNCLAIMED):
+        if ToolRun.objects.filter(id=run.id, state=run.state).update(state=State.EXPIRED):
+            audit_call(caller, target_of(run), outcome=State.EXPIRED)
 
 
-def audit_run(*, caller: Caller, run: ToolRun, outcome: str) -> None:
+def close_run(*, caller: Caller, run: OpenedRun, is_error: bool, spent_ms: int) -> None:
+    """Writes down how the call went, and audits it, also where its conversation was deleted meanwhile."""
+    state = State.FAILED if is_error else State.DONE
+    ToolRun.objects.filter(id=run.id).update(state=state, duration_ms=spent_ms)
+    audit_call(caller, f"{run.server}/{run.tool}", outcome=state, duration_ms=spent_ms)
+
+
+def target_of(run: ToolRun) -> str:
+    return f"{run.server}/{run.tool}"
+
+
+def audit_call(caller: Caller, target: str, *, outcome: State, duration_ms: int = 0) -> None:
     """Who, what, how long, and how it ended; neither its arguments nor its result."""
     audit.record(
         "tool.called",
         actor_id=caller.user_id,
         tenant_id=caller.tenant.id,
         workspace_id=caller.workspace_id,
-        target=f"{run.server}/{run.tool}",
+        target=target,
         turn_id=str(caller.turn_id),
-        outcome=str(outcome),
-        duration_ms=run.duration_ms or 0,
+        outcome=outcome.value,
+        duration_ms=duration_ms,
     )

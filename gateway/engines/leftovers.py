@@ -10,6 +10,7 @@ from accounts.tenants import all_tenants
 from gateway.engines.registry import engine_named
 from gateway.models import EngineServer
 from kit.errors import DomainError
+from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public, in_tenant
 from workspaces.mcp_servers.models import MCPServer
 
@@ -20,12 +21,16 @@ BATCH = 100  # of a tenant, at a time
 async def forget_removed_servers() -> None:
     """Can be run at any time; what cannot be reached now is tried again the next time."""
     for tenant in await in_public(all_tenants):
+        unreachable: set[UUID] = set()
         for row_id, account_id, name in await in_tenant(tenant, removed_registrations):
+            if account_id in unreachable:
+                continue
             try:
                 await _forget(account_id, name)
-            except DomainError as exc:
-                log.warning("a server was not forgotten", tenant=tenant.slug, error=exc.code)
-                break
+            except (DomainError, SecretUnreadable) as exc:
+                log.warning("a server was not forgotten", tenant=tenant.slug, error=type(exc).__name__)
+                unreachable.add(account_id)
+                continue
             await in_tenant(tenant, drop_registration, row_id)
 
 
@@ -38,7 +43,7 @@ async def _forget(account_id: UUID, name: str) -> None:
 def removed_registrations() -> list[tuple[UUID, UUID, str]]:
     """In the tenant's schema: id, engine account and name of those whose server is gone."""
     kept = MCPServer.objects.filter(id=OuterRef("server_id"), removed_at=None)
-    rows = EngineServer.objects.filter(~Exists(kept)).order_by("id")[:BATCH]
+    rows = EngineServer.objects.filter(~Exists(kept)).order_by("?")[:BATCH]  # so that none waits for ever
     return [(row.id, row.engine_account_id, row.name) for row in rows]
 
 

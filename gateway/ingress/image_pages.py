@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
+from django.db import connection
 from django.http import Http404, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.web.places import place_url
-from gateway.ingress.images import discard_image, keep_image, show_image
+from gateway.ingress.images import discard_image, keep_image, make_anew, show_image
 from gateway.ingress.images_api import image_answer, read_bounded
 from kit.api import json_error
 from kit.errors import DomainError, NotFound
@@ -17,7 +18,10 @@ from kit.errors import DomainError, NotFound
 def attach(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """The picture as the body; where it is shown, as JSON."""
     try:
-        row = keep_image(principal=request.principal, upload=read_bounded(request))
+        upload = read_bounded(request)
+        connection.close()  # it is made smaller without holding one
+        made = make_anew(principal=request.principal, upload=upload)
+        row = keep_image(principal=request.principal, made=made)
     except DomainError as error:
         return json_error(error)
     where = place_url(request.principal, "chat_image", image_id=row.id)

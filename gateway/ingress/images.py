@@ -1,5 +1,6 @@
 """The images that people attach: made anew from the upload, kept sealed, theirs until they are sent."""
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from io import BytesIO
 from threading import BoundedSemaphore
@@ -15,7 +16,7 @@ from accounts.principals import Principal
 from accounts.web.places import place_url
 from gateway.ingress.conversations import visible_conversations
 from gateway.models import Image, Message
-from kit.errors import Conflict, InvalidInput, NotFound
+from kit.errors import AtCapacity, InvalidInput, NotFound
 from kit.images import on_white, read_image
 from kit.secrets import seal_bytes, unseal_bytes
 
@@ -24,27 +25,50 @@ MOST_PNG_BYTES = 3_000_000  # beyond this a picture without loss becomes a JPEG
 MOST_UNSENT = 32  # of a person in a workspace
 UNSENT_LIFETIME = timedelta(days=1)
 STRANGE = ["There is no such image of yours that was not sent yet."]
-_room = BoundedSemaphore(2)  # a picture may take 200 MB while it is made smaller
+WAIT_SECONDS = 10.0
+_room = BoundedSemaphore(2)  # a picture may take 300 MB while it is made smaller
 
 
-def keep_image(*, principal: Principal, upload: bytes) -> Image:
-    """InvalidInput for what is no picture, Conflict where too many wait to be sent."""
+@dataclass(frozen=True, slots=True)
+class MadeAnew:
+    """A picture as it is kept."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+    size: tuple[int, int]
+
+
+def make_anew(*, principal: Principal, upload: bytes) -> MadeAnew:
+    """Takes a second of computing and no database: to be called without a connection to it.
+
+    InvalidInput for what is no picture, AtCapacity where too many are made at a time.
+    """
     expect(principal, Action.CHAT)
-    with _room:
-        media_type, data, (width, height) = _made_anew(upload)
-    if _unsent(principal).count() >= MOST_UNSENT:
-        raise Conflict(f"{MOST_UNSENT} images wait to be sent; send or remove some first.")
+    if not _room.acquire(timeout=WAIT_SECONDS):
+        raise AtCapacity("Too many pictures are being read; try again shortly.")
+    try:
+        return _made_anew(upload)
+    finally:
+        _room.release()
+
+
+@transaction.atomic
+def keep_image(*, principal: Principal, made: MadeAnew) -> Image:
+    """Until it is sent. Of too many that never were, the oldest give way."""
+    kept = _unsent(principal).order_by("-created_at").values_list("id", flat=True)
+    Image.objects.filter(id__in=list(kept[MOST_UNSENT - 1 :]), conversation=None).delete()
+    width, height = made.size
     return Image.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
-        media_type=media_type,
+        media_type=made.media_type,
         width=width,
         height=height,
-        sealed=seal_bytes(data),
+        sealed=seal_bytes(made.data),
     )
 
 
-def _made_anew(upload: bytes) -> tuple[str, bytes, tuple[int, int]]:
+def _made_anew(upload: bytes) -> MadeAnew:
     """What was photographed as JPEG, what was drawn without loss while that is small."""
     image = read_image(upload, field="image", wanted=SIDE)
     image.thumbnail((SIDE, SIDE), Pixels.Resampling.LANCZOS)
@@ -52,10 +76,10 @@ def _made_anew(upload: bytes) -> tuple[str, bytes, tuple[int, int]]:
         drawn = BytesIO()
         image.save(drawn, "PNG", optimize=False)
         if drawn.tell() <= MOST_PNG_BYTES:
-            return "image/png", drawn.getvalue(), image.size
+            return MadeAnew("image/png", drawn.getvalue(), image.size)
     photo = BytesIO()
     on_white(image).save(photo, "JPEG", quality=88)
-    return "image/jpeg", photo.getvalue(), image.size
+    return MadeAnew("image/jpeg", photo.getvalue(), image.size)
 
 
 def show_image(*, principal: Principal, image_id: UUID) -> tuple[str, bytes]:

@@ -13,8 +13,9 @@ from rest_framework.response import Response
 
 from accounts.policy import Action
 from accounts.rest.views import PolicyView
-from gateway.ingress.images import discard_image, keep_image, show_image
+from gateway.ingress.images import discard_image, keep_image, make_anew, show_image
 from kit.errors import PayloadTooLarge
+from kit.tenancy import tenant_scope
 
 
 class ImageSerializer(serializers.Serializer[Any]):
@@ -33,9 +34,9 @@ def read_bounded(stream: Any) -> bytes:
 
 
 def image_answer(media_type: str, data: bytes) -> HttpResponse:
-    """One that a browser shows and keeps, and in which nothing can run."""
+    """One that a browser shows, and in which nothing can run. It asks each time: rights may have gone."""
     answer = HttpResponse(data, content_type=media_type)
-    answer["Cache-Control"] = "private, max-age=86400, immutable"
+    answer["Cache-Control"] = "private, no-cache"
     answer["Content-Disposition"] = "inline"
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
@@ -51,8 +52,14 @@ class ImagesView(PolicyView):
         responses={201: ImageSerializer},
     )
     def post(self, request: Request) -> Response:
-        """The picture as the body: PNG, JPEG, WebP or GIF, by its content. Unsent ones are kept for a day."""
-        row = keep_image(principal=self.principal, upload=read_bounded(request.stream))
+        """The picture as the body: PNG, JPEG, WebP or GIF, by its content; at most IMAGE_MAX_BYTES, and 25
+        million pixels, or 100 as a JPEG. It is kept for a day until it is sent, 32 of yours in a workspace:
+        of more the oldest give way."""
+        upload = read_bounded(request.stream)
+        self.leave_tenant()  # it is made smaller without holding a connection
+        made = make_anew(principal=self.principal, upload=upload)
+        with tenant_scope(self.principal.tenant):
+            row = keep_image(principal=self.principal, made=made)
         return Response(ImageSerializer(row).data, status=201)
 
 

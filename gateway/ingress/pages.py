@@ -201,6 +201,7 @@ def turn_context(
         "url_events": turn_address(request.principal, turn.id, "events"),
         "url_stop": turn_address(request.principal, turn.id, "stop"),
         "state": "done" if done else "running",
+        "is_mine": turn.user_id == request.principal.user_id,
         "finish_reason": turn.finish_reason,
         "model": turn.model,
         "message": {
@@ -211,7 +212,7 @@ def turn_context(
                 told_images([i for message in turn.messages.all() for i in message.image_ids], images),
             ),
         },
-        "parts": reply_parts(turn.parts if done else [], reply),
+        "parts": reply_parts(turn.parts, reply, is_running=not done),
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

@@ -8,13 +8,17 @@ from kit.markdown import render as render_markdown
 SHOWN = 20_000  # characters of a result; the whole of it is in the API
 
 
-def reply_parts(parts: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+UNTOLD = {"state": "error", "told": "No result"}
+RUNNING = {"state": "running", "told": "Running…"}
+
+
+def reply_parts(parts: list[dict[str, Any]], text: str, *, is_running: bool) -> list[dict[str, Any]]:
     """Texts as HTML, with their segments' numbers, and a card a call; `text` is a reply without calls.
 
     Call ids may repeat, so a result belongs to the latest call that has none.
     """
     if not any(part["type"] == "tool_call" for part in parts):
-        return [{"segment": 0, "html": render_markdown(text)}]
+        return [{"segment": 0, "html": render_markdown(text)}] if text.strip() else []
     segments = [""]
     cards: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
@@ -23,8 +27,8 @@ def reply_parts(parts: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
             segments[-1] += part["text"]
         elif part["type"] == "tool_call":
             _close(segments, shown)
-            told = {"arguments": _text(part["arguments"]), "state": "error", "told": "No result"}
-            cards.append({**part, **told})
+            told = RUNNING if is_running else UNTOLD
+            cards.append({**part, **told, "arguments": _text(part["arguments"])})
             shown.append({"tool": cards[-1]})
         elif part["type"] == "tool_result":
             waiting = (c for c in reversed(cards) if c["call_id"] == part["call_id"] and "output" not in c)
@@ -42,7 +46,7 @@ def _close(segments: list[str], shown: list[dict[str, Any]]) -> None:
 
 
 def _result(part: dict[str, Any]) -> dict[str, Any]:
-    seconds = f"{part['duration_ms'] / 1000:.1f} s" if part.get("duration_ms") is not None else ""
+    seconds = f"{part['duration_ms'] / 1000:.1f} s" if part.get("duration_ms") is not None else "Done"
     is_error = part["is_error"]
     return {
         "output": _text(part["output"]),

@@ -33,6 +33,7 @@ from kit.tenancy import in_public, in_tenant
 
 DRAW_SECONDS = 0.1  # how often a growing reply is drawn anew
 DRAW_SHARE = 4  # and never more than a fifth of the time is spent on drawing one reply
+ENDING = {"error", "usage", "done"}  # told to whoever comes: their ids may lie before what a client saw last
 OWN_EVENTS = {"delta", "reasoning"}  # what the page gets as HTML instead, or not at all
 
 
@@ -144,7 +145,7 @@ class Drawing:
         self.position = event.id
         if event.type == "delta":
             self.text += event.data["text"]
-            self.stale = True
+            self.stale = bool(self.text.strip())  # or an empty text would stand before a tool's card
 
     def end_segment(self) -> None:
         if self.text.strip():
@@ -197,7 +198,7 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
                     yield await drawing.draw()
                 if event.type == "tool_call":
                     drawing.end_segment()
-                if event.id > after:
+                if event.id > after or event.type in ENDING:
                     yield sse_frame(event)
             if drawing.wait == 0:
                 yield await drawing.draw()

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 T = TypeVar("T")
 PROGRAM = "/usr/bin/chromium"
@@ -41,13 +41,22 @@ class Chromium:
 
 
 @contextmanager
-def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page that fails the test over anything its console calls an error."""
+def page_of(browser: Browser, *, refused: str = "", **options: Any) -> Iterator[Page]:
+    """A page that fails the test over anything its console calls an error.
+
+    `refused` is a part of those addresses that may be refused or out of reach.
+    """
     context = browser.new_context(**options)
     page = context.new_page()
     faults: list[str] = []
+
+    def listen(line: ConsoleMessage) -> None:
+        is_expected = refused and refused in line.location["url"]
+        if line.type == "error" and not is_expected:
+            faults.append(line.text)
+
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    page.on("console", listen)
     try:
         yield page
     finally:

@@ -28,13 +28,16 @@ those that you do not know. A comment (`: ping`) comes at least every 10 seconds
 | `delta`, `reasoning` | `text` |
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
-| `approval` | a person must allow a call: `approval_id`, `expires_at`, and what `tool_call` told |
+| `approval` | the one who asked must allow a call: `approval_id`, `expires_at`, and what `tool_call` told |
 | `approval_resolved` | `approval_id`, `call_id`, `decision`: `allowed`, `refused` or `expired` |
 | `notice` | `kind` (`retry`, `fallback`), `text`, and what belongs to the kind |
 | `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
 `cancelled`, `quota_exceeded`, `interrupted`, `error` |
+
+An approval is answered by `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also where the turn was
+sent over the socket.
 """
 
 STREAM = "text/event-stream"

@@ -18,7 +18,8 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
         raise InvalidJson from exc
     if not isinstance(value, dict):
         raise InvalidInput("The body must be a JSON object.", body=["Send a JSON object."])
-    _check_depth(value)
+    if not is_shallow(value):
+        raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
     return value
 
 
@@ -50,14 +51,14 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _check_depth(value: Any) -> None:
+def is_shallow(value: Any) -> bool:
     """Deep nesting has no use here and would overflow the stacks of those who walk it later."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in _children(node)]
         if not level:
-            return
-    raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+            return True
+    return False
 
 
 def _children(node: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import { showQuota } from "./chat/quota.js";
 import { PromptPicker } from "./chat/prompts.js";
 import { offerRedo } from "./chat/redo.js";
 import { Follower } from "./chat/scroll.js";
-import { toolEvents } from "./chat/tools.js";
+import { toolEvents, WRITING } from "./chat/tools.js";
 import { follow } from "./chat/stream.js";
 import { problem, Turn } from "./chat/turn.js";
 import { refreshConversations } from "./conversations.js";
@@ -28,20 +28,24 @@ function say(text) {
   document.getElementById("chat-status").textContent = text;
 }
 
+async function wish(body) {
+  const words = JSON.stringify(body);
+  if (attempt.wish !== words) Object.assign(attempt, { wish: words, key: newKey() });
+  const answer = await post(form.action, { token: composer.token, body, key: attempt.key });
+  if (answer.data) attempt.wish = "";
+  return answer;
+}
+
 async function send(text) {
-  const images = composer.images.ids;
-  const wish = JSON.stringify([text, composer.model, composer.mcps, composer.conversation, images]);
-  if (attempt.wish !== wish) Object.assign(attempt, { wish, key: newKey() });
+  const body = { message: text, model: composer.model, mcps: composer.mcps, images: composer.images.ids };
+  if (composer.conversation) body.conversation_id = composer.conversation;
   document.querySelector("#turns > .callout")?.remove();
   document.getElementById("welcome")?.setAttribute("hidden", "");
   const turn = Turn.begin(text);
   composer.handOver(text);
   follower.toBottom();
-  const body = { message: text, model: composer.model, mcps: composer.mcps, images };
-  if (composer.conversation) body.conversation_id = composer.conversation;
-  const { data, error } = await post(form.action, { token: composer.token, body, key: attempt.key });
+  const { data, error } = await wish(body);
   if (error) return refused(turn, error);
-  attempt.wish = "";
   turn.accepted(data);
   composer.accepted();
   if (!composer.conversation) enter(data);
@@ -49,32 +53,30 @@ async function send(text) {
   watch(turn);
 }
 
-/** The turn and what followed it make way for one that answers anew; if that is refused, they come back. */
+/** The turn and what followed it make way for one that answers anew; they come back with what refuses that. */
 async function redo(old, message) {
-  const replaced = [];
-  for (let node = old.element; node; node = node.nextElementSibling) replaced.push(node);
+  const replaced = old.onwards;
   const turn = Turn.begin(message ?? old.message, old.images);
   for (const node of replaced) node.remove();
-  composer.replyRuns(true);
+  composer.wait();
   const body = { model: composer.model, mcps: composer.mcps, conversation_id: composer.conversation };
   body.replaces = old.element.dataset.turn;
   if (message !== null) Object.assign(body, { message, images: imagesOf(old.element) });
-  const { data, error } = await post(form.action, { token: composer.token, body, key: newKey() });
+  const { data, error } = await wish(body);
   if (error) {
     turn.element.replaceWith(...replaced);
     composer.replyRuns(false);
-    return old.error(error, message === null ? "Retry" : "Load it again");
+    return error;
   }
   turn.accepted(message === null ? { ...data, message_html: "" } : data);
   watch(turn);
+  return null;
 }
 
 function refused(turn, error) {
   turn.remove();
   composer.refused();
-  const callout = problem(error);
-  callout.querySelector("[data-action]").dataset.action = "send-again";
-  document.getElementById("turns").append(callout);
+  document.getElementById("turns").append(problem(error, { label: "Retry", action: "send-again" }));
   follower.toBottom();
 }
 
@@ -88,8 +90,8 @@ function enter({ conversation_id, conversation_url }) {
 }
 
 function watch(turn) {
-  composer.replyRuns(true);
-  say("The reply is being written.");
+  composer.replyRuns(true, turn.isMine);
+  say(WRITING);
   follow(turn.element.dataset.events, {
     connected: () => note("reconnecting", false),
     reconnecting: () => note("reconnecting", true),
@@ -99,7 +101,7 @@ function watch(turn) {
       turn.html(data);
       follower.grew();
     },
-    ...toolEvents(turn, composer.token, () => follower.grew()),
+    ...toolEvents(turn, { token: composer.token, grew: () => follower.grew(), say }),
     notice: (data) => turn.notice(data),
     error: (data) => turn.error(data),
     usage: (data) => {
@@ -120,9 +122,9 @@ function finished(turn, reason) {
 
 function lost(turn) {
   note("reconnecting", false);
-  turn.error({ message: "The connection to this reply is lost. What was written of it is kept." }, "Load it again");
-  turn.element.querySelector(".reply-problem [data-action]").dataset.action = "reload";
-  turn.ended();
+  const message = "The connection to this reply is lost. What was written of it is kept.";
+  turn.error({ message }, { label: "Load it again", action: "reload" });
+  turn.ended("Not known");
   composer.replyRuns(false);
 }
 
@@ -130,7 +132,7 @@ offerRedo(composer, redo);
 
 onAction("stop", async (button) => {
   const element = document.querySelector(".turn[data-state=running]");
-  if (!element) return;
+  if (!element?.dataset.stop) return;
   button.disabled = true;
   const { error } = await post(element.dataset.stop, { token: composer.token });
   if (!error) return;
@@ -138,9 +140,6 @@ onAction("stop", async (button) => {
   new Turn(element).notice({ text: `It could not be stopped: ${error.message}` });
 });
 
-onAction("retry", (button) => {
-  if (!composer.busy) send(new Turn(button.closest(".turn")).message);
-});
 onAction("send-again", () => form.requestSubmit());
 onAction("reload", () => location.reload());
 onAction("to-bottom", () => follower.toBottom());

@@ -66,6 +66,8 @@ function htmlOf(reply) {
 
 onAction("copy-code", (button) => copy(button, button.closest(".code-block").querySelector("pre").textContent));
 
+onAction("copy-message", (button) => copy(button, button.closest(".turn").querySelector(".message-text").textContent));
+
 onAction("copy-reply", (button) => {
   const texts = [...button.closest(".reply").querySelectorAll(".reply-text")];
   const blocks = texts.flatMap((text) => [...text.children]);

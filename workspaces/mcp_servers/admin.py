@@ -17,7 +17,7 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
         "slug",
         "name",
         "workspace",
-        "url",
+        "address",
         "auth",
         "sign_in",
         "has_header",
@@ -32,6 +32,11 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[MCPServer]:
         rows: QuerySet[MCPServer] = super().get_queryset(request)
         return rows.annotate(is_keyed=~Q(sealed_header="")).defer("sealed_header", "sealed_client")
+
+    @admin.display(description="address", ordering="url")
+    def address(self, server: MCPServer) -> str:
+        """Without its query, in which a key may stand."""
+        return str(server.url).partition("?")[0]
 
     @admin.display(boolean=True, description="has a key")
     def has_header(self, server: Any) -> bool:

@@ -5,6 +5,7 @@ an error is never told on: it may repeat what it was sent.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -60,12 +61,17 @@ class Authorization:
             raise McpSignInFailed("The server wants proof of who we are in a way that is not supported.")
         return found
 
-    def url(self, *, client_id: str, state: str, challenge: str) -> str:
+    @property
+    def mark(self) -> str:
+        """Of the issuer, in the address to which browsers come back from it."""
+        return hashlib.sha256(self.issuer.encode()).hexdigest()[:16]
+
+    def url(self, *, client: "Client", state: str, challenge: str) -> str:
         """Where the person's browser goes."""
         asked = {
             "response_type": "code",
-            "client_id": client_id,
-            "redirect_uri": redirect_uri(),
+            "client_id": client.client_id,
+            "redirect_uri": client.redirect_uri,
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
@@ -98,8 +104,15 @@ class Client:
                 raise McpSignInFailed(MOVED)
             method = authorization.method if self.client_secret else "none"
             return replace(self, method=method, issuer=authorization.issuer, redirect_uri=redirect_uri())
-        is_known = (self.issuer, self.redirect_uri) == (authorization.issuer, redirect_uri())
-        return self if is_known else None
+        # By a document one is known everywhere, so its server has to say who answers; see `introduce`.
+        is_by_document = self.client_id == document_url() and authorization.tells_issuer
+        ours = redirect_uri() if is_by_document else redirect_uri(authorization.mark)
+        return self if (self.issuer, self.redirect_uri) == (authorization.issuer, ours) else None
+
+    @property
+    def mark(self) -> str:
+        """Of the issuer that comes back to its address; empty where several share one."""
+        return self.redirect_uri.removeprefix(redirect_uri()).removeprefix("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +125,9 @@ class Tokens:
     scope: str = ""
 
 
-def redirect_uri() -> str:
-    return f"{settings.SITE_URL}/mcp/callback"
+def redirect_uri(mark: str = "") -> str:
+    """Where browsers come back to; each server at which we registered ourselves has a place of its own."""
+    return f"{settings.SITE_URL}/mcp/callback{'/' if mark else ''}{mark}"
 
 
 def document_url() -> str:

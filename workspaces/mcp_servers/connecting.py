@@ -43,6 +43,13 @@ class Address:
     transport: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
+    def without_secrets(self, text: str) -> str:
+        """What a server says may repeat the key that it was shown."""
+        for value in self.headers.values():
+            for secret in (value, value.rpartition(" ")[2]):
+                text = text.replace(secret, "***") if secret else text
+        return text
+
 
 class Session(ClientSession):
     """The SDK's, but for what it would make of an output schema: that is the server's to keep to. To check
@@ -73,7 +80,7 @@ async def call_tool(
 
     async def work(session: ClientSession) -> ToolOutcome:
         nonlocal is_asked
-        offered = {tool.name: tool for tool in await _read_tools(session)}
+        offered = {tool.name: tool for tool in await _read_tools(session, only=name)}
         if name not in offered or offered[name].hash != expected_hash:
             raise ToolChanged
         is_asked = True
@@ -114,7 +121,7 @@ async def _with_session(
         text = f"The MCP server did not answer within {transport.seconds:g} seconds."
         raise McpServerFailed(text) from exc
     except Exception as exc:
-        raise _reason(exc, transport) from exc
+        raise _reason(exc, address, transport) from exc
 
 
 @asynccontextmanager
@@ -138,7 +145,7 @@ async def _session(address: Address, transport: GuardedSDKTransport) -> AsyncGen
         yield session
 
 
-def _reason(error: BaseException, transport: GuardedSDKTransport) -> DomainError:
+def _reason(error: BaseException, address: Address, transport: GuardedSDKTransport) -> DomainError:
     """What went wrong in our words; the SDK buries it in groups of its own errors."""
     if transport.refusal is not None:
         return transport.refusal
@@ -150,13 +157,13 @@ def _reason(error: BaseException, transport: GuardedSDKTransport) -> DomainError
         wanted.did_no_work = transport.status == 401
         return wanted
     known = {"status": transport.status} if transport.status else {}
-    return McpServerFailed(_words_for(error, transport), **known)
+    return McpServerFailed(_words_for(error, address, transport), **known)
 
 
-def _words_for(error: BaseException, transport: GuardedSDKTransport) -> str:
+def _words_for(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:
     said = _first(error, MCPError)
     if isinstance(said, MCPError) and said.message and not STAND_INS.match(said.message):
-        return f"The MCP server refused: {_sound(said.message)[:LONGEST_REFUSAL]}"
+        return f"The MCP server refused: {address.without_secrets(_sound(said.message))[:LONGEST_REFUSAL]}"
     if transport.status:
         return f"The MCP server answered with {transport.status}."
     if transport.is_broken:
@@ -172,14 +179,15 @@ def _first(error: BaseException, kind: type[BaseException]) -> BaseException | N
     return None
 
 
-async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
+async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDefinition]:
+    """All tools, or the one that is to be called, up to its page."""
     found: dict[str, ToolDefinition] = {}
     cursor: str | None = None
     for _ in range(MOST_PAGES):
         params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
         page = await session.list_tools(params=params)
         for tool in page.tools:
-            if tool.name in found:
+            if tool.name in found or (only and tool.name != only):
                 continue
             read = read_definition(
                 name=tool.name,
@@ -191,7 +199,8 @@ async def _read_tools(session: ClientSession) -> list[ToolDefinition]:
             )
             if read is not None:
                 found[read.name] = read
-            if len(found) == MOST_TOOLS:
+            await asyncio.sleep(0)  # each may take some milliseconds, and others are waiting
+            if len(found) == (1 if only else MOST_TOOLS):
                 return list(found.values())
         cursor = page.next_cursor
         if not cursor:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -15,10 +16,12 @@ NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
 LONGEST_DESCRIPTION = 8_000  # characters
 LONGEST_SCHEMA = 40_000  # characters of JSON
 MOST_TOOLS = 200  # of one server
+MOST_PATTERNS = 30  # of one schema
+MOST_PROBLEMS = 5  # that are told of one call's arguments
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NO_SCHEMA = "Its input schema is no JSON Schema."
-# Linear in the text, whatever the pattern: a manager's or a server's must not hold up everybody.
-PATTERNS = jsonschema_rs.RegexOptions()
+# Linear in the text, whatever the pattern, and small: a manager's or a server's must not hold up everybody.
+PATTERNS = jsonschema_rs.RegexOptions(size_limit=250_000, dfa_size_limit=250_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def read_definition(
     *, name: Any, description: Any, input_schema: Any, annotations: Any
 ) -> ToolDefinition | None:
     """None for a tool without a usable name; one with an unusable schema is shown, with its problem."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not _is_name(name):
         return None
     told = {
         "description": description if isinstance(description, str) else "",
@@ -61,12 +64,17 @@ def read_definition(
     return ToolDefinition(name=name, definition=told, problem=problem)
 
 
+def _is_name(name: str) -> bool:
+    """It stands in addresses, so it must not lead out of its own: no part is empty, or nothing but dots."""
+    return bool(NAME.fullmatch(name)) and all(part.strip(".") for part in name.split("/"))
+
+
 def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
     if not isinstance(input_schema, dict) or input_schema.get("type", "object") != "object":
         return NO_SCHEMA
     if _depth(told) > MAX_DEPTH:
         return "Its input schema is nested too deeply."
-    if not is_sound(told) or "\\u0000" in json.dumps(told):
+    if not is_storable(told):
         return "Its description holds signs that are no text."
     if len(told["description"]) > LONGEST_DESCRIPTION or len(json.dumps(told)) > LONGEST_SCHEMA:
         return "Its description is too long."
@@ -88,8 +96,10 @@ def _depth(value: Any) -> int:
 
 
 def check_schema(schema: Any) -> None:
-    """InvalidInput for what is no JSON Schema, or refers to one elsewhere."""
+    """InvalidInput for what is no JSON Schema, refers to one elsewhere, or takes long to be made ready."""
     try:
+        if _patterns(schema) > MOST_PATTERNS:
+            raise ValueError("too many patterns")
         _validator(schema)
     except (ValueError, TypeError, RecursionError) as exc:
         raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
@@ -97,11 +107,32 @@ def check_schema(schema: Any) -> None:
 
 def check_restriction(schema: dict[str, Any]) -> None:
     """InvalidInput at `argument_schema` for a schema that no call can be judged by in a short time."""
-    if _depth(schema) > MAX_DEPTH or len(json.dumps(schema)) > LONGEST_SCHEMA:
+    if _depth(schema) > MAX_DEPTH or not is_storable(schema):
+        raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."])
+    if len(json.dumps(schema)) > LONGEST_SCHEMA:
         raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
     check_schema(schema)
     if _refers(schema):
         raise InvalidInput(argument_schema=["Write the schema out: it may not refer to others by $ref."])
+
+
+def is_storable(value: Any) -> bool:
+    """Whether a database takes it as JSON: neither NUL nor half a sign, neither NaN nor infinity."""
+    try:
+        return is_sound(value) and "\\u0000" not in json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+
+
+def _patterns(value: Any) -> int:
+    """How many there are to be made ready."""
+    if isinstance(value, list):
+        return sum(_patterns(item) for item in value)
+    if not isinstance(value, dict):
+        return 0
+    named = value.get("patternProperties")
+    own = isinstance(value.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
+    return own + _patterns([*value.values()])
 
 
 def _refers(value: Any) -> bool:
@@ -115,9 +146,9 @@ def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:
     """Why the arguments do not fit, in words for the model; empty where they do."""
     problems = [
         f"{'/'.join(str(step) for step in error.instance_path) or 'arguments'}: {error.message}"
-        for error in _validator(schema).iter_errors(arguments)
+        for error in islice(_validator(schema).iter_errors(arguments), MOST_PROBLEMS)
     ]
-    return "; ".join(problems[:5])[:1_000]
+    return "; ".join(problems)[:1_000]
 
 
 def _validator(schema: Any) -> Any:

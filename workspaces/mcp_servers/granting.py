@@ -39,8 +39,14 @@ class GrantRefused(Exception):
 
 async def introduce(authorization: Authorization) -> Client:
     """Who we are from now on at a server that does not know us: by our document where it reads such, else
-    registered. McpSignInFailed where the server takes no strangers."""
-    if authorization.reads_documents and settings.SITE_URL.startswith("https://"):
+    registered. McpSignInFailed where the server takes no strangers.
+
+    A hostile server could lead people to an honest one, and have what that grants sent to itself (RFC 9700,
+    4.4). Where we registered, each server has its own address to come back to; our document is the same for
+    all, so whoever reads it has to say in its answers who they are (RFC 9207).
+    """
+    by_document = authorization.reads_documents and authorization.tells_issuer
+    if by_document and settings.SITE_URL.startswith("https://"):
         return Client(document_url(), issuer=authorization.issuer, redirect_uri=redirect_uri())
     return await _register(authorization)
 
@@ -49,8 +55,9 @@ async def _register(authorization: Authorization) -> Client:
     """RFC 7591."""
     if not authorization.registration_endpoint:
         raise McpSignInFailed("The server registers nobody by itself: give it a client id.")
+    back = redirect_uri(authorization.mark)
     wish = OAuthClientMetadata(
-        redirect_uris=[redirect_uri()],  # type: ignore[list-item]  # pydantic reads it
+        redirect_uris=[back],  # type: ignore[list-item]  # pydantic reads it
         token_endpoint_auth_method=authorization.method,  # type: ignore[arg-type]
         grant_types=GRANTS,
         application_type="web",
@@ -66,14 +73,15 @@ async def _register(authorization: Authorization) -> Client:
         made = await protocol.handle_registration_response(answer)
     secret = made.client_secret or ""
     method = made.token_endpoint_auth_method or (authorization.method if secret else "none")
-    if method not in METHODS or (method != "none" and not secret):
+    is_ours = made.client_id == document_url()  # as which we are known to others
+    if method not in METHODS or (method != "none" and not secret) or is_ours:
         raise McpSignInFailed("The server registers us in a way that is not supported.")
     return Client(
         client_id=made.client_id,
         client_secret=secret,
         method=method,
         issuer=authorization.issuer,
-        redirect_uri=redirect_uri(),
+        redirect_uri=back,
     )
 
 

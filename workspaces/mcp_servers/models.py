@@ -42,6 +42,9 @@ class MCPServer(models.Model):
     version = models.PositiveIntegerField(default=1, help_text="Grows with each change of what it offers")
     problem = models.CharField(max_length=200, blank=True, help_text="Why the last look at it failed")
     checked_at = models.DateTimeField(null=True)
+    listed_at = models.DateTimeField(
+        null=True, help_text="When its tools were last seen; None: never, and all that come are allowed"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True)
 

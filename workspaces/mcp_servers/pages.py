@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -71,6 +72,15 @@ class KeyForm(forms.Form):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class WrongRestriction:
+    """What somebody typed for a tool, to be shown again with what is wrong with it."""
+
+    tool: str
+    text: str
+    problem: str
+
+
 @require_GET
 @needs(Action.MCPS_VIEW)
 def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
@@ -83,23 +93,26 @@ def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 
 def server_context(row: MCPServer, needs_sign_in: bool = False) -> dict[str, Any]:
+    """What its card tells."""
     tools = list(row.tools.all())
     return {
         "row": row,
         "needs_sign_in": needs_sign_in,
         "usable": sum(tool.is_usable for tool in tools),
         "waiting": sum(tool.offered is not None for tool in tools),
-        "tools": [_tool_context(tool) for tool in tools],
     }
 
 
-def _tool_context(tool: Tool) -> dict[str, Any]:
+def _tool_context(tool: Tool, wrong: WrongRestriction | None) -> dict[str, Any]:
+    restriction = json.dumps(tool.argument_schema, indent=2) if tool.argument_schema else ""
+    is_wrong = wrong is not None and wrong.tool == tool.name
     return {
         "row": tool,
         "hash": hash_of(tool.offered) if tool.offered is not None else "",
         "diff": shown_diff(diff_lines(_lines(tool.definition), _lines(tool.offered))) if tool.offered else [],
         "arguments": list(tool.definition["input_schema"].get("properties") or {}),
-        "restriction": json.dumps(tool.argument_schema, indent=2) if tool.argument_schema else "",
+        "restriction": wrong.text if wrong and is_wrong else restriction,
+        "problem": wrong.problem if wrong and is_wrong else "",
     }
 
 
@@ -153,18 +166,24 @@ def _installed(found: Found) -> str:
 @needs(Action.MCPS_VIEW)
 def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """One server and its tools."""
-    row = services.find_server(place=request.principal, slug=server)
+    return _server_page(request, services.find_server(place=request.principal, slug=server))
+
+
+def _server_page(
+    request: WorkspaceRequest, row: MCPServer, wrong: WrongRestriction | None = None
+) -> HttpResponse:
     principal = request.principal
     needs_sign_in = row.id in missing_sign_ins([row], principal.user_id)
     kept = find_sign_in(row, principal.user_id) if row.sign_in else None
     context = {
         **server_context(row, needs_sign_in),
+        "tools": [_tool_context(tool, wrong) for tool in row.tools.all()],
         "key_form": KeyForm(),
         "kept": kept,
         "may_sign_in": may_sign_in(principal, row),
         "page": request.GET.get("page", ""),
     }
-    return render(request, "mcp_servers/server.html", context)
+    return render(request, "mcp_servers/server.html", context, status=422 if wrong else 200)
 
 
 @require_POST
@@ -216,22 +235,27 @@ def change_tool(request: WorkspaceRequest, server: str, tool: str, **place: str)
         "is_allowed": request.POST.get("is_allowed") == "on",
         "needs_approval": request.POST.get("needs_approval") == "on",
     }
+    typed = request.POST.get("argument_schema", "")
     try:
-        wanted["argument_schema"] = _restriction(request.POST.get("argument_schema", ""))
+        wanted["argument_schema"] = _restriction(typed)
+        services.change_tool(principal=request.principal, slug=server, tool=tool, **wanted)
     except InvalidInput as problem:
+        row = services.find_server(place=request.principal, slug=server)
+        return _server_page(request, row, WrongRestriction(tool, typed, told(problem)))
+    except DomainError as problem:
         messages.error(request, told(problem))
-        return redirect(place_url(request.principal, "mcp_server", server=server))
-    return _act(request, server, services.change_tool, "Saved.", tool=tool, **wanted)
+    else:
+        messages.success(request, "Saved.")
+    return redirect(place_url(request.principal, "mcp_server", server=server))
 
 
 def _restriction(text: str) -> dict[str, Any]:
     """InvalidInput for what is no JSON object."""
     try:
-        value = json.loads(text) if text.strip() else {}
-        is_plain = isinstance(value, dict) and len(text) <= LONGEST_SCHEMA and "\\u0000" not in text
+        value = json.loads(text) if text.strip() and len(text) <= LONGEST_SCHEMA else {}
     except (ValueError, RecursionError):
-        is_plain = False
-    if not is_plain:
+        value = None
+    if not isinstance(value, dict) or len(text) > LONGEST_SCHEMA:
         raise InvalidInput(argument_schema=["The restriction is no JSON object."])
     return value
 

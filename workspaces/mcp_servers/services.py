@@ -47,6 +47,10 @@ class ServerRef:
     tools: tuple[ToolRef, ...] = ()
     needs_sign_in: str = ""  # who has to sign in before it can be used: MCPServer.SignIn, or nobody
 
+    def tool(self, name: str) -> ToolRef | None:
+        """By its own name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
 
 @dataclass(frozen=True, slots=True)
 class OfferedServer:
@@ -134,10 +138,11 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
                 sealed_header=seal(wish.header_value) if is_keyed else "",
                 sign_in=wish.who_signs_in,
                 authorization=found.authorization.as_data() if found.authorization else None,
-                sealed_client=sealed_client(wish.client) if wish.client else "",
+                sealed_client=_client_of(wish, found),
                 enabled=wish.enabled and not waits,
                 waits_for_sign_in=wish.enabled and waits,
                 checked_at=None if waits else timezone.now(),
+                listed_at=None if waits else timezone.now(),
             )
     except IntegrityError as exc:
         raise Conflict(
@@ -145,9 +150,21 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
         ) from exc
     Tool.objects.bulk_create([_new_tool(row, tool, is_allowed=True) for tool in found.tools])
     audit.record(
-        "mcp_server.installed", principal=principal, target=row.slug, url=row.url, enabled=row.enabled
+        "mcp_server.installed",
+        principal=principal,
+        target=row.slug,
+        url=row.url.partition("?")[0],  # a key may stand in its query
+        enabled=row.enabled,
     )
     return find_server(place=principal, slug=row.slug)
+
+
+def _client_of(wish: ServerWish, found: Found) -> str:
+    """Whom a manager registered by hand, for where one signs in now: their secret goes nowhere else."""
+    if wish.client is None or found.authorization is None:
+        return ""
+    client = wish.client.at(found.authorization)
+    return sealed_client(client) if client else ""
 
 
 def _new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> Tool:
@@ -167,23 +184,25 @@ def note_tools(*, server_id: UUID, offered: list[ToolDefinition]) -> None:
     """What the server shows now: a changed tool waits for a manager, a new one to be allowed."""
     server = lock_server(server_id)
     known = {tool.name: tool for tool in server.tools.all()}
-    is_first = not known and (server.version == 1 or server.waits_for_sign_in)
+    is_first = server.listed_at is None
     before = _usable(known.values())
     for tool in offered:
         row = known.pop(tool.name, None)
         if row is None:
             _new_tool(server, tool, is_allowed=is_first).save()
         else:
-            row.offered = tool.definition if tool.hash != row.definition_hash else None
-            row.is_gone, row.problem = False, tool.problem
-            row.save()
+            seen = (tool.definition if tool.hash != row.definition_hash else None, False, tool.problem)
+            if seen != (row.offered, row.is_gone, row.problem):
+                row.offered, row.is_gone, row.problem = seen
+                row.save()
     Tool.objects.filter(id__in=[row.id for row in known.values()]).update(is_gone=True)
     if server.waits_for_sign_in:
         server.enabled, server.waits_for_sign_in = True, False
-    server.problem, server.checked_at = "", timezone.now()
+    server.problem, server.checked_at, server.listed_at = "", timezone.now(), timezone.now()
     if before != _usable(Tool.objects.filter(server=server)):
         server.version += 1
-    server.save(update_fields=["problem", "checked_at", "version", "enabled", "waits_for_sign_in"])
+    told = ["problem", "checked_at", "listed_at", "version", "enabled", "waits_for_sign_in"]
+    server.save(update_fields=told)
 
 
 def _usable(tools: Iterable[Tool]) -> set[tuple[str, str]]:

@@ -6,14 +6,13 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
 from accounts.policy import Action
-from accounts.principals import Principal, default_principal, find_principal, over_workspace
+from accounts.principals import find_in_or_above
 from accounts.web.acts import needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
@@ -71,23 +70,24 @@ def document(request: HttpRequest) -> JsonResponse:
 
 
 @require_GET
-def come_back(request: HttpRequest) -> HttpResponse:
+def come_back(request: HttpRequest, mark: str = "") -> HttpResponse:
     """Where authorization servers send the browser; what they send along leaves the address at once."""
     sent = {name: request.GET[name][:LONGEST].replace("\0", "") for name in PARAMETERS if name in request.GET}
     if not isinstance(request.user, User):
-        request.session[CAME_BACK] = sent
-        return redirect_to_login(reverse("mcp_callback"))
+        if any(split_state(sent.get("state", ""))):
+            request.session[CAME_BACK] = sent
+        return redirect_to_login(request.path)
     sent = sent or request.session.pop(CAME_BACK, {})
-    answer = _finish(request, request.user, sent)
+    answer = _finish(request, request.user, sent, mark)
     add_never_cache_headers(answer)
     return answer
 
 
-def _finish(request: HttpRequest, user: User, sent: dict[str, str]) -> HttpResponse:
+def _finish(request: HttpRequest, user: User, sent: dict[str, str], mark: str) -> HttpResponse:
     tenant, workspace, secret = split_state(sent.get("state", ""))
-    back = Back(code=sent.get("code", ""), error=sent.get("error", ""), issuer=sent.get("iss"))
+    back = Back(code=sent.get("code", ""), error=sent.get("error", ""), issuer=sent.get("iss"), mark=mark)
     try:
-        principal = _principal(user, tenant, workspace)
+        principal = find_in_or_above(user_id=user.pk, tenant_slug=tenant, workspace_slug=workspace)
     except NotFound:
         return _closed(request)
     connection.close()
@@ -107,17 +107,6 @@ def _finish(request: HttpRequest, user: User, sent: dict[str, str]) -> HttpRespo
     if done.page == CHAT:
         return redirect(place_url(principal, "new_chat"))
     return redirect(place_url(principal, "mcp_server", server=done.slug))
-
-
-def _principal(user: User, tenant: str, workspace: str) -> Principal:
-    """The person in that workspace, or above it; NotFound for a stranger."""
-    found = find_principal(user_id=user.pk, tenant_slug=tenant, workspace_slug=workspace)
-    if found is None:
-        anywhere = default_principal(user_id=user.pk, tenant_slug=tenant) if tenant else None
-        if anywhere is None:
-            raise NotFound
-        found = over_workspace(anywhere, workspace)
-    return found
 
 
 def _closed(request: HttpRequest) -> HttpResponse:

@@ -13,7 +13,7 @@ from mcp.client.auth import PKCEParameters
 from accounts import audit
 from accounts.bearer_secrets import PLAIN, hash_of, make_secret
 from accounts.policy import Action, expect, may
-from accounts.principals import Principal
+from accounts.principals import Principal, find_in_or_above
 from kit.errors import DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
@@ -35,6 +35,7 @@ from workspaces.mcp_servers.services import find_server, lock_server, note_probl
 PENDING_MINUTES = 10
 MOST_PENDING = 20  # of one person at one server
 CODE = re.compile(r"[a-z_]{1,40}")  # of an error, as RFC 6749 has them
+STRANGE_ANSWER = "The answer comes from another server than the one that was asked."
 CLOSED = "This sign-in was used already, or began too long ago. Begin it again."
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
 
@@ -57,6 +58,7 @@ class Back:
     code: str = field(default="", repr=False)
     error: str = ""
     issuer: str | None = None
+    mark: str = ""  # of the address that it came back to
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
         pending={"state_hash": hash_of(secret), "sealed_verifier": seal(pkce.code_verifier), "back": page},
     )
     state = f"{principal.tenant.slug}.{principal.workspace.slug}.{secret}"
-    return authorization.url(client_id=kept.client_id, state=state, challenge=pkce.code_challenge)
+    return authorization.url(client=kept, state=state, challenge=pkce.code_challenge)
 
 
 def _open_place(*, principal: Principal, slug: str) -> SignInPlace:
@@ -158,6 +160,8 @@ async def finish_sign_in(*, principal: Principal, secret: str, back: Back) -> Si
     client = came.server.client and came.server.client.at(came.authorization)
     if client is None:
         raise NotFound(CLOSED)
+    if back.mark != client.mark:
+        raise McpSignInFailed(STRANGE_ANSWER)
     try:
         tokens = await exchange_code(came.authorization, client, code=back.code, verifier=came.verifier)
     except GrantRefused as refusal:
@@ -219,7 +223,7 @@ def _check_answer(came: Returned, back: Back) -> None:
     if back.issuer is None and authorization.tells_issuer:
         raise McpSignInFailed("The answer does not say which server it comes from.")
     if back.issuer is not None and back.issuer != authorization.issuer:
-        raise McpSignInFailed("The answer comes from another server than the one that was asked.")
+        raise McpSignInFailed(STRANGE_ANSWER)
     if back.error == "access_denied":
         raise McpSignInFailed(f"You did not allow it, so nobody is signed in at {came.server.slug}.")
     if back.error or not back.code:
@@ -231,6 +235,12 @@ def _check_answer(came: Returned, back: Back) -> None:
 def _keep_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> bool:
     """Whether what the server shows now counts for everybody: at first, and to whoever may change it."""
     server = lock_server(server_id)
+    now = find_in_or_above(  # asked again: the exchange took its time
+        user_id=principal.user_id,
+        tenant_slug=principal.tenant.slug,
+        workspace_slug=principal.workspace.slug,
+    )
+    expect_sign_in(now, server)
     owner = principal.user_id if server.sign_in == MEMBER else None
     MCPSignIn.objects.update_or_create(
         server=server, user_id=owner, defaults={**sealed_tokens(tokens), "created_at": timezone.now()}
@@ -251,6 +261,8 @@ def _drop_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Cl
     server = lock_server(find_server(place=principal, slug=slug).id)
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)
+    elif principal.scopes is not None:  # a key that may only read ends nothing; its person always may
+        expect_sign_in(principal, server)
     owner = principal.user_id if server.sign_in == MEMBER else None
     row = server.sign_ins.filter(user_id=owner).first()
     if row is None:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from kit.errors import InvalidInput
 from workspaces.mcp_servers.authorization import PLAIN, Client, is_plain
@@ -45,8 +46,8 @@ class ServerWish:
     def check(self) -> None:
         """InvalidInput names every wrong field."""
         wrong: dict[str, Any] = {}
-        if not SLUG.fullmatch(self.slug):
-            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores."]
+        if not SLUG.fullmatch(self.slug) or is_id(self.slug):
+            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores, and no id."]
         if problem := url_problem(self.url):
             wrong["url"] = [problem]
         if self.auth == MCPServer.Auth.HEADER:
@@ -85,6 +86,15 @@ class ServerWish:
     def address(self) -> Address:
         is_keyed = self.auth == MCPServer.Auth.HEADER
         return Address(self.url, self.transport, {self.header_name: self.header_value} if is_keyed else {})
+
+
+def is_id(slug: str) -> bool:
+    """It would be taken for a server's id."""
+    try:
+        UUID(slug)
+    except ValueError:
+        return False
+    return True
 
 
 def url_problem(url: str) -> str:

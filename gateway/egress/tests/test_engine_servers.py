@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from accounts.tests.cast import Cast, Person
 from gateway.egress.engine_servers import ROOM, engine_name, find_registration, note_registration
 from gateway.egress.tests.engine import Engine, EngineTurn, begin_turn, deltas, told
 from gateway.egress.tool_claims import NO_CALL
+from gateway.egress.tool_runs import UNANSWERED, Caller, OpenedRun, close_run
 from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
@@ -47,7 +49,7 @@ def door_of(person: Person, engine: Engine) -> Door:
     account = member_account(engine="librechat", tenant_id=principal.tenant.id, user_id=principal.user_id)
     with tenant_scope(principal.tenant):
         server = enabled_servers(workspace_id=principal.workspace.id, slugs=["calculator"])[0]
-        row = find_registration(engine_account_id=account.id, server_id=server.id)
+        row = find_registration(engine_account_id=account.id, server_id=server.id, user_id=principal.user_id)
         note_registration(row.id, name=NAME, version=server.version)
     return Door(engine, f"/mcp/{principal.tenant.slug}.{row.id.hex}", row.secret)
 
@@ -103,6 +105,40 @@ def test_another_accounts_call_is_not_taken_up(
     asked(door.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
     assert door_of(cast.bob, door.engine).call("add", a=2, b=40) == (NO_CALL, True)
     assert calculator.calls == []
+
+
+def test_in_a_shared_account_each_has_their_own_calls(
+    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+) -> None:
+    """Somebody who goes on in another's conversation does so by the other's account at the engine."""
+    turn = begin(cast)
+    asked(door.engine, turn, provider, ("add", {"a": 2, "b": 40}))
+    with tenant_scope(turn.tenant):
+        Turn.objects.filter(id=turn.id).update(user_id=cast.bob.principal.user_id)
+    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    assert calculator.calls == []
+
+
+def test_what_was_not_taken_up_before_the_model_is_asked_again_has_expired(
+    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+) -> None:
+    turn = begin(cast)
+    asked(door.engine, turn, provider, ("add", {"a": 1, "b": 1}))
+    provider.scripts = [Script(steps=[], calls=[("add", {"a": 2, "b": 2})], finish_reason="tool_calls")]
+    told(door.engine.call(turn, tools=OFFERED, messages=[{"role": "user", "content": "again"}]))
+    assert door.call("add", a=1, b=1) == (UNANSWERED, True)
+    assert door.call("add", a=2, b=2) == ("4.0", False)
+    assert calculator.calls == [("add", (2, 2))]
+
+
+def test_a_call_is_audited_also_where_its_conversation_is_gone(cast: Cast) -> None:
+    who = cast.alice.principal
+    caller = Caller(who.tenant, who.workspace.id, who.user_id, uuid4())
+    with tenant_scope(who.tenant):
+        run = OpenedRun(id=uuid4(), server="calculator", tool="wipe")
+        close_run(caller=caller, run=run, is_error=False, spent_ms=12)
+    line = AuditEntry.objects.get(action="tool.called")
+    assert (line.target, line.details["outcome"]) == ("calculator/wipe", "done")
 
 
 def test_what_was_forbidden_meanwhile_does_not_run(

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import structlog
+from django.db import DatabaseError
+
 from gateway.egress.approvals import POLL_SECONDS
 from gateway.egress.tool_news import listening
 from gateway.egress.tool_runs import OpenedRun
@@ -19,6 +22,7 @@ from gateway.engines.tools import approval_event, resolved_event
 from gateway.models import ToolRun
 from kit.tenancy import in_tenant
 
+log = structlog.get_logger(__name__)
 State = ToolRun.State
 FAILED = {State.FAILED, State.DENIED, State.REFUSED, State.EXPIRED}
 MOST_RUNS = 1_000  # of one turn
@@ -104,7 +108,7 @@ class Asking:
                 if isinstance(item, Event) and item.type != "tool_result":
                     await news.put(item)
                     continue
-                await self._look(news)
+                await self._try_look(news)
                 await news.put(self._as_it_was(item) if isinstance(item, Event) else item)
             await news.put(None)
         except Exception as exc:
@@ -115,11 +119,18 @@ class Asking:
             with listening(self.job.turn_id) as heard:
                 while True:
                     heard.clear()
-                    await self._look(news)
+                    await self._try_look(news)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(heard.wait(), POLL_SECONDS)
         except Exception as exc:
             await news.put(exc)
+
+    async def _try_look(self, news: asyncio.Queue[Any]) -> None:
+        """A database that cannot be asked for a moment is asked again; the reply goes on."""
+        try:
+            await self._look(news)
+        except DatabaseError as exc:
+            log.warning("tool runs were not looked at", turn_id=str(self.job.turn_id), error=str(exc)[:200])
 
     async def _look(self, news: asyncio.Queue[Any]) -> None:
         """Tells what is new. Who takes up another's turn tells only what still waits."""
@@ -154,7 +165,9 @@ class Asking:
         run = self._runs.get(str(result.data["call_id"]))
         if run is None:
             return result
-        known = {"is_error": run.state in FAILED, "duration_ms": run.duration_ms}
+        known: dict[str, Any] = {"duration_ms": run.duration_ms}
+        if run.state in FAILED or run.state == State.DONE:
+            known["is_error"] = run.state in FAILED
         return replace(result, data={**result.data, **known})
 
 

@@ -34,7 +34,13 @@ POLL_SECONDS = 0.1
 
 async def known_servers(job: TurnJob, account_id: UUID) -> dict[str, ServerRef]:
     """The turn's servers that LibreChat has already, by what it calls them."""
-    return await in_tenant(job.tenant, registered_servers, engine_account_id=account_id, servers=job.servers)
+    return await in_tenant(
+        job.tenant,
+        registered_servers,
+        engine_account_id=account_id,
+        user_id=job.user_id,
+        servers=job.servers,
+    )
 
 
 async def register_servers(job: TurnJob, accounts: Accounts, account_id: UUID) -> dict[str, ServerRef]:
@@ -64,6 +70,7 @@ class _Registering:
                 find_registration,
                 engine_account_id=self.account_id,
                 server_id=self.server.id,
+                user_id=self.job.user_id,
             )
             first = first or row
             # A name that another has noted since we began is newer than what we know is there.
@@ -71,7 +78,8 @@ class _Registering:
             if is_known and row.version >= self.server.version:
                 return row.name
             if await in_tenant(self.job.tenant, claim_registration, row):
-                return await self._tell(row, is_known=is_known)
+                # An engine that knows of a server which we do not would keep it for good.
+                return await unbroken(self._tell(row, is_known=is_known))
             await asyncio.sleep(POLL_SECONDS)
         raise EngineUnavailable("An MCP server is still being registered.")
 

@@ -1,6 +1,7 @@
 """Images: checked by what they are, kept sealed, seen by models that can and by who may read the chat."""
 
 import base64
+import struct
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -71,6 +72,17 @@ def test_later_messages_show_it_again_and_blind_models_are_told_in_words(
     assert "which this model cannot see" in str(provider.requests[-1]["messages"][0]["content"])
 
 
+def test_a_message_with_many_images_is_shown_again_with_all_of_them(
+    seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    bob = client_of(cast.bob)
+    first = send(bob, "look", model=MODEL, images=[attach(bob)]).json()
+    here = {"conversation_id": first["conversation_id"]}
+    send(bob, "and these?", model=MODEL, images=[attach(bob) for _ in range(6)], **here)
+    send(bob, "the sixth?", model=MODEL, **here)
+    assert [len(types) for types in shown(provider.requests[-1])] == [6]
+
+
 def test_a_regenerated_question_keeps_its_images_and_an_edited_one_those_it_names(
     seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
@@ -120,15 +132,39 @@ def test_what_is_no_picture_is_refused(server: Any, client_of: Any, cast: Cast, 
 
 def test_bombs_and_floods_are_refused(server: Any, client_of: Any, cast: Cast, settings: Any) -> None:
     bob = client_of(cast.bob)
-    bomb = bob.post("/v1/images", content=picture("PNG", (9_000, 9_000)))
+    bomb = bob.post("/v1/images", content=picture("PNG", (6_000, 6_000)))
     assert (bomb.status_code, bomb.json()["error"]["code"]) == (422, "invalid_input")
     settings.IMAGE_MAX_BYTES = 10_000
     assert bob.post("/v1/images", content=b"x" * 10_001).status_code == 413
     with tenant_scope(cast.bob.principal.tenant):
         place = {"workspace_id": cast.bob.principal.workspace.id, "user_id": cast.bob.principal.user_id}
-        rows = [Image(media_type="image/png", width=1, height=1, **place) for _ in range(MOST_UNSENT)]
-        Image.objects.bulk_create(rows)
-    assert bob.post("/v1/images", content=picture()).status_code == 409
+        for _ in range(MOST_UNSENT):
+            Image.objects.create(media_type="image/png", width=1, height=1, **place)
+        oldest = Image.objects.earliest("created_at").id
+    settings.IMAGE_MAX_BYTES = 1_000_000
+    attach(bob)
+    assert bob.get(f"/v1/images/{oldest}").status_code == 404  # it gave way
+    with tenant_scope(cast.bob.principal.tenant):
+        assert Image.objects.count() == MOST_UNSENT
+
+
+ASCII, SHORT, FLOAT = 2, 3, 11  # TIFF's types
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"), [(0x0100, ASCII), (0x010E, SHORT), (0x011A, ASCII), (0x0131, SHORT), (0x9000, FLOAT)]
+)
+def test_a_camera_that_writes_nonsense_takes_pictures_too(
+    server: Any, client_of: Any, cast: Cast, tag: int, kind: int
+) -> None:
+    turned = (0x0112, SHORT, 1, 6 << 16)  # by 90 degrees
+    entries = sorted([turned, (tag, kind, 1, 0x41000000)])
+    written = b"".join(struct.pack(">HHLL", *entry) for entry in entries)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">LH", 8, len(entries)) + written + bytes(4)
+    bob = client_of(cast.bob)
+    answer = bob.get(f"/v1/images/{attach(bob, picture('JPEG', (40, 30), exif=exif))}")
+    with Pixels.open(BytesIO(answer.content)) as kept:
+        assert kept.size == (30, 40)
 
 
 def test_it_is_made_anew_without_what_the_camera_wrote(server: Any, client_of: Any, cast: Cast) -> None:

@@ -87,9 +87,12 @@ def test_a_slash_inserts_a_prompt(server: Served, letter: None, cast: Cast, chro
     def journey(browser: Browser) -> None:
         with page_of(browser) as page:
             sign_in(page, server.url, "bob@example.com")
-            page.get_by_test_id("composer").press_sequentially("/lett")
+            area = page.get_by_test_id("composer")
+            area.press_sequentially("/lett")
             expect(page.get_by_test_id("prompt-option")).to_contain_text("A letter", timeout=TIMEOUT)
+            expect(page.get_by_role("combobox", name="Message", expanded=True)).to_be_focused()
             page.keyboard.press("Enter")
+            expect(page.get_by_role("combobox", name="Message")).to_have_count(0)
             page.get_by_label("Whom").fill("Ada")
             expect(page.locator("[data-part=preview]")).to_have_text("Write to Ada.", timeout=TIMEOUT)
             page.get_by_test_id("insert-prompt").click()
@@ -126,3 +129,47 @@ def test_a_new_title_typed_in_a_browser_makes_no_version(
     chromium.run(journey)
     after = bob.get(f"{where}/odd").json()
     assert {name for name in after if after[name] != before[name]} == {"title", "updated_at"}
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@needs("chromium")
+def test_a_prompt_shows_nothing_of_another_and_takes_no_text_away(
+    server: Served, letter: None, client_of: Any, cast: Cast, chromium: Chromium
+) -> None:
+    prompts = "/v1/workspaces/sales/prompts"
+    note = {"slug": "note", "title": "A note", "text": "Tell {{who}}.", "variables": [{"name": "who"}]}
+    plain = {"slug": "plain", "title": "A plain one", "text": "Be brief."}
+    for made in (note, plain):
+        assert client_of(cast.alice).post(prompts, json=made).status_code == 201
+
+    def journey(browser: Browser) -> None:
+        with page_of(browser, refused="/render") as page:
+            sign_in(page, server.url, "bob@example.com")
+            area, preview = page.get_by_test_id("composer"), page.locator("[data-part=preview]")
+
+            def choose(slug: str) -> None:
+                area.fill(f"/{slug}")
+                page.get_by_test_id("prompt-option").click(timeout=TIMEOUT)
+
+            choose("letter")
+            page.get_by_label("Whom").fill("Ada")
+            expect(preview).to_have_text("Write to Ada.", timeout=TIMEOUT)
+            page.get_by_label("Whom").fill("")
+            expect(preview).to_have_text("", timeout=TIMEOUT)
+            page.get_by_label("Whom").fill("Ada")
+            expect(preview).to_have_text("Write to Ada.", timeout=TIMEOUT)
+            page.keyboard.press("Escape")
+            choose("note")
+            expect(preview).to_have_text("")
+            page.keyboard.press("Escape")
+            choose("plain")
+            expect(area).to_have_value("Be brief.", timeout=TIMEOUT)
+            area.fill("/plain")
+            expect(page.get_by_test_id("prompt-option")).to_be_visible(timeout=TIMEOUT)
+            client_of(cast.alice).delete(f"{prompts}/plain")
+            page.get_by_test_id("prompt-option").click()
+            expect(page.locator("#toasts")).to_contain_text("no longer there", timeout=TIMEOUT)
+            expect(area).to_have_value("/plain")
+
+    chromium.run(journey)

@@ -104,8 +104,9 @@ def test_whoever_is_not_signed_in_here_signs_in_first(
     browser = Client()
     answer = browser.get(path)
     assert answer.status_code == 302
-    assert answer.headers["location"] == "/accounts/login/?next=/mcp/callback"  # with neither code nor state
-    assert "Signed in at vault." in follow(cast.alice, alice, "/mcp/callback", browser).text
+    bare = path.partition("?")[0]
+    assert answer.headers["location"] == f"/accounts/login/?next={bare}"  # with neither code nor state
+    assert "Signed in at vault." in follow(cast.alice, alice, bare, browser).text
 
 
 def test_the_proof_key_is_checked_by_the_server(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
@@ -128,6 +129,19 @@ def test_an_answer_of_another_server_is_refused(vault: ProtectedMCP, client_of: 
         page = come_back(cast.alice, alice, granted(begin(alice)))
         assert ("Signed in at vault." in page.text) == (issuer == vault.url)
     assert len(kept(cast)) == 1
+
+
+def test_each_server_has_its_own_address_to_come_back_to(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    """What an honest server grants must not be shown to a hostile one that led somebody there."""
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    for elsewhere in ("/mcp/callback", "/mcp/callback/0123456789abcdef"):
+        query = granted(begin(alice)).partition("?")[2]
+        page = come_back(cast.alice, alice, f"{elsewhere}?{query}")
+        assert "comes from another server" in page.text
+    assert kept(cast) == []
 
 
 def test_whoever_does_not_allow_it_is_told_so(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
@@ -207,11 +221,15 @@ def test_a_client_that_was_registered_by_hand_is_used(
 def test_a_server_that_reads_documents_reads_ours(
     vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
-    vault.metadata = {"registration_endpoint": None, "client_id_metadata_document_supported": True}
+    reads = {"registration_endpoint": None, "client_id_metadata_document_supported": True}
+    vault.metadata = reads
     alice = client_of(cast.alice)
     document = alice.get("/mcp/client.json").json()
     settings.SITE_URL = "https://switchyard.example"
     install(alice, vault)
+    refused = alice.post(f"{WHERE}/sign-in")  # it would not say who answers
+    assert refused.json()["error"]["code"] == "mcp_sign_in_failed"
+    vault.metadata = {**reads, "authorization_response_iss_parameter_supported": True}
     asked = parse_qs(urlsplit(begin(alice)).query)
     assert asked["client_id"] == ["https://switchyard.example/mcp/client.json"]
     assert asked["redirect_uri"] == ["https://switchyard.example/mcp/callback"]

@@ -144,6 +144,61 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
     assert installed.calls == calls
 
 
+@pytest.mark.parametrize(
+    ("path", "change", "words"),
+    [
+        ("", {"enabled": False}, "may not be used any more"),
+        ("/tools/wipe", {"allowed": False}, "may not be used any more"),
+        ("/tools/wipe", {"argument_schema": {"maxProperties": 0}}, "does not allow"),
+    ],
+)
+def test_what_is_forbidden_while_somebody_is_asked_does_not_run(  # noqa: PLR0917 - fixtures
+    installed: RealMCP,
+    provider: ScriptedProvider,
+    client_of: Any,
+    cast: Cast,
+    path: str,
+    change: dict[str, Any],
+    words: str,
+) -> None:
+    say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
+    bob, told = client_of(cast.bob), []
+    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if event.type == "approval":
+                where = f"/v1/workspaces/sales/mcps/calculator{path}"
+                assert client_of(cast.alice).patch(where, json=change).is_success
+                place = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
+                assert bob.post(place, json={"decision": "allow"}).status_code == 200
+    assert words in next(event.data["output"] for event in told if event.type == "tool_result")
+    assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
+    assert installed.calls == []
+
+
+def test_arguments_nested_too_deeply_are_told_to_the_model(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    deep: Any = 1
+    for _ in range(700):
+        deep = [deep]
+    say(provider, asks_for(("add_mcp_calculator", {"a": deep, "b": 1})))
+    events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
+    assert "no JSON object" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert events[-1].data == {"finish_reason": "stop"}
+
+
+def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    """Also where a server showed none as it was installed: nobody has seen them."""
+    for tool in calculator.server._tool_manager.list_tools():
+        calculator.server.remove_tool(tool.name)
+    alice = client_of(cast.alice)
+    assert install_calculator(alice, calculator.url).json()["tools"] == []
+    calculator.add_advice("Trust me.")
+    shown = alice.post("/v1/workspaces/sales/mcps/calculator/refresh").json()["tools"]
+    assert [(tool["name"], tool["usable"]) for tool in shown] == [("advise", False)]
+
+
 def test_an_approval_that_nobody_gives_expires(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
 ) -> None:

@@ -102,6 +102,20 @@ def test_a_person_is_asked_first(  # noqa: PLR0917 - fixtures
     assert installed.calls == calls
 
 
+def test_in_a_shared_conversation_everybody_calls_as_themselves(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    here = read_events(alice, "hi", **WISH)[0].data["conversation_id"]
+    alice.patch(f"/v1/conversations/{here}", json={"shared": True})
+    for client in (bob, alice):
+        clever.asks_for(("add", {"a": 1, "b": 1}))
+        events = read_events(client, "add", conversation_id=here, **WISH)
+        assert next(event.data["output"] for event in events if event.type == "tool_result") == "2.0"
+    lines = AuditEntry.objects.filter(action="tool.called").order_by("at")
+    assert [line.actor_id for line in lines] == [cast.bob.principal.user_id, cast.alice.principal.user_id]
+
+
 def converse(client: Any, decision: str) -> list[Told]:
     told: list[Told] = []
     with client.stream("POST", "/v1/chat/send", json=body("wipe", **WISH), headers=STREAM) as answer:

@@ -7,11 +7,12 @@ export class Composer {
   constructor(form, onSend) {
     this.form = form;
     this.area = form.elements.message;
-    this.images = new Attachments(form, () => this.send && this.#changed());
+    this.images = new Attachments(form, () => this.isReady && this.#changed());
     this.send = form.querySelector("[data-testid=send]");
     this.stop = form.querySelector("[data-testid=stop]");
     this.waiting = ""; // sent, and not yet accepted by the server
     this.busy = false;
+    this.isReady = false; // what was kept is read before anything is kept
     this.area.addEventListener("input", () => this.#changed());
     this.area.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => {
@@ -19,6 +20,8 @@ export class Composer {
       if (!this.busy && this.text && !this.images.uploading) onSend(this.text);
     });
     if (!this.area.value) this.area.value = recall(this.#draft) ?? "";
+    this.images.restore(recall(this.#imagesDraft) ?? "");
+    this.isReady = true;
     this.#changed();
     if (matchMedia("(pointer: fine)").matches) this.area.focus();
   }
@@ -33,6 +36,7 @@ export class Composer {
 
   set conversation(id) {
     keep(this.#draft, null);
+    keep(this.#imagesDraft, null);
     this.form.elements.conversation_id.value = id;
   }
 
@@ -58,29 +62,36 @@ export class Composer {
   /** The text has left, but stays in the draft until the server has it. */
   handOver(text) {
     this.waiting = text;
-    this.takeBack = this.images.handOver();
-    this.busy = true;
+    this.images.handOver();
     if (this.text === text) this.area.value = "";
+    this.wait();
+  }
+
+  /** Nothing else is sent until the server has answered. */
+  wait() {
+    this.busy = true;
     this.#changed();
   }
 
   accepted() {
     this.waiting = "";
+    this.images.accepted();
     this.#changed();
   }
 
   refused() {
     const text = [this.waiting, this.area.value].filter(Boolean).join("\n\n");
     this.waiting = "";
-    this.takeBack();
+    this.images.takeBack();
     this.busy = false;
     this.write(text);
   }
 
-  replyRuns(runs) {
+  /** Whoever asked may stop it; everybody else waits. */
+  replyRuns(runs, isMine = true) {
     this.busy = runs;
-    this.send.hidden = runs;
-    this.stop.hidden = !runs;
+    this.send.hidden = runs && isMine;
+    this.stop.hidden = !runs || !isMine;
     this.stop.disabled = false;
     this.#changed();
   }
@@ -89,9 +100,14 @@ export class Composer {
     return `draft:${this.conversation || this.form.action}`;
   }
 
+  get #imagesDraft() {
+    return `${this.#draft}:images`;
+  }
+
   #changed() {
     this.send.disabled = this.busy || !this.text || this.images.uploading;
     keep(this.#draft, [this.waiting, this.area.value].filter(Boolean).join("\n\n"));
+    keep(this.#imagesDraft, this.images.kept);
     if (CSS.supports("field-sizing", "content")) return;
     this.area.style.height = "auto";
     this.area.style.height = `${this.area.scrollHeight}px`;

@@ -1,11 +1,11 @@
 // Images beside a message: chosen, pasted or dropped, uploaded at once, shown small until they are sent.
 
-import { post } from "./post.js";
+import { ask, post, wordsOf } from "./post.js";
 
 const MOST = 8;
 const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif"]; // the server looks for itself
 const STRANGE = "Choose a PNG, JPEG, WebP or GIF picture.";
-const UNREACHABLE = "The server could not be reached.";
+const GONE = "This image is no longer kept. Attach it again.";
 
 export class Attachments {
   constructor(form, changed) {
@@ -15,12 +15,15 @@ export class Attachments {
     this.input = form.querySelector("[data-part=image-files]");
     this.button = form.querySelector("[data-action=attach]");
     this.model = form.elements.model;
+    this.leaving = []; // sent, and not yet accepted by the server
     if (!this.input) return;
     this.button.addEventListener("click", () => this.input.click());
     this.input.addEventListener("change", () => this.#add(this.input.files));
-    form.elements.message.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
+    form.elements.message.addEventListener("paste", (event) => this.#pasted(event));
     const main = form.closest("main");
-    main.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+    for (const kind of ["dragover", "drop"]) {
+      main.addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+    }
     main.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
     this.model?.addEventListener("change", () => this.#modelChanged());
     this.#modelChanged();
@@ -32,27 +35,56 @@ export class Attachments {
   }
 
   get ids() {
-    return [...(this.list?.children ?? [])].map((item) => item.dataset.image).filter(Boolean);
+    return this.#ready.map((item) => item.dataset.image);
   }
 
   get uploading() {
     return Boolean(this.list?.querySelector("[data-state=uploading]"));
   }
 
-  /** They leave with the message; what is returned puts them back if it is refused. */
+  get #ready() {
+    return [...(this.list?.children ?? [])].filter((item) => item.dataset.image);
+  }
+
+  /** What a draft keeps of them; `restore` shows them again. */
+  get kept() {
+    return [...this.leaving, ...this.#ready].map((item) => item.dataset.image).join(" ");
+  }
+
+  restore(kept) {
+    if (!this.input) return;
+    for (const id of kept.split(" ").filter(Boolean)) {
+      const item = this.#item("An image of this message");
+      item.querySelector("img").addEventListener("error", () => this.#refuse(item, GONE));
+      this.#show(item, { id, url: `${this.list.dataset.url}/${id}` });
+    }
+  }
+
+  /** They leave with the message, and come back if it is refused. */
   handOver() {
-    const items = [...(this.list?.children ?? [])].filter((item) => item.dataset.image);
+    this.leaving = this.#ready;
     this.list?.replaceChildren();
     this.changed();
-    return () => {
-      this.list?.replaceChildren(...items);
-      this.changed();
-    };
+  }
+
+  accepted() {
+    this.leaving = [];
+  }
+
+  takeBack() {
+    this.list?.prepend(...this.leaving);
+    this.leaving = [];
+    this.changed();
   }
 
   #modelChanged() {
     this.button.disabled = !this.seen;
     this.changed();
+  }
+
+  /** What is copied from a table or a document is text, with a picture of itself beside it. */
+  #pasted(event) {
+    if (this.seen && !event.clipboardData?.types.includes("text/plain")) this.#take(event, event.clipboardData);
   }
 
   #take(event, data) {
@@ -67,40 +99,57 @@ export class Attachments {
     this.input.value = "";
   }
 
-  async #upload(file) {
+  #item(name) {
     const item = document.getElementById("image-template").content.firstElementChild.cloneNode(true);
-    const say = (words) => Object.assign(item.querySelector("[data-part=words]"), { textContent: words });
     item.querySelector("[data-part=remove]").addEventListener("click", () => this.#remove(item));
-    item.querySelector("img").alt = file.name;
+    item.querySelector("img").alt = name;
     this.list.append(item);
+    return item;
+  }
+
+  async #upload(file) {
+    const item = this.#item(file.name);
     this.changed();
-    const problem = !this.seen ? "This model cannot see images." : TYPES.includes(file.type) ? "" : STRANGE;
-    if (problem) {
-      item.dataset.state = "refused";
-      say(problem);
-      return this.changed();
-    }
-    const headers = { "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value, "Content-Type": file.type };
-    const answer = await fetch(this.list.dataset.url, { method: "POST", headers, body: file }).catch(() => null);
-    const data = await answer?.json().catch(() => null);
-    if (answer?.ok && data) {
-      item.dataset.image = data.id;
-      item.dataset.state = "ready";
-      item.querySelector("img").src = data.url;
-      say("");
-    } else {
-      item.dataset.state = "refused";
-      say(data?.error?.details?.image?.[0] ?? data?.error?.message ?? UNREACHABLE);
-    }
+    if (!this.seen) return this.#refuse(item, "This model cannot see images.");
+    if (!TYPES.includes(file.type)) return this.#refuse(item, STRANGE);
+    const headers = { "X-CSRFToken": this.#token, "Content-Type": file.type };
+    const { data, error } = await ask(this.list.dataset.url, { method: "POST", headers, body: file });
+    if (error) this.#refuse(item, wordsOf(error));
+    else if (item.isConnected) this.#show(item, data);
+    else this.#discard(data.id); // removed before it was there
+  }
+
+  #show(item, { id, url }) {
+    item.dataset.image = id;
+    item.dataset.state = "ready";
+    item.querySelector("img").src = url;
+    this.#say(item, "");
+  }
+
+  #refuse(item, words) {
+    delete item.dataset.image;
+    item.dataset.state = "refused";
+    this.#say(item, words);
+  }
+
+  #say(item, words) {
+    item.querySelector("[data-part=words]").textContent = words;
     this.changed();
   }
 
   #remove(item) {
-    const url = `${this.list.dataset.url}/${item.dataset.image}/discard`;
-    if (item.dataset.image) post(url, { token: this.form.elements.csrfmiddlewaretoken.value });
+    if (item.dataset.image) this.#discard(item.dataset.image);
     item.remove();
     this.changed();
     this.form.elements.message.focus();
+  }
+
+  #discard(id) {
+    post(`${this.list.dataset.url}/${id}/discard`, { token: this.#token });
+  }
+
+  get #token() {
+    return this.form.elements.csrfmiddlewaretoken.value;
   }
 }
 

@@ -1,6 +1,8 @@
 // Posts to our own server as the signed-in person, and turns every failure into the one error shape.
 
 const UNREACHABLE = "The server could not be reached. Check the connection and try again.";
+const SIGNED_OUT = "You are no longer signed in here. Load the page again; your text is kept.";
+const GONE = "This is no longer there. Somebody may have removed it.";
 
 export function newKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
@@ -8,14 +10,11 @@ export function newKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Resolves to {data} or to {error: {code, message, request_id}}; never throws. */
-export async function post(url, { token, body, key }) {
-  const headers = { Accept: "application/json", "X-CSRFToken": token };
-  if (body) headers["Content-Type"] = "application/json";
-  if (key) headers["Idempotency-Key"] = key;
+/** Resolves to {data} or to {error: {code, message, details, request_id}}; never throws. */
+export async function ask(url, { headers, ...options } = {}) {
   let response;
   try {
-    response = await fetch(url, { method: "POST", headers, body: body && JSON.stringify(body), redirect: "manual" });
+    response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, redirect: "manual" });
   } catch {
     return { error: { code: "unreachable", message: UNREACHABLE } };
   }
@@ -24,9 +23,23 @@ export async function post(url, { token, body, key }) {
   return { error: data?.error ?? unexpected(response) };
 }
 
+/** The same for a body that is written as JSON. */
+export function post(url, { token, body, key }) {
+  const headers = { "X-CSRFToken": token };
+  if (body) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  return ask(url, { method: "POST", headers, body: body && JSON.stringify(body) });
+}
+
+/** What an error tells a person: of wrong fields, what is wrong with the first. */
+export function wordsOf({ code, message, details }) {
+  const words = code === "invalid_input" ? Object.values(details ?? {})[0]?.[0] : null;
+  return typeof words === "string" ? words : message;
+}
+
 function unexpected(response) {
-  const signedOut = response.type === "opaqueredirect" || response.status === 401 || response.status === 403;
-  return signedOut
-    ? { code: "signed_out", message: "You are no longer signed in here. Load the page again; your text is kept." }
-    : { code: "unexpected", message: `The server answered in a way we did not expect (${response.status}). Try again.` };
+  const { type, status } = response;
+  if (type === "opaqueredirect" || status === 401 || status === 403) return { code: "signed_out", message: SIGNED_OUT };
+  if (status === 404) return { code: "not_found", message: GONE };
+  return { code: "unexpected", message: `The server answered in a way we did not expect (${status}). Try again.` };
 }

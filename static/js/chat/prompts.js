@@ -1,5 +1,8 @@
 // A slash in an empty composer: the prompts of the workspace, a small form for one's values, the text inserted.
 
+import { showProblem } from "../toast.js";
+import { ask } from "./post.js";
+
 const PAUSE = 120; // milliseconds after the last key
 
 function element(tag, fields) {
@@ -11,6 +14,8 @@ export class PromptPicker {
     this.composer = composer;
     this.list = document.getElementById("prompt-list");
     this.dialog = document.getElementById("prompt-form");
+    this.preview = this.dialog?.querySelector("[data-part=preview]");
+    this.problem = this.dialog?.querySelector("[data-part=problem]");
     if (!this.list) return;
     this.prompts = [];
     this.at = 0;
@@ -18,10 +23,10 @@ export class PromptPicker {
     this.previewed = 0;
     composer.area.addEventListener("input", () => this.#typed());
     composer.area.addEventListener("keydown", (event) => this.#key(event), { capture: true });
-    composer.area.addEventListener("blur", () => setTimeout(() => this.#close(), 200));
+    composer.area.addEventListener("blur", () => setTimeout(() => this.#left(), 200));
     this.dialog.querySelector("[data-part=cancel]").addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => this.#insert(event));
-    this.dialog.querySelector("form").addEventListener("input", () => this.#preview());
+    this.dialog.querySelector("form").addEventListener("input", () => this.#showPreview());
     this.#typed(); // whoever was faster than this script
   }
 
@@ -34,9 +39,10 @@ export class PromptPicker {
 
   async #load(find) {
     const asked = ++this.asked;
-    const answer = await fetch(`${this.list.dataset.url}?find=${encodeURIComponent(find)}`).catch(() => null);
-    if (!answer?.ok || asked !== this.asked) return;
-    this.prompts = (await answer.json()).data;
+    const { data, error } = await ask(`${this.list.dataset.url}?find=${encodeURIComponent(find)}`);
+    if (asked !== this.asked) return;
+    if (error) return this.#failed(error);
+    this.prompts = data.data;
     this.at = 0;
     const template = document.getElementById("prompt-option-template").content.firstElementChild;
     const options = this.prompts.map((prompt, index) => {
@@ -44,10 +50,8 @@ export class PromptPicker {
       option.id = `prompt-option-${index}`;
       option.querySelector("code").textContent = `/${prompt.slug}`;
       option.querySelector("span").textContent = prompt.title;
-      option.addEventListener("mousedown", (event) => {
-        event.preventDefault();
-        this.#choose(prompt);
-      });
+      option.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the text
+      option.addEventListener("click", () => this.#choose(prompt));
       return option;
     });
     this.list.replaceChildren(...options);
@@ -57,8 +61,20 @@ export class PromptPicker {
 
   #mark() {
     [...this.list.children].forEach((option, index) => option.setAttribute("aria-selected", index === this.at));
-    if (this.list.hidden) this.composer.area.removeAttribute("aria-activedescendant");
-    else this.composer.area.setAttribute("aria-activedescendant", `prompt-option-${this.at}`);
+    this.list.children[this.at]?.scrollIntoView({ block: "nearest" });
+    const told = { role: "combobox", "aria-expanded": "true", "aria-activedescendant": `prompt-option-${this.at}` };
+    // A plain text of many lines again as soon as there is nothing to choose from.
+    for (const [name, value] of Object.entries(told)) {
+      if (this.list.hidden) this.composer.area.removeAttribute(name);
+      else this.composer.area.setAttribute(name, value);
+    }
+  }
+
+  /** A list that cannot be had is not worth a word, unless nothing here will work any more. */
+  #failed(error) {
+    this.#close();
+    if (error.code === "signed_out" && !this.toldSignedOut) showProblem(error.message);
+    this.toldSignedOut = error.code === "signed_out";
   }
 
   #key(event) {
@@ -80,45 +96,62 @@ export class PromptPicker {
     this.#mark();
   }
 
+  #left() {
+    if (document.activeElement !== this.composer.area) this.#close();
+  }
+
   async #choose(prompt) {
     this.#close();
     this.chosen = prompt;
-    if (!prompt.variables.length) return this.composer.write((await this.#rendered()).text ?? "");
-    this.dialog.querySelector("h2").textContent = prompt.title;
     this.dialog.querySelector(".prompt-fields").replaceChildren(...prompt.variables.map(field));
+    if (!prompt.variables.length) return this.#insertAtOnce();
+    this.dialog.querySelector("h2").textContent = prompt.title;
+    this.preview.textContent = "";
+    this.problem.hidden = true;
     this.dialog.showModal();
-    this.#preview();
+    this.#showPreview();
+  }
+
+  /** What was typed while the text was on its way stays, behind it. */
+  async #insertAtOnce() {
+    const { area } = this.composer;
+    const before = area.value;
+    const { text, error } = await this.#rendered();
+    if (error) return showProblem(wordsOf(error));
+    this.composer.write(area.value.startsWith(before) ? text + area.value.slice(before.length) : `${text}\n\n${area.value}`);
   }
 
   async #rendered() {
     const body = new FormData(this.dialog.querySelector("form"));
     const headers = { "X-CSRFToken": this.composer.token };
-    const answer = await fetch(this.chosen.render_url, { method: "POST", headers, body }).catch(() => null);
-    return (await answer?.json().catch(() => null)) ?? { error: { message: "The server could not be reached." } };
+    const { data, error } = await ask(this.chosen.render_url, { method: "POST", headers, body });
+    return { text: data?.text, error };
   }
 
-  #preview() {
+  #showPreview() {
     clearTimeout(this.previewTimer);
+    const asked = ++this.previewed;
     this.previewTimer = setTimeout(async () => {
-      const asked = ++this.previewed;
-      const { text } = await this.#rendered();
-      if (text !== undefined && asked === this.previewed) this.dialog.querySelector("[data-part=preview]").textContent = text;
+      const isComplete = this.dialog.querySelector("form").checkValidity();
+      const text = isComplete ? (await this.#rendered()).text : "";
+      if (asked === this.previewed) this.preview.textContent = text ?? "";
     }, PAUSE);
   }
 
   async #insert(event) {
     event.preventDefault();
     const { text, error } = await this.#rendered();
-    const problem = this.dialog.querySelector("[data-part=problem]");
-    problem.hidden = !error;
-    if (error) {
-      const [name, words] = Object.entries(error.details ?? {})[0] ?? ["", [error.message]];
-      problem.textContent = name ? `${name.replace("variables.", "")}: ${words[0]}` : words[0];
-      return;
-    }
+    this.problem.hidden = !error;
+    if (error) return (this.problem.textContent = wordsOf(error));
     this.dialog.close();
     this.composer.write(text);
   }
+}
+
+/** What an error tells, with the name of the value that is wrong. */
+function wordsOf({ message, details }) {
+  const [name, words] = Object.entries(details ?? {})[0] ?? [];
+  return Array.isArray(words) ? `${name.replace("variables.", "")}: ${words[0]}` : message;
 }
 
 function field({ name, type, label, default: preset, options, required }) {
@@ -134,6 +167,7 @@ function field({ name, type, label, default: preset, options, required }) {
     input.append(...choices.map((one) => element("option", { value: one, textContent: one, selected: one === String(value) })));
   } else input = element("input", { type: type === "number" ? "number" : "text", step: "any", value });
   input.name = name;
+  input.required = required && preset == null;
   row.append(input);
   return row;
 }

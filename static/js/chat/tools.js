@@ -1,19 +1,48 @@
 // The tools in a reply: a quiet card for each call, and the question where a person has to allow it.
 
 import { onAction } from "../actions.js";
-import { post } from "./post.js";
+import { post, wordsOf } from "./post.js";
 
 const SHOWN = 20_000; // characters of a result; the whole of it is in the API
+export const WRITING = "The reply is being written.";
 
 function text(value) {
   const written = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return written.length > SHOWN ? `${written.slice(0, SHOWN)}…` : written;
 }
 
+function timeOf(duration) {
+  if (duration == null) return "Done";
+  return `${(duration / 1000).toLocaleString("en", { maximumFractionDigits: 1 })} s`;
+}
+
+function state(card, name, words) {
+  card.dataset.state = name;
+  card.querySelector(".tool-state").textContent = words;
+}
+
+/** The question goes; who was about to answer it stays at its card. */
+function unask(card) {
+  const question = card.querySelector(".tool-ask");
+  if (question?.contains(document.activeElement)) focusOn(card);
+  question?.remove();
+}
+
+function focusOn(card) {
+  card.querySelector("summary").focus({ preventScroll: true });
+}
+
+/** Nobody waits for these any more. */
+export function settleCards(parts, words) {
+  for (const card of parts.querySelectorAll(".tool-card:is([data-state=running], [data-state=waiting])")) {
+    unask(card);
+    state(card, "error", words);
+  }
+}
+
 /** The functions for a turn's events that tell of tools. */
-export function toolEvents(turn, token, changed) {
-  const list = turn.parts;
-  const open = (id) => [...list.children].findLast((card) => card.dataset.call === id && card.dataset.state !== "done");
+export function toolEvents(turn, { token, grew, say }) {
+  const open = (id) => [...turn.parts.children].findLast((card) => card.dataset.call === id && card.dataset.state !== "done");
 
   function card({ call_id, server, tool, arguments: given }) {
     const element = document.getElementById("tool-template").content.firstElementChild.cloneNode(true);
@@ -22,13 +51,8 @@ export function toolEvents(turn, token, changed) {
     element.querySelector(".tool-name").textContent = tool;
     element.querySelector(".tool-arguments").textContent = text(given);
     state(element, "running", "Running…");
-    list.append(element);
-    changed();
-  }
-
-  function state(element, name, words) {
-    element.dataset.state = name;
-    element.querySelector(".tool-state").textContent = words;
+    turn.add(element);
+    grew();
   }
 
   function ask(element, { approval_id }) {
@@ -39,7 +63,8 @@ export function toolEvents(turn, token, changed) {
     element.append(question);
     element.querySelector("details").open = true; // nobody allows what they have not seen
     state(element, "waiting", "Waits for you");
-    changed();
+    say("A tool waits for your answer.");
+    grew();
   }
 
   return {
@@ -47,31 +72,34 @@ export function toolEvents(turn, token, changed) {
     tool_result({ call_id, output, is_error, duration_ms }) {
       const element = open(call_id);
       if (!element) return;
+      unask(element);
       element.querySelector(".tool-output").textContent = text(output);
-      const seconds = (duration_ms / 1000).toLocaleString("en", { maximumFractionDigits: 1 });
-      state(element, is_error ? "error" : "done", is_error ? "Failed" : `${seconds} s`);
+      state(element, is_error ? "error" : "done", is_error ? "Failed" : timeOf(duration_ms));
       element.dataset.call = "";
-      changed();
+      grew();
     },
     approval(data) {
       const element = open(data.call_id);
-      if (element) ask(element, data);
+      if (element && turn.isMine) ask(element, data);
+      else if (element) state(element, "waiting", "Waits for whoever asked");
     },
     approval_resolved({ call_id, decision }) {
       const element = open(call_id);
       if (!element) return;
-      element.querySelector(".tool-ask")?.remove();
+      unask(element);
       state(element, "running", { allowed: "Allowed", refused: "Refused" }[decision] ?? "Nobody answered");
+      say(WRITING);
     },
   };
 }
 
 onAction("answer-tool", async (button) => {
   const question = button.closest(".tool-ask");
-  for (const other of question.querySelectorAll("button")) other.disabled = true;
   const body = { decision: button.dataset.decision };
+  focusOn(question.closest(".tool-card")); // a disabled button would drop it
+  for (const other of question.querySelectorAll("button")) other.disabled = true;
   const { error } = await post(question.dataset.url, { token: question.dataset.token, body });
   if (!error) return;
-  question.querySelector("p").textContent = error.message;
+  question.querySelector("p").textContent = wordsOf(error);
   if (error.code !== "approval_decided") for (const other of question.querySelectorAll("button")) other.disabled = false;
 });

@@ -2,7 +2,9 @@
 
 import { addCopyButtons } from "../copy.js";
 import { writeTime } from "../localtime.js";
+import { wordsOf } from "./post.js";
 import { amountText } from "./quota.js";
+import { settleCards } from "./tools.js";
 
 function fragment(html) {
   const template = document.createElement("template");
@@ -10,13 +12,18 @@ function fragment(html) {
   return template.content;
 }
 
-export function problem(error, actionLabel = "Retry") {
+const RETRY = { label: "Retry", action: "retry" };
+
+/** What went wrong, with what can be done about it; without an `act` its place offers that. */
+export function problem(error, act = RETRY) {
   const element = document.getElementById("problem-template").content.firstElementChild.cloneNode(true);
   const [text, id] = element.querySelectorAll(".callout-body > p");
-  text.textContent = error.message;
+  text.textContent = wordsOf(error);
   if (error.request_id) id.textContent = `Request ${error.request_id}`;
   else id.remove();
-  element.querySelector("[data-action]").textContent = actionLabel;
+  const button = element.querySelector("[data-action]");
+  if (act) Object.assign(button, { textContent: act.label }).dataset.action = act.action;
+  else button.parentElement.remove();
   element.setAttribute("role", "alert");
   return element;
 }
@@ -26,6 +33,7 @@ export class Turn {
     this.element = element;
     this.parts = element.querySelector(".reply-parts");
     this.blocks = new Map(); // of a segment's element: what it shows, block by block
+    this.begins = false; // whether the reply is about to be told from its start
   }
 
   /** A new turn at the end of the page, shown before the server has answered. */
@@ -41,8 +49,20 @@ export class Turn {
     return [...this.element.querySelectorAll(".message-images > li")];
   }
 
+  /** Whether the person here asked, and so answers for its tools. */
+  get isMine() {
+    return "mine" in this.element.dataset;
+  }
+
   get message() {
     return this.element.querySelector(".message-text").textContent;
+  }
+
+  /** What stands on the page from here on: the turn, and all that follows it. */
+  get onwards() {
+    const nodes = [];
+    for (let node = this.element; node; node = node.nextElementSibling) nodes.push(node);
+    return nodes;
   }
 
   accepted({ turn_id, events_url, stop_url, message_html }) {
@@ -56,8 +76,17 @@ export class Turn {
     this.#fact("time").replaceChildren(time);
   }
 
+  /** The reply is told from its start: on a page loaded meanwhile, or after a connection that was lost. */
   started({ model }) {
     this.#fact("model").textContent = model;
+    this.begins = true;
+  }
+
+  /** The next part of the reply; the first takes the place of what was told before, so nothing stands twice. */
+  add(part) {
+    if (this.begins) this.parts.replaceChildren();
+    this.begins = false;
+    this.parts.append(part);
   }
 
   /** The blocks from `from` on are new; those before stay as they are, so nothing flickers. */
@@ -77,11 +106,11 @@ export class Turn {
   /** A text ends where a tool is called; what follows is a text of its own, behind the tool's card. */
   #segment(number) {
     const known = this.parts.querySelector(`[data-segment="${number}"]`);
-    if (known) return known;
+    if (known && !this.begins) return known;
     const text = document.createElement("div");
     text.className = "reply-text prose";
     text.dataset.segment = number;
-    this.parts.append(text);
+    this.add(text);
     return text;
   }
 
@@ -91,8 +120,8 @@ export class Turn {
     line.hidden = !text;
   }
 
-  error(error, actionLabel) {
-    this.element.querySelector(".reply-problem").replaceChildren(problem(error, actionLabel));
+  error(error, act) {
+    this.element.querySelector(".reply-problem").replaceChildren(problem(error, act));
   }
 
   usage({ input_tokens, output_tokens, total_tokens, exactness, cost }) {
@@ -105,8 +134,9 @@ export class Turn {
     this.#fact("cost").textContent = cost ? amountText({ metric: "cost", currency }, cost) : "";
   }
 
-  /** Nothing more comes of it here, finished or not. */
-  ended() {
+  /** Nothing more comes of it here, finished or not; `untold` is said of tools that had not answered. */
+  ended(untold = "No result") {
+    settleCards(this.parts, untold);
     this.element.dataset.state = "done";
     this.element.querySelector(".reply").removeAttribute("aria-busy");
   }

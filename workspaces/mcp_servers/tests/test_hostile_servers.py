@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,6 +176,13 @@ async def test_so_many_tools_are_seen_and_no_more(hostile: tuple[HostileMCP, Add
         assert len(await list_tools(address)) == MOST_TOOLS
     finally:
         await close_client()
+
+
+async def test_a_key_that_a_server_repeats_is_not_told_on(hostile: tuple[HostileMCP, Address]) -> None:
+    server, address = hostile
+    server.errors["tools/list"] = {"code": -32000, "message": "No: sk-123 is no key of ours"}
+    with pytest.raises(McpServerFailed, match=r"No: \*\*\* is no key"):
+        await call(replace(address, headers={"Authorization": "Bearer sk-123"}))
 
 
 async def test_a_servers_own_words_for_a_refusal_reach_the_model(

@@ -1,0 +1,37 @@
+"""A reply as the page follows it: drawn text by text, and to its end, whatever the page saw before."""
+
+import json
+from collections.abc import AsyncIterator
+
+from gateway.ingress.transcript import NumberedEvent
+from gateway.ingress.web import drawn_frames
+
+STARTED = NumberedEvent(1, "started", {})
+ENDING = [NumberedEvent(7, "error", {}), NumberedEvent(8, "usage", {}), NumberedEvent(9, "done", {})]
+
+
+async def frames(events: list[NumberedEvent], after: int = 0) -> list[tuple[str, dict[str, object]]]:
+    async def told() -> AsyncIterator[list[NumberedEvent]]:
+        yield events
+
+    drawn = [frame.decode().split("\n") async for frame in drawn_frames(told(), after)]
+    return [
+        (kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for _, kind, data, *_ in drawn
+    ]
+
+
+async def test_whoever_saw_more_than_was_kept_is_told_the_end() -> None:
+    kept = [STARTED, NumberedEvent(6, "delta", {"text": "Hello"}), *ENDING]
+    assert [kind for kind, _ in await frames(kept, after=40)] == ["html", "error", "usage", "done"]
+
+
+async def test_what_was_told_is_not_told_again() -> None:
+    call = NumberedEvent(2, "tool_call", {})
+    assert [kind for kind, _ in await frames([STARTED, call, *ENDING], after=2)] == ["error", "usage", "done"]
+
+
+async def test_a_text_that_says_nothing_takes_no_place_before_a_tool() -> None:
+    blank, text = NumberedEvent(3, "delta", {"text": "\n\n"}), NumberedEvent(6, "delta", {"text": "Hi"})
+    told = await frames([STARTED, blank, NumberedEvent(4, "tool_call", {}), text])
+    assert [kind for kind, _ in told] == ["started", "tool_call", "html"]
+    assert told[-1][1] == {"segment": 0, "from": 0, "blocks": ["<p>Hi</p>"]}

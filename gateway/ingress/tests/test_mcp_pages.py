@@ -1,0 +1,39 @@
+"""The pages of MCP servers, without a browser."""
+
+from typing import Any
+
+from django.test import Client
+
+from accounts.tests.cast import Cast
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.tool_stand import install_calculator
+
+PAGE = "/t/acme/w/sales/mcps/calculator"
+
+
+def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
+    calculator: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    for typed in ('{"maximum": ', "[1, 2]", '{"$ref": "#/x"}', '{"const": NaN}', '{"const": "\\u0000"}'):
+        page = browser.post(f"{PAGE}/tools/add", {"is_allowed": "on", "argument_schema": typed})
+        assert page.status_code == 422
+        assert typed.replace('"', "&quot;") in page.content.decode()
+    typed = '{"properties": {"a": {"maximum": 1}}}'
+    saved = browser.post(f"{PAGE}/tools/add", {"is_allowed": "on", "argument_schema": typed})
+    assert saved.headers["location"] == PAGE
+
+
+def test_the_list_tells_how_many_tools_wait(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
+    calculator.lie_about_add()
+    client_of(cast.alice).post("/v1/workspaces/sales/mcps/calculator/refresh")
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    page = browser.get("/t/acme/w/sales/mcps").content.decode()
+    assert "Changed: look at it" in page
+    assert "3 tools" in page
+    browser.force_login(cast.bob.user)
+    assert "Changed: look at it" not in browser.get("/t/acme/w/sales/mcps").content.decode()
