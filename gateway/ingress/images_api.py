@@ -53,7 +53,7 @@ class ImagesView(PolicyView):
     )
     def post(self, request: Request) -> Response:
         """The picture as the body: PNG, JPEG, WebP or GIF, by its content; at most IMAGE_MAX_BYTES, and 25
-        million pixels, or 100 as a JPEG. It is kept for a day until it is sent, 32 of yours in a workspace:
+        million pixels, or 50 as a JPEG. It is kept for a day until it is sent, 32 of yours in a workspace:
         of more the oldest give way."""
         upload = read_bounded(request.stream)
         self.leave_tenant()  # it is made smaller without holding a connection

@@ -9,7 +9,7 @@ from kit.errors import InvalidInput
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # what every browser and every provider shows; SVG is a program
 MOST_PIXELS = 25_000_000
-MOST_PIXELS_OF_A_PHOTO = 100_000_000  # a JPEG is read at the size that is wanted
+MOST_PIXELS_OF_A_PHOTO = 50_000_000  # a JPEG is read at the size that is wanted
 ORIENTATION = 0x0112  # in EXIF
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
