@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from kit.errors import InvalidInput
 from workspaces.mcp_servers.authorization import PLAIN, Client, is_plain
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.models import MCPServer
+from workspaces.slugs import is_like_an_id
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -46,7 +46,7 @@ class ServerWish:
     def check(self) -> None:
         """InvalidInput names every wrong field."""
         wrong: dict[str, Any] = {}
-        if not SLUG.fullmatch(self.slug) or is_id(self.slug):
+        if not SLUG.fullmatch(self.slug) or is_like_an_id(self.slug):
             wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores, and no id."]
         if problem := url_problem(self.url):
             wrong["url"] = [problem]
@@ -86,15 +86,6 @@ class ServerWish:
     def address(self) -> Address:
         is_keyed = self.auth == MCPServer.Auth.HEADER
         return Address(self.url, self.transport, {self.header_name: self.header_value} if is_keyed else {})
-
-
-def is_id(slug: str) -> bool:
-    """It would be taken for a server's id."""
-    try:
-        UUID(slug)
-    except ValueError:
-        return False
-    return True
 
 
 def url_problem(url: str) -> str:

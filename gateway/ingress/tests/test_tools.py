@@ -357,6 +357,7 @@ def test_a_server_that_misbehaves_is_not_installed(  # noqa: PLR0917 - fixtures
         ("url", "ftp://example.com"),
         ("url", "https://me:secret@example.com/mcp"),
         ("slug", "Not A Slug"),
+        ("slug", "0123456789abcdef0123456789abcdef"),
         ("auth", "magic"),
         ("header_name", "Content-Length"),
     ],
