@@ -81,6 +81,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
             page.get_by_test_id("mcp-toggle").click()
             page.get_by_label("Calculator").check()
             page.keyboard.press("Escape")
+            expect(page.get_by_test_id("mcp-toggle")).to_have_text("Tools1")
             say(page, "Wipe my notes")
             expect(page.get_by_test_id("approval")).to_be_visible(timeout=TIMEOUT)
             page.get_by_role("button", name="Allow once").click()

@@ -15,6 +15,7 @@ export class Composer {
     this.isReady = false; // what was kept is read before anything is kept
     this.area.addEventListener("input", () => this.#changed());
     this.area.addEventListener("keydown", (event) => this.#key(event));
+    form.addEventListener("change", () => this.#countTools());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (!this.busy && this.text && !this.images.uploading) onSend(this.text);
@@ -22,6 +23,7 @@ export class Composer {
     if (!this.area.value) this.area.value = recall(this.#draft) ?? "";
     this.images.restore(recall(this.#imagesDraft) ?? "");
     this.isReady = true;
+    this.#countTools();
     this.#changed();
     if (matchMedia("(pointer: fine)").matches) this.area.focus();
   }
@@ -46,6 +48,12 @@ export class Composer {
 
   get mcps() {
     return [...this.form.querySelectorAll("[name=mcps]:checked")].map((box) => box.value);
+  }
+
+  /** How many servers are chosen is seen without opening the list. */
+  #countTools() {
+    const count = this.form.querySelector(".composer-count");
+    if (count) count.textContent = this.mcps.length || "";
   }
 
   get token() {
