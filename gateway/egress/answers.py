@@ -84,7 +84,7 @@ async def _events(
     try:
         if turn.questions:
             request = await _with_images(turn, request)
-            models = tuple(model for model in models if _may_answer(model, request))
+        models = (models[0], *(model for model in models[1:] if _may_answer(model, request)))
         metered = metered_call(
             turn_id=turn.turn_id,
             models=models,
@@ -110,8 +110,10 @@ async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
 
 
 def _may_answer(model: ModelRef, request: ModelRequest) -> bool:
-    """Whoever stands in for a model that sees has to see as well."""
-    return Ability.IMAGES in model.abilities or not has_images(request.messages)
+    """Whoever stands in for a model that uses tools has to be able to as well, or to see where it sees."""
+    needed = {Ability.TOOLS} if request.tools else set()
+    needed |= {Ability.IMAGES} if has_images(request.messages) else set()
+    return needed <= model.abilities
 
 
 async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:

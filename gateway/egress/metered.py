@@ -71,12 +71,13 @@ def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
 
 
 def with_defaults(request: ModelRequest, model: ModelRef) -> ModelRequest:
-    """The request to this model, with the workspace's parameters for it where none are asked for."""
+    """The request to this model: within its output bound, with the workspace's parameters for it."""
     kept = dict(model.parameters)
     temperature = kept.pop("temperature", None)
     return replace(
         request,
         model=model.upstream_name,
+        max_tokens=min(request.max_tokens, model.output_bound),
         temperature=temperature if request.temperature is None else request.temperature,
         extra={**kept, **request.extra},
     )
@@ -111,29 +112,43 @@ async def metered_call(
 
     `models` are the one that was asked for and those that stand in for it; `bounds` are the first one's,
     where they are known. A model that fails before its first word hands over to the next, which is told by a
-    Notice and held anew. The settlement is committed before the final UsageReport and Finish are given on.
+    Notice and held anew; one into whose window the call does not fit is passed over. The settlement is
+    committed before the final UsageReport and Finish are given on.
 
     Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
     known by its `fingerprint`, that the turn has made too often. Closing the iterator cancels the call
     upstream and charges the prompt and what streamed.
     """
-    for model, following in zip(models, [*models[1:], None], strict=True):
+    failure: tuple[ModelRef, ProviderError] | None = None
+    for model in models:
         begun = False
         try:
             provider = provider_for(model)
             asked = with_defaults(request, model)
-            attempt = _Attempt(turn_id, model, provider, asked, bounds or await bound_call(provider, asked))
+            known = bounds if bounds and failure is None else await bound_call(provider, asked)
+            if failure is not None:
+                expect_fit(model, known)
+                yield _fallback(*failure, model)
+            attempt = _Attempt(turn_id, model, provider, asked, known)
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:
                     begun = begun or not isinstance(event, Notice | Held)
                     yield event
             return
-        except ProviderError as exc:
-            if begun or following is None or exc.details["provider_status"] in NOT_THE_PROVIDERS_FAULT:
+        except ContextTooLong:
+            if begun or failure is None:
                 raise
-            status = exc.details["provider_status"]
-            yield Notice("fallback", {"from": model.slug, "to": following.slug, "provider_status": status})
-        bounds = None
+        except ProviderError as exc:
+            if begun or exc.details["provider_status"] in NOT_THE_PROVIDERS_FAULT:
+                raise
+            failure = model, exc
+    if failure is not None:
+        raise failure[1]
+
+
+def _fallback(failed: ModelRef, error: ProviderError, model: ModelRef) -> Notice:
+    status = error.details["provider_status"]
+    return Notice("fallback", {"from": failed.slug, "to": model.slug, "provider_status": status})
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> 
     answered = asked.filter(state__in=ANSWERED).order_by("-created_at").first()
     if answered is None:
         return None
-    words = WORDS.get(State(answered.state), answered.refusal)
+    words = answered.refusal or WORDS[State(answered.state)]
     return Claim(_caller(caller, answered), OpenedRun(id=answered.id, refusal=words))
 
 

@@ -1,5 +1,6 @@
 """Runs the tools that models ask for, for every engine; rights and restrictions are asked at each call."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -35,7 +36,9 @@ REFUSED = "The person refused this call. Do not repeat it; ask what they want in
 STOPPED = "The reply was stopped before this was called."
 NO_CHAT = "Its person may no longer chat here."
 FORBIDDEN = "This tool may not be used any more."
+TOO_LATE = "The model had gone on before this was called."
 UNANSWERED = "Nobody allowed this call in time. Go on without it."
+RENEWAL_SECONDS = 5.0  # beside the call itself: an engine's own patience with a tool may be a minute
 LONGEST_ARGUMENTS = 200_000  # characters of JSON
 LARGEST_FLOAT = 10**300  # beyond it JavaScript knows infinity only
 
@@ -174,9 +177,12 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
         call = partial(
             call_tool, name=run.tool, arguments=run.arguments or {}, expected_hash=run.definition_hash
         )
-        outcome = await reach(
-            tenant=caller.tenant, server_id=run.server_id, user_id=caller.user_id, work=call
-        )
+        async with asyncio.timeout(settings.MCP_CALL_SECONDS + RENEWAL_SECONDS):
+            outcome = await reach(
+                tenant=caller.tenant, server_id=run.server_id, user_id=caller.user_id, work=call
+            )
+    except TimeoutError:
+        outcome = ToolOutcome(output="The MCP server did not answer in time.", is_error=True)
     except DomainError as problem:
         outcome = ToolOutcome(output=problem.text, is_error=True)
     except SecretUnreadable:
@@ -225,7 +231,8 @@ def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool =
 def expire_unclaimed(*, caller: Caller) -> None:
     """A model that is asked again has its answers: what its engine did not take up by now, it never will."""
     for run in ToolRun.objects.filter(turn=caller.turn_id, state__in=UNCLAIMED):
-        if ToolRun.objects.filter(id=run.id, state=run.state).update(state=State.EXPIRED):
+        expired = {"state": State.EXPIRED, "refusal": TOO_LATE}
+        if ToolRun.objects.filter(id=run.id, state=run.state).update(**expired):
             audit_call(caller, target_of(run), outcome=State.EXPIRED)
 
 

@@ -9,6 +9,7 @@ from accounts import audit
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.egress.approvals import decide
+from gateway.egress.tool_runs import Caller, audit_call, target_of
 from gateway.ingress.following import visible_turn
 from gateway.models import ToolRun, Turn
 from kit.errors import ApprovalDecided, Forbidden, NotFound
@@ -39,7 +40,10 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
         raise ApprovalDecided
     if decision == ALWAYS:
         change_tool(principal=principal, slug=run.server, tool=run.tool, needs_approval=False)
-    audit.record("tool.answered", principal=principal, target=f"{run.server}/{run.tool}", decision=decision)
+    audit.record("tool.answered", principal=principal, target=target_of(run), decision=decision)
+    if state == ToolRun.State.REFUSED:  # with that the call has ended
+        caller = Caller(principal.tenant, turn.workspace_id, turn.user_id, turn.id)
+        audit_call(caller, target_of(run), outcome=state)
     return state
 
 

@@ -9,6 +9,7 @@ from accounts.principals import Principal
 from kit.errors import (
     DomainError,
     Forbidden,
+    InvalidInput,
     McpNotEnabled,
     ModelLacksAbility,
     ModelNotAllowed,
@@ -19,6 +20,8 @@ from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef
 from workspaces.mcp_servers.grants import sign_in_needed
 from workspaces.mcp_servers.services import ServerRef
+
+MOST_TOOLS = 128  # of one model call, at OpenAI and most others
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def decide(
         _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
         *(_check_mcp(slug, {server.slug: server for server in servers}, server_slugs) for slug in mcps),
         *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
+        *_check_number(servers),
         *(_check_images(usable.get(model_slug)) if has_images else ()),
     )
     return Decision(checks=checks, model=usable.get(model_slug))
@@ -108,11 +112,23 @@ def _check_mcp(slug: str, wanted: Mapping[str, ServerRef], enabled: Sequence[str
     server = wanted.get(slug)
     if server is None:
         refusal = McpNotEnabled(mcp=slug, enabled=list(enabled))
-        return Check("mcp", f"{slug} is not enabled in the workspace.", refusal)
+        return Check("mcp", f"{slug} is not installed in the workspace, or not enabled.", refusal)
     if server.needs_sign_in:
         needed = sign_in_needed(slug, server.needs_sign_in)
         return Check("mcp", needed.text, needed)
-    return Check("mcp", f"{slug} is enabled in the workspace.")
+    tools = len(server.tools)
+    if not tools:
+        return Check("mcp", f"{slug} is enabled in the workspace, but no tool of it may be used.")
+    return Check("mcp", f"{slug} is enabled in the workspace, with {tools} tool{'s' if tools > 1 else ''}.")
+
+
+def _check_number(servers: Sequence[ServerRef]) -> tuple[Check, ...]:
+    """Providers refuse a call that offers more, in words that nobody would understand."""
+    tools = sum(len(server.tools) for server in servers)
+    if tools <= MOST_TOOLS:
+        return ()
+    reason = f"These servers have {tools} tools; a model takes at most {MOST_TOOLS}. Choose fewer of them."
+    return (Check("tools", reason, InvalidInput(mcps=[reason])),)
 
 
 def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check, ...]:

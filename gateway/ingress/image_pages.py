@@ -31,7 +31,7 @@ def attach(request: WorkspaceRequest, **place: str) -> HttpResponse:
 @require_GET
 def image(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
     try:
-        return image_answer(*show_image(principal=request.principal, image_id=image_id))
+        return image_answer(request, show_image(principal=request.principal, image_id=image_id))
     except NotFound as exc:
         raise Http404 from exc
 

@@ -82,14 +82,18 @@ def _made_anew(upload: bytes) -> MadeAnew:
     return MadeAnew("image/jpeg", photo.getvalue(), image.size)
 
 
-def show_image(*, principal: Principal, image_id: UUID) -> tuple[str, bytes]:
-    """Its media type and bytes. NotFound unless it is one's own, or in a conversation that one may read."""
+def show_image(*, principal: Principal, image_id: UUID) -> Image:
+    """NotFound unless it is one's own, or in a conversation that one may read. Its bytes: `bytes_of`."""
     mine = Q(conversation=None, user_id=principal.user_id, workspace_id=principal.workspace.id)
     readable = Q(conversation__in=visible_conversations(principal).values("id"))
-    row = Image.objects.filter(mine | readable, id=image_id).first()
+    row = Image.objects.filter(mine | readable, id=image_id).defer("sealed").first()
     if row is None:
         raise NotFound
-    return row.media_type, unseal_bytes(row.sealed)
+    return row
+
+
+def bytes_of(row: Image) -> bytes:
+    return unseal_bytes(row.sealed)
 
 
 def discard_image(*, principal: Principal, image_id: UUID) -> None:

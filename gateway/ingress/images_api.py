@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -13,7 +13,8 @@ from rest_framework.response import Response
 
 from accounts.policy import Action
 from accounts.rest.views import PolicyView
-from gateway.ingress.images import discard_image, keep_image, make_anew, show_image
+from gateway.ingress.images import bytes_of, discard_image, keep_image, make_anew, show_image
+from gateway.models import Image
 from kit.errors import PayloadTooLarge
 from kit.tenancy import tenant_scope
 
@@ -33,9 +34,15 @@ def read_bounded(stream: Any) -> bytes:
     return body
 
 
-def image_answer(media_type: str, data: bytes) -> HttpResponse:
-    """One that a browser shows, and in which nothing can run. It asks each time: rights may have gone."""
-    answer = HttpResponse(data, content_type=media_type)
+def image_answer(request: HttpRequest, row: Image) -> HttpResponse:
+    """One that a browser shows, and in which nothing can run. It asks each time, since rights may have gone,
+    and is sent again only what it does not have: an image never changes."""
+    etag = f'"{row.id}"'
+    if request.headers.get("if-none-match") == etag:
+        answer = HttpResponse(status=304)
+    else:
+        answer = HttpResponse(bytes_of(row), content_type=row.media_type)
+    answer["ETag"] = etag
     answer["Cache-Control"] = "private, no-cache"
     answer["Content-Disposition"] = "inline"
     answer["X-Content-Type-Options"] = "nosniff"
@@ -69,7 +76,7 @@ class ImageView(PolicyView):
     @extend_schema(operation_id="image", tags=["chat"], responses={(200, "image/*"): OpenApiTypes.BINARY})
     def get(self, request: Request, image_id: UUID) -> HttpResponse:
         """Its bytes, for whoever may read the conversation that it was sent in."""
-        return image_answer(*show_image(principal=self.principal, image_id=image_id))
+        return image_answer(request, show_image(principal=self.principal, image_id=image_id))
 
     @extend_schema(operation_id="discard_image", tags=["chat"], responses={204: None})
     def delete(self, request: Request, image_id: UUID) -> Response:

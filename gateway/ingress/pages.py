@@ -120,6 +120,7 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
                 "name": model.name,
                 "selected": model.slug == last_model,
                 "images": Ability.IMAGES in model.abilities,
+                "tools": Ability.TOOLS in model.abilities,
             }
             for model in models
         ],

@@ -167,7 +167,7 @@ urlpatterns = [
     path("leave/", arrivals.other_person, name="other_person"),
     path("mcp/client.json", mcp_sign_in.document),
     path("mcp/callback", mcp_sign_in.come_back, name="mcp_callback"),
-    path("mcp/callback/<slug:mark>", mcp_sign_in.come_back),
+    path("mcp/back/<slug:mark>", mcp_sign_in.come_back),
     path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
     path("healthz", health.alive),

@@ -41,6 +41,7 @@ UNREADABLE = (httpx.InvalidURL, idna.IDNAError)  # httpx decodes the names it me
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 INNER_DOMAINS = frozenset({"localhost", "local", "internal"})
+PACKED = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
 PLAIN = {"Accept-Encoding": "identity"}
 CREDENTIAL_HEADER = re.compile("auth|cookie|key|token|secret|session|password|credential")
 
@@ -145,10 +146,7 @@ class OutboundClient(httpx.AsyncClient):
             response = await super().send(request, stream=True, auth=auth, follow_redirects=False)
         except UNREADABLE as exc:  # the target of a redirect
             raise AddressRefused from exc
-        if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            await response.aclose()
-            raise httpx.DecodingError("compressed, which nobody asked for", request=request)
-        return response
+        return await _unpacked(request, response)
 
     async def _read(self, response: httpx.Response) -> None:
         try:
@@ -156,6 +154,18 @@ class OutboundClient(httpx.AsyncClient):
         except BaseException:
             await response.aclose()
             raise
+
+
+async def _unpacked(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+    """Of a refusal that came compressed all the same, its status and headers; anything else is broken off."""
+    codings = response.headers.get("content-encoding", "").lower().replace(",", " ").split()
+    if not PACKED.intersection(codings):
+        return response
+    await response.aclose()
+    if response.status_code < 400:
+        raise httpx.DecodingError("compressed, which nobody asked for", request=request)
+    headers = [pair for pair in response.headers.items() if not pair[0].lower().startswith("content-")]
+    return httpx.Response(response.status_code, headers=headers, content=b"", request=request)
 
 
 class GuardedTransport(AiohttpTransport):

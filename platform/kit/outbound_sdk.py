@@ -15,7 +15,8 @@ BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
 HOP_BY_HOP = {"content-length", "transfer-encoding", "content-encoding", "connection"}
 OURS = {"host", "accept-encoding"}
 MOST_REQUESTS = 100  # of one session; a server can make a client come back as often as it likes
-MOST_OBJECTS = 20_000  # of JSON in all answers: reading many tiny ones would hold up everybody else
+MOST_PIECES = 40_000  # of JSON and of events, in all answers: many tiny ones would hold up everybody else
+PIECES = (b"{", b"[", b"\n\n", b"\n\r")
 GOODBYE_SECONDS = 1.0  # to end a session, also when whoever began it must not wait any more
 
 
@@ -30,7 +31,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self, *, most_bytes: int, seconds: float, listens: bool = True) -> None:
         self.most_bytes, self.seconds, self.listens = most_bytes, seconds, listens
-        self._requests = self._read = self._objects = 0
+        self._requests = self._read = self._pieces = 0
         self.refusal: DomainError | None = None
         self.is_broken = False
         self.status = 0
@@ -55,8 +56,8 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
     def count(self, chunk: bytes) -> None:
         """Keeps all that was read within its bounds."""
         self._read += len(chunk)
-        self._objects += chunk.count(b"{")
-        if self._read > self.most_bytes or self._objects > MOST_OBJECTS:
+        self._pieces += sum(chunk.count(piece) for piece in PIECES)
+        if self._read > self.most_bytes or self._pieces > MOST_PIECES:
             self.refusal = self.refusal or UpstreamTooLarge(most_bytes=self.most_bytes)
             raise httpx2.ReadError("too large")
 

@@ -24,7 +24,7 @@ from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 LONGEST_SCOPE = 2_000  # characters
 SCOPE = re.compile(r"[ !#-\[\]-~]*")
 LONGEST_TOKEN = 20_000  # characters
-MOST_BYTES = 200_000  # of one answer
+MOST_BYTES = 2_000_000  # of all answers: a site's own page for what it does not find may be large
 GRANTS = ["authorization_code", "refresh_token"]
 PLAIN = "This is a single word of plain letters, digits and signs."
 MOVED = "The server has another place to sign in at now. Install it anew."
@@ -103,7 +103,8 @@ class Client:
             if self.issuer not in {"", authorization.issuer}:
                 raise McpSignInFailed(MOVED)
             method = authorization.method if self.client_secret else "none"
-            return replace(self, method=method, issuer=authorization.issuer, redirect_uri=redirect_uri())
+            back = redirect_uri("" if authorization.tells_issuer else authorization.mark)
+            return replace(self, method=method, issuer=authorization.issuer, redirect_uri=back)
         # By a document one is known everywhere, so its server has to say who answers; see `introduce`.
         is_by_document = self.client_id == document_url() and authorization.tells_issuer
         ours = redirect_uri() if is_by_document else redirect_uri(authorization.mark)
@@ -112,7 +113,8 @@ class Client:
     @property
     def mark(self) -> str:
         """Of the issuer that comes back to its address; empty where several share one."""
-        return self.redirect_uri.removeprefix(redirect_uri()).removeprefix("/")
+        _, marked, mark = self.redirect_uri.partition("/mcp/back/")
+        return mark if marked else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,9 @@ class Tokens:
 
 
 def redirect_uri(mark: str = "") -> str:
-    """Where browsers come back to; each server at which we registered ourselves has a place of its own."""
-    return f"{settings.SITE_URL}/mcp/callback{'/' if mark else ''}{mark}"
+    """Where browsers come back to: those servers that do not say who answers have a place of their own each.
+    None is below another, since some servers take whatever is below what was registered."""
+    return f"{settings.SITE_URL}/mcp/back/{mark}" if mark else f"{settings.SITE_URL}/mcp/callback"
 
 
 def document_url() -> str:

@@ -13,7 +13,7 @@ from accounts.policy import Action, expect, may
 from accounts.principals import Principal
 from kit.errors import Conflict, DomainError, InvalidInput, McpSignInNeeded
 from kit.secrets import seal, unseal
-from workspaces.mcp_servers.authorization import PLAIN, Client, Tokens, is_plain
+from workspaces.mcp_servers.authorization import PLAIN, Authorization, Client, Tokens, is_plain
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
@@ -45,6 +45,15 @@ def may_sign_in(principal: Principal, server: MCPServer) -> bool:
 def client_of(server: MCPServer) -> Client | None:
     """Who we are at its authorization server; None as long as it does not know us."""
     return Client(**json.loads(unseal(server.sealed_client))) if server.sealed_client else None
+
+
+def address_to_register(server: MCPServer) -> str:
+    """Where browsers come back to from it, for whoever registers us by hand; empty where nobody does."""
+    client = client_of(server)
+    if client is None or not client.is_typed or server.authorization is None:
+        return ""
+    known = client.at(Authorization.from_data(server.authorization))
+    return known.redirect_uri if known else ""
 
 
 def sealed_client(client: Client) -> str:

@@ -23,7 +23,7 @@ from workspaces.mcp_servers import services
 from workspaces.mcp_servers.authorization import redirect_uri
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
-from workspaces.mcp_servers.grants import find_sign_in, may_sign_in, missing_sign_ins
+from workspaces.mcp_servers.grants import address_to_register, find_sign_in, may_sign_in, missing_sign_ins
 from workspaces.mcp_servers.health import look_again
 from workspaces.mcp_servers.installing import Found, look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
@@ -181,6 +181,7 @@ def _server_page(
         "key_form": KeyForm(),
         "kept": kept,
         "may_sign_in": may_sign_in(principal, row),
+        "address_to_register": address_to_register(row) if may(principal, Action.MCPS_CHANGE) else "",
         "page": request.GET.get("page", ""),
     }
     return render(request, "mcp_servers/server.html", context, status=422 if wrong else 200)

@@ -75,9 +75,11 @@ def come_back(request: HttpRequest, mark: str = "") -> HttpResponse:
     sent = {name: request.GET[name][:LONGEST].replace("\0", "") for name in PARAMETERS if name in request.GET}
     if not isinstance(request.user, User):
         if any(split_state(sent.get("state", ""))):
-            request.session[CAME_BACK] = sent
+            request.session[CAME_BACK] = {**sent, "mark": mark}
         return redirect_to_login(request.path)
-    sent = sent or request.session.pop(CAME_BACK, {})
+    if not sent:
+        sent = request.session.pop(CAME_BACK, {})
+        mark = sent.get("mark", "")  # where it came to then, whatever address is open now
     answer = _finish(request, request.user, sent, mark)
     add_never_cache_headers(answer)
     return answer

@@ -246,7 +246,7 @@ def _keep_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> b
         server=server, user_id=owner, defaults={**sealed_tokens(tokens), "created_at": timezone.now()}
     )
     audit.record("mcp_server.signed_in", principal=principal, target=server.slug, for_whom=server.sign_in)
-    return server.checked_at is None or may(principal, Action.MCPS_CHANGE)
+    return server.listed_at is None or may(principal, Action.MCPS_CHANGE)
 
 
 async def forget_sign_in(*, principal: Principal, slug: str) -> None:

@@ -3,8 +3,9 @@ from django.db.models import F
 
 
 def note_listed(apps, schema_editor):
-    """Whatever does not wait for its first sign-in was listed as it was installed."""
-    servers = apps.get_model("workspaces", "MCPServer").objects.filter(waits_for_sign_in=False)
+    """Whatever was looked at and does not wait for its first sign-in was listed."""
+    looked_at = {"waits_for_sign_in": False, "checked_at__isnull": False}
+    servers = apps.get_model("workspaces", "MCPServer").objects.filter(**looked_at)
     servers.update(listed_at=F("created_at"))
 
 

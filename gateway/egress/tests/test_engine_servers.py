@@ -10,10 +10,12 @@ import pytest
 from accounts.engine_accounts import member_account
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast, Person
+from gateway.egress.approvals import decide
+from gateway.egress.consumers import EngineConsumer
 from gateway.egress.engine_servers import ROOM, engine_name, find_registration, note_registration
-from gateway.egress.tests.engine import Engine, EngineTurn, begin_turn, deltas, told
+from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, told
 from gateway.egress.tool_claims import NO_CALL
-from gateway.egress.tool_runs import UNANSWERED, Caller, OpenedRun, close_run
+from gateway.egress.tool_runs import TOO_LATE, Caller, OpenedRun, close_run
 from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
@@ -119,6 +121,26 @@ def test_in_a_shared_account_each_has_their_own_calls(
     assert calculator.calls == []
 
 
+def test_an_engine_is_kept_waiting_with_pings_while_a_person_is_asked(
+    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own patience with a tool is a minute; with a model call that says something it has more."""
+    monkeypatch.setattr(EngineConsumer, "ping_seconds", 0.05)
+    turn = begin(cast)
+    wipes = Script(steps=["I wipe."], calls=[("wipe", {"what": "notes"})], finish_reason="tool_calls")
+    provider.scripts = [wipes]
+    with door.engine.calling(turn, tools=OFFERED) as said:
+        assert deltas([next(said) for _ in range(2)], "content") == ["I wipe."]
+        assert [next(said) for _ in range(3)] == [PING] * 3
+        with tenant_scope(turn.tenant):
+            run, person = ToolRun.objects.get(), cast.alice.principal.user_id
+            assert decide(turn_id=turn.id, run_id=run.id, state=ToolRun.State.ALLOWED, user_id=person)
+        rest = [piece for piece in said if piece != PING]
+    (call,) = merge_tool_calls(deltas(rest, "tool_calls"))
+    assert call["function"]["name"] == f"wipe_mcp_{NAME}"
+    assert door.call("wipe", what="notes") == ("notes is gone", False)
+
+
 def test_what_was_not_taken_up_before_the_model_is_asked_again_has_expired(
     door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
@@ -126,7 +148,7 @@ def test_what_was_not_taken_up_before_the_model_is_asked_again_has_expired(
     asked(door.engine, turn, provider, ("add", {"a": 1, "b": 1}))
     provider.scripts = [Script(steps=[], calls=[("add", {"a": 2, "b": 2})], finish_reason="tool_calls")]
     told(door.engine.call(turn, tools=OFFERED, messages=[{"role": "user", "content": "again"}]))
-    assert door.call("add", a=1, b=1) == (UNANSWERED, True)
+    assert door.call("add", a=1, b=1) == (TOO_LATE, True)
     assert door.call("add", a=2, b=2) == ("4.0", False)
     assert calculator.calls == [("add", (2, 2))]
 

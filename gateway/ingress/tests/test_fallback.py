@@ -10,6 +10,7 @@ from gateway.tests.events import read_events, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, UsageRecord
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import add_credential, install_model, set_fallback
 
 
@@ -47,6 +48,31 @@ def test_the_fallback_answers_and_the_ledger_says_who_did(
     assert sorted(Hold.objects.values_list("state", flat=True)) == ["released", "settled"]
     window = BudgetWindow.objects.get()
     assert (window.used, window.reserved) == (record.input_tokens + record.output_tokens, 0)
+
+
+def test_the_fallback_is_asked_within_its_own_bounds(
+    client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
+) -> None:
+    place = cast.alice.principal
+    with tenant_scope(place.tenant):
+        LanguageModel.objects.filter(slug="dead").update(context_window=100_000, output_bound=9_000)
+        LanguageModel.objects.filter(slug="local").update(output_bound=70)
+    assert text_of(read_events(client_of(cast.alice), "hi", model=dead_model)) == "Hello there."
+    assert provider.requests[-1]["max_tokens"] == 70
+    assert UsageRecord.objects.get().model == "local"
+
+
+def test_a_fallback_into_which_it_does_not_fit_is_passed_over(
+    client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
+) -> None:
+    with tenant_scope(cast.alice.principal.tenant):
+        LanguageModel.objects.filter(slug="dead").update(context_window=100_000)
+        LanguageModel.objects.filter(slug="local").update(context_window=120, output_bound=100)
+    answer = send(client_of(cast.alice), "word " * 200, model=dead_model)
+    details = answer.json()["error"]["details"]
+    assert (answer.status_code, details["provider"]) == (502, "compatible")
+    assert provider.requests == []
+    assert BudgetWindow.objects.get().reserved == 0
 
 
 def test_when_all_of_them_fail_the_last_one_is_told_and_nothing_charged(

@@ -180,6 +180,10 @@ def test_it_is_made_anew_without_what_the_camera_wrote(server: Any, client_of: A
         "image/jpeg",
         "nosniff",
     )
+    known = {"If-None-Match": answer.headers["etag"]}
+    again = bob.get(f"/v1/images/{image_id}", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert client_of(cast.alice).get(f"/v1/images/{image_id}", headers=known).status_code == 404
     with tenant_scope(cast.bob.principal.tenant):
         assert Image.objects.get().sealed.startswith("gAAAA")  # a Fernet token
 

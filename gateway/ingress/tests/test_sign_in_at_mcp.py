@@ -27,8 +27,8 @@ from gateway.tests.sign_in_stand import (
 )
 from kit.secrets import seal, unseal
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.authorization import redirect_uri
-from workspaces.models import PendingSignIn
+from workspaces.mcp_servers.services import note_problem
+from workspaces.models import MCPServer, PendingSignIn
 
 
 def test_a_member_signs_in_for_themselves(
@@ -131,13 +131,25 @@ def test_an_answer_of_another_server_is_refused(vault: ProtectedMCP, client_of: 
     assert len(kept(cast)) == 1
 
 
+def test_a_look_that_failed_does_not_keep_the_first_sign_in_from_showing_the_tools(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    install(client_of(cast.alice), vault)
+    assert client_of(cast.alice).patch(WHERE, json={"enabled": True}).is_success
+    with tenant_scope(cast.alice.principal.tenant):
+        note_problem(server_id=MCPServer.objects.get().id, problem="It did not answer.")
+    bob = client_of(cast.bob)
+    sign_in(cast.bob, bob)
+    assert [tool["name"] for tool in bob.get(WHERE).json()["tools"]] == ["open"]
+
+
 def test_each_server_has_its_own_address_to_come_back_to(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     """What an honest server grants must not be shown to a hostile one that led somebody there."""
     alice = client_of(cast.alice)
     install(alice, vault)
-    for elsewhere in ("/mcp/callback", "/mcp/callback/0123456789abcdef"):
+    for elsewhere in ("/mcp/callback", "/mcp/back/0123456789abcdef"):
         query = granted(begin(alice)).partition("?")[2]
         page = come_back(cast.alice, alice, f"{elsewhere}?{query}")
         assert "comes from another server" in page.text
@@ -197,17 +209,21 @@ def test_a_client_that_was_registered_by_hand_is_used(
     install(alice, vault)
     refused = alice.post(f"{WHERE}/sign-in").json()["error"]
     assert (refused["code"], "client id" in refused["message"]) == ("mcp_sign_in_failed", True)
-    vault.provider.clients["by-hand"] = OAuthClientInformationFull(
-        client_id="by-hand",
-        client_secret="hand-made",
-        redirect_uris=[redirect_uri()],  # type: ignore[list-item]
-        token_endpoint_auth_method="client_secret_post",
-    )
     by_hand = {"slug": "other", "client_id": "by-hand", "client_secret": "hand-made"}
     made = install(alice, vault, **by_hand)
     assert "hand-made" not in made.text
     address = alice.post("/v1/workspaces/sales/mcps/other/sign-in").json()["authorization_url"]
     assert "client_id=by-hand" in address
+    (back,) = parse_qs(urlsplit(address).query)["redirect_uri"]
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    assert back in browser.get("/t/acme/w/sales/mcps/other").content.decode()
+    vault.provider.clients["by-hand"] = OAuthClientInformationFull(
+        client_id="by-hand",
+        client_secret="hand-made",
+        redirect_uris=[back],  # type: ignore[list-item]
+        token_endpoint_auth_method="client_secret_post",
+    )
     path = "/v1/workspaces/sales/mcps/other"
     assert alice.patch(path, json={"client_secret": "wrong"}).status_code == 200
     assert "did not accept" in come_back(cast.alice, alice, granted(address)).text

@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
+from gateway.ingress import decisions
 from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
@@ -142,6 +143,52 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
     result = next(event.data for event in told if event.type == "tool_result")
     assert output in result["output"]
     assert installed.calls == calls
+    line = AuditEntry.objects.get(action="tool.called")
+    assert (line.actor_id, line.target) == (cast.bob.principal.user_id, "calculator/wipe")
+    assert line.details["outcome"] == ("done" if calls else "refused")
+    assert (line.details["duration_ms"] > 0) == bool(calls)
+    assert line.details["turn_id"] == told[0].data["turn_id"]
+
+
+def test_a_manager_may_say_that_nobody_is_asked_again(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    for expected in (["always"], []):
+        say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
+        answered = []
+        with alice.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
+            for event in parse(answer.iter_lines()):
+                if event.type == "started":
+                    turn = event.data["turn_id"]
+                if event.type == "approval":
+                    path = f"/v1/chat/turns/{turn}/approvals/{event.data['approval_id']}"
+                    assert alice.post(path, json={"decision": "always"}).status_code == 200
+                    answered.append("always")
+        assert answered == expected
+    assert installed.calls == [("wipe", "notes")] * 2
+
+
+def test_explain_tells_of_servers_what_they_bring(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    alice = client_of(cast.alice)
+
+    def told(*mcps: str) -> list[tuple[bool, str]]:
+        answer = alice.post("/v1/chat/explain", json=body("hi", model=MODEL, mcps=list(mcps))).json()
+        return [(c["allowed"], c["reason"]) for c in answer["checks"] if c["check"] in {"mcp", "tools"}]
+
+    assert told("calculator")[0] == (True, "calculator is enabled in the workspace, with 4 tools.")
+    assert told("nothing")[0] == (False, "nothing is not installed in the workspace, or not enabled.")
+    for tool in ("add", "wipe", "meet", "flood"):
+        alice.patch(f"/v1/workspaces/sales/mcps/calculator/tools/{tool}", json={"allowed": False})
+    assert "no tool of it may be used" in told("calculator")[0][1]
+
+
+def test_more_tools_than_a_model_takes_are_refused_in_words(
+    installed: RealMCP, client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_TOOLS", 3)
+    refused = send(client_of(cast.bob), "hi", **WITH_TOOLS).json()["error"]
+    assert (refused["code"], list(refused["details"])) == ("invalid_input", ["mcps"])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
+from workspaces.language_models.services import set_fallback
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
 WISH = {"model": MODEL, "mcps": ["calculator"]}
@@ -100,6 +101,20 @@ def test_a_person_is_asked_first(  # noqa: PLR0917 - fixtures
     assert output in result["output"]
     assert result["is_error"] is (decision == "refuse")
     assert installed.calls == calls
+
+
+def test_whoever_stands_in_for_a_model_that_uses_tools_can_use_them_too(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    """The local model cannot: then it is better to fail than to answer without them."""
+    place = cast.alice.principal
+    with tenant_scope(place.tenant):
+        set_fallback(workspace_id=place.workspace.id, slug=MODEL, fallback="local")
+    clever.provider.script = Script(status=503)
+    failed = send(client_of(cast.bob), "add", **WISH)
+    error = failed.json()["error"]
+    assert (failed.status_code, error["details"]["provider"]) == (502, "compatible")
+    assert {request["model"] for request in clever.provider.requests} == {"clever-1"}
 
 
 def test_in_a_shared_conversation_everybody_calls_as_themselves(

@@ -46,14 +46,22 @@ export class Composer {
     return this.form.elements.model.value;
   }
 
+  /** Those that are ticked, where the chosen model can use tools: another one may be chosen again. */
   get mcps() {
-    return [...this.form.querySelectorAll("[name=mcps]:checked")].map((box) => box.value);
+    const ticked = this.#usesTools ? this.form.querySelectorAll("[name=mcps]:checked") : [];
+    return [...ticked].map((box) => box.value);
   }
 
   /** How many servers are chosen is seen without opening the list. */
   #countTools() {
     const count = this.form.querySelector(".composer-count");
-    if (count) count.textContent = this.mcps.length || "";
+    if (!count) return;
+    count.textContent = this.mcps.length || "";
+    this.form.querySelector(".composer-unable").hidden = this.#usesTools;
+  }
+
+  get #usesTools() {
+    return this.form.elements.model?.selectedOptions[0]?.dataset.tools === "1";
   }
 
   get token() {

@@ -55,8 +55,12 @@ export class Attachments {
     if (!this.input) return;
     for (const id of kept.split(" ").filter(Boolean)) {
       const item = this.#item("An image of this message");
-      item.querySelector("img").addEventListener("error", () => this.#refuse(item, GONE));
-      this.#show(item, { id, url: `${this.list.dataset.url}/${id}` });
+      const url = `${this.list.dataset.url}/${id}`;
+      item.querySelector("img").addEventListener("error", async () => {
+        const answer = await fetch(url).catch(() => null); // a connection that is lost says nothing of it
+        if (answer?.status === 404) this.#refuse(item, GONE);
+      });
+      this.#show(item, { id, url });
     }
   }
 

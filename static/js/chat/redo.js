@@ -37,7 +37,7 @@ export function offerRedo(composer, redo) {
     area.value = text;
     if (error) area.after(problem(error, null));
     form.querySelector("[data-part=cancel]").addEventListener("click", cancel);
-    form.addEventListener("keydown", (event) => event.key === "Escape" && cancel());
+    form.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && cancel());
     form.addEventListener("input", () => keep(draft, area.value));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.tests.real_mcp import answer
 from gateway.tests.served import Served
-from kit.errors import DomainError, McpServerFailed, UpstreamTooLarge
+from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, UpstreamTooLarge
 from kit.outbound import close_client
 from workspaces.mcp_servers.connecting import Address, ToolOutcome, call_tool, list_tools
 from workspaces.mcp_servers.definitions import MOST_TOOLS
@@ -32,6 +32,7 @@ class HostileMCP:
         self.session = b""
         self.drips_at_the_end = self.comes_back = self.pings = False
         self.encodings: list[str] = []
+        self.refuses_packed = False
         self.asked: list[str] = []
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -51,7 +52,9 @@ class HostileMCP:
     async def _answer(self, asked: dict[str, Any], send: Any) -> None:
         method, id_ = asked["method"], asked.get("id")
         self.asked.append(method)
-        if id_ is None:
+        if self.refuses_packed:
+            await answer(send, 401, gzip.compress(b"no"), [(b"content-encoding", b"gzip")])
+        elif id_ is None:
             await answer(send, 202, b"", [])
         elif method == "tools/call" and self.comes_back:
             await answer(send, 200, b"retry: 0\nid: 1\ndata:\n\n", [(b"content-type", b"text/event-stream")])
@@ -73,8 +76,8 @@ class HostileMCP:
         body = json.dumps({"jsonrpc": "2.0", "id": id_, **told}).encode()
         headers = [*JSON, *([(b"mcp-session-id", self.session)] if self.session else [])]
         if method == "tools/list":
-            for _ in self.encodings:
-                body = gzip.compress(body)
+            for encoding in self.encodings:
+                body = gzip.compress(body) if encoding == "gzip" else body
             if self.encodings:
                 headers.append((b"content-encoding", ", ".join(self.encodings).encode()))
         await answer(send, 200, body, headers)
@@ -120,6 +123,20 @@ async def test_nothing_is_unpacked(hostile: tuple[HostileMCP, Address], encoding
     server, address = hostile
     server.encodings = encodings
     with pytest.raises(McpServerFailed):
+        await call(address)
+
+
+@pytest.mark.parametrize("encoding", ["none", "utf-8", "identity"])
+async def test_what_is_no_packing_is_read(hostile: tuple[HostileMCP, Address], encoding: str) -> None:
+    server, address = hostile
+    server.encodings = [encoding]
+    assert await call(address) == ToolOutcome(output="done", is_error=False)
+
+
+async def test_a_packed_refusal_is_one_all_the_same(hostile: tuple[HostileMCP, Address]) -> None:
+    server, address = hostile
+    server.refuses_packed = True
+    with pytest.raises(McpSignInNeeded):
         await call(address)
 
 
