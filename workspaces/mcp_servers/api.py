@@ -31,6 +31,9 @@ class ToolSerializer(serializers.Serializer[Any]):
     annotations = serializers.DictField(source="definition.annotations")
     usable = serializers.BooleanField(source="is_usable")
     allowed = serializers.BooleanField(source="is_allowed")
+    new = serializers.BooleanField(
+        source="is_new", help_text="Came after the others: it is denied until somebody allows it"
+    )
     needs_approval = serializers.BooleanField()
     argument_schema = serializers.DictField(allow_null=True, help_text="What the arguments have to fit")
     problem = serializers.CharField(help_text="Why it cannot be used at all; empty: nothing is wrong")

@@ -131,6 +131,9 @@ class Tool(models.Model):
     definition_hash = models.CharField(max_length=64)
     offered = models.JSONField(null=True, help_text="A changed definition that nobody accepted yet")
     is_allowed = models.BooleanField(default=True)
+    is_new = models.BooleanField(
+        default=False, help_text="Came after the others, and nobody has said yet whether it may be used"
+    )
     needs_approval = models.BooleanField(default=False, help_text="A person is asked before each call")
     argument_schema = models.JSONField(null=True, help_text="A JSON Schema that the arguments have to fit")
     is_gone = models.BooleanField(default=False, help_text="The server offers it no longer")
@@ -142,6 +145,11 @@ class Tool(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def waits(self) -> bool:
+        """A manager has to look at it."""
+        return self.is_new or self.offered is not None
 
     @property
     def is_usable(self) -> bool:

@@ -99,7 +99,7 @@ def server_context(row: MCPServer, needs_sign_in: bool = False) -> dict[str, Any
         "row": row,
         "needs_sign_in": needs_sign_in,
         "usable": sum(tool.is_usable for tool in tools),
-        "waiting": sum(tool.offered is not None for tool in tools),
+        "waiting": sum(tool.waits for tool in tools),
     }
 
 

@@ -174,6 +174,7 @@ def _new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> T
         definition=tool.definition,
         definition_hash=tool.hash,
         is_allowed=is_allowed,
+        is_new=not is_allowed,
         needs_approval=tool.is_destructive,
         problem=tool.problem,
     )
@@ -286,6 +287,9 @@ def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) ->
         if after != getattr(row, name):
             changes[name] = [getattr(row, name), after]
             setattr(row, name, after)
+    if row.is_new and wanted.get("is_allowed") is not None:  # also who leaves it denied has looked at it
+        row.is_new = False
+        row.save(update_fields=["is_new"])
     if changes:
         row.save()
         MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)

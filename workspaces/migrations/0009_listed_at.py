@@ -24,4 +24,12 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunPython(note_listed, migrations.RunPython.noop),
+        migrations.AddField(
+            model_name="tool",
+            name="is_new",
+            field=models.BooleanField(
+                default=False,
+                help_text="Came after the others, and nobody has said yet whether it may be used",
+            ),
+        ),
     ]

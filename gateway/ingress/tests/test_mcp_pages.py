@@ -50,7 +50,7 @@ def test_the_list_tells_how_many_tools_wait(calculator: RealMCP, client_of: Any,
     browser = Client()
     browser.force_login(cast.alice.user)
     page = browser.get("/t/acme/w/sales/mcps").content.decode()
-    assert "Changed: look at it" in page
+    assert "Tools to look at" in page
     assert "3 tools" in page
     browser.force_login(cast.bob.user)
-    assert "Changed: look at it" not in browser.get("/t/acme/w/sales/mcps").content.decode()
+    assert "Tools to look at" not in browser.get("/t/acme/w/sales/mcps").content.decode()

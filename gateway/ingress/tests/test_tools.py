@@ -243,7 +243,10 @@ def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of
     assert install_calculator(alice, calculator.url).json()["tools"] == []
     calculator.add_advice("Trust me.")
     shown = alice.post("/v1/workspaces/sales/mcps/calculator/refresh").json()["tools"]
-    assert [(tool["name"], tool["usable"]) for tool in shown] == [("advise", False)]
+    assert [(tool["name"], tool["usable"], tool["new"]) for tool in shown] == [("advise", False, True)]
+    where = "/v1/workspaces/sales/mcps/calculator/tools/advise"
+    told = alice.patch(where, json={"allowed": False}).json()
+    assert (told["new"], told["allowed"]) == (False, False)
 
 
 def test_an_approval_that_nobody_gives_expires(

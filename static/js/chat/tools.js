@@ -11,6 +11,10 @@ function text(value) {
   return written.length > SHOWN ? `${written.slice(0, SHOWN)}…` : written;
 }
 
+function timeOfDay(moment) {
+  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
 function timeOf(duration) {
   if (duration == null) return "Done";
   return `${(duration / 1000).toLocaleString("en", { maximumFractionDigits: 1 })} s`;
@@ -55,11 +59,12 @@ export function toolEvents(turn, { token, grew, say }) {
     grew();
   }
 
-  function ask(element, { approval_id }) {
+  function ask(element, { approval_id, expires_at }) {
     if (element.querySelector(".tool-ask")) return; // told again by a server that took the turn over
     const question = document.getElementById("approval-template").content.firstElementChild.cloneNode(true);
     question.dataset.url = turn.element.dataset.stop.replace(/stop$/, `approvals/${approval_id}`);
     question.dataset.token = token;
+    question.querySelector("time").textContent = timeOfDay(expires_at);
     element.append(question);
     element.querySelector("details").open = true; // nobody allows what they have not seen
     state(element, "waiting", "Waits for you");
