@@ -10,7 +10,7 @@ from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import install_clever
+from gateway.tests.tool_stand import install_calculator, install_clever
 from kit.tests.ports import free_port
 
 
@@ -36,6 +36,14 @@ def calculator(
     settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (mcp.url, provider_url)]
     install_clever(cast.alice, provider_url)
     return real
+
+
+@pytest.fixture
+def installed(calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
+    """The same as an MCP server of Alice's workspace."""
+    answer = install_calculator(client_of(cast.alice), calculator.url)
+    assert answer.status_code == 201, answer.text
+    return calculator
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from accounts import audit
 from accounts.principals import may_chat
 from gateway.models import ToolRun, Turn
 from kit.errors import DomainError
-from kit.json_input import is_shallow
+from kit.json_input import is_shallow, is_storable
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
@@ -139,12 +139,9 @@ def parsed_arguments(text: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text) if text.strip() else {}
-        plain = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        plain.encode()
     except (ValueError, RecursionError):
         return None
-    is_usable = isinstance(value, dict) and is_shallow(value) and "\\u0000" not in plain
-    return value if is_usable else None
+    return value if isinstance(value, dict) and is_shallow(value) and is_storable(value) else None
 
 
 def hash_of(arguments: dict[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ from gateway.egress.tool_runs import Caller, audit_call, target_of
 from gateway.ingress.following import visible_turn
 from gateway.models import ToolRun, Turn
 from kit.errors import ApprovalDecided, Forbidden, NotFound
-from workspaces.mcp_servers.services import change_tool
+from workspaces.mcp_servers.tools import change_tool
 
 ALLOW, ALWAYS, REFUSE = "allow", "always", "refuse"
 DECISIONS = (ALLOW, ALWAYS, REFUSE)

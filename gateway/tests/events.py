@@ -1,7 +1,7 @@
 """Reads a turn as a client does: sends a message, takes the server-sent events apart."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,18 @@ def send(client: httpx.Client, message: str, *, key: str = "", **fields: Any) ->
     return client.post("/v1/chat/send", json=body(message, **fields), headers=headers)
 
 
-def read_events(client: httpx.Client, message: str, **fields: Any) -> list[Told]:
-    """`POST /v1/chat/send` for a stream, read to its end."""
+def read_events(
+    client: httpx.Client, message: str, *, asked: Callable[[str], None] | None = None, **fields: Any
+) -> list[Told]:
+    """`POST /v1/chat/send` for a stream, read to its end; `asked` gets the address of each approval."""
+    told: list[Told] = []
     with client.stream("POST", "/v1/chat/send", json=body(message, **fields), headers=STREAM) as answer:
         assert answer.status_code == 200, answer.read()
-        return list(parse(answer.iter_lines()))
+        for event in parse(answer.iter_lines()):
+            told.append(event)
+            if asked and event.type == "approval":
+                asked(f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}")
+    return told
 
 
 def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None) -> list[Told]:

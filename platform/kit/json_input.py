@@ -43,6 +43,17 @@ def is_sound(value: Any) -> bool:
     return all(is_sound(child) for child in value) if isinstance(value, list) else True
 
 
+def is_storable(value: Any) -> bool:
+    """Whether PostgreSQL takes it as JSON: sound, and without NUL, NaN and infinity. Of what is shallow."""
+    if isinstance(value, str):
+        return _is_utf8(value) and "\0" not in value
+    if isinstance(value, dict):
+        return all(is_storable(key) and is_storable(child) for key, child in value.items())
+    if isinstance(value, list):
+        return all(is_storable(child) for child in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()

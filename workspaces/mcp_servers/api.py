@@ -13,7 +13,7 @@ from accounts.policy import Action, may
 from accounts.rest.shapes import NameField
 from accounts.rest.views import PolicyView, WorkspaceView
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers import services
+from workspaces.mcp_servers import services, tools
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import read_gallery
 from workspaces.mcp_servers.grants import missing_sign_ins
@@ -263,8 +263,8 @@ class ToolView(McpView):
         sent = checked(ToolChangeSerializer, request)
         shown_hash = sent.pop("accept", None)
         if shown_hash is not None:
-            services.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=shown_hash)
-        row = services.change_tool(principal=self.place, slug=server, tool=tool, **sent)
+            tools.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=shown_hash)
+        row = tools.change_tool(principal=self.place, slug=server, tool=tool, **sent)
         return Response(ToolSerializer(row).data)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema_rs
 
 from kit.errors import InvalidInput
-from kit.json_input import MAX_DEPTH, is_sound
+from kit.json_input import is_shallow, is_storable
 
 NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
 LONGEST_DESCRIPTION = 8_000  # characters
@@ -72,7 +72,7 @@ def _is_name(name: str) -> bool:
 def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
     if not isinstance(input_schema, dict) or input_schema.get("type", "object") != "object":
         return NO_SCHEMA
-    if _depth(told) > MAX_DEPTH:
+    if not is_shallow(told):
         return "Its input schema is nested too deeply."
     if not is_storable(told):
         return "Its description holds signs that are no text."
@@ -83,16 +83,6 @@ def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
     except InvalidInput:
         return NO_SCHEMA
     return ""
-
-
-def _depth(value: Any) -> int:
-    """How many levels are nested, up to one more than what is allowed."""
-    level, depth = [value], 0
-    while level and depth <= MAX_DEPTH:
-        nested = [item for item in level if isinstance(item, dict | list)]
-        level = [child for node in nested for child in (node.values() if isinstance(node, dict) else node)]
-        depth += 1
-    return depth
 
 
 def check_schema(schema: Any) -> None:
@@ -107,21 +97,13 @@ def check_schema(schema: Any) -> None:
 
 def check_restriction(schema: dict[str, Any]) -> None:
     """InvalidInput at `argument_schema` for a schema that no call can be judged by in a short time."""
-    if _depth(schema) > MAX_DEPTH or not is_storable(schema):
+    if not (is_shallow(schema) and is_storable(schema)):
         raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."])
     if len(json.dumps(schema)) > LONGEST_SCHEMA:
         raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
     check_schema(schema)
     if _refers(schema):
         raise InvalidInput(argument_schema=["Write the schema out: it may not refer to others by $ref."])
-
-
-def is_storable(value: Any) -> bool:
-    """Whether a database takes it as JSON: neither NUL nor half a sign, neither NaN nor infinity."""
-    try:
-        return is_sound(value) and "\\u0000" not in json.dumps(value, allow_nan=False)
-    except ValueError:
-        return False
 
 
 def _patterns(value: Any) -> int:

@@ -19,7 +19,7 @@ from accounts.web.acts import act, blame, needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, InvalidInput
 from workspaces.diffs import diff_lines, shown_diff
-from workspaces.mcp_servers import services
+from workspaces.mcp_servers import services, tools
 from workspaces.mcp_servers.authorization import redirect_uri
 from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
@@ -239,7 +239,7 @@ def change_tool(request: WorkspaceRequest, server: str, tool: str, **place: str)
     typed = request.POST.get("argument_schema", "")
     try:
         wanted["argument_schema"] = _restriction(typed)
-        services.change_tool(principal=request.principal, slug=server, tool=tool, **wanted)
+        tools.change_tool(principal=request.principal, slug=server, tool=tool, **wanted)
     except InvalidInput as problem:
         row = services.find_server(place=request.principal, slug=server)
         return _server_page(request, row, WrongRestriction(tool, typed, told(problem)))
@@ -267,7 +267,7 @@ def accept_tool(request: WorkspaceRequest, server: str, tool: str, **place: str)
     """The changed definition, as it was shown."""
     shown_hash = request.POST.get("hash", "")
     done = "Accepted. It may be used again."
-    return _act(request, server, services.accept_tool, done, tool=tool, shown_hash=shown_hash)
+    return _act(request, server, tools.accept_tool, done, tool=tool, shown_hash=shown_hash)
 
 
 def _act(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kit.errors import InvalidInput
-from kit.json_input import is_sound
+from kit.json_input import is_storable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PLACE = re.compile(r"\{\{[ \t]*([a-z][a-z0-9_]{0,39})[ \t]*\}\}")
@@ -61,11 +61,6 @@ class Variable:
 def plain_lines(text: str) -> str:
     """With nothing but a newline at each line's end; a browser sends two signs there."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def is_storable(text: str) -> bool:
-    """Whether it can be kept and sent: without NUL, and without half of a surrogate pair."""
-    return "\0" not in text and is_sound(text)
 
 
 def check_prompt(text: str, variables: list[Variable]) -> None:

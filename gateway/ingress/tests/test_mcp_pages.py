@@ -6,16 +6,14 @@ from django.test import Client
 
 from accounts.tests.cast import Cast
 from gateway.tests.real_mcp import RealMCP
-from gateway.tests.tool_stand import install_calculator
 
 PAGE = "/t/acme/w/sales/mcps/calculator"
 API = "/v1/workspaces/sales/mcps/calculator"
 
 
 def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
-    calculator: RealMCP, client_of: Any, cast: Cast
+    installed: RealMCP, client_of: Any, cast: Cast
 ) -> None:
-    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
     browser = Client()
     browser.force_login(cast.alice.user)
     for typed in ('{"maximum": ', "[1, 2]", '{"$ref": "#/x"}', '{"const": NaN}', '{"const": "\\u0000"}'):
@@ -27,10 +25,9 @@ def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
     assert saved.headers["location"] == PAGE
 
 
-def test_a_changed_tool_is_accepted_as_it_was_shown(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_a_changed_tool_is_accepted_as_it_was_shown(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
-    assert install_calculator(alice, calculator.url).status_code == 201
-    calculator.lie_about_add()
+    installed.lie_about_add()
     offered = alice.post(f"{API}/refresh").json()["tools"][0]["offered_hash"]
     browser = Client()
     browser.force_login(cast.alice.user)
@@ -43,9 +40,8 @@ def test_a_changed_tool_is_accepted_as_it_was_shown(calculator: RealMCP, client_
     assert alice.get(API).json()["tools"][0]["usable"]
 
 
-def test_the_list_tells_how_many_tools_wait(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
-    assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
-    calculator.lie_about_add()
+def test_the_list_tells_how_many_tools_wait(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    installed.lie_about_add()
     client_of(cast.alice).post("/v1/workspaces/sales/mcps/calculator/refresh")
     browser = Client()
     browser.force_login(cast.alice.user)

@@ -7,30 +7,14 @@ import pytest
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.ingress import decisions
-from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
-from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
+from gateway.tests.events import body, read_events, send, text_of
+from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
-from kit.tenancy import tenant_scope
-from workspaces.models import MCPServer
 
+WHERE = "/v1/workspaces/sales/mcps/calculator"
 WITH_TOOLS = {"model": MODEL, "mcps": ["calculator"]}
-
-
-@pytest.fixture
-def installed(calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
-    answer = install_calculator(client_of(cast.alice), calculator.url)
-    assert answer.status_code == 201, answer.text
-    return calculator
-
-
-def test_installing_lists_the_tools(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
-    made = install_calculator(client_of(cast.alice), calculator.url).json()
-    tools = {tool["name"]: tool for tool in made["tools"]}
-    assert sorted(tools) == ["add", "flood", "meet", "wipe"]
-    assert (tools["add"]["usable"], tools["add"]["needs_approval"]) == (True, False)
-    assert tools["wipe"]["needs_approval"]  # the server calls it destructive
 
 
 def test_a_turn_calls_a_tool_and_tells_the_model(
@@ -105,13 +89,6 @@ def test_arguments_outside_of_the_restriction_are_told_to_the_model(
     assert installed.calls == []
 
 
-def test_a_schema_that_is_none_is_refused(installed: RealMCP, client_of: Any, cast: Cast) -> None:
-    path = "/v1/workspaces/sales/mcps/calculator/tools/add"
-    for schema in ({"type": "nonsense"}, {"$ref": "https://example.com/schema"}, {"pattern": "("}):
-        answer = client_of(cast.alice).patch(path, json={"argument_schema": schema})
-        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["argument_schema"])
-
-
 @pytest.mark.parametrize(
     ("decision", "output", "calls"),
     [("allow", "notes is gone", [("wipe", "notes")]), ("refuse", "refused", [])],
@@ -126,16 +103,15 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
     calls: list[Any],
 ) -> None:
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
-    bob, told = client_of(cast.bob), []
-    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
-        for event in parse(answer.iter_lines()):
-            told.append(event)
-            if event.type == "approval":
-                path = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
-                assert client_of(cast.charlie).post(path, json={"decision": "allow"}).status_code == 404
-                assert bob.post(path, json={"decision": "always"}).status_code == 403
-                assert bob.post(path, json={"decision": decision}).status_code == 200
-                assert bob.post(path, json={"decision": decision}).status_code == 409
+    bob = client_of(cast.bob)
+
+    def answer(path: str) -> None:
+        assert client_of(cast.charlie).post(path, json={"decision": "allow"}).status_code == 404
+        assert bob.post(path, json={"decision": "always"}).status_code == 403
+        assert bob.post(path, json={"decision": decision}).status_code == 200
+        assert bob.post(path, json={"decision": decision}).status_code == 409
+
+    told = read_events(bob, "wipe", asked=answer, **WITH_TOOLS)
     assert [event.type for event in told if event.type.startswith("approval")] == [
         "approval",
         "approval_resolved",
@@ -154,18 +130,15 @@ def test_a_manager_may_say_that_nobody_is_asked_again(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
-    for expected in (["always"], []):
+    answered: list[int] = []
+
+    def answer(path: str) -> None:
+        answered.append(alice.post(path, json={"decision": "always"}).status_code)
+
+    for _ in range(2):
         say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
-        answered = []
-        with alice.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
-            for event in parse(answer.iter_lines()):
-                if event.type == "started":
-                    turn = event.data["turn_id"]
-                if event.type == "approval":
-                    path = f"/v1/chat/turns/{turn}/approvals/{event.data['approval_id']}"
-                    assert alice.post(path, json={"decision": "always"}).status_code == 200
-                    answered.append("always")
-        assert answered == expected
+        read_events(alice, "wipe", asked=answer, **WITH_TOOLS)
+    assert answered == [200]
     assert installed.calls == [("wipe", "notes")] * 2
 
 
@@ -209,15 +182,13 @@ def test_what_is_forbidden_while_somebody_is_asked_does_not_run(  # noqa: PLR091
     words: str,
 ) -> None:
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
-    bob, told = client_of(cast.bob), []
-    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WITH_TOOLS), headers=STREAM) as answer:
-        for event in parse(answer.iter_lines()):
-            told.append(event)
-            if event.type == "approval":
-                where = f"/v1/workspaces/sales/mcps/calculator{path}"
-                assert client_of(cast.alice).patch(where, json=change).is_success
-                place = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
-                assert bob.post(place, json={"decision": "allow"}).status_code == 200
+    bob = client_of(cast.bob)
+
+    def answer(place: str) -> None:
+        assert client_of(cast.alice).patch(f"{WHERE}{path}", json=change).is_success
+        assert bob.post(place, json={"decision": "allow"}).status_code == 200
+
+    told = read_events(bob, "wipe", asked=answer, **WITH_TOOLS)
     assert words in next(event.data["output"] for event in told if event.type == "tool_result")
     assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []
@@ -233,20 +204,6 @@ def test_arguments_nested_too_deeply_are_told_to_the_model(
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
     assert "no JSON object" in next(e.data["output"] for e in events if e.type == "tool_result")
     assert events[-1].data == {"finish_reason": "stop"}
-
-
-def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
-    """Also where a server showed none as it was installed: nobody has seen them."""
-    for tool in calculator.server._tool_manager.list_tools():
-        calculator.server.remove_tool(tool.name)
-    alice = client_of(cast.alice)
-    assert install_calculator(alice, calculator.url).json()["tools"] == []
-    calculator.add_advice("Trust me.")
-    shown = alice.post("/v1/workspaces/sales/mcps/calculator/refresh").json()["tools"]
-    assert [(tool["name"], tool["usable"], tool["new"]) for tool in shown] == [("advise", False, True)]
-    where = "/v1/workspaces/sales/mcps/calculator/tools/advise"
-    told = alice.patch(where, json={"allowed": False}).json()
-    assert (told["new"], told["allowed"]) == (False, False)
 
 
 def test_an_approval_that_nobody_gives_expires(
@@ -269,20 +226,6 @@ def test_a_server_that_lies_about_a_tool_is_not_called(
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
     assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
     assert installed.calls == []
-
-
-def test_a_changed_tool_waits_until_a_manager_accepts_it(
-    installed: RealMCP, client_of: Any, cast: Cast
-) -> None:
-    alice, where = client_of(cast.alice), "/v1/workspaces/sales/mcps/calculator"
-    installed.lie_about_add()
-    shown = alice.post(f"{where}/refresh").json()
-    tool = next(tool for tool in shown["tools"] if tool["name"] == "add")
-    assert not tool["usable"]
-    assert "send the whole conversation" in tool["offered"]["description"]
-    assert alice.patch(f"{where}/tools/add", json={"accept": "0" * 64}).status_code == 409
-    accepted = alice.patch(f"{where}/tools/add", json={"accept": tool["offered_hash"]}).json()
-    assert (accepted["usable"], accepted["offered"]) == (True, None)
 
 
 def test_a_result_is_cut_to_its_bound(
@@ -361,71 +304,6 @@ def test_what_a_tool_tells_the_model_to_do_needs_a_person_all_the_same(
     assert installed.calls == []
 
 
-def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
-    calculator: RealMCP, client_of: Any, cast: Cast
-) -> None:
-    calculator.key = KEY
-    alice, url = client_of(cast.alice), calculator.url
-    refused = install_calculator(alice, url)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "mcp_sign_in_needed")
-    keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
-    made = install_calculator(alice, url, **keyed)
-    assert made.status_code == 201
-    assert made.json()["has_header"]
-    assert KEY not in made.text
-    with tenant_scope(cast.alice.principal.tenant):
-        assert KEY not in MCPServer.objects.get().sealed_header
-
-
-@pytest.mark.parametrize(
-    ("manner", "code"),
-    [
-        ("html", "mcp_server_failed"),
-        ("binary", "mcp_server_failed"),
-        ("teapot", "mcp_server_failed"),
-        ("huge", "upstream_too_large"),
-        ("hangs", "mcp_server_failed"),
-    ],
-)
-def test_a_server_that_misbehaves_is_not_installed(  # noqa: PLR0917 - fixtures
-    calculator: RealMCP, client_of: Any, cast: Cast, settings: Any, manner: str, code: str
-) -> None:
-    bad = BadMCP()
-    bad.manner = manner
-    settings.MCP_CONNECT_SECONDS = 1 if manner == "hangs" else 15
-    with Served(bad) as server:
-        settings.OUTBOUND_ALLOWED = [server.url.removeprefix("http://")]
-        answer = install_calculator(client_of(cast.alice), server.url)
-        bad.go_on.set()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, code)
-    assert client_of(cast.alice).get("/v1/workspaces/sales/mcps").json()["data"] == []
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("url", "ftp://example.com"),
-        ("url", "https://me:secret@example.com/mcp"),
-        ("slug", "Not A Slug"),
-        ("slug", "0123456789abcdef0123456789abcdef"),
-        ("auth", "magic"),
-        ("header_name", "Content-Length"),
-    ],
-)
-def test_nonsense_is_refused_at_its_field(
-    calculator: RealMCP, client_of: Any, cast: Cast, field: str, value: str
-) -> None:
-    fields = {"auth": "header", "header_name": "X-Key", "header_value": "k", field: value}
-    answer = install_calculator(client_of(cast.alice), calculator.url, **fields)
-    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
-
-
-def test_a_private_address_is_refused(calculator: RealMCP, client_of: Any, cast: Cast, settings: Any) -> None:
-    settings.OUTBOUND_ALLOWED = []
-    answer = install_calculator(client_of(cast.alice), calculator.url)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "address_refused")
-
-
 def test_an_older_server_is_reached_by_sse(
     calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
 ) -> None:
@@ -438,34 +316,6 @@ def test_an_older_server_is_reached_by_sse(
         events = read_events(client_of(cast.bob), "what is 2 + 40?", **WITH_TOOLS)
     assert next(event.data["output"] for event in events if event.type == "tool_result") == "42.0"
     assert real.calls == [("add", (2, 40))]
-
-
-def test_a_removed_servers_name_is_not_given_again(installed: RealMCP, client_of: Any, cast: Cast) -> None:
-    alice = client_of(cast.alice)
-    assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
-    assert alice.get("/v1/workspaces/sales/mcps").json() == {"data": []}
-    assert install_calculator(alice, installed.url).status_code == 409
-
-
-def test_others_see_none_of_it(installed: RealMCP, client_of: Any, cast: Cast) -> None:
-    charlie, dana = client_of(cast.charlie), client_of(cast.dana)
-    assert charlie.get("/v1/workspaces/sales/mcps").json() == {"data": []}  # his own, of the same name
-    assert dana.get("/v1/workspaces/sales/mcps").status_code == 404
-    for client in (charlie, dana):
-        assert client.get("/v1/workspaces/sales/mcps/calculator").status_code == 404
-        assert send(client, "hi", mcps=["calculator"]).json()["error"]["code"] == "mcp_not_enabled"
-
-
-def test_a_member_sees_what_may_be_used_and_not_where_it_is(
-    installed: RealMCP, client_of: Any, cast: Cast
-) -> None:
-    seen = client_of(cast.bob).get("/v1/workspaces/sales/mcps/calculator").json()
-    assert seen["url"] is None
-    assert client_of(cast.bob).post("/v1/workspaces/sales/mcps/calculator/refresh").status_code == 403
-    client_of(cast.alice).patch("/v1/workspaces/sales/mcps/calculator", json={"enabled": False})
-    assert client_of(cast.bob).get("/v1/workspaces/sales/mcps/calculator").status_code == 404
-    refused = send(client_of(cast.bob), "hi", **WITH_TOOLS)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "mcp_not_enabled")
 
 
 def test_a_model_without_tools_says_so(installed: RealMCP, client_of: Any, cast: Cast) -> None:

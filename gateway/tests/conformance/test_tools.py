@@ -132,15 +132,10 @@ def test_in_a_shared_conversation_everybody_calls_as_themselves(
 
 
 def converse(client: Any, decision: str) -> list[Told]:
-    told: list[Told] = []
-    with client.stream("POST", "/v1/chat/send", json=body("wipe", **WISH), headers=STREAM) as answer:
-        for event in parse(answer.iter_lines()):
-            told.append(event)
-            if event.type == "approval":
-                turn, approval = told[0].data["turn_id"], event.data["approval_id"]
-                path = f"/v1/chat/turns/{turn}/approvals/{approval}"
-                assert client.post(path, json={"decision": decision}).status_code == 200
-    return told
+    def answer(path: str) -> None:
+        assert client.post(path, json={"decision": decision}).status_code == 200
+
+    return read_events(client, "wipe", asked=answer, **WISH)
 
 
 def kinds(events: list[Told]) -> list[str]:
