@@ -63,7 +63,10 @@ async def test_a_name_or_an_address_of_a_person_never_arrives(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     await accounts.session(await account_of(cast.alice))
-    told = str(librechat.requests).lower()
+    told = str(librechat.requests)
+    for call in librechat.requests:  # random letters may spell any name
+        told = told.replace(call.body["password"], "")
+    told = told.lower()
     assert not any(word in told for word in ("alice", "acme", "example.com"))
 
 
