@@ -8,11 +8,8 @@ from django.conf import settings
 
 from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns
-from gateway.ingress.relay import close_relay
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_notices
-from gateway.providers.http import close_client
-from kit import outbound
 from kit.per_loop import PerLoop
 
 log = structlog.get_logger(__name__)
@@ -38,9 +35,6 @@ async def stop(seconds: float) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await close_relay()
-    await close_client()
-    await outbound.close_client()
 
 
 async def _recover_forever(wanted: asyncio.Event) -> None:

@@ -21,7 +21,9 @@ log = structlog.get_logger(__name__)
 WAIT_SECONDS = 1.0  # how long one read waits for news
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
-_connections = PerLoop(lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True))
+_connections = PerLoop(
+    lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True), close=lambda it: it.aclose()
+)
 
 
 def stream_name(tenant: TenantRef, turn_id: UUID) -> str:
@@ -68,9 +70,3 @@ class Reader:
         if entries:
             self._cursor = entries[-1][0]
         return [NumberedEvent(*json.loads(fields["event"])) for _, fields in entries]
-
-
-async def close_relay() -> None:
-    connection = _connections.take()
-    if connection is not None:
-        await connection.aclose()

@@ -36,11 +36,4 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def close_client() -> None:
-    """Gives the running loop's connections back, at the end of its life."""
-    found = _clients.take()
-    if found is not None:
-        await found.aclose()
-
-
-_clients = PerLoop(_new_client)
+_clients = PerLoop(_new_client, close=httpx.AsyncClient.aclose)

@@ -6,6 +6,8 @@ from typing import Any
 
 import uvicorn
 
+STOP_SECONDS = 20
+
 
 class Served:
     """`with Served(app) as server: … server.url`; leaving it runs the lifespan's shutdown."""
@@ -42,4 +44,5 @@ class Served:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(STOP_SECONDS)
+        assert not self.thread.is_alive(), "the server did not stop"

@@ -12,7 +12,6 @@ from gateway.tests.events import read_events
 from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.tool_stand import MODEL, asks_for, say
-from kit.outbound import close_client
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.reaching import address_for
@@ -83,9 +82,6 @@ def reached(cast: Cast, person: Person, times: int) -> list[Address]:
 
     async def ask() -> list[Address]:
         calls = [address_for(server_id=server_id, **whom) for _ in range(times)]
-        try:
-            return await asyncio.gather(*calls)
-        finally:
-            await close_client()
+        return await asyncio.gather(*calls)
 
     return asyncio.run(ask())

@@ -22,8 +22,6 @@ from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
-from gateway.providers.http import close_client  # noqa: E402
-from kit import outbound  # noqa: E402
 
 refuse_broken_setup()
 
@@ -43,8 +41,6 @@ async def lifespan(
             continue
         if listener is not None:
             listener.cancel()
-        await close_client()
-        await outbound.close_client()
         await send({"type": "lifespan.shutdown.complete"})
         return
 

@@ -74,13 +74,6 @@ def client() -> httpx.AsyncClient:
     return _clients.get()
 
 
-async def close_client() -> None:
-    """Gives the running loop's connections back, at the end of its life."""
-    found = _clients.take()
-    if found is not None:
-        await found.aclose()
-
-
 async def look_up(host: str, port: int) -> list[str]:
     """What the system's resolver says; OSError where it says nothing."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
@@ -314,4 +307,4 @@ def is_public(address: Address) -> bool:
     return address.is_global and not is_outside and not is_special
 
 
-_clients = PerLoop(OutboundClient)
+_clients = PerLoop(OutboundClient, close=OutboundClient.aclose)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,6 @@ from gateway.egress.notices import TURN_STOP, notify_stop
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, told, until_text
 from gateway.egress.tests.test_metered import REQUEST, local_model
 from gateway.models import Turn
-from gateway.providers.http import close_client
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
 from kit import requests
@@ -190,11 +189,6 @@ class TestInOneLoop:
     """Without a socket, where the moment can be chosen."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
-
-    @pytest.fixture(autouse=True)
-    async def closed_client(self) -> AsyncIterator[None]:
-        yield
-        await close_client()
 
     async def test_a_call_that_is_cancelled_while_it_is_held_holds_nothing(
         self, cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch

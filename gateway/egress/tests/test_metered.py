@@ -1,7 +1,6 @@
 """The metered call settles whatever happens to it: cancelled at any moment, exact where the provider told."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +11,6 @@ from accounts.tests.cast import Cast
 from gateway.egress import metered
 from gateway.egress.metered import Bounds, Held, metered_call
 from gateway.providers.base import ModelRequest, TextDelta
-from gateway.providers.http import close_client
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_public
@@ -29,12 +27,6 @@ def local_model() -> ModelRef:
 
 
 REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=20)
-
-
-@pytest.fixture(autouse=True)
-async def closed_client() -> AsyncIterator[None]:
-    yield
-    await close_client()
 
 
 async def consume(turn_id: UUID) -> list[Any]:

@@ -25,7 +25,6 @@ from gateway.tests.sign_in_stand import (
     use,
 )
 from gateway.tests.test_jobs import run_worker
-from kit.outbound import close_client
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.health import look_at_servers
@@ -155,14 +154,10 @@ def test_servers_are_looked_at_again_after_a_while(
     come_back(cast.alice, alice, granted(address))
     vault.lie()
 
-    async def looking() -> None:
-        await look_at_servers()
-        await close_client()
-
     def look() -> dict[str, Any]:
         with tenant_scope(cast.alice.principal.tenant):
             MCPServer.objects.update(checked_at=timezone.now() - timedelta(hours=7))
-        asyncio.run(looking())
+        asyncio.run(look_at_servers())
         return {row["slug"]: row for row in alice.get("/v1/workspaces/sales/mcps").json()["data"]}
 
     seen = look()

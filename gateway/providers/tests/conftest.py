@@ -1,26 +1,17 @@
-"""A scripted server that the guard lets through, and loops that leave no connection open."""
+"""A scripted server that the guard lets through."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from gateway.providers import http
 from gateway.providers.base import ModelEvent, ModelRequest, Provider
 from gateway.providers.breaker import forget_breakers
 from gateway.providers.tests.scripted_http import ScriptedServer
-from kit import outbound
 
 
 @pytest.fixture
-async def closed_clients() -> AsyncIterator[None]:
-    yield
-    await http.close_client()
-    await outbound.close_client()
-
-
-@pytest.fixture
-async def upstream(settings: Any, closed_clients: None) -> AsyncIterator[ScriptedServer]:
+async def upstream(settings: Any) -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer() as server:
         settings.OUTBOUND_ALLOWED = [f"127.0.0.1:{server.port}"]
         yield server
@@ -34,7 +25,7 @@ def closed_breakers() -> Iterator[None]:
 
 
 @pytest.fixture
-def asked(closed_clients: None) -> Any:
+def asked() -> Any:
     """`await asked(provider, …)`: the events of one small request."""
 
     async def ask(provider: Provider, **more: Any) -> list[ModelEvent]:

@@ -10,7 +10,6 @@ from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.engines.leftovers import forget_removed_servers
 from gateway.models import EngineServer, ToolRun
-from gateway.providers.http import close_client
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
@@ -216,12 +215,6 @@ def test_every_call_is_written_down(installed: RealMCP, clever: Clever, client_o
     assert rows == {("calculator", "add", "done"), ("", "nothing", "denied")}
 
 
-async def forget() -> None:
-    """As the hourly job does, in a loop of its own."""
-    await forget_removed_servers()
-    await close_client()
-
-
 def test_a_removed_server_is_removed_at_the_engine(
     replayed: ReplayedLibreChat, calculator: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
@@ -231,7 +224,7 @@ def test_a_removed_server_is_removed_at_the_engine(
     (names,) = [servers for servers in replayed.servers.by_account.values() if servers]
     assert [name.rpartition("-")[0] for name in names] == ["calculator"]
     assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
-    async_to_sync(forget)()
+    async_to_sync(forget_removed_servers)()
     assert not names
     with tenant_scope(cast.bob.principal.tenant):
         assert not EngineServer.objects.exists()

@@ -20,7 +20,6 @@ from config import engine_checks as checks_at_start
 from config.asgi import application
 from config.egress import application as egress_application
 from gateway.engines.librechat import checking
-from gateway.providers.http import close_client
 from gateway.tests.conformance import stands
 from gateway.tests.conformance.stands import SECRET
 from gateway.tests.replayed_librechat import ReplayedLibreChat
@@ -292,7 +291,7 @@ def test_at_the_start_each_thing_that_is_wrong_is_logged_with_its_mend(
     librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
 ) -> None:
     librechat.stream_usage = False
-    asyncio.run(at_the_start())
+    asyncio.run(checks_at_start.check_at_start(()))
     (line,) = [record for record in caplog.records if record.name == "config.engine_checks"]
     assert line.levelno == logging.ERROR
     assert "streamUsage" in str(line.msg)
@@ -305,7 +304,7 @@ def test_a_librechat_that_comes_up_after_us_is_waited_for(
     caplog.set_level(logging.INFO)
 
     async def check_while_it_comes_up() -> None:
-        waiting = asyncio.create_task(at_the_start(0.5))
+        waiting = asyncio.create_task(checks_at_start.check_at_start((0.5,)))
         await asyncio.sleep(0.2)
         librechat.down = False
         await waiting
@@ -330,14 +329,6 @@ def test_development_and_the_direct_engine_check_nothing_at_the_start(settings: 
     assert not checks_at_start.should_check_at_start()
     settings.ENGINE, settings.DEVELOPMENT = "direct", False
     assert not checks_at_start.should_check_at_start()
-
-
-async def at_the_start(*pauses: float) -> None:
-    """As a web server does, with the pauses between its tries."""
-    try:
-        await checks_at_start.check_at_start(pauses)
-    finally:
-        await close_client()
 
 
 def _with_an_id_of_its_own(body: dict[str, Any], endpoint: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import pytest
 from gateway.tests.real_mcp import answer
 from gateway.tests.served import Served
 from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, UpstreamTooLarge
-from kit.outbound import close_client
 from workspaces.mcp_servers.connecting import Address, ToolOutcome, call_tool, list_tools
 from workspaces.mcp_servers.definitions import MOST_TOOLS
 
@@ -31,6 +30,7 @@ class HostileMCP:
         self.errors: dict[str, Any] = {}
         self.session = b""
         self.drips_at_the_end = self.comes_back = self.pings = False
+        self.is_over = False
         self.encodings: list[str] = []
         self.refuses_packed = False
         self.asked: list[str] = []
@@ -86,6 +86,8 @@ class HostileMCP:
         head = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         for _ in range(400):
+            if self.is_over:
+                break
             await send({"type": "http.response.body", "body": b": \n\n", "more_body": True})
             await asyncio.sleep(0.05)
 
@@ -96,15 +98,13 @@ def hostile(settings: Any) -> Iterator[tuple[HostileMCP, Address]]:
     with Served(server) as served:
         settings.OUTBOUND_ALLOWED = [served.url.removeprefix("http://")]
         yield server, Address(served.url, "http")
+        server.is_over = True
 
 
 async def call(address: Address) -> ToolOutcome:
     """The one tool, as it was accepted."""
-    try:
-        (tool,) = await list_tools(address)
-        return await call_tool(address, name="look", arguments={}, expected_hash=tool.hash)
-    finally:
-        await close_client()
+    (tool,) = await list_tools(address)
+    return await call_tool(address, name="look", arguments={}, expected_hash=tool.hash)
 
 
 async def test_what_a_tool_promised_of_its_result_is_not_checked(
@@ -189,10 +189,7 @@ async def test_a_swarm_of_tiny_things_is_not_read(
 async def test_so_many_tools_are_seen_and_no_more(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
     server.results["tools/list"] = {"tools": [{**TOOL, "name": f"t{number}"} for number in range(500)]}
-    try:
-        assert len(await list_tools(address)) == MOST_TOOLS
-    finally:
-        await close_client()
+    assert len(await list_tools(address)) == MOST_TOOLS
 
 
 async def test_a_key_that_a_server_repeats_is_not_told_on(hostile: tuple[HostileMCP, Address]) -> None:

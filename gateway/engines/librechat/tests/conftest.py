@@ -1,13 +1,12 @@
 """The replayed LibreChat without a served Switchyard, and the parts of the engine that speak with it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.client import LibreChatClient
-from gateway.providers.http import close_client
 from gateway.tests.conformance.conftest import replay
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.replayed_librechat.tests.scripted_egress import ScriptedEgress
@@ -47,11 +46,5 @@ def librechat(
 
 
 @pytest.fixture
-async def closed_client() -> AsyncIterator[None]:
-    yield
-    await close_client()
-
-
-@pytest.fixture
-def accounts(librechat: ReplayedLibreChat, settings: Any, closed_client: None) -> Accounts:
+def accounts(librechat: ReplayedLibreChat, settings: Any) -> Accounts:
     return Accounts(LibreChatClient(settings.LIBRECHAT_URL))

@@ -15,7 +15,6 @@ from gateway.engines.librechat import accounts as accounts_module
 from gateway.engines.librechat.accounts import ENGINE, Accounts
 from gateway.engines.librechat.client import LibreChatClient, Session, TokenRefused
 from gateway.engines.librechat.tests.jobs import account_of
-from gateway.providers.http import close_client
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from kit.errors import DomainError, EngineFailed, EngineUnavailable
 from kit.secrets import unseal
@@ -106,7 +105,6 @@ def test_processes_that_race_for_an_account_end_with_the_same_one(
         await asyncio.to_thread(start.wait, 10)
         account_id = await account_of(cast.alice)
         told.append((account_id, (await accounts.session(account_id)).user_id))
-        await close_client()
 
     threads = [threading.Thread(target=asyncio.run, args=[begin()]) for _ in range(4)]
     for thread in threads:

@@ -46,7 +46,7 @@ EACH = pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
 
 
 @pytest.fixture
-async def server(closed_client: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
     quick = httpx.Timeout(0.15)
     monkeypatch.setattr(client_module, "TIMEOUT", quick)
     monkeypatch.setattr(client_module, "STREAM_TIMEOUT", quick)
@@ -102,7 +102,7 @@ async def test_a_connection_that_fails_is_told_as_one(
     check_silent(caught.value)
 
 
-async def test_nobody_there_is_told_as_that(closed_client: None) -> None:
+async def test_nobody_there_is_told_as_that() -> None:
     for call in CALLS.values():
         with pytest.raises(EngineUnavailable) as caught:
             await call(LibreChatClient("http://127.0.0.1:1"))

@@ -244,9 +244,7 @@ async def test_another_accounts_conversation_begins_nothing(
     assert len(models.requests) == 1
 
 
-async def test_streams_that_keep_ending_without_an_end_are_given_up(
-    closed_client: None, turn: TurnJob, quick: None
-) -> None:
+async def test_streams_that_keep_ending_without_an_end_are_given_up(turn: TurnJob, quick: None) -> None:
     async with ScriptedServer() as server:
         server.answers = [SIGNED_IN, STARTED, Answer()]
         with pytest.raises(EngineUnavailable):
@@ -256,9 +254,7 @@ async def test_streams_that_keep_ending_without_an_end_are_given_up(
     assert resumed == [False, *[True] * generation_module.MOST_BREAKS]
 
 
-async def test_a_librechat_that_is_away_for_a_moment_is_asked_again(
-    closed_client: None, turn: TurnJob, quick: None
-) -> None:
+async def test_a_librechat_that_is_away_for_a_moment_is_asked_again(turn: TurnJob, quick: None) -> None:
     end = f'data: {{"final": true, "responseMessage": {{"messageId": "{turn.turn_id}"}}}}\n\n'
     async with ScriptedServer() as server:
         away, broken, whole = Answer(status=503), Answer(hangs_up=True), Answer([end.encode()])

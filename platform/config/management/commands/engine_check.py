@@ -12,7 +12,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config.engine_checks import check_engine
 from gateway.engines.steps import FAILED, OK, WARNING, Step
-from gateway.providers.http import close_client
 
 WORDS = {OK: "ok", WARNING: "warning", FAILED: "FAILED"}
 
@@ -37,14 +36,11 @@ class Command(BaseCommand):
 
     async def _check(self, *, is_silent: bool) -> list[Step]:
         steps = []
-        try:
-            async with aclosing(check_engine()) as taken:
-                async for step in taken:
-                    steps.append(step)
-                    if not is_silent:
-                        self._show(step)
-        finally:
-            await close_client()
+        async with aclosing(check_engine()) as taken:
+            async for step in taken:
+                steps.append(step)
+                if not is_silent:
+                    self._show(step)
         return steps
 
     def _show(self, step: Step) -> None:
