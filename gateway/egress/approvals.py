@@ -25,7 +25,8 @@ async def wait_for_decision(caller: Caller, run_id: UUID) -> str:
             if state != State.WAITING:
                 return state
             with suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), min(POLL_SECONDS, settings.APPROVAL_SECONDS))
+                async with asyncio.timeout(min(POLL_SECONDS, settings.APPROVAL_SECONDS)):
+                    await news.wait()
 
 
 def decision_of(caller: Caller, run_id: UUID) -> str:

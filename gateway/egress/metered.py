@@ -287,7 +287,8 @@ class _Call:
         if not self.pieces:
             return 0
         try:
-            counted = await asyncio.wait_for(self.provider.count_text("".join(self.pieces)), COUNT_SECONDS)
+            async with asyncio.timeout(COUNT_SECONDS):
+                counted = await self.provider.count_text("".join(self.pieces))
         except TimeoutError:  # whoever stopped the turn is waiting
             counted = None
         return len(self.pieces) if counted is None else counted

@@ -48,7 +48,8 @@ async def _recover_forever(wanted: asyncio.Event) -> None:
         except Exception:
             log.exception("recovery failed")
         with suppress(TimeoutError):
-            await asyncio.wait_for(wanted.wait(), settings.TURN_LEASE_SECONDS / 2)
+            async with asyncio.timeout(settings.TURN_LEASE_SECONDS / 2):
+                await wanted.wait()
 
 
 _tasks = PerLoop(_begin)

@@ -86,7 +86,8 @@ async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
     try:
         host, port = check_destination(httpx.URL(url))
         if literal(host) is None:
-            await asyncio.wait_for(GuardedResolver(lookup).resolve(host, port), LOOKUP_SECONDS)
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                await GuardedResolver(lookup).resolve(host, port)
     except UNREADABLE as exc:
         raise AddressRefused from exc
     except (OSError, UnicodeError) as exc:  # a TimeoutError is an OSError

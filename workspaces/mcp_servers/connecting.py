@@ -110,13 +110,10 @@ def _transport(address: Address, seconds: float) -> GuardedSDKTransport:
 async def _with_session(
     address: Address, transport: GuardedSDKTransport, work: Callable[[ClientSession], Awaitable[T]]
 ) -> T:
-    async def whole() -> T:
-        async with _session(address, transport) as session:
+    try:
+        async with asyncio.timeout(transport.seconds), _session(address, transport) as session:
             await session.initialize()
             return await work(session)
-
-    try:
-        return await asyncio.wait_for(whole(), transport.seconds)
     except TimeoutError as exc:
         text = f"The MCP server did not answer within {transport.seconds:g} seconds."
         raise McpServerFailed(text) from exc

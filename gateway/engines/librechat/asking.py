@@ -121,7 +121,8 @@ class Asking:
                     heard.clear()
                     await self._try_look(news)
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(heard.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await heard.wait()
         except Exception as exc:
             await news.put(exc)
 

@@ -26,7 +26,8 @@ class Chat:
         await self.socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
 
     async def hear(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        async with asyncio.timeout(10):
+            told: dict[str, Any] = json.loads(await self.socket.recv())
         return told
 
     async def hear_until(self, kind: str) -> list[dict[str, Any]]:

@@ -43,6 +43,11 @@ class ScriptedServer:
         self.url = f"http://127.0.0.1:{self.port}/v1"
         return self
 
+    async def somebody_left(self) -> None:
+        """Comes back when a client has left in mid-answer, and fails where none does."""
+        async with asyncio.timeout(5):
+            await self.hangups.acquire()
+
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
 
