@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
@@ -13,7 +14,8 @@ KEY = "a key of the workspace's own"
 
 
 class RealMCP:
-    """`calls` is what its tools were asked, `key` what it asks for, `url` where it is served."""
+    """`calls` is what its tools were asked, `key` what it asks for, in a header or as `?key=` of its address,
+    `url` where it is served."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -84,7 +86,8 @@ class RealMCP:
         if scope["type"] == "http":
             header = {name.decode(): value.decode() for name, value in scope["headers"]}
             self.headers.append(header)
-            if self.key and header.get("authorization") != f"Bearer {self.key}":
+            asked = parse_qs(scope["query_string"].decode()).get("key", [])
+            if self.key and header.get("authorization") != f"Bearer {self.key}" and asked != [self.key]:
                 await answer(send, 401, b"", [(b"www-authenticate", b"Bearer")])
                 return
         await self.application(scope, receive, send)

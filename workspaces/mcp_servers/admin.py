@@ -10,6 +10,8 @@ from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, Tool
 
+SEALED = ("sealed_header", "sealed_client", "sealed_url")
+
 
 @admin.register(MCPServer)
 class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
@@ -17,7 +19,7 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
         "slug",
         "name",
         "workspace",
-        "address",
+        "url",
         "auth",
         "sign_in",
         "has_header",
@@ -31,12 +33,7 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MCPServer]:
         rows: QuerySet[MCPServer] = super().get_queryset(request)
-        return rows.annotate(is_keyed=~Q(sealed_header="")).defer("sealed_header", "sealed_client")
-
-    @admin.display(description="address", ordering="url")
-    def address(self, server: MCPServer) -> str:
-        """Without its query, in which a key may stand."""
-        return str(server.url).partition("?")[0]
+        return rows.annotate(is_keyed=~Q(sealed_header="")).defer(*SEALED)
 
     @admin.display(boolean=True, description="has a key")
     def has_header(self, server: Any) -> bool:

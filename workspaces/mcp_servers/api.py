@@ -47,8 +47,8 @@ class ToolSerializer(serializers.Serializer[Any]):
         return hash_of(tool.offered) if tool.offered is not None else None
 
 
-class ServerSerializer(serializers.Serializer[Any]):
-    """For whoever may not change it: without its address, and only the tools that may be used."""
+class BareServerSerializer(serializers.Serializer[Any]):
+    """For whoever may not change it: without its address."""
 
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -57,6 +57,7 @@ class ServerSerializer(serializers.Serializer[Any]):
     transport = serializers.CharField()
     auth = serializers.CharField()
     url = serializers.SerializerMethodField()
+    has_key_in_url = serializers.SerializerMethodField()
     header_name = serializers.CharField()
     has_header = serializers.SerializerMethodField()
     sign_in = serializers.CharField(help_text="Who signs in where `auth` is oauth: `workspace` or `member`")
@@ -64,14 +65,18 @@ class ServerSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(help_text="Why the last look at it failed; empty: it answered")
     checked_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
-    tools = serializers.SerializerMethodField()
 
     @property
     def _changes(self) -> bool:
         return bool(self.context["changes"])
 
     def get_url(self, row: MCPServer) -> str | None:
+        """Its address; what may be a key in it is never told."""
         return row.url if self._changes else None
+
+    def get_has_key_in_url(self, row: MCPServer) -> bool:
+        """Whether something in the address is hidden."""
+        return bool(row.sealed_url)
 
     def get_has_header(self, row: MCPServer) -> bool:
         """Whether a key is kept; never the key."""
@@ -81,20 +86,40 @@ class ServerSerializer(serializers.Serializer[Any]):
         """Whether somebody has to sign in before you can use it: you, or a manager, as `sign_in` says."""
         return row.id in self.context["missing"]
 
+
+class ListedServerSerializer(BareServerSerializer):
+    """Its tools are only counted: each has schemas of its own."""
+
+    usable_tools = serializers.SerializerMethodField()
+    waiting_tools = serializers.SerializerMethodField()
+
+    def get_usable_tools(self, row: MCPServer) -> int:
+        return int(self.context["listed"][row.id].usable)
+
+    def get_waiting_tools(self, row: MCPServer) -> int:
+        """That changed or are new, and that somebody has to look at."""
+        return int(self.context["listed"][row.id].waiting)
+
+
+class ServerSerializer(BareServerSerializer):
+    """For whoever may not change it: only the tools that may be used."""
+
+    tools = serializers.SerializerMethodField()
+
     @extend_schema(responses=ToolSerializer(many=True))
     def get_tools(self, row: MCPServer) -> list[dict[str, Any]]:
-        shown = [tool for tool in row.tools.all() if self._changes or tool.is_usable]
+        shown = [tool for tool in row.tools.order_by("name") if self._changes or tool.is_usable]
         return list(ToolSerializer(shown, many=True).data)
 
 
 class ServersSerializer(serializers.Serializer[Any]):
-    data = ServerSerializer(many=True)  # type: ignore[assignment]  # a field called data
+    data = ListedServerSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
 
 class ServerWishSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=60)
     name = NameField(required=False, default="")
-    url = serializers.CharField(max_length=500)
+    url = serializers.CharField(max_length=500, help_text="Keys that stand in it are kept encrypted")
     transport = serializers.ChoiceField(
         MCPServer.Transport.choices, required=False, default=MCPServer.Transport.STREAMABLE_HTTP.value
     )
@@ -124,6 +149,9 @@ class ServerWishSerializer(serializers.Serializer[Any]):
 class ServerChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     enabled = serializers.BooleanField(required=False)
+    url = serializers.CharField(
+        max_length=500, required=False, help_text="At the same host, such as with a new key in it"
+    )
     header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
     client_secret = serializers.CharField(max_length=10_000, required=False, write_only=True)
 
@@ -141,10 +169,8 @@ class McpView(WorkspaceView):
     """What the routes of MCP servers share."""
 
     def answer(self, row: MCPServer, status: int = 200) -> Response:
-        return Response(ServerSerializer(row, context=self.seen([row])).data, status=status)
-
-    def seen(self, rows: list[MCPServer]) -> dict[str, Any]:
-        return {"changes": self.changes, "missing": missing_sign_ins(rows, self.place.user_id)}
+        seen = {"changes": self.changes, "missing": missing_sign_ins([row], self.place.user_id)}
+        return Response(ServerSerializer(row, context=seen).data, status=status)
 
     @property
     def changes(self) -> bool:
@@ -156,10 +182,13 @@ class ServersView(McpView):
 
     @extend_schema(operation_id="mcp_servers", tags=["mcps"], responses=ServersSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The MCP servers of the workspace that you may use; for its managers all of them."""
-        rows = services.listed_servers(self.place.workspace.id)
-        shown = [row for row in rows if row.enabled or self.changes]
-        return Response({"data": ServerSerializer(shown, many=True, context=self.seen(shown)).data})
+        """The MCP servers of the workspace that you may use, by slug; for its managers all of them, at most
+        50. The tools of one are told with it alone."""
+        listed = {one.row.id: one for one in services.listed_servers(self.place)}
+        missing = {id_ for id_, one in listed.items() if one.needs_sign_in}
+        seen = {"changes": self.changes, "missing": missing, "listed": listed}
+        rows = [one.row for one in listed.values()]
+        return Response({"data": ListedServerSerializer(rows, many=True, context=seen).data})
 
     @extend_schema(
         operation_id="install_mcp_server",
@@ -199,7 +228,7 @@ class ServerView(McpView):
         responses=ServerSerializer,
     )
     def patch(self, request: Request, workspace: str, server: str) -> Response:
-        """Its name, whether it may be used, or a new key. Another address is another installation."""
+        """Its name, whether it may be used, its address at the same host, or a new key."""
         sent = checked(ServerChangeSerializer, request)
         return self.answer(services.change_server(principal=self.place, slug=server, **sent))
 

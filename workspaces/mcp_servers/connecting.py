@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 
 from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
+from workspaces.mcp_servers.addresses import secrets_in
 from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
 
 T = TypeVar("T")
@@ -37,17 +38,17 @@ CUT = "\n[The rest was cut off: the result is longer than {most} characters.]"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is reached and what it is shown; the headers hold secrets."""
+    """Where a server is reached and what it is shown; both may hold secrets."""
 
-    url: str
+    url: str = field(repr=False)
     transport: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     def without_secrets(self, text: str) -> str:
         """What a server says may repeat the key that it was shown."""
-        for value in self.headers.values():
-            for secret in (value, value.rpartition(" ")[2]):
-                text = text.replace(secret, "***") if secret else text
+        shown = [part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])]
+        for secret in (*shown, *secrets_in(self.url)):
+            text = text.replace(secret, "***") if secret else text
         return text
 
 

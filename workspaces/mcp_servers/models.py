@@ -27,7 +27,10 @@ class MCPServer(models.Model):
     workspace_id = models.UUIDField()
     slug = models.CharField(max_length=60, help_text="What clients call it")
     name = models.CharField(max_length=100)
-    url = models.CharField(max_length=500)
+    url = models.CharField(max_length=500, help_text="Its address, without the keys that may stand in it")
+    sealed_url = models.TextField(
+        blank=True, help_text="The whole address, encrypted; empty where nothing in it is hidden"
+    )
     transport = models.CharField(
         max_length=20, choices=Transport.choices, default=Transport.STREAMABLE_HTTP.value
     )
@@ -145,11 +148,6 @@ class Tool(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def waits(self) -> bool:
-        """A manager has to look at it."""
-        return self.is_new or self.offered is not None
 
     @property
     def is_usable(self) -> bool:

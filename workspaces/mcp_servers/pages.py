@@ -38,7 +38,9 @@ class InstallForm(forms.Form):
         label="Name in the API", max_length=60, help_text="Small letters, digits, hyphens, underscores."
     )
     url = forms.CharField(
-        label="Address", max_length=500, help_text="Of the server's MCP endpoint, https://…"
+        label="Address",
+        max_length=500,
+        help_text="Of the server's MCP endpoint, https://… A key that stands in it is kept encrypted.",
     )
     transport = forms.ChoiceField(label="Protocol", choices=MCPServer.Transport.choices)
     auth = forms.ChoiceField(label="It asks for", choices=MCPServer.Auth.choices)
@@ -66,6 +68,10 @@ class InstallForm(forms.Form):
         return ServerWish(**self.cleaned_data)
 
 
+class AddressForm(forms.Form):
+    url = forms.CharField(label="A new address", max_length=500)
+
+
 class KeyForm(forms.Form):
     header_value = forms.CharField(
         label="A new key", max_length=10_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"})
@@ -85,22 +91,7 @@ class WrongRestriction:
 @needs(Action.MCPS_VIEW)
 def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Those that may be used; for managers all of them."""
-    changes = may(request.principal, Action.MCPS_CHANGE)
-    rows = list(services.listed_servers(request.principal.workspace.id))
-    missing = missing_sign_ins(rows, request.principal.user_id)
-    shown = [server_context(row, row.id in missing) for row in rows if row.enabled or changes]
-    return render(request, "mcp_servers/list.html", {"servers": shown})
-
-
-def server_context(row: MCPServer, needs_sign_in: bool = False) -> dict[str, Any]:
-    """What its card tells."""
-    tools = list(row.tools.all())
-    return {
-        "row": row,
-        "needs_sign_in": needs_sign_in,
-        "usable": sum(tool.is_usable for tool in tools),
-        "waiting": sum(tool.waits for tool in tools),
-    }
+    return render(request, "mcp_servers/list.html", {"servers": services.listed_servers(request.principal)})
 
 
 def _tool_context(tool: Tool, wrong: WrongRestriction | None) -> dict[str, Any]:
@@ -176,9 +167,11 @@ def _server_page(
     needs_sign_in = row.id in missing_sign_ins([row], principal.user_id)
     kept = find_sign_in(row, principal.user_id) if row.sign_in else None
     context = {
-        **server_context(row, needs_sign_in),
-        "tools": [_tool_context(tool, wrong) for tool in row.tools.all()],
+        "row": row,
+        "needs_sign_in": needs_sign_in,
+        "tools": [_tool_context(tool, wrong) for tool in row.tools.order_by("name")],
         "key_form": KeyForm(),
+        "address_form": AddressForm(initial={"url": "" if row.sealed_url else row.url}),
         "kept": kept,
         "may_sign_in": may_sign_in(principal, row),
         "address_to_register": address_to_register(row) if may(principal, Action.MCPS_CHANGE) else "",
@@ -204,12 +197,13 @@ def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def change(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    """Enables or disables it, or keeps a new key, as the form's field says."""
+    """Enables or disables it, or keeps a new address or key, as the form's field says."""
     wanted: dict[str, Any] = {}
     if "enabled" in request.POST:
         wanted["enabled"] = request.POST["enabled"] == "1"
-    if "header_value" in request.POST:
-        wanted["header_value"] = request.POST["header_value"].replace("\0", "")[:10_000]
+    for name, longest in {"header_value": 10_000, "url": 500}.items():
+        if name in request.POST:
+            wanted[name] = request.POST[name].replace("\0", "")[:longest]
     return _act(request, server, services.change_server, "Saved.", **wanted)
 
 

@@ -21,6 +21,7 @@ from kit.errors import McpSignInFailed, McpSignInNeeded, NotFound
 from kit.secrets import unseal
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
+from workspaces.mcp_servers.addresses import url_of
 from workspaces.mcp_servers.authorization import Authorization, Client, Tokens
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.granting import GrantRefused, refresh
@@ -118,7 +119,7 @@ def read_access(*, server_id: UUID, user_id: UUID | None) -> Access:
         raise sign_in_needed(server.slug, server.sign_in)
     expires_soon = row.expires_at is not None and row.expires_at < timezone.now() + EARLY
     return Access(
-        Address(server.url, server.transport, bearer(unseal(row.sealed_access))),
+        Address(url_of(server), server.transport, bearer(unseal(row.sealed_access))),
         slug=server.slug,
         how=server.sign_in,
         sign_in_id=row.id,

@@ -14,14 +14,17 @@ from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal, unseal
+from workspaces.mcp_servers.addresses import kept_url, origin_of, url_of
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.definitions import ToolDefinition
 from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
 from workspaces.mcp_servers.installing import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.wishes import ServerWish, header_problems
+from workspaces.mcp_servers.wishes import ServerWish, header_problems, url_problem
 
 MOST_SERVERS = 50  # of a workspace
+USABLE = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered__isnull=True, tools__problem="")
+WAITING = Q(tools__is_new=True) | Q(tools__offered__isnull=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +65,45 @@ class OfferedServer:
     needs_sign_in: str
 
 
-def listed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
-    """Those that are installed, with all their tools, by slug; a workspace has few."""
-    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
-    rows = MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None)
-    return rows.prefetch_related(tools).order_by("slug")
+@dataclass(frozen=True, slots=True)
+class ListedServer:
+    """A server as a list shows it: without its tools, of which there may be many, each with its schemas."""
+
+    row: MCPServer
+    usable: int
+    waiting: int
+    needs_sign_in: bool
+
+
+def installed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
+    """By slug; a workspace has few."""
+    return MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("slug")
+
+
+def listed_servers(place: Principal) -> list[ListedServer]:
+    """Those that somebody may use; for managers all of them."""
+    rows = installed_servers(place.workspace.id)
+    if not may(place, Action.MCPS_CHANGE):
+        rows = rows.filter(enabled=True)
+    usable, waiting = Count("tools", filter=USABLE), Count("tools", filter=WAITING)
+    counted = list(rows.annotate(usable=usable, waiting=waiting))
+    missing = missing_sign_ins(counted, place.user_id)
+    return [ListedServer(row, row.usable, row.waiting, row.id in missing) for row in counted]
 
 
 def enabled_servers(
     *, workspace_id: UUID, slugs: Iterable[str], user_id: UUID | None = None
 ) -> list[ServerRef]:
     """Those of the slugs that are enabled; with `user_id` each tells whether that person has to sign in."""
-    rows = list(listed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True))
+    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
+    found = installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True)
+    rows = list(found.prefetch_related(tools))
     missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
     return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
 
 
 def enabled_slugs(*, workspace_id: UUID) -> list[str]:
-    rows = MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None, enabled=True)
-    return list(rows.order_by("slug").values_list("slug", flat=True))
+    return list(installed_servers(workspace_id).filter(enabled=True).values_list("slug", flat=True))
 
 
 def enabled_server(server_id: UUID) -> ServerRef | None:
@@ -92,9 +115,8 @@ def enabled_server(server_id: UUID) -> ServerRef | None:
 
 def offered_servers(place: Principal) -> list[OfferedServer]:
     """What somebody may choose from for a message: those that are enabled and have a usable tool."""
-    usable = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered__isnull=True, tools__problem="")
-    rows = MCPServer.objects.filter(workspace_id=place.workspace.id, removed_at=None, enabled=True)
-    counted = list(rows.annotate(usable=Count("tools", filter=usable)).filter(usable__gt=0).order_by("slug"))
+    rows = installed_servers(place.workspace.id).filter(enabled=True)
+    counted = list(rows.annotate(usable=Count("tools", filter=USABLE)).filter(usable__gt=0))
     missing = missing_sign_ins(counted, place.user_id)
     return [
         OfferedServer(row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
@@ -104,7 +126,7 @@ def offered_servers(place: Principal) -> list[OfferedServer]:
 
 def find_server(*, place: Principal, slug: str) -> MCPServer:
     """By slug or id. NotFound also for one that is disabled, to those who could not enable it."""
-    rows = listed_servers(place.workspace.id)
+    rows = installed_servers(place.workspace.id)
     try:
         row = rows.filter(id=UUID(slug)).first()
     except ValueError:
@@ -121,7 +143,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
     InvalidInput, Conflict for a slug that is or was taken.
     """
     wish.check()
-    if listed_servers(principal.workspace.id).count() >= MOST_SERVERS:
+    if installed_servers(principal.workspace.id).count() >= MOST_SERVERS:
         raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
     is_keyed = wish.auth == MCPServer.Auth.HEADER
     waits = found.authorization is not None
@@ -131,7 +153,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
                 workspace_id=principal.workspace.id,
                 slug=wish.slug,
                 name=wish.name,
-                url=wish.url,
+                **kept_url(wish.url),
                 transport=wish.transport,
                 auth=wish.auth,
                 header_name=wish.header_name if is_keyed else "",
@@ -153,7 +175,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
         "mcp_server.installed",
         principal=principal,
         target=row.slug,
-        url=row.url.partition("?")[0],  # a key may stand in its query
+        url=row.url,
         enabled=row.enabled,
     )
     return find_server(place=principal, slug=row.slug)
@@ -222,8 +244,8 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
 
 @transaction.atomic
 def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
-    """`name`, `enabled`, `header_value`, `client_secret`: whatever is named. A new address is a
-    new installation, so that no key goes to where its owner never sent it."""
+    """`name`, `enabled`, `url`, `header_value`, `client_secret`: whatever is named. An address at another
+    host is a new installation, so that no key goes to where its owner never sent it."""
     row = lock_server(find_server(place=principal, slug=slug).id)
     changes: dict[str, list[Any]] = {}
     for name in ("name", "enabled"):
@@ -232,6 +254,8 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
             setattr(row, name, wanted[name])
     if "enabled" in changes:
         row.waits_for_sign_in = False
+    if wanted.get("url") is not None:
+        _change_address(row, wanted["url"], changes)
     if wanted.get("header_value") is not None:
         if row.auth != MCPServer.Auth.HEADER:
             raise InvalidInput(header_value=["This server is not shown a header."])
@@ -249,6 +273,19 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
     return find_server(place=principal, slug=row.slug)
 
 
+def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]]) -> None:
+    if problem := url_problem(url):
+        raise InvalidInput(url=[problem])
+    if row.auth == MCPServer.Auth.OAUTH:
+        raise InvalidInput(url=["Its sign-in is for this address: install another one anew."])
+    if origin_of(url) != origin_of(row.url):
+        raise InvalidInput(url=["This is another server: install it anew."])
+    if url != url_of(row):
+        kept = kept_url(url)
+        changes["url"] = [row.url, kept["url"]]
+        row.url, row.sealed_url = kept["url"], kept["sealed_url"]
+
+
 @transaction.atomic
 def remove_server(*, principal: Principal, slug: str) -> None:
     """For good: its key is deleted; its name is not given again."""
@@ -261,7 +298,7 @@ def forget_server(row: MCPServer) -> None:
     row.tools.all().delete()
     row.sign_ins.all().delete()
     row.pending_sign_ins.all().delete()
-    row.sealed_header = row.sealed_client = ""
+    row.sealed_header = row.sealed_client = row.sealed_url = ""
     row.waits_for_sign_in = False
     row.enabled, row.removed_at, row.version = False, timezone.now(), row.version + 1
     row.save()
@@ -286,7 +323,7 @@ def address_of(*, server_id: UUID) -> Address:
         raise NotFound
     is_keyed = row.auth == MCPServer.Auth.HEADER
     headers = {row.header_name: unseal(row.sealed_header)} if is_keyed else {}
-    return Address(url=row.url, transport=row.transport, headers=headers)
+    return Address(url=url_of(row), transport=row.transport, headers=headers)
 
 
 def _ref(row: MCPServer, needs_sign_in: str) -> ServerRef:

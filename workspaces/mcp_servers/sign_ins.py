@@ -17,6 +17,7 @@ from accounts.principals import Principal, find_in_or_above
 from kit.errors import DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
+from workspaces.mcp_servers.addresses import url_of
 from workspaces.mcp_servers.authorization import Authorization, Client, Tokens
 from workspaces.mcp_servers.connecting import Address, list_tools
 from workspaces.mcp_servers.discovery import discover
@@ -46,7 +47,7 @@ class SignInPlace:
 
     id: UUID
     slug: str
-    url: str
+    url: str = field(repr=False)
     transport: str
     client: Client | None
 
@@ -110,7 +111,8 @@ def _open_place(*, principal: Principal, slug: str) -> SignInPlace:
 
 
 def _place_of(row: MCPServer) -> SignInPlace:
-    return SignInPlace(id=row.id, slug=row.slug, url=row.url, transport=row.transport, client=client_of(row))
+    url, client = url_of(row), client_of(row)
+    return SignInPlace(id=row.id, slug=row.slug, url=url, transport=row.transport, client=client)
 
 
 @transaction.atomic

@@ -26,14 +26,14 @@ NOT_OURS = {
 
 @dataclass(frozen=True, slots=True)
 class ServerWish:
-    """How a server is to be installed; `header_value` and `client_secret` are secrets.
+    """How a server is to be installed; `url` may hold a secret, `header_value` and `client_secret` are some.
 
     A client id is only for authorization servers that register nobody by themselves.
     """
 
     slug: str
     name: str
-    url: str
+    url: str = field(repr=False)
     transport: str = MCPServer.Transport.STREAMABLE_HTTP.value
     auth: str = MCPServer.Auth.NONE.value
     header_name: str = ""

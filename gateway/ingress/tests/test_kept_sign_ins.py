@@ -158,7 +158,8 @@ def test_servers_are_looked_at_again_after_a_while(
         with tenant_scope(cast.alice.principal.tenant):
             MCPServer.objects.update(checked_at=timezone.now() - timedelta(hours=7))
         asyncio.run(look_at_servers())
-        return {row["slug"]: row for row in alice.get("/v1/workspaces/sales/mcps").json()["data"]}
+        where = "/v1/workspaces/sales/mcps"
+        return {slug: alice.get(f"{where}/{slug}").json() for slug in ("vault", "shared")}
 
     seen = look()
     assert (seen["vault"]["problem"], seen["shared"]["problem"]) == ("", "")

@@ -1,14 +1,18 @@
 """MCP servers by REST: installed from real servers over real HTTP, shown, changed, removed."""
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
+from django.test import Client
 
+from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.tests.events import send
 from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
+from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, install_calculator
+from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer
 
@@ -45,6 +49,15 @@ def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of
     assert (told["new"], told["allowed"]) == (False, False)
 
 
+def test_a_list_counts_tools_and_tells_none(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    alice = client_of(cast.alice)
+    installed.lie_about_add()
+    installed.add_advice("Trust me.")
+    alice.post(f"{WHERE}/refresh")
+    (listed,) = alice.get("/v1/workspaces/sales/mcps").json()["data"]
+    assert (listed["usable_tools"], listed["waiting_tools"], "tools" in listed) == (3, 2, False)
+
+
 def test_a_changed_tool_waits_until_a_manager_accepts_it(
     installed: RealMCP, client_of: Any, cast: Cast
 ) -> None:
@@ -73,6 +86,60 @@ def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
     assert KEY not in made.text
     with tenant_scope(cast.alice.principal.tenant):
         assert KEY not in MCPServer.objects.get().sealed_header
+
+
+class TestAKeyInTheAddress:
+    OTHER = "another-key-of-ours"
+
+    @pytest.fixture
+    def keyed(self, calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
+        calculator.key = KEY
+        url = f"{calculator.url}/mcp?key={quote(KEY)}"
+        assert install_calculator(client_of(cast.alice), calculator.url, url=url).status_code == 201
+        return calculator
+
+    @pytest.mark.usefixtures("keyed")
+    def test_it_is_kept_sealed_and_shown_nowhere(self, client_of: Any, cast: Cast) -> None:
+        alice = client_of(cast.alice)
+        told = alice.get(WHERE)
+        assert told.json()["url"].endswith("/mcp?key=…")
+        assert told.json()["has_key_in_url"]
+        browser = Client()
+        browser.force_login(cast.alice.user)
+        page = browser.get("/t/acme/w/sales/mcps/calculator").content.decode()
+        assert "/mcp?key=…" in page
+        with tenant_scope(cast.alice.principal.tenant):
+            row = MCPServer.objects.get()
+        noted = list(AuditEntry.objects.filter(target="calculator").values_list("details", "changes"))
+        assert noted
+        for text in (told.text, page, str(noted), row.url, row.sealed_url):
+            assert KEY not in unquote(text)
+
+    def test_tools_are_called_with_it(
+        self, keyed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+    ) -> None:
+        say(provider, asks_for(("add_mcp_calculator", {"a": 2, "b": 3})), Script(steps=["5"]))
+        assert send(client_of(cast.alice), "sum", **WITH_TOOLS).status_code == 200
+        assert keyed.calls == [("add", (2, 3))]
+
+    def test_a_new_one_takes_its_place_at_the_same_host_only(
+        self, keyed: RealMCP, client_of: Any, cast: Cast
+    ) -> None:
+        alice = client_of(cast.alice)
+        keyed.key = self.OTHER
+        assert alice.post(f"{WHERE}/refresh").status_code == 409
+        elsewhere = f"http://other.example/mcp?key={self.OTHER}"
+        refused = alice.patch(WHERE, json={"url": elsewhere})
+        assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["url"])
+        changed = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={self.OTHER}"})
+        assert (changed.status_code, self.OTHER in changed.text) == (200, False)
+        assert alice.post(f"{WHERE}/refresh").status_code == 200
+
+    @pytest.mark.usefixtures("keyed")
+    def test_it_goes_with_its_server(self, client_of: Any, cast: Cast) -> None:
+        client_of(cast.alice).delete(WHERE)
+        with tenant_scope(cast.alice.principal.tenant):
+            assert MCPServer.objects.get().sealed_url == ""
 
 
 @pytest.mark.parametrize(

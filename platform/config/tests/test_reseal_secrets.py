@@ -146,12 +146,15 @@ def test_what_mcp_servers_are_shown_moves_too(cast: Cast, settings: Any) -> None
             slug="keyed",
             sealed_header=seal("key"),
             sealed_client=seal("client"),
+            sealed_url=seal("address"),
         )
         MCPSignIn.objects.create(server=keyed, sealed_access=seal("access"), sealed_refresh=seal("refresh"))
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    assert "Sealed anew: 4 MCP servers' secrets." in reseal_secrets()
+    assert "Sealed anew: 5 MCP servers' secrets." in reseal_secrets()
     settings.ENCRYPTION_KEYS = [NEW]
     with tenant_scope(place.tenant):
         server, sign_in = MCPServer.objects.get(), MCPSignIn.objects.get()
-    secrets = (server.sealed_header, server.sealed_client, sign_in.sealed_access, sign_in.sealed_refresh)
-    assert [unseal(text) for text in secrets] == ["key", "client", "access", "refresh"]
+    theirs = (server.sealed_header, server.sealed_client, server.sealed_url)
+    granted = (sign_in.sealed_access, sign_in.sealed_refresh)
+    told = [unseal(text) for text in (*theirs, *granted)]
+    assert told == ["key", "client", "address", "access", "refresh"]

@@ -24,6 +24,7 @@ TENANTS: dict[str, list[tuple[type[Model], str]]] = {
     "MCP servers' secrets": [
         (MCPServer, "sealed_header"),
         (MCPServer, "sealed_client"),
+        (MCPServer, "sealed_url"),
         (MCPSignIn, "sealed_access"),
         (MCPSignIn, "sealed_refresh"),
         (PendingSignIn, "sealed_verifier"),

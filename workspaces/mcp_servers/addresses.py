@@ -1,0 +1,59 @@
+"""Addresses of servers, in which a key may stand: what is shown of one, and what is kept of it.
+
+Many servers take their key in the query, some in the path. What may be one is hidden wherever an address is
+shown, and the whole address is then kept encrypted.
+"""
+
+import re
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from kit.secrets import seal, unseal
+from workspaces.mcp_servers.models import MCPServer
+
+HIDDEN = "…"
+LIKE_A_KEY = re.compile(r"(?=.*\d).{16,}")  # of a part of a path: long, and not of letters only
+SHORTEST_SECRET = 6  # characters; what is shorter hides nothing, and would be found in every other text
+
+
+def shown_url(url: str) -> str:
+    """Without the values of its query, and without what looks like a key in its path."""
+    parts = urlsplit(url)
+    path = "/".join(HIDDEN if LIKE_A_KEY.fullmatch(step) else step for step in parts.path.split("/"))
+    query = "&".join(_shown_pair(pair) for pair in parts.query.split("&")) if parts.query else ""
+    return SplitResult(parts.scheme, parts.netloc, path, query, "").geturl()
+
+
+def _shown_pair(pair: str) -> str:
+    """Never longer than it was."""
+    name, is_pair, value = pair.partition("=")
+    if not is_pair:
+        return HIDDEN if name else ""
+    return f"{name}={HIDDEN}" if value else pair
+
+
+def secrets_in(url: str) -> list[str]:
+    """What `shown_url` hides, as it stands there and as it is meant."""
+    parts = urlsplit(url)
+    hidden = [step for step in parts.path.split("/") if LIKE_A_KEY.fullmatch(step)]
+    hidden += [value or name for name, _, value in (pair.partition("=") for pair in parts.query.split("&"))]
+    found = {text for part in hidden for text in (part, unquote(part))}
+    return sorted((text for text in found if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def kept_url(url: str) -> dict[str, Any]:
+    """As an MCPServer's fields."""
+    shown = shown_url(url)
+    return {"url": shown, "sealed_url": "" if shown == url else seal(url)}
+
+
+def url_of(server: MCPServer) -> str:
+    """The whole address. SecretUnreadable."""
+    return unseal(server.sealed_url) if server.sealed_url else server.url
+
+
+def origin_of(url: str) -> tuple[str, str]:
+    """Scheme and host with its port: who gets to see what stands in the address."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, f"{(parts.hostname or '').lower()}:{port}"

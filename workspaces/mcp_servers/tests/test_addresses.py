@@ -1,0 +1,76 @@
+"""What is shown and kept of an address in which a key may stand."""
+
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.tests.cast import Cast
+from kit.tenancy import tenant_scope
+from workspaces.mcp_servers.addresses import origin_of, secrets_in, shown_url, url_of
+from workspaces.models import MCPServer
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://mcp.example.com/mcp", None),
+        ("https://mcp.example.com/model-context-protocol/v2/", None),
+        ("http://[::1]:8000/mcp", None),
+        ("https://mcp.example.com/mcp?apiKey=abc", "https://mcp.example.com/mcp?apiKey=…"),
+        ("https://mcp.example.com/mcp?a=b=c&sk-1234567", "https://mcp.example.com/mcp?a=…&…"),
+        ("https://mcp.example.com/mcp?empty=", None),
+        ("https://mcp.example.com/s/MTIzNDU2Nzg5MDEyMzQ/mcp", "https://mcp.example.com/s/…/mcp"),
+        ("https://mcp.example.com/0192d3a0-7c1e-7b7e-8f00-1a2b3c4d5e6f", "https://mcp.example.com/…"),
+    ],
+)
+def test_what_may_be_a_key_is_hidden(url: str, shown: str | None) -> None:
+    assert shown_url(url) == (shown or url)
+
+
+@given(
+    st.text(
+        st.characters(codec="ascii", categories=["L", "N", "P", "S"], exclude_characters="#"), max_size=60
+    )
+)
+def test_it_is_never_longer_and_what_is_shown_hides_nothing_more(rest: str) -> None:
+    shown = shown_url(f"https://mcp.example.com/{rest}")
+    assert len(shown) <= len(f"https://mcp.example.com/{rest}")
+    assert shown_url(shown) == shown
+
+
+def test_what_is_hidden_is_known_as_it_stands_and_as_it_is_meant() -> None:
+    assert secrets_in("https://x.example/mcp?key=a%20secret&n=1") == ["a%20secret", "a secret"]
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin_of("https://X.example/a?b") == origin_of("https://x.example:443/c")
+    assert origin_of("https://x.example") != origin_of("http://x.example")
+    assert origin_of("https://x.example") != origin_of("https://x.example:8443")
+
+
+@pytest.mark.django_db
+def test_keys_that_were_kept_in_clear_are_sealed_by_the_migration(cast: Cast) -> None:
+    keyed = "https://x.example/mcp?key=secret"
+    place = cast.alice.principal
+    with tenant_scope(place.tenant):
+        for slug, url, removed_at in (
+            ("keyed", keyed, None),
+            ("plain", "https://x.example/mcp", None),
+            ("gone", keyed, timezone.now()),
+        ):
+            MCPServer.objects.create(
+                workspace_id=place.workspace.id, slug=slug, url=url, removed_at=removed_at
+            )
+        import_module("workspaces.migrations.0010_sealed_urls").hide_keys(apps, None)
+        rows = {row.slug: row for row in MCPServer.objects.all()}
+    assert {slug: url_of(row) for slug, row in rows.items()} == {
+        "keyed": keyed,
+        "plain": "https://x.example/mcp",
+        "gone": "https://x.example/mcp?key=…",
+    }
+    assert {row.url for row in rows.values()} == {"https://x.example/mcp", "https://x.example/mcp?key=…"}
+    assert not rows["plain"].sealed_url
