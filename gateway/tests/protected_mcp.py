@@ -23,6 +23,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from gateway.tests.real_mcp import answer
 
 METADATA = "/.well-known/oauth-authorization-server"
+RESOURCE = "/.well-known/oauth-protected-resource/mcp"
 HOUR = 3600
 
 
@@ -132,6 +133,7 @@ class ProtectedMCP:
         self.provider.__init__(self.url)  # type: ignore[misc]
         self.calls.clear()
         self.refuses_calls.clear()
+        self.scopes: list[str] = []  # the first is asked for, calls of tools want the last
         self.metadata: dict[str, Any] = {}
         self._describe("Opens a drawer")
 
@@ -153,7 +155,9 @@ class ProtectedMCP:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == METADATA:
-            send = self._changing(send)
+            send = self._changing(send, self.metadata)
+        if scope["type"] == "http" and scope["path"] == RESOURCE and self.scopes:
+            send = self._changing(send, {"scopes_supported": self.scopes})
         if scope["type"] == "http" and self.refuses_calls.is_set():
             message = await receive()
             if b'"tools/call"' in message.get("body", b""):
@@ -162,16 +166,32 @@ class ProtectedMCP:
                 await answer(send, 401, b"", [(b"www-authenticate", b"Bearer")])
                 return
             receive = _again(message, receive)
+        if scope["type"] == "http" and self.scopes and scope["path"] == "/mcp":
+            message = await receive()
+            is_call = b'"tools/call"' in message.get("body", b"")
+            if (refusal := self._refusal(scope, is_call)) is not None:
+                await answer(send, refusal[0], b"", [(b"www-authenticate", refusal[1].encode())])
+                return
+            receive = _again(message, receive)
         await self.application(scope, receive, send)
 
-    def _changing(self, send: Any) -> Any:
+    def _refusal(self, scope: dict[str, Any], is_call: bool) -> tuple[int, str] | None:
+        shown = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+        token = self.provider.access.get(shown)
+        if token is None:
+            return 401, f'Bearer resource_metadata="{self.url}{RESOURCE}", scope="{self.scopes[0]}"'
+        if is_call and self.scopes[-1] not in token.scopes:
+            return 403, f'Bearer error="insufficient_scope", scope="{self.scopes[-1]}"'
+        return None
+
+    def _changing(self, send: Any, changes: dict[str, Any]) -> Any:
         head: dict[str, Any] = {}
 
         async def changed(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 head.update(message)
                 return
-            told = json.loads(message["body"]) | self.metadata
+            told = json.loads(message["body"]) | changes
             body = json.dumps({name: value for name, value in told.items() if value is not None}).encode()
             kept = [pair for pair in head["headers"] if pair[0] != b"content-length"]
             await send({**head, "headers": kept})

@@ -237,10 +237,12 @@ class ApprovalDecided(Conflict):
 
 
 class McpSignInNeeded(Conflict):
-    """Details: mcp, how (`member`: each signs in for themselves, `workspace`: a manager does)."""
+    """Details: mcp, how (`member`: each signs in for themselves, `workspace`: a manager does), and `scope`
+    where somebody is signed in with less than the server wants."""
 
     code, status, message = "mcp_sign_in_needed", 409, "Somebody has to sign in at this MCP server first."
     did_no_work = False  # the server refused before it ran anything
+    wanted_scope = ""  # what the server wants beside, where it said so
 
 
 class TurnLimit(Conflict):

@@ -12,7 +12,7 @@ from kit import outbound
 from kit.errors import DomainError, UpstreamTooLarge
 
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
-HOP_BY_HOP = {"content-length", "transfer-encoding", "content-encoding", "connection"}
+HOP_BY_HOP = {b"content-length", b"transfer-encoding", b"content-encoding", b"connection"}
 OURS = {"host", "accept-encoding"}
 MOST_REQUESTS = 100  # of one session; a server can make a client come back as often as it likes
 MOST_PIECES = 40_000  # of JSON and of events, in all answers: many tiny ones would hold up everybody else
@@ -24,7 +24,8 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
     """Every request goes through `kit.outbound`; answers of more than `most_bytes` in all break off.
 
     A library may bury what went wrong under its own errors: the first refusal of ours is kept in `refusal`,
-    the last status that was not a success in `status`, with what was sent in `refused_body`.
+    the last status that was not a success in `status`, with what was sent in `refused_body` and what the
+    server wants for it in `challenge` (WWW-Authenticate).
 
     `listens` False: nobody waits for what a server says unasked, so such a stream is not opened.
     """
@@ -36,6 +37,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
         self.is_broken = False
         self.status = 0
         self.refused_body = b""
+        self.challenge = ""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
@@ -85,7 +87,8 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError("no connection", request=request) from exc
         if answer.status_code >= 400 and request.method != "DELETE":
             self.status, self.refused_body = answer.status_code, body
-        headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
+            self.challenge = answer.headers.get("www-authenticate", "")
+        headers = [pair for pair in answer.headers.raw if pair[0].lower() not in HOP_BY_HOP]
         return httpx2.Response(answer.status_code, headers=headers, stream=_Bounded(self, answer))
 
 

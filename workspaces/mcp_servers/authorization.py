@@ -39,7 +39,8 @@ class Authorization:
     authorization_endpoint: str
     token_endpoint: str
     resource: str
-    scope: str = ""
+    scope: str = ""  # that is asked for at first
+    known_scope: str = ""  # that the server may ask for later
     registration_endpoint: str = ""
     revocation_endpoint: str = ""
     tells_issuer: bool = False

@@ -12,16 +12,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import httpx2
 from django.conf import settings
 from mcp import types
+from mcp.client.auth import utils as protocol
 from mcp.client.session import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
+from kit.errors import DomainError, McpServerFailed, McpSignInFailed, McpSignInNeeded, ToolChanged
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 from workspaces.mcp_servers.addresses import secrets_in
+from workspaces.mcp_servers.authorization import checked_scope
 from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
 
 T = TypeVar("T")
@@ -153,9 +156,22 @@ def _reason(error: BaseException, address: Address, transport: GuardedSDKTranspo
     if transport.status in {401, 403}:
         wanted = McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
         wanted.did_no_work = transport.status == 401
+        wanted.wanted_scope = _wanted_scope(transport)
         return wanted
     known = {"status": transport.status} if transport.status else {}
     return McpServerFailed(_words_for(error, address, transport), **known)
+
+
+def _wanted_scope(transport: GuardedSDKTransport) -> str:
+    """What somebody has to be granted beside, as RFC 6750 tells it in 3.1; empty: nothing is known."""
+    challenge = transport.challenge.encode("ascii", "ignore")
+    told = httpx2.Response(transport.status, headers={b"www-authenticate": challenge})
+    if protocol.extract_field_from_www_auth(told, "error") != "insufficient_scope":
+        return ""
+    try:
+        return checked_scope(protocol.extract_scope_from_www_auth(told) or "")
+    except McpSignInFailed:
+        return ""
 
 
 def _words_for(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:

@@ -48,12 +48,21 @@ async def discover(url: str, transport: str) -> Authorization:
         token_endpoint=str(found.token_endpoint),
         resource=str(resource.resource) if resource else ours,
         scope=checked_scope(scope or ""),
+        known_scope=_known_scope(resource),
         registration_endpoint=str(found.registration_endpoint or ""),
         revocation_endpoint=str(found.revocation_endpoint or ""),
         reads_documents=bool(found.client_id_metadata_document_supported),
         tells_issuer=bool(found.authorization_response_iss_parameter_supported),
         methods=tuple(method for method in METHODS if method in offered),
     )
+
+
+def _known_scope(resource: ProtectedResourceMetadata | None) -> str:
+    """Left out where it makes no sense: it is only for later."""
+    try:
+        return checked_scope(" ".join((resource and resource.scopes_supported) or []))
+    except McpSignInFailed:
+        return ""
 
 
 async def _challenge(client: httpx2.AsyncClient, url: str, transport: str) -> httpx2.Response:

@@ -63,7 +63,7 @@ async def _register(authorization: Authorization) -> Client:
         application_type="web",
         client_name="Switchyard",
         client_uri=settings.SITE_URL,  # type: ignore[arg-type]
-        scope=authorization.scope or None,
+        scope=protocol.union_scopes(authorization.scope, authorization.known_scope) or None,
     )
     body = wish.model_dump(by_alias=True, mode="json", exclude_none=True)
     async with asking() as client:

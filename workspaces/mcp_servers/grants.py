@@ -8,12 +8,20 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from mcp.client.auth.utils import union_scopes
 
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
 from kit.errors import Conflict, DomainError, InvalidInput, McpSignInNeeded
 from kit.secrets import seal, unseal
-from workspaces.mcp_servers.authorization import PLAIN, Authorization, Client, Tokens, is_plain
+from workspaces.mcp_servers.authorization import (
+    LONGEST_SCOPE,
+    PLAIN,
+    Authorization,
+    Client,
+    Tokens,
+    is_plain,
+)
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
@@ -22,6 +30,30 @@ MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.va
 def sign_in_needed(slug: str, how: str) -> McpSignInNeeded:
     who = "You have" if how == MEMBER else "A manager of the workspace has"
     return McpSignInNeeded(f"{who} to sign in at {slug} first.", mcp=slug, how=how)
+
+
+@transaction.atomic
+def note_wanted_scope(*, server_id: UUID, user_id: UUID | None, scope: str) -> McpSignInNeeded:
+    """Keeps what the server wants beside for the next sign-in to ask for; returns what to tell of it."""
+    server = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    row = find_sign_in(server, user_id) if server is not None else None
+    if server is None or row is None:
+        return McpSignInNeeded("The MCP server wants a sign-in that may do more.")
+    row.wanted_scope = union_scopes(row.wanted_scope, scope) or ""
+    if len(row.wanted_scope) > LONGEST_SCOPE:
+        row.wanted_scope = scope
+    MCPSignIn.objects.filter(id=row.id).update(wanted_scope=row.wanted_scope)
+    who = "You have" if server.sign_in == MEMBER else "A manager of the workspace has"
+    text = f"{who} to sign in at {server.slug} anew: it wants a further permission for this ({scope[:200]})."
+    return McpSignInNeeded(text, mcp=server.slug, how=server.sign_in, scope=scope)
+
+
+def scope_to_ask_for(server: MCPServer, user_id: UUID) -> str:
+    """Where the server wanted more than was granted: both. Else nothing in particular."""
+    row = find_sign_in(server, user_id)
+    if row is None or not row.wanted_scope:
+        return ""
+    return union_scopes(row.scope, row.wanted_scope) or ""
 
 
 def expect_sign_in(principal: Principal, server: MCPServer) -> None:

@@ -80,6 +80,9 @@ class MCPSignIn(models.Model):
     sealed_access = models.TextField(help_text="The access token, encrypted")
     sealed_refresh = models.TextField(blank=True, help_text="The refresh token, encrypted")
     scope = models.CharField(max_length=2_000, blank=True)
+    wanted_scope = models.CharField(
+        max_length=2_000, blank=True, help_text="What the server wanted beside, for something that was tried"
+    )
     expires_at = models.DateTimeField(null=True, help_text="Of the access token; empty: it was not told")
     refreshing_until = models.DateTimeField(null=True, help_text="Somebody refreshes it, and has so long")
     problem = models.CharField(max_length=200, blank=True, help_text="Why it opens nothing any more")
@@ -114,6 +117,7 @@ class PendingSignIn(models.Model):
     state_hash = models.CharField(max_length=64)
     sealed_verifier = models.TextField(help_text="PKCE's secret, encrypted")
     issuer = models.CharField(max_length=500)
+    scope = models.CharField(max_length=2_000, blank=True, help_text="What was asked for")
     back = models.CharField(max_length=10, blank=True, help_text="The page that it began on")
     expires_at = models.DateTimeField(db_index=True)
 

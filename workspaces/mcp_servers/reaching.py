@@ -31,6 +31,7 @@ from workspaces.mcp_servers.grants import (
     end_sign_in,
     find_sign_in,
     note_refused_client,
+    note_wanted_scope,
     sealed_tokens,
     sign_in_needed,
 )
@@ -75,6 +76,19 @@ async def reach(
 
     McpSignInNeeded, McpSignInFailed, NotFound, and what `work` raises.
     """
+    try:
+        return await _reach(tenant, server_id, user_id, work)
+    except McpSignInNeeded as refusal:
+        if not refusal.wanted_scope:
+            raise
+        scope = refusal.wanted_scope
+        wanted = await in_tenant(tenant, note_wanted_scope, server_id=server_id, user_id=user_id, scope=scope)
+        raise wanted from refusal
+
+
+async def _reach(
+    tenant: TenantRef, server_id: UUID, user_id: UUID | None, work: Callable[[Address], Awaitable[T]]
+) -> T:
     address = await address_for(tenant=tenant, server_id=server_id, user_id=user_id)
     try:
         return await work(address)

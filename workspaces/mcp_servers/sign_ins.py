@@ -1,7 +1,7 @@
 """Signing in at MCP servers: going there, coming back, being forgotten; for the workspace or for oneself."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 from mcp.client.auth import PKCEParameters
+from mcp.client.auth.utils import union_scopes
 
 from accounts import audit
 from accounts.bearer_secrets import PLAIN, hash_of, make_secret
@@ -18,7 +19,7 @@ from kit.errors import DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
 from workspaces.mcp_servers.addresses import url_of
-from workspaces.mcp_servers.authorization import Authorization, Client, Tokens
+from workspaces.mcp_servers.authorization import Authorization, Client, Tokens, checked_scope
 from workspaces.mcp_servers.connecting import Address, list_tools
 from workspaces.mcp_servers.discovery import discover
 from workspaces.mcp_servers.granting import GrantRefused, exchange_code, introduce, revoke
@@ -27,6 +28,7 @@ from workspaces.mcp_servers.grants import (
     client_of,
     expect_sign_in,
     note_refused_client,
+    scope_to_ask_for,
     sealed_client,
     sealed_tokens,
 )
@@ -50,6 +52,7 @@ class SignInPlace:
     url: str = field(repr=False)
     transport: str
     client: Client | None
+    scope: str = ""  # to ask for beside what it tells everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +91,32 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
     NotFound, Forbidden, Conflict for a server without a sign-in, McpSignInFailed, AddressRefused.
     """
     place = await in_tenant(principal.tenant, _open_place, principal=principal, slug=slug)
-    authorization = await discover(place.url, place.transport)
-    client = (place.client and place.client.at(authorization)) or await introduce(authorization)
+    found = await discover(place.url, place.transport)
+    client = (place.client and place.client.at(found)) or await introduce(found)
+    asked = replace(found, scope=checked_scope(union_scopes(found.scope, place.scope) or ""))
     pkce, secret = PKCEParameters.generate(), make_secret()
     kept = await in_tenant(
         principal.tenant,
         _keep_pending,
         principal=principal,
         place=place,
-        authorization=authorization,
+        authorization=found,
         client=client,
-        pending={"state_hash": hash_of(secret), "sealed_verifier": seal(pkce.code_verifier), "back": page},
+        pending={
+            "state_hash": hash_of(secret),
+            "sealed_verifier": seal(pkce.code_verifier),
+            "scope": asked.scope,
+            "back": page,
+        },
     )
     state = f"{principal.tenant.slug}.{principal.workspace.slug}.{secret}"
-    return authorization.url(client=kept, state=state, challenge=pkce.code_challenge)
+    return asked.url(client=kept, state=state, challenge=pkce.code_challenge)
 
 
 def _open_place(*, principal: Principal, slug: str) -> SignInPlace:
     row = find_server(place=principal, slug=slug)
     expect_sign_in(principal, row)
-    return _place_of(row)
+    return replace(_place_of(row), scope=scope_to_ask_for(row, principal.user_id))
 
 
 def _place_of(row: MCPServer) -> SignInPlace:
@@ -213,7 +222,7 @@ def _take_pending(*, principal: Principal, secret: str) -> Returned:
         raise NotFound(CLOSED)
     return Returned(
         server=_place_of(server),
-        authorization=Authorization.from_data(server.authorization),
+        authorization=replace(Authorization.from_data(server.authorization), scope=row.scope),
         verifier=verifier,
         page=row.back,
     )
@@ -245,7 +254,9 @@ def _keep_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> b
     expect_sign_in(now, server)
     owner = principal.user_id if server.sign_in == MEMBER else None
     MCPSignIn.objects.update_or_create(
-        server=server, user_id=owner, defaults={**sealed_tokens(tokens), "created_at": timezone.now()}
+        server=server,
+        user_id=owner,
+        defaults={**sealed_tokens(tokens), "wanted_scope": "", "created_at": timezone.now()},
     )
     audit.record("mcp_server.signed_in", principal=principal, target=server.slug, for_whom=server.sign_in)
     return server.listed_at is None or may(principal, Action.MCPS_CHANGE)

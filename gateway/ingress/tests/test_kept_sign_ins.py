@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
@@ -103,6 +104,26 @@ def test_what_was_granted_goes_with_the_member_and_with_the_server(
     with tenant_scope(cast.alice.principal.tenant):
         assert not PendingSignIn.objects.exists()
         assert MCPServer.objects.get().sealed_client == ""
+
+
+def test_whoever_may_not_do_enough_signs_in_anew_for_more(
+    vault: ProtectedMCP, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    vault.scopes = ["drawers:look", "drawers:open"]
+    alice, bob = client_of(cast.alice), client_of(cast.bob)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    sign_in(cast.bob, bob)
+    refused = use(bob, provider)
+    assert refused["is_error"]
+    assert "You have to sign in at vault anew: it wants a further permission" in refused["output"]
+    assert "<code>drawers:open</code>" in come_back(cast.bob, bob, "/t/acme/w/sales/mcps/vault").text
+    address = begin(bob)
+    assert parse_qs(urlsplit(address).query)["scope"] == ["drawers:look drawers:open"]
+    come_back(cast.bob, bob, granted(address))
+    assert use(bob, provider)["output"] == "left is open"
+    scopes = [(row.scope, row.wanted_scope) for row in kept(cast)]
+    assert scopes == [("drawers:look", ""), ("drawers:look drawers:open", "")]
 
 
 def test_others_find_nothing_to_sign_in_at(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:

@@ -31,6 +31,7 @@ class HostileMCP:
         self.session = b""
         self.drips_at_the_end = self.comes_back = self.pings = False
         self.is_over = False
+        self.headers: list[tuple[bytes, bytes]] = []
         self.encodings: list[str] = []
         self.refuses_packed = False
         self.asked: list[str] = []
@@ -74,7 +75,7 @@ class HostileMCP:
         if method in self.errors:
             told = {"error": self.errors[method]}
         body = json.dumps({"jsonrpc": "2.0", "id": id_, **told}).encode()
-        headers = [*JSON, *([(b"mcp-session-id", self.session)] if self.session else [])]
+        headers = [*JSON, *self.headers, *([(b"mcp-session-id", self.session)] if self.session else [])]
         if method == "tools/list":
             for encoding in self.encodings:
                 body = gzip.compress(body) if encoding == "gzip" else body
@@ -184,6 +185,12 @@ async def test_a_swarm_of_tiny_things_is_not_read(
     server.results[method] = result
     with pytest.raises(UpstreamTooLarge):
         await call(address)
+
+
+async def test_headers_need_not_be_plain(hostile: tuple[HostileMCP, Address]) -> None:
+    server, address = hostile
+    server.headers = [(b"x-city", "Zürich".encode()), (b"x-noise", b"\xff\xfe")]
+    assert await call(address) == ToolOutcome(output="done", is_error=False)
 
 
 async def test_so_many_tools_are_seen_and_no_more(hostile: tuple[HostileMCP, Address]) -> None:
