@@ -29,7 +29,7 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MOST_MODELS, MOST_CREDENTIALS = 200, 50  # of a workspace
 RESERVED = {LOCAL_SLUG, "bulk", "install", "catalogue"}  # routes and pages of ours
 EFFORTS = ("none", "minimal", "low", "medium", "high")
-CHANGED = ("name", "enabled", "output_bound", "abilities", "parameters", "access")
+CHANGED = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 Kind = ProviderCredential.Kind
 
 
@@ -158,8 +158,8 @@ def add_model(
 
 @transaction.atomic
 def change_model(*, principal: Principal, slug: str, **wanted: Any) -> None:
-    """Whatever is named of name, enabled, output_bound, abilities, parameters, access (groups of `allow` and
-    `deny`; the one that is not named stays), fallback.
+    """Whatever is named of name, enabled, context_window, output_bound, abilities, parameters, access (groups
+    of `allow` and `deny`; the one that is not named stays), fallback.
 
     NotFound, InvalidInput.
     """
@@ -201,6 +201,9 @@ def _change(
 def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -> dict[str, Any]:
     """What is wanted, as its columns hold it."""
     plain = dict(wanted)
+    window = wanted.get("context_window")
+    if row.provider == LanguageModel.Provider.LOCAL and window not in {None, row.context_window}:
+        raise InvalidInput(context_window=["The built-in model's window is what it was built with."])
     if wanted.get("abilities") is not None:
         plain["abilities"] = sorted(set(wanted["abilities"]))
     if wanted.get("parameters") is not None:

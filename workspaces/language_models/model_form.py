@@ -14,6 +14,7 @@ from workspaces.language_models.services import ModelRef, installed_models
 
 MOST_OFFERED = 200  # people in the lists of those who may or may not, beside those named; REST takes any
 ROLES = WorkspaceMember.Role.choices
+PLAIN = ("name", "enabled", "context_window", "output_bound", "fallback")
 
 
 def ticks(label: str, choices: list[tuple[str, str]]) -> forms.MultipleChoiceField:
@@ -25,6 +26,9 @@ def ticks(label: str, choices: list[tuple[str, str]]) -> forms.MultipleChoiceFie
 class ModelForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     enabled = forms.BooleanField(label="Enabled", required=False)
+    context_window = forms.IntegerField(
+        label="Context window", min_value=2, max_value=2**31 - 1, help_text="In tokens."
+    )
     output_bound = forms.IntegerField(
         label="Longest reply", min_value=1, max_value=2**31 - 1, help_text="In tokens, where none is asked."
     )
@@ -52,6 +56,7 @@ class ModelForm(forms.Form):
         fields: dict[str, Any] = self.fields
         others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
         fields["fallback"].choices = [("", "Nobody"), *((row.slug, row.name) for row in others)]
+        fields["context_window"].disabled = model.provider == LanguageModel.Provider.LOCAL
         people = _people(principal, model.access.named)
         for name in ("allow_members", "deny_members"):
             fields[name].choices = people
@@ -68,7 +73,7 @@ class ModelForm(forms.Form):
         sent = self.cleaned_data
         named = ("temperature", "top_p", "reasoning_effort")
         return {
-            **{name: sent[name] for name in ("name", "enabled", "output_bound", "fallback", "abilities")},
+            **{name: sent[name] for name in (*PLAIN, "abilities")},
             "parameters": {name: sent[name] for name in named if sent[name] not in (None, "")},
             "access": {side: self._group(side) for side in ("allow", "deny")},
         }
@@ -82,7 +87,7 @@ class ModelForm(forms.Form):
 def _initial(model: ModelRef) -> dict[str, Any]:
     access = model.access.as_data()
     return {
-        **{name: getattr(model, name) for name in ("name", "enabled", "output_bound", "fallback")},
+        **{name: getattr(model, name) for name in PLAIN},
         **model.parameters,
         "abilities": sorted(model.abilities),
         **{f"{kind}_{who}": access[kind][who] for kind in access for who in access[kind]},

@@ -90,6 +90,7 @@ class ModelsSerializer(serializers.Serializer[Any]):
 class ModelChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     enabled = serializers.BooleanField(required=False)
+    context_window = serializers.IntegerField(required=False, min_value=2, max_value=MOST_TOKENS)
     output_bound = serializers.IntegerField(required=False, min_value=1, max_value=MOST_TOKENS)
     abilities = serializers.ListField(
         child=serializers.ChoiceField(LanguageModel.Ability.choices), required=False, max_length=10

@@ -208,6 +208,16 @@ def test_nonsense_models_are_refused(cast: Cast, fields: dict[str, Any], wrong: 
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
+def test_a_window_can_be_corrected(cast: Cast) -> None:
+    install(cast.alice)
+    where = f"{HERE}/models/gpt"
+    assert As(cast.alice).ask("PATCH", where, {"context_window": 32_000}).json()["context_window"] == 32_000
+    small = As(cast.alice).ask("PATCH", where, {"context_window": 50})
+    assert (small.status_code, list(small.json()["error"]["details"])) == (422, ["output_bound"])
+    built_in = As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"context_window": 10**6})
+    assert (built_in.status_code, list(built_in.json()["error"]["details"])) == (422, ["context_window"])
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
