@@ -31,7 +31,7 @@ class RealMCP:
         self.headers.clear()
         self.key = ""
         self.meeting.reset()
-        for name in ("add", "wipe", "meet", "flood", "advise"):
+        for name in ("add", "wipe", "meet", "flood", "advise", "list"):
             if self._has(name):
                 self.server.remove_tool(name)
         self._add_tools()
@@ -81,6 +81,15 @@ class RealMCP:
             return text
 
         self.server.add_tool(advise)
+
+    def add_list(self) -> None:
+        """One more tool, that only reads."""
+
+        def list() -> str:
+            """Lists what there is"""
+            return "nothing"
+
+        self.server.add_tool(list, annotations=ToolAnnotations(read_only_hint=True))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":

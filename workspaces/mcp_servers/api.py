@@ -14,7 +14,7 @@ from accounts.rest.shapes import NameField
 from accounts.rest.views import PolicyView, WorkspaceView
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers import services, tools
-from workspaces.mcp_servers.definitions import hash_of
+from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
 from workspaces.mcp_servers.gallery import read_gallery
 from workspaces.mcp_servers.grants import missing_sign_ins
 from workspaces.mcp_servers.health import look_again
@@ -29,6 +29,7 @@ class ToolSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(source="definition.description")
     input_schema = serializers.DictField(source="definition.input_schema")
     annotations = serializers.DictField(source="definition.annotations")
+    only_reads = serializers.BooleanField(help_text="So its server says")
     usable = serializers.BooleanField(source="is_usable")
     allowed = serializers.BooleanField(source="is_allowed")
     new = serializers.BooleanField(
@@ -165,6 +166,18 @@ class ToolChangeSerializer(serializers.Serializer[Any]):
     )
 
 
+class ToolsChangeSerializer(serializers.Serializer[Any]):
+    tools = serializers.ListField(
+        child=serializers.CharField(max_length=128),
+        min_length=1,
+        max_length=MOST_TOOLS,
+        required=False,
+        help_text="Their names; none: all that the server has",
+    )
+    allowed = serializers.BooleanField(source="is_allowed", required=False)
+    needs_approval = serializers.BooleanField(required=False)
+
+
 class McpView(WorkspaceView):
     """What the routes of MCP servers share."""
 
@@ -279,6 +292,24 @@ class ServerSignInView(McpView):
         self.leave_tenant()
         async_to_sync(forget_sign_in)(principal=self.place, slug=server)
         return Response(status=204)
+
+
+class ToolsView(McpView):
+    policy: ClassVar = {"PATCH": Action.MCPS_CHANGE}
+
+    @extend_schema(
+        operation_id="change_mcp_tools",
+        tags=["mcps"],
+        request=ToolsChangeSerializer,
+        responses=ServerSerializer,
+    )
+    def patch(self, request: Request, workspace: str, server: str) -> Response:
+        """Allows or denies several tools at once, or asks a person before each call: all of them, or none."""
+        wish = checked(ToolsChangeSerializer, request)
+        row = services.find_server(place=self.place, slug=server)
+        named = wish.pop("tools", None) or [tool.name for tool in row.tools.all()]
+        tools.change_tools(principal=self.place, slug=server, wishes=dict.fromkeys(named, wish))
+        return self.answer(services.find_server(place=self.place, slug=row.slug))
 
 
 class ToolView(McpView):

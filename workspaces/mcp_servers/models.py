@@ -154,5 +154,10 @@ class Tool(models.Model):
         return self.name
 
     @property
+    def only_reads(self) -> bool:
+        """So the server says, in the definition that was accepted."""
+        return self.definition.get("annotations", {}).get("readOnlyHint") is True
+
+    @property
     def is_usable(self) -> bool:
         return self.is_allowed and not self.is_gone and self.offered is None and not self.problem

@@ -30,6 +30,13 @@ from workspaces.mcp_servers.models import MCPServer, Tool
 from workspaces.mcp_servers.wishes import ServerWish
 
 LONGEST_SCHEMA = 20_000  # characters of a restriction
+RULES = {  # for all tools of a server at once
+    "ask_to_change": "Ask first, unless it only reads",
+    "ask": "Ask before each call",
+    "never_ask": "Ask nobody",
+    "allow": "Allow all",
+    "deny": "Deny all",
+}
 
 
 class InstallForm(forms.Form):
@@ -170,6 +177,7 @@ def _server_page(
         "row": row,
         "needs_sign_in": needs_sign_in,
         "tools": [_tool_context(tool, wrong) for tool in row.tools.order_by("name")],
+        "rules": RULES,
         "key_form": KeyForm(),
         "address_form": AddressForm(initial={"url": "" if row.sealed_url else row.url}),
         "kept": kept,
@@ -253,6 +261,26 @@ def _restriction(text: str) -> dict[str, Any]:
     if not isinstance(value, dict) or len(text) > LONGEST_SCHEMA:
         raise InvalidInput(argument_schema=["The restriction is no JSON object."])
     return value
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def change_tools(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    """All of a server's tools by one rule."""
+    row = services.find_server(place=request.principal, slug=server)
+    wishes = {tool.name: _by_rule(request.POST.get("rule", ""), tool) for tool in row.tools.all()}
+    return _act(request, server, tools.change_tools, "Saved for all tools.", wishes=wishes)
+
+
+def _by_rule(rule: str, tool: Tool) -> dict[str, Any]:
+    match rule:
+        case "ask_to_change":
+            return {"needs_approval": not tool.only_reads}
+        case "ask" | "never_ask":
+            return {"needs_approval": rule == "ask"}
+        case "allow" | "deny":
+            return {"is_allowed": rule == "allow"}
+    return {}
 
 
 @require_POST

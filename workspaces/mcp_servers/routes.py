@@ -11,6 +11,7 @@ api: list[URLPattern] = [
     path("workspaces/<slug:workspace>/mcps/<str:server>", rest.ServerView.as_view()),
     path("workspaces/<slug:workspace>/mcps/<str:server>/refresh", rest.ServerRefreshView.as_view()),
     path("workspaces/<slug:workspace>/mcps/<str:server>/sign-in", rest.ServerSignInView.as_view()),
+    path("workspaces/<slug:workspace>/mcps/<str:server>/tools", rest.ToolsView.as_view()),
     path("workspaces/<slug:workspace>/mcps/<str:server>/tools/<path:tool>", rest.ToolView.as_view()),
 ]
 
@@ -25,5 +26,6 @@ pages: list[URLPattern] = [
     path("mcps/<str:server>/change", web.change, name="change_mcp_server"),
     path("mcps/<str:server>/remove", web.remove, name="remove_mcp_server"),
     path("mcps/<str:server>/accept/<path:tool>", web.accept_tool, name="accept_mcp_tool"),
+    path("mcps/<str:server>/tools", web.change_tools, name="change_mcp_tools"),
     path("mcps/<str:server>/tools/<path:tool>", web.change_tool, name="change_mcp_tool"),
 ]

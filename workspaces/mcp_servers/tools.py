@@ -12,32 +12,48 @@ from workspaces.mcp_servers.definitions import ToolDefinition, check_restriction
 from workspaces.mcp_servers.models import MCPServer, Tool
 from workspaces.mcp_servers.services import find_server, lock_server
 
+CHANGED = ("is_allowed", "needs_approval", "argument_schema")
+Wish = dict[str, Any]  # of CHANGED whatever is named; an argument_schema of {} lifts the restriction
+
+
+def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) -> Tool:
+    """What is wished of one; InvalidInput, NotFound."""
+    (row,) = change_tools(principal=principal, slug=slug, wishes={tool: wanted})
+    return row
+
 
 @transaction.atomic
-def change_tool(*, principal: Principal, slug: str, tool: str, **wanted: Any) -> Tool:
-    """`is_allowed`, `needs_approval`, `argument_schema` ({} lifts the restriction): whatever is named."""
+def change_tools(*, principal: Principal, slug: str, wishes: dict[str, Wish]) -> list[Tool]:
+    """All of the wishes, by the tools' names, or none. InvalidInput, NotFound where a tool is not there."""
     server = lock_server(find_server(place=principal, slug=slug).id)
-    row = _find_tool(server, tool)
+    rows = list(Tool.objects.filter(server=server, name__in=wishes).order_by("name"))
+    if len(rows) < len(wishes):
+        raise NotFound
+    done = {row.name: _change(row, wishes[row.name]) for row in rows}
+    Tool.objects.bulk_update(rows, [*CHANGED, "is_new"])
+    if any(done.values()):
+        MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)
+    for name, changes in done.items():
+        if changes:
+            target = f"{server.slug}/{name}"
+            audit.record("mcp_tool.changed", principal=principal, target=target, changes=changes)
+    return rows
+
+
+def _change(row: Tool, wish: Wish) -> dict[str, list[Any]]:
     changes: dict[str, list[Any]] = {}
-    if wanted.get("argument_schema"):
-        check_restriction(wanted["argument_schema"])
-    for name in ("is_allowed", "needs_approval", "argument_schema"):
-        if name not in wanted or wanted[name] is None:
+    if wish.get("argument_schema"):
+        check_restriction(wish["argument_schema"])
+    for name in CHANGED:
+        if wish.get(name) is None:
             continue
-        after = wanted[name] or None if name == "argument_schema" else wanted[name]
+        after = wish[name] or None if name == "argument_schema" else wish[name]
         if after != getattr(row, name):
             changes[name] = [getattr(row, name), after]
             setattr(row, name, after)
-    if row.is_new and wanted.get("is_allowed") is not None:  # also who leaves it denied has looked at it
+    if wish.get("is_allowed") is not None:  # also who leaves it denied has looked at it
         row.is_new = False
-        row.save(update_fields=["is_new"])
-    if changes:
-        row.save()
-        MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)
-        audit.record(
-            "mcp_tool.changed", principal=principal, target=f"{server.slug}/{row.name}", changes=changes
-        )
-    return row
+    return changes
 
 
 @transaction.atomic

@@ -60,6 +60,7 @@ OWNED = {
     "v1/workspaces/<slug:workspace>/mcps/<str:server>": ("PATCH", {"enabled": True}),
     "v1/workspaces/<slug:workspace>/mcps/<str:server>/refresh": ("POST", None),
     "v1/workspaces/<slug:workspace>/mcps/<str:server>/sign-in": ("POST", None),
+    "v1/workspaces/<slug:workspace>/mcps/<str:server>/tools": ("PATCH", {"allowed": True}),
     "v1/workspaces/<slug:workspace>/mcps/<str:server>/tools/<path:tool>": ("PATCH", {"allowed": True}),
     "v1/chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>": ("POST", {"decision": "allow"}),
     "v1/workspaces/<slug:workspace>/prompts": ("GET", None),

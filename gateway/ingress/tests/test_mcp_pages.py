@@ -25,6 +25,27 @@ def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
     assert saved.headers["location"] == PAGE
 
 
+def test_a_rule_is_for_all_tools(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    installed.add_list()
+    client_of(cast.alice).post(f"{API}/refresh")
+    browser = Client()
+    browser.force_login(cast.alice.user)
+
+    def apply(rule: str) -> dict[str, tuple[bool, bool]]:
+        page = browser.post(f"{PAGE}/tools", {"rule": rule}, follow=True)
+        assert page.status_code == 200
+        tools = client_of(cast.alice).get(API).json()["tools"]
+        return {tool["name"]: (tool["allowed"], tool["needs_approval"]) for tool in tools}
+
+    assert set(apply("allow").values()) == {(True, False), (True, True)}
+    asked = apply("ask_to_change")
+    assert [name for name, (_, is_asked) in asked.items() if not is_asked] == ["list"]
+    assert apply("nonsense") == asked
+    assert set(apply("ask").values()) == {(True, True)}
+    assert set(apply("never_ask").values()) == {(True, False)}
+    assert set(apply("deny").values()) == {(False, False)}
+
+
 def test_a_changed_tool_is_accepted_as_it_was_shown(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     installed.lie_about_add()

@@ -49,6 +49,17 @@ def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of
     assert (told["new"], told["allowed"]) == (False, False)
 
 
+def test_many_tools_are_changed_at_once_or_none(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    alice = client_of(cast.alice)
+    some = alice.patch(f"{WHERE}/tools", json={"tools": ["add", "meet"], "needs_approval": True}).json()
+    assert [tool["needs_approval"] for tool in some["tools"]] == [True, False, True, True]
+    wrong = alice.patch(f"{WHERE}/tools", json={"tools": ["add", "nothing"], "allowed": False})
+    assert (wrong.status_code, alice.get(WHERE).json()["tools"][0]["allowed"]) == (404, True)
+    all_of_them = alice.patch(f"{WHERE}/tools", json={"allowed": False}).json()
+    assert {tool["allowed"] for tool in all_of_them["tools"]} == {False}
+    assert client_of(cast.bob).patch(f"{WHERE}/tools", json={"allowed": True}).status_code == 403
+
+
 def test_a_list_counts_tools_and_tells_none(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     installed.lie_about_add()
