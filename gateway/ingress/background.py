@@ -10,7 +10,7 @@ from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_notices
-from kit.per_loop import PerLoop
+from kit.per_loop import PerLoop, close_values
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ async def stop(seconds: float) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await close_values()
 
 
 async def _recover_forever(wanted: asyncio.Event) -> None:

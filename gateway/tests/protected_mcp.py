@@ -134,6 +134,7 @@ class ProtectedMCP:
         self.calls.clear()
         self.refuses_calls.clear()
         self.scopes: list[str] = []  # the first is asked for, calls of tools want the last
+        self.tells_all_scopes = True
         self.metadata: dict[str, Any] = {}
         self._describe("Opens a drawer")
 
@@ -157,7 +158,8 @@ class ProtectedMCP:
         if scope["type"] == "http" and scope["path"] == METADATA:
             send = self._changing(send, self.metadata)
         if scope["type"] == "http" and scope["path"] == RESOURCE and self.scopes:
-            send = self._changing(send, {"scopes_supported": self.scopes})
+            told = self.scopes if self.tells_all_scopes else self.scopes[:1]
+            send = self._changing(send, {"scopes_supported": told})
         if scope["type"] == "http" and self.refuses_calls.is_set():
             message = await receive()
             if b'"tools/call"' in message.get("body", b""):

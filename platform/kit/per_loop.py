@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
@@ -13,11 +13,13 @@ class PerLoop(Generic[T]):
     """Makes a loop's value on first use and keeps it for as long as the loop lives.
 
     `close` is given the value of a loop that ends in order, as in `asyncio.run`: after its last task, while
-    it still runs.
+    it still runs. A server that is ended by a signal does not come that far: it says `close_values`.
     """
 
     def __init__(self, make: Callable[[], T], *, close: Callable[[T], Awaitable[None]] | None = None) -> None:
         self._make = make
+        if close is not None:
+            _closed_with_loops.append(self)
         self._close = close
         self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]] = (
@@ -44,9 +46,21 @@ class PerLoop(Generic[T]):
             yield
         finally:
             self._keepers.pop(asyncio.get_running_loop(), None)
-            value = self.take()
-            if value is not None and self._close is not None:
-                await self._close(value)
+            await self._close_value()
+
+    async def _close_value(self) -> None:
+        value = self.take()
+        if value is not None and self._close is not None:
+            await self._close(value)
+
+
+async def close_values() -> None:
+    """Closes what the running loop has, now."""
+    for values in _closed_with_loops:
+        await values._close_value()
+
+
+_closed_with_loops: list[PerLoop[Any]] = []
 
 
 def _start(keeper: AsyncGenerator[None]) -> None:

@@ -17,34 +17,33 @@ SHORTEST_SECRET = 6  # characters; what is shorter hides nothing, and would be f
 
 
 def shown_url(url: str) -> str:
-    """Without the values of its query, and without what looks like a key in its path."""
+    """Without the values of its query, and without what looks like a key in its path; never longer."""
     parts = urlsplit(url)
     path = "/".join(HIDDEN if LIKE_A_KEY.fullmatch(step) else step for step in parts.path.split("/"))
-    query = "&".join(_shown_pair(pair) for pair in parts.query.split("&")) if parts.query else ""
-    return SplitResult(parts.scheme, parts.netloc, path, query, "").geturl()
-
-
-def _shown_pair(pair: str) -> str:
-    """Never longer than it was."""
-    name, is_pair, value = pair.partition("=")
-    if not is_pair:
-        return HIDDEN if name else ""
-    return f"{name}={HIDDEN}" if value else pair
+    query = "&".join(name + HIDDEN if value else name for name, value in _pairs(parts.query))
+    shown = SplitResult(parts.scheme, parts.netloc, path, query, "").geturl()
+    return shown if HIDDEN in shown else url
 
 
 def secrets_in(url: str) -> list[str]:
     """What `shown_url` hides, as it stands there and as it is meant."""
     parts = urlsplit(url)
     hidden = [step for step in parts.path.split("/") if LIKE_A_KEY.fullmatch(step)]
-    hidden += [value or name for name, _, value in (pair.partition("=") for pair in parts.query.split("&"))]
+    hidden += [value for _, value in _pairs(parts.query)]
     found = {text for part in hidden for text in (part, unquote(part))}
     return sorted((text for text in found if len(text) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Names with their sign of equality, and values; of what has none all is value."""
+    split = (pair.partition("=") for pair in query.split("&"))
+    return [(name + sign, value) if sign else ("", name) for name, sign, value in split]
 
 
 def kept_url(url: str) -> dict[str, Any]:
     """As an MCPServer's fields."""
     shown = shown_url(url)
-    return {"url": shown, "sealed_url": "" if shown == url else seal(url)}
+    return {"url": shown, "sealed_url": seal(url) if HIDDEN in shown else ""}
 
 
 def url_of(server: MCPServer) -> str:
@@ -57,3 +56,12 @@ def origin_of(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, f"{(parts.hostname or '').lower()}:{port}"
+
+
+def path_of(url: str) -> str:
+    """Whose server it is, on a host that serves many."""
+    return urlsplit(url).path or "/"
+
+
+def without_query(url: str) -> str:
+    return urlsplit(url)._replace(query="").geturl()

@@ -33,7 +33,8 @@ METHODS = ("client_secret_post", "client_secret_basic", "none")  # of proving wh
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Where one signs in for a server; kept as JSON, and holds no secret."""
+    """Where one signs in for a server; kept as JSON, and holds no secret. `resource` is the server's address
+    without its query; in its path a key could stand, and would be told to whoever signs in."""
 
     issuer: str
     authorization_endpoint: str

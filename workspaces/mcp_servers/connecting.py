@@ -115,7 +115,11 @@ async def _with_session(
     address: Address, transport: GuardedSDKTransport, work: Callable[[ClientSession], Awaitable[T]]
 ) -> T:
     try:
-        async with asyncio.timeout(transport.seconds), _session(address, transport) as session:
+        async with (
+            asyncio.timeout(transport.seconds),
+            _not_losing_cancellations(),
+            _session(address, transport) as session,
+        ):
             await session.initialize()
             return await work(session)
     except TimeoutError as exc:
@@ -123,6 +127,19 @@ async def _with_session(
         raise McpServerFailed(text) from exc
     except Exception as exc:
         raise _reason(exc, address, transport) from exc
+
+
+@asynccontextmanager
+async def _not_losing_cancellations() -> AsyncGenerator[None, None]:
+    """The SDK says goodbye when it is cancelled, and raises its own errors instead where that fails."""
+    here = asyncio.current_task()
+    before = here.cancelling() if here else 0
+    try:
+        yield
+    except Exception as exc:
+        if here and here.cancelling() > before:
+            raise asyncio.CancelledError from exc
+        raise
 
 
 @asynccontextmanager

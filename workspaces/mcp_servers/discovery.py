@@ -11,6 +11,7 @@ from mcp_types import LATEST_PROTOCOL_VERSION
 
 from kit import outbound
 from kit.errors import McpSignInFailed
+from workspaces.mcp_servers.addresses import without_query
 from workspaces.mcp_servers.authorization import GRANTS, METHODS, Authorization, asking, checked_scope
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -37,7 +38,7 @@ async def discover(url: str, transport: str) -> Authorization:
         resource = await _resource_metadata(client, url, challenge)
         found = await _server_metadata(client, url, resource)
     _check_metadata(found)
-    ours = resource_url_from_server_url(url)
+    ours = resource_url_from_server_url(without_query(url))  # as RFC 8707 has it; a key may stand there
     scope = protocol.get_client_metadata_scopes(
         protocol.extract_scope_from_www_auth(challenge), resource, found, GRANTS
     )
@@ -90,7 +91,7 @@ async def _resource_metadata(
         found = await protocol.handle_protected_resource_response(answer)
         if found is None:
             continue
-        asked = resource_url_from_server_url(url)
+        asked = resource_url_from_server_url(without_query(url))
         if not check_resource_allowed(requested_resource=asked, configured_resource=str(found.resource)):
             raise McpSignInFailed("The server's sign-in is for another server.")
         return found

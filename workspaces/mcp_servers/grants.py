@@ -33,19 +33,29 @@ def sign_in_needed(slug: str, how: str) -> McpSignInNeeded:
 
 
 @transaction.atomic
-def note_wanted_scope(*, server_id: UUID, user_id: UUID | None, scope: str) -> McpSignInNeeded:
-    """Keeps what the server wants beside for the next sign-in to ask for; returns what to tell of it."""
+def note_wanted_scope(
+    *, server_id: UUID, user_id: UUID | None, headers: dict[str, str], scope: str
+) -> McpSignInNeeded | None:
+    """Keeps what the server wants beside, for the next sign-in to ask for; returns what to tell of it. None
+    where nobody signs in, or somebody has signed in anew since those headers were refused."""
     server = MCPServer.objects.filter(id=server_id, removed_at=None).first()
-    row = find_sign_in(server, user_id) if server is not None else None
-    if server is None or row is None:
-        return McpSignInNeeded("The MCP server wants a sign-in that may do more.")
-    row.wanted_scope = union_scopes(row.wanted_scope, scope) or ""
-    if len(row.wanted_scope) > LONGEST_SCOPE:
-        row.wanted_scope = scope
-    MCPSignIn.objects.filter(id=row.id).update(wanted_scope=row.wanted_scope)
+    row = find_sign_in(server, user_id, is_locked=True) if server is not None else None
+    if server is None or row is None or bearer(unseal(row.sealed_access)) != headers:
+        return None
+    wanted = union_scopes(row.wanted_scope, scope) or ""
+    row.wanted_scope = wanted if len(wanted) <= LONGEST_SCOPE else scope
+    row.save(update_fields=["wanted_scope"])
     who = "You have" if server.sign_in == MEMBER else "A manager of the workspace has"
     text = f"{who} to sign in at {server.slug} anew: it wants a further permission for this ({scope[:200]})."
     return McpSignInNeeded(text, mcp=server.slug, how=server.sign_in, scope=scope)
+
+
+def forget_wanted_scope(*, server_id: UUID, user_id: UUID) -> None:
+    """The authorization server grants it to nobody: the next sign-in is without it."""
+    server = MCPServer.objects.filter(id=server_id).first()
+    row = find_sign_in(server, user_id) if server is not None else None
+    if row is not None:
+        MCPSignIn.objects.filter(id=row.id).update(wanted_scope="")
 
 
 def scope_to_ask_for(server: MCPServer, user_id: UUID) -> str:
@@ -147,11 +157,12 @@ def forget_member(*, workspace_id: UUID, user_id: UUID) -> None:
     PendingSignIn.objects.filter(server__workspace_id=workspace_id, user_id=user_id).delete()
 
 
-def find_sign_in(server: MCPServer, user_id: UUID | None) -> MCPSignIn | None:
+def find_sign_in(server: MCPServer, user_id: UUID | None, *, is_locked: bool = False) -> MCPSignIn | None:
     """The workspace's, or this person's."""
-    if server.sign_in == MCPServer.SignIn.WORKSPACE:
-        return server.sign_ins.filter(user_id=None).first()
-    return server.sign_ins.filter(user_id=user_id).first() if user_id is not None else None
+    rows = server.sign_ins.select_for_update() if is_locked else server.sign_ins.all()
+    if server.sign_in == WORKSPACE:
+        return rows.filter(user_id=None).first()
+    return rows.filter(user_id=user_id).first() if server.sign_in and user_id is not None else None
 
 
 def end_sign_in(*, sign_in_id: UUID, sealed: str, problem: str) -> None:

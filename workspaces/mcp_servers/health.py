@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from accounts.principals import Principal
-from kit.errors import DomainError, McpSignInNeeded, NotFound
+from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, NotFound
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_public, in_tenant
 from workspaces.mcp_servers.connecting import list_tools
@@ -37,6 +37,9 @@ async def look_again(*, principal: Principal, server_id: UUID) -> int:
         if "how" not in problem.details:  # that one person has not signed in is no problem of the server's
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
         raise
+    except SecretUnreadable as problem:
+        await in_tenant(tenant, note_problem, server_id=server_id, problem=KEY_UNREADABLE)
+        raise McpServerFailed(KEY_UNREADABLE) from problem
     await in_tenant(tenant, note_tools, server_id=server_id, offered=offered)
     return len(offered)
 

@@ -156,7 +156,8 @@ class Tool(models.Model):
     @property
     def only_reads(self) -> bool:
         """So the server says, in the definition that was accepted."""
-        return self.definition.get("annotations", {}).get("readOnlyHint") is True
+        said = self.definition.get("annotations", {})
+        return said.get("readOnlyHint") is True and said.get("destructiveHint") is not True
 
     @property
     def is_usable(self) -> bool:

@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import messages
 from django.db import connection
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -21,7 +21,7 @@ from kit.errors import DomainError, InvalidInput
 from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import services, tools
 from workspaces.mcp_servers.authorization import redirect_uri
-from workspaces.mcp_servers.definitions import hash_of
+from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
 from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
 from workspaces.mcp_servers.grants import address_to_register, find_sign_in, may_sign_in, missing_sign_ins
 from workspaces.mcp_servers.health import look_again
@@ -75,14 +75,24 @@ class InstallForm(forms.Form):
         return ServerWish(**self.cleaned_data)
 
 
-class AddressForm(forms.Form):
-    url = forms.CharField(label="A new address", max_length=500)
+class ConnectionForm(forms.Form):
+    """What is left as it was, or empty, stays."""
 
-
-class KeyForm(forms.Form):
+    url = forms.CharField(label="Address", max_length=500, required=False)
     header_value = forms.CharField(
-        label="A new key", max_length=10_000, widget=forms.PasswordInput(attrs={"autocomplete": "off"})
+        label="A new key",
+        max_length=10_000,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
+
+    def __init__(self, row: MCPServer, data: Any = None) -> None:
+        super().__init__(data, initial={"url": row.url})
+        if row.auth != MCPServer.Auth.HEADER:
+            del self.fields["header_value"]
+
+    def wish(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +178,10 @@ def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse
 
 
 def _server_page(
-    request: WorkspaceRequest, row: MCPServer, wrong: WrongRestriction | None = None
+    request: WorkspaceRequest,
+    row: MCPServer,
+    wrong: WrongRestriction | None = None,
+    connection_form: ConnectionForm | None = None,
 ) -> HttpResponse:
     principal = request.principal
     needs_sign_in = row.id in missing_sign_ins([row], principal.user_id)
@@ -178,14 +191,15 @@ def _server_page(
         "needs_sign_in": needs_sign_in,
         "tools": [_tool_context(tool, wrong) for tool in row.tools.order_by("name")],
         "rules": RULES,
-        "key_form": KeyForm(),
-        "address_form": AddressForm(initial={"url": "" if row.sealed_url else row.url}),
+        "connection": connection_form or ConnectionForm(row),
         "kept": kept,
         "may_sign_in": may_sign_in(principal, row),
         "address_to_register": address_to_register(row) if may(principal, Action.MCPS_CHANGE) else "",
         "page": request.GET.get("page", ""),
     }
-    return render(request, "mcp_servers/server.html", context, status=422 if wrong else 200)
+    return render(
+        request, "mcp_servers/server.html", context, status=422 if wrong or connection_form else 200
+    )
 
 
 @require_POST
@@ -205,14 +219,26 @@ def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def change(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    """Enables or disables it, or keeps a new address or key, as the form's field says."""
-    wanted: dict[str, Any] = {}
-    if "enabled" in request.POST:
-        wanted["enabled"] = request.POST["enabled"] == "1"
-    for name, longest in {"header_value": 10_000, "url": 500}.items():
-        if name in request.POST:
-            wanted[name] = request.POST[name].replace("\0", "")[:longest]
+    """Enables or disables it."""
+    wanted = {"enabled": request.POST["enabled"] == "1"} if "enabled" in request.POST else {}
     return _act(request, server, services.change_server, "Saved.", **wanted)
+
+
+@require_POST
+@needs(Action.MCPS_CHANGE)
+def connect(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
+    """Keeps a new address, a new key, or both."""
+    row = services.find_server(place=request.principal, slug=server)
+    form = ConnectionForm(row, request.POST)
+    if form.is_valid():
+        try:
+            services.change_server(principal=request.principal, slug=server, **form.wish())
+        except DomainError as problem:
+            blame(form, problem)
+        else:
+            messages.success(request, "Saved.")
+            return redirect(place_url(request.principal, "mcp_server", server=row.slug))
+    return _server_page(request, row, connection_form=form)
 
 
 @require_POST
@@ -266,9 +292,10 @@ def _restriction(text: str) -> dict[str, Any]:
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def change_tools(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    """All of a server's tools by one rule."""
+    """Those of a server's tools that the page showed, by one rule."""
     row = services.find_server(place=request.principal, slug=server)
-    wishes = {tool.name: _by_rule(request.POST.get("rule", ""), tool) for tool in row.tools.all()}
+    shown = row.tools.filter(name__in=request.POST.getlist("tool")[:MOST_TOOLS])
+    wishes = {tool.name: _by_rule(request.POST.get("rule", ""), tool) for tool in shown}
     return _act(request, server, tools.change_tools, "Saved for all tools.", wishes=wishes)
 
 
@@ -280,7 +307,7 @@ def _by_rule(rule: str, tool: Tool) -> dict[str, Any]:
             return {"needs_approval": rule == "ask"}
         case "allow" | "deny":
             return {"is_allowed": rule == "allow"}
-    return {}
+    raise Http404
 
 
 @require_POST

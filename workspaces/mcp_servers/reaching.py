@@ -76,29 +76,36 @@ async def reach(
 
     McpSignInNeeded, McpSignInFailed, NotFound, and what `work` raises.
     """
-    try:
-        return await _reach(tenant, server_id, user_id, work)
-    except McpSignInNeeded as refusal:
-        if not refusal.wanted_scope:
-            raise
-        scope = refusal.wanted_scope
-        wanted = await in_tenant(tenant, note_wanted_scope, server_id=server_id, user_id=user_id, scope=scope)
-        raise wanted from refusal
-
-
-async def _reach(
-    tenant: TenantRef, server_id: UUID, user_id: UUID | None, work: Callable[[Address], Awaitable[T]]
-) -> T:
     address = await address_for(tenant=tenant, server_id=server_id, user_id=user_id)
     try:
         return await work(address)
     except McpSignInNeeded as refusal:
         if not refusal.did_no_work:
-            raise
+            raise await _as_told(refusal, tenant, server_id, user_id, address) from refusal
         again = await address_for(tenant=tenant, server_id=server_id, user_id=user_id, refused=address)
         if again == address:
             raise
-    return await work(again)
+    try:
+        return await work(again)
+    except McpSignInNeeded as refusal:
+        raise await _as_told(refusal, tenant, server_id, user_id, again) from refusal
+
+
+async def _as_told(
+    refusal: McpSignInNeeded, tenant: TenantRef, server_id: UUID, user_id: UUID | None, address: Address
+) -> McpSignInNeeded:
+    """The refusal, or where the server wants a further permission what its sign-in has to ask for."""
+    if not refusal.wanted_scope:
+        return refusal
+    known = await in_tenant(
+        tenant,
+        note_wanted_scope,
+        server_id=server_id,
+        user_id=user_id,
+        headers=address.headers,
+        scope=refusal.wanted_scope,
+    )
+    return known or refusal
 
 
 async def address_for(

@@ -24,6 +24,7 @@ pages: list[URLPattern] = [
     path("mcps/<str:server>/sign-in", web_sign_in.sign_in, name="sign_in_at_mcp_server"),
     path("mcps/<str:server>/sign-out", web_sign_in.sign_out, name="sign_out_of_mcp_server"),
     path("mcps/<str:server>/change", web.change, name="change_mcp_server"),
+    path("mcps/<str:server>/connection", web.connect, name="connect_mcp_server"),
     path("mcps/<str:server>/remove", web.remove, name="remove_mcp_server"),
     path("mcps/<str:server>/accept/<path:tool>", web.accept_tool, name="accept_mcp_tool"),
     path("mcps/<str:server>/tools", web.change_tools, name="change_mcp_tools"),

@@ -13,8 +13,8 @@ from accounts import audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
-from kit.secrets import seal, unseal
-from workspaces.mcp_servers.addresses import kept_url, origin_of, url_of
+from kit.secrets import SecretUnreadable, seal, unseal
+from workspaces.mcp_servers.addresses import kept_url, origin_of, path_of, url_of
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.definitions import ToolDefinition
 from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
@@ -245,7 +245,8 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
 @transaction.atomic
 def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
     """`name`, `enabled`, `url`, `header_value`, `client_secret`: whatever is named. An address at another
-    host is a new installation, so that no key goes to where its owner never sent it."""
+    host is a new installation, and one with another path takes the key anew, so that no key goes to where
+    its owner never sent it."""
     row = lock_server(find_server(place=principal, slug=slug).id)
     changes: dict[str, list[Any]] = {}
     for name in ("name", "enabled"):
@@ -255,7 +256,7 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
     if "enabled" in changes:
         row.waits_for_sign_in = False
     if wanted.get("url") is not None:
-        _change_address(row, wanted["url"], changes)
+        _change_address(row, wanted["url"], changes, is_keyed_anew=bool(wanted.get("header_value")))
     if wanted.get("header_value") is not None:
         if row.auth != MCPServer.Auth.HEADER:
             raise InvalidInput(header_value=["This server is not shown a header."])
@@ -273,14 +274,23 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
     return find_server(place=principal, slug=row.slug)
 
 
-def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]]) -> None:
+def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, is_keyed_anew: bool) -> None:
+    if url == row.url:  # as it is shown: whoever sends it back changes nothing
+        return
     if problem := url_problem(url):
         raise InvalidInput(url=[problem])
     if row.auth == MCPServer.Auth.OAUTH:
         raise InvalidInput(url=["Its sign-in is for this address: install another one anew."])
     if origin_of(url) != origin_of(row.url):
         raise InvalidInput(url=["This is another server: install it anew."])
-    if url != url_of(row):
+    try:
+        before = url_of(row)
+    except SecretUnreadable:
+        before = ""  # typed anew it can be read again
+    is_keyed = row.auth == MCPServer.Auth.HEADER
+    if is_keyed and not is_keyed_anew and path_of(url) != path_of(before):
+        raise InvalidInput(header_value=["Another path may be somebody else's server: give the key with it."])
+    if url != before:
         kept = kept_url(url)
         changes["url"] = [row.url, kept["url"]]
         row.url, row.sealed_url = kept["url"], kept["sealed_url"]

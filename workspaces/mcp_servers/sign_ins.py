@@ -19,7 +19,7 @@ from kit.errors import DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
 from workspaces.mcp_servers.addresses import url_of
-from workspaces.mcp_servers.authorization import Authorization, Client, Tokens, checked_scope
+from workspaces.mcp_servers.authorization import LONGEST_SCOPE, Authorization, Client, Tokens
 from workspaces.mcp_servers.connecting import Address, list_tools
 from workspaces.mcp_servers.discovery import discover
 from workspaces.mcp_servers.granting import GrantRefused, exchange_code, introduce, revoke
@@ -27,6 +27,7 @@ from workspaces.mcp_servers.grants import (
     bearer,
     client_of,
     expect_sign_in,
+    forget_wanted_scope,
     note_refused_client,
     scope_to_ask_for,
     sealed_client,
@@ -92,8 +93,8 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
     """
     place = await in_tenant(principal.tenant, _open_place, principal=principal, slug=slug)
     found = await discover(place.url, place.transport)
-    client = (place.client and place.client.at(found)) or await introduce(found)
-    asked = replace(found, scope=checked_scope(union_scopes(found.scope, place.scope) or ""))
+    asked = replace(found, scope=_scope_to_ask_for(found.scope, place.scope))
+    client = (place.client and place.client.at(found)) or await introduce(asked)
     pkce, secret = PKCEParameters.generate(), make_secret()
     kept = await in_tenant(
         principal.tenant,
@@ -111,6 +112,12 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
     )
     state = f"{principal.tenant.slug}.{principal.workspace.slug}.{secret}"
     return asked.url(client=kept, state=state, challenge=pkce.code_challenge)
+
+
+def _scope_to_ask_for(told: str, wanted: str) -> str:
+    """Both, or only what the server tells everybody where that would be too long."""
+    both = union_scopes(told, wanted) or ""
+    return both if len(both) <= LONGEST_SCOPE else told
 
 
 def _open_place(*, principal: Principal, slug: str) -> SignInPlace:
@@ -167,7 +174,13 @@ async def finish_sign_in(*, principal: Principal, secret: str, back: Back) -> Si
     """Takes what was granted, keeps it and lists the tools. NotFound for a state that is not this person's,
     or no longer; McpSignInFailed with words for a person."""
     came = await in_tenant(principal.tenant, _take_pending, principal=principal, secret=secret)
-    _check_answer(came, back)
+    try:
+        _check_answer(came, back)
+    except McpSignInFailed:
+        if back.error == "invalid_scope":
+            whose = {"server_id": came.server.id, "user_id": principal.user_id}
+            await in_tenant(principal.tenant, forget_wanted_scope, **whose)
+        raise
     client = came.server.client and came.server.client.at(came.authorization)
     if client is None:
         raise NotFound(CLOSED)
@@ -237,6 +250,8 @@ def _check_answer(came: Returned, back: Back) -> None:
         raise McpSignInFailed(STRANGE_ANSWER)
     if back.error == "access_denied":
         raise McpSignInFailed(f"You did not allow it, so nobody is signed in at {came.server.slug}.")
+    if back.error == "invalid_scope":
+        raise McpSignInFailed("The server does not grant what it asked for. Sign in again, without it.")
     if back.error or not back.code:
         named = f" ({back.error})" if CODE.fullmatch(back.error) else ""
         raise McpSignInFailed(f"The server broke the sign-in off{named}.")

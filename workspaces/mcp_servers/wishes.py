@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kit.errors import InvalidInput
+from workspaces.mcp_servers.addresses import HIDDEN
 from workspaces.mcp_servers.authorization import PLAIN, Client, is_plain
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.models import MCPServer
@@ -94,7 +95,9 @@ def url_problem(url: str) -> str:
         _ = parts.port
     except ValueError:
         return "This is no address."
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable():
+    if HIDDEN in url:
+        return f"Give the whole address: {HIDDEN} stands for what is not shown."
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
         return "Give the server's address, https://…"
     if parts.username or parts.password or parts.fragment:
         return "An address holds no password and no fragment: give a key as a header."

@@ -126,6 +126,20 @@ def test_whoever_may_not_do_enough_signs_in_anew_for_more(
     assert scopes == [("drawers:look", ""), ("drawers:look drawers:open", "")]
 
 
+def test_a_permission_that_is_not_granted_keeps_nobody_from_signing_in(
+    vault: ProtectedMCP, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    """We are registered for what the server told then, and it holds us to that."""
+    vault.scopes, vault.tells_all_scopes = ["drawers:look", "drawers:open"], False
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    assert "it wants a further permission" in use(alice, provider)["output"]
+    refused = come_back(cast.alice, alice, granted(begin(alice)))
+    assert "The server does not grant what it asked for" in refused.text
+    assert "You are signed in" in sign_in(cast.alice, alice)
+
+
 def test_others_find_nothing_to_sign_in_at(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     install(client_of(cast.alice), vault)
     for stranger in (cast.charlie, cast.dana):

@@ -1,5 +1,6 @@
 """The pages of MCP servers, without a browser."""
 
+import re
 from typing import Any
 
 from django.test import Client
@@ -31,19 +32,40 @@ def test_a_rule_is_for_all_tools(installed: RealMCP, client_of: Any, cast: Cast)
     browser = Client()
     browser.force_login(cast.alice.user)
 
-    def apply(rule: str) -> dict[str, tuple[bool, bool]]:
-        page = browser.post(f"{PAGE}/tools", {"rule": rule}, follow=True)
-        assert page.status_code == 200
+    def apply(rule: str, status: int = 200) -> dict[str, tuple[bool, bool]]:
+        shown = re.findall('name="tool" value="([^"]+)"', browser.get(PAGE).content.decode())
+        page = browser.post(f"{PAGE}/tools", {"rule": rule, "tool": shown}, follow=True)
+        assert page.status_code == status
         tools = client_of(cast.alice).get(API).json()["tools"]
         return {tool["name"]: (tool["allowed"], tool["needs_approval"]) for tool in tools}
 
     assert set(apply("allow").values()) == {(True, False), (True, True)}
     asked = apply("ask_to_change")
     assert [name for name, (_, is_asked) in asked.items() if not is_asked] == ["list"]
-    assert apply("nonsense") == asked
+    assert apply("nonsense", 404) == asked
     assert set(apply("ask").values()) == {(True, True)}
     assert set(apply("never_ask").values()) == {(True, False)}
     assert set(apply("deny").values()) == {(False, False)}
+
+
+def test_a_rule_allows_nothing_that_was_not_shown(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+    installed.add_list()
+    client_of(cast.alice).post(f"{API}/refresh")
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    browser.post(f"{PAGE}/tools", {"rule": "allow", "tool": ["add", "wipe"]})
+    tools = {tool["name"]: tool for tool in client_of(cast.alice).get(API).json()["tools"]}
+    assert (tools["list"]["allowed"], tools["list"]["new"]) == (False, True)
+
+
+def test_another_address_or_key_is_given_on_the_page(installed: RealMCP, cast: Cast) -> None:
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    elsewhere = browser.post(f"{PAGE}/connection", {"url": "https://other.example/mcp"})
+    assert elsewhere.status_code == 422
+    assert "This is another server" in elsewhere.content.decode()
+    saved = browser.post(f"{PAGE}/connection", {"url": f" {installed.url}/mcp?key=secret "}, follow=True)
+    assert f"{installed.url}/mcp?key=…" in saved.content.decode()
 
 
 def test_a_changed_tool_is_accepted_as_it_was_shown(installed: RealMCP, client_of: Any, cast: Cast) -> None:

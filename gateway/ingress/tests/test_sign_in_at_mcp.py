@@ -156,6 +156,20 @@ def test_each_server_has_its_own_address_to_come_back_to(
     assert kept(cast) == []
 
 
+def test_what_stands_in_the_query_of_an_address_is_told_nobody(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault, url=f"{vault.url}/mcp?key=secret-of-ours")
+    address = begin(alice)
+    assert "secret-of-ours" not in address
+    with tenant_scope(cast.alice.principal.tenant):
+        row = MCPServer.objects.get()
+    assert "secret-of-ours" not in f"{row.url} {row.authorization}"
+    come_back(cast.alice, alice, granted(address))
+    assert [tool["name"] for tool in alice.get(WHERE).json()["tools"]] == ["open"]
+
+
 def test_whoever_does_not_allow_it_is_told_so(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     vault.provider.denies = True
     alice = client_of(cast.alice)

@@ -99,6 +99,21 @@ def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
         assert KEY not in MCPServer.objects.get().sealed_header
 
 
+def test_a_key_in_a_header_goes_to_another_path_only_when_it_is_given_again(
+    calculator: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    """On a host that serves many it may be somebody else's."""
+    calculator.key = KEY
+    alice, url = client_of(cast.alice), calculator.url
+    keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
+    install_calculator(alice, url, **keyed)
+    there = {"url": f"{url}/@mine/mcp"}
+    refused = alice.patch(WHERE, json=there)
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["header_value"])
+    assert alice.patch(WHERE, json={"url": f"{url}/mcp?verbose=1"}).status_code == 200
+    assert alice.patch(WHERE, json={**there, "header_value": "Bearer other"}).status_code == 200
+
+
 class TestAKeyInTheAddress:
     OTHER = "another-key-of-ours"
 
@@ -144,6 +159,32 @@ class TestAKeyInTheAddress:
         assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["url"])
         changed = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={self.OTHER}"})
         assert (changed.status_code, self.OTHER in changed.text) == (200, False)
+        assert alice.post(f"{WHERE}/refresh").status_code == 200
+
+    @pytest.mark.usefixtures("keyed")
+    def test_what_is_shown_can_be_sent_back_and_is_no_address(self, client_of: Any, cast: Cast) -> None:
+        alice = client_of(cast.alice)
+        shown = alice.get(WHERE).json()["url"]
+        same = alice.patch(WHERE, json={"url": shown, "name": "Ours"}).json()
+        assert (same["has_key_in_url"], same["name"]) == (True, "Ours")
+        assert alice.post(f"{WHERE}/refresh").status_code == 200
+        for answer in (
+            alice.patch(WHERE, json={"url": f"{shown}&more=1"}),
+            install_calculator(alice, "", slug="other", url=shown),
+        ):
+            assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["url"])
+
+    def test_one_that_cannot_be_read_can_be_given_anew(
+        self, keyed: RealMCP, client_of: Any, cast: Cast, settings: Any
+    ) -> None:
+        alice, settings.ENCRYPTION_KEYS = (
+            client_of(cast.alice),
+            ["another one, of forty characters or more.."],
+        )
+        told = alice.post(f"{WHERE}/refresh")
+        assert (told.status_code, told.json()["error"]["message"]) == (502, "Its key cannot be read.")
+        anew = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={quote(KEY)}"})
+        assert anew.status_code == 200
         assert alice.post(f"{WHERE}/refresh").status_code == 200
 
     @pytest.mark.usefixtures("keyed")

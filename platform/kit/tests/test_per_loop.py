@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kit.per_loop import PerLoop
+from kit.per_loop import PerLoop, close_values
 
 
 def test_a_loop_keeps_its_value_and_another_loop_has_another() -> None:
@@ -74,3 +74,13 @@ def test_what_was_taken_is_for_the_taker_to_close(connections: PerLoop[Connectio
     assert taken is not None
     assert not taken.is_closed
     assert kept.is_closed
+
+
+async def test_a_loop_that_will_not_end_in_order_can_close_its_values(
+    connections: PerLoop[Connection],
+) -> None:
+    first = connections.get()
+    await close_values()
+    await close_values()
+    assert first.is_closed
+    assert connections.get() is not first

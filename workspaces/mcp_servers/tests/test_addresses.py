@@ -23,6 +23,7 @@ from workspaces.models import MCPServer
         ("https://mcp.example.com/mcp?apiKey=abc", "https://mcp.example.com/mcp?apiKey=…"),
         ("https://mcp.example.com/mcp?a=b=c&sk-1234567", "https://mcp.example.com/mcp?a=…&…"),
         ("https://mcp.example.com/mcp?empty=", None),
+        ("HTTPS://mcp.example.com/mcp?", None),
         ("https://mcp.example.com/s/MTIzNDU2Nzg5MDEyMzQ/mcp", "https://mcp.example.com/s/…/mcp"),
         ("https://mcp.example.com/0192d3a0-7c1e-7b7e-8f00-1a2b3c4d5e6f", "https://mcp.example.com/…"),
     ],
@@ -43,7 +44,8 @@ def test_it_is_never_longer_and_what_is_shown_hides_nothing_more(rest: str) -> N
 
 
 def test_what_is_hidden_is_known_as_it_stands_and_as_it_is_meant() -> None:
-    assert secrets_in("https://x.example/mcp?key=a%20secret&n=1") == ["a%20secret", "a secret"]
+    hidden = secrets_in("https://x.example/mcp?key=a%20secret&n=1&verbose=")
+    assert hidden == ["a%20secret", "a secret"]
 
 
 def test_an_origin_is_scheme_host_and_port() -> None:
@@ -65,8 +67,11 @@ def test_keys_that_were_kept_in_clear_are_sealed_by_the_migration(cast: Cast) ->
             MCPServer.objects.create(
                 workspace_id=place.workspace.id, slug=slug, url=url, removed_at=removed_at
             )
-        import_module("workspaces.migrations.0010_sealed_urls").hide_keys(apps, None)
+        migration = import_module("workspaces.migrations.0010_sealed_urls")
+        migration.hide_keys(apps, None)
         rows = {row.slug: row for row in MCPServer.objects.all()}
+        migration.show_keys(apps, None)
+        back = dict(MCPServer.objects.values_list("slug", "url"))
     assert {slug: url_of(row) for slug, row in rows.items()} == {
         "keyed": keyed,
         "plain": "https://x.example/mcp",
@@ -74,3 +79,4 @@ def test_keys_that_were_kept_in_clear_are_sealed_by_the_migration(cast: Cast) ->
     }
     assert {row.url for row in rows.values()} == {"https://x.example/mcp", "https://x.example/mcp?key=…"}
     assert not rows["plain"].sealed_url
+    assert (back["keyed"], back["plain"]) == (keyed, "https://x.example/mcp")

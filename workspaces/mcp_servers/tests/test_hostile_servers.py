@@ -31,6 +31,8 @@ class HostileMCP:
         self.session = b""
         self.drips_at_the_end = self.comes_back = self.pings = False
         self.is_over = False
+        self.refuses = b""  # each request, with this challenge
+        self.delay = 0.0  # before a tool's result
         self.headers: list[tuple[bytes, bytes]] = []
         self.encodings: list[str] = []
         self.refuses_packed = False
@@ -40,7 +42,9 @@ class HostileMCP:
         if scope["type"] != "http":
             return
         self.asked.append(scope["method"])
-        if scope["method"] == "DELETE" and self.drips_at_the_end:
+        if self.refuses:
+            await answer(send, 403, b"", [(b"www-authenticate", self.refuses)])
+        elif scope["method"] == "DELETE" and self.drips_at_the_end:
             await self._drip(send)
         elif scope["method"] == "GET":
             await answer(send, 405, b"", [])
@@ -62,6 +66,7 @@ class HostileMCP:
         elif method == "tools/call" and self.pings:
             await self._drip(send)
         else:
+            await asyncio.sleep(self.delay if method == "tools/call" else 0)
             await self._tell(method, id_, send)
 
     async def _tell(self, method: str, id_: Any, send: Any) -> None:
@@ -185,6 +190,32 @@ async def test_a_swarm_of_tiny_things_is_not_read(
     server.results[method] = result
     with pytest.raises(UpstreamTooLarge):
         await call(address)
+
+
+async def test_a_server_without_a_sign_in_that_wants_more_is_told_as_before(
+    hostile: tuple[HostileMCP, Address],
+) -> None:
+    server, address = hostile
+    server.refuses = b'Bearer error="insufficient_scope", scope="all"'
+    with pytest.raises(McpSignInNeeded, match="another key") as refusal:
+        await call(address)
+    assert refusal.value.wanted_scope == "all"
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 50, 5))
+async def test_whoever_breaks_a_call_off_is_heard(
+    hostile: tuple[HostileMCP, Address], milliseconds: int
+) -> None:
+    """Whatever of the answer or the goodbye is on its way just then."""
+    server, address = hostile
+    server.session, server.delay = b"s-1", 0.05
+    task = asyncio.create_task(call(address))
+    while "tools/call" not in server.asked:
+        await asyncio.sleep(0)
+    await asyncio.sleep(milliseconds / 1000)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_headers_need_not_be_plain(hostile: tuple[HostileMCP, Address]) -> None:
