@@ -32,7 +32,8 @@ class HostileMCP:
         self.drips_at_the_end = self.comes_back = self.pings = False
         self.is_over = False
         self.refuses = b""  # each request, with this challenge
-        self.delay = 0.0  # before a tool's result
+        self.answers_late = self.is_late = False  # a tool's result comes while the client is leaving
+        self.left = asyncio.Event()
         self.headers: list[tuple[bytes, bytes]] = []
         self.encodings: list[str] = []
         self.refuses_packed = False
@@ -44,6 +45,10 @@ class HostileMCP:
         self.asked.append(scope["method"])
         if self.refuses:
             await answer(send, 403, b"", [(b"www-authenticate", self.refuses)])
+        elif scope["method"] == "DELETE" and self.is_late:
+            self.left.set()
+            await asyncio.sleep(0.05)
+            await answer(send, 200, b"", [])
         elif scope["method"] == "DELETE" and self.drips_at_the_end:
             await self._drip(send)
         elif scope["method"] == "GET":
@@ -66,7 +71,8 @@ class HostileMCP:
         elif method == "tools/call" and self.pings:
             await self._drip(send)
         else:
-            await asyncio.sleep(self.delay if method == "tools/call" else 0)
+            if method == "tools/call" and self.answers_late:
+                await self.left.wait()
             await self._tell(method, id_, send)
 
     async def _tell(self, method: str, id_: Any, send: Any) -> None:
@@ -202,20 +208,20 @@ async def test_a_server_without_a_sign_in_that_wants_more_is_told_as_before(
     assert refusal.value.wanted_scope == "all"
 
 
-@pytest.mark.parametrize("milliseconds", range(0, 50, 5))
-async def test_whoever_breaks_a_call_off_is_heard(
-    hostile: tuple[HostileMCP, Address], milliseconds: int
-) -> None:
-    """Whatever of the answer or the goodbye is on its way just then."""
+async def test_whoever_breaks_a_call_off_is_heard(hostile: tuple[HostileMCP, Address]) -> None:
+    """Also when the answer comes while the SDK says goodbye: it raises its own errors then."""
     server, address = hostile
-    server.session, server.delay = b"s-1", 0.05
-    task = asyncio.create_task(call(address))
-    while "tools/call" not in server.asked:
-        await asyncio.sleep(0)
-    await asyncio.sleep(milliseconds / 1000)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    server.session, server.answers_late = b"s-1", True
+    tasks = [asyncio.create_task(call(address)) for _ in range(30)]
+    async with asyncio.timeout(20):
+        while server.asked.count("tools/call") < len(tasks):
+            await asyncio.sleep(0.01)
+    server.is_late = True
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(end) for end in ends} == {asyncio.CancelledError}
+    assert "DELETE" in server.asked
 
 
 async def test_headers_need_not_be_plain(hostile: tuple[HostileMCP, Address]) -> None:
