@@ -19,7 +19,7 @@ from accounts.web.acts import act, blame, needs, told
 from accounts.web.places import place_url
 from kit.errors import DomainError, InvalidInput
 from workspaces.diffs import diff_lines, shown_diff
-from workspaces.mcp_servers import services, tools
+from workspaces.mcp_servers import managing, services, tools
 from workspaces.mcp_servers.authorization import redirect_uri
 from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
 from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
@@ -154,7 +154,7 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
             wish.check()
             connection.close()  # the server is asked without holding one
             found = look_at(wish)
-            row = services.install_server(principal=request.principal, wish=wish, found=found)
+            row = managing.install_server(principal=request.principal, wish=wish, found=found)
         except DomainError as problem:
             blame(form, problem)
         else:
@@ -221,7 +221,7 @@ def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
 def change(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """Enables or disables it."""
     wanted = {"enabled": request.POST["enabled"] == "1"} if "enabled" in request.POST else {}
-    return _act(request, server, services.change_server, "Saved.", **wanted)
+    return _act(request, server, managing.change_server, "Saved.", **wanted)
 
 
 @require_POST
@@ -232,7 +232,7 @@ def connect(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
     form = ConnectionForm(row, request.POST)
     if form.is_valid():
         try:
-            services.change_server(principal=request.principal, slug=server, **form.wish())
+            managing.change_server(principal=request.principal, slug=server, **form.wish())
         except DomainError as problem:
             blame(form, problem)
         else:
@@ -248,7 +248,7 @@ def remove(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse
     back = place_url(request.principal, "mcp_servers")
     return act(
         request,
-        services.remove_server,
+        managing.remove_server,
         principal=request.principal,
         slug=server,
         done="Removed, with its key.",

@@ -1,28 +1,24 @@
-"""What can be done with a workspace's MCP servers; speaking with them is `connecting`'s."""
+"""What is known of MCP servers; speaking with them is for `connecting`, changing them for `managing`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.utils import timezone
 
-from accounts import audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from kit.errors import Conflict, InvalidInput, NotFound
-from kit.secrets import SecretUnreadable, seal, unseal
-from workspaces.mcp_servers.addresses import kept_url, origin_of, path_of, url_of
+from kit.errors import NotFound
+from kit.secrets import unseal
+from workspaces.mcp_servers.addresses import url_of
 from workspaces.mcp_servers.connecting import Address
 from workspaces.mcp_servers.definitions import ToolDefinition
-from workspaces.mcp_servers.grants import missing_sign_ins, sealed_client, with_secret
-from workspaces.mcp_servers.installing import Found
+from workspaces.mcp_servers.grants import missing_sign_ins
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.wishes import ServerWish, header_problems, url_problem
 
-MOST_SERVERS = 50  # of a workspace
 USABLE = Q(tools__is_allowed=True, tools__is_gone=False, tools__offered__isnull=True, tools__problem="")
 WAITING = Q(tools__is_new=True) | Q(tools__offered__isnull=False)
 
@@ -136,60 +132,8 @@ def find_server(*, place: Principal, slug: str) -> MCPServer:
     return row
 
 
-@transaction.atomic
-def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> MCPServer:
-    """Keeps a server with what it showed; one that wants a sign-in is enabled by the first.
-
-    InvalidInput, Conflict for a slug that is or was taken.
-    """
-    wish.check()
-    if installed_servers(principal.workspace.id).count() >= MOST_SERVERS:
-        raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
-    is_keyed = wish.auth == MCPServer.Auth.HEADER
-    waits = found.authorization is not None
-    try:
-        with transaction.atomic():
-            row = MCPServer.objects.create(
-                workspace_id=principal.workspace.id,
-                slug=wish.slug,
-                name=wish.name,
-                **kept_url(wish.url),
-                transport=wish.transport,
-                auth=wish.auth,
-                header_name=wish.header_name if is_keyed else "",
-                sealed_header=seal(wish.header_value) if is_keyed else "",
-                sign_in=wish.who_signs_in,
-                authorization=found.authorization.as_data() if found.authorization else None,
-                sealed_client=_client_of(wish, found),
-                enabled=wish.enabled and not waits,
-                waits_for_sign_in=wish.enabled and waits,
-                checked_at=None if waits else timezone.now(),
-                listed_at=None if waits else timezone.now(),
-            )
-    except IntegrityError as exc:
-        raise Conflict(
-            f"The name {wish.slug} is taken, or was once: choose another.", slug=wish.slug
-        ) from exc
-    Tool.objects.bulk_create([_new_tool(row, tool, is_allowed=True) for tool in found.tools])
-    audit.record(
-        "mcp_server.installed",
-        principal=principal,
-        target=row.slug,
-        url=row.url,
-        enabled=row.enabled,
-    )
-    return find_server(place=principal, slug=row.slug)
-
-
-def _client_of(wish: ServerWish, found: Found) -> str:
-    """Whom a manager registered by hand, for where one signs in now: their secret goes nowhere else."""
-    if wish.client is None or found.authorization is None:
-        return ""
-    client = wish.client.at(found.authorization)
-    return sealed_client(client) if client else ""
-
-
-def _new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> Tool:
+def new_tool(server: MCPServer, tool: ToolDefinition, *, is_allowed: bool) -> Tool:
+    """Not saved yet."""
     return Tool(
         server=server,
         name=tool.name,
@@ -212,7 +156,7 @@ def note_tools(*, server_id: UUID, offered: list[ToolDefinition]) -> None:
     for tool in offered:
         row = known.pop(tool.name, None)
         if row is None:
-            _new_tool(server, tool, is_allowed=is_first).save()
+            new_tool(server, tool, is_allowed=is_first).save()
         else:
             seen = (tool.definition if tool.hash != row.definition_hash else None, False, tool.problem)
             if seen != (row.offered, row.is_gone, row.problem):
@@ -240,78 +184,6 @@ def note_seen(*, server_id: UUID) -> None:
 def note_problem(*, server_id: UUID, problem: str) -> None:
     """Why the last look at the server failed."""
     MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
-
-
-@transaction.atomic
-def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
-    """`name`, `enabled`, `url`, `header_value`, `client_secret`: whatever is named. An address at another
-    host is a new installation, and one with another path takes the key anew, so that no key goes to where
-    its owner never sent it."""
-    row = lock_server(find_server(place=principal, slug=slug).id)
-    changes: dict[str, list[Any]] = {}
-    for name in ("name", "enabled"):
-        if wanted.get(name) is not None and wanted[name] != getattr(row, name):
-            changes[name] = [getattr(row, name), wanted[name]]
-            setattr(row, name, wanted[name])
-    if "enabled" in changes:
-        row.waits_for_sign_in = False
-    if wanted.get("url") is not None:
-        _change_address(row, wanted["url"], changes, is_keyed_anew=bool(wanted.get("header_value")))
-    if wanted.get("header_value") is not None:
-        if row.auth != MCPServer.Auth.HEADER:
-            raise InvalidInput(header_value=["This server is not shown a header."])
-        if wrong := header_problems(row.header_name, wanted["header_value"]):
-            raise InvalidInput(**wrong)
-        row.sealed_header = seal(wanted["header_value"])
-        changes["header_key"] = ["", ""]
-    if wanted.get("client_secret") is not None:
-        row.sealed_client = with_secret(row, wanted["client_secret"])
-        changes["client_key"] = ["", ""]
-    if changes:
-        row.version += 1
-        row.save()
-        audit.record("mcp_server.changed", principal=principal, target=row.slug, changes=changes)
-    return find_server(place=principal, slug=row.slug)
-
-
-def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, is_keyed_anew: bool) -> None:
-    if url == row.url:  # as it is shown: whoever sends it back changes nothing
-        return
-    if problem := url_problem(url):
-        raise InvalidInput(url=[problem])
-    if row.auth == MCPServer.Auth.OAUTH:
-        raise InvalidInput(url=["Its sign-in is for this address: install another one anew."])
-    if origin_of(url) != origin_of(row.url):
-        raise InvalidInput(url=["This is another server: install it anew."])
-    try:
-        before = url_of(row)
-    except SecretUnreadable:
-        before = ""  # typed anew it can be read again
-    is_keyed = row.auth == MCPServer.Auth.HEADER
-    if is_keyed and not is_keyed_anew and path_of(url) != path_of(before):
-        raise InvalidInput(header_value=["Another path may be somebody else's server: give the key with it."])
-    if url != before:
-        kept = kept_url(url)
-        changes["url"] = [row.url, kept["url"]]
-        row.url, row.sealed_url = kept["url"], kept["sealed_url"]
-
-
-@transaction.atomic
-def remove_server(*, principal: Principal, slug: str) -> None:
-    """For good: its key is deleted; its name is not given again."""
-    row = lock_server(find_server(place=principal, slug=slug).id)
-    forget_server(row)
-    audit.record("mcp_server.removed", principal=principal, target=row.slug)
-
-
-def forget_server(row: MCPServer) -> None:
-    row.tools.all().delete()
-    row.sign_ins.all().delete()
-    row.pending_sign_ins.all().delete()
-    row.sealed_header = row.sealed_client = row.sealed_url = ""
-    row.waits_for_sign_in = False
-    row.enabled, row.removed_at, row.version = False, timezone.now(), row.version + 1
-    row.save()
 
 
 def remove_servers(*, workspace_id: UUID) -> None:
