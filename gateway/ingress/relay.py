@@ -22,7 +22,7 @@ WAIT_SECONDS = 1.0  # how long one read waits for news
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
 _connections = PerLoop(
-    lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True), close=lambda it: it.aclose()
+    lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True), close=redis.Redis.aclose
 )
 
 

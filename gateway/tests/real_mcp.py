@@ -20,7 +20,7 @@ class RealMCP:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.key = self.url = ""
+        self.key = self.url = self.wanted_scope = ""
         self.meeting = threading.Barrier(2, timeout=20)
         self.server = MCPServer("calculator")
         self._add_tools()
@@ -29,7 +29,7 @@ class RealMCP:
     def reset(self) -> None:
         self.calls.clear()
         self.headers.clear()
-        self.key = ""
+        self.key = self.wanted_scope = ""
         self.meeting.reset()
         for name in ("add", "wipe", "meet", "flood", "advise", "list"):
             if self._has(name):
@@ -98,6 +98,10 @@ class RealMCP:
             asked = parse_qs(scope["query_string"].decode()).get("key", [])
             if self.key and header.get("authorization") != f"Bearer {self.key}" and asked != [self.key]:
                 await answer(send, 401, b"", [(b"www-authenticate", b"Bearer")])
+                return
+            if self.wanted_scope:
+                challenge = f'Bearer error="insufficient_scope", scope="{self.wanted_scope}"'
+                await answer(send, 403, b"", [(b"www-authenticate", challenge.encode())])
                 return
         await self.application(scope, receive, send)
 

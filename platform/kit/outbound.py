@@ -220,14 +220,15 @@ def next_hop(request: httpx.Request, redirect: httpx.Request) -> httpx.Request:
     """The redirect without credentials where it leaves the origin; AddressRefused when it leaves https."""
     if (request.url.scheme, redirect.url.scheme) == ("https", "http"):
         raise AddressRefused
-    if _origin(request.url) != _origin(redirect.url):
+    if origin_of(request.url) != origin_of(redirect.url):
         for name in list(redirect.headers):
             if CREDENTIAL_HEADER.search(name):
                 del redirect.headers[name]
     return redirect
 
 
-def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+def origin_of(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    """Who gets to see what stands in a request, as it will be sent."""
     return url.scheme, url.raw_host, url.port
 
 

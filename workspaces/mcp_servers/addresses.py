@@ -49,19 +49,3 @@ def kept_url(url: str) -> dict[str, Any]:
 def url_of(server: MCPServer) -> str:
     """The whole address. SecretUnreadable."""
     return unseal(server.sealed_url) if server.sealed_url else server.url
-
-
-def origin_of(url: str) -> tuple[str, str]:
-    """Scheme and host with its port: who gets to see what stands in the address."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, f"{(parts.hostname or '').lower()}:{port}"
-
-
-def path_of(url: str) -> str:
-    """Whose server it is, on a host that serves many."""
-    return urlsplit(url).path or "/"
-
-
-def without_query(url: str) -> str:
-    return urlsplit(url)._replace(query="").geturl()

@@ -158,7 +158,7 @@ class ToolsView(McpView):
         row = services.find_server(place=self.place, slug=server)
         named = wish.pop("tools", None) or [tool.name for tool in row.tools.all()]
         tools.change_tools(principal=self.place, slug=server, wishes=dict.fromkeys(named, wish))
-        return self.answer(services.find_server(place=self.place, slug=row.slug))
+        return self.answer(row)
 
 
 class ToolView(McpView):

@@ -153,9 +153,14 @@ def client_document() -> dict[str, Any]:
     }
 
 
+def is_scope(text: str) -> bool:
+    """As RFC 6749 spells it, within our bound."""
+    return len(text) <= LONGEST_SCOPE and SCOPE.fullmatch(text) is not None
+
+
 def checked_scope(scope: str) -> str:
-    """As RFC 6749 spells it. McpSignInFailed for anything else."""
-    if len(scope) > LONGEST_SCOPE or not SCOPE.fullmatch(scope):
+    """McpSignInFailed for what is none."""
+    if not is_scope(scope):
         raise McpSignInFailed("What the server says of its sign-in makes no sense.")
     return scope
 

@@ -21,10 +21,10 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from kit.errors import DomainError, McpServerFailed, McpSignInFailed, McpSignInNeeded, ToolChanged
+from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 from workspaces.mcp_servers.addresses import secrets_in
-from workspaces.mcp_servers.authorization import checked_scope
+from workspaces.mcp_servers.authorization import is_scope
 from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
 
 T = TypeVar("T")
@@ -185,10 +185,8 @@ def _wanted_scope(transport: GuardedSDKTransport) -> str:
     told = httpx2.Response(transport.status, headers={b"www-authenticate": challenge})
     if protocol.extract_field_from_www_auth(told, "error") != "insufficient_scope":
         return ""
-    try:
-        return checked_scope(protocol.extract_scope_from_www_auth(told) or "")
-    except McpSignInFailed:
-        return ""
+    scope = protocol.extract_scope_from_www_auth(told) or ""
+    return scope if is_scope(scope) else ""
 
 
 def _words_for(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:

@@ -11,8 +11,14 @@ from mcp_types import LATEST_PROTOCOL_VERSION
 
 from kit import outbound
 from kit.errors import McpSignInFailed
-from workspaces.mcp_servers.addresses import without_query
-from workspaces.mcp_servers.authorization import GRANTS, METHODS, Authorization, asking, checked_scope
+from workspaces.mcp_servers.authorization import (
+    GRANTS,
+    METHODS,
+    Authorization,
+    asking,
+    checked_scope,
+    is_scope,
+)
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_ADDRESS = 500  # characters
@@ -38,7 +44,6 @@ async def discover(url: str, transport: str) -> Authorization:
         resource = await _resource_metadata(client, url, challenge)
         found = await _server_metadata(client, url, resource)
     _check_metadata(found)
-    ours = resource_url_from_server_url(without_query(url))  # as RFC 8707 has it; a key may stand there
     scope = protocol.get_client_metadata_scopes(
         protocol.extract_scope_from_www_auth(challenge), resource, found, GRANTS
     )
@@ -47,7 +52,7 @@ async def discover(url: str, transport: str) -> Authorization:
         issuer=str(found.issuer),
         authorization_endpoint=str(found.authorization_endpoint),
         token_endpoint=str(found.token_endpoint),
-        resource=str(resource.resource) if resource else ours,
+        resource=str(resource.resource) if resource else _resource_of(url),
         scope=checked_scope(scope or ""),
         known_scope=_known_scope(resource),
         registration_endpoint=str(found.registration_endpoint or ""),
@@ -58,12 +63,15 @@ async def discover(url: str, transport: str) -> Authorization:
     )
 
 
+def _resource_of(url: str) -> str:
+    """Without its query, as RFC 8707 has it: a key may stand there."""
+    return resource_url_from_server_url(urlsplit(url)._replace(query="").geturl())
+
+
 def _known_scope(resource: ProtectedResourceMetadata | None) -> str:
     """Left out where it makes no sense: it is only for later."""
-    try:
-        return checked_scope(" ".join((resource and resource.scopes_supported) or []))
-    except McpSignInFailed:
-        return ""
+    told = " ".join((resource and resource.scopes_supported) or [])
+    return told if is_scope(told) else ""
 
 
 async def _challenge(client: httpx2.AsyncClient, url: str, transport: str) -> httpx2.Response:
@@ -91,8 +99,8 @@ async def _resource_metadata(
         found = await protocol.handle_protected_resource_response(answer)
         if found is None:
             continue
-        asked = resource_url_from_server_url(without_query(url))
-        if not check_resource_allowed(requested_resource=asked, configured_resource=str(found.resource)):
+        asked, told = _resource_of(url), str(found.resource)
+        if not check_resource_allowed(requested_resource=asked, configured_resource=told):
             raise McpSignInFailed("The server's sign-in is for another server.")
         return found
     if failed:  # which says nothing about whether there is any

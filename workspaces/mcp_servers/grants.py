@@ -15,12 +15,12 @@ from accounts.principals import Principal
 from kit.errors import Conflict, DomainError, InvalidInput, McpSignInNeeded
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.authorization import (
-    LONGEST_SCOPE,
     PLAIN,
     Authorization,
     Client,
     Tokens,
     is_plain,
+    is_scope,
 )
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 
@@ -28,8 +28,11 @@ MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.va
 
 
 def sign_in_needed(slug: str, how: str) -> McpSignInNeeded:
-    who = "You have" if how == MEMBER else "A manager of the workspace has"
-    return McpSignInNeeded(f"{who} to sign in at {slug} first.", mcp=slug, how=how)
+    return McpSignInNeeded(f"{_who_has(how)} to sign in at {slug} first.", mcp=slug, how=how)
+
+
+def _who_has(how: str) -> str:
+    return "You have" if how == MEMBER else "A manager of the workspace has"
 
 
 @transaction.atomic
@@ -43,9 +46,9 @@ def note_wanted_scope(
     if server is None or row is None or bearer(unseal(row.sealed_access)) != headers:
         return None
     wanted = union_scopes(row.wanted_scope, scope) or ""
-    row.wanted_scope = wanted if len(wanted) <= LONGEST_SCOPE else scope
+    row.wanted_scope = wanted if is_scope(wanted) else scope
     row.save(update_fields=["wanted_scope"])
-    who = "You have" if server.sign_in == MEMBER else "A manager of the workspace has"
+    who = _who_has(server.sign_in)
     text = f"{who} to sign in at {server.slug} anew: it wants a further permission for this ({scope[:200]})."
     return McpSignInNeeded(text, mcp=server.slug, how=server.sign_in, scope=scope)
 

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import httpx
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import audit
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput
-from kit.secrets import SecretUnreadable, seal
-from workspaces.mcp_servers.addresses import kept_url, origin_of, path_of, url_of
+from kit.outbound import origin_of
+from kit.secrets import seal
+from workspaces.mcp_servers.addresses import kept_url
 from workspaces.mcp_servers.grants import sealed_client, with_secret
 from workspaces.mcp_servers.installing import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
@@ -61,7 +63,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
         url=row.url,
         enabled=row.enabled,
     )
-    return find_server(place=principal, slug=row.slug)
+    return row
 
 
 def _client_of(wish: ServerWish, found: Found) -> str:
@@ -75,8 +77,8 @@ def _client_of(wish: ServerWish, found: Found) -> str:
 @transaction.atomic
 def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServer:
     """`name`, `enabled`, `url`, `header_value`, `client_secret`: whatever is named. An address at another
-    host is a new installation, and one with another path takes the key anew, so that no key goes to where
-    its owner never sent it."""
+    host is a new installation, and any other takes the header's key anew, so that no key goes to where its
+    owner never sent it."""
     row = lock_server(find_server(place=principal, slug=slug).id)
     changes: dict[str, list[Any]] = {}
     for name in ("name", "enabled"):
@@ -101,7 +103,7 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
         row.version += 1
         row.save()
         audit.record("mcp_server.changed", principal=principal, target=row.slug, changes=changes)
-    return find_server(place=principal, slug=row.slug)
+    return row
 
 
 def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, is_keyed_anew: bool) -> None:
@@ -111,19 +113,13 @@ def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, 
         raise InvalidInput(url=[problem])
     if row.auth == MCPServer.Auth.OAUTH:
         raise InvalidInput(url=["Its sign-in is for this address: install another one anew."])
-    if origin_of(url) != origin_of(row.url):
+    if origin_of(httpx.URL(url)) != origin_of(httpx.URL(row.url)):
         raise InvalidInput(url=["This is another server: install it anew."])
-    try:
-        before = url_of(row)
-    except SecretUnreadable:
-        before = ""  # typed anew it can be read again
-    is_keyed = row.auth == MCPServer.Auth.HEADER
-    if is_keyed and not is_keyed_anew and path_of(url) != path_of(before):
-        raise InvalidInput(header_value=["Another path may be somebody else's server: give the key with it."])
-    if url != before:
-        kept = kept_url(url)
-        changes["url"] = [row.url, kept["url"]]
-        row.url, row.sealed_url = kept["url"], kept["sealed_url"]
+    if row.auth == MCPServer.Auth.HEADER and not is_keyed_anew:
+        raise InvalidInput(header_value=["Give the key again: it is not sent to another address unseen."])
+    kept = kept_url(url)
+    changes["url"] = [row.url, kept["url"]]
+    row.url, row.sealed_url = kept["url"], kept["sealed_url"]
 
 
 @transaction.atomic

@@ -81,23 +81,25 @@ async def reach(
         return await work(address)
     except McpSignInNeeded as refusal:
         if not refusal.did_no_work:
-            raise await _as_told(refusal, tenant, server_id, user_id, address) from refusal
+            await _note_refusal(refusal, tenant, server_id, user_id, address)
+            raise
         again = await address_for(tenant=tenant, server_id=server_id, user_id=user_id, refused=address)
         if again == address:
             raise
     try:
         return await work(again)
     except McpSignInNeeded as refusal:
-        raise await _as_told(refusal, tenant, server_id, user_id, again) from refusal
+        await _note_refusal(refusal, tenant, server_id, user_id, again)
+        raise
 
 
-async def _as_told(
+async def _note_refusal(
     refusal: McpSignInNeeded, tenant: TenantRef, server_id: UUID, user_id: UUID | None, address: Address
-) -> McpSignInNeeded:
-    """The refusal, or where the server wants a further permission what its sign-in has to ask for."""
+) -> None:
+    """Raises McpSignInNeeded in its place where a sign-in has to ask for a further permission."""
     if not refusal.wanted_scope:
-        return refusal
-    known = await in_tenant(
+        return
+    needed = await in_tenant(
         tenant,
         note_wanted_scope,
         server_id=server_id,
@@ -105,7 +107,8 @@ async def _as_told(
         headers=address.headers,
         scope=refusal.wanted_scope,
     )
-    return known or refusal
+    if needed is not None:
+        raise needed from refusal
 
 
 async def address_for(

@@ -19,7 +19,7 @@ from kit.errors import DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
 from workspaces.mcp_servers.addresses import url_of
-from workspaces.mcp_servers.authorization import LONGEST_SCOPE, Authorization, Client, Tokens
+from workspaces.mcp_servers.authorization import Authorization, Client, Tokens, is_scope
 from workspaces.mcp_servers.connecting import Address, list_tools
 from workspaces.mcp_servers.discovery import discover
 from workspaces.mcp_servers.granting import GrantRefused, exchange_code, introduce, revoke
@@ -117,7 +117,7 @@ async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> s
 def _scope_to_ask_for(told: str, wanted: str) -> str:
     """Both, or only what the server tells everybody where that would be too long."""
     both = union_scopes(told, wanted) or ""
-    return both if len(both) <= LONGEST_SCOPE else told
+    return both if is_scope(both) else told
 
 
 def _open_place(*, principal: Principal, slug: str) -> SignInPlace:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from kit.errors import InvalidInput
+from kit.outbound import DEFAULT_PORTS, UNREADABLE
 from workspaces.mcp_servers.addresses import HIDDEN
 from workspaces.mcp_servers.authorization import PLAIN, Client, is_plain
 from workspaces.mcp_servers.connecting import Address
@@ -90,16 +93,17 @@ class ServerWish:
 
 
 def url_problem(url: str) -> str:
+    """Judged as whoever sends requests there reads it, and readable to Python too; empty: there is none."""
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
+        parts, _ = httpx.URL(url), urlsplit(url)
+    except (ValueError, *UNREADABLE):
         return "This is no address."
     if HIDDEN in url:
         return f"Give the whole address: {HIDDEN} stands for what is not shown."
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
+    is_one = parts.scheme in DEFAULT_PORTS and parts.host and 0 < (parts.port or 1) < 65536
+    if not is_one or not url.isprintable() or " " in url:
         return "Give the server's address, https://…"
-    if parts.username or parts.password or parts.fragment:
+    if parts.userinfo or parts.fragment:
         return "An address holds no password and no fragment: give a key as a header."
     return ""
 

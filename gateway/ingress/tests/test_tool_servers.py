@@ -99,7 +99,7 @@ def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
         assert KEY not in MCPServer.objects.get().sealed_header
 
 
-def test_a_key_in_a_header_goes_to_another_path_only_when_it_is_given_again(
+def test_a_key_in_a_header_goes_to_another_address_only_when_it_is_given_again(
     calculator: RealMCP, client_of: Any, cast: Cast
 ) -> None:
     """On a host that serves many it may be somebody else's."""
@@ -107,11 +107,24 @@ def test_a_key_in_a_header_goes_to_another_path_only_when_it_is_given_again(
     alice, url = client_of(cast.alice), calculator.url
     keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
     install_calculator(alice, url, **keyed)
-    there = {"url": f"{url}/@mine/mcp"}
-    refused = alice.patch(WHERE, json=there)
-    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["header_value"])
-    assert alice.patch(WHERE, json={"url": f"{url}/mcp?verbose=1"}).status_code == 200
-    assert alice.patch(WHERE, json={**there, "header_value": "Bearer other"}).status_code == 200
+    for there in (f"{url}/@mine/mcp", f"{url}/mcp?for=me"):
+        refused = alice.patch(WHERE, json={"url": there})
+        assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["header_value"])
+        assert alice.patch(WHERE, json={"url": there, "header_value": "Bearer other"}).status_code == 200
+
+
+def test_a_server_with_a_key_that_wants_a_further_permission_wants_another_key(
+    calculator: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    """Nobody signs in there, so no sign-in can ask for more."""
+    alice = client_of(cast.alice)
+    calculator.key = KEY
+    keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
+    install_calculator(alice, calculator.url, **keyed)
+    calculator.wanted_scope = "all"
+    error = alice.post(f"{WHERE}/refresh").json()["error"]
+    assert (error["code"], error["details"]) == ("mcp_sign_in_needed", {"status": 403})
+    assert "another key" in error["message"]
 
 
 class TestAKeyInTheAddress:
@@ -154,9 +167,15 @@ class TestAKeyInTheAddress:
         alice = client_of(cast.alice)
         keyed.key = self.OTHER
         assert alice.post(f"{WHERE}/refresh").status_code == 409
-        elsewhere = f"http://other.example/mcp?key={self.OTHER}"
-        refused = alice.patch(WHERE, json={"url": elsewhere})
-        assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["url"])
+        host = keyed.url.removeprefix("http://")
+        for elsewhere in (
+            "http://other.example",
+            f"https://{host}",
+            f"http://{host}\\@other.example",
+            "http://[x",
+        ):
+            refused = alice.patch(WHERE, json={"url": f"{elsewhere}/mcp?key={self.OTHER}"})
+            assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["url"])
         changed = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={self.OTHER}"})
         assert (changed.status_code, self.OTHER in changed.text) == (200, False)
         assert alice.post(f"{WHERE}/refresh").status_code == 200

@@ -31,7 +31,6 @@ class HostileMCP:
         self.session = b""
         self.drips_at_the_end = self.comes_back = self.pings = False
         self.is_over = False
-        self.refuses = b""  # each request, with this challenge
         self.answers_late = self.is_late = False  # a tool's result comes while the client is leaving
         self.left = asyncio.Event()
         self.headers: list[tuple[bytes, bytes]] = []
@@ -43,9 +42,7 @@ class HostileMCP:
         if scope["type"] != "http":
             return
         self.asked.append(scope["method"])
-        if self.refuses:
-            await answer(send, 403, b"", [(b"www-authenticate", self.refuses)])
-        elif scope["method"] == "DELETE" and self.is_late:
+        if scope["method"] == "DELETE" and self.is_late:
             self.left.set()
             await asyncio.sleep(0.05)
             await answer(send, 200, b"", [])
@@ -196,16 +193,6 @@ async def test_a_swarm_of_tiny_things_is_not_read(
     server.results[method] = result
     with pytest.raises(UpstreamTooLarge):
         await call(address)
-
-
-async def test_a_server_without_a_sign_in_that_wants_more_is_told_as_before(
-    hostile: tuple[HostileMCP, Address],
-) -> None:
-    server, address = hostile
-    server.refuses = b'Bearer error="insufficient_scope", scope="all"'
-    with pytest.raises(McpSignInNeeded, match="another key") as refusal:
-        await call(address)
-    assert refusal.value.wanted_scope == "all"
 
 
 async def test_whoever_breaks_a_call_off_is_heard(hostile: tuple[HostileMCP, Address]) -> None:
