@@ -127,7 +127,9 @@ class SwitchView(APIView):
 class LogoutView(APIView):
     @extend_schema(operation_id="logout", tags=["auth"], request=RefreshSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Ends the refresh token; the access token runs out by itself."""
-        principal = cast("Principal", request.auth)  # set by BearerAuthentication
-        sign_in.sign_out(user_id=principal.user_id, refresh=checked(RefreshSerializer, request)["refresh"])
+        """Ends the sign-in that the refresh token belongs to, with every token that came from it."""
+        sign_in.sign_out(
+            principal=cast("Principal", request.auth),  # set by BearerAuthentication
+            refresh=checked(RefreshSerializer, request)["refresh"],
+        )
         return Response(status=204)

@@ -190,8 +190,12 @@ def listed_keys(principal: Principal) -> QuerySet[ApiKey]:
 
 @transaction.atomic
 def revoke_key(*, principal: Principal, key_id: UUID) -> None:
-    """Dead from the next request on."""
-    key = listed_keys(principal).filter(id=key_id).first()
+    """Dead from the next request on: one's own, whatever one's role; anybody's for who may make team keys."""
+    expect(principal, Action.KEYS_REVOKE)
+    rows = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None)
+    if not may(principal, Action.TENANT_KEYS):
+        rows = rows.filter(owner=principal.user_id)
+    key = rows.filter(id=key_id).first()
     if key is None:
         raise NotFound
     ApiKey.objects.filter(id=key.id).update(revoked_at=timezone.now())

@@ -9,7 +9,8 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from accounts.principals import default_principal
-from accounts.sessions import APP_SESSION, name_app_session
+from accounts.sessions import name_app_session
+from accounts.token_families import APP_SESSION
 from accounts.tokens import issue_tokens, rotate_tokens
 from kit.errors import TokenInvalid
 
@@ -30,7 +31,8 @@ class AppTokens(SessionTokenStrategy):
         principal = default_principal(user_id=cast("UUID", request.user.pk))
         if principal is None:
             return None
-        told = issue_tokens(principal, app_session=name_app_session(request.session))
+        name = name_app_session(request.session)
+        told = issue_tokens(principal, app_session=name, family=UUID(name))
         return {"access_token": told.pop("access"), "refresh_token": told.pop("refresh"), **told}
 
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:

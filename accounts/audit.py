@@ -30,7 +30,39 @@ def record(
     of_tenant: bool = False,
     **details: Any,
 ) -> None:
-    """Adds an AuditEntry for the current request.
+    """Adds an AuditEntry for the current request; for refusals there is `refusals.record_refusal`."""
+    AuditEntry.objects.create(
+        **entry_fields(
+            action,
+            principal=principal,
+            actor_id=actor_id,
+            actor_email=actor_email,
+            tenant_id=tenant_id,
+            workspace_id=workspace_id,
+            target=target,
+            via=via,
+            changes=changes,
+            of_tenant=of_tenant,
+            **details,
+        )
+    )
+
+
+def entry_fields(
+    action: str,
+    *,
+    principal: Principal | None = None,
+    actor_id: UUID | None = None,
+    actor_email: str = "",
+    tenant_id: UUID | None = None,
+    workspace_id: UUID | None = None,
+    target: str = "",
+    via: str = "",
+    changes: Changes | None = None,
+    of_tenant: bool = False,
+    **details: Any,
+) -> dict[str, Any]:
+    """What an entry for the current request says.
 
     A principal stands for actor, key and tenant, and for the workspace unless the act is `of_tenant`: of no
     one workspace, whichever the person is in.
@@ -43,20 +75,20 @@ def record(
         via = via or ("key" if principal.api_key else "")
     elif actor_id is not None and not actor_email:
         actor_email = User.objects.filter(id=actor_id).values_list("email", flat=True).first() or ""
-    AuditEntry.objects.create(
-        action=action,
-        actor_id=actor_id,
-        actor_email=actor_email,
-        tenant_id=tenant_id,
-        workspace_id=workspace_id,
-        via=via,
-        api_key=principal.api_key if principal else "",
-        target=target[:200],
-        changes=masked(changes or {}),
-        details=details,
-        address=origin.address,
-        request_id=origin.request_id,
-    )
+    return {
+        "action": action,
+        "actor_id": actor_id,
+        "actor_email": actor_email,
+        "tenant_id": tenant_id,
+        "workspace_id": workspace_id,
+        "via": via,
+        "api_key": principal.api_key if principal else "",
+        "target": target[:200],
+        "changes": masked(changes or {}),
+        "details": details,
+        "address": origin.address,
+        "request_id": origin.request_id,
+    }
 
 
 def masked(changes: Changes) -> Changes:

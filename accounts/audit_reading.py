@@ -49,6 +49,13 @@ def entries_of(principal: Principal) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(tenant=principal.tenant.id).select_related("workspace")
 
 
+def entries_in(place: Principal) -> QuerySet[AuditEntry]:
+    """Those of one workspace."""
+    expect(place, Action.AUDIT_WORKSPACE)
+    rows = AuditEntry.objects.filter(tenant=place.tenant.id, workspace=place.workspace.id)
+    return rows.select_related("workspace")
+
+
 def _moment(name: str, text: str) -> datetime | None:
     """A `+` that an address turned into a space is put back."""
     try:

@@ -40,11 +40,12 @@ def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
 
 
 def still_stands(principal: Principal) -> bool:
-    """Whether what let the principal in would do so now: membership, password, workspace, key."""
+    """Whether what let the principal in would do so now: membership, password, workspace, key, sign-in."""
     now = find_principal(
         user_id=principal.user_id,
         tenant_slug=principal.tenant.slug,
         workspace_slug=principal.workspace.slug,
+        family=principal.family,
     )
     if now is None or now.bounds != principal.bounds:
         return False

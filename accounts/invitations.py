@@ -40,7 +40,7 @@ class Outcome:
 def invite(*, principal: Principal, email: str, role: str, places: Places) -> Invitation:
     """Mails the invitation; Conflict for a member and for an address that is invited already."""
     address = normal_address(email)
-    with acting(principal, Action.INVITATIONS_CHANGE) as actor:
+    with acting(principal, _right_to_invite(role)) as actor:
         _expect_room(actor, 1)
         return _invite(actor, address, role, _workspaces(actor, places))
 
@@ -49,10 +49,15 @@ def invite_list(*, principal: Principal, emails: Sequence[str], role: str, place
     """Each address by itself: those that cannot be invited say why, the others are."""
     if not 0 < len(emails) <= MOST_AT_ONCE:
         raise InvalidInput(emails=[f"Name 1 to {MOST_AT_ONCE} addresses at a time."])
-    with acting(principal, Action.INVITATIONS_CHANGE) as actor:
+    with acting(principal, _right_to_invite(role)) as actor:
         _expect_room(actor, len(emails))
         opened = _workspaces(actor, places)
         return [_outcome(actor, email, role, opened) for email in dict.fromkeys(emails)]
+
+
+def _right_to_invite(role: str) -> Action:
+    """Only a person invites an admin: by a key, a key could turn into a person who runs the team."""
+    return Action.ADMINS_CHANGE if role == Membership.Role.ADMIN else Action.INVITATIONS_CHANGE
 
 
 def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationPlace]) -> Outcome:

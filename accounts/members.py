@@ -60,8 +60,8 @@ def members_of(principal: Principal) -> QuerySet[Membership]:
 
 
 def change_role(*, principal: Principal, user_id: UUID, role: str) -> Membership:
-    """Another role in the tenant; an owner's only passes by an offer."""
-    with acting(principal, Action.MEMBERS_CHANGE) as actor:
+    """Another role in the tenant; an owner's only passes by an offer. Only a person makes an admin."""
+    with acting(principal, right_to_give(role)) as actor:
         membership = _below(actor, user_id)
         if role == Membership.Role.OWNER:
             raise InvalidInput(role=["Ownership is offered, and passes when it is accepted."])
@@ -73,6 +73,11 @@ def change_role(*, principal: Principal, user_id: UUID, role: str) -> Membership
             _record(actor, "member.role_changed", membership.user, changes={"role": [before, role]})
             access_changed(user_id)
     return membership
+
+
+def right_to_give(role: str) -> Action:
+    """What giving a member this role takes."""
+    return Action.ADMINS_CHANGE if role == Membership.Role.ADMIN else Action.MEMBERS_CHANGE
 
 
 def _demote_manager(membership: Membership) -> None:
@@ -111,7 +116,7 @@ def leave_by_membership(*, membership: Membership) -> None:
 
 def leave_tenant(*, principal: Principal) -> None:
     """One's own end; LastOwner where nobody else owns the tenant."""
-    with acting(principal, Action.TENANT_VIEW) as actor:
+    with acting(principal, Action.TENANT_LEAVE) as actor:
         membership = Membership.objects.select_related("user").get(id=actor.membership_id)
         remove_member(membership=membership)
         _record(actor, "member.left", membership.user, changes={"role": [membership.role, None]})
@@ -209,7 +214,7 @@ def withdraw_offer(*, principal: Principal) -> None:
 
 def accept_ownership(*, principal: Principal) -> None:
     """By whom it was offered to, while the one who offered it still owns the tenant, and becomes an admin."""
-    with acting(principal, Action.TENANT_VIEW) as actor:
+    with acting(principal, Action.OWNERSHIP_ACCEPT) as actor:
         offer = (
             OwnershipOffer.objects.select_related("offered_by", "offered_to")
             .filter(tenant=actor.tenant.id, offered_to=actor.user_id, expires_at__gt=timezone.now())
@@ -220,8 +225,6 @@ def accept_ownership(*, principal: Principal) -> None:
         giver = owners.filter(user=offer.offered_by_id).first() if offer else None
         if offer is None or giver is None:
             raise NotFound
-        if actor.scopes is not None:
-            raise Forbidden("Only a person accepts ownership.")
         members.filter(id=actor.membership_id).update(role=Membership.Role.OWNER)
         members.filter(id=giver.id).update(role=Membership.Role.ADMIN)
         offer.delete()

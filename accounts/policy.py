@@ -1,13 +1,13 @@
 """Who may do what: one table, read by pages, REST, consumers and templates alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
 from accounts.models import Membership, WorkspaceMember
-from kit.errors import PersonRequired, RoleTooLow, ScopeMissing
+from kit.errors import Forbidden, KeyBound, PersonRequired, RoleTooLow, ScopeMissing
 
 OWNER, ADMIN = Membership.Role.OWNER.value, Membership.Role.ADMIN.value
 MEMBER, GUEST = Membership.Role.MEMBER.value, Membership.Role.GUEST.value
@@ -26,15 +26,19 @@ class Scope(StrEnum):
 class Action(StrEnum):
     TENANT_VIEW = "tenant.view"
     TENANT_CHANGE = "tenant.change"
+    TENANT_LEAVE = "tenant.leave"
     OWNERSHIP_PASS = "ownership.pass"  # noqa: S105 - no password
+    OWNERSHIP_ACCEPT = "ownership.accept"
     MEMBERS_VIEW = "members.view"
     MEMBERS_CHANGE = "members.change"
+    ADMINS_CHANGE = "admins.change"
     INVITATIONS_VIEW = "invitations.view"
     INVITATIONS_CHANGE = "invitations.change"
     SERVICE_ACCOUNTS_VIEW = "service_accounts.view"
     SERVICE_ACCOUNTS_CHANGE = "service_accounts.change"
     TENANT_KEYS = "tenant_keys.change"
     AUDIT_VIEW = "audit.view"
+    AUDIT_WORKSPACE = "audit.workspace"
     WORKSPACE_CREATE = "workspace.create"
     WORKSPACE_OVERSEE = "workspace.oversee"
     WORKSPACE_RESTORE = "workspace.restore"
@@ -43,10 +47,13 @@ class Action(StrEnum):
     WORKSPACE_MEMBERS = "workspace.members"
     WORKSPACE_LINK = "workspace.link"
     WORKSPACE_VIEW = "workspace.view"
+    WORKSPACE_LEAVE = "workspace.leave"
     MODELS_VIEW = "models.view"
     MCPS_VIEW = "mcps.view"
+    MCPS_SIGN_IN = "mcps.sign_in"
     MCPS_CHANGE = "mcps.change"
     PROMPTS_VIEW = "prompts.view"
+    PROMPTS_USE = "prompts.use"
     PROMPTS_CHANGE = "prompts.change"
     MODELS_CHANGE = "models.change"
     USAGE_VIEW = "usage.view"
@@ -58,19 +65,25 @@ class Action(StrEnum):
     CONVERSATIONS_CHANGE = "conversations.change"
     CHAT = "chat"
     KEYS_OWN = "keys.own"
+    KEYS_REVOKE = "keys.revoke"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allowed to whoever has one of the roles; by an API key only with one of the scopes."""
+    """Allowed to anyone who has one of the roles; to an API key only with one of the scopes.
+
+    A key that is bound to a workspace needs `in_workspace` too: the action concerns that workspace alone.
+    """
 
     says: str
     tenant: frozenset[str] = frozenset()
     workspace: frozenset[str] = frozenset()
     scopes: frozenset[Scope] = frozenset()
+    in_workspace: bool = False
 
 
-def _rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
+def _team(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
+    """A rule about the whole team, which no key of a single workspace satisfies."""
     named = frozenset(roles)
     return Rule(
         says=says,
@@ -80,81 +93,104 @@ def _rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
     )
 
 
+def _room(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
+    """A rule about one workspace: a key that is bound to it may have it as well."""
+    return replace(_team(says, *roles, keys=keys), in_workspace=bool(keys))
+
+
 READS, CHATS, MANAGES = Scope.READ, Scope.CHAT, Scope.MANAGE
+TEAM = (OWNER, ADMIN, MEMBER, GUEST)
 ROOM = (MANAGER, EDITOR, VIEWER)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY: Mapping[Action, Rule] = MappingProxyType(
     {
-        # The tenant's own matters.
-        Action.TENANT_VIEW: _rule("See the team's page", OWNER, ADMIN, MEMBER, GUEST, keys=(READS, MANAGES)),
-        Action.TENANT_CHANGE: _rule("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.OWNERSHIP_PASS: _rule("Offer the ownership to somebody", OWNER),
-        Action.MEMBERS_VIEW: _rule("See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)),
-        Action.MEMBERS_CHANGE: _rule("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.INVITATIONS_VIEW: _rule("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.INVITATIONS_CHANGE: _rule(
+        # The team's: no key of a single workspace does any of it.
+        Action.TENANT_VIEW: _team("See the team's page", *TEAM, keys=(READS, MANAGES)),
+        Action.TENANT_CHANGE: _team("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.TENANT_LEAVE: _team("Leave the team", *TEAM),
+        Action.OWNERSHIP_PASS: _team("Offer the ownership to somebody", OWNER),
+        Action.OWNERSHIP_ACCEPT: _team("Accept the ownership that was offered to one", *TEAM),
+        Action.MEMBERS_VIEW: _team("See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)),
+        Action.MEMBERS_CHANGE: _team("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.ADMINS_CHANGE: _team("Make somebody an admin, invite an admin", OWNER, ADMIN),
+        Action.INVITATIONS_VIEW: _team("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.INVITATIONS_CHANGE: _team(
             "Invite people, withdraw an invitation", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.SERVICE_ACCOUNTS_VIEW: _rule("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.SERVICE_ACCOUNTS_CHANGE: _rule(
+        Action.SERVICE_ACCOUNTS_VIEW: _team("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.SERVICE_ACCOUNTS_CHANGE: _team(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
         ),
-        Action.TENANT_KEYS: _rule("Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN),
-        Action.AUDIT_VIEW: _rule("Read the audit", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.USAGE_TEAM: _rule(
+        Action.TENANT_KEYS: _team("Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN),
+        Action.AUDIT_VIEW: _team("Read the team's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.USAGE_TEAM: _team(
             "See everybody's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.BUDGETS_TEAM: _rule(
+        Action.BUDGETS_TEAM: _team(
             "Set budgets, limits, prices and the time zone", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.WORKSPACE_CREATE: _rule("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.WORKSPACE_OVERSEE: _rule(
+        Action.WORKSPACE_CREATE: _team("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.WORKSPACE_OVERSEE: _team(
             "See every workspace, also those one is not in", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.WORKSPACE_RESTORE: _rule(
+        Action.WORKSPACE_RESTORE: _team(
             "Restore an archived or deleted workspace", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.WORKSPACE_DELETE: _rule("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.WORKSPACE_DELETE: _team("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
+        # Who comes by the link joins the team as well.
+        Action.WORKSPACE_LINK: _team(
+            "Open and close a workspace's link for newcomers", OWNER, ADMIN, keys=(MANAGES,)
+        ),
+        Action.KEYS_REVOKE: _team("Revoke one's own keys", *TEAM),
         # A workspace's.
-        Action.WORKSPACE_CHANGE: _rule("Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)),
-        Action.WORKSPACE_MEMBERS: _rule(
+        Action.WORKSPACE_CHANGE: _room("Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)),
+        Action.WORKSPACE_MEMBERS: _room(
             "Add members of the team, change their roles", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.WORKSPACE_LINK: _rule("Open and close its link for newcomers", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.WORKSPACE_VIEW: _rule("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
-        Action.MODELS_VIEW: _rule("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.MCPS_VIEW: _rule("See its MCP servers", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.MCPS_CHANGE: _rule(
+        Action.AUDIT_WORKSPACE: _room("Read the workspace's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.WORKSPACE_LEAVE: _room("Leave it", *ROOM),
+        Action.WORKSPACE_VIEW: _room("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
+        Action.MODELS_VIEW: _room("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.MCPS_VIEW: _room("See its MCP servers", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.MCPS_SIGN_IN: _room(
+            "Sign in at its MCP servers, and out again", OWNER, ADMIN, *ROOM, keys=(CHATS, MANAGES)
+        ),
+        Action.MCPS_CHANGE: _room(
             "Install MCP servers, say what their tools may do", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.PROMPTS_VIEW: _rule("See and use its prompts", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.PROMPTS_CHANGE: _rule("Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)),
-        Action.MODELS_CHANGE: _rule(
+        Action.PROMPTS_VIEW: _room("See its prompts", *ROOM, keys=(READS, CHATS, MANAGES)),
+        Action.PROMPTS_USE: _room("Fill in its prompts, mark favourites", *ROOM, keys=(CHATS, MANAGES)),
+        Action.PROMPTS_CHANGE: _room("Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)),
+        Action.MODELS_CHANGE: _room(
             "Install models, enable them, keep their keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.USAGE_VIEW: _rule(
+        Action.USAGE_VIEW: _room(
             "See one's own use, and the budgets that apply to it", *ROOM, keys=(READS, CHATS, MANAGES)
         ),
-        Action.USAGE_EVERYBODY: _rule(
+        Action.USAGE_EVERYBODY: _room(
             "See everybody's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
         ),
-        Action.BUDGETS_WORKSPACE: _rule(
+        Action.BUDGETS_WORKSPACE: _room(
             "Set budgets of its members and keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.CONVERSATIONS_VIEW: _rule(
+        Action.CONVERSATIONS_VIEW: _room(
             "Read one's own and shared conversations", *ROOM, keys=(READS, CHATS)
         ),
-        Action.CONVERSATIONS_CHANGE: _rule(
+        Action.CONVERSATIONS_CHANGE: _room(
             "Rename, share, delete one's own conversations", MANAGER, EDITOR, keys=(CHATS,)
         ),
-        Action.CHAT: _rule("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
-        Action.KEYS_OWN: _rule("Make keys of one's own", MANAGER, EDITOR),
+        Action.CHAT: _room("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
+        Action.KEYS_OWN: _room("Make keys of one's own", MANAGER, EDITOR),
     }
 )
 
 
 class Actor(Protocol):
-    """Whose rights are asked: the roles are empty where there is none; `scopes` None is a person."""
+    """Whose rights are asked about: the roles are empty where there is none; `scopes` None is a person.
+
+    `is_bound`: a key of one workspace, in which the actor then stands.
+    """
 
     @property
     def tenant_role(self) -> str: ...
@@ -162,25 +198,41 @@ class Actor(Protocol):
     def workspace_role(self) -> str: ...
     @property
     def scopes(self) -> frozenset[Scope] | None: ...
+    @property
+    def is_bound(self) -> bool: ...
 
 
 def may(actor: Actor, action: Action) -> bool:
-    rule = POLICY[action]
-    has_role = actor.tenant_role in rule.tenant or actor.workspace_role in rule.workspace
-    return has_role and (actor.scopes is None or not actor.scopes.isdisjoint(rule.scopes))
+    return _refusal(actor, action) is None
 
 
 def expect(actor: Actor, action: Action) -> None:
-    """RoleTooLow, ScopeMissing or PersonRequired, each saying what would do."""
+    """RoleTooLow, PersonRequired, ScopeMissing or KeyBound, each saying what would do."""
+    refusal = _refusal(actor, action)
+    if refusal is not None:
+        raise refusal
+
+
+def _refusal(actor: Actor, action: Action) -> Forbidden | None:
     rule = POLICY[action]
     if actor.tenant_role not in rule.tenant and actor.workspace_role not in rule.workspace:
         role = actor.workspace_role if rule.workspace and actor.workspace_role else actor.tenant_role
-        raise RoleTooLow(action=action, role=role, allowed=sorted(rule.tenant | rule.workspace))
-    if actor.scopes is None or not actor.scopes.isdisjoint(rule.scopes):
-        return
+        return RoleTooLow(action=action, role=role, allowed=sorted(rule.tenant | rule.workspace))
+    if actor.scopes is None:
+        return None
     if not rule.scopes:
-        raise PersonRequired(action=action)
-    raise ScopeMissing(action=action, allowed=sorted(rule.scopes))
+        return PersonRequired(action=action)
+    if actor.scopes.isdisjoint(rule.scopes):
+        return ScopeMissing(action=action, allowed=sorted(rule.scopes))
+    if actor.is_bound and not rule.in_workspace:
+        return KeyBound(action=action)
+    return None
+
+
+def expect_person(actor: Actor) -> None:
+    """PersonRequired for any API key, where no action of the table is concerned."""
+    if actor.scopes is not None:
+        raise PersonRequired
 
 
 class Permissions:

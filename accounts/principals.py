@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
-from accounts.models import Membership, Workspace, WorkspaceMember
+from accounts.models import EndedFamily, Membership, Workspace, WorkspaceMember
 from accounts.models.workspaces import WorkspaceRef
 from accounts.policy import Action, Scope, may
 from kit.errors import NotFound
@@ -35,6 +35,7 @@ class Principal:
     api_key: str = ""
     api_key_id: UUID | None = None
     is_bound: bool = False
+    family: UUID | None = None  # of the tokens that a sign-in over the API led to
 
     @property
     def bounds(self) -> tuple[UUID, int]:
@@ -42,14 +43,15 @@ class Principal:
         return self.membership_id, self.access_version
 
 
-def find_principal(*, user_id: UUID, tenant_slug: str, workspace_slug: str) -> Principal | None:
-    """One indexed read; None unless the person may enter this workspace right now."""
-    place = (
-        open_places(user_id)
-        .filter(workspace__tenant__slug=tenant_slug, workspace__slug=workspace_slug)
-        .first()
-    )
-    return _principal(place) if place else None
+def find_principal(
+    *, user_id: UUID, tenant_slug: str, workspace_slug: str, family: UUID | None = None
+) -> Principal | None:
+    """One indexed read; None unless the person may enter this workspace now, and that family is not over."""
+    places = open_places(user_id).filter(workspace__tenant__slug=tenant_slug, workspace__slug=workspace_slug)
+    if family is not None:
+        places = places.exclude(Exists(EndedFamily.objects.filter(id=family)))
+    place = places.first()
+    return replace(_principal(place), family=family) if place else None
 
 
 def may_chat(user_id: UUID, workspace_id: UUID) -> bool:
@@ -68,13 +70,19 @@ def in_workspace(principal: Principal, workspace_slug: str | None) -> Principal:
     if not workspace_slug or workspace_slug == principal.workspace.slug:
         return principal
     if principal.is_bound:
-        raise NotFound
+        raise NotFound  # whether there is such a workspace is not for this key to know
     other = find_principal(
         user_id=principal.user_id, tenant_slug=principal.tenant.slug, workspace_slug=workspace_slug
     )
     if other is None:
         raise NotFound
-    return replace(other, scopes=principal.scopes, api_key=principal.api_key, api_key_id=principal.api_key_id)
+    return replace(
+        other,
+        scopes=principal.scopes,
+        api_key=principal.api_key,
+        api_key_id=principal.api_key_id,
+        family=principal.family,
+    )
 
 
 def over_workspace(principal: Principal, workspace_slug: str) -> Principal:
@@ -82,7 +90,7 @@ def over_workspace(principal: Principal, workspace_slug: str) -> Principal:
     try:
         return in_workspace(principal, workspace_slug)
     except NotFound:
-        if principal.is_bound or not may(principal, Action.WORKSPACE_OVERSEE):
+        if not may(principal, Action.WORKSPACE_OVERSEE):
             raise
     workspace = Workspace.objects.filter(
         tenant_id=principal.tenant.id, slug=workspace_slug, deleted_at=None

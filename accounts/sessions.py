@@ -20,9 +20,9 @@ from django.utils import timezone
 from accounts import audit
 from accounts.devices import device_of
 from accounts.models import User
+from accounts.token_families import APP_SESSION, end_family
 
 SEEN_EVERY_SECONDS = 60
-APP_SESSION = "app_session"  # in the session of an app: a name that survives a change of the session's key
 
 
 class SeenMiddleware:
@@ -43,8 +43,16 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
         for session in sessions:
+            _end_tokens_of(session)
             session.end()
             audit.record("user.session_ended", actor_id=session.user_id, target=device_of(session.user_agent))
+
+
+def _end_tokens_of(row: UserSession) -> None:
+    """An app's tokens end with its session at once, and not only when they are to be renewed."""
+    name = session_store(row.session_key).get(APP_SESSION)
+    if name is not None:
+        end_family(UUID(name), user_id=row.user_id)
 
 
 def session_store(key: str | None = None) -> SessionBase:

@@ -4,8 +4,17 @@ from django.core.management import call_command
 from procrastinate.contrib.django import app
 
 from accounts.mail_queue import deliver_mail, forget_old_mail
+from accounts.refusals import write_repeats
+from accounts.token_families import forget_ended_families
 
-__all__ = ["clear_expired", "deliver_mail"]
+__all__ = ["clear_expired", "count_refusals", "deliver_mail"]
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="accounts.count_refusals", queueing_lock="accounts.count_refusals")
+def count_refusals(timestamp: int) -> None:
+    """Refusals that repeated within a minute become one entry of the audit when it is over."""
+    write_repeats()
 
 
 @app.periodic(cron="17 3 * * *")
@@ -15,3 +24,4 @@ def clear_expired(timestamp: int) -> None:
     call_command("flushexpiredtokens")
     call_command("clearsessions")
     forget_old_mail()
+    forget_ended_families()

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import audit
+from accounts.founding import current_network, expect_founder, expect_network
 from accounts.members import acting
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
@@ -30,12 +31,20 @@ def all_tenants() -> list[TenantRef]:
     return [tenant.ref for tenant in Tenant.objects.filter(suspended_at=None).order_by("id")]
 
 
-def create_tenant(*, name: str, owner: User) -> Tenant:
-    """A tenant with its own schema (0.2 s), owned by `owner`; all of it or nothing."""
+def create_tenant(*, name: str, owner: User, is_founded: bool) -> Tenant:
+    """A tenant with its own schema (0.2 s), owned by `owner`; all of it or nothing.
+
+    With `is_founded` by the owner themselves, who may found only so many; else by an operator, who may.
+    """
     with transaction.atomic():
         lock_slugs()
+        if is_founded:
+            expect_network()
+            expect_founder(owner)
         slug = free_slug(name, fallback="team", taken=lambda s: Tenant.objects.filter(slug=s).exists())
         tenant = Tenant(slug=slug, name=name)
+        if is_founded:
+            tenant.founder_id, tenant.founded_from = owner.id, current_network()
         tenant.schema_name = schema_name_for(tenant.id)
         tenant.save(verbosity=0)
         clone_template(tenant.schema_name)

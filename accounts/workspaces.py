@@ -20,7 +20,7 @@ from kit.errors import Conflict, InvalidInput, NotFound
 
 def listed_workspaces(principal: Principal) -> QuerySet[Workspace]:
     """Those one is in; for who oversees them all of them, archived ones too. Each knows `member_count`."""
-    expect(principal, Action.TENANT_VIEW)
+    expect(principal, Action.WORKSPACE_VIEW)
     rows = Workspace.objects.filter(tenant_id=principal.tenant.id, deleted_at=None)
     if principal.is_bound:
         rows = rows.filter(id=principal.workspace.id)
@@ -153,9 +153,9 @@ def add_member(*, principal: Principal, user_id: UUID, role: str) -> WorkspaceMe
 
 
 def remove_from_workspace(*, principal: Principal, user_id: UUID) -> None:
-    """Out of this workspace; everybody may leave one by themselves."""
+    """Out of this workspace. Everyone may leave one by themselves, but no API key does it for them."""
     own = user_id == principal.user_id and bool(principal.workspace_role)
-    with acting(principal, Action.TENANT_VIEW if own else Action.WORKSPACE_MEMBERS) as actor:
+    with acting(principal, Action.WORKSPACE_LEAVE if own else Action.WORKSPACE_MEMBERS) as actor:
         place = _place(_workspace(actor), user_id)
         if place is None:
             raise NotFound

@@ -117,7 +117,7 @@ class WorkspaceWishSerializer(serializers.Serializer[Any]):
 
 
 class WorkspacesView(PolicyView):
-    policy: ClassVar = {"GET": Action.TENANT_VIEW, "POST": Action.WORKSPACE_CREATE}
+    policy: ClassVar = {"GET": Action.WORKSPACE_VIEW, "POST": Action.WORKSPACE_CREATE}
 
     @extend_schema(
         operation_id="workspaces",

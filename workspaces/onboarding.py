@@ -7,6 +7,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.addresses import normal_address
+from accounts.founding import expect_network
 from accounts.members import acting
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
@@ -32,8 +33,9 @@ class Place:
 
 
 def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
-    """Makes the account and its place; EmailTaken or InvalidInput leave nothing behind."""
+    """Makes the account and its place; EmailTaken, RateLimited or InvalidInput leave nothing behind."""
     address = normal_address(email)
+    expect_network()  # before the address is looked for, so that a refusal says nothing about it
     with transaction.atomic():
         user = create_account(email=address, password=password, name=name, verified=False)
         place = open_place(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
@@ -54,13 +56,18 @@ def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: 
     with transaction.atomic():
         known = User.objects.filter(email=address).first()
         owner = known or create_account(email=address, password=None, name=name, verified=False)
-        return open_place(owner=owner, tenant_name=tenant_name, workspace_name=workspace_name)
+        return open_place(
+            owner=owner, tenant_name=tenant_name, workspace_name=workspace_name, is_founded=False
+        )
 
 
-def open_place(*, owner: User, tenant_name: str, workspace_name: str) -> Place:
-    """A tenant of its own for `owner`, ready to chat in."""
+def open_place(*, owner: User, tenant_name: str, workspace_name: str, is_founded: bool = True) -> Place:
+    """A tenant of its own for `owner`, ready to chat in.
+
+    Conflict for somebody who founded as many as a person may, RateLimited for a network that did so today.
+    """
     with transaction.atomic():
-        tenant = create_tenant(name=tenant_name, owner=owner)
+        tenant = create_tenant(name=tenant_name, owner=owner, is_founded=is_founded)
         give_plan(tenant=tenant, plan=default_plan())
         workspace = furnish_workspace(tenant=tenant, name=workspace_name or FIRST_WORKSPACE, manager=owner)
         audit.record(
@@ -93,4 +100,4 @@ def open_workspace(*, principal: Principal, name: str) -> Principal:
             manager=User.objects.get(id=actor.user_id),
         )
         audit.record("workspace.created", principal=actor, workspace_id=workspace.id, target=workspace.slug)
-    return in_workspace(principal, workspace.slug)
+        return in_workspace(principal, workspace.slug)  # inside: whoever may not enter it has not made it

@@ -10,8 +10,10 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.founding import expect_network
 from accounts.models import User
 from accounts.web.arrivals import is_joining
+from kit.errors import RateLimited
 from workspaces.onboarding import FIRST_WORKSPACE, open_place
 
 
@@ -29,6 +31,16 @@ class SignUpForm(SignupForm):
         self.is_joining = is_joining(context.request)
         if self.is_joining:  # they come to somebody's workspace
             del self.fields["tenant_name"], self.fields["workspace_name"]
+
+    def clean(self) -> dict[str, Any]:
+        """Before the address is looked for, so that a refusal says nothing about it."""
+        if not self.is_joining:
+            try:
+                expect_network()
+            except RateLimited as refusal:
+                raise forms.ValidationError(refusal.text) from refusal
+        cleaned: dict[str, Any] = super().clean()
+        return cleaned
 
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
 

@@ -7,6 +7,8 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
+from accounts.web.acts import told
+from kit.errors import DomainError
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 
 
@@ -18,5 +20,9 @@ def new_team(request: HttpRequest) -> HttpResponse:
     if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
         messages.error(request, f"Give your team a name of 1 to {LONGEST_NAME} characters.")
         return redirect("places")
-    place = open_place(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
+    try:
+        place = open_place(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
+    except DomainError as problem:
+        messages.error(request, told(problem))
+        return redirect("places")
     return redirect("new_chat", tenant=place.tenant.slug, workspace=place.workspace.slug)

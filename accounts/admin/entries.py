@@ -27,7 +27,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "actor_email", "via", "tenant", "target", "address")
+    list_display = ("at", "action", "actor_email", "via", "tenant", "target", "count", "address")
     list_select_related = ("tenant",)
     list_filter = (ActionFilter, "at")
     search_fields = ("action", "target", "actor_email", "tenant__slug", "=request_id")
@@ -44,5 +44,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "details",
         "address",
         "request_id",
+        "count",
     )
     ordering = ("-at",)

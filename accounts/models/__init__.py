@@ -7,7 +7,9 @@ from accounts.models.engines import EngineAccount, EngineCheck
 from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
 from accounts.models.mail import OutgoingMail
 from accounts.models.pictures import Picture
+from accounts.models.refusals import Refusal
 from accounts.models.tenants import Domain, Membership, Tenant
+from accounts.models.token_families import EndedFamily
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
 
@@ -16,6 +18,7 @@ __all__ = [
     "AuditEntry",
     "Departure",
     "Domain",
+    "EndedFamily",
     "EngineAccount",
     "EngineCheck",
     "Invitation",
@@ -24,6 +27,7 @@ __all__ = [
     "OutgoingMail",
     "OwnershipOffer",
     "Picture",
+    "Refusal",
     "Tenant",
     "User",
     "Workspace",

@@ -37,6 +37,11 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict, help_text="Secrets never stand here")
     address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
+    count = models.PositiveIntegerField(
+        default=1,
+        db_default=1,
+        help_text="How often: refusals that repeat are one entry a minute",
+    )
 
     class Meta:
         verbose_name_plural = "audit entries"

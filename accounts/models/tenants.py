@@ -44,6 +44,15 @@ class Tenant(TenantMixin):
     time_zone = models.CharField(
         max_length=64, default="UTC", help_text="IANA name: whose days and months budgets and usage go by"
     )
+    founder_id = models.UUIDField(
+        null=True,
+        editable=False,
+        db_index=True,
+        help_text="Who opened it for themselves",
+    )
+    founded_from = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="The network that it was opened from"
+    )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -59,7 +68,10 @@ class Tenant(TenantMixin):
             ),
             models.CheckConstraint(condition=models.Q(slug__regex=SLUG_PATTERN), name="tenant_slug_is_plain"),
         ]
-        indexes = [models.Index(fields=["created_at"], name="tenant_created")]
+        indexes = [
+            models.Index(fields=["created_at"], name="tenant_created"),
+            models.Index(fields=["founded_from", "created_at"], name="tenant_founded_from"),
+        ]
 
     def __str__(self) -> str:
         return self.slug

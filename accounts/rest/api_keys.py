@@ -109,7 +109,7 @@ class TenantKeysView(KeysView):
 
 
 class KeyView(PolicyView):
-    policy: ClassVar = {"DELETE": Action.TENANT_VIEW}
+    policy: ClassVar = {"DELETE": Action.KEYS_REVOKE}
 
     @extend_schema(operation_id="revoke_api_key", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key_id: UUID) -> Response:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.audit_reading import AuditFilter, entries_of
+from accounts.audit_reading import AuditFilter, entries_in, entries_of
 from accounts.models import AuditEntry
 from accounts.policy import Action
 from accounts.rest.shapes import page_of
@@ -42,6 +42,7 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
             "details",
             "address",
             "request_id",
+            "count",
         )
 
 
@@ -74,7 +75,7 @@ class TenantAuditView(AuditMixin, PolicyView):
 
 
 class WorkspaceAuditView(AuditMixin, WorkspaceView):
-    policy: ClassVar = {"GET": Action.AUDIT_VIEW}
+    policy: ClassVar = {"GET": Action.AUDIT_WORKSPACE}
 
     @extend_schema(
         operation_id="workspace_audit",
@@ -84,4 +85,4 @@ class WorkspaceAuditView(AuditMixin, WorkspaceView):
     )
     def get(self, request: Request, workspace: str) -> Response:
         """What was done in the workspace, the latest first."""
-        return self.page(request, entries_of(self.place).filter(workspace=self.place.workspace.id))
+        return self.page(request, entries_in(self.place))

@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from accounts import members, profiles
 from accounts.api import checked
 from accounts.models import User
+from accounts.policy import expect_person
 from accounts.profiles import LANGUAGES
 from accounts.rest.shapes import NameField
 from accounts.rest.views import PolicyView
-from kit.errors import PersonRequired
 
 
 class TeamSerializer(serializers.Serializer[Any]):
@@ -46,8 +46,7 @@ class MeView(PolicyView):
     @extend_schema(operation_id="change_me", tags=["auth"], request=ProfileSerializer, responses=MeSerializer)
     def patch(self, request: Request) -> Response:
         """Changes your name, or the language that models reply to you in."""
-        if self.principal.scopes is not None:
-            raise PersonRequired
+        expect_person(self.principal)
         user = self._user()
         wish = {
             "name": user.name,

@@ -92,20 +92,21 @@ class MembersView(PolicyView):
 
 
 class MemberView(PolicyView):
-    policy: ClassVar = {"PATCH": Action.MEMBERS_CHANGE, "DELETE": Action.TENANT_VIEW}
+    policy: ClassVar = {"PATCH": Action.MEMBERS_CHANGE, "DELETE": Action.MEMBERS_CHANGE}
+    own_policy: ClassVar = {"DELETE": Action.TENANT_LEAVE}
 
     @extend_schema(
         operation_id="change_member", tags=["team"], request=RoleSerializer, responses=MemberSerializer
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
-        """Gives a member another role; it counts on their next request."""
+        """Gives a member another role, from their next request on. No API key makes an admin."""
         role = checked(RoleSerializer, request)["role"]
         changed = members.change_role(principal=self.principal, user_id=user_id, role=role)
         return Response(MemberSerializer(changed).data)
 
     @extend_schema(operation_id="remove_member", tags=["team"], responses={204: None})
     def delete(self, request: Request, user_id: UUID) -> Response:
-        """Removes a member from the team and all its workspaces; your own id: you leave."""
+        """Removes a member from the team and all its workspaces; your own id: you leave, but by no key."""
         members.remove_from_tenant(principal=self.principal, user_id=user_id)
         return Response(status=204)
 
@@ -141,7 +142,7 @@ class OwnershipView(PolicyView):
 
 
 class OwnershipAcceptView(PolicyView):
-    policy: ClassVar = {"POST": Action.TENANT_VIEW}
+    policy: ClassVar = {"POST": Action.OWNERSHIP_ACCEPT}
 
     @extend_schema(operation_id="accept_ownership", tags=["team"], request=None, responses={204: None})
     def post(self, request: Request) -> Response:

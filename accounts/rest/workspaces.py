@@ -104,7 +104,8 @@ class PlacesView(WorkspaceView):
 
 
 class PlaceView(WorkspaceView):
-    policy: ClassVar = {"PUT": Action.WORKSPACE_MEMBERS, "DELETE": Action.WORKSPACE_VIEW}
+    policy: ClassVar = {"PUT": Action.WORKSPACE_MEMBERS, "DELETE": Action.WORKSPACE_MEMBERS}
+    own_policy: ClassVar = {"DELETE": Action.WORKSPACE_LEAVE}
 
     @extend_schema(
         operation_id="put_workspace_member",
@@ -120,6 +121,6 @@ class PlaceView(WorkspaceView):
 
     @extend_schema(operation_id="remove_workspace_member", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str, user_id: UUID) -> Response:
-        """Takes somebody out of the workspace; your own id: you leave it."""
+        """Takes somebody out of the workspace; your own id: you leave it, but by no key."""
         workspaces.remove_from_workspace(principal=self.place, user_id=user_id)
         return Response(status=204)

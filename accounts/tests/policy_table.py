@@ -15,6 +15,7 @@ class Row:
     says: str
     roles: frozenset[str]
     scopes: frozenset[str]
+    bound: bool
 
 
 def documented_rows() -> dict[str, Row]:
@@ -23,8 +24,8 @@ def documented_rows() -> dict[str, Row]:
     for line in PAGE.read_text().splitlines():
         if not line.startswith("| `"):
             continue
-        action, says, *marks, scopes = [cell.strip() for cell in line.strip("|").split("|")]
+        action, says, *marks, scopes, bound = [cell.strip() for cell in line.strip("|").split("|")]
         allowed = frozenset(role for role, mark in zip(ROLES, marks, strict=True) if mark == "yes")
         keys = frozenset(scope.strip("` ") for scope in scopes.split(",") if scope.strip("` -"))
-        rows[action.strip("`")] = Row(action.strip("`"), says, allowed, keys)
+        rows[action.strip("`")] = Row(action.strip("`"), says, allowed, keys, bound == "yes")
     return rows

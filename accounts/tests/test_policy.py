@@ -1,6 +1,7 @@
 """The policy, cell by cell, through real requests: each action by each role, in person and by key."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -9,29 +10,33 @@ from django.db import transaction
 from django.test import Client
 
 from accounts.bearer_secrets import hash_of
-from accounts.models import ApiKey, Membership, User, Workspace, WorkspaceMember
+from accounts.models import ApiKey, Membership, OwnershipOffer, User, Workspace, WorkspaceMember
 from accounts.policy import POLICY, Action, Scope
 from accounts.principals import find_principal
 from accounts.tests.cast import Cast
 from accounts.tests.policy_table import PAGE, documented_rows
 from accounts.tokens import access_token
 from kit.tenancy import tenant_scope
-from workspaces.models import MCPServer
+from workspaces.models import MCPServer, Prompt
 
 # A request that needs the action, and nothing else that could refuse it: method, address, body. In `room` the
 # person has a role or none; `locked` is an archived workspace that they were never in.
 REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.TENANT_VIEW: ("GET", "/v1/tenant", None),
     Action.TENANT_CHANGE: ("PATCH", "/v1/tenant", {"name": "Acme & Sons"}),
+    Action.TENANT_LEAVE: ("DELETE", "/v1/tenant/members/{own}", None),
     Action.OWNERSHIP_PASS: ("POST", "/v1/tenant/ownership", {"user_id": "{other}"}),
+    Action.OWNERSHIP_ACCEPT: ("POST", "/v1/tenant/ownership/accept", None),
     Action.MEMBERS_VIEW: ("GET", "/v1/tenant/members", None),
     Action.MEMBERS_CHANGE: ("PATCH", "/v1/tenant/members/{other}", {"role": "guest"}),
+    Action.ADMINS_CHANGE: ("PATCH", "/v1/tenant/members/{other}", {"role": "admin"}),
     Action.INVITATIONS_VIEW: ("GET", "/v1/tenant/invitations", None),
     Action.INVITATIONS_CHANGE: ("POST", "/v1/tenant/invitations", {"emails": ["eve@example.com"]}),
     Action.SERVICE_ACCOUNTS_VIEW: ("GET", "/v1/tenant/service-accounts", None),
     Action.SERVICE_ACCOUNTS_CHANGE: ("POST", "/v1/tenant/service-accounts", {"name": "Robot"}),
     Action.TENANT_KEYS: ("GET", "/v1/tenant/api-keys", None),
     Action.AUDIT_VIEW: ("GET", "/v1/tenant/audit", None),
+    Action.AUDIT_WORKSPACE: ("GET", "/v1/workspaces/room/audit", None),
     Action.WORKSPACE_CREATE: ("POST", "/v1/workspaces", {"name": "Annex"}),
     Action.WORKSPACE_OVERSEE: ("GET", "/v1/workspaces/locked", None),
     Action.WORKSPACE_RESTORE: ("PATCH", "/v1/workspaces/locked", {"archived": False}),
@@ -40,10 +45,12 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.WORKSPACE_MEMBERS: ("PUT", "/v1/workspaces/room/members/{other}", {"role": "viewer"}),
     Action.WORKSPACE_LINK: ("PUT", "/v1/workspaces/room/link", {"days": 1}),
     Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/room/members", None),
+    Action.WORKSPACE_LEAVE: ("DELETE", "/v1/workspaces/room/members/{own}", None),
     Action.MODELS_VIEW: ("GET", "/v1/workspaces/room/models", None),
     Action.MCPS_VIEW: ("GET", "/v1/workspaces/room/mcps", None),
     Action.MCPS_CHANGE: ("PATCH", "/v1/workspaces/room/mcps/search", {"enabled": True}),
     Action.PROMPTS_VIEW: ("GET", "/v1/workspaces/room/prompts", None),
+    Action.PROMPTS_USE: ("PUT", "/v1/workspaces/room/prompts/welcome/favourite", None),
     Action.PROMPTS_CHANGE: (
         "POST",
         "/v1/workspaces/room/prompts",
@@ -57,9 +64,12 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.USAGE_VIEW: ("GET", "/v1/workspaces/room/quota", None),
     Action.CONVERSATIONS_VIEW: ("GET", "/v1/conversations?workspace_id=room", None),
     Action.KEYS_OWN: ("GET", "/v1/workspaces/room/api-keys", None),
+    Action.KEYS_REVOKE: ("DELETE", "/v1/api-keys/{spare}", None),
 }
-# Those whose requests are a consumer's, or change what others read: see gateway/ingress/tests/test_policy.py.
-ELSEWHERE = {Action.CHAT, Action.CONVERSATIONS_CHANGE}
+# Those whose requests are a consumer's, change what others read, or give the connection back meanwhile: see
+# gateway/ingress/tests/test_policy.py.
+ELSEWHERE = {Action.CHAT, Action.CONVERSATIONS_CHANGE, Action.MCPS_SIGN_IN}
+EXPECTED = {200, 201, 202, 204, 403, 404}
 Credential = Scope | None  # None: in person
 CELLS = list(product(Membership.Role.values, ["", *WorkspaceMember.Role.values], [None, *Scope]))
 DOCUMENTED = documented_rows()
@@ -74,6 +84,7 @@ def test_every_action_is_documented_and_tested() -> None:
 def test_the_documented_table_is_the_one_in_force(action: Action) -> None:
     rule, row = POLICY[action], DOCUMENTED[action]
     assert (rule.says, rule.tenant | rule.workspace, rule.scopes) == (row.says, row.roles, row.scopes)
+    assert rule.in_workspace == row.bound
 
 
 @dataclass
@@ -83,6 +94,7 @@ class Stage:
     membership: Membership
     room: Workspace
     other: User
+    spare: ApiKey
     client: Client
 
     def plays(self, tenant_role: str, workspace_role: str) -> None:
@@ -97,23 +109,19 @@ class Stage:
             )
             assert principal is not None
             return access_token(principal)
-        ApiKey.objects.create(
-            tenant=self.membership.tenant,
-            owner=self.membership.user,
-            membership_id=self.membership.id,
-            name=credential,
-            prefix="abcdefghij",
-            secret_hash=hash_of("secret"),
-            scopes=[credential.value],
-        )
+        return self.key(credential)
+
+    def key(self, *scopes: Scope, bound_to: Workspace | None = None) -> str:
+        key_of(self.membership, "abcdefghij", scopes=list(scopes), workspace=bound_to)
         return "sy_abcdefghij_secret"
 
     def ask(self, action: Action, bearer: str) -> int:
         method, path, body = REQUESTS[action]
         fill = {"user_id": str(self.other.id)} if body and "user_id" in body else body
+        named = {"other": self.other.id, "own": self.membership.user_id, "spare": self.spare.id}
         answer = self.client.generic(
             method,
-            path.replace("{other}", str(self.other.id)),
+            path.format(**named),
             data=b""
             if body is None
             else str(fill).replace("'", '"').replace("False", "false").replace("True", "true").encode(),
@@ -123,17 +131,42 @@ class Stage:
         return answer.status_code
 
 
+def key_of(membership: Membership, prefix: str, **fields: Any) -> ApiKey:
+    return ApiKey.objects.create(
+        tenant=membership.tenant,
+        owner=membership.user,
+        membership_id=membership.id,
+        name=prefix,
+        prefix=prefix,
+        secret_hash=hash_of("secret"),
+        **fields,
+    )
+
+
 @pytest.fixture
 def stage(db: None, cast: Cast, client: Client) -> Stage:
     home = Workspace.objects.get(id=cast.alice.principal.workspace.id)
     room = Workspace.objects.create(tenant=home.tenant, slug="room", name="Room")
     Workspace.objects.create(tenant=home.tenant, slug="locked", name="Locked", archived_at=home.created_at)
-    with tenant_scope(home.tenant.ref):
-        MCPServer.objects.create(workspace_id=room.id, slug="search", url="https://search.example/mcp")
     user = User.objects.create_user("erin@example.com", None, name="Erin")
+    with tenant_scope(home.tenant.ref):
+        furnish(room, user)
     WorkspaceMember.objects.create(workspace=home, user=user, role=WorkspaceMember.Role.EDITOR)
     membership = Membership.objects.create(tenant=home.tenant, user=user)
-    return Stage(membership=membership, room=room, other=cast.dana.user, client=client)
+    soon = home.created_at + timedelta(days=7)
+    OwnershipOffer.objects.create(
+        tenant=home.tenant, offered_by=cast.alice.user, offered_to=user, expires_at=soon
+    )
+    spare = key_of(membership, "spare", scopes=["chat"])
+    return Stage(membership=membership, room=room, other=cast.dana.user, spare=spare, client=client)
+
+
+def furnish(room: Workspace, user: User) -> None:
+    """What the requests are about: an MCP server and a prompt."""
+    MCPServer.objects.create(workspace_id=room.id, slug="search", url="https://search.example/mcp")
+    Prompt.objects.create(
+        workspace_id=room.id, user_id=user.id, slug="welcome", title="Welcome", text="Hello"
+    )
 
 
 @pytest.mark.parametrize("action", REQUESTS)
@@ -147,8 +180,26 @@ def test_each_role_and_key_may_do_what_the_table_says(stage: Stage, action: Acti
         with undone():
             stage.plays(tenant_role, workspace_role)
             status = stage.ask(action, stage.bearer(credential))
-        if (status < 400) != expected or status not in {200, 201, 202, 403, 404}:
+        if (status < 400) != expected or status not in EXPECTED:
             wrong.append((*cell, status))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("action", REQUESTS)
+def test_a_key_of_one_workspace_does_there_what_the_table_says_and_nothing_elsewhere(
+    stage: Stage, action: Action
+) -> None:
+    """By the person with the most rights there are: so it is the key that is refused."""
+    row = DOCUMENTED[action]
+    home = stage.membership.user.workspace_memberships.get().workspace
+    wrong = []
+    for scope in Scope:
+        for bound_to, expected in ((stage.room, row.bound and scope in row.scopes), (home, False)):
+            with undone():
+                stage.plays("owner", "manager")
+                status = stage.ask(action, stage.key(scope, bound_to=bound_to))
+            if (status < 400) != expected or status not in EXPECTED:
+                wrong.append((scope, bound_to.slug, status))
     assert wrong == []
 
 
@@ -166,5 +217,5 @@ class undone:
 
 def test_the_table_has_so_many_cells() -> None:
     """The figure that the documentation names."""
-    assert len(CELLS) * len(REQUESTS) == 2048
-    assert "2,048" in PAGE.read_text()
+    assert len(CELLS) * len(REQUESTS) == 2496
+    assert "2,496" in PAGE.read_text()

@@ -11,28 +11,42 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
 from accounts.middleware import WorkspaceRequest
-from accounts.policy import Action, expect
+from accounts.policy import SAFE_METHODS, Action, expect
 from kit.errors import DomainError, Forbidden, NotFound
 
 View = Callable[..., HttpResponseBase]
 ROLES = ("owner", "admin", "member", "manager", "editor")
 
 
-def needs(action: Action) -> Callable[[View], View]:
-    """A view of a workspace for whoever may do this; others are told who can grant it."""
+def needs(action: Action, *, post: Action | None = None) -> Callable[[View], View]:
+    """A view of a workspace for anyone who may do this; others are told who can grant it.
+
+    `post` is what sending its form takes, where that is more than looking at it.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: WorkspaceRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             def work() -> HttpResponseBase:
-                expect(request.principal, action)
+                expect(request.principal, needed(request, action, post))
                 return view(request, *args, **kwargs)
 
             return answered(request, work)
 
-        return guarded
+        return declared(guarded, action, post)
 
     return decorate
+
+
+def needed(request: WorkspaceRequest, action: Action, post: Action | None) -> Action:
+    """What this request takes of a page that is guarded by `action`, its form by `post`."""
+    return action if post is None or request.method in SAFE_METHODS else post
+
+
+def declared(view: View, action: Action, post: Action | None) -> View:
+    """The view with its `policy`, as REST views have one: what reading takes, and what writing does."""
+    view.policy = {"GET": action, "POST": post or action}  # type: ignore[attr-defined]
+    return view
 
 
 def answered(request: WorkspaceRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:

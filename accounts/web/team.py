@@ -137,7 +137,7 @@ def withdraw_offer(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 
 @require_POST
-@needs(Action.TENANT_VIEW)
+@needs(Action.OWNERSHIP_ACCEPT)
 def accept_ownership(request: WorkspaceRequest, **place: str) -> HttpResponse:
     return act(
         request,
@@ -149,7 +149,7 @@ def accept_ownership(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@needs(Action.INVITATIONS_VIEW)
+@needs(Action.INVITATIONS_VIEW, post=Action.INVITATIONS_CHANGE)
 def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """The open invitations, and the form that adds to them; a list of addresses is sorted out one by one."""
     form = InvitationForm(request.principal, request.POST or None)
@@ -210,7 +210,7 @@ def withdraw(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> Ht
 
 
 @require_http_methods(["GET", "POST"])
-@needs(Action.SERVICE_ACCOUNTS_VIEW)
+@needs(Action.SERVICE_ACCOUNTS_VIEW, post=Action.SERVICE_ACCOUNTS_CHANGE)
 def service_accounts(request: WorkspaceRequest, **place: str) -> HttpResponse:
     form = ServiceAccountForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

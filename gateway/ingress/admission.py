@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import audit
+from accounts import refusals
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.egress.images import with_images
@@ -272,4 +272,4 @@ def title_of(message: str) -> str:
 
 
 def record_refusal(*, principal: Principal, refusal: DomainError, model: str) -> None:
-    audit.record("turn.refused", principal=principal, target=model, code=refusal.code)
+    refusals.record_refusal("turn.refused", code=refusal.code, principal=principal, target=model)

@@ -219,6 +219,9 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+TEAMS_PER_PERSON = env.integer("TEAMS_PER_PERSON", 10, at_least=1)
+TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 50, at_least=1)
+REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # of one person, everywhere
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
 _host = ALLOWED_HOSTS[0].lstrip(".")

@@ -17,6 +17,7 @@ DomainError
 │   ├── RoleTooLow             403
 │   ├── ScopeMissing           403
 │   ├── PersonRequired         403
+│   ├── KeyBound               403
 │   ├── AccessEnded            403
 │   ├── WrongAddress           403
 │   ├── AddressUnverified      403
@@ -150,6 +151,11 @@ class ScopeMissing(Forbidden):
 class PersonRequired(Forbidden):
     code, status = "person_required", 403
     message = "No API key may do this, only a person who is signed in."
+
+
+class KeyBound(Forbidden):
+    code, status = "key_bound", 403
+    message = "This API key is for one workspace only; use a key of the whole team, or sign in."
 
 
 class AccessEnded(Forbidden):

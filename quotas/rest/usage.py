@@ -154,11 +154,6 @@ class TeamUsageView(UsageOf, PolicyView):
         return self.slice_for(self.principal, wish, workspace_id=self._workspace(wish["workspace"]))
 
     def _workspace(self, slug: str) -> Any:
-        """A bound key sees its own workspace only."""
-        if self.principal.is_bound:
-            if slug not in {"", self.principal.workspace.slug}:
-                raise NotFound
-            return self.principal.workspace.id
         if not slug:
             return None
         rows = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug)

@@ -218,5 +218,7 @@ def test_a_page_of_the_ledger_takes_as_many_queries_however_long_it_is(cast: Cas
 def test_a_key_bound_to_a_workspace_sees_the_use_of_that_workspace_only(cast: Cast, used: None) -> None:
     made = ask(cast.alice, "POST", "workspaces/ops/api-keys", {"name": "Report", "scopes": ["read"]}).json()
     bearer = {"Authorization": f"Bearer {made['key']}"}
-    assert rows(Client().get("/v1/usage?by=workspace", headers=bearer)) == {"ops": 20}
-    assert code_of(Client().get("/v1/usage?workspace=sales", headers=bearer)) == (404, "not_found")
+    assert rows(Client().get("/v1/workspaces/ops/usage?by=workspace", headers=bearer)) == {"ops": 20}
+    assert code_of(Client().get("/v1/usage", headers=bearer)) == (403, "key_bound")
+    assert code_of(Client().get("/v1/usage/export.csv", headers=bearer)) == (403, "key_bound")
+    assert code_of(Client().get("/v1/workspaces/sales/usage", headers=bearer)) == (404, "not_found")

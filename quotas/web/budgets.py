@@ -133,7 +133,7 @@ class ZoneForm(forms.Form):
 
 
 @require_http_methods(["GET", "POST"])
-@needs(Action.USAGE_EVERYBODY)
+@needs(Action.USAGE_EVERYBODY, post=Action.BUDGETS_WORKSPACE)
 def budgets(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Budgets of the workspace, for those who run the team all of them; a form that sets one."""
     principal = request.principal
@@ -167,7 +167,7 @@ def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
 
 
 @require_POST
-@needs(Action.USAGE_EVERYBODY)
+@needs(Action.BUDGETS_WORKSPACE)
 def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
     form, back = AmountForm(request.POST), place_url(request.principal, "budgets")
     own = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id)
@@ -188,7 +188,7 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> H
 
 
 @require_POST
-@needs(Action.USAGE_EVERYBODY)
+@needs(Action.BUDGETS_WORKSPACE)
 def remove_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
     back = place_url(request.principal, "budgets")
     return act(

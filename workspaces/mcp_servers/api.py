@@ -121,7 +121,8 @@ class ServerRefreshView(McpView):
 
 
 class ServerSignInView(McpView):
-    policy: ClassVar = {}  # whose sign-in it is decides, which the server's row says
+    # The service asks for more where the sign-in is the workspace's, which the server's row says.
+    policy: ClassVar = {"POST": Action.MCPS_SIGN_IN, "DELETE": Action.MCPS_SIGN_IN}
 
     @extend_schema(
         operation_id="sign_in_at_mcp_server",

@@ -33,7 +33,7 @@ LONGEST = 8_000  # characters of one of them
 
 
 @require_POST
-@needs(Action.MCPS_VIEW)
+@needs(Action.MCPS_SIGN_IN)
 def sign_in(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """On to the server's own page."""
     page = CHAT if request.POST.get("page") == CHAT else ""
@@ -51,7 +51,7 @@ def sign_in(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
 
 
 @require_POST
-@needs(Action.MCPS_VIEW)
+@needs(Action.MCPS_SIGN_IN)
 def sign_out(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     connection.close()
     try:

@@ -289,8 +289,8 @@ def _drop_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Cl
     server = lock_server(find_server(place=principal, slug=slug).id)
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)
-    elif principal.scopes is not None:  # a key that may only read ends nothing; its person always may
-        expect_sign_in(principal, server)
+    else:  # anyone ends their own, also when they may no longer chat
+        expect(principal, Action.MCPS_SIGN_IN)
     owner = principal.user_id if server.sign_in == MEMBER else None
     row = server.sign_ins.filter(user_id=owner).first()
     if row is None:

@@ -229,7 +229,7 @@ class RollbackView(WorkspaceView):
 
 
 class FavouriteView(WorkspaceView):
-    policy: ClassVar = {"PUT": Action.PROMPTS_VIEW, "DELETE": Action.PROMPTS_VIEW}
+    policy: ClassVar = {"PUT": Action.PROMPTS_USE, "DELETE": Action.PROMPTS_USE}
 
     @extend_schema(operation_id="like_prompt", tags=["prompts"], request=None, responses={204: None})
     def put(self, request: Request, workspace: str, prompt: str) -> Response:
@@ -245,7 +245,7 @@ class FavouriteView(WorkspaceView):
 
 
 class RenderView(WorkspaceView):
-    policy: ClassVar = {"POST": Action.PROMPTS_VIEW}
+    policy: ClassVar = {"POST": Action.PROMPTS_USE}
 
     @extend_schema(
         operation_id="render_prompt",

@@ -253,7 +253,7 @@ def remove(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse
 
 
 @require_POST
-@needs(Action.PROMPTS_VIEW)
+@needs(Action.PROMPTS_USE)
 def favourite(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
     wanted = request.POST.get("liked") == "1"
     services.set_favourite(principal=request.principal, slug=prompt, is_favourite=wanted)
@@ -280,7 +280,7 @@ def _offered(principal: Principal, row: Prompt) -> dict[str, Any]:
 
 
 @require_POST
-@needs(Action.PROMPTS_VIEW)
+@needs(Action.PROMPTS_USE)
 def render_now(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
     """The text with the values of the composer's small form; 422 with what is wrong with which of them."""
     row = services.find_prompt(place=request.principal, slug=prompt)

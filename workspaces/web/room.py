@@ -18,7 +18,7 @@ from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, Tenant, Workspace, WorkspaceLink, WorkspaceMember
 from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
-from accounts.web.acts import act, answered, blame
+from accounts.web.acts import act, answered, blame, declared, needed
 from accounts.web.paging import page_of
 from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
@@ -40,26 +40,32 @@ class LinkForm(forms.Form):
 View = Callable[..., HttpResponseBase]
 
 
-def of_room(action: Action) -> Callable[[View], View]:
-    """A view of the workspace that the address names, which one is in or over, for who may do this there."""
+def of_room(
+    action: Action, *, post: Action | None = None, own: Action | None = None
+) -> Callable[[View], View]:
+    """A view of the workspace that the address names, which one is in or over; `post` as in `needs`.
+
+    `own` is what it takes where the address names the person themselves.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: WorkspaceRequest, slug: str, **place: Any) -> HttpResponseBase:
             def work() -> HttpResponseBase:
                 there = over_workspace(request.principal, slug)
-                expect(there, action)
+                is_own = own is not None and place.get("user_id") == there.user_id
+                expect(there, own if own and is_own else needed(request, action, post))
                 return view(request, there, **place)
 
             return answered(request, work)
 
-        return guarded
+        return declared(guarded, action, post)
 
     return decorate
 
 
 @require_http_methods(["GET", "POST"])
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.WORKSPACE_VIEW, post=Action.WORKSPACE_CHANGE)
 def room(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
     row = rooms.find_workspace(there)
     form = NameForm(request.POST or None, initial={"name": row.name})
@@ -112,7 +118,7 @@ def _link(there: Principal) -> WorkspaceLink | None:
 
 
 @require_POST
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.WORKSPACE_MEMBERS)
 def put_member(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
     try:
         user_id = UUID(request.POST.get("user", ""))
@@ -132,7 +138,7 @@ def put_member(request: WorkspaceRequest, there: Principal, **place: str) -> Htt
 
 
 @require_POST
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.WORKSPACE_MEMBERS, own=Action.WORKSPACE_LEAVE)
 def remove_member(request: WorkspaceRequest, there: Principal, user_id: UUID, **place: str) -> HttpResponse:
     """Somebody else, or oneself: then the way leads to where one still is."""
     leaves_here = user_id == request.principal.user_id and there.workspace == request.principal.workspace
@@ -166,19 +172,19 @@ def close_link(request: WorkspaceRequest, there: Principal, **place: str) -> Htt
 
 
 @require_POST
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.TENANT_CHANGE)
 def make_default(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
     return _act(request, there, rooms.choose_default, "Newcomers arrive here from now on.")
 
 
 @require_POST
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.WORKSPACE_CHANGE)
 def archive(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
     return _act(request, there, rooms.archive, "Archived. It can be restored.", closes=True)
 
 
 @require_POST
-@of_room(Action.WORKSPACE_VIEW)
+@of_room(Action.WORKSPACE_RESTORE)
 def restore(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
     return _act(request, there, rooms.restore, "Restored, with everybody in it.")
 

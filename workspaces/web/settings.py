@@ -79,7 +79,7 @@ class KeyForm(forms.Form):
 
 
 @require_http_methods(["GET", "POST"])
-@needs(Action.TENANT_VIEW)
+@needs(Action.TENANT_VIEW, post=Action.TENANT_CHANGE)
 def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """The team's name and rules; for who may not change them, to read."""
     tenant = tenants.tenant_of(request.principal)
@@ -98,7 +98,7 @@ def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@needs(Action.TENANT_VIEW)
+@needs(Action.TENANT_VIEW, post=Action.WORKSPACE_CREATE)
 def workspaces(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """The workspaces that one is in or over, with members and use this month; a form that adds one."""
     form = NameForm(request.POST or None)
@@ -172,7 +172,7 @@ def keys(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 
 @require_POST
-@needs(Action.KEYS_OWN)
+@needs(Action.KEYS_REVOKE)
 def revoke_key(request: WorkspaceRequest, key_id: UUID, **place: str) -> HttpResponse:
     return act(
         request,

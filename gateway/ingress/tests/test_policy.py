@@ -13,7 +13,16 @@ from accounts.tests.cast import Cast, Person
 from accounts.tests.policy_table import documented_rows
 from accounts.tokens import access_token
 from gateway.tests.events import body, send
+from kit.tenancy import tenant_scope
+from workspaces.models import MCPServer
 
+VAULT = {
+    "slug": "vault",
+    "url": "https://vault.example/mcp",
+    "auth": MCPServer.Auth.OAUTH,
+    "sign_in": MCPServer.SignIn.MEMBER,
+    "enabled": True,
+}
 ROLES = list(product(Membership.Role.values, WorkspaceMember.Role.values))
 KEYS: list[Scope | None] = [None, *Scope]
 DOCUMENTED = documented_rows()
@@ -63,5 +72,24 @@ def test_each_role_and_key_changes_conversations_as_the_table_says(
         answer = client.patch(f"/v1/conversations/{conversation}", json={"title": f"Title {number}"})
         expected = 200 if is_allowed("conversations.change", roles, scope) else 403
         if answer.status_code != expected:
+            wrong.append((roles, answer.text))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("scope", KEYS)
+def test_each_role_and_key_signs_out_of_mcp_servers_as_the_table_says(
+    client_of: Any, cast: Cast, scope: Scope | None
+) -> None:
+    client, user_id = client_of(cast.bob), cast.bob.principal.user_id
+    client.headers["Authorization"] = f"Bearer {bearers(cast.bob)[scope]}"
+    with tenant_scope(cast.bob.principal.tenant):
+        vault = MCPServer.objects.create(workspace_id=cast.bob.principal.workspace.id, **VAULT)
+    wrong = []
+    for roles in ROLES:
+        plays(cast.bob, *roles)
+        with tenant_scope(cast.bob.principal.tenant):
+            vault.sign_ins.get_or_create(user_id=user_id)
+        answer = client.delete("/v1/workspaces/sales/mcps/vault/sign-in")
+        if answer.status_code != (204 if is_allowed("mcps.sign_in", roles, scope) else 403):
             wrong.append((roles, answer.text))
     assert wrong == []

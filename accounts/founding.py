@@ -1,0 +1,46 @@
+"""How many teams a person may found, and how many may be founded from one network: each costs a schema."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import Tenant, User
+from kit import requests
+from kit.errors import Conflict, RateLimited
+from kit.networks import network_of
+
+DAY = timedelta(days=1)
+UNKNOWN = "unknown"  # the network of a peer behind a unix socket
+
+
+def current_network() -> str:
+    """The network that the current request comes from."""
+    address = requests.current().address
+    return network_of(address) if address else UNKNOWN
+
+
+def expect_founder(user: User) -> None:
+    """Conflict for somebody who has founded as many teams as a person may, passed on or not.
+
+    Holds for what follows only inside the transaction that took `tenants.lock_slugs`.
+    """
+    if Tenant.objects.filter(founder_id=user.id).count() >= settings.TEAMS_PER_PERSON:
+        raise Conflict(
+            f"You have founded {settings.TEAMS_PER_PERSON} teams, which is as many as one person may. "
+            "Ask to be invited to a team, or ask whoever runs this installation."
+        )
+
+
+def expect_network() -> None:
+    """RateLimited where as many teams as a day allows were founded from this network."""
+    since = timezone.now() - DAY
+    found = Tenant.objects.filter(founded_from=current_network(), created_at__gt=since)
+    times = found.order_by("-created_at").values_list("created_at", flat=True)
+    most = settings.TEAMS_PER_NETWORK_PER_DAY
+    if len(recent := list(times[:most])) < most:
+        return
+    wait = (recent[-1] + DAY - timezone.now()).total_seconds()
+    raise RateLimited(
+        "Too many teams were founded from your network today; try again later.", retry_after=max(1, int(wait))
+    )

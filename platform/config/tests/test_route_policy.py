@@ -1,0 +1,274 @@
+"""Every route by what guards it: no right to see allows a change, and no bound key leaves its workspace."""
+
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+from rest_framework.views import APIView
+
+from accounts.api_keys import create_key
+from accounts.members import join_workspace
+from accounts.models import AuditEntry, Membership, Workspace
+from accounts.policy import POLICY, SAFE_METHODS, Action
+from accounts.principals import find_principal
+from accounts.rest.views import PolicyView
+from accounts.tests.cast import Cast
+from config.urls import urlpatterns, v1
+from gateway.ingress.edge import EdgeConsumer
+from gateway.ingress.routes import http_router
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Writing methods that no entry guards: the service decides by what the request is about.
+LEFT_TO_THE_SERVICE = {
+    ("PATCH", "me"),  # persons only
+    ("PATCH", "budgets/<uuid:budget_id>"),  # by whose budget it is
+    ("DELETE", "budgets/<uuid:budget_id>"),
+}
+# What a bound key asks of its own workspace without naming it, and of whom it acts for.
+WITHOUT_A_NAME = {
+    "conversations",
+    "images",
+    "mcp-gallery",
+    "me",
+    "model-catalogue",
+    "models",
+    "schema",
+    "workspaces",
+}
+
+
+def only_views(action: Action) -> bool:
+    return action.name.endswith("_VIEW") or POLICY[action].says.startswith(("See", "Read"))
+
+
+def leaves(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from leaves(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            yield path, pattern.callback
+
+
+REST = [(path, view.view_class) for path, view in leaves(v1) if hasattr(view, "view_class")]
+GUARDED = [(path, view) for path, view in REST if issubclass(view, PolicyView)]
+
+
+def written(view: type[APIView]) -> list[str]:
+    return [method for method in METHODS if hasattr(view, method.lower())]
+
+
+def test_no_rest_method_that_writes_is_guarded_by_a_right_to_see() -> None:
+    found = [
+        (method, path, action)
+        for path, view in GUARDED
+        for policy in (view.policy, view.own_policy)
+        for method, action in policy.items()
+        if method not in SAFE_METHODS and only_views(action)
+    ]
+    assert found == []
+    assert len(GUARDED) > 50
+
+
+def test_every_rest_method_that_writes_is_guarded_or_known_to_ask_its_service() -> None:
+    unguarded = {
+        (method, path)
+        for path, view in GUARDED
+        for method in written(view)
+        if method not in SAFE_METHODS and method not in view.policy
+    }
+    assert unguarded == LEFT_TO_THE_SERVICE
+
+
+def test_no_page_that_writes_is_guarded_by_a_right_to_see() -> None:
+    found, seen = [], 0
+    for path, view in leaves(urlpatterns):
+        policy = getattr(view, "policy", None)
+        if not isinstance(policy, dict):
+            continue
+        seen += 1
+        allowed = inspect.getclosurevars(view).nonlocals.get("request_method_list", METHODS)
+        if "POST" in allowed and only_views(policy["POST"]):
+            found.append((path, policy["POST"]))
+    assert found == []
+    assert seen > 40
+
+
+def test_no_consumer_that_writes_is_guarded_by_a_right_to_see() -> None:
+    router = http_router(lambda: None)
+    consumers = [getattr(route.callback, "consumer_class", None) for route in router.routes]
+    edges = [consumer for consumer in consumers if consumer and issubclass(consumer, EdgeConsumer)]
+    assert len(edges) >= 8
+    for consumer in edges:
+        assert consumer.method in SAFE_METHODS or consumer.action is None or not only_views(consumer.action)
+
+
+@pytest.fixture
+def alices(db: None, cast: Cast) -> dict[str, str]:
+    """A key of Alice's with every scope for each of her workspaces; she owns the team and runs both."""
+    keys = {}
+    for slug in ("sales", "ops"):
+        principal = find_principal(
+            user_id=cast.alice.principal.user_id, tenant_slug="acme", workspace_slug=slug
+        )
+        assert principal is not None
+        made = create_key(principal=principal, name=slug, scopes=["chat", "read", "manage"])
+        keys[slug] = made.text
+    return keys
+
+
+def ask(client: Client, key: str, method: str, path: str, body: Any = None) -> Any:
+    return client.generic(
+        method,
+        f"/v1/{path}",
+        data=json.dumps(body if body is not None else {}),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {key}"},
+    )
+
+
+def filled(path: str, **named: str) -> str:
+    """A route's address with something in each place: of unknown ids the first."""
+    parts = []
+    for part in path.split("/"):
+        kind, _, name = part.strip("<>").partition(":")
+        if not (part.startswith("<") and part.endswith(">")):
+            parts.append(part.replace("<str:form>", "csv"))
+        elif name in named:
+            parts.append(named[name])
+        else:
+            parts.append({"uuid": str(UUID(int=1)), "int": "1"}.get(kind, "x"))
+    return "/".join(parts)
+
+
+CALLS = [(path, method) for path, view in GUARDED for method in written(view)]
+
+
+def test_a_key_of_one_workspace_finds_no_route_of_another(
+    cast: Cast, alices: dict[str, str], client: Client
+) -> None:
+    named = {"workspace": "sales", "user_id": str(cast.bob.principal.user_id)}
+    asked = [(path, method) for path, method in CALLS if "<slug:workspace>" in path]
+    wrong = []
+    for path, method in asked:
+        answer = ask(client, alices["ops"], method, filled(path, **named))
+        if answer.status_code != 404:
+            wrong.append((method, path, answer.status_code))
+    assert wrong == []
+    assert len(asked) > 50
+
+
+def test_a_key_of_one_workspace_is_refused_on_every_route_of_the_team(
+    cast: Cast, alices: dict[str, str], client: Client
+) -> None:
+    """Refused for what it is, before anything of the body is looked at."""
+    people, before = set(Membership.objects.values_list("user", "role")), AuditEntry.objects.count()
+    wrong, asked = [], 0
+    for path, method in CALLS:
+        if "<slug:workspace>" in path or path.split("/")[0] in {*WITHOUT_A_NAME - {"workspaces"}, "chat"}:
+            continue
+        if (path, method) == ("workspaces", "GET"):
+            continue
+        asked += 1
+        user_id = str(cast.bob.principal.user_id)
+        answer = ask(client, alices["sales"], method, filled(path, user_id=user_id))
+        code = answer.json()["error"]["code"]
+        if code not in {"key_bound", "person_required"} and not path.startswith("budgets/"):
+            wrong.append((method, path, answer.status_code, code))
+    assert wrong == []
+    assert asked > 20
+    assert people == set(Membership.objects.values_list("user", "role"))
+    assert before == AuditEntry.objects.count()
+
+
+def test_what_a_bound_key_reads_without_naming_a_workspace_is_its_own(
+    cast: Cast, alices: dict[str, str], client: Client
+) -> None:
+    for path, method in CALLS:
+        if method != "GET" or path not in WITHOUT_A_NAME:
+            continue
+        answer = ask(client, alices["ops"], "GET", path)
+        assert answer.status_code == 200, path
+        assert "sales" not in answer.content.decode().lower(), path
+        assert "globex" not in answer.content.decode().lower(), path
+
+
+def test_a_bound_key_makes_no_workspace_not_even_one_that_it_cannot_enter(
+    cast: Cast, alices: dict[str, str], client: Client
+) -> None:
+    before = Workspace.objects.count()
+    answer = ask(client, alices["sales"], "POST", "workspaces", {"name": "Annex"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "key_bound")
+    assert Workspace.objects.count() == before
+
+
+def test_a_bound_key_works_in_its_workspace(cast: Cast, alices: dict[str, str], client: Client) -> None:
+    join_workspace(
+        workspace=Workspace.objects.get(slug="sales", tenant=cast.alice.principal.tenant.id),
+        membership=cast.dana.user.memberships.get(),
+        role="viewer",
+    )
+    dana = str(cast.dana.principal.user_id)
+    for method, path, body, status in [
+        ("GET", "workspaces/sales", None, 200),
+        ("GET", "workspaces/sales/audit", None, 200),
+        ("GET", "workspaces/sales/usage", None, 200),
+        ("PATCH", "workspaces/sales", {"name": "Sales 2"}, 200),
+        ("PATCH", "workspaces/sales", {"default": True}, 403),  # the team's matter, like the next three
+        ("PATCH", "workspaces/sales", {"archived": False}, 403),
+        ("DELETE", "workspaces/sales", None, 403),
+        ("PUT", "workspaces/sales/link", {"days": 1}, 403),
+        ("DELETE", f"workspaces/sales/members/{dana}", None, 204),
+        ("DELETE", f"workspaces/sales/members/{cast.alice.principal.user_id}", None, 403),
+    ]:
+        answer = ask(client, alices["sales"], method, path, body)
+        assert answer.status_code == status, (method, path, body, answer.content)
+    assert ask(client, alices["ops"], "GET", "workspaces/sales").status_code == 404
+
+
+def test_a_budget_of_another_workspace_or_of_the_team_is_not_there_for_a_bound_key(
+    cast: Cast, alices: dict[str, str], client: Client
+) -> None:
+    wishes = [
+        ("budgets", {"level": "tenant", "window": "day", "limit": 5}),
+        ("workspaces/ops/budgets", {"limit": 5}),
+    ]
+    for path, wish in wishes:
+        made = ask(client, cast.alice.token, "POST", path, wish).json()
+        for method, body in (("PATCH", {"limit": 9}), ("DELETE", None)):
+            answer = ask(client, alices["sales"], method, f"budgets/{made['id']}", body)
+            assert answer.status_code == 404, (path, method)
+    own = ask(client, alices["sales"], "POST", "workspaces/sales/budgets", {"limit": 5}).json()
+    assert ask(client, alices["sales"], "DELETE", f"budgets/{own['id']}").status_code == 204
+
+
+def test_no_key_turns_into_a_person(cast: Cast, alices: dict[str, str], client: Client) -> None:
+    """Neither by tokens, nor by an admin that it makes or invites, nor by leaving in somebody's place."""
+    whole = create_key(
+        principal=cast.alice.principal, name="all", scopes=["chat", "read", "manage"], for_tenant=True
+    ).text
+    bob, own = cast.bob.principal.user_id, cast.alice.principal.user_id
+    for key in (whole, *alices.values()):
+        for method, path, body in [
+            ("POST", "auth/switch", {"tenantId": "acme", "workspaceId": "sales"}),
+            ("POST", "auth/logout", {"refresh": "x"}),
+            ("PATCH", f"tenant/members/{bob}", {"role": "admin"}),
+            ("POST", "tenant/invitations", {"emails": ["eve@example.com"], "role": "admin"}),
+            ("POST", "tenant/ownership/accept", None),
+            ("DELETE", f"tenant/members/{own}", None),
+            ("PATCH", "me", {"name": "Eve"}),
+        ]:
+            answer = ask(client, key, method, path, body)
+            code = answer.json()["error"]["code"]
+            assert code in {"person_required", "key_bound"}, (path, answer.content)
+    assert ask(client, whole, "PATCH", f"tenant/members/{bob}", {"role": "guest"}).status_code == 200
+    invited = ask(client, whole, "POST", "tenant/invitations", {"emails": ["eve@example.com"]})
+    assert invited.status_code == 201
+    assert (
+        ask(client, cast.alice.token, "PATCH", f"tenant/members/{bob}", {"role": "admin"}).status_code == 200
+    )
