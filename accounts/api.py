@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from accounts import sign_in, tokens
 from accounts.principals import Principal
+from kit.requests import current_network
 
 
 class TokensSerializer(serializers.Serializer[Any]):
@@ -49,13 +50,13 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 class AddressThrottle(SimpleRateThrottle):
-    """So many tries a minute from one address."""
+    """So many tries a minute from one network."""
 
     def get_rate(self) -> str:
         return f"{settings.THROTTLE_PER_MINUTE[str(self.scope)]}/minute"
 
     def get_cache_key(self, request: Request, view: Any) -> str:
-        return f"throttle:{self.scope}:{self.get_ident(request)}"
+        return f"throttle:{self.scope}:{current_network()}"
 
 
 class TokenThrottle(AddressThrottle):

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -18,7 +16,7 @@ from accounts.members import acting, remove_member
 from accounts.models import ApiKey, Membership, Tenant, User
 from accounts.policy import Action, Scope, expect, may
 from accounts.principals import Principal, default_principal, find_principal
-from kit.errors import Conflict, InvalidInput, NotFound, RateLimited, TokenInvalid
+from kit.errors import Conflict, InvalidInput, NotFound, TokenInvalid
 
 MARK = "sy_"  # a leaked key can be told as one
 PREFIX_LENGTH = 10
@@ -55,7 +53,6 @@ def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
     key = related.filter(prefix=prefix).first()
     if key is None or not matches(secret, key.secret_hash):
         raise TokenInvalid
-    _throttle(key)
     principal = _place_of(key, workspace_slug)
     if principal is None or principal.membership_id != key.membership_id:
         raise TokenInvalid
@@ -93,19 +90,6 @@ def _place_of(key: ApiKey, workspace_slug: str) -> Principal | None:
     default = key.tenant.default_workspace
     there = default and find_principal(user_id=key.owner_id, tenant_slug=tenant, workspace_slug=default.slug)
     return there or default_principal(user_id=key.owner_id, tenant_slug=tenant)
-
-
-def _throttle(key: ApiKey) -> None:
-    """So many requests in each minute of the clock, counted in the shared cache."""
-    now = timezone.now()
-    slot = f"api_key:{key.prefix}:{now:%H%M}"
-    cache.add(slot, 0, timeout=120)
-    try:
-        used = cache.incr(slot)
-    except ValueError:  # it was thrown out in between
-        return
-    if used > settings.API_KEY_REQUESTS_PER_MINUTE:
-        raise RateLimited(retry_after=60 - now.second)
 
 
 def create_key(

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from accounts.api_keys import is_alive, looks_like_key, principal_from_key
 from accounts.principals import Principal, find_principal
+from accounts.request_limits import count_request
 from accounts.tokens import principal_from_access
 from kit.errors import TokenInvalid
 
@@ -35,8 +36,14 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
-    """Who an access token or an API key stands for, on HTTP and WebSocket alike; else TokenInvalid."""
-    return principal_from_key(raw, workspace_slug) if looks_like_key(raw) else principal_from_access(raw)
+    """Who an access token or an API key stands for, on HTTP and WebSocket alike; else TokenInvalid.
+
+    Each call is one request or frame, and counted as such: RateLimited where they were too many.
+    """
+    is_key = looks_like_key(raw)
+    principal = principal_from_key(raw, workspace_slug) if is_key else principal_from_access(raw)
+    count_request(principal)
+    return principal
 
 
 def still_stands(principal: Principal) -> bool:

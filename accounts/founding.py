@@ -6,18 +6,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Tenant, User
-from kit import requests
 from kit.errors import Conflict, RateLimited
-from kit.networks import network_of
+from kit.requests import current_network
 
 DAY = timedelta(days=1)
-UNKNOWN = "unknown"  # the network of a peer behind a unix socket
-
-
-def current_network() -> str:
-    """The network that the current request comes from."""
-    address = requests.current().address
-    return network_of(address) if address else UNKNOWN
 
 
 def expect_founder(user: User) -> None:

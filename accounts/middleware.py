@@ -1,15 +1,27 @@
-"""The web's only door into a tenant: `/t/<tenant>/w/<workspace>/…` checks the member, enters the schema."""
+"""Around every page: how many requests a person may send, and the web's only door into a tenant.
+
+`/t/<tenant>/w/<workspace>/…` checks the member and enters the schema.
+"""
 
 import re
 from collections.abc import Callable
 from typing import cast
+from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 
 from accounts import audit
+from accounts.app_tokens import AppTokens
 from accounts.models import User
 from accounts.principals import Principal, find_principal
+from accounts.request_limits import count_request_of
+from kit import requests
+from kit.api import error_headers, json_error
+from kit.errors import RateLimited
 from kit.tenancy import tenant_scope
 
 # The same signs as the `slug` converter in the routes: whatever they match, this has checked.
@@ -56,3 +68,41 @@ class WorkspaceMiddleware:
         remember_place(request, principal)
         with tenant_scope(principal.tenant):
             return self.get_response(request)
+
+
+APP_PATHS = ("/_allauth/", "/v1/auth/")  # where an app shows its session's token
+JSON_PATHS = ("/_allauth/", "/v1/")
+
+
+class RequestLimitMiddleware:
+    """Counts the requests of sessions, a browser's or an app's; those of bearer tokens are counted by theirs."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user_id = _signed_in(request)
+        try:
+            if user_id is not None:
+                count_request_of(user_id)
+        except RateLimited as refusal:
+            return _refused(request, refusal)
+        return self.get_response(request)
+
+
+def _signed_in(request: HttpRequest) -> UUID | None:
+    """By the session alone, which the page reads anyway: whether it still stands for a user, others check."""
+    token = request.headers.get("x-session-token", "")
+    if token and request.path_info.startswith(APP_PATHS):
+        session = AppTokens().lookup_session(token)
+    else:
+        session = request.session if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+    named = session.get(SESSION_KEY) if session is not None else None
+    return UUID(str(named)) if named else None
+
+
+def _refused(request: HttpRequest, refusal: RateLimited) -> HttpResponse:
+    if request.path_info.startswith(JSON_PATHS):
+        return json_error(refusal)
+    page = render_to_string("429.html", {"error": refusal, "request_id": requests.current().request_id})
+    return HttpResponse(page, status=refusal.status, headers=error_headers(refusal))

@@ -13,6 +13,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from accounts.models import User
 from accounts.principals import Principal, find_principal
+from accounts.request_limits import count_request_of
 from kit.errors import NotAuthenticated, NotFound, OriginRefused
 
 
@@ -35,10 +36,11 @@ def _nothing(request: HttpRequest) -> HttpResponse:
 
 
 def principal_of_session(session_key: str | None, *, tenant_slug: str, workspace_slug: str) -> Principal:
-    """NotAuthenticated without a live session; NotFound where its user may not enter."""
+    """NotAuthenticated without a live session; RateLimited; NotFound where its user may not enter."""
     user_id = _user_of(session_key)
     if user_id is None:
         raise NotAuthenticated
+    count_request_of(user_id)
     principal = find_principal(user_id=user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
     if principal is None:
         raise NotFound

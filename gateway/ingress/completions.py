@@ -10,7 +10,7 @@ from gateway.ingress import openai_wire as wire
 from gateway.ingress.background import ensure_started
 from gateway.ingress.completion_turns import OneCall, admit_completion
 from gateway.ingress.edge import EdgeConsumer
-from gateway.ingress.limit_headers import limit_headers, refusal_headers
+from gateway.ingress.limit_headers import limit_headers
 from gateway.ingress.requests import validated
 from gateway.ingress.running import RunningTurn, runner
 from gateway.ingress.transcript import NumberedEvent
@@ -104,7 +104,7 @@ class CompletionsConsumer(EdgeConsumer):
     async def send_error(self, error: DomainError) -> None:
         if self.started:
             raise ClientGone
-        headers = error_headers(error) | refusal_headers(error.details)
+        headers = error_headers(error)
         if isinstance(error, QuotaExceeded):
             headers["x-should-retry"] = "false"  # it will not help before the budget's reset
         await self.send_json(error.status, wire.error_body(error, self.origin.request_id), headers)

@@ -12,7 +12,7 @@ from gateway.ingress.background import ensure_started
 from gateway.ingress.edge import EdgeConsumer
 from gateway.ingress.explaining import explain_turn
 from gateway.ingress.following import collect_result, follow_turn, read_turn
-from gateway.ingress.limit_headers import limit_headers, refusal_headers
+from gateway.ingress.limit_headers import limit_headers
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.running import runner
 from gateway.ingress.stops import request_stop
@@ -35,10 +35,6 @@ class TurnConsumer(EdgeConsumer):
         admitted = await start_turn(self.principal, wish)
         self.told_headers |= limit_headers(admitted.limits)
         return admitted.turn_id
-
-    async def send_error(self, error: DomainError) -> None:
-        self.told_headers |= refusal_headers(error.details)
-        await super().send_error(error)
 
     @property
     def turn_id(self) -> UUID:

@@ -24,6 +24,7 @@ from gateway.ingress.background import ensure_started
 from gateway.ingress.consumers import LARGEST_ID, start_turn, stop_turn
 from gateway.ingress.edge import check_host
 from gateway.ingress.following import follow_turn, read_turn
+from gateway.ingress.frame_limits import TOO_MANY, FrameFlood
 from gateway.ingress.requests import SendRequest, validated
 from gateway.ingress.watching import watching
 from kit import requests
@@ -35,6 +36,7 @@ from kit.errors import (
     InvalidInput,
     NotAuthenticated,
     PayloadTooLarge,
+    RateLimited,
 )
 from kit.json_input import parse_object
 from kit.tenancy import in_public, in_tenant
@@ -52,12 +54,13 @@ class TurnFrameSerializer(serializers.Serializer[Any]):
 
 
 class ChatSocket(AsyncWebsocketConsumer):
-    """Identity is checked again for each frame, so a lost right counts at once."""
+    """Identity is checked again for each frame, so a lost right counts at once; each counts as a request."""
 
     async def connect(self) -> None:
         header = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
         self.origin = begin_request(self.scope, header)
         self.followers: set[asyncio.Task[None]] = set()
+        self.flood = FrameFlood()
         self.token = self._offered_token()
         await self.accept(subprotocol=PROTOCOL if PROTOCOL in self.scope["subprotocols"] else None)
         try:
@@ -65,7 +68,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             principal = await self._identify()
         except DomainError as error:
             await self._send_error(error, {})
-            await self.close(code=UNAUTHENTICATED)
+            await self.close(code=TOO_MANY if isinstance(error, RateLimited) else UNAUTHENTICATED)
             return
         ensure_started()
         self._spawn(self._ping())
@@ -76,10 +79,14 @@ class ChatSocket(AsyncWebsocketConsumer):
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Counted before anything of the frame is looked at, so that no frame is free."""
         frame: dict[str, Any] = {}
         try:
+            principal = await self._counted()
+            if principal is None:
+                return
             frame = self._parse(text_data)
-            await self._handle(frame, await self._identify())
+            await self._handle(frame, principal)
         except NotAuthenticated as error:
             await self._send_error(error, frame)
             await self.close(code=UNAUTHENTICATED)
@@ -88,6 +95,20 @@ class ChatSocket(AsyncWebsocketConsumer):
         except Exception:
             log.exception("socket frame failed", request_id=self.origin.request_id)
             await self._send_error(InternalError(), frame)
+
+    async def _counted(self) -> Principal | None:
+        """Who sends the frame; None where they sent too many, and were told so or are sent away."""
+        try:
+            self.flood.expect_calm()
+            principal = await self._identify()
+        except RateLimited as refusal:
+            self.flood.note(refusal)
+            await self._send_error(refusal, {})
+            if self.flood.is_sustained:
+                await self.close(code=TOO_MANY)
+            return None
+        self.flood.calm()
+        return principal
 
     def _offered_token(self) -> str:
         offered = list(self.scope["subprotocols"])

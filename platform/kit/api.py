@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kit import errors, requests
+from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
@@ -136,7 +137,7 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.RateLimited | errors.QuotaExceeded) and "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
-    return headers
+    return headers | refusal_headers(error.details)
 
 
 def json_error(error: errors.DomainError) -> JsonResponse:

@@ -18,13 +18,14 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         origin = requests.begin(
-            request.headers.get("x-request-id"),
+            request.META.get("HTTP_X_REQUEST_ID"),
             requests.forwarded_address(
                 request.META.get("REMOTE_ADDR"),
                 request.META.get("HTTP_X_FORWARDED_FOR", ""),
                 behind_proxy=settings.BEHIND_PROXY,
             ),
         )
+        _tell_address(request, origin.address)
         request.id = origin.request_id  # type: ignore[attr-defined]  # error pages show it
         response: HttpResponse
         if self._too_large(request):
@@ -48,3 +49,13 @@ class RequestMiddleware:
         size = stream.seek(0, 2)
         stream.seek(here)
         return bool(size > settings.MAX_BODY_BYTES)
+
+
+def _tell_address(request: HttpRequest, address: str | None) -> None:
+    """allauth reads it by itself, and would count all IPv4 that is mapped into IPv6 as one network."""
+    if address is None:
+        return
+    if settings.BEHIND_PROXY and request.META.get("HTTP_X_FORWARDED_FOR"):
+        request.META["HTTP_X_FORWARDED_FOR"] = address
+    else:
+        request.META["REMOTE_ADDR"] = address

@@ -3,11 +3,14 @@
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from uuid import uuid4
 
 import structlog
 
+from kit.networks import network_of
+
+NO_NETWORK = "unknown"  # of a peer behind a unix socket
 CLEAN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 
 
@@ -44,8 +47,17 @@ def forwarded_address(peer: str | None, forwarded_for: str, *, behind_proxy: boo
     return peer
 
 
+def current_network() -> str:
+    """The network that the current request comes from; one for all peers that have no address."""
+    address = current().address
+    return network_of(address) if address else NO_NETWORK
+
+
 def _valid_address(address: str | None) -> str | None:
+    """An IPv4 address as such, also where the server listens for both kinds and sees it mapped into IPv6."""
     try:
-        return str(ip_address(address)) if address else None
+        parsed = ip_address(address) if address else None
     except ValueError:
         return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed) if parsed else None

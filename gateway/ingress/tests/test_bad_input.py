@@ -276,12 +276,10 @@ def test_a_refusal_is_audited_with_its_code(client_of: Any, cast: Cast) -> None:
 
 
 def test_a_spoofed_forwarded_address_is_not_believed(client_of: Any, cast: Cast) -> None:
-    send(client_of(cast.alice), "hi", model="gpt-4")
     client = client_of(cast.alice)
     client.headers["X-Forwarded-For"] = "203.0.113.9"
     send(client, "hi", model="gpt-4")
-    refused = AuditEntry.objects.filter(action="turn.refused")
-    assert list(refused.values_list("address", flat=True)) == ["127.0.0.1"] * 2
+    assert AuditEntry.objects.get(action="turn.refused").address == "127.0.0.1"
 
 
 def test_answers_of_consumers_carry_the_security_headers(client_of: Any, cast: Cast) -> None:

@@ -9,10 +9,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from accounts.models import Membership
+from accounts.models import AuditEntry, Membership
 from accounts.tests.cast import Cast, Person
+from gateway.ingress.frame_limits import MOST_REFUSED, TOO_MANY
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
+from kit import rates
 from kit.tenancy import in_public
 
 
@@ -164,3 +166,65 @@ async def test_an_unknown_socket_address_is_refused(server: Served, cast: Cast) 
     with pytest.raises(Exception, match="403"):
         async with chat_of(server, cast.alice, "/ws/nothing"):
             pass
+
+
+@pytest.fixture
+def one_minute(monkeypatch: Any) -> None:
+    """The minute that a test begins in does not end within it."""
+    begun = rates.time.time()
+    monkeypatch.setattr(rates.time, "time", lambda: begun)
+
+
+@pytest.mark.usefixtures("one_minute")
+@pytest.mark.parametrize("frame", [{"type": "stop", "turn_id": "x"}, "no json", b"bytes", {"type": "dance"}])
+async def test_too_many_frames_are_refused_by_an_error_and_not_by_closing(
+    server: Served, cast: Cast, settings: Any, frame: Any
+) -> None:
+    settings.REQUESTS_PER_MINUTE = 3  # of which opening the socket is one
+    async with chat_of(server, cast.alice) as socket:
+        chat = Chat(socket)
+        for _ in range(4):
+            await chat.say(frame)
+        errors = [(await chat.hear_until("error"))[-1]["error"] for _ in range(4)]
+        assert [error["code"] == "rate_limited" for error in errors] == [False, False, True, True]
+        assert 0 < errors[-1]["details"]["retry_after"] <= 60
+        assert errors[-1]["request_id"]
+        settings.REQUESTS_PER_MINUTE = 3
+        assert socket.close_code is None
+    async with chat_of(server, cast.bob) as socket:
+        await Chat(socket).say(message("hi"))
+        assert (await Chat(socket).hear())["type"] == "started"
+
+
+@pytest.mark.usefixtures("one_minute")
+async def test_a_flood_of_frames_closes_the_socket(server: Served, cast: Cast, settings: Any) -> None:
+    settings.REQUESTS_PER_MINUTE = 10
+    with pytest.raises(ConnectionClosed) as closed:
+        async with chat_of(server, cast.alice) as socket, asyncio.timeout(20):
+            for _ in range(MOST_REFUSED + 20):
+                await socket.send("{}")
+            while True:
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == TOO_MANY
+    async with chat_of(server, cast.alice) as socket:
+        assert (await Chat(socket).hear())["error"]["code"] == "rate_limited"
+        with pytest.raises(ConnectionClosed):
+            await Chat(socket).hear()
+
+
+@pytest.mark.usefixtures("one_minute")
+async def test_consumers_count_too_and_refusals_do_not_flood_the_audit(
+    server: Served, cast: Cast, settings: Any, client_of: Any
+) -> None:
+    settings.REQUESTS_PER_MINUTE = 30
+    alice = client_of(cast.alice)
+    asked = [alice.post("/v1/chat/send", json={**message("hi"), "model": f"m{n}"}) for n in range(31)]
+    assert [answer.status_code for answer in asked[-2:]] == [403, 429]
+    refused = asked[-1]
+    assert refused.json()["error"]["code"] == "rate_limited"
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    for path in ("/v1/chat/completions", "/v1/chat/explain"):
+        assert alice.post(path, json={"model": "local", "messages": []}).status_code == 429
+    assert await in_public(AuditEntry.objects.filter(action="turn.refused").count) <= 2
