@@ -75,7 +75,7 @@ JSON_PATHS = ("/_allauth/", "/v1/")
 
 
 class RequestLimitMiddleware:
-    """Counts the requests of sessions, a browser's or an app's; those of bearer tokens are counted by theirs."""
+    """Counts the requests of sessions, a browser's or an app's; bearer tokens count where they are read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -15,16 +15,18 @@ from kit import rates
 from kit.errors import RateLimited
 from kit.rates import spend
 from kit.shared_cache import ForgivingRedisCache, Outage
+from kit.tests.clock import StoppedClock
 from kit.tests.ports import free_port
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def one_minute(monkeypatch: Any) -> None:
+def clock(monkeypatch: Any) -> StoppedClock:
     """The minute that a test begins in does not end within it."""
-    begun = time.time()
-    monkeypatch.setattr(rates.time, "time", lambda: begun)
+    clock = StoppedClock()
+    monkeypatch.setattr(rates, "time", clock)
+    return clock
 
 
 def test_a_persons_token_is_slowed_down_and_told_when_to_come_back(cast: Cast, settings: Any) -> None:
@@ -84,12 +86,11 @@ def test_a_count_costs_no_write_to_the_database(cast: Cast, django_assert_num_qu
             spend("person:x", 5)
 
 
-def test_the_next_minute_begins_anew(cast: Cast, monkeypatch: Any) -> None:
+def test_the_next_minute_begins_anew(clock: StoppedClock) -> None:
     spend("x", 1)
     with pytest.raises(RateLimited):
         spend("x", 1)
-    later = rates.time.time() + 60
-    monkeypatch.setattr(rates.time, "time", lambda: later)
+    clock.moment += 60
     spend("x", 1)
 
 
