@@ -3,6 +3,7 @@
 import jwt
 import pytest
 from django.conf import settings
+from django.test import Client
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.authentication import still_stands
@@ -96,6 +97,32 @@ def test_an_open_socket_of_the_family_ends_with_it(cast: Cast) -> None:
     rotated(tokens)
     refresh(tokens)
     assert not still_stands(principal)
+
+
+def app_signed_in() -> tuple[Client, Tokens]:
+    """An app, and the tokens it got."""
+    app = Client()
+    body = {"email": "bob@example.com", "password": PASSWORD}
+    meta = app.post("/_allauth/app/v1/auth/login", body, content_type="application/json").json()["meta"]
+    app.defaults["HTTP_X_SESSION_TOKEN"] = meta["session_token"]
+    return app, {"access": meta["access_token"], "refresh": meta["refresh_token"]}
+
+
+def test_an_app_that_signs_out_has_no_tokens_left(cast: Cast) -> None:
+    app, tokens = app_signed_in()
+    fresh = rotated(tokens)
+    assert opens(fresh)
+    assert app.delete("/_allauth/app/v1/auth/session").status_code == 401  # signed out, as allauth says it
+    assert not opens(fresh)
+    assert code_of(refresh(fresh)) == "token_invalid"
+
+
+def test_a_reused_token_of_an_app_ends_its_session_too(cast: Cast) -> None:
+    app, tokens = app_signed_in()
+    fresh = rotated(tokens)
+    assert code_of(refresh(tokens)) == "token_invalid"
+    assert not opens(fresh)
+    assert app.get("/_allauth/app/v1/auth/session").status_code in {401, 410}
 
 
 def without_family(tokens: Tokens) -> Tokens:
