@@ -82,7 +82,7 @@ class Rule:
     in_workspace: bool = False
 
 
-def _team(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
+def _team_rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
     """A rule about the whole team, which no key of a single workspace satisfies."""
     named = frozenset(roles)
     return Rule(
@@ -93,95 +93,115 @@ def _team(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
     )
 
 
-def _room(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
+def _workspace_rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
     """A rule about one workspace: a key that is bound to it may have it as well."""
-    return replace(_team(says, *roles, keys=keys), in_workspace=bool(keys))
+    return replace(_team_rule(says, *roles, keys=keys), in_workspace=bool(keys))
 
 
 READS, CHATS, MANAGES = Scope.READ, Scope.CHAT, Scope.MANAGE
-TEAM = (OWNER, ADMIN, MEMBER, GUEST)
-ROOM = (MANAGER, EDITOR, VIEWER)
+TEAM_ROLES = (OWNER, ADMIN, MEMBER, GUEST)
+WORKSPACE_ROLES = (MANAGER, EDITOR, VIEWER)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY: Mapping[Action, Rule] = MappingProxyType(
     {
         # The team's: no key of a single workspace does any of it.
-        Action.TENANT_VIEW: _team("See the team's page", *TEAM, keys=(READS, MANAGES)),
-        Action.TENANT_CHANGE: _team("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.TENANT_LEAVE: _team("Leave the team", *TEAM),
-        Action.OWNERSHIP_PASS: _team("Offer the ownership to somebody", OWNER),
-        Action.OWNERSHIP_ACCEPT: _team("Accept the ownership that was offered to one", *TEAM),
-        Action.MEMBERS_VIEW: _team("See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)),
-        Action.MEMBERS_CHANGE: _team("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.ADMINS_CHANGE: _team("Make somebody an admin, invite an admin", OWNER, ADMIN),
-        Action.INVITATIONS_VIEW: _team("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.INVITATIONS_CHANGE: _team(
+        Action.TENANT_VIEW: _team_rule("See the team's page", *TEAM_ROLES, keys=(READS, MANAGES)),
+        Action.TENANT_CHANGE: _team_rule("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.TENANT_LEAVE: _team_rule("Leave the team", *TEAM_ROLES),
+        Action.OWNERSHIP_PASS: _team_rule("Offer the ownership to somebody", OWNER),
+        Action.OWNERSHIP_ACCEPT: _team_rule("Accept the ownership that was offered to one", *TEAM_ROLES),
+        Action.MEMBERS_VIEW: _team_rule(
+            "See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)
+        ),
+        Action.MEMBERS_CHANGE: _team_rule("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.ADMINS_CHANGE: _team_rule("Make somebody an admin, invite an admin", OWNER, ADMIN),
+        Action.INVITATIONS_VIEW: _team_rule("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.INVITATIONS_CHANGE: _team_rule(
             "Invite people, withdraw an invitation", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.SERVICE_ACCOUNTS_VIEW: _team("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.SERVICE_ACCOUNTS_CHANGE: _team(
+        Action.SERVICE_ACCOUNTS_VIEW: _team_rule("See service accounts", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.SERVICE_ACCOUNTS_CHANGE: _team_rule(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
         ),
-        Action.TENANT_KEYS: _team("Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN),
-        Action.AUDIT_VIEW: _team("Read the team's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.USAGE_TEAM: _team(
+        Action.TENANT_KEYS: _team_rule(
+            "Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN
+        ),
+        Action.AUDIT_VIEW: _team_rule("Read the team's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
+        Action.USAGE_TEAM: _team_rule(
             "See everybody's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.BUDGETS_TEAM: _team(
+        Action.BUDGETS_TEAM: _team_rule(
             "Set budgets, limits, prices and the time zone", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.WORKSPACE_CREATE: _team("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.WORKSPACE_OVERSEE: _team(
+        Action.WORKSPACE_CREATE: _team_rule("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.WORKSPACE_OVERSEE: _team_rule(
             "See every workspace, also those one is not in", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.WORKSPACE_RESTORE: _team(
+        Action.WORKSPACE_RESTORE: _team_rule(
             "Restore an archived or deleted workspace", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.WORKSPACE_DELETE: _team("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
+        Action.WORKSPACE_DELETE: _team_rule("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
         # Who comes by the link joins the team as well.
-        Action.WORKSPACE_LINK: _team(
+        Action.WORKSPACE_LINK: _team_rule(
             "Open and close a workspace's link for newcomers", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.KEYS_REVOKE: _team("Revoke one's own keys", *TEAM),
+        Action.KEYS_REVOKE: _team_rule("Revoke one's own keys", *TEAM_ROLES),
         # A workspace's.
-        Action.WORKSPACE_CHANGE: _room("Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)),
-        Action.WORKSPACE_MEMBERS: _room(
+        Action.WORKSPACE_CHANGE: _workspace_rule(
+            "Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+        ),
+        Action.WORKSPACE_MEMBERS: _workspace_rule(
             "Add members of the team, change their roles", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.AUDIT_WORKSPACE: _room("Read the workspace's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
-        Action.WORKSPACE_LEAVE: _room("Leave it", *ROOM),
-        Action.WORKSPACE_VIEW: _room("See it and who is in it", OWNER, ADMIN, *ROOM, keys=(READS, MANAGES)),
-        Action.MODELS_VIEW: _room("See its models", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.MCPS_VIEW: _room("See its MCP servers", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.MCPS_SIGN_IN: _room(
-            "Sign in at its MCP servers, and out again", OWNER, ADMIN, *ROOM, keys=(CHATS, MANAGES)
+        Action.AUDIT_WORKSPACE: _workspace_rule(
+            "Read the workspace's audit", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.MCPS_CHANGE: _room(
+        Action.WORKSPACE_LEAVE: _workspace_rule("Leave it", *WORKSPACE_ROLES),
+        Action.WORKSPACE_VIEW: _workspace_rule(
+            "See it and who is in it", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(READS, MANAGES)
+        ),
+        Action.MODELS_VIEW: _workspace_rule("See its models", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)),
+        Action.MCPS_VIEW: _workspace_rule(
+            "See its MCP servers", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
+        ),
+        Action.MCPS_SIGN_IN: _workspace_rule(
+            "Sign in at its MCP servers, and out again", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
+        ),
+        Action.MCPS_CHANGE: _workspace_rule(
             "Install MCP servers, say what their tools may do", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.PROMPTS_VIEW: _room("See its prompts", *ROOM, keys=(READS, CHATS, MANAGES)),
-        Action.PROMPTS_USE: _room("Fill in its prompts, mark favourites", *ROOM, keys=(CHATS, MANAGES)),
-        Action.PROMPTS_CHANGE: _room("Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)),
-        Action.MODELS_CHANGE: _room(
+        Action.PROMPTS_VIEW: _workspace_rule(
+            "See its prompts", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
+        ),
+        Action.PROMPTS_USE: _workspace_rule(
+            "Fill in its prompts, mark favourites", *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
+        ),
+        Action.PROMPTS_CHANGE: _workspace_rule(
+            "Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)
+        ),
+        Action.MODELS_CHANGE: _workspace_rule(
             "Install models, enable them, keep their keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.USAGE_VIEW: _room(
-            "See one's own use, and the budgets that apply to it", *ROOM, keys=(READS, CHATS, MANAGES)
+        Action.USAGE_VIEW: _workspace_rule(
+            "See one's own use, and the budgets that apply to it",
+            *WORKSPACE_ROLES,
+            keys=(READS, CHATS, MANAGES),
         ),
-        Action.USAGE_EVERYBODY: _room(
+        Action.USAGE_EVERYBODY: _workspace_rule(
             "See everybody's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
         ),
-        Action.BUDGETS_WORKSPACE: _room(
+        Action.BUDGETS_WORKSPACE: _workspace_rule(
             "Set budgets of its members and keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
-        Action.CONVERSATIONS_VIEW: _room(
-            "Read one's own and shared conversations", *ROOM, keys=(READS, CHATS)
+        Action.CONVERSATIONS_VIEW: _workspace_rule(
+            "Read one's own and shared conversations", *WORKSPACE_ROLES, keys=(READS, CHATS)
         ),
-        Action.CONVERSATIONS_CHANGE: _room(
+        Action.CONVERSATIONS_CHANGE: _workspace_rule(
             "Rename, share, delete one's own conversations", MANAGER, EDITOR, keys=(CHATS,)
         ),
-        Action.CHAT: _room("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
-        Action.KEYS_OWN: _room("Make keys of one's own", MANAGER, EDITOR),
+        Action.CHAT: _workspace_rule("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
+        Action.KEYS_OWN: _workspace_rule("Make keys of one's own", MANAGER, EDITOR),
     }
 )
 
