@@ -3,6 +3,7 @@
 from django.core.management import call_command
 from procrastinate.contrib.django import app
 
+from accounts.invitation_limits import forget_old_counts
 from accounts.mail_queue import deliver_mail, forget_old_mail
 
 __all__ = ["clear_expired", "deliver_mail"]
@@ -15,3 +16,4 @@ def clear_expired(timestamp: int) -> None:
     call_command("flushexpiredtokens")
     call_command("clearsessions")
     forget_old_mail()
+    forget_old_counts()

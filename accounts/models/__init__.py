@@ -4,7 +4,13 @@ from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEntry
 from accounts.models.departures import Departure
 from accounts.models.engines import EngineAccount, EngineCheck
-from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
+from accounts.models.invitations import (
+    Invitation,
+    InvitationMail,
+    InvitationPlace,
+    OwnershipOffer,
+    WorkspaceLink,
+)
 from accounts.models.mail import OutgoingMail
 from accounts.models.pictures import Picture
 from accounts.models.tenants import Domain, Membership, Tenant
@@ -19,6 +25,7 @@ __all__ = [
     "EngineAccount",
     "EngineCheck",
     "Invitation",
+    "InvitationMail",
     "InvitationPlace",
     "Membership",
     "OutgoingMail",

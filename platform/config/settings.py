@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SeenMiddleware",
+    "accounts.known_devices.KnownDeviceMiddleware",
     "accounts.app_bodies.AppBodiesMiddleware",
     "accounts.whole_changes.WholeChangesMiddleware",
     "accounts.leaving.LeavingMiddleware",
@@ -183,11 +184,11 @@ ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
 ACCOUNT_LOGOUT_ON_GET = False
 SIGNUPS_PER_MINUTE = env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1)
 TOKENS_PER_MINUTE = env.integer("TOKENS_PER_MINUTE", 30, at_least=1)
-ACCOUNT_RATE_LIMITS = {  # tries / time / of whom; `key` is the address that somebody signs in with
-    "login": "30/m/ip",
-    "login_failed": "20/m/ip,5/5m/key",
+ACCOUNT_RATE_LIMITS = {  # tries / time / of whom
+    "login": None,  # passwords and codes: accounts.guesses
+    "login_failed": None,
     "signup": f"{SIGNUPS_PER_MINUTE}/m/ip",
-    "reset_password": "10/m/ip,5/h/key",
+    "reset_password": "10/m/ip",  # and accounts.mail_limits for each address
     "reset_password_from_key": "20/m/ip",
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
@@ -213,6 +214,7 @@ MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
 USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
+HEADLESS_ADAPTER = "accounts.headless.HeadlessAdapter"
 HEADLESS_CLIENTS = ["app"]
 HEADLESS_TOKEN_STRATEGY = "accounts.app_tokens.AppTokens"  # noqa: S105
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
@@ -220,6 +222,8 @@ LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
+INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # mails of one team, in 24 hours
+INVITATIONS_PER_RECIPIENT_PER_DAY = env.integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, at_least=1)
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
 _host = ALLOWED_HOSTS[0].lstrip(".")
 _site = f"http://localhost:{env.integer('PORT', 8000)}" if DEVELOPMENT else f"https://{_host}"

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
 from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
-from accounts.web import account, arrivals, team
+from accounts.web import account, arrivals, confirmation, team
 from config import faults, health, mail_page, styleguide
 from gateway.egress.probing import ProviderProber
 from gateway.ingress import api as gateway_api
@@ -144,6 +144,11 @@ workspace = [
 ]
 
 own_account = [
+    re_path(
+        r"^confirm-email/(?P<key>[-:\w]+)/$",
+        confirmation.ConfirmEmailView.as_view(),
+        name="account_confirm_email",
+    ),
     path("profile/", account.profile, name="profile"),
     path("profile/picture/remove", account.remove_picture, name="remove_picture"),
     path("keys/", account.own_keys, name="own_keys"),
