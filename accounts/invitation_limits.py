@@ -26,7 +26,9 @@ def expect_sender(principal: Principal) -> None:
     Where no mail server is set, invitations leave this machine for nowhere, and anyone may try them out.
     """
     if settings.EMAIL_HOST and not is_verified(_person_behind(principal)):
-        raise AddressUnverified("Confirm your email address before you invite people: the link is in your mail.")
+        raise AddressUnverified(
+            "Confirm your email address before you invite people: the link is in your mail."
+        )
 
 
 def _person_behind(principal: Principal) -> User:
@@ -42,7 +44,8 @@ def lock_recipients(addresses: Iterable[str]) -> None:
     keys = sorted({int(_hash(address)[:15], 16) for address in addresses})
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) AS keys", [keys]
+            "SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) AS keys",
+            [keys],
         )
 
 
@@ -53,7 +56,9 @@ def expect_team_room(tenant_id: UUID, more: int) -> None:
     count = sent.count()  # never above the limit
     if count + more <= limit:
         return
-    free_again = sent.order_by("sent_at")[count + more - limit - 1 : count + more - limit] if more <= limit else []
+    free_again = (
+        sent.order_by("sent_at")[count + more - limit - 1 : count + more - limit] if more <= limit else []
+    )
     raise InvitationLimit(
         f"Your team can send {limit} invitations in 24 hours. It has sent {count}, and this would be {more} more.",
         limit=limit,

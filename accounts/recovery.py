@@ -43,7 +43,9 @@ class Removed:
     links: int = 0
 
     def __bool__(self) -> bool:
-        return any((self.keys, self.addresses, self.connections, self.second_steps, self.invitations, self.links))
+        return any(
+            (self.keys, self.addresses, self.connections, self.second_steps, self.invitations, self.links)
+        )
 
     def as_details(self) -> dict[str, object]:
         return {
@@ -145,6 +147,10 @@ def _revoke(keys: QuerySet[ApiKey]) -> list[str]:
 def _report(user: User, removed: Removed, what: str) -> Removed:
     if removed:
         audit.record(what, actor_id=user.pk, target=user.email, **removed.as_details())
-        context = {"removed": removed, "keys": removed.keys[:MOST_LISTED], "url": site_link(reverse("own_keys"))}
+        context = {
+            "removed": removed,
+            "keys": removed.keys[:MOST_LISTED],
+            "url": site_link(reverse("own_keys")),
+        }
         send_mail("access_removed", user.email, context)
     return removed

@@ -44,7 +44,7 @@ LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO
 SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
-    "django.contrib.admin",  # before it too: its admin templates have inline styles, which the CSP forbids
+    "config.admin_app.OperatorAdminConfig",  # before it too: its admin templates have inline styles, which the CSP forbids
     "config",  # and so does its `create_tenant`, which makes the schema and all that belongs to it
     "django_tenants",
     "quotas",
@@ -210,8 +210,9 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
-# nobody is asked to prove an address, nobody could have one.
-MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
+# nobody is asked to prove an address, or no mail is sent by which they could, nobody could have one.
+MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
+ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
 USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 HEADLESS_ADAPTER = "accounts.headless.HeadlessAdapter"
@@ -320,6 +321,7 @@ EGRESS_URL = env.text("EGRESS_URL", "http://127.0.0.1:8002")  # where LibreChat 
 # The first is written into LibreChat's configuration; the others stay valid until it is rotated everywhere.
 # Development's own is too short for production, which therefore refuses it.
 EGRESS_SECRETS = env.listing("EGRESS_SECRETS", ["development-only-secret"] if DEVELOPMENT else [])
+MONGO_PASSWORD = env.text("MONGO_PASSWORD")  # of the stack's MongoDB; `librechat_config` writes it down
 EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_least=1_000)
 
 # --- the local model ----------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Django's routes; the consumers' stand in gateway/ingress/routes.py."""
 
-from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -26,9 +25,6 @@ from workspaces.mcp_servers import sign_in_pages as mcp_sign_in
 from workspaces.prompts import routes as prompts
 from workspaces.web import room
 from workspaces.web import settings as team_settings
-
-# Operators sign in where everybody does, under the same limits on tries.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 prober = ProviderProber()
 
