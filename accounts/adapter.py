@@ -111,7 +111,7 @@ class AccountAdapter(DefaultAccountAdapter):
         super().send_notification_mail(template_prefix, user, context, email)
 
     def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:
-        """Without a user where a known address signed up, and allauth hides it: the time must not tell either."""
+        """`user` is None where a known address signed up and allauth hides it: the time must hide it too."""
         if user is None and is_headless_request(request):
             User().set_password(get_random_string(12))
         answer: HttpResponse = super().respond_email_verification_sent(request, user)

@@ -1,8 +1,8 @@
 """Bounds on guesses of passwords and codes, counted so that no one can lock out someone else.
 
-A wrong guess counts against the account *from that network*. A device that signed in to the account before counts
-by itself, so that it gets through whatever others try. Guesses from many networks meet a bound of the account
-that is far higher, and which neither known devices nor networks that the account was used from ever meet.
+A wrong guess counts against the account *from that network*. A device that signed in to the account before
+counts by itself, so that it gets through whatever others try. Guesses from many networks meet a far higher
+bound of the account, which known devices and networks that the account was used from never meet.
 """
 
 import hashlib
@@ -112,8 +112,8 @@ def forget_guesses(request: HttpRequest, email: str) -> None:
 def guess_code(user: User, error_key: str | None = None) -> Callable[[], None]:
     """Stands in for allauth's own check before every code and passkey of a known user.
 
-    allauth counts by account alone. Returns what is to be called once the code was right; ValidationError where
-    too many were wrong.
+    allauth counts by account alone. Returns what to call once the code was right; ValidationError where too
+    many were wrong.
     """
     request = context.request
     guess = Guess(Kind.CODE, str(user.pk), request, known_device(request, user=user))

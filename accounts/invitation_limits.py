@@ -1,4 +1,4 @@
-"""Who may mail invitations, and how many: they go to strangers, in the name of whoever runs the installation."""
+"""Who may mail invitations, and how many: they go to strangers, in the name of the operator."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -26,9 +26,7 @@ def expect_sender(principal: Principal) -> None:
     Where no mail server is set, invitations leave this machine for nowhere, and anyone may try them out.
     """
     if settings.EMAIL_HOST and not is_verified(_person_behind(principal)):
-        raise AddressUnverified(
-            "Confirm your email address before you invite people: the link is in your mail."
-        )
+        raise AddressUnverified("Confirm your email address before you invite people.")
 
 
 def _person_behind(principal: Principal) -> User:
@@ -60,7 +58,7 @@ def expect_team_room(tenant_id: UUID, more: int) -> None:
         sent.order_by("sent_at")[count + more - limit - 1 : count + more - limit] if more <= limit else []
     )
     raise InvitationLimit(
-        f"Your team can send {limit} invitations in 24 hours. It has sent {count}, and this would be {more} more.",
+        f"Your team can send {limit} invitations in 24 hours: {count} were sent, and you asked for {more} more.",
         limit=limit,
         sent=count,
         requested=more,

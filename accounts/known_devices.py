@@ -1,4 +1,4 @@
-"""Browsers that signed in to an account before, by a signed cookie: guesses by others do not lock them out."""
+"""Browsers that signed in to an account before, by a signed cookie: others cannot lock them out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class KnownDeviceMiddleware:
 
 
 def known_device(request: HttpRequest, *, user: User | None = None, email: str = "") -> str:
-    """Which of the account's devices this is; empty for one that never signed in to it, or not since a change."""
+    """Which of the account's devices this is; empty for one that did not sign in since credentials changed."""
     entries = {entry.user_id: entry for entry in _entries(request)}
     if not entries:
         return ""

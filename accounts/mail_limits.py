@@ -5,7 +5,7 @@ from allauth.core.internal import ratelimit
 
 from accounts.addresses import plain_address
 
-# mails / time to one address, by allauth's templates; mail about what a signed-in person did has no limit here
+# mails / time to one address, by allauth's templates. Mail about what a signed-in person did has no limit.
 RATES = {
     "account/email/account_already_exists": "1/h/key",
     "account/email/unknown_account": "1/h/key",

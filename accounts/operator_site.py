@@ -1,4 +1,4 @@
-"""The admin's door: operators sign in where everyone does, and in production with two-factor authentication."""
+"""The admin's door: operators sign in where everyone does, in production with two-factor authentication."""
 
 from typing import Any
 
@@ -33,8 +33,8 @@ class OperatorSite(AdminSite):
             return redirect("admin:index")
         messages.warning(
             request,
-            "The admin requires two-factor authentication. Set up an authenticator app or a passkey, then open "
-            "the admin again.",
+            "The admin requires two-factor authentication. Set up an authenticator app or a passkey, "
+            "then open the admin again.",
         )
         return redirect("mfa_index")
 

@@ -72,7 +72,7 @@ class SignUpView(OpenView):
 
         Answers 202 without tokens, whether the address was free or has an account already: then its owner is
         told by email. Where `EMAIL_VERIFICATION` is optional you can sign in immediately by `/v1/auth/token`.
-        Only an installation that sends no confirmations (`none`), or one in development, answers 201 with tokens.
+        An installation that sends no confirmations (`none`), or one in development, answers 201 with tokens.
         """
         wish = checked(SignUpSerializer, request)
         if _answers_directly():
@@ -82,7 +82,7 @@ class SignUpView(OpenView):
 
 
 def _answers_directly() -> bool:
-    """Tokens in the answer say that the address was free: only where no mail is sent, or on a developer's machine."""
+    """Tokens in the answer say that the address was free: only where no mail is sent, or in development."""
     mode = settings.EMAIL_VERIFICATION
     return mode == "none" or (settings.DEVELOPMENT and mode == "optional")
 

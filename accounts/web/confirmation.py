@@ -1,4 +1,4 @@
-"""The page behind the link that confirms an address: where the account was not made, it asks for the password."""
+"""The page behind the link that confirms an address: on another device it asks for the password."""
 
 from typing import Any
 

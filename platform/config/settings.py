@@ -44,7 +44,7 @@ LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO
 SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
-    "config.admin_app.OperatorAdminConfig",  # before it too: its admin templates have inline styles, which the CSP forbids
+    "config.admin_app.OperatorAdminConfig",  # before it too: its templates have inline styles, the CSP none
     "config",  # and so does its `create_tenant`, which makes the schema and all that belongs to it
     "django_tenants",
     "quotas",

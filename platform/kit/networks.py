@@ -1,4 +1,4 @@
-"""The network that an address is counted under: a home or office has one IPv4 address, or a whole IPv6 /64."""
+"""The network that an address is counted under: a home or office has one IPv4 address or an IPv6 /64."""
 
 from ipaddress import IPv4Address, IPv6Network, ip_address
 

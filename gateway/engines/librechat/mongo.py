@@ -1,4 +1,4 @@
-"""The address of the MongoDB that docker-compose.yml starts for LibreChat, with the password that it asks for."""
+"""The address of the MongoDB that docker-compose.yml starts for LibreChat, with its password."""
 
 import re
 
@@ -13,7 +13,7 @@ LINE = re.compile(r"^\s*(?:export\s+)?MONGO_URI\s*=\s*['\"]?(.*?)['\"]?\s*$", re
 
 
 def stack_mongo_url(*, password: str, existing: str) -> str:
-    """What MONGO_URI is to be; empty without a password, and where `existing`, the .env so far, names another one."""
+    """What MONGO_URI is to be; empty without a password, or where `existing`, the .env so far, has another."""
     if not password:
         return ""
     if not PLAIN.fullmatch(password):
