@@ -25,8 +25,12 @@ def expect_sender(principal: Principal) -> None:
 
     Where no mail server is set, invitations leave this machine for nowhere, and anyone may try them out.
     """
-    if settings.EMAIL_HOST and not is_verified(_person_behind(principal)):
+    if not may_send(principal):
         raise AddressUnverified("Confirm your email address before you invite people.")
+
+
+def may_send(principal: Principal) -> bool:
+    return not settings.EMAIL_HOST or is_verified(_person_behind(principal))
 
 
 def _person_behind(principal: Principal) -> User:
@@ -58,7 +62,7 @@ def expect_team_room(tenant_id: UUID, more: int) -> None:
         sent.order_by("sent_at")[count + more - limit - 1 : count + more - limit] if more <= limit else []
     )
     raise InvitationLimit(
-        f"Your team can send {limit} invitations in 24 hours: {count} were sent, and you asked for {more} more.",
+        f"Your team can send {limit} invitations in 24 hours: {count} were sent, {more} more were requested.",
         limit=limit,
         sent=count,
         requested=more,

@@ -237,7 +237,7 @@ def _expect_room(actor: Principal, addresses: Sequence[str]) -> None:
 
 
 def _expect_sending(actor: Principal, addresses: Sequence[str]) -> None:
-    """The actor may mail, and the team so many more today. Locks the addresses against other teams' counts."""
+    """The actor may mail, and the team so many more today. Locks the addresses against other teams."""
     expect_sender(actor)
     expect_team_room(actor.tenant.id, len(set(addresses)))
     lock_recipients(addresses)

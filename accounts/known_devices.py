@@ -36,14 +36,17 @@ class KnownDeviceMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _may_sign_in(request):
+            return self.get_response(request)
+        was_signed_in = request.user.is_authenticated
         answer = self.get_response(request)
-        if _may_sign_in(request) and request.user.is_authenticated:
-            _remember(request, answer, request.user.pk)
+        if request.user.is_authenticated:
+            _remember(request, answer, request.user.pk, is_new=not was_signed_in)
         return answer
 
 
 def known_device(request: HttpRequest, *, user: User | None = None, email: str = "") -> str:
-    """Which of the account's devices this is; empty for one that did not sign in since credentials changed."""
+    """Which of the account's devices this is; empty without a sign-in since credentials changed."""
     entries = {entry.user_id: entry for entry in _entries(request)}
     if not entries:
         return ""
@@ -66,11 +69,12 @@ def _may_sign_in(request: HttpRequest) -> bool:
     return acts and request.path_info.startswith(SIGN_IN_PATHS)
 
 
-def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID) -> None:
+def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID, *, is_new: bool) -> None:
+    """Only a sign-in makes a device: else whoever stole a session would make one for every few guesses."""
     version = User.objects.filter(pk=user_id).values_list("access_version", flat=True).first() or 0
     entries = _entries(request)
     known = next((entry for entry in entries if entry.user_id == str(user_id)), None)
-    if known is not None and known.access_version == version:
+    if (known is None and not is_new) or (known is not None and known.access_version == version):
         return
     device = known.device if known else uuid4().hex
     others = [entry for entry in entries if entry.user_id != str(user_id)]

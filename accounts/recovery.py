@@ -1,7 +1,7 @@
 """What ends when an account is recovered by mail: whatever someone else may have left behind in it.
 
 Whoever signs up with an address need not own it. As soon as a mailed link proves the address for the first
-time, everything that was added before is removed, so that no one who held the account until then gets back in.
+time, everything added before is removed, so that no one who held the account until then gets back in.
 """
 
 from dataclasses import dataclass

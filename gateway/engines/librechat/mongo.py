@@ -13,7 +13,7 @@ LINE = re.compile(r"^\s*(?:export\s+)?MONGO_URI\s*=\s*['\"]?(.*?)['\"]?\s*$", re
 
 
 def stack_mongo_url(*, password: str, existing: str) -> str:
-    """What MONGO_URI is to be; empty without a password, or where `existing`, the .env so far, has another."""
+    """What MONGO_URI is to be; empty without a password, or where `existing`, the .env, has another one."""
     if not password:
         return ""
     if not PLAIN.fullmatch(password):
