@@ -37,7 +37,8 @@ def _person_behind(principal: Principal) -> User:
     user = User.objects.get(id=principal.user_id)
     if user.service_of_id is None:
         return user
-    key = ApiKey.objects.select_related("created_by").filter(id=principal.api_key_id).first()
+    keys = ApiKey.objects.select_related("created_by")
+    key = keys.filter(prefix=principal.api_key).first()
     return (key.created_by if key else None) or user  # a service account itself has no address
 
 

@@ -5,6 +5,7 @@ time, everything added before is removed, so that no one who held the account un
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.account.stages import EmailVerificationStage, LoginStageController
@@ -47,7 +48,7 @@ class Removed:
             (self.keys, self.addresses, self.connections, self.second_steps, self.invitations, self.links)
         )
 
-    def as_details(self) -> dict[str, object]:
+    def as_details(self) -> dict[str, Any]:
         return {
             "api_keys": self.keys[:MOST_LISTED],
             "addresses": self.addresses,

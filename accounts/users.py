@@ -41,7 +41,8 @@ def create_account(*, email: str, password: str | None, name: str, verified: boo
 
 def _is_proved_elsewhere(email: str) -> bool:
     """As somebody's second address, by which they sign in too."""
-    return EmailAddress.objects.filter(email=email, verified=True).exists()
+    found: bool = EmailAddress.objects.filter(email=email, verified=True).exists()
+    return found
 
 
 def check_password(password: str, user: User) -> None:

@@ -71,7 +71,7 @@ def test_a_preregistered_account_is_the_victims_alone_after_a_reset_and_an_invit
     registered()
     theirs = browser(VICTIM, ATTACKERS_PASSWORD)
     page = theirs.post("/accounts/email/", {"email": ATTACKER, "action_add": "1"})
-    assert "must be verified" in page.content.decode()
+    assert "Confirm your email address first" in page.content.decode()
     assert not mails_to(ATTACKER)
     second_address(User.objects.get(email=VICTIM), ATTACKER)  # as could be added before this was refused
     As(cast.alice).ask("POST", "tenant/invitations", {"emails": [VICTIM], "role": "admin"})

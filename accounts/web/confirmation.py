@@ -32,7 +32,8 @@ class ConfirmEmailView(TheirConfirmEmailView):
         if self._asks_password():
             self.form = PasswordForm(self.request.POST)
             if not (self.form.is_valid() and self._is_right(self.form)):
-                return self.render_to_response(self.get_context_data())
+                again: HttpResponse = self.render_to_response(self.get_context_data())
+                return again
             self.request.knows_password = True
         answer: HttpResponse = super().post(*args, **kwargs)
         return answer
