@@ -4,7 +4,6 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -29,22 +28,20 @@ class OperatorSite(AdminSite):
             return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
         if not (user.is_active and user.is_staff):
             raise PermissionDenied
-        if _has_second_factor(request):
-            return redirect("admin:index")
-        messages.warning(
-            request,
-            "The admin requires two-factor authentication. Set up an authenticator app or a passkey, "
-            "then open the admin again.",
-        )
-        return redirect("mfa_index")
+        return redirect("admin:index" if _has_second_factor(request) else "mfa_index")
+
+
+def lacks_second_factor(user: User) -> bool:
+    """Where the admin asks for one. Recovery codes alone are none: they come with an app or a passkey."""
+    if not settings.ADMIN_TWO_FACTOR:
+        return False
+    kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+    found: bool = Authenticator.objects.filter(user=user, type__in=kinds).exists()
+    return not found
 
 
 def _has_second_factor(request: HttpRequest) -> bool:
-    """Recovery codes alone are none: they come with an app or a passkey."""
-    if not settings.ADMIN_TWO_FACTOR:
-        return True
     if not hasattr(request, CHECKED):
-        kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
-        found = Authenticator.objects.filter(user_id=request.user.pk, type__in=kinds).exists()
-        setattr(request, CHECKED, found)
+        user = request.user
+        setattr(request, CHECKED, isinstance(user, User) and not lacks_second_factor(user))
     return bool(getattr(request, CHECKED))
