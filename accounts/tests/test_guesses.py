@@ -13,6 +13,7 @@ from accounts import guesses
 from accounts.known_devices import COOKIE
 from accounts.models import User
 from accounts.tests.cast import PASSWORD, Cast
+from accounts.tests.mailbox import path_in
 from accounts.tests.requests_as import As, code_of
 from accounts.tests.test_sign_in import App, codes
 from kit import requests
@@ -106,7 +107,6 @@ def test_the_cookie_of_a_device_is_signed_hidden_from_scripts_and_of_one_account
     cookie = client.cookies[COOKIE]
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
     assert int(cookie["max-age"]) > 30 * 24 * 3600
-    assert str(cast.alice.user.id) not in page.__name__ + PASSWORD
     forged = at("192.0.2.1")
     forged.cookies[COOKIE] = cookie.value[:-2] + "xx"
     bobs = at("192.0.2.2")
@@ -167,8 +167,6 @@ def test_a_new_password_by_mail_frees_an_account_under_attack(
     assert not page(at("192.0.2.1"), PASSWORD)
     from_mail = at("192.0.2.1")
     from_mail.post("/accounts/password/reset/", {"email": ALICE})
-    from accounts.tests.mailbox import path_in  # noqa: PLC0415
-
     where = from_mail.get(path_in(ALICE, "password/reset/key"), follow=True).request["PATH_INFO"]
     from_mail.post(where, {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD})
     assert page(from_mail, NEW_PASSWORD)

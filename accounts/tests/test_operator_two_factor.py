@@ -82,7 +82,7 @@ def test_an_operator_with_one_signs_in_with_both(cast: Cast) -> None:
     assert client.get("/admin/").status_code == 200
 
 
-def test_djangos_own_sign_in_form_is_not_there(cast: Cast, settings: Any) -> None:
+def test_djangos_own_sign_in_form_is_not_there(cast: Cast) -> None:
     """It knows no limits on guesses and no second step, also when one operator tries another's password."""
     other = User.objects.create_superuser("op2@example.com", PASSWORD)
     user = operator()

@@ -18,6 +18,8 @@ from accounts.tests.cast import PASSWORD, Cast, Person
 from accounts.tests.mailbox import everything_in, mails_to, path_in
 from accounts.tests.requests_as import As, code_of
 from accounts.tests.test_sign_in import App
+from kit.tenancy import tenant_scope
+from workspaces.mcp_servers.models import MCPServer, MCPSignIn
 from workspaces.onboarding import sign_up
 
 pytestmark = pytest.mark.django_db
@@ -276,3 +278,16 @@ def test_no_account_is_made_with_an_address_by_which_someone_else_signs_in(cast:
     wish = {"email": VICTIM, "password": ATTACKERS_PASSWORD, "name": "M", "tenant_name": "Initech"}
     assert code_of(As().ask("POST", "auth/signup", wish)) == "email_taken"
     assert default_principal(user_id=cast.alice.user.id) is not None
+
+
+def test_sign_ins_at_mcp_servers_go_too(cast: Cast) -> None:
+    """The account there may be someone else's, who would read what is asked."""
+    place = registered()
+    with tenant_scope(place.tenant):
+        server = MCPServer.objects.create(
+            workspace_id=place.workspace.id, slug="wiki", auth="oauth", sign_in="member"
+        )
+        MCPSignIn.objects.create(server=server, user_id=place.user_id, sealed_access="x")
+    reset(VICTIM, VICTIMS_PASSWORD)
+    with tenant_scope(place.tenant):
+        assert not MCPSignIn.objects.exists()
