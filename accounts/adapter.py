@@ -8,16 +8,20 @@ from allauth.core.internal.httpkit import is_headless_request
 from allauth.headless.internal.restkit.response import ErrorResponse
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.crypto import get_random_string
 
 from accounts import audit
-from accounts.addresses import normal_address
+from accounts.addresses import normal_address, plain_address
 from accounts.credentials import credentials_changed
+from accounts.guesses import forget_guesses, guess_password
 from accounts.mail import compose
+from accounts.mail_limits import may_mail
 from accounts.models import User
+from accounts.recovery import recover
+from accounts.users import is_verified
 from kit import requests
 from kit.errors import InvalidInput
 
@@ -70,6 +74,24 @@ class AccountAdapter(DefaultAccountAdapter):
             audit.record("user.signed_out", actor_id=request.user.pk, via=_via(request))
         super().logout(request)
 
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Looked up and counted by the one form of the address: another spelling is no further guess."""
+        credentials["email"] = plain_address(str(credentials.get("email", "")))
+        user: User | None = super().authenticate(request, **credentials)
+        if user is not None and self._guess is not None:
+            self._guess.succeed()
+        return user
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """In place of allauth's count, by which anyone could lock out anyone."""
+        self._guess = guess_password(request, credentials["email"])
+        if self._guess is None:
+            raise self.validation_error("too_many_login_attempts")
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """allauth's hook after a new password was set by mail."""
+        forget_guesses(request, str(credentials.get("email", "")))
+
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
         audit.record("user.sign_in_refused", target=str(credentials.get("email", "")).lower())
@@ -84,17 +106,27 @@ class AccountAdapter(DefaultAccountAdapter):
         """allauth's one hook that hears of every change of credentials, by page or by app."""
         if template_prefix in CREDENTIALS_CHANGES:
             credentials_changed(user, what=CREDENTIALS_CHANGES[template_prefix])
+        if template_prefix == "account/email/password_reset":
+            recover(user)
         super().send_notification_mail(template_prefix, user, context, email)
 
-    def render_mail(
-        self,
-        template_prefix: str,
-        email: str | list[str],
-        context: dict[str, Any],
-        headers: dict[str, str] | None = None,
-    ) -> EmailMultiAlternatives:
-        """As all our mail: text and HTML."""
-        return compose(template_prefix, email if isinstance(email, str) else email[0], context)
+    def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:
+        """`user` is None where a known address signed up and allauth hides it: the time must hide it too."""
+        if user is None and is_headless_request(request):
+            User().set_password(get_random_string(12))
+        answer: HttpResponse = super().respond_email_verification_sent(request, user)
+        return answer
+
+    def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
+        """Until an account's own address is proved, no other address recovers the account."""
+        if is_verified(user) or plain_address(email) == user.email:
+            super().send_password_reset_mail(user, email, context)
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """As all our mail: text and HTML, and nothing of the request in it, whose Host anyone may choose."""
+        if may_mail(template_prefix, email):
+            told = {name: value for name, value in context.items() if name != "request"}
+            compose(template_prefix, email, {**told, "email": email}).send()
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """As the request's own middleware found it; limits then count all who come without one together."""

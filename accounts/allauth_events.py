@@ -2,19 +2,25 @@
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_added, email_confirmed
+from allauth.account.signals import _add_email, email_added, email_confirmed
 from allauth.mfa import signals
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.mfa.utils import decrypt
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django.http import HttpRequest
 
 from accounts import audit
 from accounts.credentials import credentials_changed
+from accounts.guesses import count_codes_by_network
 from accounts.models import User
+from accounts.recovery import clear_password, end_unproved_access, is_own_session
+from accounts.users import is_verified
 
+count_codes_by_network()
 STEPS = {"totp": "totp", "webauthn": "passkey", "recovery_codes": "recovery_codes"}
 
 
@@ -46,11 +52,27 @@ def use_up_the_first_code(*, authenticator: Authenticator, **kwargs: Any) -> Non
         totp.validate_code(format_hotp_value(hotp_value(secret, counter)))
 
 
+@receiver(_add_email)
+def refuse_second_address(*, user: User, **kwargs: Any) -> None:
+    """By the signal with which allauth itself refuses: it is sent for pages and apps alike.
+
+    Else whoever signs up with someone else's address adds one of their own, and gets back in by it.
+    """
+    if not is_verified(user):
+        raise get_adapter().validation_error("unverified_primary_email")
+
+
 @receiver(email_added)
 def audit_address(*, user: User, email_address: EmailAddress, **kwargs: Any) -> None:
     audit.record("user.email_added", actor_id=user.pk, target=email_address.email)
 
 
 @receiver(email_confirmed)
-def audit_proof(*, email_address: EmailAddress, **kwargs: Any) -> None:
+def audit_proof(*, request: HttpRequest, email_address: EmailAddress, **kwargs: Any) -> None:
+    """A link that is opened elsewhere than where the account was made says nothing about who made it."""
+    user = email_address.user
+    if email_address.email == user.email and not is_own_session(request, user):
+        if not getattr(request, "knows_password", False):
+            clear_password(user)
+        end_unproved_access(user)
     audit.record("user.email_verified", actor_id=email_address.user_id, target=email_address.email)

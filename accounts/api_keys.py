@@ -194,6 +194,13 @@ def keys_of_person(user_id: UUID) -> QuerySet[ApiKey]:
     return rows.select_related("tenant", "workspace")
 
 
+def keys_lost_in_recovery(user_id: UUID) -> QuerySet[ApiKey]:
+    """The person's keys that the recovery of their account ended within the last month."""
+    since = timezone.now() - timedelta(days=30)
+    rows = ApiKey.objects.filter(owner=user_id, revoked_in_recovery=True, revoked_at__gt=since)
+    return rows.select_related("tenant", "workspace")
+
+
 @transaction.atomic
 def revoke_own_key(*, user_id: UUID, key_id: UUID) -> None:
     key = ApiKey.objects.filter(owner=user_id, id=key_id, revoked_at=None).first()

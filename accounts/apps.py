@@ -9,5 +9,5 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Only now are there models, so only now can what listens be imported."""
+        """Imports signal receivers once apps are loaded."""
         autodiscover_modules("allauth_events", "membership_events")

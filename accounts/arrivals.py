@@ -11,7 +11,8 @@ from accounts.addresses import plain_address
 from accounts.invitations import accept, find_invitation
 from accounts.models import Invitation, User, WorkspaceLink
 from accounts.principals import Principal, find_principal
-from accounts.users import create_account, is_verified, mark_verified, prove
+from accounts.recovery import prove_by_mail
+from accounts.users import create_account, is_verified, prove
 from accounts.workspace_links import find_link, join
 from kit.errors import AddressUnverified, InvalidInput, InvitationInvalid
 
@@ -62,7 +63,7 @@ def accept_with_password(*, token: str, password: str, code: str = "", name: str
     invitation = find_invitation(token)
     if User.objects.filter(email=invitation.email).exists():
         user = prove(email=invitation.email, password=password, code=code)
-        mark_verified(user)
+        prove_by_mail(user)
         return place_of_invitation(accept(token=token, user=user), user)
     with transaction.atomic():
         user = newcomer(invitation, password=password, name=name)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import Tenant, User
+from accounts.models import Founding, Tenant, User
 from kit.errors import Conflict, RateLimited
 from kit.requests import current_network
 
@@ -26,9 +26,8 @@ def expect_founder(user: User) -> None:
 
 def expect_network() -> None:
     """RateLimited where as many teams as a day allows were founded from this network."""
-    since = timezone.now() - DAY
-    found = Tenant.objects.filter(founded_from=current_network(), created_at__gt=since)
-    times = found.order_by("-created_at").values_list("created_at", flat=True)
+    found = Founding.objects.filter(network=current_network(), at__gt=timezone.now() - DAY)
+    times = found.order_by("-at").values_list("at", flat=True)
     most = settings.TEAMS_PER_NETWORK_PER_DAY
     if len(recent := list(times[:most])) < most:
         return
@@ -36,3 +35,12 @@ def expect_network() -> None:
     raise RateLimited(
         "Too many teams were founded from your network today; try again later.", retry_after=max(1, int(wait))
     )
+
+
+def note_founding() -> None:
+    """Counts a team founded from this network; a sign-up that only looks like one counts the same."""
+    Founding.objects.create(network=current_network(), at=timezone.now())
+
+
+def forget_old_foundings() -> None:
+    Founding.objects.filter(at__lt=timezone.now() - DAY).delete()

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts import audit
 from accounts.access import access_changed
-from accounts.addresses import normal_address
+from accounts.addresses import normal_address, plain_address
 from accounts.bearer_secrets import hash_of, make_secret, split_token
+from accounts.invitation_limits import (
+    expect_recipient_room,
+    expect_sender,
+    expect_team_room,
+    lock_recipients,
+    note_mail,
+)
+from accounts.links import site_link
 from accounts.mail import send_mail
 from accounts.members import acting, join_tenant, join_workspace
 from accounts.models import Invitation, InvitationPlace, Membership, Tenant, User, Workspace
@@ -41,16 +48,19 @@ def invite(*, principal: Principal, email: str, role: str, places: Places) -> In
     """Mails the invitation; Conflict for a member and for an address that is invited already."""
     address = normal_address(email)
     with acting(principal, _right_to_invite(role)) as actor:
-        _expect_room(actor, 1)
+        _expect_room(actor, [address])
         return _invite(actor, address, role, _workspaces(actor, places))
 
 
 def invite_list(*, principal: Principal, emails: Sequence[str], role: str, places: Places) -> list[Outcome]:
-    """Each address by itself: those that cannot be invited say why, the others are."""
+    """Each address by itself: those that cannot be invited say why, the others are.
+
+    A list that goes beyond what the team may send is refused as a whole.
+    """
     if not 0 < len(emails) <= MOST_AT_ONCE:
         raise InvalidInput(emails=[f"Name 1 to {MOST_AT_ONCE} addresses at a time."])
     with acting(principal, _right_to_invite(role)) as actor:
-        _expect_room(actor, len(emails))
+        _expect_room(actor, [plain_address(email) for email in emails])
         opened = _workspaces(actor, places)
         return [_outcome(actor, email, role, opened) for email in dict.fromkeys(emails)]
 
@@ -78,6 +88,7 @@ def _invite(actor: Principal, address: str, role: str, opened: list[InvitationPl
     mine.filter(expires_at__lte=now).update(revoked_at=now)  # it stands in nobody's way
     if mine.exists():
         raise Conflict("This address is invited already; send the invitation again instead.")
+    expect_recipient_room(address)
     secret = make_secret()
     invitation = Invitation.objects.create(
         tenant_id=actor.tenant.id,
@@ -105,6 +116,7 @@ def _invite(actor: Principal, address: str, role: str, opened: list[InvitationPl
 
 
 def _mail(actor: Principal, invitation: Invitation, secret: str) -> None:
+    note_mail(actor.tenant.id, invitation.email)
     send_mail(
         "invitation",
         invitation.email,
@@ -112,7 +124,7 @@ def _mail(actor: Principal, invitation: Invitation, secret: str) -> None:
             "tenant": actor.tenant_name,
             "inviter": actor.name,
             "days": DAYS,
-            "url": f"{settings.SITE_URL}/invitations/{actor.tenant.slug}.{secret}",
+            "url": site_link(f"/invitations/{actor.tenant.slug}.{secret}"),
         },
     )
 
@@ -121,8 +133,10 @@ def resend(*, principal: Principal, invitation_id: UUID) -> Invitation:
     """A new link for seven more days; the old one opens nothing any more."""
     with acting(principal, Action.INVITATIONS_CHANGE) as actor:
         invitation = _open_invitation(actor, invitation_id)
+        _expect_sending(actor, [invitation.email])
         if invitation.times_sent >= MOST_SENDS:
-            raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address anew.")
+            raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address again.")
+        expect_recipient_room(invitation.email)
         secret, now = make_secret(), timezone.now()
         Invitation.objects.filter(id=invitation.id).update(
             secret_hash=hash_of(secret),
@@ -220,7 +234,15 @@ def _open_invitation(actor: Principal, invitation_id: UUID) -> Invitation:
     return invitation
 
 
-def _expect_room(actor: Principal, more: int) -> None:
+def _expect_room(actor: Principal, addresses: Sequence[str]) -> None:
     standing = Invitation.objects.filter(tenant=actor.tenant.id, accepted_at=None, revoked_at=None)
-    if standing.count() + more > MOST_OPEN:
+    if standing.count() + len(addresses) > MOST_OPEN:
         raise Conflict(f"A team has at most {MOST_OPEN} open invitations; withdraw some first.")
+    _expect_sending(actor, addresses)
+
+
+def _expect_sending(actor: Principal, addresses: Sequence[str]) -> None:
+    """The actor may mail, and the team so many more today. Locks the addresses against other teams."""
+    expect_sender(actor)
+    expect_team_room(actor.tenant.id, len(set(addresses)))
+    lock_recipients(addresses)

@@ -2,14 +2,21 @@
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal.httpkit import is_headless_request
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base.constants import AuthProcess
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.shortcuts import redirect
 
 from accounts.models import User
 from accounts.oidc.provider import has_our_nonce
+from accounts.users import is_verified
 
 LONGEST_NAME = 100
 LONGEST_EMAIL = 254
@@ -47,6 +54,17 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         """An id token for another request than ours is somebody else's."""
         if not has_our_nonce(sociallogin):
             raise PermissionDenied
+        if sociallogin.state.get("process") == AuthProcess.CONNECT:
+            self._expect_proved(request, sociallogin)
+
+    def _expect_proved(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Else whoever signs up with someone else's address gets back in by the connection."""
+        if not isinstance(request.user, User) or is_verified(request.user):
+            return
+        if is_headless_request(request) or sociallogin.state.get("headless"):
+            raise get_adapter().validation_error("unverified_primary_email")
+        messages.error(request, "Confirm your email address before you connect another account.")
+        raise ImmediateHttpResponse(redirect("account_email"))
 
 
 def _cleaned(address: EmailAddress) -> EmailAddress:

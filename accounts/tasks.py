@@ -3,6 +3,8 @@
 from django.core.management import call_command
 from procrastinate.contrib.django import app
 
+from accounts.founding import forget_old_foundings
+from accounts.invitation_limits import forget_old_counts
 from accounts.mail_queue import deliver_mail, forget_old_mail
 from accounts.refusals import write_repeats
 from accounts.token_families import forget_ended_families
@@ -25,3 +27,5 @@ def clear_expired(timestamp: int) -> None:
     call_command("clearsessions")
     forget_old_mail()
     forget_ended_families()
+    forget_old_counts()
+    forget_old_foundings()

@@ -7,14 +7,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import audit
-from accounts.founding import expect_founder, expect_network
+from accounts.founding import expect_founder, expect_network, note_founding
 from accounts.members import acting
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.slugs import free_slug
-from kit.requests import current_network
 from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.
@@ -45,7 +44,8 @@ def create_tenant(*, name: str, owner: User, is_founded: bool) -> Tenant:
         slug = free_slug(name, fallback="team", taken=lambda s: Tenant.objects.filter(slug=s).exists())
         tenant = Tenant(slug=slug, name=name)
         if is_founded:
-            tenant.founder_id, tenant.founded_from = owner.id, current_network()
+            tenant.founder_id = owner.id
+            note_founding()
         tenant.schema_name = schema_name_for(tenant.id)
         tenant.save(verbosity=0)
         clone_template(tenant.schema_name)

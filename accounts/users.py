@@ -28,7 +28,7 @@ def create_account(*, email: str, password: str | None, name: str, verified: boo
     """`email` as `normal_address` made it; EmailTaken where it is somebody's, in any case."""
     if password is not None:
         check_password(password, User(email=email, name=name))
-    if User.objects.filter(email__iexact=email).exists():
+    if User.objects.filter(email__iexact=email).exists() or _is_proved_elsewhere(email):
         raise EmailTaken
     try:
         with transaction.atomic():
@@ -37,6 +37,12 @@ def create_account(*, email: str, password: str | None, name: str, verified: boo
         raise EmailTaken from exc
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=verified)
     return user
+
+
+def _is_proved_elsewhere(email: str) -> bool:
+    """As somebody's second address, by which they sign in too."""
+    found: bool = EmailAddress.objects.filter(email=email, verified=True).exists()
+    return found
 
 
 def check_password(password: str, user: User) -> None:

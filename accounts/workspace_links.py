@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
@@ -11,6 +10,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import access_changed
 from accounts.bearer_secrets import hash_of, make_secret, split_token
+from accounts.links import site_link
 from accounts.members import acting, join_tenant, join_workspace
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceLink
 from accounts.policy import Action, expect
@@ -44,7 +44,7 @@ def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> 
         audit.record(
             "workspace_link.opened", principal=actor, target=actor.workspace.slug, uses=most_uses, days=days
         )
-    return NewLink(row=row, url=f"{settings.SITE_URL}/join/{actor.tenant.slug}.{secret}")
+    return NewLink(row=row, url=site_link(f"/join/{actor.tenant.slug}.{secret}"))
 
 
 def close_link(*, principal: Principal) -> None:

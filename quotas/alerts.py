@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.links import site_link
 from accounts.mail import send_mail
 from accounts.models import ApiKey, Membership, Tenant, User, Workspace, WorkspaceMember
 from quotas.amounts import amount_text
@@ -52,7 +52,7 @@ def _context(counter: BudgetWindow, tenant: Tenant) -> dict[str, Any]:
         "percent": 100 * counter.used // most if most else 100,
         "when": WINDOWS[Budget.Window(counter.window)],
         "resets_at": counter.resets_at,
-        "address": f"{settings.SITE_URL}/t/{tenant.slug}/",
+        "address": site_link(f"/t/{tenant.slug}/"),
     }
 
 

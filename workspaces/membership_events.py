@@ -1,11 +1,12 @@
-"""Whoever leaves a workspace leaves no sign-in of theirs behind, be it an operator who took them out."""
+"""Deletes a person's sign-ins at MCP servers when they leave a workspace, or their account is recovered."""
 
 from typing import Any
 
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from accounts.models import WorkspaceMember
+from accounts.models import User, WorkspaceMember
+from accounts.recovery import access_removed
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.grants import forget_member
 
@@ -14,3 +15,10 @@ from workspaces.mcp_servers.grants import forget_member
 def forget_sign_ins(*, instance: WorkspaceMember, **kwargs: Any) -> None:
     with tenant_scope(instance.workspace.tenant.ref):
         forget_member(workspace_id=instance.workspace_id, user_id=instance.user_id)
+
+
+@receiver(access_removed)
+def forget_all_sign_ins(*, user: User, **kwargs: Any) -> None:
+    """Someone else may have signed in there, with an account of theirs."""
+    for row in WorkspaceMember.objects.filter(user=user).select_related("workspace__tenant"):
+        forget_sign_ins(instance=row)

@@ -14,7 +14,7 @@ from accounts.founding import expect_network
 from accounts.models import User
 from accounts.web.arrivals import is_joining
 from kit.errors import RateLimited
-from workspaces.onboarding import FIRST_WORKSPACE, open_place
+from workspaces.onboarding import FIRST_WORKSPACE, open_place, rehearse_sign_up
 
 
 class SignUpForm(SignupForm):
@@ -45,7 +45,9 @@ class SignUpForm(SignupForm):
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """allauth's hook around `save`: of two sign-ups of one address at once, one is led to sign in."""
+        """allauth's hook around `save`: of two concurrent sign-ups of one address, one is led to sign in."""
+        if self.account_already_exists:  # and allauth hides it: then the time that it takes must not tell
+            self._rehearse()
         try:
             with transaction.atomic():
                 saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
@@ -53,6 +55,11 @@ class SignUpForm(SignupForm):
             messages.error(request, "An account with this e-mail exists; sign in instead.")
             return None, redirect("account_login")
         return saved
+
+    def _rehearse(self) -> None:
+        place = {"tenant_name": self.cleaned_data.get("tenant_name", ""), "workspace_name": ""}
+        if not self.is_joining:
+            rehearse_sign_up(password=self.cleaned_data["password1"], name=self.cleaned_data["name"], **place)
 
     def save(self, request: HttpRequest) -> User:
         with transaction.atomic():

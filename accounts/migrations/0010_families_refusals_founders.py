@@ -46,12 +46,24 @@ class Migration(migrations.Migration):
                 db_default=1, default=1, help_text="How often: refusals that repeat are one entry a minute"
             ),
         ),
-        migrations.AddField(
-            model_name="tenant",
-            name="founded_from",
-            field=models.CharField(
-                blank=True, editable=False, help_text="The network that it was opened from", max_length=64
-            ),
+        migrations.CreateModel(
+            name="Founding",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("network", models.CharField(help_text="As kit.networks names it", max_length=64)),
+                ("at", models.DateTimeField()),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["network", "-at"], name="founding_network"),
+                    models.Index(fields=["at"], name="founding_at"),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="tenant",
@@ -59,10 +71,6 @@ class Migration(migrations.Migration):
             field=models.UUIDField(
                 db_index=True, editable=False, help_text="Who opened it for themselves", null=True
             ),
-        ),
-        migrations.AddIndex(
-            model_name="tenant",
-            index=models.Index(fields=["founded_from", "created_at"], name="tenant_founded_from"),
         ),
         migrations.AddIndex(
             model_name="refusal",

@@ -4,11 +4,17 @@ from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEntry
 from accounts.models.departures import Departure
 from accounts.models.engines import EngineAccount, EngineCheck
-from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
+from accounts.models.invitations import (
+    Invitation,
+    InvitationMail,
+    InvitationPlace,
+    OwnershipOffer,
+    WorkspaceLink,
+)
 from accounts.models.mail import OutgoingMail
 from accounts.models.pictures import Picture
 from accounts.models.refusals import Refusal
-from accounts.models.tenants import Domain, Membership, Tenant
+from accounts.models.tenants import Domain, Founding, Membership, Tenant
 from accounts.models.token_families import EndedFamily
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
@@ -21,7 +27,9 @@ __all__ = [
     "EndedFamily",
     "EngineAccount",
     "EngineCheck",
+    "Founding",
     "Invitation",
+    "InvitationMail",
     "InvitationPlace",
     "Membership",
     "OutgoingMail",

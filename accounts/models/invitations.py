@@ -70,6 +70,27 @@ class InvitationPlace(models.Model):
         return f"{self.invitation_id} opens {self.workspace_id}"
 
 
+class InvitationMail(models.Model):
+    """That an invitation was mailed, for the limits: it stays when the invitation or the team goes.
+
+    Whom it went to is stored as a keyed hash. A job deletes rows once no limit counts them any more.
+    """
+
+    tenant_id = models.UUIDField(editable=False)
+    recipient_hash = models.CharField(max_length=64, editable=False)
+    sent_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant_id", "sent_at"], name="invitation_mail_tenant"),
+            models.Index(fields=["recipient_hash", "sent_at"], name="invitation_mail_recipient"),
+            models.Index(fields=["sent_at"], name="invitation_mail_sent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"invitation mailed by {self.tenant_id} at {self.sent_at:%Y-%m-%d %H:%M}"
+
+
 class WorkspaceLink(models.Model):
     """Opens a workspace to whoever has it: so many times, until then. One at a time in a workspace."""
 

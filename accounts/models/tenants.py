@@ -50,9 +50,6 @@ class Tenant(TenantMixin):
         db_index=True,
         help_text="Who opened it for themselves",
     )
-    founded_from = models.CharField(
-        max_length=64, blank=True, editable=False, help_text="The network that it was opened from"
-    )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -68,10 +65,7 @@ class Tenant(TenantMixin):
             ),
             models.CheckConstraint(condition=models.Q(slug__regex=SLUG_PATTERN), name="tenant_slug_is_plain"),
         ]
-        indexes = [
-            models.Index(fields=["created_at"], name="tenant_created"),
-            models.Index(fields=["founded_from", "created_at"], name="tenant_founded_from"),
-        ]
+        indexes = [models.Index(fields=["created_at"], name="tenant_created")]
 
     def __str__(self) -> str:
         return self.slug
@@ -79,6 +73,25 @@ class Tenant(TenantMixin):
     @property
     def ref(self) -> TenantRef:
         return TenantRef(id=self.id, slug=self.slug, schema_name=self.schema_name, time_zone=self.time_zone)
+
+
+class Founding(models.Model):
+    """That someone founded a team from this network, or tried to with an address that has an account.
+
+    For the limit a day; a job deletes rows once it counts them no more.
+    """
+
+    network = models.CharField(max_length=64, help_text="As kit.networks names it")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["network", "-at"], name="founding_network"),
+            models.Index(fields=["at"], name="founding_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.network} at {self.at:%Y-%m-%d %H:%M}"
 
 
 class Domain(DomainMixin):

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Membership, Tenant, User
+from accounts.models import Founding, Membership, Tenant, User
 from accounts.tests.cast import PASSWORD, Cast
 from accounts.tests.requests_as import As
 from kit.networks import network_of
@@ -65,9 +65,7 @@ def test_a_network_founds_so_many_teams_a_day(cast: Cast, settings: Any) -> None
     assert 86_000 < int(refused["Retry-After"]) <= 86_400
     assert not User.objects.filter(email="c@example.com").exists()
     assert sign_up("2001:db8:1:3::1", "d@example.com").status_code == 201
-    Tenant.objects.filter(founded_from="2001:db8:1:2::/64").update(
-        created_at=timezone.now() - timedelta(days=2)
-    )
+    Founding.objects.filter(network="2001:db8:1:2::/64").update(at=timezone.now() - timedelta(days=2))
     assert sign_up("2001:db8:1:2::1", "e@example.com").status_code == 201
 
 

@@ -113,6 +113,7 @@ def test_an_address_that_either_side_never_proved_joins_nothing(
 
 
 def test_a_connection_is_added_by_its_owner(issuer: str, client: Client, cast: Cast) -> None:
+    EmailAddress.objects.filter(user=cast.alice.user).update(verified=True)
     client.force_login(cast.alice.user, "allauth.account.auth_backends.AuthenticationBackend")
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     person_at(issuer, "al", email="other@example.com", email_verified=True)

@@ -103,7 +103,12 @@ def end_others(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def own_keys(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/keys.html", {"keys": api_keys.keys_of_person(_user(request).id)})
+    user_id = _user(request).id
+    context = {
+        "keys": api_keys.keys_of_person(user_id),
+        "lost_keys": api_keys.keys_lost_in_recovery(user_id),
+    }
+    return render(request, "account/keys.html", context)
 
 
 @require_POST

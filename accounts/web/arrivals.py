@@ -17,10 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import arrivals
 from accounts.invitations import accept, find_invitation
 from accounts.models import Invitation, User
-from accounts.users import is_verified, mark_verified, send_verification
+from accounts.recovery import prove_by_mail
+from accounts.users import is_verified, send_verification
 from accounts.web.acts import blame
 from accounts.web.places import place_url
-from kit.errors import AddressUnverified, DomainError, InvitationInvalid
+from kit.errors import AddressUnverified, DomainError, EmailTaken, InvitationInvalid
 
 INVITATION, LINK = "invitation", "workspace_link"  # in the session: what brought somebody here
 
@@ -71,7 +72,10 @@ def _as_person(request: HttpRequest, token: str, found: Invitation, person: User
     context = {"welcome": arrivals.welcome_of_invitation(token), "fits": person.email == found.email}
     if request.method != "POST" or not context["fits"]:
         return _page(request, "arrivals/invitation.html", context)
-    mark_verified(person)
+    try:
+        prove_by_mail(person)
+    except EmailTaken as problem:
+        return _closed(request, problem)
     place = arrivals.place_of_invitation(accept(token=token, user=person), person)
     del request.session[INVITATION]
     return redirect(place_url(place, "new_chat"))

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import api_keys, invitations, members
+from accounts.invitation_limits import may_send
 from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, OwnershipOffer, WorkspaceMember
 from accounts.policy import Action
@@ -178,6 +179,7 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
         "form": form,
         "invitations": shown,
         "refused": refused,
+        "may_send": may_send(request.principal),
         "sent": len(outcomes) - len(refused),
     }
     return render(request, "team/invitations.html", context)

@@ -44,7 +44,7 @@ LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO
 SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
-    "django.contrib.admin",  # before it too: its admin templates have inline styles, which the CSP forbids
+    "config.admin_app.OperatorAdminConfig",  # before it too: its templates have inline styles, the CSP none
     "config",  # and so does its `create_tenant`, which makes the schema and all that belongs to it
     "django_tenants",
     "quotas",
@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SeenMiddleware",
+    "accounts.known_devices.KnownDeviceMiddleware",
     "accounts.app_bodies.AppBodiesMiddleware",
     "accounts.whole_changes.WholeChangesMiddleware",
     "accounts.leaving.LeavingMiddleware",
@@ -188,11 +189,11 @@ ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
 ACCOUNT_LOGOUT_ON_GET = False
 SIGNUPS_PER_MINUTE = env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1)
 TOKENS_PER_MINUTE = env.integer("TOKENS_PER_MINUTE", 30, at_least=1)
-ACCOUNT_RATE_LIMITS = {  # tries / time / of whom; `key` is the address that somebody signs in with
-    "login": "30/m/ip",
-    "login_failed": "20/m/ip,5/5m/key",
+ACCOUNT_RATE_LIMITS = {  # tries / time / of whom
+    "login": None,  # passwords and codes: accounts.guesses
+    "login_failed": None,
     "signup": f"{SIGNUPS_PER_MINUTE}/m/ip",
-    "reset_password": "10/m/ip,5/h/key",
+    "reset_password": "10/m/ip",  # and accounts.mail_limits for each address
     "reset_password_from_key": "20/m/ip",
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
@@ -214,10 +215,12 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
-# nobody is asked to prove an address, nobody could have one.
-MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
+# nobody is asked to prove an address, or no mail is sent by which they could, nobody could have one.
+MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
+ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
 USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
+HEADLESS_ADAPTER = "accounts.headless.HeadlessAdapter"
 HEADLESS_CLIENTS = ["app"]
 HEADLESS_TOKEN_STRATEGY = "accounts.app_tokens.AppTokens"  # noqa: S105
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
@@ -225,9 +228,11 @@ LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 TEAMS_PER_PERSON = env.integer("TEAMS_PER_PERSON", 10, at_least=1)
-TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 50, at_least=1)
+TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 1000 if DEVELOPMENT else 50, at_least=1)
 REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # of one person, everywhere
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
+INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # mails of one team, in 24 hours
+INVITATIONS_PER_RECIPIENT_PER_DAY = env.integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, at_least=1)
 GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
 _host = ALLOWED_HOSTS[0].lstrip(".")
 _site = f"http://localhost:{env.integer('PORT', 8000)}" if DEVELOPMENT else f"https://{_host}"
@@ -324,6 +329,7 @@ EGRESS_URL = env.text("EGRESS_URL", "http://127.0.0.1:8002")  # where LibreChat 
 # The first is written into LibreChat's configuration; the others stay valid until it is rotated everywhere.
 # Development's own is too short for production, which therefore refuses it.
 EGRESS_SECRETS = env.listing("EGRESS_SECRETS", ["development-only-secret"] if DEVELOPMENT else [])
+MONGO_PASSWORD = env.text("MONGO_PASSWORD")  # of the stack's MongoDB; `librechat_config` writes it down
 EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_least=1_000)
 
 # --- the local model ----------------------------------------------------------------------------

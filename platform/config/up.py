@@ -43,6 +43,7 @@ class Installation:
     allowed_hosts: list[str]
     engine: str
     egress_url: str
+    development: bool
 
     @classmethod
     def from_environment(cls) -> "Installation":
@@ -59,6 +60,7 @@ class Installation:
             allowed_hosts=env.listing("ALLOWED_HOSTS", ["localhost"]),
             engine=env.text("ENGINE", "direct"),
             egress_url=env.text("EGRESS_URL", "http://127.0.0.1:8002"),
+            development=env.boolean("DEBUG", True),
         )
 
     @property
@@ -148,6 +150,9 @@ def _bring_up(here: Installation, supervisor: Supervisor, terminal: Terminal) ->
             supervisor.environment["DATABASE_URL"] = _start_database(here, supervisor)
     with terminal.step("Migrations"):
         supervisor.run("migrate", [*manage, "migrate", "--verbosity", "0"])
+    if not here.development:  # whose pages name each static file by its content, as collected
+        with terminal.step("Static files"):
+            supervisor.run("collectstatic", [*manage, "collectstatic", "--noinput", "--verbosity", "0"])
     if model:
         with terminal.step("Local model"):
             supervisor.environment["LOCAL_MODEL_URL"] = _wait_for_model(model, supervisor)

@@ -1,6 +1,5 @@
 """Django's routes; the consumers' stand in gateway/ingress/routes.py."""
 
-from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -9,7 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
 from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
-from accounts.web import account, arrivals, team
+from accounts.web import account, arrivals, confirmation, team
 from config import faults, health, mail_page, styleguide
 from gateway.egress.probing import ProviderProber
 from gateway.ingress import api as gateway_api
@@ -26,9 +25,6 @@ from workspaces.mcp_servers import sign_in_pages as mcp_sign_in
 from workspaces.prompts import routes as prompts
 from workspaces.web import room
 from workspaces.web import settings as team_settings
-
-# Operators sign in where everybody does, under the same limits on tries.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 prober = ProviderProber()
 
@@ -144,6 +140,11 @@ workspace = [
 ]
 
 own_account = [
+    re_path(
+        r"^confirm-email/(?P<key>[-:\w]+)/$",
+        confirmation.ConfirmEmailView.as_view(),
+        name="account_confirm_email",
+    ),
     path("profile/", account.profile, name="profile"),
     path("profile/picture/remove", account.remove_picture, name="remove_picture"),
     path("keys/", account.own_keys, name="own_keys"),

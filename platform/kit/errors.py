@@ -40,6 +40,7 @@ DomainError
 │   └── TurnLimit              409
 ├── QuotaExceeded              429
 ├── RateLimited                429
+│   └── InvitationLimit        429
 ├── ProviderError              502
 │   └── ProviderTimeout        504
 ├── McpServerFailed            502
@@ -274,6 +275,12 @@ class RateLimited(DomainError):
     """Details: retry_after in seconds; where a limit of ours bit also those of QuotaExceeded."""
 
     code, status, message = "rate_limited", 429, "Too many requests; try again shortly."
+
+
+class InvitationLimit(RateLimited):
+    """Details: limit, retry_after in seconds; of a team also sent and requested."""
+
+    code, status, message = "invitation_limit", 429, "Too many invitations were sent. Try again tomorrow."
 
 
 class ProviderError(DomainError):

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 STACK: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 OURS = {"web", "egress", "worker", "migrate", "librechat-config"}
+PASSWORDS = "POSTGRES_PASSWORD=x\nREDIS_PASSWORD=x\nMONGO_PASSWORD=x\n"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::?([-?])([^}]*))?\}")
 
 
@@ -110,7 +116,43 @@ def test_every_variable_is_documented() -> None:
 
 def test_every_variable_without_a_default_stops_the_start() -> None:
     without = {name: kind for name, kind, _ in VARIABLE.findall(TEXT) if kind != "-"}
-    assert without == {"POSTGRES_PASSWORD": "?"}
+    assert without == dict.fromkeys(["POSTGRES_PASSWORD", "REDIS_PASSWORD", "MONGO_PASSWORD"], "?")
+
+
+def test_every_store_asks_for_a_password_that_no_command_line_shows() -> None:
+    secrets = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MONGO_PASSWORD")
+    for service in SERVICES.values():
+        shown = f"{service.get('command')} {service.get('healthcheck')}"
+        assert not [name for name in secrets if name in shown]
+    assert "${MONGO_PASSWORD:" in SERVICES["mongodb"]["environment"]["MONGO_INITDB_ROOT_PASSWORD"]
+    assert "${REDIS_PASSWORD:" in SERVICES["redis"]["environment"]["REDISCLI_AUTH"]
+    assert "://:${REDIS_PASSWORD:" in SERVICES["web"]["environment"]["REDIS_URL"]
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server on this machine")
+def test_redis_starts_with_its_password_and_refuses_who_has_none(tmp_path: Path) -> None:
+    """The stack's own command, at a port and in a folder of this test."""
+    port = free_port()
+    script = SERVICES["redis"]["command"][-1].replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
+    script = script.replace("save", f"port {port}\\nbind 127.0.0.1\\nsave", 1)
+    with subprocess.Popen(
+        ["sh", "-c", script], env={**os.environ, "REDISCLI_AUTH": "only-here-1"}, cwd=tmp_path
+    ) as server:
+        try:
+            known = redis.Redis(port=port, password="only-here-1", retry=Retry(ConstantBackoff(0.1), 50))
+            assert known.ping()
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis(port=port).ping()
+            assert "only-here-1" not in Path(f"/proc/{server.pid}/cmdline").read_text()
+            assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
+        finally:
+            server.terminate()
+
+
+def test_every_tmpfs_is_bounded_for_it_counts_as_memory() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("tmpfs", [])]
+    assert mounts
+    assert all(re.search(r"size=\d+m\b", mount) for mount in mounts), mounts
 
 
 @pytest.mark.skipif(
@@ -119,7 +161,7 @@ def test_every_variable_without_a_default_stops_the_start() -> None:
 )
 def test_compose_accepts_it(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
-    env_file.write_text(f"{(ROOT / '.env.example').read_text()}\nPOSTGRES_PASSWORD=only-to-read-the-file\n")
+    env_file.write_text(f"{(ROOT / '.env.example').read_text()}\n{PASSWORDS}")
     command = compose_command()
     assert command, "there is neither docker-compose nor docker compose"
     command += ["--project-directory", str(tmp_path), "--env-file", str(env_file)]

@@ -200,3 +200,26 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_it_wants_to_know_where_to() -> None:
     with pytest.raises(CommandError, match="--output"):
         librechat_config()
+
+
+def test_the_stacks_mongodb_is_named_with_its_password(tmp_path: Path, stack: Any) -> None:
+    stack.MONGO_PASSWORD = "first"
+    (tmp_path / ".env").write_text("MONGO_URI=mongodb://mongodb:27017/LibreChat\n")
+    url = "mongodb://librechat:{}@mongodb:27017/LibreChat?authSource=admin"
+    assert written(tmp_path)["MONGO_URI"] == url.format("first")
+    stack.MONGO_PASSWORD = "second"
+    assert written(tmp_path)["MONGO_URI"] == url.format("second")
+
+
+def test_a_mongodb_of_ones_own_is_left_alone(tmp_path: Path, stack: Any) -> None:
+    stack.MONGO_PASSWORD = "first"
+    own = "mongodb://me:mine@db.example:27017/LibreChat?authSource=admin"
+    (tmp_path / ".env").write_text(f"MONGO_URI={own}\n")
+    assert written(tmp_path)["MONGO_URI"] == own
+
+
+@pytest.mark.parametrize("password", ["with@sign", "with space", "a/b", "a:b"])
+def test_a_password_that_means_something_in_a_url_is_refused(stack: Any, password: str) -> None:
+    stack.MONGO_PASSWORD = password
+    with pytest.raises(CommandError, match="MONGO_PASSWORD"):
+        librechat_config("--print", "env")

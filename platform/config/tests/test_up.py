@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -107,6 +108,19 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+class ProductionRun(Run):
+    """With DEBUG=0, in a fresh clone where no static files were collected."""
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {
+            "DEBUG": "0",
+            "HTTPS": "0",
+            "SECRET_KEY": "a-key-of-this-test-alone-" + "x" * 20,
+            "ALLOWED_HOSTS": "localhost,127.0.0.1",
+            "EMAIL_HOST": "",
+        }
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, run: Run) -> None:
@@ -222,3 +236,27 @@ def test_a_second_run_from_the_same_folder_is_refused(running: Run, start: Calla
     assert second.exit_code() == 1
     assert f"already runs from this folder: http://localhost:{running.port}" in second.output
     assert httpx.get(f"http://127.0.0.1:{running.port}/healthz", trust_env=False).status_code == 200
+
+
+def test_production_pages_work_in_a_fresh_clone(tmp_path: Path) -> None:
+    collected = Path(settings.STATIC_ROOT)
+    aside = collected.with_name(f"{collected.name}-aside")
+    if collected.exists():
+        collected.rename(aside)
+    run = ProductionRun(tmp_path / "data")
+    try:
+        run.wait_until_ready()
+        with httpx.Client(base_url=f"http://127.0.0.1:{run.port}", timeout=30) as client:
+            page = client.get("/accounts/login/")
+            assert page.status_code == 200, run.output
+            style = re.search(r'href="(/static/[^"]+\.css)"', page.text)
+            assert style
+            assert client.get(style[1]).status_code == 200
+            assert client.get("/nowhere").status_code == 404
+        run.send(signal.SIGTERM)
+        assert run.exit_code() == 0
+    finally:
+        run.clean_up()
+        shutil.rmtree(collected, ignore_errors=True)
+        if aside.exists():
+            aside.rename(collected)

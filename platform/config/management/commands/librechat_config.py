@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway.engines.librechat.configuration import librechat_env, librechat_yaml
+from gateway.engines.librechat.mongo import stack_mongo_url
 
 YAML, ENV = "librechat.yaml", ".env"
 
@@ -45,6 +46,7 @@ class Command(BaseCommand):
     def _write_both(self, folder: Path, mongo_url: str) -> None:
         env_file = folder / ENV
         existing = env_file.read_text() if env_file.exists() else ""
+        mongo_url = mongo_url or stack_mongo_url(password=settings.MONGO_PASSWORD, existing=existing)
         texts = {YAML: _yaml(), ENV: librechat_env(mongo_url=mongo_url, existing=existing)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -53,6 +55,7 @@ class Command(BaseCommand):
 
 
 def _shown(kind: str, mongo_url: str) -> str:
+    mongo_url = mongo_url or stack_mongo_url(password=settings.MONGO_PASSWORD, existing="")
     return _yaml() if kind == "yaml" else librechat_env(mongo_url=mongo_url)
 
 

@@ -1,0 +1,7 @@
+"""Django's admin as an app, with our own site in it."""
+
+from django.contrib.admin.apps import AdminConfig
+
+
+class OperatorAdminConfig(AdminConfig):
+    default_site = "accounts.operator_site.OperatorSite"
