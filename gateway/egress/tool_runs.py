@@ -24,8 +24,8 @@ from kit.json_input import is_shallow, is_storable
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.argument_rules import unfit_arguments
+from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.reaching import reach
 from workspaces.mcp_servers.services import ToolRef, enabled_server, enabled_servers
 

@@ -147,7 +147,9 @@ class Drawing:
         self.position = event.id
         if event.type == "delta":
             self.text.add(event.data["text"])
-            self.stale = self.stale or not self.text.is_blank  # or an empty text would stand before a tool's card
+            self.stale = (
+                self.stale or not self.text.is_blank
+            )  # or an empty text would stand before a tool's card
 
     def end_segment(self) -> None:
         if not self.text.is_blank:

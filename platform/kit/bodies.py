@@ -1,4 +1,4 @@
-"""Refuses request bodies that are too large or too slow at the ASGI edge, before anything reads or stores them."""
+"""Refuses request bodies that are too large or too slow at the ASGI edge, before anything stores them."""
 
 import asyncio
 import json

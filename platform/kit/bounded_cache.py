@@ -1,4 +1,4 @@
-"""Keeps texts that are dear to make, by a hash, up to so many characters: the least recently used go first."""
+"""Keeps texts that are expensive to make, by a hash; the least recently used make room for new ones."""
 
 from collections import OrderedDict
 from threading import Lock

@@ -1,7 +1,8 @@
 """Colours code, run as a script in a child process: a lexer may take the square of what it reads.
 
-Reads frames from stdin, each four bytes of length and JSON `[language, code]`; answers each with such a frame of
-HTML, before which four bytes tell the milliseconds of CPU that it took. A block that takes longer than its CPU time ends the process. It imports nothing of ours.
+Reads frames from stdin, each four bytes of length and JSON `[language, code]`. Answers each with four bytes
+of milliseconds of CPU, four of length, and HTML. A block that takes longer than its CPU time ends the
+process. It imports nothing of ours.
 """
 
 import json

@@ -61,8 +61,8 @@ def bound_daphne(*, most_bytes: Callable[[str], int]) -> None:
                 self.timer.cancel()
 
         def _refuse(self, error: DomainError) -> None:
-            """Answers below Twisted's HTTP, which answers complete requests only; then reads on for a moment, so
-            that a client that is still sending gets to read the answer."""
+            """Answers below Twisted's HTTP, which answers complete requests only, and reads on for a moment:
+            a client that is still sending gets to read the answer."""
             self._stop_timer()
             self.is_refused = True
             body, headers = refusal_of(error, requests.begin(None, None))

@@ -24,14 +24,15 @@ CPU_SECONDS = 0.3  # of one block
 WALL_SECONDS = 3.0  # on a machine that has other things to do
 WAIT_SECONDS = 1.0  # for another's block
 WAITING = 10  # seconds of waiting weigh as one of CPU
-LANGUAGES = frozenset(
-    "apache apacheconf awk bash bat c c# c++ clojure cmake cmd console cpp cs csharp css dart diff docker "
-    "dockerfile elixir erlang f# fsharp go golang graphql groovy haskell hcl hs html http ini java javascript "
-    "jinja js json json5 jsonc jsx julia kotlin latex less lua make makefile markdown md mysql nginx nix objc "
-    "objective-c ocaml patch perl php postgres postgresql powershell properties proto protobuf ps1 psql py "
-    "pycon python python3 r rb rs ruby rust sass scala scss sh shell shell-session sql svg swift terraform tex "
-    "tf toml ts tsx typescript udiff vb.net vim xml yaml yml zig zsh".split()
-)
+NAMES = """
+apache apacheconf awk bash bat c c# c++ clojure cmake cmd console cpp cs csharp css dart diff docker
+dockerfile elixir erlang f# fsharp go golang graphql groovy haskell hcl hs html http ini java javascript
+jinja js json json5 jsonc jsx julia kotlin latex less lua make makefile markdown md mysql nginx nix objc
+objective-c ocaml patch perl php postgres postgresql powershell properties proto protobuf ps1 psql py pycon
+python python3 r rb rs ruby rust sass scala scss sh shell shell-session sql svg swift terraform tex tf toml
+ts tsx typescript udiff vb.net vim xml yaml yml zig zsh
+"""
+LANGUAGES = frozenset(NAMES.split())
 _colours = BoundedCache(most_characters=20_000_000)
 
 
@@ -40,7 +41,9 @@ class Budget:
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
-        self.was_short = self.was_busy = False  # whether anything is plain for want of time, or for others' blocks
+        self.was_short = self.was_busy = (
+            False  # whether anything is plain for want of time, or for others' blocks
+        )
 
     def is_spent(self) -> bool:
         self.was_short = self.was_short or self.left <= 0
@@ -94,7 +97,7 @@ class _Child:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(  
+            self._process = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-I", str(CHILD), str(CPU_SECONDS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

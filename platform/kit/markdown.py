@@ -99,25 +99,30 @@ class GrowingText:
     """A reply that is still written: what lies before its last two blocks is drawn once."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self._pieces: list[str] = []
+        self._new: list[str] = []  # pieces that were not drawn yet
         self._rest = ""
         self._blocks: list[str] = []
         self._env: dict[str, Any] = {}
+        self.is_blank = True
 
     def add(self, text: str) -> None:
-        self.text += text
-        self._rest += text
+        self._pieces.append(text)
+        self._new.append(text)
+        self.is_blank = self.is_blank and not text.strip()
 
     @property
-    def is_blank(self) -> bool:
-        return not self._blocks and not self._rest.strip()
+    def text(self) -> str:
+        return "".join(self._pieces)
 
     def blocks(self) -> list[str]:
         """As `render_blocks`, but code in the last block is plain as long as it may grow."""
-        pairs = _drawn(_unix(self._rest), self._env, Budget(REPLY_SECONDS), is_growing=True)
+        new, self._new = self._new, []
+        self._rest = _unix("".join([self._rest, *new]))
+        pairs = _drawn(self._rest, self._env, Budget(REPLY_SECONDS), is_growing=True)
         shown = [*self._blocks, *(html for _, html in pairs)]
         if len(pairs) > 2:
-            self._rest = _unix(self._rest)[pairs[-2][0] :]
+            self._rest = self._rest[pairs[-2][0] :]
             self._blocks += (html for _, html in pairs[:-2])
         return shown
 
@@ -175,7 +180,7 @@ def _inline(state: StateCore) -> None:
         state.md.inline.parse(token.content, state.md, state.env, token.children)
 
 
-def _bounded_table(state: StateBlock, begin: int, end: int, silent: bool) -> bool:  # noqa: FBT001 - a rule
+def _bounded_table(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
     """A table unless it has too many cells: a row of one sign makes as many as there are columns."""
     if begin + 1 >= end or not set(_line(state, begin + 1)) <= set("|-: \t"):
         return False

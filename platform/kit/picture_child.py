@@ -54,7 +54,10 @@ def main(job: dict[str, Any]) -> None:
 
 
 def _bound(cpu_seconds: int, memory_bytes: int, answer_bytes: int) -> None:
-    with suppress(OSError), OOM_SCORE.open("w") as score:  # where memory is short, this goes and not the server
+    with (
+        suppress(OSError),
+        OOM_SCORE.open("w") as score,
+    ):  # where memory is short, this goes and not the server
         score.write("1000")
     for kind, most in (
         (resource.RLIMIT_CPU, cpu_seconds),

@@ -154,8 +154,11 @@ def _joined(path: str, step: str) -> str:
 
 
 def _cost(schema: Any, value: Any) -> tuple[int, int]:
-    """An upper bound of pairs that are looked at, and of pattern steps: exact along `properties`, where a part
-    of the rule meets a part of the arguments; everything else may meet everything."""
+    """An upper bound of pairs that are looked at, and of pattern steps.
+
+    Exact along `properties`, where a part of the rule meets a part of the arguments; everything else may
+    meet everything.
+    """
     own, properties = schema, {}
     if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
         properties = schema["properties"]

@@ -93,14 +93,17 @@ def check_schema(schema: Any) -> None:
 
 
 def count_patterns(value: Any) -> int:
-    """How many there are to be compiled."""
-    if isinstance(value, list):
-        return sum(count_patterns(item) for item in value)
-    if not isinstance(value, dict):
-        return 0
-    named = value.get("patternProperties")
-    own = isinstance(value.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
-    return own + count_patterns([*value.values()])
+    """How many there are to be compiled, of whatever depth."""
+    found, left = 0, [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            named = node.get("patternProperties")
+            found += isinstance(node.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+    return found
 
 
 def validator(schema: Any) -> Any:

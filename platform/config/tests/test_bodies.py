@@ -183,7 +183,7 @@ def test_bodies_of_strangers_cost_neither_disk_nor_memory_nor_other_peoples_time
     socks = [opened(server.port, "/accounts/login/", "Transfer-Encoding: chunked") for _ in range(20)]
     cpu = time.process_time()
     for sock in socks:
-        sock.setblocking(False)  # noqa: FBT003
+        sock.setblocking(False)
     waits = []
     for _ in range(30):
         for sock in socks:

@@ -78,8 +78,7 @@ def test_more_than_may_wait_are_refused_for_that_person_only(stand: Stand) -> No
 
 def test_who_waits_too_long_is_refused() -> None:
     slots = FairSlots(most=1, wait_seconds=0.05, most_waiting=3, busy="Too many.")
-    with slots.taken(("acme",)):
-        with pytest.raises(AtCapacity), slots.taken(("globex",)):
-            pass
+    with slots.taken(("acme",)), pytest.raises(AtCapacity), slots.taken(("globex",)):
+        pass
     with slots.taken(("globex",)):
         assert not slots._waiting

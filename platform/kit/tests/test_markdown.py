@@ -85,7 +85,8 @@ def test_any_text_gives_elements_only(text: str) -> None:
 
 
 def test_a_reply_that_grows_ends_as_it_is_drawn_whole() -> None:
-    text = "# Title\n\nSome *text*\n\n```python\nprint(1)\n```\n\n- a\n- b\n\n> said\n\n|a|b|\n|-|-|\n|1|2|\n\nend"
+    text = "# Title\n\nSome *text*\n\n```python\nprint(1)\n```\n\n- a\n- b\n\n> said\n\n"
+    text += "|a|b|\n|-|-|\n|1|2|\n\nend"
     for step in (1, 7, 50):
         growing = GrowingText()
         for at in range(0, len(text), step):

@@ -114,7 +114,8 @@ def test_arguments_that_do_not_fit_are_told_in_words() -> None:
     assert unfit_arguments({"additionalProperties": False, "properties": {"a": {}}}, {"b": 1}).startswith(
         "arguments: Additional properties"
     )
-    assert unfit_arguments({"properties": {"a": nested(2)}}, {"a": "b"}) == "a: does not fit `anyOf` of the rule"
+    alternatives = {"properties": {"a": nested(2)}}
+    assert unfit_arguments(alternatives, {"a": "b"}) == "a: does not fit `anyOf` of the rule"
     assert unfit_arguments({"if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}) != ""
     assert len(unfit_arguments({"properties": {"a": {"const": "x" * 5_000}}}, {"a": 1})) <= 1_000
 
