@@ -184,8 +184,8 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     images = images_of([message for turn in shown for message in turn.messages.all()])
     if not connection.in_atomic_block:
         connection.close()  # nobody waits for a connection while replies are drawn
-    page = Budget(PAGE_SECONDS)
-    return [turn_context(request, turn, texts, images, page) for turn in reversed(shown)], earlier
+    budget = Budget(PAGE_SECONDS)
+    return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
 
 
 def moment_of(text: str) -> datetime | None:
@@ -197,7 +197,7 @@ def moment_of(text: str) -> datetime | None:
 
 
 def turn_context(
-    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image], page: Budget
+    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image], budget: Budget
 ) -> dict[str, Any]:
     """One turn as the template shows it, with the engine's texts where it has them."""
     said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
@@ -219,7 +219,7 @@ def turn_context(
                 told_images([i for message in turn.messages.all() for i in message.image_ids], images),
             ),
         },
-        "parts": reply_parts(turn.parts, reply, is_running=not done, page=page),
+        "parts": reply_parts(turn.parts, reply, is_running=not done, page=budget),
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

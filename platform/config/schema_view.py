@@ -20,5 +20,6 @@ class SchemaView(SpectacularJSONAPIView):
         with _lock, translation.override(settings.LANGUAGE_CODE):
             if not _built:
                 generator = self.generator_class(urlconf=self.urlconf, patterns=self.patterns)
-                _built.update(generator.get_schema(request=request, public=True))
+                schema = generator.get_schema(request=request, public=True)  # type: ignore[no-untyped-call]
+                _built.update(schema)
         return Response(_built)

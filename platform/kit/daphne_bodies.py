@@ -15,7 +15,7 @@ from kit.errors import BodyTooSlow, DomainError, PayloadTooLarge
 def bound_daphne(*, most_bytes: Callable[[str], int]) -> None:
     """From now on each daphne server of this process reads bodies within `most_bytes(path)` only."""
 
-    class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
+    class BoundedRequest(WebRequest):
         """Twisted calls `gotLength` when the headers are there, and `handleContentChunk` for each piece."""
 
         most = left = 0

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from django.conf import settings as django_settings
+from fido2 import cbor
 
 from accounts.tests.cast import Cast
 from gateway.tests.pictures import picture
@@ -201,3 +202,30 @@ def test_bodies_of_strangers_cost_neither_disk_nor_memory_nor_other_peoples_time
     assert sum(os.stat(f.fd).st_size for f in spooled if Path(f.path).exists()) < 30_000_000
     for sock in socks:
         sock.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/accounts/2fa/webauthn/login/", "/accounts/signup/passkey/", "/_allauth/app/v1/auth/webauthn/login"],
+)
+def test_forms_of_sign_in_are_small(server: Served, path: str) -> None:
+    """A passkey's bytes are read by a library that takes their square: a megabyte was 16 s of CPU."""
+    answer = httpx.post(server.url + path, json={"credential": "x" * 70_000})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
+
+
+def test_what_a_passkey_may_hold_is_read_in_a_moment() -> None:
+    begun = time.process_time()
+    assert len(cbor.decode(b"\x99\xbb\x80" + b"\x01" * 48_000)) == 48_000  # 64 kB as base64
+    with pytest.raises(RecursionError):  # an answer of PasskeyErrorsMiddleware
+        cbor.decode(b"\x81" * 48_000)
+    assert time.process_time() - begun < 2
+
+
+def test_the_apis_description_is_built_once_whatever_is_asked_for(server: Served) -> None:
+    first = httpx.get(f"{server.url}/v1/schema", timeout=30)
+    begun = time.process_time()
+    for number in range(10):
+        again = httpx.get(f"{server.url}/v1/schema?version={number}&lang=de", timeout=30)
+        assert again.json() == first.json()
+    assert time.process_time() - begun < 4  # 2 s and more to build, each time
