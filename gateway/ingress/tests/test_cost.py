@@ -118,7 +118,7 @@ def test_a_reply_of_hostile_code_is_coloured_within_its_budget_and_once(
     cost.expect(cpu=15)  # 11 seconds each before
 
 
-def test_a_stream_of_hostile_code_is_redrawn_for_little(
+def test_a_stream_of_hostile_code_is_drawn_for_little(
     provider: ScriptedProvider, server: Served, cast: Cast
 ) -> None:
     provider.script = Script(steps=["```java\n", *["\n" * 100] * 190, "x\n```", "\n\nThat is it."])
@@ -129,7 +129,6 @@ def test_a_stream_of_hostile_code_is_redrawn_for_little(
     with measured(server, cast.charlie) as cost:
         told = browser.client.post("/t/acme/w/sales/chat/send", json=wish, headers=headers)
         stream = browser.get(told.json()["events_url"])
-    assert stream.text.count("event: html") > 1
     assert "That is it." in stream.text
     cost.expect(cpu=8)
 

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def test_after_a_crash_the_closing_events_come_whatever_was_seen(emitted: list[E
     assert all(event.id > seen for event in told)
 
 
+@pytest.mark.slow
 def test_a_reply_in_tiny_pieces_costs_what_its_length_does() -> None:
     begun = time.process_time()
     live = Transcript({})

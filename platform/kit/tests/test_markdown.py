@@ -105,9 +105,9 @@ def test_code_gets_its_colours_when_its_block_has_ended() -> None:
 
 
 def test_a_long_text_is_drawn_whole() -> None:
-    text = "".join(f"## Part {n}\n\nSome *text* with `code`.\n\n" for n in range(2_000))
+    text = "".join(f"## Part {n}\n\nSome *text* with `code`.\n\n" for n in range(400))
     blocks = render_blocks(text, Budget(60))
-    assert len(blocks) == 4_000
+    assert len(blocks) == 800
     assert blocks[-1] == "<p>Some <em>text</em> with <code>code</code>.</p>"
     assert len(render_blocks("- item\n" * 5_000, Budget(60))) == 1
 
@@ -130,6 +130,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_text_costs_more_than_a_moment_and_at_the_second_view_nothing(shape: str) -> None:
     before = cpu()
@@ -142,6 +143,18 @@ def test_no_text_costs_more_than_a_moment_and_at_the_second_view_nothing(shape: 
     assert time.process_time() - before < 0.3
 
 
+@pytest.mark.slow
+def test_a_growing_block_of_hostile_code_is_redrawn_for_little() -> None:
+    growing = GrowingText()
+    growing.add("```java\n")
+    before = cpu()
+    for _ in range(40):  # 11 seconds of CPU each, when it was coloured at every redraw
+        growing.add("\n" * 480)
+        growing.blocks()
+    assert cpu() - before < 4
+
+
+@pytest.mark.slow
 def test_a_page_has_one_budget_for_all_its_replies() -> None:
     page = Budget(0.3)
     before = cpu()
