@@ -17,6 +17,8 @@ def normal_address(text: str, *, field: str = "email") -> str:
     Only plain letters stand before the @: `ａlice@`, `аlice@` in Cyrillic or `ſam@` look like, or lower into,
     somebody else's address.
     """
+    if len(text) > 2 * LONGEST:
+        raise InvalidInput(**{field: ["This address is too long."]})
     local, at, domain = unicodedata.normalize("NFC", text).strip().rpartition("@")
     if not at or not local.isascii():
         raise InvalidInput(**{field: ["Enter a plain e-mail address, as in alice@example.com."]})

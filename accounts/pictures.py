@@ -1,25 +1,34 @@
 """A person's picture: made anew from the upload, so that nothing but pixels is kept; for team mates only."""
 
 import secrets
-from io import BytesIO
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from PIL import Image, ImageOps
 
 from accounts import audit
 from accounts.models import Membership, Picture, User
-from kit.images import on_white, read_image
+from kit.errors import InvalidInput
+from kit.images import NewPicture, make_picture
 
 SIDE = 192  # pixels
 
 
+def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
+    """Takes seconds: to be called outside a transaction, without a connection to the database.
+
+    InvalidInput for what is no picture that a browser would show, AtCapacity where too many are made.
+    """
+    if len(upload) > settings.IMAGE_MAX_BYTES:
+        raise InvalidInput(picture=[f"Choose a picture of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
+    return make_picture(upload, name="picture", side=SIDE, square=True, payers=(user_id,))
+
+
 @transaction.atomic
-def set_picture(*, user: User, upload: bytes) -> None:
-    """InvalidInput for what is no picture that a browser would show."""
-    webp = _square(upload)
-    Picture.objects.update_or_create(user=user, defaults={"webp": webp})
+def set_picture(*, user: User, made: NewPicture) -> None:
+    """Keeps it in place of the one before."""
+    Picture.objects.update_or_create(user=user, defaults={"webp": made.data})
     user.picture_version = secrets.token_hex(8)
     user.save(update_fields=["picture_version"])
     audit.record("user.picture_changed", actor_id=user.id, target=user.email)
@@ -40,11 +49,3 @@ def picture_for(*, viewer_id: UUID, user_id: UUID) -> bytes | None:
     mates = Q(user=viewer_id) | Q(user__memberships__tenant__in=mine)
     row = Picture.objects.filter(mates, user=user_id).first()
     return bytes(row.webp) if row else None
-
-
-def _square(upload: bytes) -> bytes:
-    upright = read_image(upload, field="picture", wanted=SIDE * 2)
-    small = on_white(ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS))
-    out = BytesIO()
-    small.save(out, "WEBP", quality=85)
-    return out.getvalue()

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 THEIRS = ("/accounts/", "/_allauth/")
+OURS = ("/accounts/profile/",)  # reads a picture, which takes seconds, before its own transaction
 
 
 class WholeChangesMiddleware:
@@ -28,4 +29,4 @@ def _changes(request: HttpRequest) -> bool:
     """An issuer's answer comes as a GET, and signs somebody in or up."""
     comes_back = request.path_info.endswith("/callback/")
     is_read = request.method in {"GET", "HEAD"} and not comes_back
-    return request.path_info.startswith(THEIRS) and not is_read
+    return request.path_info.startswith(THEIRS) and request.path_info not in OURS and not is_read

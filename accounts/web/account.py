@@ -7,6 +7,7 @@ from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -19,6 +20,7 @@ from accounts.profiles import LANGUAGES
 from accounts.sessions import SessionsAdapter, listed_sessions
 from accounts.web.acts import act, told
 from kit.errors import DomainError
+from kit.images import NewPicture
 
 
 class ProfileForm(forms.Form):
@@ -40,15 +42,22 @@ def profile(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         upload = form.cleaned_data.pop("picture")
         try:
-            if upload:
-                pictures.set_picture(user=user, upload=upload.read())
-            profiles.change_profile(user=user, **form.cleaned_data)
+            made = _made(user, upload.read()) if upload else None
+            with transaction.atomic():
+                if made:
+                    pictures.set_picture(user=user, made=made)
+                profiles.change_profile(user=user, **form.cleaned_data)
         except DomainError as problem:
             form.add_error("picture", told(problem))
         else:
             messages.success(request, "Saved.")
             return redirect("profile")
     return render(request, "account/profile.html", {"form": form})
+
+
+def _made(user: User, upload: bytes) -> NewPicture:
+    connection.close()  # nobody waits for a connection while a picture is read
+    return pictures.make_square(user_id=user.id, upload=upload)
 
 
 @require_POST

@@ -10,10 +10,23 @@ from uuid import UUID, uuid4
 from gateway.egress.approvals import wait_for_decision
 from gateway.egress.engine_servers import find_tool, registered_servers, split_name
 from gateway.egress.tool_news import notify_news
-from gateway.egress.tool_runs import Asked, Caller, OpenedRun, expire_runs, expire_unclaimed, open_run
+from gateway.egress.tool_runs import (
+    RULE_CHANGED,
+    Asked,
+    Caller,
+    Judged,
+    OpenedRun,
+    Unjudged,
+    expire_runs,
+    expire_unclaimed,
+    judge,
+    open_run,
+    unjudged,
+)
 from gateway.egress.turns import RoutedTurn
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
+from kit.errors import TurnInterrupted
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.services import ServerRef, enabled_servers
@@ -23,7 +36,9 @@ MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down 
 
 async def hold_calls(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
     """The calls as the engine is to hear them, once everybody who is asked for one has answered."""
-    told, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls)
+    questions = await in_tenant(turn.tenant, unjudged_calls, turn=turn, calls=calls)
+    judged = {index: await judge(question) for index, question in questions.items()}
+    told, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls, judged=judged)
     waiting = [run.id for run in runs if run.waits_until]
     try:
         await asyncio.gather(*(wait_for_decision(turn.caller, run_id) for run_id in waiting))
@@ -39,7 +54,17 @@ def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
     notify_news(caller.turn_id)
 
 
-def open_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> tuple[list[JsonObject], list[OpenedRun]]:
+def unjudged_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, Unjudged]:
+    """In the tenant's schema: by their places, those that a rule has to judge first."""
+    servers = _servers_of(turn)
+    asked = (_asked(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
+    questions = {index: unjudged(caller=turn.caller, asked=one) for index, one in enumerate(asked)}
+    return {index: question for index, question in questions.items() if question}
+
+
+def open_calls(
+    *, turn: RoutedTurn, calls: list[JsonObject], judged: dict[int, Judged]
+) -> tuple[list[JsonObject], list[OpenedRun]]:
     """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
     servers = _servers_of(turn)
     expire_unclaimed(caller=turn.caller)
@@ -50,10 +75,20 @@ def open_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> tuple[list[JsonO
         known.add(call_id)
         told.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
-            runs.append(open_run(caller=turn.caller, asked=_asked(call_id, call["function"], servers)))
+            asked = _asked(call_id, call["function"], servers)
+            runs.append(_opened(turn.caller, asked, judged.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
     return told, runs
+
+
+def _opened(caller: Caller, asked: Asked, judged: Judged | None) -> OpenedRun:
+    opened = open_run(caller=caller, asked=asked, judged=judged)
+    if isinstance(opened, Unjudged):  # the rule came or changed since: the model may ask again
+        opened = open_run(caller=caller, asked=asked, judged=Judged(opened.rule, RULE_CHANGED))
+    if isinstance(opened, Unjudged):
+        raise TurnInterrupted(RULE_CHANGED)
+    return opened
 
 
 def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:

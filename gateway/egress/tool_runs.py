@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -23,8 +24,8 @@ from kit.json_input import is_shallow, is_storable
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
+from workspaces.mcp_servers.argument_rules import unfit_arguments
 from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
-from workspaces.mcp_servers.definitions import unfit_arguments
 from workspaces.mcp_servers.reaching import reach
 from workspaces.mcp_servers.services import ToolRef, enabled_server, enabled_servers
 
@@ -38,9 +39,11 @@ NO_CHAT = "Its person may no longer chat here."
 FORBIDDEN = "This tool may not be used any more."
 TOO_LATE = "The model had gone on before this was called."
 UNANSWERED = "Nobody allowed this call in time. Go on without it."
+RULE_CHANGED = "The workspace's rule for this tool has just changed. Call it again."
 RENEWAL_SECONDS = 5.0  # beside the call itself: an engine's own patience with a tool may be a minute
 LONGEST_ARGUMENTS = 200_000  # characters of JSON
 LARGEST_FLOAT = 10**300  # beyond it JavaScript knows infinity only
+_JUDGES = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a rule says of a call's arguments; `refusal` tells the model why not, empty where they fit."""
+
+    rule: dict[str, Any]
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A rule that the arguments have to be judged by first: nothing was written down."""
+
+    rule: dict[str, Any]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedRun:
     """A call that was written down. `refusal` tells the model why it does not run; `waits_until` is set where
     a person is asked first."""
@@ -76,13 +95,43 @@ class OpenedRun:
     arguments: dict[str, Any] | None = None
     refusal: str = ""
     waits_until: str = ""
+    judged: Judged | None = None
 
 
-def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
-    """Asks, at the moment of the call, whether it may run; in the tenant's schema."""
+async def open_judged(*, caller: Caller, asked: Asked) -> OpenedRun:
+    """Asks, at the moment of the call, whether it may run."""
+    judged: Judged | None = None
+    while True:  # once more for each change of the rule meanwhile
+        opened = await in_tenant(caller.tenant, open_run, caller=caller, asked=asked, judged=judged)
+        if isinstance(opened, OpenedRun):
+            return opened
+        judged = await judge(opened)
+
+
+async def judge(question: Unjudged) -> Judged:
+    """By the rule, in threads of its own: none that reaches the database waits for it."""
+    loop = asyncio.get_running_loop()
+    unfit = await loop.run_in_executor(_JUDGES, unfit_arguments, question.rule, question.arguments)
+    words = f"This workspace does not allow these arguments: {unfit}" if unfit else ""
+    return Judged(question.rule, words)
+
+
+def unjudged(*, caller: Caller, asked: Asked) -> Unjudged | None:
+    """What `open_run` would want to have judged; in the tenant's schema."""
+    found, arguments = _find(caller, asked), parsed_arguments(asked.arguments)
+    if found is None or not found[1].argument_schema or arguments is None:
+        return None
+    return Unjudged(found[1].argument_schema, arguments)
+
+
+def open_run(*, caller: Caller, asked: Asked, judged: Judged | None = None) -> OpenedRun | Unjudged:
+    """Writes the call down, and whether it may run; in the tenant's schema."""
     found = _find(caller, asked)
     arguments = parsed_arguments(asked.arguments)
-    refusal = _refusal(asked, found, arguments)
+    rule = found[1].argument_schema if found else None
+    if rule and arguments is not None and (judged is None or judged.rule != rule):
+        return Unjudged(rule, arguments)
+    refusal = _refusal(asked, found, arguments) or (judged.refusal if judged and rule else "")
     needs_approval = not refusal and found is not None and found[1].needs_approval
     run = ToolRun.objects.create(
         turn_id=caller.turn_id,
@@ -107,6 +156,7 @@ def open_run(*, caller: Caller, asked: Asked) -> OpenedRun:
         definition_hash=found[1].definition_hash,
         arguments=arguments,
         waits_until=run.expires_at.isoformat() if run.expires_at else "",
+        judged=judged,
     )
 
 
@@ -121,16 +171,7 @@ def _find(caller: Caller, asked: Asked) -> tuple[UUID, ToolRef] | None:
 def _refusal(asked: Asked, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None) -> str:
     if found is None:
         return f"There is no tool called {asked.tool!r} here."
-    if arguments is None:
-        return NO_OBJECT
-    return still_refused(found[1], arguments)
-
-
-def still_refused(tool: ToolRef, arguments: dict[str, Any]) -> str:
-    """Why the workspace does not allow these arguments, in words for the model; empty where it does."""
-    restriction = tool.argument_schema
-    unfit = unfit_arguments(restriction, arguments) if restriction else ""
-    return f"This workspace does not allow these arguments: {unfit}" if unfit else ""
+    return NO_OBJECT if arguments is None else ""
 
 
 def parsed_arguments(text: str) -> dict[str, Any] | None:
@@ -166,7 +207,7 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     """Calls the tool; what goes wrong becomes words for the model. The call is audited, however it ends."""
     if run.refusal or run.server_id is None:
         return ToolOutcome(output=run.refusal, is_error=True)
-    if refusal := await in_tenant(caller.tenant, confirm_run, caller=caller, run=run):
+    if refusal := await _refused_at_last(caller, run):
         return ToolOutcome(output=refusal, is_error=True)
     begun = time.monotonic()
     outcome = ToolOutcome(output="The call was broken off.", is_error=True)
@@ -194,17 +235,26 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     return outcome
 
 
-def confirm_run(*, caller: Caller, run: OpenedRun) -> str:
+async def _refused_at_last(caller: Caller, run: OpenedRun) -> str:
+    judged = run.judged
+    while True:
+        answer = await in_tenant(caller.tenant, confirm_run, caller=caller, run=run, judged=judged)
+        if isinstance(answer, str):
+            return answer
+        judged = await judge(answer)
+
+
+def confirm_run(*, caller: Caller, run: OpenedRun, judged: Judged | None) -> str | Unjudged:
     """Why it must not run after all; empty where it may. A person may take minutes to allow a call, and a
     member may have left, a tool been denied, a restriction come meanwhile."""
-    refusal = _refused_now(caller, run)
-    if refusal:
+    refusal = _refused_now(caller, run, judged)
+    if isinstance(refusal, str) and refusal:
         ToolRun.objects.filter(id=run.id).update(state=State.DENIED, refusal=refusal)
         audit_call(caller, f"{run.server}/{run.tool}", outcome=State.DENIED)
     return refusal
 
 
-def _refused_now(caller: Caller, run: OpenedRun) -> str:
+def _refused_now(caller: Caller, run: OpenedRun, judged: Judged | None) -> str | Unjudged:
     going = Turn.objects.filter(id=caller.turn_id, status=Turn.Status.RUNNING, stop_requested_at=None)
     if not going.exists():
         return STOPPED
@@ -214,7 +264,11 @@ def _refused_now(caller: Caller, run: OpenedRun) -> str:
     tool = server.tool(run.tool) if server else None
     if tool is None or tool.definition_hash != run.definition_hash:
         return FORBIDDEN
-    return still_refused(tool, run.arguments or {})
+    if not tool.argument_schema:
+        return ""
+    if judged is None or judged.rule != tool.argument_schema:
+        return Unjudged(tool.argument_schema, run.arguments or {})
+    return judged.refusal
 
 
 def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool = False) -> None:

@@ -12,12 +12,11 @@ from django.conf import settings
 
 from gateway.egress.approvals import wait_for_decision
 from gateway.egress.offering import OfferedTool
-from gateway.egress.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_run
+from gateway.egress.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
 from gateway.engines.base import Event, TurnJob
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
-from kit.tenancy import in_tenant
 from workspaces.mcp_servers.connecting import ToolOutcome
 
 MOST_CALLS = 32  # of one answer of the model
@@ -152,7 +151,7 @@ async def _run_one(
         if is_one_too_many:
             outcome = ToolOutcome(output=TOO_MANY, is_error=True)
         else:
-            run = await in_tenant(caller.tenant, open_run, caller=caller, asked=call.asked)
+            run = await open_judged(caller=caller, asked=call.asked)
             outcome, begun = await _run_opened(caller, call, run, news, together)
         spent = int((time.monotonic() - begun) * 1000)
         output = sound(outcome.output)

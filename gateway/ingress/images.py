@@ -1,59 +1,39 @@
 """The images that people attach: made anew from the upload, kept sealed, theirs until they are sent."""
 
-from dataclasses import dataclass, field
 from datetime import timedelta
-from io import BytesIO
-from threading import BoundedSemaphore
 from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
-from PIL import Image as Pixels
 
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.web.places import place_url
 from gateway.ingress.conversations import visible_conversations
 from gateway.models import Image, Message
-from kit.errors import AtCapacity, InvalidInput, NotFound
-from kit.images import on_white, read_image
+from kit.errors import InvalidInput, NotFound
+from kit.images import NewPicture, make_picture
 from kit.secrets import seal_bytes, unseal_bytes
 
 SIDE = 2048  # pixels: providers make larger ones smaller themselves
-MOST_PNG_BYTES = 3_000_000  # beyond this a picture without loss becomes a JPEG
 MOST_UNSENT = 32  # of a person in a workspace
 UNSENT_LIFETIME = timedelta(days=1)
 STRANGE = ["There is no such image of yours that was not sent yet."]
-WAIT_SECONDS = 10.0
-_room = BoundedSemaphore(2)  # a picture may take 300 MB while it is made smaller
 
 
-@dataclass(frozen=True, slots=True)
-class MadeAnew:
-    """A picture as it is kept."""
-
-    media_type: str
-    data: bytes = field(repr=False)
-    size: tuple[int, int]
-
-
-def make_anew(*, principal: Principal, upload: bytes) -> MadeAnew:
+def make_anew(*, principal: Principal, upload: bytes) -> NewPicture:
     """Takes a second of computing and no database: to be called without a connection to it.
 
     InvalidInput for what is no picture, AtCapacity where too many are made at a time.
     """
     expect(principal, Action.CHAT)
-    if not _room.acquire(timeout=WAIT_SECONDS):
-        raise AtCapacity("Too many pictures are being read; try again shortly.")
-    try:
-        return _made_anew(upload)
-    finally:
-        _room.release()
+    payers = (principal.tenant.id, principal.user_id)
+    return make_picture(upload, name="image", side=SIDE, square=False, payers=payers)
 
 
 @transaction.atomic
-def keep_image(*, principal: Principal, made: MadeAnew) -> Image:
+def keep_image(*, principal: Principal, made: NewPicture) -> Image:
     """Until it is sent. Of too many that never were, the oldest give way."""
     kept = _unsent(principal).order_by("-created_at").values_list("id", flat=True)
     Image.objects.filter(id__in=list(kept[MOST_UNSENT - 1 :]), conversation=None).delete()
@@ -66,20 +46,6 @@ def keep_image(*, principal: Principal, made: MadeAnew) -> Image:
         height=height,
         sealed=seal_bytes(made.data),
     )
-
-
-def _made_anew(upload: bytes) -> MadeAnew:
-    """What was photographed as JPEG, what was drawn without loss while that is small."""
-    image = read_image(upload, field="image", wanted=SIDE)
-    image.thumbnail((SIDE, SIDE), Pixels.Resampling.LANCZOS)
-    if not upload.startswith(b"\xff\xd8"):
-        drawn = BytesIO()
-        image.save(drawn, "PNG", optimize=False)
-        if drawn.tell() <= MOST_PNG_BYTES:
-            return MadeAnew("image/png", drawn.getvalue(), image.size)
-    photo = BytesIO()
-    on_white(image).save(photo, "JPEG", quality=88)
-    return MadeAnew("image/jpeg", photo.getvalue(), image.size)
 
 
 def show_image(*, principal: Principal, image_id: UUID) -> Image:

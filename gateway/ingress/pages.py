@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.db.models import Prefetch
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -27,7 +28,9 @@ from gateway.ingress.web import turn_address
 from gateway.models import Conversation, Image, Message, Turn
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
+from kit.highlighting import Budget
 from kit.json_input import parse_object
+from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import usable_models
 from workspaces.mcp_servers.services import offered_servers
@@ -179,7 +182,10 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     earlier = f"?before={shown[-1].created_at.timestamp():.6f}" if len(page) > TURNS_SHOWN else ""
     texts = engine_texts(opened)
     images = images_of([message for turn in shown for message in turn.messages.all()])
-    return [turn_context(request, turn, texts, images) for turn in reversed(shown)], earlier
+    if not connection.in_atomic_block:
+        connection.close()  # nobody waits for a connection while replies are drawn
+    budget = Budget(PAGE_SECONDS)
+    return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
 
 
 def moment_of(text: str) -> datetime | None:
@@ -191,7 +197,7 @@ def moment_of(text: str) -> datetime | None:
 
 
 def turn_context(
-    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image]
+    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image], budget: Budget
 ) -> dict[str, Any]:
     """One turn as the template shows it, with the engine's texts where it has them."""
     said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
@@ -213,7 +219,7 @@ def turn_context(
                 told_images([i for message in turn.messages.all() for i in message.image_ids], images),
             ),
         },
-        "parts": reply_parts(turn.parts, reply, is_running=not done),
+        "parts": reply_parts(turn.parts, reply, is_running=not done, page=budget),
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

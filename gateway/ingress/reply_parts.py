@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from kit.highlighting import Budget
 from kit.markdown import render as render_markdown
 
 SHOWN = 20_000  # characters of a result; the whole of it is in the API
@@ -12,13 +13,16 @@ UNTOLD = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
 
 
-def reply_parts(parts: list[dict[str, Any]], text: str, *, is_running: bool) -> list[dict[str, Any]]:
+def reply_parts(
+    parts: list[dict[str, Any]], text: str, *, is_running: bool, page: Budget | None = None
+) -> list[dict[str, Any]]:
     """Texts as HTML, with their segments' numbers, and a card a call; `text` is a reply without calls.
 
-    Call ids may repeat, so a result belongs to the latest call that has none.
+    Call ids may repeat, so a result belongs to the latest call that has none. `page` is what all replies of a
+    page may take together.
     """
     if not any(part["type"] == "tool_call" for part in parts):
-        return [{"segment": 0, "html": render_markdown(text)}] if text.strip() else []
+        return [{"segment": 0, "html": render_markdown(text, page)}] if text.strip() else []
     segments = [""]
     cards: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
@@ -26,7 +30,7 @@ def reply_parts(parts: list[dict[str, Any]], text: str, *, is_running: bool) -> 
         if part["type"] == "text":
             segments[-1] += part["text"]
         elif part["type"] == "tool_call":
-            _close(segments, shown)
+            _close(segments, shown, page)
             told = RUNNING if is_running else UNTOLD
             cards.append({**part, **told, "arguments": _text(part["arguments"])})
             shown.append({"tool": cards[-1]})
@@ -34,14 +38,14 @@ def reply_parts(parts: list[dict[str, Any]], text: str, *, is_running: bool) -> 
             waiting = (c for c in reversed(cards) if c["call_id"] == part["call_id"] and "output" not in c)
             if (card := next(waiting, None)) is not None:
                 card |= _result(part)
-    _close(segments, shown)
+    _close(segments, shown, page)
     return shown
 
 
-def _close(segments: list[str], shown: list[dict[str, Any]]) -> None:
+def _close(segments: list[str], shown: list[dict[str, Any]], page: Budget | None) -> None:
     """A text ends where a call begins; one that says nothing is none."""
     if segments[-1].strip():
-        shown.append({"segment": len(segments) - 1, "html": render_markdown(segments[-1])})
+        shown.append({"segment": len(segments) - 1, "html": render_markdown(segments[-1], page)})
         segments.append("")
 
 

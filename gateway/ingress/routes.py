@@ -1,13 +1,29 @@
-"""Which address which consumer answers; everything else is Django's."""
+"""Which address which consumer answers, and how large a body each takes; everything else is Django's."""
 
+import re
 from typing import Any, cast
 
 from channels.routing import URLRouter
+from django.conf import settings
 from django.urls import path, re_path
 
 from gateway.ingress import consumers, web
 from gateway.ingress.completions import CompletionsConsumer
 from gateway.ingress.socket import ChatSocket
+
+PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
+FORM_BYTES = 20_000  # of the form around a picture
+# Where strangers sign in, up and with passkeys, whose readers take the square of what they read.
+ACCOUNT_FORMS = ("/accounts/", "/_allauth/")
+ACCOUNT_BYTES = 64_000
+
+
+def most_body_bytes(path: str) -> int:
+    """The largest body that an address takes."""
+    if PICTURES.fullmatch(path):
+        return max(settings.IMAGE_MAX_BYTES + FORM_BYTES, settings.MAX_BODY_BYTES)
+    most: int = settings.MAX_BODY_BYTES
+    return min(ACCOUNT_BYTES, most) if path.startswith(ACCOUNT_FORMS) else most
 
 
 def http_router(django_app: Any) -> URLRouter:

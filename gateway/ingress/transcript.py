@@ -38,12 +38,13 @@ class NumberedEvent:
 
 
 class Transcript:
-    """Grows by one event at a time; `parts` is what is stored, merged where texts follow each other."""
+    """Grows by one event at a time; `parts` are merged where texts follow each other."""
 
     def __init__(self, started: dict[str, Any], parts: list[dict[str, Any]] | None = None) -> None:
         self.position = STARTED_POSITION
         self.started = started
-        self.parts: list[dict[str, Any]] = []
+        self._parts: list[dict[str, Any]] = []
+        self._growing: list[str] = []  # pieces of the last part's text: joining each would take their square
         for part in parts or []:
             self.append(_event_of(part))
 
@@ -53,15 +54,27 @@ class Transcript:
             self._append_text(PART_OF_EVENT[event.type], event.data["text"])
             self.position += len(event.data["text"])
         else:
-            self.parts.append({"type": event.type, **event.data})
+            self._join()
+            self._parts.append({"type": event.type, **event.data})
             self.position += 1
         return NumberedEvent(self.position, event.type, event.data)
 
     def _append_text(self, kind: str, text: str) -> None:
-        if self.parts and self.parts[-1]["type"] == kind:
-            self.parts[-1]["text"] += text
-        else:
-            self.parts.append({"type": kind, "text": text})
+        if not self._parts or self._parts[-1]["type"] != kind:
+            self._join()
+            self._parts.append({"type": kind, "text": ""})
+        self._growing.append(text)
+
+    def _join(self) -> None:
+        if self._growing:
+            self._parts[-1] = {**self._parts[-1], "text": self._parts[-1]["text"] + "".join(self._growing)}
+            self._growing.clear()
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What is stored."""
+        self._join()
+        return self._parts
 
     @property
     def text(self) -> str:

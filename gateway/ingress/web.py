@@ -28,12 +28,13 @@ from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import NumberedEvent
 from kit.errors import AccessEnded, DomainError, InvalidInput
-from kit.markdown import render_blocks
+from kit.markdown import GrowingText, render_blocks
 from kit.tenancy import in_public, in_tenant
 
 DRAW_SECONDS = 0.1  # how often a growing reply is drawn anew
 DRAW_SHARE = 4  # and never more than a fifth of the time is spent on drawing one reply
 ENDING = {"error", "usage", "done"}  # told to whoever comes: their ids may lie before what a client saw last
+CODE = 'class="code-block"'
 OWN_EVENTS = {"delta", "reasoning"}  # what the page gets as HTML instead, or not at all
 
 
@@ -134,32 +135,39 @@ class Drawing:
     """A reply's text and the blocks that the page shows of it; a segment ends where a tool is called."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self.text = GrowingText()
         self.segment = 0
         self.position = 0
         self.shown: list[str] = []
         self.stale = False
+        self.is_plain = False  # whether code may be shown without colours, since it was still growing
         self._next_at = 0.0
 
     def add(self, event: NumberedEvent) -> None:
         self.position = event.id
         if event.type == "delta":
-            self.text += event.data["text"]
-            self.stale = bool(self.text.strip())  # or an empty text would stand before a tool's card
+            self.text.add(event.data["text"])
+            self.stale = (
+                self.stale or not self.text.is_blank
+            )  # or an empty text would stand before a tool's card
 
     def end_segment(self) -> None:
-        if self.text.strip():
-            self.text, self.shown, self.segment = "", [], self.segment + 1
+        if not self.text.is_blank:
+            self.text, self.shown, self.segment = GrowingText(), [], self.segment + 1
 
     @property
     def wait(self) -> float | None:
         """Seconds until the text should be drawn; None when there is nothing new."""
         return max(0.0, self._next_at - time.monotonic()) if self.stale else None
 
-    async def draw(self) -> bytes:
-        """An `html` event with the blocks from the first changed one on."""
+    async def draw(self, *, is_whole: bool = False) -> bytes:
+        """An `html` event with the blocks from the first changed one on; the last time with all colours."""
         begun = time.monotonic()
-        blocks = await asyncio.to_thread(render_blocks, self.text)
+        if is_whole:
+            blocks = await asyncio.to_thread(render_blocks, self.text.text)
+        else:
+            blocks = await asyncio.to_thread(self.text.blocks)
+        self.is_plain = not is_whole and CODE in "".join(blocks[-1:])
         spent = time.monotonic() - begun
         self._next_at = time.monotonic() + max(DRAW_SECONDS, spent * DRAW_SHARE)
         self.stale = False
@@ -194,8 +202,8 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
                 if event.type in OWN_EVENTS:
                     drawing.add(event)
                     continue
-                if drawing.stale:
-                    yield await drawing.draw()
+                if drawing.stale or drawing.is_plain:
+                    yield await drawing.draw(is_whole=True)
                 if event.type == "tool_call":
                     drawing.end_segment()
                 if event.id > after or event.type in ENDING:

@@ -20,9 +20,12 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import
 from config.checks import refuse_broken_setup  # noqa: E402
 from config.engine_checks import check_at_start, should_check_at_start  # noqa: E402
 from gateway.ingress import background  # noqa: E402
-from gateway.ingress.routes import http_router, websocket_router  # noqa: E402
+from gateway.ingress.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
+from kit.bodies import BoundedBodies  # noqa: E402
+from kit.daphne_bodies import bound_daphne  # noqa: E402
 
 refuse_broken_setup()
+bound_daphne(most_bytes=most_body_bytes)
 
 DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
 CHECK_END_SECONDS = 2.0  # and a check of the engine to clear away what it left there
@@ -51,5 +54,9 @@ async def lifespan(
 
 
 application = ProtocolTypeRouter(
-    {"http": http_router(django_app), "websocket": websocket_router(), "lifespan": lifespan}
+    {
+        "http": BoundedBodies(http_router(django_app), most_bytes=most_body_bytes),
+        "websocket": websocket_router(),
+        "lifespan": lifespan,
+    }
 )

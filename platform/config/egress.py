@@ -16,12 +16,14 @@ import django  # noqa: E402 - the path and the settings come first
 django.setup()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - consumers import models
+from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
 from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
+from kit.bodies import BoundedBodies  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
 
 refuse_broken_setup()
@@ -47,19 +49,23 @@ async def lifespan(
         return
 
 
+router = URLRouter(
+    [
+        path("v1/chat/completions", consumers.RoutedCallConsumer.as_asgi()),
+        path("v1/models", consumers.RoutedModelsConsumer.as_asgi()),
+        re_path(r"^mcp/(?P<tenant>[a-z0-9-]+)\.(?P<id>[0-9a-f]{32})$", EngineServerConsumer.as_asgi()),
+        re_path(r"^mcp-check/(?P<id>[0-9a-f]{32})$", CheckServerConsumer.as_asgi()),
+        path("healthz", consumers.HealthConsumer.as_asgi()),
+        re_path(r"", consumers.NothingHereConsumer.as_asgi()),
+    ]
+)
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter(
-            [
-                path("v1/chat/completions", consumers.RoutedCallConsumer.as_asgi()),
-                path("v1/models", consumers.RoutedModelsConsumer.as_asgi()),
-                re_path(
-                    r"^mcp/(?P<tenant>[a-z0-9-]+)\.(?P<id>[0-9a-f]{32})$", EngineServerConsumer.as_asgi()
-                ),
-                re_path(r"^mcp-check/(?P<id>[0-9a-f]{32})$", CheckServerConsumer.as_asgi()),
-                path("healthz", consumers.HealthConsumer.as_asgi()),
-                re_path(r"", consumers.NothingHereConsumer.as_asgi()),
-            ]
+        "http": BoundedBodies(
+            router,
+            most_bytes=lambda path: settings.EGRESS_MAX_BODY_BYTES,
+            status_of=consumers.engine_status,
+            is_open=False,
         ),
         "lifespan": lifespan,
     }

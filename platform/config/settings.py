@@ -276,6 +276,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST ---------------------------------------------------------------------------------------
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1_000_000, at_least=1_000)
+BODY_SECONDS = env.integer("BODY_SECONDS", 30, at_least=1)  # to send a body; a large one gets more
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

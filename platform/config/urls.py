@@ -3,13 +3,14 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import api as accounts_api
 from accounts import pages as accounts_pages
 from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
 from accounts.web import account, arrivals, confirmation, team
 from config import faults, health, mail_page, styleguide
+from config.schema_view import SchemaView
 from gateway.egress.probing import ProviderProber
 from gateway.ingress import api as gateway_api
 from gateway.ingress import image_pages, images_api, pages
@@ -82,7 +83,7 @@ v1: list[URLPattern | URLResolver] = [
     path("images/<uuid:image_id>", images_api.ImageView.as_view()),
     path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
     path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
-    path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("schema", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"", faults.unknown_route),
 ]

@@ -7,6 +7,7 @@ DomainError
 │   └── ContextTooLong         422
 ├── AddressRefused             422
 ├── PayloadTooLarge            413
+├── BodyTooSlow                408
 ├── UnsupportedMediaType       415
 ├── MethodNotAllowed           405
 ├── NotAuthenticated           401
@@ -108,7 +109,14 @@ class AddressRefused(DomainError):
 
 
 class PayloadTooLarge(DomainError):
+    """Details: most_bytes, where the bound is known."""
+
     code, status, message = "payload_too_large", 413, "The request is too large."
+
+
+class BodyTooSlow(DomainError):
+    code, status = "body_too_slow", 408
+    message = "The body did not arrive in time; send it again over a better connection."
 
 
 class UnsupportedMediaType(DomainError):

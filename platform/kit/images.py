@@ -1,68 +1,96 @@
-"""Reads pictures that people upload: known by their content, bounded, upright, nothing kept but pixels."""
+"""Makes uploaded pictures anew, in child processes whose time and memory are bounded and shared fairly."""
 
-from io import BytesIO
-from typing import Any
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Hashable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
 
-from PIL import Image
+import structlog
 
 from kit.errors import InvalidInput
+from kit.fair_slots import FairSlots
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # what every browser and every provider shows; SVG is a program
-MOST_PIXELS = 25_000_000
-MOST_PIXELS_OF_A_PHOTO = 50_000_000  # a JPEG is read at the size that is wanted
-ORIENTATION = 0x0112  # in EXIF
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SCALABLE = {"RGB", "RGBA", "L", "LA", "CMYK", "YCbCr"}  # as they are, without being made larger in memory
+log = structlog.get_logger(__name__)
+CHILD = Path(__file__).with_name("picture_child.py")
+CPU_SECONDS = 4
+WALL_SECONDS = 20.0  # on a machine that has other things to do
+MEMORY_BYTES = 450_000_000  # of addresses; a photo of 50 million pixels, progressive, uses 350 MB
+ANSWER_BYTES = 20_000_000
+TOO_LONG = "This picture takes too long to read."
+BUSY = "Too many pictures are being read; try again shortly."
+_slots = FairSlots(most=2, wait_seconds=10.0, most_waiting=4, busy=BUSY)
 
 
-def read_image(upload: bytes, *, field: str, wanted: int) -> Image.Image:
-    """The first frame as RGBA, upright, its shorter side at most `wanted` pixels.
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """A picture as it is kept: nothing of the upload but its pixels."""
 
-    InvalidInput at `field` for what is no such picture, or has too many pixels.
+    media_type: str
+    data: bytes = field(repr=False)
+    size: tuple[int, int]
+
+
+def make_picture(
+    upload: bytes, *, name: str, side: int, square: bool, payers: tuple[Hashable, ...]
+) -> NewPicture:
+    """The first frame, upright: `square` as a WebP of that side, else within it, as JPEG or PNG.
+
+    `payers`, the widest first (a tenant, a person), share the slots fairly. Takes seconds: to be called
+    without a database connection. InvalidInput at the field `name`; AtCapacity where too many wait.
     """
-    try:
-        with Image.open(BytesIO(upload), formats=FORMATS) as image:
-            most = MOST_PIXELS_OF_A_PHOTO if image.format == "JPEG" else MOST_PIXELS
-            if image.width * image.height > most:
-                raise InvalidInput(**{field: ["This picture has too many pixels."]})
-            way = UPRIGHT.get(_orientation(image))
-            upright = _small(image, wanted).convert("RGBA")
-            return upright if way is None else upright.transpose(way)
-    except InvalidInput:
-        raise
-    except Exception as exc:  # what a broken picture makes of its reader is nothing that one could list
-        raise InvalidInput(**{field: ["Choose a PNG, JPEG, WebP or GIF picture."]}) from exc
+    with _slots.taken(payers):
+        answer, data = _asked({"square": square, "side": side}, upload)
+    if "refused" in answer:
+        raise InvalidInput(**{name: [answer["refused"]]})
+    width, height = answer["size"]
+    return NewPicture(answer["media_type"], data, (width, height))
 
 
-def _orientation(image: Image.Image) -> Any:
-    """What the camera wrote of it; 1, as it is, where that cannot be read."""
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # nor of its notes
-        return 1
+def _asked(job: dict[str, Any], upload: bytes) -> tuple[dict[str, Any], bytes]:
+    bounds = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "answer_bytes": ANSWER_BYTES}
+    with _file() as given, _file() as told:
+        given.write(upload)
+        given.seek(0)
+        status = _run(json.dumps({**job, **bounds}), given, told)
+        told.seek(0)
+        if status == 0:
+            head, _, data = told.read(ANSWER_BYTES).partition(b"\n")
+            return json.loads(head), data
+    log.warning("a picture was given up", status=status, bytes=len(upload))
+    return {"refused": TOO_LONG}, b""
 
 
-def _small(image: Image.Image, wanted: int) -> Image.Image:
-    image.draft("RGB", (wanted, wanted))
-    if image.mode not in SCALABLE:
-        image = image.convert("RGBA")
-    scale = max(wanted / image.width, wanted / image.height)
-    if scale >= 1:
-        return image
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+def _run(job: str, given: IO[bytes], told: IO[bytes]) -> int:
+    """The child's exit status; it sees no variables of ours, and dies with all that it started."""
+    command = [sys.executable, "-I", str(CHILD), job]
+    with subprocess.Popen(  # noqa: S603 - our own script
+        command,
+        stdin=given,
+        stdout=told,
+        stderr=subprocess.DEVNULL,
+        env={"LC_ALL": "C.UTF-8"},
+        cwd="/",
+        start_new_session=True,
+    ) as child:
+        try:
+            return child.wait(WALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL
+        finally:
+            if child.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """Without transparency."""
-    ground = Image.new("RGBA", image.size, "white")
-    ground.alpha_composite(image)
-    return ground.convert("RGB")
+def _file() -> IO[bytes]:
+    """In memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("picture"), "w+b")
+    return tempfile.TemporaryFile()

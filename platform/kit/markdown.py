@@ -1,10 +1,13 @@
 """Markdown to safe HTML, block by block, so that a page can replace only the blocks that changed.
 
 Text comes from models, tools and people: no raw HTML, no remote images (they become links), only safe
-schemes.
+schemes. What costs more time than a reply may is shown as the text it is.
 """
 
+import time
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import accumulate
 from typing import Any
 
 import nh3
@@ -12,14 +15,21 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
+
+from kit.bounded_cache import BoundedCache
+from kit.highlighting import Budget, coloured
 
 PLAIN = "text"
-LONGEST_HIGHLIGHTED = 50_000  # characters; beyond it colours cost more than they help
+REPLY_SECONDS = 0.4  # that one reply may take
+PAGE_SECONDS = 1.0  # and all those of a page that were not drawn before
+PIECE = 6_000  # characters that are parsed at a time
+MOST_SIGNS = 2_000  # with a meaning, in one paragraph; each costs some 50 µs
+MOST_CELLS = 10_000  # of all tables of a piece, among them those that short rows leave empty
+MOST_ESCAPES = 10_000  # in one block: nh3 takes the square of their number
+SIGNS = "[]*_`<!&~\\"
 ALLOWED_TAGS = frozenset(
     [
         "a",
@@ -62,16 +72,125 @@ ALLOWED_ATTRIBUTES = {
 }
 
 
-def render_blocks(text: str) -> list[str]:
-    """One safe HTML element for each top-level block."""
-    env: dict[str, Any] = {}
-    blocks = _top_level(_parser.parse(text, env))
-    return [_clean(_parser.renderer.render(block, _parser.options, env)) for block in blocks]
+def render_blocks(text: str, budget: Budget | None = None) -> list[str]:
+    """One safe HTML element for each top-level block.
+
+    A link's address is found where it is defined in the text before, or within the same PIECE.
+    """
+    return [html for _, html in _drawn(_unix(text), {}, budget or Budget(REPLY_SECONDS))]
 
 
-def render(text: str) -> SafeString:
-    """The whole text as safe HTML."""
-    return mark_safe("".join(render_blocks(text)))  # noqa: S308 - every block went through nh3
+def render(text: str, page: Budget | None = None) -> SafeString:
+    """The whole text as safe HTML: drawn once and kept by its hash, unless `page` has not enough left."""
+    key = sha256(text.encode("utf-8", "replace")).digest()
+    html = _drawn_before.get(key)
+    if html is None:
+        own = Budget(REPLY_SECONDS if page is None else min(REPLY_SECONDS, page.left))
+        most = own.left
+        html = "".join(render_blocks(text, own))
+        if page is not None:
+            page.left -= most - own.left
+        if not own.was_busy and (most >= REPLY_SECONDS or not own.was_short):
+            _drawn_before.put(key, html)
+    return mark_safe(html)  # noqa: S308 - every block went through nh3
+
+
+class GrowingText:
+    """A reply that is still written: what lies before its last two blocks is drawn once."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._new: list[str] = []  # pieces that were not drawn yet
+        self._rest = ""
+        self._blocks: list[str] = []
+        self._env: dict[str, Any] = {}
+        self.is_blank = True
+
+    def add(self, text: str) -> None:
+        self._pieces.append(text)
+        self._new.append(text)
+        self.is_blank = self.is_blank and not text.strip()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def blocks(self) -> list[str]:
+        """As `render_blocks`, but code in the last block is plain as long as it may grow."""
+        new, self._new = self._new, []
+        self._rest = _unix("".join([self._rest, *new]))
+        pairs = _drawn(self._rest, self._env, Budget(REPLY_SECONDS), is_growing=True)
+        shown = [*self._blocks, *(html for _, html in pairs)]
+        if len(pairs) > 2:
+            self._rest = self._rest[pairs[-2][0] :]
+            self._blocks += (html for _, html in pairs[:-2])
+        return shown
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _drawn(
+    text: str, env: dict[str, Any], budget: Budget, *, is_growing: bool = False
+) -> list[tuple[int, str]]:
+    """Where each block begins, and its HTML. The text is parsed piece by piece while there is time."""
+    done: list[tuple[int, str]] = []
+    begin, length = 0, PIECE
+    while begin < len(text):
+        if budget.is_spent():
+            return [*done, (begin, f"<p>{escape(text[begin:])}</p>")]
+        end = text.find("\n", begin + length) + 1 or len(text)
+        begun = time.thread_time()
+        env.update(budget=budget, is_plain=False, cells=0)
+        blocks = list(_top_level(_parser.parse(text[begin:end], env)))
+        is_last = end == len(text)
+        if not is_last and len(blocks) < 2:  # a block that is longer than the piece
+            length *= 2
+        else:
+            starts = [begin, *(begin + length for length in accumulate(map(len, _lines(text[begin:end]))))]
+            for block in blocks if is_last else blocks[:-1]:
+                env["is_plain"] = is_growing and is_last and block is blocks[-1]
+                html = _parser.renderer.render(block, _parser.options, env)
+                first, last = block[0].map or [0, 0]
+                if html.count("&") > MOST_ESCAPES:
+                    html = f"<pre>{escape(text[starts[first] : starts[last]])}</pre>"
+                else:
+                    html = _clean(html)
+                done.append((starts[first], html))
+            begin, length = end if is_last else starts[(blocks[-1][0].map or [0])[0]], PIECE
+        budget.left -= time.thread_time() - begun
+    return done
+
+
+def _lines(text: str) -> list[str]:
+    return [f"{line}\n" for line in text.split("\n")]
+
+
+def _inline(state: StateCore) -> None:
+    """Parses what is inside the blocks, but for paragraphs of little else than signs."""
+    for token in state.tokens:
+        if token.type != "inline":
+            continue
+        token.children = token.children if token.children is not None else []
+        signs = sum(map(token.content.count, SIGNS))
+        if signs > MOST_SIGNS or (signs and state.env["budget"].is_spent()):
+            token.children.append(Token("text", "", 0, content=token.content))
+            continue
+        state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
+def _bounded_table(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
+    """A table unless it has too many cells: a row of one sign makes as many as there are columns."""
+    if begin + 1 >= end or not set(_line(state, begin + 1)) <= set("|-: \t"):
+        return False
+    rows = next((n for n in range(begin, end) if state.isEmpty(n)), end) - begin
+    state.env["cells"] += _line(state, begin).count("|") * rows
+    return state.env["cells"] <= MOST_CELLS and table(state, begin, end, silent)
+
+
+def _line(state: StateBlock, number: int) -> str:
+    return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
 
 
 def _top_level(tokens: Sequence[Token]) -> Iterator[list[Token]]:
@@ -103,20 +222,12 @@ def _image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options:
 def _fence(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     language = token.info.strip().split(" ", 1)[0] if token.info.strip() else PLAIN
+    is_plain = language == PLAIN or env["is_plain"]
+    code = escape(token.content) if is_plain else coloured(token.content, language, env["budget"])
     return (
         f'<div class="code-block"><div class="code-head"><span>{escape(language)}</span></div>'
-        f'<div class="highlight"><pre>{_coloured(token.content, language)}</pre></div></div>'
+        f'<div class="highlight"><pre>{code}</pre></div></div>'
     )
-
-
-def _coloured(code: str, language: str) -> str:
-    if language == PLAIN or len(code) > LONGEST_HIGHLIGHTED:
-        return escape(code)
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False)
-    except ClassNotFound:
-        return escape(code)
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
 
 
 def _table(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
@@ -128,6 +239,8 @@ def _table(renderer: RendererHTML, tokens: Sequence[Token], index: int, options:
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": False, "maxNesting": 30})
     parser.enable(["table", "strikethrough"])
+    parser.core.ruler.at("inline", _inline)
+    parser.block.ruler.at("table", _bounded_table, {"alt": ["paragraph", "reference"]})
     for name, rule in {
         "image": _image,
         "fence": _fence,
@@ -140,3 +253,4 @@ def _make_parser() -> MarkdownIt:
 
 
 _parser = _make_parser()
+_drawn_before = BoundedCache(most_characters=20_000_000)

@@ -1,4 +1,4 @@
-"""Around every Django request: its id, the bound on its body, and an address that the database can hold."""
+"""Around every Django request: its id, and an address that the database can hold."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,7 @@ from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 from django.http import Http404, HttpRequest, HttpResponse
 
-from kit import errors, requests
-from kit.api import json_error
+from kit import requests
 
 
 class RequestMiddleware:
@@ -28,27 +27,12 @@ class RequestMiddleware:
         _tell_address(request, origin.address)
         request.id = origin.request_id  # type: ignore[attr-defined]  # error pages show it
         response: HttpResponse
-        if self._too_large(request):
-            response = json_error(errors.PayloadTooLarge())
-        elif "\0" in request.path_info:  # PostgreSQL cannot look for it: nothing of ours has such an address
+        if "\0" in request.path_info:  # PostgreSQL cannot look for it: nothing of ours has such an address
             response = response_for_exception(request, Http404())
         else:
             response = self.get_response(request)
         response["x-request-id"] = origin.request_id
         return response
-
-    def _too_large(self, request: HttpRequest) -> bool:
-        """By the declared length, else by what has arrived (the ASGI handler has spooled it already)."""
-        declared = request.META.get("CONTENT_LENGTH") or ""
-        if declared.isdigit():
-            return int(declared) > settings.MAX_BODY_BYTES
-        stream = getattr(request, "_stream", None)
-        if stream is None or not getattr(stream, "seekable", lambda: False)():
-            return False
-        here = stream.tell()
-        size = stream.seek(0, 2)
-        stream.seek(here)
-        return bool(size > settings.MAX_BODY_BYTES)
 
 
 def _tell_address(request: HttpRequest, address: str | None) -> None:

@@ -25,10 +25,16 @@ from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChange
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
 from workspaces.mcp_servers.addresses import secrets_in
 from workspaces.mcp_servers.authorization import is_scope
-from workspaces.mcp_servers.definitions import MOST_TOOLS, ToolDefinition, read_definition
+from workspaces.mcp_servers.definitions import (
+    MOST_TOOLS,
+    ToolDefinition,
+    count_patterns,
+    read_definition,
+)
 
 T = TypeVar("T")
 MOST_PAGES = 20  # of a list of tools
+MOST_PATTERNS = 300  # in the schemas of one server: each takes a millisecond to compile
 US = types.Implementation(name="Switchyard", version="1")
 MOST_PARTS = 1_000  # of a result
 LONGEST_REFUSAL = 1_000  # characters of a server's own words
@@ -212,16 +218,18 @@ async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDef
     """All tools, or the one that is to be called, up to its page."""
     found: dict[str, ToolDefinition] = {}
     cursor: str | None = None
+    patterns = 0
     for _ in range(MOST_PAGES):
         params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
         page = await session.list_tools(params=params)
         for tool in page.tools:
             if tool.name in found or (only and tool.name != only):
                 continue
+            patterns += count_patterns(tool.input_schema)
             read = read_definition(
                 name=tool.name,
                 description=tool.description,
-                input_schema=tool.input_schema,
+                input_schema=tool.input_schema if patterns <= MOST_PATTERNS else None,
                 annotations=tool.annotations.model_dump(by_alias=True, exclude_none=True)
                 if tool.annotations
                 else {},

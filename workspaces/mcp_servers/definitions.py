@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -17,8 +16,6 @@ LONGEST_DESCRIPTION = 8_000  # characters
 LONGEST_SCHEMA = 40_000  # characters of JSON
 MOST_TOOLS = 200  # of one server
 MOST_PATTERNS = 30  # of one schema
-MOST_PROBLEMS = 5  # that are told of one call's arguments
-REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NO_SCHEMA = "Its input schema is no JSON Schema."
 # Linear in the text, whatever the pattern, and small: a manager's or a server's must not hold up everybody.
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=250_000, dfa_size_limit=250_000)
@@ -88,52 +85,29 @@ def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
 def check_schema(schema: Any) -> None:
     """InvalidInput for what is no JSON Schema, refers to one elsewhere, or takes long to be made ready."""
     try:
-        if _patterns(schema) > MOST_PATTERNS:
+        if count_patterns(schema) > MOST_PATTERNS:
             raise ValueError("too many patterns")
-        _validator(schema)
+        validator(schema)
     except (ValueError, TypeError, RecursionError) as exc:
         raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
 
 
-def check_restriction(schema: dict[str, Any]) -> None:
-    """InvalidInput at `argument_schema` for a schema that no call can be judged by in a short time."""
-    if not (is_shallow(schema) and is_storable(schema)):
-        raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."])
-    if len(json.dumps(schema)) > LONGEST_SCHEMA:
-        raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
-    check_schema(schema)
-    if _refers(schema):
-        raise InvalidInput(argument_schema=["Write the schema out: it may not refer to others by $ref."])
+def count_patterns(value: Any) -> int:
+    """How many there are to be compiled, of whatever depth."""
+    found, left = 0, [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            named = node.get("patternProperties")
+            found += isinstance(node.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+    return found
 
 
-def _patterns(value: Any) -> int:
-    """How many there are to be made ready."""
-    if isinstance(value, list):
-        return sum(_patterns(item) for item in value)
-    if not isinstance(value, dict):
-        return 0
-    named = value.get("patternProperties")
-    own = isinstance(value.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
-    return own + _patterns([*value.values()])
-
-
-def _refers(value: Any) -> bool:
-    """Schemas that refer to each other twice at each level take twice as long with each."""
-    if isinstance(value, dict):
-        return any(isinstance(value.get(word), str) for word in REFERENCES) or _refers([*value.values()])
-    return isinstance(value, list) and any(_refers(item) for item in value)
-
-
-def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:
-    """Why the arguments do not fit, in words for the model; empty where they do."""
-    problems = [
-        f"{'/'.join(str(step) for step in error.instance_path) or 'arguments'}: {error.message}"
-        for error in islice(_validator(schema).iter_errors(arguments), MOST_PROBLEMS)
-    ]
-    return "; ".join(problems)[:1_000]
-
-
-def _validator(schema: Any) -> Any:
+def validator(schema: Any) -> Any:
+    """Evaluates the schema; ValueError, TypeError or RecursionError for what is none."""
     if not isinstance(schema, dict):
         raise TypeError("A schema is an object here.")
     return jsonschema_rs.validator_for(schema, pattern_options=PATTERNS, retriever=_refuse)

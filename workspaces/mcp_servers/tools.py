@@ -8,7 +8,8 @@ from django.db.models import F
 from accounts import audit
 from accounts.principals import Principal
 from kit.errors import Conflict, NotFound
-from workspaces.mcp_servers.definitions import ToolDefinition, check_restriction
+from workspaces.mcp_servers.argument_rules import check_rule
+from workspaces.mcp_servers.definitions import ToolDefinition
 from workspaces.mcp_servers.models import MCPServer, Tool
 from workspaces.mcp_servers.services import find_server, lock_server
 
@@ -43,7 +44,7 @@ def change_tools(*, principal: Principal, slug: str, wishes: dict[str, Wish]) ->
 def _change(row: Tool, wish: Wish) -> dict[str, list[Any]]:
     changes: dict[str, list[Any]] = {}
     if wish.get("argument_schema"):
-        check_restriction(wish["argument_schema"])
+        check_rule(wish["argument_schema"])
     for name in CHANGED:
         if wish.get(name) is None:
             continue

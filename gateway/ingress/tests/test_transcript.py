@@ -1,5 +1,8 @@
 """An event's id is its position: whatever a client has seen, it gets exactly the rest, live or stored."""
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +59,13 @@ def test_after_a_crash_the_closing_events_come_whatever_was_seen(emitted: list[E
     told = list(stored.ending(seen, ending, lagging=True))
     assert [event.type for event in told] == ["error", "usage", "done"]
     assert all(event.id > seen for event in told)
+
+
+@pytest.mark.slow
+def test_a_reply_in_tiny_pieces_costs_what_its_length_does() -> None:
+    begun = time.process_time()
+    live = Transcript({})
+    for _ in range(300_000):
+        live.append(Event("delta", {"text": "abcd"}))
+    assert len(live.text) == 1_200_000
+    assert time.process_time() - begun < 5  # minutes, when each piece copied what came before

@@ -1,12 +1,16 @@
 """Markdown from models becomes safe HTML: one element a block, nothing loaded from elsewhere."""
 
+import resource
+import time
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.markdown import render, render_blocks
+from kit import highlighting
+from kit.highlighting import Budget
+from kit.markdown import GrowingText, render, render_blocks
 
 
 def test_each_top_level_block_is_one_element() -> None:
@@ -78,3 +82,96 @@ def test_any_text_gives_elements_only(text: str) -> None:
     for block in render_blocks(text):
         assert block.startswith("<")
         assert "<script" not in block
+
+
+def test_a_reply_that_grows_ends_as_it_is_drawn_whole() -> None:
+    text = "# Title\n\nSome *text*\n\n```python\nprint(1)\n```\n\n- a\n- b\n\n> said\n\n"
+    text += "|a|b|\n|-|-|\n|1|2|\n\nend"
+    for step in (1, 7, 50):
+        growing = GrowingText()
+        for at in range(0, len(text), step):
+            growing.add(text[at : at + step])
+            shown = growing.blocks()
+        assert shown == render_blocks(text)
+        assert growing.text == text
+
+
+def test_code_gets_its_colours_when_its_block_has_ended() -> None:
+    growing = GrowingText()
+    growing.add("```python\nprint(1)\n```\n")
+    assert "<span" not in growing.blocks()[-1].partition("<pre>")[2]
+    growing.add("\nand more")
+    assert '<span class="nb">print</span>' in growing.blocks()[0]
+
+
+def test_a_long_text_is_drawn_whole() -> None:
+    text = "".join(f"## Part {n}\n\nSome *text* with `code`.\n\n" for n in range(400))
+    blocks = render_blocks(text, Budget(60))
+    assert len(blocks) == 800
+    assert blocks[-1] == "<p>Some <em>text</em> with <code>code</code>.</p>"
+    assert len(render_blocks("- item\n" * 5_000, Budget(60))) == 1
+
+
+SHAPES = {
+    "brackets": "[" * 400_000,
+    "images": "![" * 100_000,
+    "stars": "*a_" * 60_000,
+    "quotes": ">\n" * 100_000,
+    "items": "1. a\n" * 40_000,
+    "lines": "a\n" * 100_000,
+    "headings": "# a\n" * 50_000,
+    "fences": "```\n" * 50_000,
+    "ampersands": "&" * 300_000,
+    "wide table": "|" + "a|" * 5_000 + "\n|" + "-|" * 5_000 + "\n" + "|\n" * 20_000,
+    "many tables": ("|" + "a|" * 100 + "\n|" + "-|" * 100 + "\n" + "|\n" * 600 + "\n") * 60,
+    "blank lines of java": "```java\n" + "\n" * 19_000 + "x\n```",
+    "many blocks of java": "".join(f"```java\n{n}" + "\n" * 19_000 + "x\n```\n\n" for n in range(30)),
+    "one block of 700 kB": "```c\n" + "\n" * 700_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_text_costs_more_than_a_moment_and_at_the_second_view_nothing(shape: str) -> None:
+    before = cpu()
+    html = render(SHAPES[shape])
+    spent = cpu() - before
+    assert spent < 4  # a second on a machine that has nothing else to do, children among it
+    assert html.startswith("<")
+    before = time.process_time()
+    assert render(SHAPES[shape]) == html
+    assert time.process_time() - before < 0.3
+
+
+@pytest.mark.slow
+def test_a_growing_block_of_hostile_code_is_redrawn_for_little() -> None:
+    growing = GrowingText()
+    growing.add("```java\n")
+    before = cpu()
+    for _ in range(40):  # 11 seconds of CPU each, when it was coloured at every redraw
+        growing.add("\n" * 480)
+        growing.blocks()
+    assert cpu() - before < 4
+
+
+@pytest.mark.slow
+def test_a_page_has_one_budget_for_all_its_replies() -> None:
+    page = Budget(0.3)
+    before = cpu()
+    for number in range(30):
+        render(f"{number}\n\n" + SHAPES["items"], page)
+    assert cpu() - before < 4
+
+
+def test_the_text_survives_whatever_it_costs() -> None:
+    text = f"<first> {SHAPES['items']} & last"
+    html = render(text)
+    assert "&lt;first&gt;" in html
+    assert html.rstrip("</p>\n").endswith("&amp; last")
+
+
+def cpu() -> float:
+    """Of this process and of the child that colours code, once it has ended."""
+    highlighting._child.end()
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime

@@ -5,13 +5,7 @@ from typing import Any
 import pytest
 
 from kit.errors import InvalidInput
-from workspaces.mcp_servers.definitions import (
-    check_restriction,
-    check_schema,
-    hash_of,
-    read_definition,
-    unfit_arguments,
-)
+from workspaces.mcp_servers.definitions import check_schema, hash_of, read_definition
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 3}}}
 
@@ -65,12 +59,6 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
         check_schema(schema)
 
 
-def test_arguments_that_do_not_fit_are_told_in_words() -> None:
-    assert unfit_arguments(SCHEMA, {"a": 2}) == ""
-    assert unfit_arguments(SCHEMA, {"a": 4}).startswith("a: ")
-    assert len(unfit_arguments({"properties": {"a": {"const": "x" * 5_000}}}, {"a": 1})) <= 1_000
-
-
 @pytest.mark.parametrize("name", ["..", "../remove", "a/../b", "/a", "a/", "a//b", "."])
 def test_a_name_does_not_lead_out_of_its_address(name: str) -> None:
     assert read_definition(name=name, description="", input_schema={"type": "object"}, annotations={}) is None
@@ -86,23 +74,3 @@ def test_a_name_does_not_lead_out_of_its_address(name: str) -> None:
 )
 def test_what_cannot_be_kept_or_takes_long_is_a_problem(schema: dict[str, Any]) -> None:
     assert read(input_schema=schema).problem
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$defs": {"a": {}}, "allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]},
-        {"properties": {"a": {"const": "\0"}}},
-        {"properties": {"a": {"const": "\ud800"}}},
-        {"properties": {"a": {"const": float("inf")}}},
-        {"properties": {"a": {"enum": ["x" * 50_000]}}},
-    ],
-)
-def test_what_cannot_restrict_is_refused(schema: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput):
-        check_restriction(schema)
-
-
-def test_few_of_many_problems_are_told() -> None:
-    schema = {"allOf": [{"required": [f"a{number}"]} for number in range(100)]}
-    assert unfit_arguments(schema, {}).count(";") == 4

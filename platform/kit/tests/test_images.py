@@ -1,0 +1,89 @@
+"""Pictures are made anew in child processes that may cost so much and no more."""
+
+import resource
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from gateway.tests.pictures import picture, progressive
+from kit import images
+from kit.errors import InvalidInput
+from kit.images import NewPicture, make_picture
+
+
+def made(upload: bytes) -> NewPicture:
+    return make_picture(upload, name="image", side=2048, square=False, payers=("acme", "bob"))
+
+
+def refusal(upload: bytes) -> str:
+    with pytest.raises(InvalidInput) as refused:
+        made(upload)
+    (problem,) = refused.value.details["image"]
+    return str(problem)
+
+
+def cpu_of_children() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunks(*chunks: bytes) -> bytes:
+    png = picture()
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def test_a_photo_of_many_scans_is_refused_by_their_number() -> None:
+    before = cpu_of_children()
+    assert "more than 64 scans" in refusal(progressive(7_000, 900))
+    assert cpu_of_children() - before < 1
+    assert made(progressive(300, 64)).media_type == "image/jpeg"
+
+
+def test_frames_are_not_counted_since_only_the_first_is_read() -> None:
+    frames = [Image.new("RGB", (300, 300), (n, 0, 0)) for n in range(100)]
+    before = cpu_of_children()
+    for kind in ("GIF", "WEBP", "PNG"):
+        out = BytesIO()
+        frames[0].save(out, kind, save_all=True, append_images=frames[1:])
+        assert made(out.getvalue()).size == (300, 300)
+    assert cpu_of_children() - before < 3
+
+
+def test_texts_and_profiles_that_unpack_to_gigabytes_are_refused() -> None:
+    packed = zlib.compress(b"x" * 1_000_000)
+    before = cpu_of_children()
+    assert refusal(with_chunks(*(chunk(b"zTXt", b"k%d\0\0" % n + packed) for n in range(2_000))))
+    assert refusal(with_chunks(chunk(b"iCCP", b"k\0\0" + zlib.compress(b"x" * 50_000_000))))
+    assert cpu_of_children() - before < 3
+
+
+def test_what_takes_too_long_is_given_up_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "WALL_SECONDS", 0.01)
+    assert refusal(picture()) == images.TOO_LONG
+    monkeypatch.setattr(images, "WALL_SECONDS", 20.0)
+    monkeypatch.setattr(images, "CPU_SECONDS", 0)
+    assert refusal(picture("JPEG", (7_000, 7_000))) == images.TOO_LONG
+    script = str(images.CHILD)
+    assert not [child for child in psutil.Process().children() if script in child.cmdline()]
+
+
+def test_what_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MEMORY_BYTES", 150_000_000)
+    assert refusal(picture("PNG", (5_000, 5_000)))
+
+
+def test_the_child_knows_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "spy.py"
+    script.write_text("import json,os,sys\nprint(json.dumps({'refused': ' '.join(sorted(os.environ))}))\n")
+    monkeypatch.setattr(images, "CHILD", script)
+    monkeypatch.setenv("SECRET_KEY", "x" * 40)
+    assert "SECRET_KEY" not in refusal(picture())
