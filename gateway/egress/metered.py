@@ -152,7 +152,7 @@ class _Attempt:
 async def _leave(call: "_Call", pump: Pump) -> None:
     """Nobody reads the reply any more: it is read on in the background, or ends here."""
     if not await reading_on().take(call, pump):
-        await pump.close()
+        call.count_all(await pump.close())
         await call.settle_estimate()
 
 
@@ -199,6 +199,11 @@ class _Call:
             if not isinstance(event, UsageReport | Finish | Unread):
                 yield event
 
+    def count_all(self, events: Iterable[ModelEvent]) -> None:
+        """Counts what has arrived and is passed on to nobody."""
+        for _ in self.passed_on(events):
+            pass
+
     def _count(self, event: ModelEvent) -> None:
         match event:
             case UsageReport():
@@ -229,8 +234,7 @@ class _Call:
             batch = await pump.next_batch()
             if batch is None:
                 return True
-            for _ in self.passed_on(batch):
-                pass
+            self.count_all(batch)
         return False
 
     async def note_progress(self) -> None:

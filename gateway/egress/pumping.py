@@ -36,10 +36,11 @@ class Pump:
         self._room.set()
         return batch
 
-    async def close(self) -> None:
-        """Cancels the call upstream, unless it has ended."""
+    async def close(self) -> list[ModelEvent]:
+        """Cancels the call upstream, unless it has ended; returns the events that nobody has read."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        return list(self._waiting)
 
     async def _read(self, events: AsyncGenerator[ModelEvent, None]) -> None:
         async with aclosing(events):

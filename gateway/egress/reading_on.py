@@ -5,6 +5,7 @@ this process die, the hold is written off when its time is over.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.db import DatabaseError
 
 from gateway.egress.amending import amend_usage
 from gateway.egress.pumping import Pump
+from gateway.providers.base import ModelEvent
 from kit.errors import DomainError
 from kit.per_loop import PerLoop
 from kit.tenancy import in_public
@@ -35,6 +37,8 @@ class LeftCall(Protocol):
 
     async def read_on(self, pump: Pump, most_bytes: int) -> bool:
         """Counts what still comes, at most so many bytes of it; whether the reply came to its end."""
+
+    def count_all(self, events: Iterable[ModelEvent]) -> None: ...
 
     async def settle_final(self) -> object: ...
 
@@ -86,7 +90,7 @@ async def _read_on(call: LeftCall, pump: Pump) -> None:
 
 
 async def _settle(call: LeftCall, pump: Pump, *, is_whole: bool) -> None:
-    await pump.close()
+    call.count_all(await pump.close())
     try:
         await (call.settle_final() if is_whole else call.settle_estimate())
         await amend_usage(call.turn_id)

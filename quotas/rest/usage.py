@@ -48,7 +48,7 @@ class UsedSerializer(serializers.Serializer[Any]):
     cost = serializers.IntegerField(help_text="Millionths of the currency")
     unpriced_calls = serializers.IntegerField(help_text="Calls whose price nobody knew; they cost 0 here")
     flagged_calls = serializers.IntegerField(
-        help_text="Calls with a flag, which the export names: more than was held, a count that cannot be true, "
+        help_text="Calls with a flag, which the export names: more than was held, an implausible count, "
         "or a reply that was cut off"
     )
 

@@ -1,6 +1,7 @@
 """The metered call settles whatever happens to it: cancelled at any moment, exact where the provider told."""
 
 import asyncio
+import threading
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -96,7 +97,7 @@ async def test_a_call_that_could_not_be_marked_is_not_charged(
 async def test_a_reader_that_stops_reading_pays_for_the_prompt_and_what_streamed(
     cast: Cast, provider: ScriptedProvider
 ) -> None:
-    provider.script = Script(steps=["one ", "two ", "three "])
+    provider.script = Script(steps=["one ", threading.Event()])
     turn_id = await in_public(opened, cast)
     call = metered_call(
         turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, counted=2)
