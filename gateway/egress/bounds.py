@@ -3,11 +3,19 @@
 from dataclasses import dataclass, replace
 
 from gateway.providers.base import ModelRequest, Provider
-from gateway.providers.sizes import byte_bound, bytes_beside_messages, text_bytes
+from gateway.providers.sizes import (
+    byte_bound,
+    bytes_beside_messages,
+    longest_line,
+    most_pieces,
+    most_streamed,
+    text_bytes,
+)
 from kit.errors import ContextTooLong
 from quotas.calls import PlannedCall
 from workspaces.language_models.services import ModelRef
 
+LEAST_BYTES_A_TOKEN = 3  # of a reply that is counted by its bytes
 LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128 spaces
 
 
@@ -23,6 +31,16 @@ class Bounds:
     output: int
     counted: int | None = None
     least: int = 1
+
+    @property
+    def most(self) -> int:
+        """The most that the call is charged unless the provider counts more, and can be right.
+
+        It is more than what is held only where a provider ignores the output's bound: its reply is cut off
+        after so many pieces, or so many bytes and a last line.
+        """
+        by_bytes = (most_streamed(self.output) + longest_line(self.output)) // LEAST_BYTES_A_TOKEN
+        return self.prompt + max(most_pieces(self.output), by_bytes) + 1
 
 
 async def bound_call(provider: Provider, request: ModelRequest, model: ModelRef) -> Bounds:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.egress.bounds import Bounds
+from gateway.egress.bounds import LEAST_BYTES_A_TOKEN, Bounds
 from gateway.providers.base import JsonObject, UsageReport
 from gateway.providers.sizes import BYTES_A_TOKEN
 from quotas.models import UsageRecord
@@ -13,8 +13,8 @@ Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
 # Instructions, search results and reasoning of the provider's own come on top of what a call is bounded by.
 # Up to this many tokens it is believed, and the excess is flagged; more is a mistake, or a lie.
 ABSURD_BEYOND = 100_000
-# Without a tokenizer: English has 4 to 5 ASCII bytes a token, other scripts 2 to 4 bytes a token.
-ASCII_BYTES_A_TOKEN, OTHER_BYTES_A_TOKEN = 4, 3
+# Without a tokenizer: English has 4 to 5 ASCII bytes a token, Chinese and others about 3.
+ASCII_BYTES_A_TOKEN, OTHER_BYTES_A_TOKEN = 4, LEAST_BYTES_A_TOKEN
 FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
 CALL_BYTES = 8  # that each tool call has beside its texts
 

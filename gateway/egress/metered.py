@@ -27,7 +27,7 @@ from gateway.providers.base import (
     UsageReport,
 )
 from gateway.providers.registry import provider_for
-from gateway.providers.sizes import most_streamed
+from gateway.providers.sizes import most_pieces, most_streamed
 from kit.errors import ContextTooLong, ProviderError
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
@@ -175,7 +175,7 @@ class _Call:
         self._streamed = Streamed()
         self._texts: list[str] = []  # for the tokenizer, where there is one
         self._tool_calls: set[object] = set()
-        self._most_bytes = most_streamed(bounds.output)
+        self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
         self._noted_at = time.monotonic()
 
     @property
@@ -225,7 +225,11 @@ class _Call:
             self._texts.append(text)
 
     def _is_beyond(self) -> bool:
-        return self._streamed.bytes > self._most_bytes or len(self._tool_calls) > MOST_TOOL_CALLS
+        return (
+            self._streamed.bytes > self._most_bytes
+            or self._streamed.pieces > self._most_pieces
+            or len(self._tool_calls) > MOST_TOOL_CALLS
+        )
 
     async def read_on(self, pump: Pump, most_bytes: int) -> bool:
         """Counts what still comes, at most so many bytes; whether the reply came to its end."""

@@ -43,7 +43,8 @@ class Transcript:
     def __init__(self, started: dict[str, Any], parts: list[dict[str, Any]] | None = None) -> None:
         self.position = STARTED_POSITION
         self.started = started
-        self.parts: list[dict[str, Any]] = []
+        self._parts: list[dict[str, Any]] = []
+        self._latest: list[str] = []  # pieces of the last part's text that are not joined to it yet
         for part in parts or []:
             self.append(_event_of(part))
 
@@ -53,15 +54,28 @@ class Transcript:
             self._append_text(PART_OF_EVENT[event.type], event.data["text"])
             self.position += len(event.data["text"])
         else:
-            self.parts.append({"type": event.type, **event.data})
+            self._join()
+            self._parts.append({"type": event.type, **event.data})
             self.position += 1
         return NumberedEvent(self.position, event.type, event.data)
 
     def _append_text(self, kind: str, text: str) -> None:
-        if self.parts and self.parts[-1]["type"] == kind:
-            self.parts[-1]["text"] += text
-        else:
-            self.parts.append({"type": kind, "text": text})
+        if not self._parts or self._parts[-1]["type"] != kind:
+            self._join()
+            self._parts.append({"type": kind, "text": ""})
+        self._latest.append(text)
+
+    def _join(self) -> None:
+        """Once for many pieces: joining each to a long text would copy it as often."""
+        if self._latest:
+            self._parts[-1]["text"] += "".join(self._latest)
+            self._latest = []
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What is stored of the reply so far."""
+        self._join()
+        return self._parts
 
     @property
     def text(self) -> str:

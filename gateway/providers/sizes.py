@@ -15,7 +15,10 @@ ANY_IMAGE = "data:image/png;base64,AAAA"
 # A reply is cut off beyond this many bytes a token of its bound, and some more. English has 4 to 5 bytes a
 # token, indented code up to 8; a reply of a few tokens may consist of long runs of one sign.
 BYTES_A_TOKEN = 16
-BYTES_BEYOND = 16 * 1024
+BYTES_BEYOND = 8 * 1024
+# And beyond this many pieces: some servers send each letter in one.
+PIECES_A_TOKEN = 8
+PIECES_BEYOND = 1024
 # On the wire each token comes in a chunk of its own, with ids and filters' results around it.
 WIRE_BYTES_A_TOKEN = 4 * 1024
 WIRE_BYTES_BEYOND = 1024 * 1024
@@ -59,6 +62,11 @@ def text_bytes(value: Any) -> int:
 def most_streamed(output_bound: int) -> int:
     """The bytes of text, reasoning and tool calls beyond which a reply is cut off."""
     return output_bound * BYTES_A_TOKEN + BYTES_BEYOND
+
+
+def most_pieces(output_bound: int) -> int:
+    """The pieces beyond which a reply is cut off."""
+    return output_bound * PIECES_A_TOKEN + PIECES_BEYOND
 
 
 def longest_line(output_bound: int) -> int:

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.egress.metered import ABSURD_BEYOND
+from gateway.egress.counting import ABSURD_BEYOND
 from gateway.tests.events import STREAM, body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from quotas.checking import check_ledger
