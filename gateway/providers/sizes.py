@@ -70,8 +70,8 @@ def most_pieces(output_bound: int) -> int:
 
 
 def longest_line(output_bound: int) -> int:
-    """The longest line of an answer: a provider may send its whole reply, with escapes, in one."""
-    return min(2 * most_streamed(output_bound) + 64 * 1024, LARGEST_ANSWER // 16)
+    """The longest line of an answer: a provider may send its whole reply in one, each letter escaped."""
+    return min(3 * most_streamed(output_bound) + 64 * 1024, LARGEST_ANSWER // 16)
 
 
 def most_received(output_bound: int) -> int:

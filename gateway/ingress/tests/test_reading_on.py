@@ -83,8 +83,8 @@ def test_a_stop_does_not_wait_for_the_count_which_comes_later(
             turn_id = Turn.objects.get().id
         assert client.post(f"/v1/chat/turns/{turn_id}/stop").status_code < 300
         ending = "\n".join(said)
-    assert '"finish_reason": "cancelled"' in ending
-    assert '"exactness": "estimated"' in ending
+    assert '"finish_reason":"cancelled"' in ending
+    assert '"exactness":"estimated"' in ending
     told = client.get(f"/v1/chat/turns/{turn_id}").json()["usage"]
     assert (told["input_tokens"], told["output_tokens"]) == (3, 1), "the count so far"
     assert reserved() == 33
@@ -152,7 +152,7 @@ class TestInOneLoop:
 
     async def test_a_process_that_stops_settles_at_once(self, cast: Cast, gate: threading.Event) -> None:
         await self.left_call(cast)
-        assert (await in_public(lines), await in_public(reserved)) == ([], 30)
+        assert (await in_public(lines), await in_public(reserved)) == ([], 22)
         await reading_on().settle_all()
         assert (await in_public(lines), await in_public(reserved)) == ([(2, 1, "estimated")], 0)
 
