@@ -20,6 +20,7 @@ ClientFactory = Callable[[], httpx.AsyncClient]
 TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
 HEALTH_SECONDS = 5.0
 LARGEST_REFUSAL = 64 * 1024
+FAIR_BYTES = 32 * 1024  # after which other tasks get their turn, though more has arrived
 # aiohttp's own word for a connection that never was. httpx-aiohttp calls a server that hung up, perhaps
 # after it had worked, a ConnectTimeout too; hence the cause is looked at.
 NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -111,7 +112,7 @@ async def _chunks(
 ) -> AsyncGenerator[bytes, None]:
     """The body, each wait within its limit; times are those of the loop's clock."""
     now = asyncio.get_running_loop().time
-    chunks, by, size = response.aiter_bytes(), first_by, 0
+    chunks, by, size, paused_at = response.aiter_bytes(), first_by, 0, 0
     while True:
         async with asyncio.timeout_at(min(by, total_by)):
             chunk = await anext(chunks, None)
@@ -121,6 +122,9 @@ async def _chunks(
         if size > most_bytes:
             raise httpx.DecodingError("The answer grew beyond anything that a provider sends.")
         yield chunk
+        if size - paused_at > FAIR_BYTES:
+            await asyncio.sleep(0)
+            paused_at = size
         by = now() + settings.PROVIDER_IDLE_SECONDS
 
 

@@ -20,7 +20,7 @@ BYTES_BEYOND = 8 * 1024
 PIECES_A_TOKEN = 8
 PIECES_BEYOND = 1024
 # On the wire each token comes in a chunk of its own, with ids and filters' results around it.
-WIRE_BYTES_A_TOKEN = 4 * 1024
+WIRE_BYTES_A_TOKEN = 2 * 1024
 WIRE_BYTES_BEYOND = 1024 * 1024
 LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_LINE = 4 * 1024 * 1024
+LONGEST_SILENCE = 1024 * 1024  # bytes without a frame: comments keep connections open, and are short
 
 
 class FrameTooLong(ValueError):
@@ -35,22 +36,29 @@ class FrameParser:
         self._event = ""
         self._data: list[str] = []
         self._size = 0  # of the lines in `_data`
+        self._silence = 0  # bytes since the last frame
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """The frames that this chunk completes. FrameTooLong for one beyond `longest` bytes."""
+        """The frames that this chunk completes. FrameTooLong for one beyond `longest` bytes,
+        and for very many bytes without any.
+        """
         self._rest += chunk
+        self._silence += len(chunk)
         if b"\n" in chunk:
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
                 yield from self._line(bytes(line.removesuffix(b"\r")))
-        if self._size + len(self._rest) > self._longest:
+        if self._size + len(self._rest) > self._longest or self._silence > LONGEST_SILENCE + self._longest:
             raise FrameTooLong(self._size + len(self._rest))
 
     def _line(self, line: bytes) -> Iterator[Frame]:
         if not line:
             if self._data:
+                self._silence = 0
                 yield Frame(self._event or "message", "\n".join(self._data))
             self._event, self._data, self._size = "", [], 0
+            return
+        if line.startswith(b":"):
             return
         name, _, value = line.partition(b":")
         text = value.removeprefix(b" ").decode("utf-8", "replace")

@@ -225,7 +225,7 @@ CALLS = {
     "read_on": st.booleans(),
 }
 QUICKLY = settings(max_examples=15, suppress_health_check=list(HealthCheck))
-THOROUGHLY = settings(max_examples=400, suppress_health_check=list(HealthCheck))
+THOROUGHLY = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 @QUICKLY

@@ -30,7 +30,8 @@ from quotas.tests.ledger import limit_to
 
 pytestmark = pytest.mark.slow
 AT_ONCE, BOUND = 12, 3000
-MOST_CPU_SECONDS, MOST_MEGABYTES, MOST_WAIT = 15.0, 80.0, 1.5
+MOST_CPU_SECONDS, MOST_MEGABYTES = 10.0, 80.0  # of all replies together
+LONGEST_WAIT, MEDIAN_WAIT = 5.0, 1.0  # the longest on a machine that is busy with other things as well
 
 
 def piece(delta: dict[str, Any]) -> bytes:
@@ -48,7 +49,7 @@ FLOODS = {
     "reasoning": piece({"reasoning_content": "think " * 1300}),
     "a tool's arguments": tool_piece(0, "x" * 8000),
     "tool calls": b"".join(tool_piece(at, "{}") for at in range(2000)),
-    "one line": b"x" * 8000,
+    "one line": b"data:" + b"x" * 8000,
     "comments": b": still thinking\n" * 400,
     "lines of one frame": b"data: x\n" * 1000,
     "code of empty lines": piece({"content": "```java\n" + "\n" * 8000}),
@@ -67,7 +68,6 @@ class Flood(socketserver.StreamRequestHandler):
         server: Any = self.server
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         try:
-            self.wfile.write(b"data: ")
             while True:
                 self.wfile.write(server.flood)
         except OSError:
@@ -174,7 +174,8 @@ def test_endless_replies_cost_little_and_others_do_not_notice(
             record_testsuite_property(kind, cost)
             assert cost.cpu_seconds < MOST_CPU_SECONDS, (kind, cost)
             assert cost.megabytes < MOST_MEGABYTES, (kind, cost)
-            assert cost.longest_wait < MOST_WAIT, (kind, cost)
+            assert cost.longest_wait < LONGEST_WAIT, (kind, cost)
+            assert cost.median_wait < MEDIAN_WAIT, (kind, cost)
     check_what_was_kept(cast)
 
 
