@@ -1,7 +1,8 @@
 """Whatever is sent and however a call ends: it is charged what it came to, and budgets hold.
 
 The truthful provider counts up to a token for each byte of the request as it arrives, and of the reply a
-token a piece, or one for 4 ASCII or 3 other bytes. Whatever it claims, at least 90 % of that is charged.
+token a piece, or one for 4 ASCII or 3 other bytes; of one that is cut off, what came before the cut. Whatever
+it claims, at least 90 % of that is charged.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from gateway.egress.tests.counting_provider import TRUTH, CountingProvider, Plan
 from gateway.providers.base import ModelRequest
 from gateway.providers.breaker import forget_breakers
 from gateway.providers.registry import provider_for
+from gateway.providers.sizes import most_streamed
 from kit.errors import DomainError
 from kit.tenancy import in_public
 from quotas.calls import Payer
@@ -34,7 +36,7 @@ from quotas.tests.ledger import limit_to
 from workspaces.language_models.services import Endpoint, ModelRef
 
 pytestmark = pytest.mark.django_db(transaction=True)
-BUDGET = 3000
+BUDGET = 8000
 OUTPUT = 40
 
 words = st.sampled_from(
@@ -163,7 +165,10 @@ async def one_call(cast: Cast, kind: str, request: ModelRequest, plan: Plan, *, 
             await reading_on().settle_all()
         charge.after, charge.reserved = await in_public(charged)
         charge.lines = await in_public(lambda: list(UsageRecord.objects.filter(turn_id=turn_id)))
-        charge.truth = provider.input_tokens + provider.output_tokens
+        written = provider.output_tokens
+        if any(line.flag == UsageRecord.Flag.CUT_OFF for line in charge.lines):
+            written = min(written, most_streamed(request.max_tokens) // 4)  # nobody took more from it
+        charge.truth = provider.input_tokens + written
     return charge
 
 
