@@ -25,6 +25,7 @@ from gateway.tests.served import Served
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """The cast arrives once; every test with real transactions goes back to that point."""
     # Signing in is tested, not the cost of hashing.
+    django_settings.PROVIDER_READ_ON_SECONDS = 0  # tests of how calls end see it at once; others set it
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with django_db_blocker.unblock():
         _people.append(create_cast())

@@ -52,14 +52,15 @@ CHECKS = {
         FROM (
             SELECT tenant_id, day, workspace_id, user_id, coalesce(api_key_id::text, '') AS key,
                    model, purpose, ARRAY[calls, input_tokens, cached_tokens, output_tokens,
-                         reasoning_tokens, cost, unpriced_calls]::numeric[] AS sums
+                         reasoning_tokens, cost, unpriced_calls, flagged_calls]::numeric[] AS sums
             FROM quotas_usageday
         ) AS total FULL JOIN (
             SELECT tenant_id, day, workspace_id, user_id, coalesce(api_key_id::text, '') AS key,
                    model, purpose, ARRAY[count(*) FILTER (WHERE NOT is_correction), sum(input_tokens),
                          sum(cached_tokens), sum(output_tokens),
                          sum(reasoning_tokens), coalesce(sum(cost), 0),
-                         count(*) FILTER (WHERE NOT is_correction AND cost IS NULL)]::numeric[] AS sums
+                         count(*) FILTER (WHERE NOT is_correction AND cost IS NULL),
+                         count(*) FILTER (WHERE flag <> '')]::numeric[] AS sums
             FROM quotas_usagerecord
             GROUP BY tenant_id, day, workspace_id, user_id, api_key_id, model, purpose
         ) AS line USING (tenant_id, day, workspace_id, user_id, key, model, purpose)
@@ -73,11 +74,12 @@ CHECKS = {
         GROUP BY hold.call_id, hold.state
         HAVING count(line.id) <> CASE WHEN hold.state IN ('settled', 'written_off') THEN 1 ELSE 0 END
     """,
-    "closed turns have no live calls": """
+    "closed turns have no live calls, but for replies that are read on": """
         SELECT format('call %%s of turn %%s is %%s, and the turn is closed',
                       hold.call_id, turn.id, hold.state)
         FROM quotas_hold AS hold JOIN quotas_reservation AS turn ON turn.id = hold.reservation_id
         WHERE hold.state IN ('held', 'sent') AND turn.state = 'closed'
+          AND coalesce(hold.read_on_until, '-infinity') < now() - interval '5 minutes'
     """,
 }
 SIZES = """

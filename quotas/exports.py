@@ -34,6 +34,7 @@ FIELDS = (
     "reasoning_tokens",
     "cost",
     "exactness",
+    "flag",
     "is_correction",
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formulas begin

@@ -1,11 +1,13 @@
 """A model call's share of its turn's reservation: hold, mark sent, settle; idempotent by the call's id."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from kit.errors import DomainError, PriceUnknown, RepeatedCall, TurnInterrupted, TurnLimit
 from quotas.calls import Payer, PlannedCall
@@ -13,6 +15,7 @@ from quotas.counters import Share, limits_with_counters, lock_counters, take
 from quotas.limits import Applying, Metric, find_applying
 from quotas.models import Hold, Reservation
 
+SETTLING_SECONDS = 30  # that a settlement may take once a reply was read on
 MOST_ATTEMPTS = 2  # of one request within a turn: an engine's client may repeat what it thinks was lost
 
 GIVE_BACK = """
@@ -153,8 +156,9 @@ def has_calls(turn_id: UUID) -> bool:
 
 
 def is_settled(turn_id: UUID) -> bool:
-    """Whether no call of the turn is out."""
-    return not Hold.objects.filter(reservation_id=turn_id, state=Hold.State.SENT).exists()
+    """Whether no call of the turn is out, except one that is read on after its reader has left."""
+    sent = Hold.objects.filter(reservation_id=turn_id, state=Hold.State.SENT)
+    return not sent.exclude(read_on_until__gt=Now()).exists()
 
 
 def is_under_way(*, turn_id: UUID, fingerprint: str) -> bool:
@@ -175,3 +179,13 @@ def mark_sent(*, call_id: UUID) -> None:
 def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:
     """Remembers how much has streamed, for a write-off should this process die."""
     Hold.objects.filter(call_id=call_id, state=Hold.State.SENT).update(streamed_tokens=streamed_tokens)
+
+
+def read_on_until(*, call_id: UUID, seconds: int, streamed_tokens: int) -> bool:
+    """Keeps a sent call's hold beyond its turn's end while its reply is read on; False where it has ended.
+
+    Some time is added for its settlement. Whoever does not settle by then has died: `write_off_left`.
+    """
+    sent = Hold.objects.filter(call_id=call_id, state=Hold.State.SENT)
+    until = Now() + timedelta(seconds=seconds + SETTLING_SECONDS)
+    return bool(sent.update(streamed_tokens=streamed_tokens, read_on_until=until))

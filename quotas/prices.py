@@ -16,6 +16,7 @@ class Usage:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cost: int | None = None  # millionths of the currency, once it is settled; None: no price is known
+    flag: str = ""  # of UsageRecord.Flag
 
     @property
     def total(self) -> int:
@@ -30,6 +31,7 @@ class Usage:
             self.exactness,
             cached_tokens=min(_bounded(self.cached_tokens), read),
             reasoning_tokens=min(_bounded(self.reasoning_tokens), written),
+            flag=self.flag,
         )
 
 

@@ -14,7 +14,7 @@ from quotas.holds import call_shares, hold_columns, payer_of, turn_shares
 from quotas.limits import Limit, limits_of
 from quotas.models import Hold, Reservation, UsageRecord
 from quotas.prices import Usage
-from quotas.settling import end_hold
+from quotas.settling import end_hold, write_off
 
 # One statement, so that the counters' rows are locked for no longer than the commit takes.
 OPEN = f"""
@@ -52,6 +52,17 @@ FREE = """
     )
     UPDATE quotas_budgetwindow AS counter SET reserved = counter.reserved - 1
     FROM due WHERE counter.id = due.id
+"""
+
+TURN_LINES = """
+    SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, exactness
+    FROM quotas_usagerecord WHERE turn_id = %(turn)s
+    UNION ALL
+    SELECT prompt_bound, streamed_tokens, 0, 0,
+           ceil((prompt_bound::numeric * input_price + streamed_tokens::numeric * output_price)
+                / 1000000)::bigint, 'estimated'
+    FROM quotas_hold
+    WHERE reservation_id = %(turn)s AND state = 'sent' AND read_on_until > statement_timestamp()
 """
 
 
@@ -109,6 +120,7 @@ def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
 def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
     """Ends the reservation: what was held is released, what was sent and never settled is written off.
 
+    A call that is read on keeps its hold: it is settled soon, or written off by `write_off_left`.
     False when it was closed already, or when `only_expired` and its lease still runs.
     """
     with connection.cursor() as cursor:
@@ -118,6 +130,7 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
             return False
         # From here on nobody adds a hold: that takes this row's lock and looks at its state.
         live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
+        live = live.exclude(state=Hold.State.SENT, read_on_until__gt=Now())
         unfinished = list(live.order_by("model", "created_at", "id"))  # the order in which days are summed
         if unfinished:
             lock_counters([*closed[0], *(counter for hold in unfinished for counter in hold.counters)])
@@ -158,21 +171,31 @@ def turn_limits(turn_id: UUID) -> tuple[Limit, ...]:
     return limits_of(payer_of(reservation)) if reservation else ()
 
 
+def write_off_left(*, limit: int = 100) -> int:
+    """Writes off calls that were read on by a process that has died; returns how many."""
+    left = Hold.objects.filter(state=Hold.State.SENT, read_on_until__lt=Now()).order_by("read_on_until")
+    call_ids = [call_id for call_id in left.values_list("call_id", flat=True)[:limit] if call_id]
+    for call_id in call_ids:
+        write_off(call_id=call_id)
+    return len(call_ids)
+
+
 def turn_usage(turn_id: UUID) -> Usage:
     """What a turn's calls came to; a turn makes few calls, so its own lines are summed, not history.
 
-    The exactness is that of the least exact line; the cost None where that of a line is not known.
+    A call that is read on counts by its prompt's bound and what has streamed. The exactness is that of the
+    least exact line; the cost None where that of a line is not known.
     """
-    lines = list(UsageRecord.objects.filter(turn_id=turn_id).order_by("id"))
-    kinds = {line.exactness for line in lines}
+    with connection.cursor() as cursor:
+        cursor.execute(TURN_LINES, {"turn": turn_id})
+        lines = cursor.fetchall()
+    told, written, cached, reasoning, costs, kinds = zip(*lines, strict=True) if lines else ((),) * 6
     ranking = (UsageRecord.Exactness.UNREPORTED, UsageRecord.Exactness.ESTIMATED)
-    exactness = next((kind for kind in ranking if kind in kinds), UsageRecord.Exactness.EXACT)
-    costs = [line.cost for line in lines if line.cost is not None]
     return Usage(
-        input_tokens=sum(line.input_tokens for line in lines),
-        output_tokens=sum(line.output_tokens for line in lines),
-        exactness=exactness,
-        cached_tokens=sum(line.cached_tokens for line in lines),
-        reasoning_tokens=sum(line.reasoning_tokens for line in lines),
-        cost=sum(costs) if len(costs) == len(lines) else None,
+        input_tokens=sum(told),
+        output_tokens=sum(written),
+        exactness=next((kind for kind in ranking if kind in kinds), UsageRecord.Exactness.EXACT),
+        cached_tokens=sum(cached),
+        reasoning_tokens=sum(reasoning),
+        cost=None if None in costs else sum(costs),
     )

@@ -35,15 +35,19 @@ SETTLE = """
                cached - coalesce(earlier.cached_tokens, 0) AS more_cached,
                written - coalesce(earlier.output_tokens, 0) AS more_output,
                reasoned - coalesce(earlier.reasoning_tokens, 0) AS more_reasoning,
-               priced.cost - coalesce(earlier.cost, 0) AS more_cost
+               priced.cost - coalesce(earlier.cost, 0) AS more_cost,
+               read + written > prompt_bound + output_bound
+               OR coalesce(priced.cost, 0) > cost_bound AS is_overrun
         FROM priced
         JOIN quotas_reservation AS turn ON turn.id = priced.reservation_id
         LEFT JOIN quotas_usagerecord AS earlier
             ON earlier.call_id = priced.call_id AND NOT earlier.is_correction
+    ), flagged AS (
+        SELECT bill.*, CASE WHEN %(flag)s <> '' THEN %(flag)s
+                            WHEN is_overrun THEN 'overrun' ELSE '' END AS flag
+        FROM bill
     ), ended AS (
-        UPDATE quotas_hold AS hold SET state = %(after)s, ended_at = now(),
-            overrun = bill.read + bill.written > bill.prompt_bound + bill.output_bound
-                      OR coalesce(bill.cost, 0) > bill.cost_bound
+        UPDATE quotas_hold AS hold SET state = %(after)s, ended_at = now(), overrun = bill.is_overrun
         FROM bill WHERE hold.id = bill.id
     ), due AS (
         SELECT id FROM quotas_budgetwindow
@@ -61,20 +65,21 @@ SETTLE = """
         INSERT INTO quotas_usagerecord (
             at, day, tenant_id, workspace_id, user_id, api_key_id, turn_id, call_id, purpose, model, provider,
             engine, counters, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost, exactness,
-            is_correction)
+            flag, is_correction)
         SELECT clock_timestamp(), day, tenant_id, workspace_id, user_id, api_key_id, reservation_id, call_id,
                purpose, model, provider, engine, counters, more_input, more_cached, more_output,
-               more_reasoning, more_cost, %(exactness)s, is_correction
-        FROM bill
+               more_reasoning, more_cost, %(exactness)s, flag, is_correction
+        FROM flagged
     ), summed AS (
         INSERT INTO quotas_usageday AS total (
             tenant_id, day, workspace_id, user_id, api_key_id, model, purpose, calls, input_tokens,
-            cached_tokens, output_tokens, reasoning_tokens, cost, unpriced_calls)
+            cached_tokens, output_tokens, reasoning_tokens, cost, unpriced_calls, flagged_calls)
         SELECT tenant_id, day, workspace_id, user_id, api_key_id, model, purpose,
                CASE WHEN is_correction THEN 0 ELSE 1 END, more_input, more_cached, more_output,
                more_reasoning, coalesce(more_cost, 0),
-               CASE WHEN is_correction OR cost IS NOT NULL THEN 0 ELSE 1 END
-        FROM bill
+               CASE WHEN is_correction OR cost IS NOT NULL THEN 0 ELSE 1 END,
+               CASE WHEN flag = '' THEN 0 ELSE 1 END
+        FROM flagged
         ON CONFLICT ON CONSTRAINT one_sum_a_day DO UPDATE SET
             calls = total.calls + excluded.calls,
             input_tokens = total.input_tokens + excluded.input_tokens,
@@ -82,7 +87,8 @@ SETTLE = """
             output_tokens = total.output_tokens + excluded.output_tokens,
             reasoning_tokens = total.reasoning_tokens + excluded.reasoning_tokens,
             cost = total.cost + excluded.cost,
-            unpriced_calls = total.unpriced_calls + excluded.unpriced_calls
+            unpriced_calls = total.unpriced_calls + excluded.unpriced_calls,
+            flagged_calls = total.flagged_calls + excluded.flagged_calls
     )
     SELECT array_agg(id) FILTER (WHERE is_crossed) FROM moved
 """
@@ -106,8 +112,8 @@ RELEASE = """
 def settle_call(*, call_id: UUID, usage: Usage) -> None:
     """Turns the hold into use and writes the ledger line; never fails over money.
 
-    An excess over what was held is flagged `overrun`. After a write-off the difference is posted as a
-    correction; a second settlement changes nothing.
+    The line keeps the usage's flag; without one, an excess over what was held is flagged `overrun`. After a
+    write-off the difference is posted as a correction; a second settlement changes nothing.
     """
     usage = usage.bounded()
     _end(
@@ -118,14 +124,15 @@ def settle_call(*, call_id: UUID, usage: Usage) -> None:
         output=usage.output_tokens,
         cached=usage.cached_tokens,
         reasoning=usage.reasoning_tokens,
-        exactness=usage.exactness,
+        exactness=str(usage.exactness),
+        flag=str(usage.flag),
     )
 
 
 def write_off(*, call_id: UUID) -> None:
     """Ends a call that was sent and never settled: at its prompt's bound and what streamed, as estimated."""
     exactness = UsageRecord.Exactness.ESTIMATED
-    unknown: dict[str, Any] = {"input": None, "output": None, "cached": 0, "reasoning": 0}
+    unknown: dict[str, Any] = {"input": None, "output": None, "cached": 0, "reasoning": 0, "flag": ""}
     _end(call_id, before=[State.SENT], after=State.WRITTEN_OFF, exactness=exactness, **unknown)
 
 

@@ -34,6 +34,7 @@ SUMS = (
     "reasoning_tokens",
     "cost",
     "unpriced_calls",
+    "flagged_calls",
 )
 
 
@@ -67,7 +68,8 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Sums: tokens, the cost in millionths of the currency, calls, and those whose price nobody knew."""
+    """Sums: tokens, the cost in millionths of the currency, calls, those whose price nobody knew, and those
+    with a flag."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -76,6 +78,7 @@ class Used:
     reasoning_tokens: int = 0
     cost: int = 0
     unpriced_calls: int = 0
+    flagged_calls: int = 0
 
     @property
     def tokens(self) -> int:

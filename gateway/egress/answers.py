@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
+from gateway.egress.bounds import Bounds, bound_call, expect_fit
 from gateway.egress.calls import RunningCall
 from gateway.egress.images import filled, placed
-from gateway.egress.metered import Bounds, Held, MeteredEvent, bound_call, expect_fit, metered_call
+from gateway.egress.metered import Held, MeteredEvent, metered_call
 from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
@@ -133,7 +134,7 @@ async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
         provider = provider_for(model)
     except ProviderError:  # another model may stand in for it: the call finds out
         return None
-    return expect_fit(model, await bound_call(provider, request))
+    return expect_fit(model, await bound_call(provider, request, model))
 
 
 def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:

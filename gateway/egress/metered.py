@@ -2,14 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import structlog
 from django.db import DatabaseError
 
+from gateway.egress.bounds import Bounds, bound_call, expect_fit, planned, with_defaults
+from gateway.egress.late_counts import reading_on
+from gateway.egress.pump import Pump, merged
+from gateway.egress.token_count import Flag, Streamed, call_text, final_usage, is_plausible, partial_usage
 from gateway.providers.base import (
     Finish,
     ModelEvent,
@@ -19,77 +23,24 @@ from gateway.providers.base import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
+    Unread,
     UsageReport,
 )
 from gateway.providers.registry import provider_for
+from gateway.providers.sizes import most_pieces, most_streamed
 from kit.errors import ContextTooLong, ProviderError
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
-from quotas.calls import PlannedCall
 from quotas.holds import hold_call, mark_sent, note_streamed
-from quotas.models import UsageRecord
 from quotas.prices import Usage
 from quotas.settling import release_call, settle_call
 from workspaces.language_models.services import ModelRef
 
-Exactness = UsageRecord.Exactness
 log = structlog.get_logger(__name__)
-# A provider counts by a tokenizer of its own, adds instructions of its own, reasons beyond the bound: within
-# this it is believed, and the excess flagged.
-ABSURD_TIMES, ABSURD_BEYOND = 10, 100_000
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
 NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
 NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a call may cost at most, in tokens; `prompt_is_exact` when a tokenizer counted it."""
-
-    prompt: int
-    output: int
-    prompt_is_exact: bool = False
-
-
-async def bound_call(provider: Provider, request: ModelRequest) -> Bounds:
-    """Counts the prompt by the model's tokenizer where it is at hand, else bounds it by its bytes."""
-    counted = await provider.count_prompt(request)
-    if counted is None:
-        return Bounds(prompt=request.byte_bound, output=request.max_tokens)
-    return Bounds(prompt=counted, output=request.max_tokens, prompt_is_exact=True)
-
-
-def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
-    """The call as quotas are asked for it."""
-    return PlannedCall(
-        model=model.slug,
-        provider=model.provider,
-        upstream_name=model.upstream_name,
-        prompt_bound=bounds.prompt,
-        output_bound=bounds.output,
-    )
-
-
-def with_defaults(request: ModelRequest, model: ModelRef) -> ModelRequest:
-    """The request to this model: within its output bound, with the workspace's parameters for it."""
-    kept = dict(model.parameters)
-    temperature = kept.pop("temperature", None)
-    return replace(
-        request,
-        model=model.upstream_name,
-        max_tokens=min(request.max_tokens, model.output_bound),
-        temperature=temperature if request.temperature is None else request.temperature,
-        extra={**kept, **request.extra},
-    )
-
-
-def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
-    """The bounds, unless the model's tokenizer says that the call goes beyond its window: ContextTooLong."""
-    if bounds.prompt_is_exact and bounds.prompt + bounds.output > model.context_window:
-        raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.prompt, output_tokens=bounds.output
-        )
-    return bounds
+MOST_TOOL_CALLS = 256  # of one reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +67,9 @@ async def metered_call(
     committed before the final UsageReport and Finish are given on.
 
     Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
-    known by its `fingerprint`, that the turn has made too often. Closing the iterator cancels the call
-    upstream and charges the prompt and what streamed.
+    known by its `fingerprint`, that the turn has made too often. Once the iterator is closed, the reply is
+    read on for a moment to get the provider's own count; else the prompt and what streamed are charged.
+    A reply that runs far beyond its bound is cut off: it ends with the reason `length`.
     """
     failure: tuple[ModelRef, ProviderError] | None = None
     for model in models:
@@ -125,7 +77,7 @@ async def metered_call(
         try:
             provider = provider_for(model)
             asked = with_defaults(request, model)
-            known = bounds if bounds and failure is None else await bound_call(provider, asked)
+            known = bounds if bounds and failure is None else await bound_call(provider, asked, model)
             if failure is not None:
                 expect_fit(model, known)
                 yield _fallback(*failure, model)
@@ -162,7 +114,7 @@ class _Attempt:
     bounds: Bounds
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
-        call = _Call(call_id=uuid4(), provider=self.provider, bounds=self.bounds)
+        call = _Call(turn_id=self.turn_id, provider=self.provider, bounds=self.bounds)
         try:
             # A thread that holds cannot be called off: what it took is given back.
             await unbroken(self._hold(call.id, fingerprint))
@@ -171,19 +123,19 @@ class _Attempt:
         except BaseException:  # nothing was sent, so nothing is charged
             await unbroken(in_public(release_call, call_id=call.id))
             raise
+        pump = Pump(self.provider.stream(self.request))
         try:
-            async with aclosing(self.provider.stream(self.request)) as events:
-                async for event in events:
-                    if call.passes_on(event):
-                        yield event
-                    await call.note_progress()
+            while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
+                for event in merged(call.passed_on(batch)):
+                    yield event
+                await call.note_progress()
         except (ProviderError, ContextTooLong) as exc:
             await unbroken(call.end_failed(exc))
             raise
         except BaseException:  # stopped, or closed by its reader: the provider has worked until here
-            await unbroken(call.settle_estimate())
+            await unbroken(_leave(call, pump))
             raise
-        usage = await unbroken(call.settle_final())
+        usage = await unbroken(_end(call, pump))
         yield UsageReport(usage.input_tokens, usage.output_tokens)
         yield Finish(call.finish_reason)
 
@@ -197,112 +149,150 @@ class _Attempt:
         )
 
 
+async def _leave(call: "_Call", pump: Pump) -> None:
+    """Nobody reads the reply any more: it is read on in the background, or ends here."""
+    if not await reading_on().take(call, pump):
+        call.count_all(await pump.close())
+        await call.settle_estimate()
+
+
+async def _end(call: "_Call", pump: Pump) -> Usage:
+    await pump.close()
+    return await call.settle_final()
+
+
 class _Call:
     """Counts one call while it streams."""
 
-    def __init__(self, *, call_id: UUID, provider: Provider, bounds: Bounds) -> None:
-        self.id = call_id
+    def __init__(self, *, turn_id: UUID, provider: Provider, bounds: Bounds) -> None:
+        self.id = uuid4()
+        self.turn_id = turn_id
         self.provider = provider
         self.bounds = bounds
         self.report: UsageReport | None = None
         self.finish_reason = "stop"
-        self.pieces: list[str] = []
+        self.is_cut_off = False
+        self._streamed = Streamed()
+        self._texts: list[str] = []  # for the tokenizer, where there is one
+        self._tool_calls: set[object] = set()
+        self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
         self._noted_at = time.monotonic()
 
-    def passes_on(self, event: ModelEvent) -> bool:
-        """Notes an event; the end is held back until the settlement is committed."""
+    @property
+    def streamed_tokens(self) -> int:
+        return self._streamed.tokens
+
+    def passed_on(self, batch: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
+        """Counts the events, and gives those that are for the reader.
+
+        The end is held back until the settlement is committed. What is beyond the bytes of a reply is not
+        passed on, and cuts it off.
+        """
+        for event in batch:
+            room = self._most_bytes - self._streamed.bytes
+            self._count(event)
+            if self._is_beyond():
+                self.is_cut_off, self.finish_reason = True, "length"
+                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, room)):
+                    yield type(event)(text)
+                return
+            if not isinstance(event, UsageReport | Finish | Unread):
+                yield event
+
+    def count_all(self, events: Iterable[ModelEvent]) -> None:
+        """Counts what has arrived and is passed on to nobody."""
+        for _ in self.passed_on(events):
+            pass
+
+    def _count(self, event: ModelEvent) -> None:
         match event:
             case UsageReport():
                 self.report = event
-                return False
             case Finish(reason):
                 self.finish_reason = reason
-                return False
             case TextDelta(text) | ReasoningDelta(text):
-                self.pieces.append(text)
+                self._streamed.add_text(text)
+                self._keep(text)
             case ToolCallDelta(calls):
-                self.pieces.append("".join(_tool_text(call) for call in calls))
-        return True
+                self._streamed.add_calls(calls)
+                self._tool_calls.update(call.get("index") for call in calls)
+                self._keep("".join(call_text(call) for call in calls))
+            case Unread(size):
+                self._streamed.add_unread(min(size, max(0, self._most_bytes - self._streamed.bytes)))
+
+    def _keep(self, text: str) -> None:
+        if self.provider.has_tokenizer:
+            self._texts.append(text)
+
+    def _is_beyond(self) -> bool:
+        return (
+            self._streamed.bytes > self._most_bytes
+            or self._streamed.pieces > self._most_pieces
+            or len(self._tool_calls) > MOST_TOOL_CALLS
+        )
+
+    async def read_on(self, pump: Pump, most_bytes: int) -> bool:
+        """Counts what still comes, at most so many bytes; whether the reply came to its end."""
+        most = self._streamed.bytes + most_bytes
+        while self._streamed.bytes <= most and not self.is_cut_off:
+            batch = await pump.next_batch()
+            if batch is None:
+                return True
+            self.count_all(batch)
+        return False
 
     async def note_progress(self) -> None:
         if time.monotonic() - self._noted_at < NOTE_SECONDS:
             return
         self._noted_at = time.monotonic()
         try:
-            await in_public(note_streamed, call_id=self.id, streamed_tokens=len(self.pieces))
+            await in_public(note_streamed, call_id=self.id, streamed_tokens=self.streamed_tokens)
         except DatabaseError as exc:  # only a write-off would miss it; the reply goes on
             log.warning("streamed amount was not noted", call_id=str(self.id), error=type(exc).__name__)
 
     async def end_failed(self, error: Exception) -> None:
         """A refused call costs nothing; one that broke off costs what it did until then."""
         did_no_work = not isinstance(error, ProviderError) or error.did_no_work
-        if did_no_work and not self.pieces:
+        if did_no_work and not self._streamed.pieces:
             await in_public(release_call, call_id=self.id)
         else:
             await self.settle_estimate()
 
     async def settle_final(self) -> Usage:
-        usage = await self.final_usage()
+        """The charge of a reply that came to its end, or was cut off."""
+        if self.is_cut_off:
+            usage = await self._partial(Flag.CUT_OFF)
+        else:
+            is_doubtful = self.report is None or not is_plausible(self.report, self.bounds, self._streamed)
+            counted = await self._counted_output() if is_doubtful else None
+            usage = final_usage(self.report, self.bounds, self._streamed, counted)
+        if usage.flag:
+            log.warning(
+                "a call was flagged", call_id=str(self.id), provider=self.provider.name, flag=usage.flag
+            )
         await self.settle(usage)
         return usage
 
     async def settle_estimate(self) -> None:
-        await self.settle(await self.estimate())
+        await self.settle(await self._partial(Flag.CUT_OFF if self.is_cut_off else ""))
+
+    async def _partial(self, flag: str) -> Usage:
+        counted = await self._counted_output()
+        return partial_usage(self.report, self.bounds, self._streamed, counted, flag=flag)
 
     async def settle(self, usage: Usage) -> None:
         await in_public(settle_call, call_id=self.id, usage=usage)
 
-    async def final_usage(self) -> Usage:
-        """The provider's count, unless it gave none or less output than we saw stream by."""
-        if self.report is None:
-            usage = await self.estimate()
-            return Usage(usage.input_tokens, usage.output_tokens, Exactness.UNREPORTED)
-        if self._is_absurd(self.report):
-            log.warning("absurd usage was not believed", call_id=str(self.id), provider=self.provider.name)
-            return replace(await self.estimate(), exactness=Exactness.ESTIMATED)
-        seen = await self._counted_output() if self._is_suspicious(self.report) else 0
-        if seen > self.report.output_tokens:
-            return replace(
-                _reported(self.report), output_tokens=seen, exactness=UsageRecord.Exactness.ESTIMATED
-            )
-        return _reported(self.report)
-
-    async def estimate(self) -> Usage:
-        """By what the provider told so far of the prompt, else by its bound, and what streamed."""
-        believed = self.report is not None and not self._is_absurd(self.report)
-        told = _reported(self.report) if self.report and believed else Usage(self.bounds.prompt, 0)
-        seen = await self._counted_output()
-        return replace(told, output_tokens=seen, exactness=Exactness.ESTIMATED)
-
-    def _is_absurd(self, report: UsageReport) -> bool:
-        """More than any counting of this request could come to: a mistake of the provider's, or a lie."""
-        most = ABSURD_TIMES * (self.bounds.prompt + self.bounds.output) + ABSURD_BEYOND
-        return report.input_tokens + report.output_tokens > most
-
-    def _is_suspicious(self, report: UsageReport) -> bool:
-        return report.output_tokens < len(self.pieces)
-
-    async def _counted_output(self) -> int:
-        """What streamed, by the tokenizer; without one, a token for each piece, as providers send them."""
-        if not self.pieces:
-            return 0
+    async def _counted_output(self) -> int | None:
+        """What streamed, by the tokenizer; None without one, and where it takes too long."""
+        if not self._texts:
+            return None
         try:
             async with asyncio.timeout(COUNT_SECONDS):
-                counted = await self.provider.count_text("".join(self.pieces))
+                return await self.provider.count_text("".join(self._texts))
         except TimeoutError:  # whoever stopped the turn is waiting
-            counted = None
-        return len(self.pieces) if counted is None else counted
+            return None
 
 
-def _reported(report: UsageReport) -> Usage:
-    return Usage(
-        report.input_tokens,
-        report.output_tokens,
-        cached_tokens=report.cached_tokens,
-        reasoning_tokens=report.reasoning_tokens,
-    )
-
-
-def _tool_text(call: dict[str, object]) -> str:
-    function = call.get("function")
-    return f"{function.get('name', '')}{function.get('arguments', '')}" if isinstance(function, dict) else ""
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[: max(0, most_bytes)].decode("utf-8", "ignore")

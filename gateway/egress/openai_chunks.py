@@ -10,18 +10,19 @@ from uuid import UUID
 
 KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 DONE = b"data: [DONE]\n\n"
-# Parameters of a call that are the provider's to judge.
-PASSED_THROUGH = (
-    "top_p",
-    "stop",
-    "seed",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-)
+# Parameters of a call that are the provider's to judge, and the most bytes of JSON that each may have.
+MOST_BYTES = {
+    "top_p": 100,
+    "stop": 8 * 1024,
+    "seed": 100,
+    "tool_choice": 16 * 1024,
+    "parallel_tool_calls": 100,
+    "response_format": 128 * 1024,
+    "presence_penalty": 100,
+    "frequency_penalty": 100,
+    "logit_bias": 16 * 1024,
+}
+PASSED_THROUGH = tuple(MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from uuid import uuid4
 from django.conf import settings
 
 from accounts.principals import Principal
-from gateway.egress.metered import Bounds, bound_call, metered_call, planned
+from gateway.egress.bounds import Bounds, bound_call, planned
+from gateway.egress.metered import metered_call
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
 from kit.errors import ContextTooLong, InvalidInput, ProviderError, ProviderTimeout
@@ -40,7 +41,7 @@ class ProviderProber:
             model=model.upstream_name, messages=QUESTION, max_tokens=min(MOST_TOKENS, model.output_bound)
         )
         try:
-            await _call(principal, model, request, await bound_call(provider_for(model), request))
+            await _call(principal, model, request, await bound_call(provider_for(model), request, model))
         except ProviderError as exc:
             raise _reason(exc, model, of_model=True) from exc
         except ContextTooLong as exc:

@@ -5,6 +5,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
+from gateway.egress.allowed import check_messages, check_parameters, check_tools
+from gateway.egress.images import SCHEME
 from gateway.egress.openai_chunks import PASSED_THROUGH
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.errors import InvalidInput
@@ -31,14 +35,20 @@ class RoutedRequest:
         """InvalidInput for what no engine of ours sends."""
         if body.get("model") != ROUTED:
             raise InvalidInput(model=[f"The only model here is {ROUTED!r}."])
+        messages = _objects(body, "messages", required=True)
+        check_messages(messages, own_images=SCHEME)
+        tools = _objects(body, "tools")
+        check_tools(tools, most_bytes=settings.EGRESS_MAX_BODY_BYTES)
+        extra = {name: body[name] for name in PASSED_THROUGH if body.get(name) is not None}
+        check_parameters(extra)
         bound = body.get("max_completion_tokens") or body.get("max_tokens")
         temperature = body.get("temperature")
         return cls(
-            messages=_objects(body, "messages", required=True),
-            tools=_objects(body, "tools"),
+            messages=messages,
+            tools=tools,
             max_tokens=min(bound, MOST_TOKENS) if type(bound) is int and bound > 0 else None,
             temperature=temperature if isinstance(temperature, int | float) else None,
-            extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
+            extra=extra,
             stream=bool(body.get("stream")),
             fingerprint=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         )

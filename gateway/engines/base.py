@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from gateway.egress.metered import Bounds
+from gateway.egress.bounds import Bounds
 from gateway.egress.offering import OfferedTool, offer_tools
 from gateway.engines.steps import Step
 from gateway.providers.base import JsonObject, ModelRequest

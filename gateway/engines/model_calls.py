@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from gateway.egress.bounds import Bounds
 from gateway.egress.images import filled
-from gateway.egress.metered import Bounds, Held, MeteredEvent, metered_call
+from gateway.egress.metered import Held, MeteredEvent, metered_call
 from gateway.engines.base import Event, Finished, TurnJob
 from gateway.providers.base import (
     Finish,
@@ -14,6 +15,7 @@ from gateway.providers.base import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
+    Unread,
     UsageReport,
 )
 
@@ -51,7 +53,7 @@ def translate(event: MeteredEvent) -> Event | Finished | None:
             return Event("notice", {"kind": kind, "text": _words(kind, data), **data})
         case Finish(reason):
             return Finished(reason)
-        case UsageReport() | Held():
+        case UsageReport() | Held() | Unread():
             return None
 
 

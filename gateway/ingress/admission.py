@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts import refusals
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
+from gateway.egress.bounds import Bounds, planned
 from gateway.egress.images import with_images
-from gateway.egress.metered import Bounds, planned
 from gateway.egress.offering import offer_tools
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for

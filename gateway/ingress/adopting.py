@@ -5,7 +5,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from gateway.egress.metered import Bounds
+from gateway.egress.bounds import Bounds
 from gateway.engines.base import Question, TurnJob
 from gateway.ingress.admission import MOST_ANCESTORS
 from gateway.ingress.running import runner

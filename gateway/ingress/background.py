@@ -6,6 +6,7 @@ from contextlib import suppress
 import structlog
 from django.conf import settings
 
+from gateway.egress.late_counts import reading_on
 from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns
 from gateway.ingress.running import runner
@@ -31,6 +32,7 @@ def _begin() -> list[asyncio.Task[None]]:
 async def stop(seconds: float) -> None:
     """Lets running turns finish for a while, then ends everything."""
     await runner().drain(seconds)
+    await reading_on().settle_all()
     tasks = _tasks.take() or []
     for task in tasks:
         task.cancel()

@@ -19,7 +19,14 @@ from kit.errors import TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.limits import fullest
 from quotas.prices import Usage
-from quotas.reservations import Expired, close_turn, expired_reservations, turn_limits, turn_usage
+from quotas.reservations import (
+    Expired,
+    close_turn,
+    expired_reservations,
+    turn_limits,
+    turn_usage,
+    write_off_left,
+)
 
 log = structlog.get_logger(__name__)
 ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
@@ -134,6 +141,7 @@ async def recover_turns(adopt: Adopt | None = None) -> int:
 
     One that its engine carries on is given to `adopt`, or left for a while to a process that can.
     """
+    await in_public(write_off_left)
     expired = await in_public(expired_reservations)
     recovered = 0
     for lost in expired:

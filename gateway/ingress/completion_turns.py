@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.principals import Principal
-from gateway.egress.metered import Bounds, bound_call, expect_fit
+from gateway.egress.bounds import Bounds, bound_call, expect_fit
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.model_calls import call_model
 from gateway.engines.steps import OK, Step
@@ -108,7 +108,7 @@ async def _bound(model: ModelRef, wanted: wire.CompletionRequest) -> tuple[Model
         tools=wanted.tools,
         extra=wanted.extra,
     )
-    return request, expect_fit(model, await bound_call(provider_for(model), request))
+    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 from typing import Any
 
 from accounts.principals import Principal
-from gateway.egress.metered import planned
+from gateway.egress.bounds import planned
 from gateway.ingress.admission import fit_draft
 from gateway.ingress.decisions import Check, Decision
 from gateway.ingress.drafting import Draft, read_draft

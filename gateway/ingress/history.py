@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.egress.metered import Bounds, bound_call, expect_fit
+from gateway.egress.bounds import Bounds, bound_call, expect_fit
 from gateway.providers.base import JsonObject, ModelRequest, Provider
 from workspaces.language_models.services import ModelRef
 
@@ -39,7 +39,7 @@ async def fit_request(
             temperature=temperature,
             tools=list(tools),
         )
-        bounds = await bound_call(provider, request)
+        bounds = await bound_call(provider, request, model)
         return request, bounds, bounds.prompt + bounds.output <= model.context_window
 
     fewest, most = 0, len(history)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from gateway.egress.allowed import check_messages, check_parameters, check_tools
 from gateway.egress.openai_chunks import PASSED_THROUGH
 from gateway.ingress.requests import StrictFloat, StrictInteger, StrictString
 from kit.errors import DomainError, InvalidInput, QuotaExceeded
@@ -56,10 +57,17 @@ class CompletionRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Any], data: dict[str, Any]) -> "CompletionRequest":
-        """From a body and what its serializer made of it; InvalidInput names texts that are no Unicode."""
+        """From a body and what its serializer made of it.
+
+        InvalidInput names texts that are no Unicode, and all that is not sent on to providers.
+        """
         unsound = [name for name in ("messages", "tools", *PASSED_THROUGH) if not is_sound(body.get(name))]
         if unsound:
             raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in unsound})
+        extra = {name: body[name] for name in PASSED_THROUGH if body.get(name) is not None}
+        check_messages(data["messages"])
+        check_tools(data["tools"] or [])
+        check_parameters(extra)
         return cls(
             model=data["model"],
             messages=data["messages"],
@@ -68,7 +76,7 @@ class CompletionRequest:
             max_tokens=data["max_completion_tokens"] or data["max_tokens"],
             temperature=data["temperature"],
             tools=data["tools"] or [],
-            extra={name: body[name] for name in PASSED_THROUGH if body.get(name) is not None},
+            extra=extra,
         )
 
 

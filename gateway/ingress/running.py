@@ -36,6 +36,8 @@ from quotas.reservations import hand_over, renew_lease
 log = structlog.get_logger(__name__)
 Reason = Turn.FinishReason
 ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
+# The whole reply is written each time, so a long one is written once it has grown by this share, or pauses.
+REWRITTEN_SHARE = 32
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -177,13 +179,15 @@ class RunningTurn:
 
     async def _beat(self) -> None:
         """Every two seconds: the reply so far, the lease, and whether somebody asked to stop."""
-        written = self.transcript.position
+        written = seen = self.transcript.position
         while True:
             await asyncio.sleep(min(settings.TURN_PROGRESS_SECONDS, settings.TURN_LEASE_SECONDS / 3))
             position = self.transcript.position
-            changed = self.job.keeps_reply and position != written
-            parts = list(self.transcript.parts) if changed else None
-            written = position
+            is_due = position - written > written // REWRITTEN_SHARE or position == seen
+            parts = None
+            if self.job.keeps_reply and position != written and is_due:
+                parts, written = list(self.transcript.parts), position
+            seen = position
             try:
                 await self._check_in(parts)
             except Exception:

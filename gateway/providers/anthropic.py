@@ -8,18 +8,23 @@ from contextlib import aclosing
 
 from gateway.providers.anthropic_events import AnthropicReader
 from gateway.providers.anthropic_request import messages_body
-from gateway.providers.base import ModelEvent, ModelRequest
+from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
+from gateway.providers.sizes import longest_line, most_received
 from gateway.providers.streams import read_events
 from kit import outbound
 
 VERSION = "2023-06-01"
+# The longest system prompt that a model adds where tools are defined, in tokens: that of Claude 3 Opus
+# (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing).
+TOOL_PROMPT = 530
 
 
 class AnthropicProvider:
     """Calls `<base_url>/messages`, where the base ends in `/v1`."""
 
     name = "anthropic"
+    has_tokenizer = False
 
     def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = outbound.client) -> None:
         self.base_url = base_url
@@ -27,11 +32,19 @@ class AnthropicProvider:
         self._exchange = Exchange(self.name, client, headers)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = messages_body(request, provider=self.name)
-        chunks = self._exchange.post(url_below(self.base_url, "/messages"), body)
-        async with aclosing(read_events(chunks, AnthropicReader(self.name))) as events:
+        url, bound = url_below(self.base_url, "/messages"), request.max_tokens
+        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
+        reading = read_events(chunks, AnthropicReader(self.name), longest_line=longest_line(bound))
+        async with aclosing(reading) as events:
             async for event in events:
                 yield event
+
+    def body(self, request: ModelRequest) -> JsonObject:
+        return messages_body(request, provider=self.name)
+
+    def hidden_prompt(self, request: ModelRequest) -> int:
+        uses_tools = request.tools or any(message.get("tool_calls") for message in request.messages)
+        return TOOL_PROMPT if uses_tools else 0
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         return None

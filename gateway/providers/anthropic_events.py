@@ -17,7 +17,7 @@ from gateway.providers.base import (
     UsageReport,
 )
 from gateway.providers.refusals import GAVE_UP_WAITING, is_transient
-from gateway.providers.shapes import a_text, an_object, is_count, parsed
+from gateway.providers.shapes import NO_COUNT, a_text, an_object, is_count, parsed, told_count
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 
@@ -89,7 +89,8 @@ class AnthropicReader:
     def _count(self, told: JsonObject) -> Iterator[ModelEvent]:
         """The counts are cumulative, and those that are not told again still hold."""
         usage = an_object(told.get("usage"))
-        self._counts |= {name: usage[name] for name in COUNTS if is_count(usage.get(name))}
+        counts = {name: told_count(usage.get(name)) for name in COUNTS}
+        self._counts |= {name: count for name, count in counts.items() if count is not None}
         thinking = an_object(usage.get("output_tokens_details")).get("thinking_tokens")
         if is_count(thinking):
             self._counts["thinking_tokens"] = thinking
@@ -98,10 +99,11 @@ class AnthropicReader:
 
     def _report(self) -> UsageReport:
         counts = self._counts
-        cached = counts.get("cache_read_input_tokens", 0)
-        told = counts["input_tokens"] + counts.get("cache_creation_input_tokens", 0) + cached
+        cached = max(counts.get("cache_read_input_tokens", 0), 0)
+        parts = (counts["input_tokens"], counts.get("cache_creation_input_tokens", 0), cached)
+        told = sum(parts) if min(parts) >= 0 else NO_COUNT
         written = counts["output_tokens"]
-        return UsageReport(told, written, cached, min(counts.get("thinking_tokens", 0), written))
+        return UsageReport(told, written, cached, min(counts.get("thinking_tokens", 0), max(written, 0)))
 
     def _start(self, block: object, content: JsonObject) -> Iterator[ModelEvent]:
         match content.get("type"):

@@ -1,16 +1,10 @@
 """What a provider is asked and what it answers, whatever its wire format."""
 
-import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 JsonObject = dict[str, Any]
-
-# The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
-# (https://platform.openai.com/docs/guides/images-vision#calculating-costs). Others stay far below: Qwen2-VL
-# 16384, Claude under 5000, gpt-4o 1445.
-IMAGE_BOUND = 48_169
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +18,14 @@ class ModelRequest:
     tools: list[JsonObject] = field(default_factory=list)
     extra: JsonObject = field(default_factory=dict)  # parameters passed through as the client sent them
 
-    @property
-    def byte_bound(self) -> int:
-        """An upper bound of the prompt's tokens where no tokenizer is at hand: a token is at least a byte.
-
-        Images are bounded by what providers count for one, whatever their bytes or the length of their URL.
-        """
-        contents = [message.get("content") for message in self.messages]
-        images = sum(_is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
-        told = [_without_images(message) for message in self.messages]
-        text = json.dumps([told, self.tools], ensure_ascii=False, separators=(",", ":"))
-        return len(text.encode("utf-8", "surrogatepass")) + images * IMAGE_BOUND
-
 
 def has_images(messages: Sequence[JsonObject]) -> bool:
     contents = [message.get("content") for message in messages]
-    return any(_is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
+    return any(is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
 
 
-def _without_images(message: JsonObject) -> JsonObject:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    return {**message, "content": [part for part in content if not _is_image(part)]}
-
-
-def _is_image(part: Any) -> bool:
+def is_image(part: Any) -> bool:
+    """Whether it is a content part that shows an image."""
     return isinstance(part, dict) and part.get("type") == "image_url"
 
 
@@ -72,7 +48,10 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """The provider's own count for the call so far, in tokens; of several the last one counts."""
+    """The provider's own count for the call so far, in tokens; of several the last one counts.
+
+    A count is negative where the provider sent something that is no count.
+    """
 
     input_tokens: int  # with those that were read from, or written to, the provider's cache
     output_tokens: int  # with those of the reasoning
@@ -95,18 +74,33 @@ class Notice:
     data: JsonObject
 
 
-ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | Notice
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Bytes of the answer that arrived and could not be read; they are counted, and shown to nobody."""
+
+    size: int
+
+
+ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | Notice | Unread
 
 
 class Provider(Protocol):
     """Answers model calls. `stream` ends after a Finish, or raises ProviderError or ContextTooLong."""
 
     name: str
+    has_tokenizer: bool  # of its models: `count_prompt` and `count_text` may answer
+
+    def body(self, request: ModelRequest) -> JsonObject:
+        """All that `stream` sends for the request: what a prompt is bounded by. ProviderError for content
+        that cannot be translated."""
+
+    def hidden_prompt(self, request: ModelRequest) -> int:
+        """The most tokens of the provider's own instructions that it counts for such a request."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]: ...
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
-        """The prompt's exact tokens, or None where the model's tokenizer is not at hand."""
+        """The exact tokens of the messages, or None where the model's tokenizer is not at hand."""
 
     async def count_text(self, text: str) -> int | None:
         """The tokens of a piece of output, or None likewise."""

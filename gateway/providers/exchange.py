@@ -1,7 +1,6 @@
 """One HTTP exchange with a provider: its time limits, and its failures in our words."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from django.conf import settings
 
 from gateway.providers.base import JsonObject
 from gateway.providers.refusals import refusal
+from gateway.providers.sizes import LARGEST_ANSWER, encoded
 from kit.errors import AddressRefused, ProviderError, ProviderTimeout
 
 ClientFactory = Callable[[], httpx.AsyncClient]
@@ -19,8 +19,8 @@ ClientFactory = Callable[[], httpx.AsyncClient]
 # The other limits are our own, below. `pool` also bounds what comes before the connection: name and queue.
 TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
 HEALTH_SECONDS = 5.0
-LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
 LARGEST_REFUSAL = 64 * 1024
+FAIR_BYTES = 32 * 1024  # after which other tasks get their turn, though more has arrived
 # aiohttp's own word for a connection that never was. httpx-aiohttp calls a server that hung up, perhaps
 # after it had worked, a ConnectTimeout too; hence the cause is looked at.
 NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -34,18 +34,23 @@ class Exchange:
     client: ClientFactory
     headers: Mapping[str, str]
 
-    async def post(self, url: str, body: JsonObject) -> AsyncGenerator[bytes, None]:
-        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong."""
+    async def post(
+        self, url: str, body: JsonObject, *, most_bytes: int = LARGEST_ANSWER
+    ) -> AsyncGenerator[bytes, None]:
+        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong.
+
+        ProviderError also for an answer of more than `most_bytes`.
+        """
         now = asyncio.get_running_loop().time
         total_by = now() + settings.PROVIDER_CALL_SECONDS
         first_by = min(now() + settings.PROVIDER_FIRST_BYTE_SECONDS, total_by)
         with self._translated():
             async with asyncio.timeout_at(first_by):
-                response = await self._send("POST", url, _encoded(body))
+                response = await self._send("POST", url, encoded(body))
             try:
                 if response.status_code != httpx.codes.OK:
                     await self._refuse(response, first_by)
-                async for chunk in _chunks(response, first_by, total_by):
+                async for chunk in _chunks(response, first_by, total_by, most_bytes):
                     yield chunk
             finally:
                 # What the connection does after the last word is nobody's concern.
@@ -72,7 +77,7 @@ class Exchange:
     async def _refuse(self, response: httpx.Response, by: float) -> None:
         body = b""
         with suppress(TimeoutError, httpx.HTTPError, aiohttp.ClientError):  # the status says enough
-            async for chunk in _chunks(response, by, by):
+            async for chunk in _chunks(response, by, by, LARGEST_ANSWER):
                 body += chunk
                 if len(body) > LARGEST_REFUSAL:
                     break
@@ -102,19 +107,24 @@ class Exchange:
         return ProviderError(provider=self.provider)
 
 
-async def _chunks(response: httpx.Response, first_by: float, total_by: float) -> AsyncGenerator[bytes, None]:
+async def _chunks(
+    response: httpx.Response, first_by: float, total_by: float, most_bytes: int
+) -> AsyncGenerator[bytes, None]:
     """The body, each wait within its limit; times are those of the loop's clock."""
     now = asyncio.get_running_loop().time
-    chunks, by, size = response.aiter_bytes(), first_by, 0
+    chunks, by, size, paused_at = response.aiter_bytes(), first_by, 0, 0
     while True:
         async with asyncio.timeout_at(min(by, total_by)):
             chunk = await anext(chunks, None)
         if chunk is None:
             return
         size += len(chunk)
-        if size > LARGEST_ANSWER:
+        if size > most_bytes:
             raise httpx.DecodingError("The answer grew beyond anything that a provider sends.")
         yield chunk
+        if size - paused_at > FAIR_BYTES:
+            await asyncio.sleep(0)
+            paused_at = size
         by = now() + settings.PROVIDER_IDLE_SECONDS
 
 
@@ -122,11 +132,6 @@ def _never_connected(exc: Exception) -> bool:
     if isinstance(exc.__cause__, aiohttp.ClientError):
         return isinstance(exc.__cause__, NEVER_CONNECTED)
     return isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-
-
-def _encoded(body: JsonObject) -> bytes:
-    """As JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def url_below(base_url: str, path: str) -> str:

@@ -17,6 +17,7 @@ class LocalProvider(CompatibleProvider):
     """Speaks OpenAI's protocol on an address of our own, and counts tokens exactly."""
 
     name = "local"
+    has_tokenizer = True
 
     def __init__(self) -> None:
         self.root = settings.LOCAL_MODEL_URL.rstrip("/")
@@ -26,9 +27,9 @@ class LocalProvider(CompatibleProvider):
         """llama.cpp's server promises to keep a connection and closes it after a stream: no reuse."""
         return {"Connection": "close"}
 
-    def _body(self, request: ModelRequest) -> JsonObject:
+    def body(self, request: ModelRequest) -> JsonObject:
         """A model this small repeats itself unless it is told not to; what a client asks for wins."""
-        return {**SAMPLING, **super()._body(request)}
+        return {**SAMPLING, **super().body(request)}
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         """Applies the model's chat template, then its tokenizer."""

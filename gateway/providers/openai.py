@@ -9,6 +9,7 @@ from contextlib import aclosing
 from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
 from gateway.providers.openai_events import OpenAIReader
+from gateway.providers.sizes import longest_line, most_received
 from gateway.providers.streams import read_events
 from kit import outbound
 
@@ -21,21 +22,24 @@ class OpenAIProvider:
 
     name = "openai"
     output_bound = "max_completion_tokens"
+    has_tokenizer = False
 
     def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = outbound.client) -> None:
         self.base_url = base_url
         self._exchange = Exchange(self.name, client, self._headers(api_key))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        chunks = self._exchange.post(url_below(self.base_url, "/chat/completions"), self._body(request))
-        async with aclosing(read_events(chunks, OpenAIReader(self.name))) as events:
+        url, bound = url_below(self.base_url, "/chat/completions"), request.max_tokens
+        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
+        reading = read_events(chunks, OpenAIReader(self.name), longest_line=longest_line(bound))
+        async with aclosing(reading) as events:
             async for event in events:
                 yield event
 
     def _headers(self, api_key: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
-    def _body(self, request: ModelRequest) -> JsonObject:
+    def body(self, request: ModelRequest) -> JsonObject:
         body: JsonObject = {
             **{name: value for name, value in request.extra.items() if name not in OURS_TO_SAY},
             "model": request.model,
@@ -49,6 +53,9 @@ class OpenAIProvider:
         if request.tools:
             body["tools"] = request.tools
         return body
+
+    def hidden_prompt(self, request: ModelRequest) -> int:
+        return 0
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         return None

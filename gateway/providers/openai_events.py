@@ -16,7 +16,7 @@ from gateway.providers.base import (
     UsageReport,
 )
 from gateway.providers.refusals import is_transient
-from gateway.providers.shapes import a_count, a_text, an_object, is_count, objects, parsed
+from gateway.providers.shapes import a_count, a_text, an_object, is_count, objects, parsed, told_count
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 
@@ -63,15 +63,15 @@ class OpenAIReader:
 
 
 def usage_of(usage: JsonObject) -> UsageReport | None:
-    """None where a count is missing, which is not 0."""
-    told, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not is_count(told) or not is_count(written):
+    """None where a count is missing, which is not 0; negative where it is no count."""
+    told, written = told_count(usage.get("prompt_tokens")), told_count(usage.get("completion_tokens"))
+    if told is None or written is None:
         return None
     cached = a_count(an_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
     reasoning = a_count(an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     if reasoning and usage.get("total_tokens") == told + written + reasoning:
         written += reasoning  # xAI counts the reasoning beside the completion, not in it
-    return UsageReport(told, written, min(cached, told), min(reasoning, written))
+    return UsageReport(told, written, min(cached, max(told, 0)), min(reasoning, max(written, 0)))
 
 
 def _content(content: Any) -> str:
@@ -97,8 +97,10 @@ class _CallPlaces:
 
     def __init__(self) -> None:
         self._ids: dict[int, str] = {}  # by place
+        self._places: dict[str, int] = {}  # by id, the first place that has it
         self._at: dict[int, int] = {}  # the place that the server's own index means by now
         self._latest = 0
+        self._free = 0  # a place beyond all that are taken
 
     def put(self, call: JsonObject, index: Any) -> JsonObject:
         """The piece with its right index."""
@@ -109,20 +111,18 @@ class _CallPlaces:
         else:
             place = self._untold(call_id)
         self._ids[place] = self._ids.get(place) or call_id
-        self._latest = place
+        self._places.setdefault(self._ids[place], place)
+        self._latest, self._free = place, max(self._free, place + 1)
         return {"index": place, **call}
 
     def _told(self, index: int, beginning: str) -> int:
         place = self._at.get(index)
         if place is None:
-            return index if index not in self._ids else self._free()
+            return index if index not in self._ids else self._free
         is_another = beginning and self._ids[place] not in ("", beginning)
-        return self._free() if is_another else place
+        return self._free if is_another else place
 
     def _untold(self, call_id: str) -> int:
         if not call_id:
             return self._latest
-        return next((place for place, known in self._ids.items() if known == call_id), self._free())
-
-    def _free(self) -> int:
-        return max(self._ids, default=-1) + 1
+        return self._places.get(call_id, self._free)

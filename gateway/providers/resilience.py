@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from django.conf import settings
 
-from gateway.providers.base import ModelEvent, ModelRequest, Notice, Provider
+from gateway.providers.base import JsonObject, ModelEvent, ModelRequest, Notice, Provider
 from gateway.providers.breaker import CircuitBreaker
 from kit.errors import ProviderError
 
@@ -31,6 +31,7 @@ class ResilientProvider:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = provider.name
+        self.has_tokenizer = provider.has_tokenizer
         self.provider = provider
         self._breaker = breaker
         self._sleep = sleep
@@ -67,6 +68,12 @@ class ResilientProvider:
     def _wait_before(self, attempt: int, failure: ProviderError) -> float:
         longest = FIRST_WAIT_SECONDS * 2.0 ** (attempt - 2)
         return (failure.retry_after or 0) + longest * self._jitter()
+
+    def body(self, request: ModelRequest) -> JsonObject:
+        return self.provider.body(request)
+
+    def hidden_prompt(self, request: ModelRequest) -> int:
+        return self.provider.hidden_prompt(request)
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         return await self.provider.count_prompt(request)

@@ -6,6 +6,8 @@ from typing import Any, TypeGuard
 from gateway.providers.base import JsonObject
 from kit.errors import ProviderError
 
+NO_COUNT = -1
+
 
 def objects(value: Any) -> list[JsonObject]:
     """The objects of a list; none when it is no list."""
@@ -26,6 +28,15 @@ def is_count(value: Any) -> TypeGuard[int]:
 
 def a_count(value: Any) -> int:
     return value if is_count(value) else 0
+
+
+def told_count(value: Any) -> int | None:
+    """A count of tokens as a provider sent it: None where it sent none, NO_COUNT for what cannot be one."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():  # JavaScript has no other numbers
+        value = int(value)
+    return value if is_count(value) else NO_COUNT
 
 
 def parsed(data: str, *, provider: str) -> JsonObject:

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Protocol
 
-from gateway.providers.base import Finish, ModelEvent
+from gateway.providers.base import Finish, ModelEvent, Unread
 from gateway.providers.shapes import garbled
 from gateway.providers.soundness import SoundEvents
-from gateway.providers.sse import Frame, FrameParser, FrameTooLong
+from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 from kit.errors import ProviderError
 
 
@@ -21,10 +21,13 @@ class FrameReader(Protocol):
 
 
 async def read_events(
-    chunks: AsyncGenerator[bytes, None], reader: FrameReader
+    chunks: AsyncGenerator[bytes, None], reader: FrameReader, *, longest_line: int = LONGEST_LINE
 ) -> AsyncGenerator[ModelEvent, None]:
-    """The events, sound, the Finish last; an answer that ends without one broke off. Closes `chunks`."""
-    parser, sounds, finish = FrameParser(), SoundEvents(), None
+    """The events, sound, the Finish last; an answer that ends without one broke off. Closes `chunks`.
+
+    A frame beyond `longest_line` bytes ends the answer with Unread and a ProviderError.
+    """
+    parser, sounds, finish = FrameParser(longest=longest_line), SoundEvents(), None
     async with aclosing(chunks):
         async for chunk in chunks:
             for event in _read_all(parser.feed(chunk), reader):
@@ -33,6 +36,8 @@ async def read_events(
                     continue
                 for whole in sounds.add(event):
                     yield whole
+                if isinstance(event, Unread):
+                    raise garbled(reader.provider)
             if reader.done:
                 break
     for rest in sounds.end():
@@ -51,4 +56,4 @@ def _read_all(frames: Iterable[Frame], reader: FrameReader) -> Iterator[ModelEve
             if reader.done:
                 return
     except FrameTooLong as exc:
-        raise garbled(reader.provider) from exc
+        yield Unread(exc.size)

@@ -22,6 +22,7 @@ from django.urls import path, re_path  # noqa: E402
 from config.checks import refuse_broken_setup  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.calls import running_calls  # noqa: E402
+from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
@@ -44,6 +45,7 @@ async def lifespan(
             continue
         if listener is not None:
             listener.cancel()
+        await reading_on().settle_all()
         await close_values()
         await send({"type": "lifespan.shutdown.complete"})
         return

@@ -356,6 +356,9 @@ PROVIDER_FIRST_BYTE_SECONDS = env.integer("PROVIDER_FIRST_BYTE_SECONDS", 120, at
 PROVIDER_IDLE_SECONDS = env.integer("PROVIDER_IDLE_SECONDS", 60, at_least=1)  # between two bytes
 PROVIDER_CALL_SECONDS = env.integer("PROVIDER_CALL_SECONDS", 600, at_least=1)  # one request in all
 PROVIDER_LONGEST_WAIT_SECONDS = env.integer("PROVIDER_LONGEST_WAIT_SECONDS", 20, at_least=0)
+# A reply whose reader has left is read on for so long, and so much text, to get the provider's own count.
+PROVIDER_READ_ON_SECONDS = env.integer("PROVIDER_READ_ON_SECONDS", 3, at_least=0)
+PROVIDER_READ_ON_BYTES = env.integer("PROVIDER_READ_ON_BYTES", 16_384, at_least=0)
 
 # --- what leaves the house ----------------------------------------------------------------------
 OUTBOUND_ALLOWED = env.listing("OUTBOUND_ALLOWED", [])  # host:port, reached though it is not public

@@ -65,9 +65,10 @@ class UsageRecordAdmin(ReadOnlyAdmin, NamedIdsAdmin):
         "input_tokens",
         "output_tokens",
         "exactness",
+        "flag",
         "is_correction",
     )
-    list_filter = ("purpose", "exactness", "is_correction", "at")
+    list_filter = ("purpose", "exactness", "flag", "is_correction", "at")
     fields = ("turn_id", "call_id", "provider", "engine", *list_display)
     readonly_fields = fields
     ordering = ("-id",)
@@ -90,6 +91,7 @@ class UsageDayAdmin(ReadOnlyAdmin, NamedIdsAdmin):
         "output_tokens",
         "cost",
         "unpriced_calls",
+        "flagged_calls",
     )
     list_filter = ("purpose", "day")
     fields = ("api_key_id", "cached_tokens", "reasoning_tokens", *list_display)

@@ -15,6 +15,13 @@ class UsageRecord(models.Model):
         ESTIMATED = "estimated"
         UNREPORTED = "unreported"
 
+    class Flag(models.TextChoices):
+        """What managers should look at; empty for most calls."""
+
+        OVERRUN = "overrun", "More than was held"
+        IMPLAUSIBLE = "implausible", "The provider's count cannot be true"
+        CUT_OFF = "cut_off", "The reply ran far beyond its bound"
+
     class Purpose(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
@@ -40,6 +47,7 @@ class UsageRecord(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0, help_text="Of the output")
     cost = models.BigIntegerField(null=True, help_text="Millionths of the currency; empty: no price is known")
     exactness = models.CharField(max_length=10, choices=Exactness.choices)
+    flag = models.CharField(max_length=12, choices=Flag.choices, blank=True, default="", db_default="")
     is_correction = models.BooleanField(default=False)
 
     class Meta:
@@ -78,6 +86,7 @@ class UsageDay(models.Model):
     reasoning_tokens = models.BigIntegerField()
     cost = models.BigIntegerField(help_text="Of the calls whose price is known")
     unpriced_calls = models.BigIntegerField()
+    flagged_calls = models.BigIntegerField(default=0, db_default=0, help_text="Whose line has a flag")
 
     class Meta:
         constraints = [

@@ -76,6 +76,10 @@ class Hold(models.Model):
     output_price = models.BigIntegerField(null=True)
     reasoning_price = models.BigIntegerField(null=True)
     streamed_tokens = models.BigIntegerField(default=0)
+    read_on_until = models.DateTimeField(
+        null=True,
+        help_text="Its reader has left, and the reply is read on for the provider's count until then",
+    )
     fingerprint = models.CharField(max_length=64, blank=True, help_text="Of the request, to know a repeat by")
     overrun = models.BooleanField(default=False, help_text="The provider billed more than was held")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -47,6 +47,10 @@ class UsedSerializer(serializers.Serializer[Any]):
     total_tokens = serializers.IntegerField()
     cost = serializers.IntegerField(help_text="Millionths of the currency")
     unpriced_calls = serializers.IntegerField(help_text="Calls whose price nobody knew; they cost 0 here")
+    flagged_calls = serializers.IntegerField(
+        help_text="Calls with a flag, which the export names: more than was held, an implausible count, "
+        "or a reply that was cut off"
+    )
 
 
 class GroupSerializer(UsedSerializer):

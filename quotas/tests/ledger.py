@@ -33,7 +33,7 @@ def planned_call(prompt: int, output: int, model: str = "local", **named: str) -
     return PlannedCall(model=model, prompt_bound=prompt, output_bound=output, **what)
 
 
-def store_usage(person: Person, *, tokens: int = 30, **named: str) -> UsageRecord:
+def store_usage(person: Person, *, tokens: int = 30, flag: str = "", **named: str) -> UsageRecord:
     """One settled call of a closed turn."""
     turn_id, call_id = uuid4(), uuid4()
     call = planned_call(tokens, 1, **named)
@@ -45,7 +45,7 @@ def store_usage(person: Person, *, tokens: int = 30, **named: str) -> UsageRecor
         engine="direct",
         lease_seconds=60,
     )
-    settled(turn_id, call_id, call, Usage(tokens, 0))
+    settled(turn_id, call_id, call, Usage(tokens, 0, flag=flag))
     close_turn(turn_id=turn_id)
     return UsageRecord.objects.get(turn_id=turn_id)
 

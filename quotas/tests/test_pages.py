@@ -71,6 +71,15 @@ def test_an_address_that_makes_no_sense_shows_this_month_and_says_so(cast: Cast,
     assert "his month is shown" in told.content.decode()
 
 
+def test_calls_with_a_flag_are_told_of(cast: Cast) -> None:
+    store_usage(cast.alice, tokens=10)
+    assert "flagged" not in page(cast.alice).content.decode()
+    store_usage(cast.alice, tokens=10, flag="cut_off")
+    told = page(cast.alice).content.decode()
+    assert 'data-testid="flagged-calls">1 flagged' in told
+    assert 'title="1 flagged' in told
+
+
 def test_nothing_used_is_said_in_words(cast: Cast) -> None:
     told = page(cast.alice).content.decode()
     assert "Nothing was used on these days" in told

@@ -14,8 +14,12 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from quotas import exports
+from quotas.calls import Payer
+from quotas.checking import check_ledger
 from quotas.models import Price, UsageDay, UsageRecord
-from quotas.tests.ledger import store_usage
+from quotas.prices import Usage
+from quotas.reservations import open_turn
+from quotas.tests.ledger import planned_call, settled, store_usage
 from quotas.tests.test_budgets import ask, code_of, key_of, manage
 from quotas.windows import day_at
 
@@ -222,3 +226,26 @@ def test_a_key_bound_to_a_workspace_sees_the_use_of_that_workspace_only(cast: Ca
     assert code_of(Client().get("/v1/usage", headers=bearer)) == (403, "key_bound")
     assert code_of(Client().get("/v1/usage/export.csv", headers=bearer)) == (403, "key_bound")
     assert code_of(Client().get("/v1/workspaces/sales/usage", headers=bearer)) == (404, "not_found")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_managers_see_which_calls_have_a_flag(client_of: Any, cast: Cast) -> None:
+    store_usage(cast.bob, tokens=10)
+    store_usage(cast.bob, tokens=20, flag="implausible", **GPT)
+    turn_id, call_id, call = uuid4(), uuid4(), planned_call(5, 5)
+    open_turn(
+        turn_id=turn_id,
+        payer=Payer.of(cast.bob.principal),
+        call=call,
+        purpose="chat",
+        engine="direct",
+        lease_seconds=60,
+    )
+    settled(turn_id, call_id, call, Usage(8, 5))
+    client = client_of(cast.alice)
+    by_model = client.get("/v1/usage?by=model").json()
+    assert by_model["total"]["flagged_calls"] == 2
+    assert {row["label"]: row["flagged_calls"] for row in by_model["data"]} == {"local": 1, "gpt": 1}
+    exported = parsed(client.get("/v1/usage/export.csv").content)
+    assert [row["flag"] for row in exported] == ["", "implausible", "overrun"]
+    assert check_ledger().differences == []

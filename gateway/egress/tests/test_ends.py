@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from gateway.egress import metered
+from gateway.egress.bounds import Bounds
 from gateway.egress.notices import TURN_STOP, notify_stop
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, told, until_text
 from gateway.egress.tests.test_metered import REQUEST, local_model
@@ -218,7 +219,7 @@ class TestInOneLoop:
 
 
 async def first_event(turn_id: UUID) -> None:
-    bounds = metered.Bounds(2, 20, True)
+    bounds = Bounds(2, 20, counted=2)
     call = metered.metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=bounds)
     assert await anext(call) == metered.Held()
     await call.aclose()

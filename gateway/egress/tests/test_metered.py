@@ -1,6 +1,7 @@
 """The metered call settles whatever happens to it: cancelled at any moment, exact where the provider told."""
 
 import asyncio
+import threading
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +10,8 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from gateway.egress import metered
-from gateway.egress.metered import Bounds, Held, metered_call
+from gateway.egress.bounds import Bounds
+from gateway.egress.metered import Held, metered_call
 from gateway.providers.base import ModelRequest, TextDelta
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.errors import TurnInterrupted
@@ -30,7 +32,9 @@ REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], 
 
 
 async def consume(turn_id: UUID) -> list[Any]:
-    call = metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, True))
+    call = metered_call(
+        turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, counted=2)
+    )
     return [event async for event in call]
 
 
@@ -93,9 +97,11 @@ async def test_a_call_that_could_not_be_marked_is_not_charged(
 async def test_a_reader_that_stops_reading_pays_for_the_prompt_and_what_streamed(
     cast: Cast, provider: ScriptedProvider
 ) -> None:
-    provider.script = Script(steps=["one ", "two ", "three "])
+    provider.script = Script(steps=["one ", threading.Event()])
     turn_id = await in_public(opened, cast)
-    call = metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, True))
+    call = metered_call(
+        turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, counted=2)
+    )
     assert [await anext(call), await anext(call)] == [Held(), TextDelta("one ")]
     await call.aclose()
     assert await in_public(record_of) == (2, 1, "estimated", "settled")

@@ -226,3 +226,18 @@ def _made(kind: type[DomainError]) -> DomainError:
     error = kind.__new__(kind)
     DomainError.__init__(error)
     return error
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
+        {"response_format": {"description": "x" * 200_000}},
+        {"tools": [{"type": "web_search"}]},
+    ],
+)
+def test_an_engine_is_refused_what_cannot_be_bounded(
+    engine: Engine, begin: Begin, wrong: dict[str, Any]
+) -> None:
+    answer = engine.call(begin(), **wrong)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_input")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.providers.base import ModelRequest
+from gateway.providers.base import ModelEvent, ModelRequest, Unread
 from gateway.providers.exchange import url_below
 from gateway.providers.openai import CompatibleProvider
+from gateway.providers.sizes import longest_line
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import chunk, refused, reply
 from kit.errors import ProviderError, ProviderTimeout
@@ -103,12 +104,27 @@ async def test_an_answer_without_end_is_not_kept(
         await asked(CompatibleProvider(upstream.url))
 
 
-async def test_an_endless_line_is_nonsense(
-    upstream: ScriptedServer, asked: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.providers.sse.LONGEST_LINE", 1000)
-    upstream.answers = [Answer([b"data: " + b"x" * 2000])]
+@pytest.mark.parametrize("piece", [b"x" * 60_000, b"x" * 60_000 + b"\ndata: "], ids=["line", "frame"])
+async def test_an_endless_line_is_nonsense_and_is_counted(upstream: ScriptedServer, piece: bytes) -> None:
+    upstream.answers = [Answer([b"data: ", *[piece] * 50])]
+    events: list[ModelEvent] = []
+    request = ModelRequest(model="m", messages=[], max_tokens=20)
+
+    async def read() -> None:
+        async for event in CompatibleProvider(upstream.url).stream(request):
+            events.append(event)
+
     with pytest.raises(ProviderError, match="makes no sense"):
+        await read()
+    assert [type(event) for event in events] == [Unread]
+    assert longest_line(20) < events[0].size < longest_line(20) + 500_000  # type: ignore[union-attr]
+
+
+async def test_an_answer_of_nothing_but_comments_ends_at_its_bytes(
+    upstream: ScriptedServer, asked: Any
+) -> None:
+    upstream.answers = [Answer([*[b": ping\n" * 20_000] * 10, b"data: [DONE]\n\n"])]
+    with pytest.raises(ProviderError, match="failed"):
         await asked(CompatibleProvider(upstream.url))
 
 

@@ -1,6 +1,7 @@
 """OpenAI's chunks become events, and odd ones do no harm."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.openai_events import OpenAIReader, usage_of
+from gateway.providers.shapes import NO_COUNT
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 
@@ -47,10 +49,28 @@ def test_done_ends_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [{}, {"prompt_tokens": 3}, {"prompt_tokens": True, "completion_tokens": 1}, None, [1]]
+    "usage", [{}, {"prompt_tokens": 3}, {"prompt_tokens": None, "completion_tokens": 1}, None, [1]]
 )
 def test_usage_that_is_missing_is_not_taken_for_0(usage: object) -> None:
     assert read({"choices": [], "usage": usage}) == []
+
+
+@pytest.mark.parametrize("count", [True, -3, "12", 0.5, {}, [7], float("nan"), float("inf")])
+def test_what_is_no_count_is_told_as_negative(count: object) -> None:
+    """So it can be flagged, unlike a count that was never sent."""
+    assert usage_of({"prompt_tokens": count, "completion_tokens": 5}) == UsageReport(NO_COUNT, 5)
+    assert usage_of({"prompt_tokens": 5, "completion_tokens": count}) == UsageReport(5, NO_COUNT)
+
+
+def test_a_whole_number_with_a_fraction_of_0_is_a_count() -> None:
+    assert usage_of({"prompt_tokens": 7.0, "completion_tokens": 5}) == UsageReport(7, 5)
+
+
+def test_thousands_of_tool_calls_are_placed_in_no_time() -> None:
+    pieces = [{"id": f"call_{n}", "function": {"name": "f"}} for n in range(50_000)]
+    begun = time.process_time()
+    assert calls_of(pieces)[-1] == (49_999, "call_49999")
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(

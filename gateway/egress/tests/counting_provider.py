@@ -1,0 +1,140 @@
+"""A provider for tests that counts truthfully what it is sent and sends, and may lie about it."""
+
+import asyncio
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+TRUTH = object()  # the provider tells what it counted
+
+
+@dataclass
+class Plan:
+    """One answer: pieces `(field, text)`, how they end, and what is told of their tokens.
+
+    Its tokenizer has `input_ratio` tokens a byte of the request as it arrives, at most one. Of the reply it
+    counts `output_ratio` of a token for 4 ASCII bytes or 3 others, and at least one a piece.
+    """
+
+    pieces: Sequence[tuple[str, str]] = (("content", "Hello"),)
+    input_ratio: float = 0.25
+    output_ratio: float = 1.0
+    claim: Any = TRUTH  # `(prompt, completion)`, None for nothing, or TRUTH
+    finish: str = "stop"
+    breaks_after: int | None = None  # pieces, after which the connection ends
+    pauses_after: int | None = None  # pieces, after which it waits for `go_on`
+    pauses: asyncio.Event = field(default_factory=asyncio.Event)  # set when it does
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class CountingProvider:
+    """`async with CountingProvider() as provider`: speaks both wire formats over a real socket."""
+
+    def __init__(self) -> None:
+        self.plan = Plan()
+        self.input_tokens = self.output_tokens = 0  # of the latest call, truthfully
+        self.left = asyncio.Event()  # the latest call's client has left in mid-reply
+
+    async def __aenter__(self) -> "CountingProvider":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+            body = await reader.readexactly(length)
+            work = asyncio.ensure_future(self._answer(head, body, writer))
+            gone = asyncio.ensure_future(reader.read())
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                self.left.set()
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, head: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        plan = self.plan
+        wire = _Claude() if "/messages" in head.partition("\r\n")[0] else _OpenAI()
+        self.input_tokens = min(len(body), math.ceil(len(body) * plan.input_ratio))
+        self.output_tokens = 0
+        told = (self.input_tokens, 1) if plan.claim is TRUTH else plan.claim
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        writer.write(wire.start(told))
+        for at, (kind, text) in enumerate(plan.pieces):
+            if at == plan.breaks_after:
+                return
+            if at == plan.pauses_after:
+                await writer.drain()
+                plan.pauses.set()
+                await plan.go_on.wait()
+            self.output_tokens += _worth(text, plan.output_ratio)
+            writer.write(wire.piece(kind, text))
+            await writer.drain()
+        if plan.breaks_after is None:
+            if plan.claim is TRUTH:
+                told = (self.input_tokens, self.output_tokens)
+            writer.write(wire.end(plan.finish, told))
+            await writer.drain()
+
+
+def _worth(text: str, ratio: float) -> int:
+    ascii_bytes = len(text.encode("ascii", "ignore"))
+    others = len(text.encode("utf-8", "replace")) - ascii_bytes
+    return max(1, math.floor((ascii_bytes / 4 + others / 3) * ratio))
+
+
+def _line(data: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(data)}\n\n".encode()
+
+
+class _OpenAI:
+    def start(self, told: Any) -> bytes:
+        return _line({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
+
+    def piece(self, kind: str, text: str) -> bytes:
+        delta: dict[str, Any] = {kind: text}
+        if kind == "arguments":
+            delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": text}}]}
+        return _line({"choices": [{"index": 0, "delta": delta}]})
+
+    def end(self, finish: str, told: Any) -> bytes:
+        end = _line({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        if told is not None:
+            usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
+            end += _line({"choices": [], "usage": usage})
+        return end + b"data: [DONE]\n\n"
+
+
+class _Claude:
+    """Only its own kinds of pieces are told apart: text, thinking and a tool's arguments."""
+
+    def start(self, told: Any) -> bytes:
+        usage = {} if told is None else {"input_tokens": told[0], "output_tokens": told[1]}
+        tool = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+        begun = _line({"type": "message_start", "message": {"usage": usage}})
+        return begun + _line({"type": "content_block_start", "index": 1, "content_block": tool})
+
+    def piece(self, kind: str, text: str) -> bytes:
+        delta = {
+            "reasoning": {"type": "thinking_delta", "thinking": text},
+            "arguments": {"type": "input_json_delta", "partial_json": text},
+        }.get(kind, {"type": "text_delta", "text": text})
+        index = 1 if kind == "arguments" else 0
+        return _line({"type": "content_block_delta", "index": index, "delta": delta})
+
+    def end(self, finish: str, told: Any) -> bytes:
+        usage = {} if told is None else {"input_tokens": told[0], "output_tokens": told[1]}
+        end = _line({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
+        return end + _line({"type": "message_stop"})

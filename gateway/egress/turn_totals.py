@@ -1,0 +1,40 @@
+"""Writes a turn's use down again when a call of it was settled after the turn had ended."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts.tenants import find_tenant
+from gateway.models import Conversation, Turn
+from kit.tenancy import TenantRef, in_public, in_tenant
+from quotas.models import Reservation
+from quotas.reservations import turn_usage
+
+
+async def amend_usage(turn_id: UUID) -> None:
+    """Brings the turn's figures, and its conversation's, to what the ledger says; harmless where they are."""
+    tenant = await in_public(_tenant_of, turn_id)
+    if tenant is not None:
+        await in_tenant(tenant, _amend, turn_id)
+
+
+def _tenant_of(turn_id: UUID) -> TenantRef | None:
+    tenant_id = Reservation.objects.filter(id=turn_id).values_list("tenant_id", flat=True).first()
+    return find_tenant(tenant_id) if tenant_id else None
+
+
+@transaction.atomic
+def _amend(turn_id: UUID) -> None:
+    """Conversation first, then turn: the order in which a turn's end locks them."""
+    Conversation.objects.select_for_update().filter(turns=turn_id).first()
+    turn = Turn.objects.select_for_update().filter(id=turn_id, status=Turn.Status.DONE).first()
+    if turn is None:
+        return
+    usage = turn_usage(turn_id)
+    more = usage.total - turn.input_tokens - turn.output_tokens
+    turn.input_tokens, turn.output_tokens = usage.input_tokens, usage.output_tokens
+    turn.exactness, turn.cost = usage.exactness, usage.cost
+    turn.save(update_fields=["input_tokens", "output_tokens", "exactness", "cost"])
+    if more and turn.conversation_id is not None:
+        Conversation.objects.filter(id=turn.conversation_id).update(total_tokens=F("total_tokens") + more)

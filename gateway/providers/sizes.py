@@ -1,0 +1,100 @@
+"""How large a request and its answer may be: bounds in tokens and bytes, taken from what is really sent."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from gateway.providers.base import JsonObject, ModelRequest, Provider, is_image
+
+# The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
+# (https://platform.openai.com/docs/guides/images-vision#calculating-costs). Others stay far below: Qwen2-VL
+# 16384, Claude under 5000, gpt-4o 1445.
+IMAGE_BOUND = 48_169
+# Stands for every image while a request is measured: tokens depend neither on its bytes nor on its address.
+ANY_IMAGE = "data:image/png;base64,AAAA"
+# A reply is cut off beyond this many bytes a token of its bound, and some more. English has 4 to 5 bytes a
+# token, indented code up to 8; a reply of a few tokens may consist of long runs of one sign.
+BYTES_A_TOKEN = 16
+BYTES_BEYOND = 8 * 1024
+# And beyond this many pieces: some servers send each letter in one.
+PIECES_A_TOKEN = 8
+PIECES_BEYOND = 1024
+# On the wire each token comes in a chunk of its own, with ids and filters' results around it.
+WIRE_BYTES_A_TOKEN = 2 * 1024
+WIRE_BYTES_BEYOND = 1024 * 1024
+LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
+
+
+def encoded(body: JsonObject) -> bytes:
+    """As JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def byte_bound(provider: Provider, request: ModelRequest) -> int:
+    """The most tokens that the whole request can be counted as: a token has at least one byte.
+
+    It is measured on the body that the provider is sent, so no parameter can be forgotten. Each image is
+    bounded by the most that any provider counts for one.
+    """
+    measured, images = _with_small_images(request)
+    size = len(encoded(provider.body(measured)))
+    return size + images * IMAGE_BOUND + provider.hidden_prompt(request)
+
+
+def bytes_beside_messages(provider: Provider, request: ModelRequest) -> int:
+    """The bytes of all that the request has beside its messages, model, output bound and temperature."""
+    silent = replace(request, messages=[])
+    bare = replace(silent, tools=[], extra={})
+    return len(encoded(provider.body(silent))) - len(encoded(provider.body(bare)))
+
+
+def text_bytes(value: Any) -> int:
+    """The UTF-8 bytes of all texts within messages' contents, without images' addresses."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if isinstance(value, list):
+        return sum(text_bytes(item) for item in value)
+    if isinstance(value, dict) and not is_image(value):
+        return sum(text_bytes(inner) for name, inner in value.items() if name in ("content", "text"))
+    return 0
+
+
+def most_streamed(output_bound: int) -> int:
+    """The bytes of text, reasoning and tool calls beyond which a reply is cut off."""
+    return output_bound * BYTES_A_TOKEN + BYTES_BEYOND
+
+
+def most_pieces(output_bound: int) -> int:
+    """The pieces beyond which a reply is cut off."""
+    return output_bound * PIECES_A_TOKEN + PIECES_BEYOND
+
+
+def longest_line(output_bound: int) -> int:
+    """The longest line of an answer: a provider may send its whole reply in one, each letter escaped."""
+    return min(3 * most_streamed(output_bound) + 64 * 1024, LARGEST_ANSWER // 16)
+
+
+def most_received(output_bound: int) -> int:
+    """The bytes of a whole answer on the wire."""
+    return min(output_bound * WIRE_BYTES_A_TOKEN + WIRE_BYTES_BEYOND, LARGEST_ANSWER)
+
+
+def _with_small_images(request: ModelRequest) -> tuple[ModelRequest, int]:
+    """The same request with a tiny image for each, and their number."""
+    images = 0
+    messages: list[JsonObject] = []
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, list):
+            images += sum(is_image(part) for part in content)
+            messages.append({**message, "content": [_small(part) for part in content]})
+        else:
+            messages.append(message)
+    return replace(request, messages=messages), images
+
+
+def _small(part: Any) -> Any:
+    if not is_image(part):
+        return part
+    image = part.get("image_url")
+    return {**part, "image_url": {**image, "url": ANY_IMAGE} if isinstance(image, dict) else ANY_IMAGE}
