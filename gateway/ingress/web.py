@@ -26,7 +26,7 @@ from gateway.ingress.consumers import (
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
-from gateway.ingress.transcript import NumberedEvent
+from gateway.ingress.transcript import REPLACE, NumberedEvent
 from kit.errors import AccessEnded, DomainError, InvalidInput
 from kit.markdown import render_blocks
 from kit.tenancy import in_public, in_tenant
@@ -151,6 +151,10 @@ class Drawing:
         if self.text.strip():
             self.text, self.shown, self.segment = "", [], self.segment + 1
 
+    def begin_again(self) -> None:
+        """The reply so far was withdrawn: the page drops it, and the segments are counted from the first."""
+        self.text, self.shown, self.segment, self.stale = "", [], 0, False
+
     @property
     def wait(self) -> float | None:
         """Seconds until the text should be drawn; None when there is nothing new."""
@@ -194,6 +198,8 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
                 if event.type in OWN_EVENTS:
                     drawing.add(event)
                     continue
+                if event.type == REPLACE:
+                    drawing.begin_again()
                 if drawing.stale:
                     yield await drawing.draw()
                 if event.type == "tool_call":
