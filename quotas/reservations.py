@@ -109,8 +109,8 @@ def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
 def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int = 0) -> bool:
     """Ends the reservation: what was held is released, what was sent and never settled is written off.
 
-    A write-off charges the output that is known to have streamed. `shown_tokens` are what clients were shown of
-    the whole turn, in tokens: what its settled calls do not account for, the latest one that is written off does.
+    A write-off charges the output that is known to have streamed. `shown_tokens` are what clients were shown
+    of the whole turn: what its settled calls do not account for, the latest one that is written off does.
     False when it was closed already, or when `only_expired` and its lease still runs.
     """
     with connection.cursor() as cursor:

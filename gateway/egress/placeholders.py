@@ -1,7 +1,7 @@
 """Keeps LibreChat from filling in its own placeholders, such as `{{current_user}}`, in texts that we send it.
 
-LibreChat replaces them in `promptPrefix`, which arrives at the egress as the system message. A mark between the
-braces hides every placeholder on the way in; the egress takes the marks out again.
+LibreChat replaces them in `promptPrefix`, which arrives at the egress as the system message. A mark between
+the braces hides every placeholder on the way in; the egress takes the marks out again.
 """
 
 import re

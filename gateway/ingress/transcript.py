@@ -64,7 +64,7 @@ class Transcript:
         return NumberedEvent(self.position, event.type, event.data)
 
     def _replace(self, event: Event) -> Event:
-        """A stored one, which comes first, has the number of positions that it withdrew; a new one not yet."""
+        """A stored one, which comes first, has the number of positions that it withdrew already."""
         withdrawn = event.data.get("positions", self.position - STARTED_POSITION)
         self.parts = [{"type": REPLACE, "positions": withdrawn}]
         self.position = STARTED_POSITION + withdrawn + 1

@@ -194,7 +194,7 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
             if batch is None:
                 return
             pending = asyncio.ensure_future(anext(batches, None))
-            for event in batch:
+            for event in _without_withdrawn(batch, after):
                 if event.type in OWN_EVENTS:
                     drawing.add(event)
                     continue
@@ -211,6 +211,12 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
     finally:
         pending.cancel()
         await asyncio.gather(pending, return_exceptions=True)
+
+
+def _without_withdrawn(batch: list[NumberedEvent], after: int) -> list[NumberedEvent]:
+    """Not what a `replace` withdrew that the page knows already: it would be drawn into the new reply."""
+    known = (at for at, event in enumerate(batch) if event.type == REPLACE and event.id <= after)
+    return batch[max(known, default=0) :]
 
 
 def turn_address(principal: Principal, turn_id: UUID | str, what: str) -> str:

@@ -315,7 +315,7 @@ class UpstreamTooLarge(DomainError):
 
 
 class EngineUnavailable(DomainError):
-    """Details: part, where it is a part of the engine that is away; status and engine_said, its own answer."""
+    """Details: part, where a part of the engine is away; status and engine_said, its own answer."""
 
     code, status, message = "engine_unavailable", 503, "The engine cannot be reached."
 

@@ -1,6 +1,7 @@
 """An engine's history is completed from our copy where it lost something, and never where it only trimmed."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -186,11 +187,11 @@ def test_whatever_an_engine_sends_roles_take_turns_and_tools_are_paired(said: li
     made = repaired([*messages, NOW])
     assert made[0]["role"] == "user"
     assert made[-1]["content"].endswith("and now?")
-    for before, message in zip(made, made[1:], strict=False):
+    for before, message in pairwise(made):
         if message["role"] == "tool":
             assert before["role"] in {"assistant", "tool"}
         elif message["role"] == before["role"]:
-            assert message["role"] == "assistant" and before.get("tool_calls")
+            assert before.get("tool_calls")
     asked_for = [one["id"] for message in made for one in message.get("tool_calls", ())]
     answered = [message["tool_call_id"] for message in made if message["role"] == "tool"]
     assert set(asked_for) == set(answered)

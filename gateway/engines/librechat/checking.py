@@ -1,8 +1,8 @@
 """Tries what we rely on LibreChat for, from the first connection to the usage of a call that came back to us.
 
-The trial's generations run as the operator's account. Our egress knows them and answers them itself, without a
-provider and without a bill. It holds the first reply open until the trial has seen it run; the second one calls a
-tool of a server that the trial registers, through LibreChat and back.
+The trial's generations run as the operator's account. Our egress knows them and answers them itself, without
+a provider and without a bill. It holds the first reply open until the trial has seen it run; the second one
+calls a tool of a server that the trial registers, through LibreChat and back.
 """
 
 import asyncio

@@ -50,7 +50,7 @@ class Session:
 
 
 class LibreChatClient:
-    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it refuses or its answer makes no sense.
+    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it refuses or makes no sense.
 
     What LibreChat said itself is in the error's text and in `details.engine_said`, without secrets. Each call
     that concerns a conversation names it in CONVERSATION_HEADER.

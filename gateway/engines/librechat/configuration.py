@@ -133,8 +133,8 @@ class Place:
 
 
 def librechat_env(*, secret: str, mongo_url: str = "", existing: str = "", place: Place | None = None) -> str:
-    """The whole `.env`. LibreChat's own secrets, its database, where it listens and lines of the operator's stay
-    as they were.
+    """The whole `.env`. LibreChat's own secrets, its database, where it listens and lines of the operator's
+    stay as they were.
 
     `secret` is what LibreChat shows at the egress; `existing` is the file's text so far, and `mongo_url` and
     `place` win over what is in it.

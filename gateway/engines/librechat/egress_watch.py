@@ -25,9 +25,10 @@ UNCHECKED = "none"
 AWAY = "Switchyard's egress does not answer, so no model can be called. Ask the operator to start it."
 
 
-async def egress_answers(url: str, timeout: float = PROBE_SECONDS) -> bool:
+async def egress_answers(url: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether an egress answers at `url` within so many seconds, as far as it can be seen from here."""
     try:
-        response = await http_client().get(f"{url.rstrip('/')}/healthz", timeout=timeout)
+        response = await http_client().get(f"{url.rstrip('/')}/healthz", timeout=seconds)
     except httpx.HTTPError:
         return False
     return response.status_code == httpx.codes.OK

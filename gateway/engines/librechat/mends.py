@@ -46,11 +46,11 @@ def bad_start(why: str) -> Step:
 
 
 def no_start(error: DomainError) -> Step:
-    """Refused with words of LibreChat's, which say more than its age could."""
+    """LibreChat refused, and its own words say why."""
     may_pass = isinstance(error, EngineUnavailable)
     mend = "See LibreChat's log. Without a reason there, run an image that docs/librechat.md names."
     if "Illegal request" in error.text:
-        mend = "LibreChat does not take Switchyard for a browser (User-Agent): report it, with LibreChat's version."
+        mend = "LibreChat does not accept Switchyard's User-Agent. Report this with LibreChat's version."
     return Step(
         "starts", FAILED, f"LibreChat does not start a generation. {error.text}", mend, may_pass=may_pass
     )

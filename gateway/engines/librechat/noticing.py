@@ -1,4 +1,4 @@
-"""The notice that a reply goes on from our own copy of the conversation, told as soon as the egress says so."""
+"""The notice that a reply is based on our own copy of the conversation, sent once the egress says so."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -36,7 +36,7 @@ async def outcome_of(job: TurnJob, end: Finished | Failure, usage: list[int]) ->
 
 
 def error_of(end: Failure, seen: dict[str, Any], *, context_window: int) -> DomainError:
-    """The egress's word before LibreChat's: only the egress calls providers, and it wrote down how that ended.
+    """The egress's word before LibreChat's: only the egress calls providers, and noted how each call ended.
 
     So without an error of the egress's it is LibreChat that failed, or that called no model at all.
     """
@@ -45,11 +45,9 @@ def error_of(end: Failure, seen: dict[str, Any], *, context_window: int) -> Doma
     if TOO_LONG.search(end.text):
         return ContextTooLong(context_window=context_window)
     said = plain_words(end.text)
-    return (
-        EngineFailed(f"LibreChat could not run the turn: {said}", engine_said=said)
-        if said
-        else EngineFailed()
-    )
+    if not said:
+        return EngineFailed()
+    return EngineFailed(f"LibreChat could not run the turn. It says: {said}", engine_said=said)
 
 
 def status_in(text: str) -> int | None:

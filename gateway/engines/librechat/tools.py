@@ -10,8 +10,8 @@ from gateway.engines.tools import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 
-# How the output of a failed tool begins, or of one that LibreChat itself did not call. The egress knows better
-# where it ran the call.
+# How the output of a failed tool begins, or of one that LibreChat did not call. Of a call that the egress
+# ran, the egress knows better.
 ERRORS = ("Error executing tool", "Error processing tool", "Error: ")
 
 

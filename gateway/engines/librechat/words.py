@@ -1,4 +1,4 @@
-"""LibreChat's own words about what went wrong, made fit for an error: bounded, without secrets and addresses."""
+"""LibreChat's own words about what went wrong, fit for an error: bounded, without secrets and addresses."""
 
 import json
 import re
@@ -31,7 +31,7 @@ TRACE = re.compile(r"\n\s*at |\bTraceback\b|Troubleshooting URL")  # what follow
 
 
 def plain_words(text: str, *, hidden: tuple[str, ...] = ()) -> str:
-    """The text on one line of at most LONGEST_WORDS characters; `hidden` are secrets that the caller knows."""
+    """The text on one line of at most LONGEST_WORDS characters; `hidden` are secrets known to the caller."""
     told = TRACE.split(sound(text[:LONGEST_READ]), maxsplit=1)[0]
     for secret in filter(None, (*hidden, *settings.EGRESS_SECRETS)):
         told = told.replace(secret, HIDDEN)

@@ -61,7 +61,8 @@ class ReplayedLibreChat(Knobs):
             account, refusal = None, str(exc)
         user_id = account.id if account else None
         pinned = request.headers.get("x-conversation", "")
-        self.requests.append(Call(request.method, request.full_path, user_id, request.body, pinned))
+        arrived = (request.method, request.full_path, user_id, request.body, pinned, request.replica)
+        self.requests.append(Call(*arrived))
         if self.down:
             await answer_text(send, 503, "Service Unavailable")
         elif await answer_sign_in(self.accounts, request, send):

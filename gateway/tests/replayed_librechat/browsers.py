@@ -1,7 +1,7 @@
 """Whether a User-Agent is a browser's, as LibreChat judges it by ua-parser-js: a known name with its version.
 
-The patterns are an allow-list of browsers in use, each no wider than that of ua-parser-js 1.0.37; a slow test holds
-them against the package itself.
+The patterns are an allow-list of browsers in use, each no wider than that of ua-parser-js 1.0.37; a slow test
+holds them against the package itself.
 """
 
 import re

@@ -27,8 +27,8 @@ from gateway.tests.replayed_librechat.servers import Servers
 from gateway.tests.replayed_librechat.turns import Turn
 
 NO_TOOLS = (
-    "The agent is configured to use MCP tools, but none are available. Verify that the MCP server is connected "
-    "and this agent can access its selected tools, then try again."
+    "The agent is configured to use MCP tools, but none are available. Verify that the MCP server is "
+    "connected and this agent can access its selected tools, then try again."
 )
 
 
@@ -86,7 +86,8 @@ class Chat:
             return
         self.knobs.counters["streams"] += 1
         await start(send, 200, STREAM_HEADERS)
-        lost = self.knobs.loses_beginnings if generation.replica != replica else 0
+        is_elsewhere = self.knobs.is_torn or generation.replica != replica
+        lost = self.knobs.loses_beginnings if is_elsewhere else 0
         sending = asyncio.ensure_future(self._send_frames(generation, resume, send, lost))
         leaving = asyncio.ensure_future(client_leaves(receive))
         try:

@@ -5,8 +5,8 @@ from gateway.tests.replayed_librechat.answers import Json, compact
 from gateway.tests.replayed_librechat.model_client import ModelFailure
 
 NO_ROOM = (
-    "Message pruning removed all messages as none fit in the context window. Please increase the context window "
-    "size or make your message shorter."
+    "Message pruning removed all messages as none fit in the context window. Please increase the context "
+    "window size or make your message shorter."
 )
 
 

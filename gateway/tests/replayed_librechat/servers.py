@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import jsonschema_rs
 from mcp.client.session import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -24,6 +25,7 @@ from gateway.tests.replayed_librechat.request import Request
 MARK = "_mcp_"
 TOOL_SECONDS = 60.0  # LibreChat's own limit for a tool
 FAILED = "MCP_INSPECTION_FAILED"
+REFUSED_INPUT = "Error: Received tool input did not match expected schema"  # before the tool is called
 TITLE_RULE = "Title can only contain letters, numbers, and spaces"
 TITLE, HYPHENATED = re.compile(r"[a-zA-Z0-9 ]+"), re.compile(r"[a-zA-Z0-9 -]+")
 
@@ -90,6 +92,12 @@ class Servers:
     async def call(self, account_id: str, wire_name: str, arguments: Any) -> str:
         """What the tool answered; a failure is an answer too."""
         tool, _, name = wire_name.rpartition(MARK)
+        schema = next(
+            (known.input_schema for known in self.by_account[account_id][name].tools if known.name == tool),
+            {},
+        )
+        if not jsonschema_rs.is_valid(schema, arguments):
+            return REFUSED_INPUT
         try:
             async with _session(self.by_account[account_id][name].config) as session:
                 result = await session.call_tool(tool, arguments, read_timeout_seconds=TOOL_SECONDS)

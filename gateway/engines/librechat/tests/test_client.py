@@ -1,4 +1,4 @@
-"""Whatever LibreChat answers, or does not, becomes an error of ours, with its own words and without secrets."""
+"""Whatever LibreChat answers, or does not, becomes an error of ours, in its words and without secrets."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""How a turn's end is told: the egress's word first, else by what LibreChat says, and never as the provider's fault."""
+"""How a turn's end is told: the egress's word first, else LibreChat's, never as the provider's fault."""
 
 import pytest
 
@@ -43,8 +43,7 @@ def test_what_never_began_is_the_engines_failure_in_its_own_words(name: str, sai
 @pytest.mark.parametrize(
     "text",
     [
-        PREFIX
-        + '{"type":"empty_messages","info":"Message pruning removed all messages as none fit in the context"}',
+        PREFIX + '{"type":"empty_messages","info":"Message pruning removed all messages"}',
         PREFIX + '{ "type": "INPUT_LENGTH", "info": "9000 / 4000" }',
         "Message pruning removed all messages as none fit in the context window. Please shorten it.",
     ],
