@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-
 SYSTEM = "/usr/local/sbin:/usr/sbin"  # where servers are, which not everyone's PATH has
 
 

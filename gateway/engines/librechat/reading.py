@@ -16,6 +16,7 @@ from uuid import UUID
 from gateway.egress.engine_servers import KnownServer
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat.tools import ToolCalls
+from gateway.engines.librechat.words import words_of
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import SoundText, sound
 from gateway.providers.sse import Frame
@@ -23,6 +24,7 @@ from gateway.providers.sse import Frame
 EVENT_OF = {"text": "delta", "think": "reasoning"}
 KIND_OF_PART = {"text": "text", "reasoning": "think"}  # our stored parts, in LibreChat's words
 REPLACE = "replace"
+NO_REASON = "LibreChat gave no reason."
 SAVED = re.compile(r"reconnect|saved response|generation state changed", re.IGNORECASE)
 
 
@@ -141,7 +143,7 @@ class Reading:
         if failure is not None:
             yield Failure(sound(_text_of(failure, "error")))
         elif message.get("error"):
-            yield Failure(sound(str(message.get("text") or "LibreChat gave no reason.")))
+            yield Failure(sound(str(message.get("text") or NO_REASON)))
         elif message.get("unfinished") or final.get("aborted"):
             yield Finished("cancelled")
         elif final.get("error"):
@@ -207,7 +209,7 @@ def _words(data: JsonObject | None) -> str:
     data = data or {}
     said = next((data[name] for name in ("error", "message", "text") if isinstance(data.get(name), str)), "")
     inner = _parsed(said)
-    return sound(str(inner.get("type") or said) if inner else said) or "LibreChat gave no reason."
+    return sound(str(inner.get("type") or words_of(inner) or said) if inner else said) or NO_REASON
 
 
 def _text_of(part: JsonObject, name: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Two LibreChats behind the nginx of docs/librechat.md: a conversation stays on the replica that writes it."""
+"""Two LibreChats behind the nginx of docs/librechat.md: a conversation stays on one replica."""
 
 import re
 import subprocess
@@ -38,7 +38,7 @@ def replicas(egress: Served, settings: Any, server: Served) -> Iterator[tuple[Re
 
 @contextmanager
 def nginx(folder: Path, ports: list[int], *, pinned: bool) -> Iterator[str]:
-    """The documented configuration, with the replicas' own ports; without its `hash` where it is not pinned."""
+    """The documented configuration with the replicas' own ports, without its `hash` if not pinned."""
     documented = DOCUMENTED.search(PAGE.read_text())
     assert documented, "docs/librechat.md has no nginx configuration"
     port, servers = free_port(), " ".join(f"server 127.0.0.1:{port};" for port in ports)

@@ -16,6 +16,7 @@ from gateway.tests.replayed_librechat.answers import (
     answer,
     answer_json,
     client_leaves,
+    compact,
     start,
     write,
 )
@@ -26,9 +27,13 @@ from gateway.tests.replayed_librechat.request import Request
 from gateway.tests.replayed_librechat.servers import Servers
 from gateway.tests.replayed_librechat.turns import Turn
 
-NO_TOOLS = (
-    "The agent is configured to use MCP tools, but none are available. Verify that the MCP server is "
-    "connected and this agent can access its selected tools, then try again."
+NO_TOOLS = compact(
+    {
+        "status": 503,
+        "code": "AGENT_EXPECTED_MCP_TOOLS_UNAVAILABLE",
+        "error": "The agent is configured to use MCP tools, but none are available. Verify that the MCP server "
+        "is connected and this agent can access its selected tools, then try again.",
+    }
 )
 
 

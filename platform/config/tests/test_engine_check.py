@@ -100,7 +100,7 @@ def test_a_librechat_that_offers_no_tools(librechat: ReplayedLibreChat) -> None:
         call_command("engine_check", "--json", stdout=told)
     last = json.loads(told.getvalue())["steps"][-1]
     assert last["name"] == "tools"
-    assert "configured to use MCP tools, but none are available" in last["text"]
+    assert "LibreChat says: The agent is configured to use MCP tools, but none are available" in last["text"]
     assert "capabilities" in last["mend"]
 
 
