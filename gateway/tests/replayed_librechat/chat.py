@@ -31,8 +31,8 @@ NO_TOOLS = compact(
     {
         "status": 503,
         "code": "AGENT_EXPECTED_MCP_TOOLS_UNAVAILABLE",
-        "error": "The agent is configured to use MCP tools, but none are available. Verify that the MCP server "
-        "is connected and this agent can access its selected tools, then try again.",
+        "error": "The agent is configured to use MCP tools, but none are available. Verify that the MCP "
+        "server is connected and this agent can access its selected tools, then try again.",
     }
 )
 
