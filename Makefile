@@ -47,7 +47,7 @@ check: $(DEV_STAMP)
 	echo "Everything is in order."
 
 tools:
-	@for tool in chromium:browser redis-server:Redis docker-compose:Compose; do \
+	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose; do \
 	  command -v $${tool%%:*} >/dev/null || \
 	    echo "$${tool##*:} tests are skipped: there is no $${tool%%:*} on this machine."; \
 	done

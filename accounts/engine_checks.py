@@ -11,12 +11,14 @@ from django.db.models.functions import Now
 from accounts.models import EngineAccount, EngineCheck
 
 LIFETIME = timedelta(hours=1)
+TOOL_OFFERED, TOOL_CALLED = "tool-offered", "tool-called"  # noted beside the headers
 MOST_CALLS = 10  # an engine repeats a call that fails; nobody needs more
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRef:
-    """A check as plain data; `fitting` are the headers of its first model call that were right."""
+    """A check as plain data; `fitting` are the headers of its first model call that were right, and what was
+    noted of its tool."""
 
     id: UUID
     conversation_id: UUID
@@ -44,6 +46,15 @@ def may_end(check_id: UUID) -> bool:
     return not EngineCheck.objects.filter(id=check_id, may_end=False).exists()
 
 
+def note_tool(check_id: UUID, what: str) -> None:
+    """Remembers TOOL_OFFERED or TOOL_CALLED, once."""
+    with transaction.atomic():
+        row = EngineCheck.objects.select_for_update().filter(id=check_id).first()
+        if row is not None and what not in row.arrived:
+            row.arrived = [*row.arrived, what]
+            row.save(update_fields=["arrived"])
+
+
 def note_call(*, message: str, conversation: str, engine_user_id: str) -> UUID | None:
     """The check that a model call belongs to, by its headers; None for one that belongs to none.
 
@@ -59,7 +70,7 @@ def note_call(*, message: str, conversation: str, engine_user_id: str) -> UUID |
             *(["x-engine-user"] if _is_operator(row.engine, engine_user_id) else []),
         ]
         if row.calls == 0:
-            row.seen_at, row.arrived = Now(), fitting
+            row.seen_at, row.arrived = Now(), [*row.arrived, *fitting]
         row.calls += 1
         row.save(update_fields=["seen_at", "arrived", "calls"])
     return row.id if len(fitting) == 3 else None

@@ -3,10 +3,10 @@
 from django.core.management import call_command
 from procrastinate.contrib.django import app
 
-from accounts.founding import forget_old_foundings
 from accounts.invitation_limits import forget_old_counts
 from accounts.mail_queue import deliver_mail, forget_old_mail
 from accounts.refusals import write_repeats
+from accounts.team_limits import forget_old_foundings
 from accounts.token_families import forget_ended_families
 
 __all__ = ["clear_expired", "count_refusals", "deliver_mail"]

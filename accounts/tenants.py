@@ -7,13 +7,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import audit
-from accounts.founding import expect_founder, expect_network, note_founding
 from accounts.members import acting
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.slugs import free_slug
+from accounts.team_limits import expect_founder, expect_network, note_founding
 from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.

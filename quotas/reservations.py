@@ -117,10 +117,12 @@ def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
 
 
 @transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
-def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
+def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int = 0) -> bool:
     """Ends the reservation: what was held is released, what was sent and never settled is written off.
 
     A call that is read on keeps its hold: it is settled soon, or written off by `write_off_left`.
+    A write-off charges the output that is known to have streamed. `shown_tokens` are what clients were shown
+    of the whole turn: what its settled calls do not account for, the latest one that is written off does.
     False when it was closed already, or when `only_expired` and its lease still runs.
     """
     with connection.cursor() as cursor:
@@ -132,6 +134,7 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
         live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
         live = live.exclude(state=Hold.State.SENT, read_on_until__gt=Now())
         unfinished = list(live.order_by("model", "created_at", "id"))  # the order in which days are summed
+        note_shown(turn_id, unfinished, shown_tokens)
         if unfinished:
             lock_counters([*closed[0], *(counter for hold in unfinished for counter in hold.counters)])
         for hold in unfinished:
@@ -139,6 +142,18 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False) -> bool:
         if closed[0]:
             cursor.execute(FREE, [closed[0]])
     return True
+
+
+def note_shown(turn_id: UUID, unfinished: list[Hold], shown_tokens: int) -> None:
+    """Raises what the latest call that is still out is known to have streamed, up to what was shown."""
+    sent = [hold for hold in unfinished if hold.state == Hold.State.SENT]
+    if not sent or not shown_tokens:
+        return
+    settled = sum(UsageRecord.objects.filter(turn_id=turn_id).values_list("output_tokens", flat=True))
+    latest = max(sent, key=lambda hold: (hold.created_at, hold.id))
+    rest = shown_tokens - settled - sum(hold.streamed_tokens for hold in sent if hold is not latest)
+    if rest > latest.streamed_tokens:
+        Hold.objects.filter(id=latest.id).update(streamed_tokens=rest)
 
 
 def take_over(*, turn_id: UUID, lease_seconds: int) -> bool:

@@ -8,11 +8,11 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.addresses import normal_address
-from accounts.founding import expect_network, note_founding
 from accounts.members import acting
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal, in_workspace
+from accounts.team_limits import expect_network, note_founding
 from accounts.tenants import create_tenant, create_workspace
 from accounts.users import create_account, send_verification, tell_of_account
 from kit.errors import Conflict, EmailTaken, InvalidInput

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.founding import expect_network
 from accounts.models import User
+from accounts.team_limits import expect_network
 from accounts.web.arrivals import is_joining
 from kit.errors import RateLimited
 from workspaces.onboarding import FIRST_WORKSPACE, open_place, rehearse_sign_up

@@ -10,10 +10,13 @@ from typing import Any
 import structlog
 
 from gateway.egress.bounds import Bounds, bound_call, expect_fit
+from gateway.egress.branches import note_restored
 from gateway.egress.calls import RunningCall
+from gateway.egress.histories import completed, repaired
 from gateway.egress.images import filled, placed
 from gateway.egress.metered import Held, MeteredEvent, metered_call
 from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
+from gateway.egress.placeholders import with_placeholders
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
 from gateway.egress.turns import RoutedTurn, note_end
@@ -30,6 +33,7 @@ from gateway.providers.base import (
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError, InternalError, ProviderError
+from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef
 
@@ -80,11 +84,9 @@ async def _events(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[MeteredEvent, None]:
     """InternalError for whatever is no DomainError: an engine is told of every end."""
-    request = wanted.request_to(turn.models[0])
     models = turn.models
     try:
-        if turn.questions:
-            request = await _with_images(turn, request)
+        request = await _with_history(turn, wanted.request_to(models[0]))
         models = (models[0], *(model for model in models[1:] if _may_answer(model, request)))
         metered = metered_call(
             turn_id=turn.turn_id,
@@ -101,6 +103,29 @@ async def _events(
     except Exception as exc:
         log.exception("model call failed", turn_id=str(turn.turn_id))
         raise InternalError from exc
+
+
+async def _with_history(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
+    """The engine's history as the model is to read it: complete, with its images, and in order."""
+    request = replace(request, messages=with_placeholders(request.messages))
+    model = turn.models[0]
+
+    async def fits(tried: ModelRequest) -> bool:
+        bounds = await _bounds_of(model, tried)
+        if bounds is None:
+            return True
+        prompt = bounds.prompt if bounds.counted is None else bounds.counted
+        return prompt + bounds.output <= model.context_window
+
+    ours = await completed(request, turn.branch, context_window=model.context_window, fits=fits)
+    if ours is not None:
+        log.warning("the engine's history lacks messages", turn_id=str(turn.turn_id))
+        request = ours
+        if not turn.branch.is_ours or turn.branch.is_noted:
+            await in_tenant(turn.tenant, note_restored, turn.turn_id)
+    if turn.questions:
+        request = await _with_images(turn, request)
+    return replace(request, messages=repaired(request.messages, turn.branch.unanswered))
 
 
 async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
@@ -129,12 +154,16 @@ async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
 
 async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
     """ContextTooLong where the model's tokenizer says that it does not fit."""
-    model = turn.models[0]
+    bounds = await _bounds_of(turn.models[0], request)
+    return expect_fit(turn.models[0], bounds) if bounds else None
+
+
+async def _bounds_of(model: ModelRef, request: ModelRequest) -> Bounds | None:
     try:
         provider = provider_for(model)
     except ProviderError:  # another model may stand in for it: the call finds out
         return None
-    return expect_fit(model, await bound_call(provider, request, model))
+    return await bound_call(provider, request, model)
 
 
 def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:

@@ -88,7 +88,7 @@ class RoutedCallConsumer(EngineConsumer):
                 await self._answer_turn(ids, call, wanted)
         except NotFound:
             check_id = await find_check(self.header)
-            await self._answer_call(check_answer(check_id), wanted)
+            await self._answer_call(check_answer(check_id, wanted), wanted)
 
     async def _answer_turn(self, ids: CallerIds, call: RunningCall, wanted: RoutedRequest) -> None:
         try:

@@ -74,7 +74,7 @@ def placed(
     """
     found, earlier, left, is_now = [], Earlier(is_seeing=is_seeing), iter(questions), True
     for message in reversed(messages):
-        asked = next(_until(left, _text_of(message)), None) if message.get("role") == "user" else None
+        asked = next(_until(left, text_of(message)), None) if message.get("role") == "user" else None
         if asked is None or not asked.image_ids:
             found.append(message)
         elif is_now and is_seeing:
@@ -152,7 +152,7 @@ def _id_of(part: Any) -> UUID | None:
         return None
 
 
-def _text_of(message: JsonObject) -> str:
+def text_of(message: JsonObject) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content

@@ -12,9 +12,10 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from accounts.engine_checks import find_check
+from accounts.engine_checks import TOOL_CALLED, find_check, note_tool
 from gateway.egress import mcp_protocol
 from gateway.egress.calls import running_calls
+from gateway.egress.checks import TOOL
 from gateway.egress.mcp_protocol import Message
 from gateway.egress.tool_claims import (
     NO_CALL,
@@ -35,7 +36,7 @@ from workspaces.mcp_servers.services import ToolRef
 
 log = structlog.get_logger(__name__)
 CHECK_TOOL = ToolRef(
-    name="hello",
+    name=TOOL,
     description="Says hello",
     input_schema={"type": "object", "properties": {}},
     definition_hash="",
@@ -120,7 +121,7 @@ class EngineServerConsumer(HttpConsumer):
 
 
 class CheckServerConsumer(EngineServerConsumer):
-    """`POST /mcp-check/<id>`: the server that an engine check registers, with one tool that nobody calls."""
+    """`POST /mcp-check/<id>`: the server that an engine check registers, with one tool that says hello."""
 
     async def admit(self, body: bytes) -> None:
         secret = self.header.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
@@ -134,4 +135,7 @@ class CheckServerConsumer(EngineServerConsumer):
         return (CHECK_TOOL,)
 
     async def _call(self, message: Message) -> JsonObject:
-        return message.refuse(mcp_protocol.INVALID_PARAMS, "This tool is only to be seen.")
+        if message.params.get("name") != TOOL:
+            return message.refuse(mcp_protocol.INVALID_PARAMS, f"The only tool here is {TOOL!r}.")
+        await in_public(note_tool, UUID(self.scope["url_route"]["kwargs"]["id"]), TOOL_CALLED)
+        return message.answer(mcp_protocol.called(ToolOutcome(output="Hello.", is_error=False)))

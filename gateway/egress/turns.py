@@ -1,6 +1,6 @@
 """The turn that an engine's model call belongs to, found by the ids in its headers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
+from gateway.egress.branches import Branch, branch_of
 from gateway.egress.images import AskedWith, questions_of
 from gateway.egress.rights import models_now
 from gateway.egress.tool_runs import Caller
@@ -53,6 +54,7 @@ class RoutedTurn:
     conversation_id: UUID | None = None
     questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
     mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
+    branch: Branch = field(default_factory=Branch)  # what was said before it, by our own copy
 
     @property
     def tenant(self) -> TenantRef:
@@ -97,6 +99,7 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         conversation_id=turn.conversation_id,
         questions=questions_of(conversation_id=ids.conversation_id),
         mcps=tuple(turn.parameters.get("mcps") or ()),
+        branch=branch_of(turn),
     )
 
 

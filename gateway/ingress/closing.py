@@ -1,5 +1,6 @@
 """Ends a turn in the database: settles what is open, writes reply and totals, tells the closing events."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from quotas.reservations import (
 )
 
 log = structlog.get_logger(__name__)
+BYTES_A_TOKEN = 4  # of UTF-8, in ordinary prose; a tokenizer seldom makes fewer tokens of it
 ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
 Adopt = Callable[[TenantRef, UUID], Awaitable[bool]]
 
@@ -73,13 +75,24 @@ def end_turn(
 ) -> Ending:
     """Closes reservation and turn together; a turn that was ended already stays as it is."""
     turn = _lock_turn(turn_id)
-    close_turn(turn_id=turn_id)
+    close_turn(turn_id=turn_id, shown_tokens=shown_tokens(parts))
     usage = turn_usage(turn_id)
     if turn is None:  # its conversation was deleted meanwhile; the ledger keeps what it cost
         return Ending(finish_reason=finish_reason, usage=usage, quota=None, error=error)
     if turn.status == Turn.Status.RUNNING:
         _write_end(turn, parts=parts, finish_reason=finish_reason, error=error, usage=usage)
     return ending_of(turn, usage)
+
+
+def shown_tokens(parts: list[dict[str, Any]]) -> int:
+    """The least number of output tokens that the parts of a reply can have cost, by their bytes.
+
+    A write-off charges no less: the process that counted the stream may have died with its count.
+    """
+    texts = [str(part["text"]) for part in parts if part["type"] in {"text", "reasoning"}]
+    texts += [json.dumps(part["arguments"]) for part in parts if part["type"] == "tool_call"]
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return -(-size // BYTES_A_TOKEN)
 
 
 def _lock_turn(turn_id: UUID) -> Turn | None:
@@ -165,7 +178,8 @@ async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
 def recover_turn(*, turn_id: UUID) -> bool:
     """Interrupts one turn, unless its runner came back in time."""
     turn = _lock_turn(turn_id)
-    if not close_turn(turn_id=turn_id, only_expired=True):
+    shown = shown_tokens(turn.parts) if turn is not None else 0
+    if not close_turn(turn_id=turn_id, only_expired=True, shown_tokens=shown):
         return False
     notify_stop(turn_id)  # a call of it may still be out
     if turn is not None and turn.status == Turn.Status.RUNNING:

@@ -12,7 +12,7 @@ from gateway.ingress.closing import Ending, ending_of
 from gateway.ingress.conversations import visible_turns
 from gateway.ingress.relay import Reader
 from gateway.ingress.running import runner, started_data
-from gateway.ingress.transcript import NumberedEvent, Transcript
+from gateway.ingress.transcript import REPLACE, NumberedEvent, Transcript
 from gateway.ingress.watching import until_lost
 from gateway.models import Turn
 from kit.errors import NotFound
@@ -107,8 +107,14 @@ def collect_result(events: list[NumberedEvent]) -> dict[str, Any]:
     return {
         "conversation_id": told["started"]["conversation_id"],
         "turn_id": told["started"]["turn_id"],
-        "reply": "".join(event.data["text"] for event in events if event.type == "delta"),
+        "reply": reply_of(events),
         "finish_reason": told["done"]["finish_reason"],
         "usage": usage,
         "quota": quota,
     }
+
+
+def reply_of(events: list[NumberedEvent]) -> str:
+    """The reply's text, without what a `replace` withdrew."""
+    last = max((at for at, event in enumerate(events) if event.type == REPLACE), default=-1)
+    return "".join(event.data["text"] for event in events[last + 1 :] if event.type == "delta")

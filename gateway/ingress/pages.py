@@ -22,7 +22,7 @@ from gateway.ingress.approvals import answer_approval, told_approval
 from gateway.ingress.drafting import current_turns
 from gateway.ingress.engine_copies import engine_texts, text_of
 from gateway.ingress.images import images_of, shown_images, told_images
-from gateway.ingress.reply_parts import reply_parts
+from gateway.ingress.reply_parts import lasting_notice, reply_parts
 from gateway.ingress.requests import validated
 from gateway.ingress.web import turn_address
 from gateway.models import Conversation, Image, Message, Turn
@@ -220,6 +220,7 @@ def turn_context(
             ),
         },
         "parts": reply_parts(turn.parts, reply, is_running=not done, page=budget),
+        "notice": lasting_notice(turn.parts),
         "error": turn.error,
         "usage": {
             "input_tokens": turn.input_tokens,

@@ -9,6 +9,7 @@ from kit.markdown import render as render_markdown
 SHOWN = 20_000  # characters of a result; the whole of it is in the API
 
 
+LASTING = "history_restored"  # a kind of notice
 UNTOLD = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
 
@@ -40,6 +41,12 @@ def reply_parts(
                 card |= _result(part)
     _close(segments, shown, page)
     return shown
+
+
+def lasting_notice(parts: list[dict[str, Any]]) -> str:
+    """The notice that concerns the whole reply and is shown for good; empty where there is none."""
+    kept = [part["text"] for part in parts if part["type"] == "notice" and part.get("kind") == LASTING]
+    return str(kept[-1]) if kept else ""
 
 
 def _close(segments: list[str], shown: list[dict[str, Any]], page: Budget | None) -> None:

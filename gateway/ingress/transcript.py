@@ -3,6 +3,9 @@
 A text or reasoning event counts as many positions as it has characters, every other event one. So the
 same ids come out of the running turn and of the stored one, and a client that resumes after any id, in
 any process, gets exactly what it lacks.
+
+`replace` withdraws all of the reply before it. Its part remembers how many positions those were, so that
+positions only ever grow, and whoever resumes before it gets it and all that follows (ADR 0023).
 """
 
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from gateway.engines.base import Event
 
 TEXTS = {"delta", "reasoning"}
 PART_OF_EVENT = {"delta": "text", "reasoning": "reasoning"}
+REPLACE = "replace"
 EVENT_OF_PART = {part: event for event, part in PART_OF_EVENT.items()}
 STARTED_POSITION = 1
 
@@ -53,11 +57,21 @@ class Transcript:
         if event.type in TEXTS:
             self._append_text(PART_OF_EVENT[event.type], event.data["text"])
             self.position += len(event.data["text"])
+        elif event.type == REPLACE:
+            event = self._replace(event)
         else:
             self._join()
             self._parts.append({"type": event.type, **event.data})
             self.position += 1
         return NumberedEvent(self.position, event.type, event.data)
+
+    def _replace(self, event: Event) -> Event:
+        """A stored one, which comes first, has the number of positions that it withdrew already."""
+        withdrawn = event.data.get("positions", self.position - STARTED_POSITION)
+        self._growing.clear()
+        self._parts = [{"type": REPLACE, "positions": withdrawn}]
+        self.position = STARTED_POSITION + withdrawn + 1
+        return Event(REPLACE, {"positions": withdrawn})
 
     def _append_text(self, kind: str, text: str) -> None:
         if not self._parts or self._parts[-1]["type"] != kind:
@@ -103,6 +117,8 @@ class Transcript:
 
 
 def _length(part: dict[str, Any]) -> int:
+    if part["type"] == REPLACE:
+        return int(part["positions"]) + 1
     return len(part["text"]) if part["type"] in EVENT_OF_PART else 1
 
 

@@ -26,7 +26,7 @@ from gateway.ingress.consumers import (
 from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
-from gateway.ingress.transcript import NumberedEvent
+from gateway.ingress.transcript import REPLACE, NumberedEvent
 from kit.errors import AccessEnded, DomainError, InvalidInput
 from kit.markdown import GrowingText, render_blocks
 from kit.tenancy import in_public, in_tenant
@@ -147,13 +147,17 @@ class Drawing:
         self.position = event.id
         if event.type == "delta":
             self.text.add(event.data["text"])
-            self.stale = (
-                self.stale or not self.text.is_blank
-            )  # or an empty text would stand before a tool's card
+            # An empty text would stand before a tool's card.
+            self.stale = self.stale or not self.text.is_blank
 
     def end_segment(self) -> None:
         if not self.text.is_blank:
             self.text, self.shown, self.segment = GrowingText(), [], self.segment + 1
+
+    def begin_again(self) -> None:
+        """The reply so far was withdrawn: the page drops it, and the segments are counted from the first."""
+        self.text, self.shown, self.segment = GrowingText(), [], 0
+        self.stale = self.is_plain = False
 
     @property
     def wait(self) -> float | None:
@@ -198,10 +202,12 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
             if batch is None:
                 return
             pending = asyncio.ensure_future(anext(batches, None))
-            for event in batch:
+            for event in _without_withdrawn(batch, after):
                 if event.type in OWN_EVENTS:
                     drawing.add(event)
                     continue
+                if event.type == REPLACE:
+                    drawing.begin_again()
                 if drawing.stale or drawing.is_plain:
                     yield await drawing.draw(is_whole=True)
                 if event.type == "tool_call":
@@ -213,6 +219,12 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
     finally:
         pending.cancel()
         await asyncio.gather(pending, return_exceptions=True)
+
+
+def _without_withdrawn(batch: list[NumberedEvent], after: int) -> list[NumberedEvent]:
+    """Not what a `replace` withdrew that the page knows already: it would be drawn into the new reply."""
+    known = (at for at, event in enumerate(batch) if event.type == REPLACE and event.id <= after)
+    return batch[max(known, default=0) :]
 
 
 def turn_address(principal: Principal, turn_id: UUID | str, what: str) -> str:

@@ -1,5 +1,6 @@
 """Serves an ASGI application on a free loopback port in a thread, for tests over real sockets."""
 
+import socket
 import threading
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,10 @@ STOP_SECONDS = 20
 class Served:
     """`with Served(app) as server: … server.url`; leaving it runs the lifespan's shutdown."""
 
-    def __init__(self, application: Any, *, lifespan: str = "off", port: int = 0) -> None:
+    def __init__(
+        self, application: Any, *, lifespan: str = "off", port: int = 0, also_at: int | None = None
+    ) -> None:
+        """`also_at`: a second port, 0 for a free one; both are served by the same event loop."""
         config = uvicorn.Config(
             application,
             host="127.0.0.1",
@@ -23,7 +27,8 @@ class Served:
             log_level="critical",
         )
         self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        sockets = None if also_at is None else [_bound(port), _bound(also_at)]
+        self.thread = threading.Thread(target=self.server.run, args=[sockets], daemon=True)
 
     def __enter__(self) -> "Served":
         started = threading.Event()
@@ -36,7 +41,8 @@ class Served:
         self.server.startup = tell_startup  # type: ignore[method-assign]
         self.thread.start()
         assert started.wait(20), "the server did not start"
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.ports = [server.sockets[0].getsockname()[1] for server in self.server.servers]
+        self.port = self.ports[0]
         self.url = f"http://127.0.0.1:{self.port}"
         return self
 
@@ -46,3 +52,10 @@ class Served:
         self.server.should_exit = True
         self.thread.join(STOP_SECONDS)
         assert not self.thread.is_alive(), "the server did not stop"
+
+
+def _bound(port: int) -> socket.socket:
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", port))
+    return found

@@ -30,7 +30,10 @@ those that you do not know. A comment (`: ping`) comes at least every 10 seconds
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
 | `approval` | the one who asked must allow a call: `approval_id`, `expires_at`, and what `tool_call` told |
 | `approval_resolved` | `approval_id`, `call_id`, `decision`: `allowed`, `refused` or `expired` |
-| `notice` | `kind` (`retry`, `fallback`), `text`, and what belongs to the kind |
+| `notice` | `kind`, `text`, and what belongs to the kind. `retry`, `fallback`: the model's provider failed; \
+`history_restored`: earlier messages were missing at the engine, and came from Switchyard's own copy |
+| `replace` | `positions`: discard all of the reply so far, from `delta` to `notice`, as many positions; \
+the whole reply follows in events of its own |
 | `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \

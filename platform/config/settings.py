@@ -327,6 +327,7 @@ CURRENCY = env.text("CURRENCY", "USD")
 # --- the engine ---------------------------------------------------------------------------------
 LIBRECHAT_URL = env.text("LIBRECHAT_URL")
 EGRESS_URL = env.text("EGRESS_URL", "http://127.0.0.1:8002")  # where LibreChat reaches our egress
+EGRESS_HEALTH_URL = env.text("EGRESS_HEALTH_URL")  # where web looks whether it runs; `none`: nowhere
 # The first is written into LibreChat's configuration; the others stay valid until it is rotated everywhere.
 # Development's own is too short for production, which therefore refuses it.
 EGRESS_SECRETS = env.listing("EGRESS_SECRETS", ["development-only-secret"] if DEVELOPMENT else [])

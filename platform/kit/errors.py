@@ -48,7 +48,7 @@ DomainError
 │   ├── ToolChanged            502
 │   └── McpSignInFailed        502
 ├── UpstreamTooLarge           502
-├── EngineUnavailable          502
+├── EngineUnavailable          503
 ├── EngineFailed               502
 ├── AtCapacity                 503
 ├── TurnInterrupted            503
@@ -336,10 +336,14 @@ class UpstreamTooLarge(DomainError):
 
 
 class EngineUnavailable(DomainError):
-    code, status, message = "engine_unavailable", 502, "The engine cannot be reached."
+    """Details: part, where a part of the engine is away; status and engine_said, its own answer."""
+
+    code, status, message = "engine_unavailable", 503, "The engine cannot be reached."
 
 
 class EngineFailed(DomainError):
+    """Details: engine_said, its own words without secrets; status, where it answered with one."""
+
     code, status, message = "engine_failed", 502, "The engine could not run the turn."
 
 

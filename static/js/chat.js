@@ -103,6 +103,7 @@ function watch(turn) {
     },
     ...toolEvents(turn, { token: composer.token, grew: () => follower.grew(), say }),
     notice: (data) => turn.notice(data),
+    replace: () => turn.replace(),
     error: (data) => turn.error(data),
     usage: (data) => {
       turn.usage(data);

@@ -100,5 +100,5 @@ def replayed(
     replay, at = served_replay
     replay.egress_url, replay.secret = str(engine.client.base_url).rstrip("/"), SECRET
     replay.reset()
-    settings.ENGINE, settings.LIBRECHAT_URL = "librechat", at.url
+    settings.ENGINE, settings.LIBRECHAT_URL, settings.EGRESS_URL = "librechat", at.url, replay.egress_url
     return replay

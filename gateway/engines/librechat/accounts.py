@@ -78,8 +78,10 @@ class Accounts:
         operator = await in_public(operator_account, engine=ENGINE)
         is_operator = account.id == operator.id
         if not is_operator:
-            self._sessions.pop(operator.id, None)  # signed in anew: this LibreChat may be an empty one
-            await self.session(operator.id)
+            # This LibreChat may be an empty one. A renewal shows that it knows the operator, and costs it no
+            # hashing of a password; all who register at the same time share one.
+            known, _ = self._sessions.get(operator.id, (None, 0.0))
+            await self.session(operator.id, refused=known)
         await self.client.register(name=NAMES[is_operator], address=account.address, password=password)
         try:
             return await self.client.login(address=account.address, password=password)

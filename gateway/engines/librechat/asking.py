@@ -17,7 +17,7 @@ from gateway.egress.approvals import POLL_SECONDS
 from gateway.egress.tool_news import listening
 from gateway.egress.tool_runs import OpenedRun
 from gateway.engines.base import Event, TurnJob
-from gateway.engines.librechat.reading import Read, Reading
+from gateway.engines.librechat.reading import REPLACE, Read, Reading
 from gateway.engines.tools import approval_event, resolved_event
 from gateway.models import ToolRun
 from kit.tenancy import in_tenant
@@ -25,6 +25,11 @@ from kit.tenancy import in_tenant
 log = structlog.get_logger(__name__)
 State = ToolRun.State
 FAILED = {State.FAILED, State.DENIED, State.REFUSED, State.EXPIRED}
+NEVER_RAN = {
+    State.ASKED,
+    State.ALLOWED,
+    State.WAITING,
+}  # an answer to one of these is LibreChat's own refusal
 MOST_RUNS = 1_000  # of one turn
 
 
@@ -105,14 +110,24 @@ class Asking:
     async def _read(self, items: AsyncIterator[Read], news: asyncio.Queue[Any]) -> None:
         try:
             async for item in items:
+                if isinstance(item, Event) and item.type == REPLACE:
+                    await self._tell_again(item, news)
+                    continue
                 if isinstance(item, Event) and item.type != "tool_result":
                     await news.put(item)
                     continue
-                await self._try_look(news)
-                await news.put(self._as_it_was(item) if isinstance(item, Event) else item)
+                is_known = await self._try_look(news)
+                await news.put(self._as_it_was(item) if isinstance(item, Event) and is_known else item)
             await news.put(None)
         except Exception as exc:
             await news.put(exc)
+
+    async def _tell_again(self, item: Event, news: asyncio.Queue[Any]) -> None:
+        """The reply is withdrawn and told again, so its approvals are too."""
+        async with self._looking:
+            self._told.clear()
+            self._resolved.clear()
+            await news.put(item)
 
     async def _watch(self, news: asyncio.Queue[Any]) -> None:
         try:
@@ -126,12 +141,14 @@ class Asking:
         except Exception as exc:
             await news.put(exc)
 
-    async def _try_look(self, news: asyncio.Queue[Any]) -> None:
-        """A database that cannot be asked for a moment is asked again; the reply goes on."""
+    async def _try_look(self, news: asyncio.Queue[Any]) -> bool:
+        """False where the database cannot be asked for a moment: the reply goes on, and it is asked again."""
         try:
             await self._look(news)
         except DatabaseError as exc:
             log.warning("tool runs were not looked at", turn_id=str(self.job.turn_id), error=str(exc)[:200])
+            return False
+        return True
 
     async def _look(self, news: asyncio.Queue[Any]) -> None:
         """Tells what is new. Who takes up another's turn tells only what still waits."""
@@ -162,24 +179,31 @@ class Asking:
         return events
 
     def _as_it_was(self, result: Event) -> Event:
-        """LibreChat tells neither whether a tool failed nor how long it took; the egress knows."""
+        """LibreChat tells neither whether a tool failed nor how long it took; the egress knows.
+
+        A call that the egress did not run is an error, whatever LibreChat says in the tool's place.
+        """
         run = self._runs.get(str(result.data["call_id"]))
-        if run is None:
-            return result
+        if run is None or run.state in NEVER_RAN:
+            return never_ran(result)
         known: dict[str, Any] = {"duration_ms": run.duration_ms}
         if run.state in FAILED or run.state == State.DONE:
             known["is_error"] = run.state in FAILED
         return replace(result, data={**result.data, **known})
 
 
+def never_ran(result: Event) -> Event:
+    return replace(result, data={**result.data, "is_error": True, "duration_ms": None})
+
+
 async def with_asking(
     job: TurnJob, reading: Reading, items: AsyncGenerator[Read, None]
 ) -> AsyncGenerator[Read, None]:
-    """The items alone where the turn has no MCP servers."""
+    """The items alone where the turn has no MCP servers, and so no tool that could have run."""
     async with aclosing(items):
         if not job.servers:
             async for item in items:
-                yield item
+                yield never_ran(item) if isinstance(item, Event) and item.type == "tool_result" else item
             return
         async with aclosing(Asking(job, reading).events(items)) as told:
             async for item in told:

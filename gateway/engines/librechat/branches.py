@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from gateway.egress.placeholders import hide_placeholders
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.librechat.client import ENDPOINT, MODEL
 from gateway.providers.base import JsonObject
@@ -32,7 +33,7 @@ def chat_body(
     body["maxContextTokens"] = max(job.model.context_window - request.max_tokens, 1)
     instructions = next((text["content"] for text in request.messages if text["role"] == "system"), "")
     if instructions:
-        body["promptPrefix"] = instructions
+        body["promptPrefix"] = hide_placeholders(instructions)
     if named := list(servers):
         body["ephemeralAgent"] = {"mcp": named}
     if request.temperature is not None:

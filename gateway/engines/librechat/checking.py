@@ -1,7 +1,8 @@
 """Tries what we rely on LibreChat for, from the first connection to the usage of a call that came back to us.
 
-The trial's generation runs as the operator's account; our egress knows it, answers it by itself for nobody's
-money, and holds the reply open until the trial has seen it run.
+The trial's generations run as the operator's account. Our egress knows them and answers them itself, without
+a provider and without a bill. It holds the first reply open until the trial has seen it run; the second one
+calls a tool of a server that the trial registers, through LibreChat and back.
 """
 
 import asyncio
@@ -9,10 +10,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from uuid import UUID, uuid5
 
-import httpx
 from django.conf import settings
 
-from accounts.engine_checks import CheckRef, find_check, let_end, open_check
+from accounts.engine_checks import TOOL_CALLED, TOOL_OFFERED, CheckRef, find_check, let_end, open_check
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat import mends
 from gateway.engines.librechat.accounts import ENGINE, Accounts
@@ -23,19 +23,21 @@ from gateway.engines.librechat.client import (
     StreamGone,
     TokenRefused,
 )
+from gateway.engines.librechat.egress_watch import egress_answers
 from gateway.engines.librechat.outcome import status_in
 from gateway.engines.librechat.reading import Failure, Reading
+from gateway.engines.librechat.servers import server_title
 from gateway.engines.steps import FAILED, OK, Step
 from gateway.providers.base import JsonObject
-from gateway.providers.http import client as http_client
 from kit.errors import DomainError
 from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public
 
-STEPS = ("reachable", "login", "starts", "routing", "again", "ids", "usage", "tools")
+STEPS = ("reachable", "login", "version", "starts", "routing", "again", "ids", "usage", "tools")
 ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be trying somewhere else for minutes
 END_SECONDS = 30.0  # for the reply to be told, once its call has arrived
 POLL_SECONDS = 0.1
+PROBE_SECONDS = 5.0  # for the egress to answer
 STORED_TRIES = 50
 HEADERS = ("x-message", "x-conversation", "x-engine-user")
 NO_ENDPOINT = {"endpoint_models_not_loaded", "illegal_model_request"}
@@ -62,6 +64,7 @@ async def check_librechat() -> AsyncGenerator[Step, None]:
         yield Step("login", OK, "The operator's account signs in, and is LibreChat's admin.")
     else:
         yield mends.no_admin()
+    yield await _version(accounts.client, session)
     trial = Trial(accounts.client, session, await in_public(open_check, engine=ENGINE))
     try:
         async with aclosing(trial.steps()) as steps:
@@ -71,8 +74,19 @@ async def check_librechat() -> AsyncGenerator[Step, None]:
         await trial.clear_away()
 
 
+async def _version(client: LibreChatClient, session: Session) -> Step:
+    """LibreChat tells the commit that it was built from, if it knows, and never the number of its release."""
+    build = ""
+    with suppress(DomainError, TokenRefused):
+        build = await client.build(session.token)
+    if build:
+        return Step("version", OK, f"LibreChat was built from {build}.")
+    text = "LibreChat does not say which version it is. Its image or checkout names it."
+    return Step("version", OK, text)
+
+
 class Trial:
-    """One generation with our own ids, as the operator's account."""
+    """Generations with our own ids, as the operator's account."""
 
     def __init__(self, client: LibreChatClient, session: Session, check: CheckRef) -> None:
         self.client = client
@@ -81,13 +95,17 @@ class Trial:
         self.reading = Reading(check.id)
         self.created_at: object = None
         self._server = ""  # that it has registered
+        self._tool_check: CheckRef | None = None  # of the generation that calls the server's tool
         self._end: asyncio.Task[Finished | Failure] | None = None
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         try:
             problem = await self._start()
-        except (DomainError, TokenRefused):
-            problem = "LibreChat does not start a generation."
+        except DomainError as exc:
+            yield mends.no_start(exc)
+            return
+        except TokenRefused:
+            problem = "LibreChat refuses a token that it has just issued."
         if problem:
             yield mends.bad_start(problem)
             return
@@ -103,20 +121,25 @@ class Trial:
         await in_public(let_end, self.check.id)
         if self._end is not None:
             self._end.cancel()
-        with suppress(DomainError, TokenRefused):
-            status = await self.client.status(self.token, self.check.conversation_id)
-            if status.get("active"):
-                await self.client.abort(self.token, self.check.conversation_id, self.created_at)
-            await self.client.delete(self.token, self.check.conversation_id)
+        for check in (self.check, self._tool_check):
+            if check is not None:
+                with suppress(DomainError, TokenRefused):
+                    await self._forget(check.conversation_id)
         if self._server:
             with suppress(DomainError, TokenRefused):
                 await self.client.remove_server(self.token, self._server)
 
+    async def _forget(self, conversation_id: UUID) -> None:
+        status = await self.client.status(self.token, conversation_id)
+        if status.get("active"):
+            await self.client.abort(self.token, conversation_id, status.get("createdAt"))
+        await self.client.delete(self.token, conversation_id)
+
     async def _start(self) -> str:
         """What is wrong with how it starts; empty where nothing is."""
-        first = await self.client.start(self.token, self._body())
+        first = await self.client.start(self.token, _body(self.check))
         self.created_at = first.get("generationCreatedAt")
-        self._end = asyncio.create_task(self._follow())
+        self._end = asyncio.create_task(self._follow(self.check, self.reading))
         if first.get("conversationId") != str(self.check.conversation_id):
             return "LibreChat gives the conversation another id than ours."
         if self.created_at is None:
@@ -137,7 +160,7 @@ class Trial:
         """Asked only now: a generation that fails at once would be over, and rightly begin anew."""
         told: JsonObject = {}
         with suppress(DomainError, TokenRefused):
-            told = await self.client.start(self.token, self._body())
+            told = await self.client.start(self.token, _body(self.check))
         await in_public(let_end, self.check.id)
         if (told.get("status"), told.get("generationCreatedAt")) != ("resumed", self.created_at):
             return mends.bad_again()
@@ -148,9 +171,9 @@ class Trial:
             async with asyncio.timeout(END_SECONDS):
                 told = await asyncio.shield(self._following)
         except TimeoutError:
-            return mends.no_reply()
+            return mends.no_reply("")
         if isinstance(told, Failure):
-            return mends.no_reply()
+            return mends.no_reply(told.text)
         with suppress(DomainError, TokenRefused):
             if await self._is_stored():
                 return Step("ids", OK, "The reply comes back, and is kept under the id that we chose.")
@@ -180,10 +203,10 @@ class Trial:
             if told.text in NO_ENDPOINT:
                 return mends.no_endpoint()
             if told.never_began:
-                return mends.broken_off()
-            answers = await _egress_answers()
-            return mends.not_routed(status_in(told.text), egress_answers=answers)
-        return mends.not_routed(None, egress_answers=await _egress_answers())
+                return mends.broken_off(told.text)
+        answers = await egress_answers(settings.EGRESS_URL, PROBE_SECONDS)
+        said = told.text if isinstance(told, Failure) else ""
+        return mends.not_routed(status_in(said), said, egress_answers=answers)
 
     async def _is_stored(self) -> bool:
         for _ in range(STORED_TRIES):
@@ -202,57 +225,73 @@ class Trial:
         return Step("usage", OK, "LibreChat tells the usage of each model call.")
 
     async def _tools(self) -> Step:
-        """Whether it reaches MCP servers at our egress, and takes what it is told of their tools."""
+        """Whether a tool at our egress is offered to the model, called when it asks, and answered to it."""
         config = {
             "type": "streamable-http",
             "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp-check/{self.check.id.hex}",
-            "title": f"check-{self.check.id.hex[:6]}",
+            "title": server_title("check", self.check.id),
             "description": "An engine check",
             "headers": {"Authorization": f"Bearer {settings.EGRESS_SECRETS[0]}"},
         }
         try:
             self._server = await self.client.add_server(self.token, config)
             is_there = self._server in await self.client.servers(self.token)
-        except (DomainError, TokenRefused) as exc:
-            status = exc.details.get("status") if isinstance(exc, DomainError) else None
-            return mends.no_tools(status)
-        if not is_there:
-            return mends.no_tools(None)
-        return Step("tools", OK, "LibreChat reaches MCP servers at our egress.")
+            if not is_there:
+                return mends.no_tools("LibreChat does not list it afterwards.")
+            return await self._tool_call()
+        except DomainError as exc:
+            return mends.no_tools(exc.text)
+        except TokenRefused:
+            return mends.no_tools("LibreChat refuses the token.")
 
-    async def _follow(self) -> Finished | Failure:
+    async def _tool_call(self) -> Step:
+        """A generation of its own, whose model asks for the tool at once."""
+        check = await in_public(open_check, engine=ENGINE)
+        self._tool_check = check
+        await in_public(let_end, check.id)
+        reading = Reading(check.id)
+        await self.client.start(self.token, {**_body(check), "ephemeralAgent": {"mcp": [self._server]}})
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                end = await self._follow(check, reading)
+        except TimeoutError:
+            end = Failure("the turn did not end", never_began=True)
+        seen = [await in_public(find_check, row.id) for row in (self.check, check)]
+        noted = {note for row in seen if row for note in row.fitting}
+        said = end.text if isinstance(end, Failure) else ""
+        if TOOL_OFFERED not in noted:
+            return mends.tools_not_offered(said)
+        if TOOL_CALLED not in noted:
+            return mends.tool_not_called(said)
+        if isinstance(end, Failure):
+            return mends.tool_not_answered(said)
+        return Step("tools", OK, "LibreChat offers a tool at our egress, calls it and passes its answer on.")
+
+    async def _follow(self, check: CheckRef, reading: Reading) -> Finished | Failure:
         """Reads the generation to its end, whatever that is."""
         try:
-            stream = self.client.stream(self.token, self.check.conversation_id, resume=False)
+            stream = self.client.stream(self.token, check.conversation_id, resume=False)
             async with aclosing(stream) as frames:
                 async for frame in frames:
-                    for item in self.reading.read(frame):
+                    for item in reading.read(frame):
                         if not isinstance(item, Event):
                             return item
         except (DomainError, TokenRefused, StreamGone) as exc:
             return Failure(type(exc).__name__, never_began=True)
         return Failure("the stream ended", never_began=True)
 
-    def _body(self) -> JsonObject:
-        body = start_body(
-            "Are you there?",
-            conversation_id=self.check.conversation_id,
-            reply_id=self.check.id,
-            parent=START,
-            max_tokens=16,
-        )
-        return {**body, "overrideUserMessageId": f"{_question_id(self.check.id)}__0"}
+
+def _body(check: CheckRef) -> JsonObject:
+    body = start_body(
+        "Are you there?",
+        conversation_id=check.conversation_id,
+        reply_id=check.id,
+        parent=START,
+        max_tokens=16,
+    )
+    return {**body, "overrideUserMessageId": f"{_question_id(check.id)}__0"}
 
 
 def _question_id(check_id: UUID) -> UUID:
     """Another id than the reply's, and always the same: a repeated start is to be the very same."""
     return uuid5(check_id, "question")
-
-
-async def _egress_answers() -> bool:
-    """Whether an egress answers where LibreChat should look for it, as far as we can see it from here."""
-    try:
-        response = await http_client().get(f"{settings.EGRESS_URL.rstrip('/')}/healthz", timeout=5)
-    except httpx.HTTPError:
-        return False
-    return response.status_code == httpx.codes.OK

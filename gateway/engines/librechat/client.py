@@ -12,14 +12,16 @@ from uuid import UUID
 import aiohttp
 import httpx
 
+from gateway.engines.librechat.words import plain_words, words_of_answer
 from gateway.providers.base import JsonObject
 from gateway.providers.http import client
 from gateway.providers.sse import Frame, FrameParser, FrameTooLong
 from kit.errors import EngineFailed, EngineUnavailable
 
 ENDPOINT, MODEL = "Routed", "routed"
-# LibreChat answers "Illegal request" to whoever does not look like a browser.
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
+# LibreChat answers "Illegal request" unless ua-parser-js finds a browser's name and version in this.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 Switchyard/1.0"
+CONVERSATION_HEADER = "x-conversation"  # by which a proxy sends all calls of a conversation to one replica
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 SERVER_TIMEOUT = httpx.Timeout(25.0, connect=5.0)  # it calls us back before it answers
 LONGEST_SERVER_NAME = 100
@@ -48,7 +50,11 @@ class Session:
 
 
 class LibreChatClient:
-    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it answers what makes no sense."""
+    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it refuses or makes no sense.
+
+    What LibreChat said itself is in the error's text and in `details.engine_said`, without secrets. Each call
+    that concerns a conversation names it in CONVERSATION_HEADER.
+    """
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
@@ -58,7 +64,7 @@ class LibreChatClient:
         body = {"name": name, "email": address, "password": password, "confirm_password": password}
         response = await self._send("POST", "/api/auth/register", json=body)
         if response.status_code != httpx.codes.OK:
-            raise EngineFailed("LibreChat does not register accounts.", status=response.status_code)
+            raise _failed("LibreChat does not register accounts.", response, password)
 
     async def login(self, *, address: str, password: str) -> Session:
         """TokenRefused for an account that it does not know."""
@@ -79,14 +85,20 @@ class LibreChatClient:
 
     async def start(self, token: str, body: JsonObject) -> JsonObject:
         """Starts a generation, once for a `clientRequestId`: `{streamId, generationCreatedAt, status}`."""
-        response = await self._send("POST", f"/api/agents/chat/{ENDPOINT}", token=token, json=body)
+        response = await self._send(
+            "POST",
+            f"/api/agents/chat/{ENDPOINT}",
+            token=token,
+            json=body,
+            conversation=body.get("conversationId"),
+        )
         if response.status_code != httpx.codes.OK or not _is_json(response):
-            raise EngineFailed("LibreChat refuses the turn.", status=response.status_code)
+            raise _failed("LibreChat refuses the turn.", response, token)
         return _json(response)
 
     async def stream(self, token: str, conversation_id: UUID, *, resume: bool) -> AsyncGenerator[Frame, None]:
         """The generation's frames until the socket closes. StreamGone where there is none."""
-        headers = _headers(token)
+        headers = _headers(token, conversation_id)
         address = (
             f"{self.base_url}/api/agents/chat/stream/{conversation_id}{'?resume=true' if resume else ''}"
         )
@@ -106,24 +118,30 @@ class LibreChatClient:
         body = {"streamId": str(conversation_id), "conversationId": str(conversation_id)}
         if created_at is not None:
             body["generationCreatedAt"] = created_at
-        response = await self._send("POST", "/api/agents/chat/abort", token=token, json=body)
+        response = await self._send(
+            "POST", "/api/agents/chat/abort", token=token, json=body, conversation=conversation_id
+        )
         if response.status_code >= 500:
-            raise EngineUnavailable("LibreChat did not stop the turn.", status=response.status_code)
+            raise _away("LibreChat did not stop the turn.", response, token)
 
     async def status(self, token: str, conversation_id: UUID) -> JsonObject:
         """What runs in the conversation: `{active, createdAt, resumeState}`; empty when nothing does."""
-        response = await self._send("GET", f"/api/agents/chat/status/{conversation_id}", token=token)
+        response = await self._send(
+            "GET", f"/api/agents/chat/status/{conversation_id}", token=token, conversation=conversation_id
+        )
         if response.status_code >= 500:
-            raise EngineUnavailable("LibreChat does not say what runs.", status=response.status_code)
+            raise _away("LibreChat does not say what runs.", response, token)
         return _json(response) if response.status_code == httpx.codes.OK and _is_json(response) else {}
 
     async def messages(self, token: str, conversation_id: UUID) -> list[JsonObject]:
         """Every message of the conversation, oldest first; none where the account has no such one."""
-        response = await self._send("GET", f"/api/messages/{conversation_id}", token=token)
+        response = await self._send(
+            "GET", f"/api/messages/{conversation_id}", token=token, conversation=conversation_id
+        )
         if response.status_code == httpx.codes.NOT_FOUND:
             return []
         if response.status_code != httpx.codes.OK:
-            raise EngineUnavailable("LibreChat does not show its messages.", status=response.status_code)
+            raise _away("LibreChat does not show its messages.", response, token)
         rows = _data(response)
         if not isinstance(rows, list):
             raise EngineFailed("LibreChat's messages make no sense.", status=response.status_code)
@@ -131,22 +149,26 @@ class LibreChatClient:
 
     async def rename(self, token: str, conversation_id: UUID, title: str) -> None:
         body = {"arg": {"conversationId": str(conversation_id), "title": title}}
-        response = await self._send("POST", "/api/convos/update", token=token, json=body)
+        response = await self._send(
+            "POST", "/api/convos/update", token=token, json=body, conversation=conversation_id
+        )
         if response.status_code >= 500:
-            raise EngineUnavailable("LibreChat did not rename.", status=response.status_code)
+            raise _away("LibreChat did not rename.", response, token)
 
     async def delete(self, token: str, conversation_id: UUID) -> None:
         """LibreChat answers 500 for a conversation it does not have: then it is deleted already."""
         body = {"arg": {"conversationId": str(conversation_id)}}
-        response = await self._send("DELETE", "/api/convos", token=token, json=body)
+        response = await self._send(
+            "DELETE", "/api/convos", token=token, json=body, conversation=conversation_id
+        )
         if not response.is_success and await self.messages(token, conversation_id):
-            raise EngineUnavailable("LibreChat did not delete.", status=response.status_code)
+            raise _away("LibreChat did not delete.", response, token)
 
     async def servers(self, token: str) -> set[str]:
         """The names of the account's MCP servers."""
         response = await self._send("GET", "/api/mcp/servers", token=token)
         if response.status_code != httpx.codes.OK or not _is_json(response):
-            raise EngineFailed("LibreChat does not show its MCP servers.", status=response.status_code)
+            raise _failed("LibreChat does not show its MCP servers.", response, token)
         return set(_json(response))
 
     async def add_server(self, token: str, config: JsonObject) -> str:
@@ -158,7 +180,7 @@ class LibreChatClient:
             "POST", "/api/mcp/servers", token=token, json={"config": config}, patience=SERVER_TIMEOUT
         )
         if response.status_code not in {httpx.codes.OK, httpx.codes.CREATED} or not _is_json(response):
-            raise EngineFailed("LibreChat does not take the MCP server.", status=response.status_code)
+            raise _failed("LibreChat does not take the MCP server.", response, token, *_secrets_of(config))
         name = _json(response).get("serverName")
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_SERVER_NAME:
             raise EngineFailed("LibreChat does not say what it calls the MCP server.")
@@ -172,14 +194,23 @@ class LibreChatClient:
         if response.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
             return False
         if response.status_code != httpx.codes.OK:
-            raise EngineFailed("LibreChat does not take the MCP server.", status=response.status_code)
+            raise _failed("LibreChat does not take the MCP server.", response, token, *_secrets_of(config))
         return True
 
     async def remove_server(self, token: str, name: str) -> None:
         """Harmless for one that is gone."""
         response = await self._send("DELETE", f"/api/mcp/servers/{name}", token=token)
         if response.status_code >= 500:
-            raise EngineUnavailable("LibreChat did not remove the MCP server.", status=response.status_code)
+            raise _away("LibreChat did not remove the MCP server.", response, token)
+
+    async def build(self, token: str) -> str:
+        """The build that LibreChat says it is: its commit, branch and date; empty where it does not say."""
+        response = await self._send("GET", "/api/config", token=token)
+        build = (_data(response) or {}).get("buildInfo") if response.is_success else None
+        if not isinstance(build, dict):
+            return ""
+        named = (build.get("commitShort") or build.get("commit"), build.get("branch"), build.get("buildDate"))
+        return plain_words(", ".join(part[:40] for part in named if isinstance(part, str) and part))
 
     async def health(self) -> None:
         """Returns when LibreChat answers at all."""
@@ -195,13 +226,14 @@ class LibreChatClient:
         token: str = "",
         headers: dict[str, str] | None = None,
         json: Any = None,
+        conversation: UUID | str | None = None,
         patience: httpx.Timeout | None = None,
     ) -> httpx.Response:
         try:
             response = await client().request(
                 method,
                 f"{self.base_url}{path}",
-                headers={**_headers(token), **(headers or {})},
+                headers={**_headers(token, conversation), **(headers or {})},
                 json=json,
                 timeout=patience or TIMEOUT,
             )
@@ -214,8 +246,40 @@ class LibreChatClient:
         return response
 
 
-def _headers(token: str) -> dict[str, str]:
-    return {"User-Agent": USER_AGENT, **({"Authorization": f"Bearer {token}"} if token else {})}
+def _headers(token: str, conversation: UUID | str | None = None) -> dict[str, str]:
+    headers = {"User-Agent": USER_AGENT}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if conversation:
+        headers[CONVERSATION_HEADER] = str(conversation)
+    return headers
+
+
+def _failed(text: str, response: httpx.Response, *hidden: str) -> EngineFailed:
+    """The error with LibreChat's own words, in which no `hidden` secret is shown."""
+    told, details = _told(text, response, hidden)
+    return EngineFailed(told, **details)
+
+
+def _away(text: str, response: httpx.Response, *hidden: str) -> EngineUnavailable:
+    told, details = _told(text, response, hidden)
+    return EngineUnavailable(told, **details)
+
+
+def _told(text: str, response: httpx.Response, hidden: tuple[str, ...]) -> tuple[str, JsonObject]:
+    kind = str(response.headers.get("content-type", ""))
+    said = plain_words(words_of_answer(kind, response.text), hidden=hidden)
+    details: JsonObject = {"status": response.status_code}
+    return (f"{text} It says: {said}", {**details, "engine_said": said}) if said else (text, details)
+
+
+def _secrets_of(config: JsonObject) -> list[str]:
+    headers = config.get("headers")
+    return (
+        [str(value).removeprefix("Bearer ") for value in headers.values()]
+        if isinstance(headers, dict)
+        else []
+    )
 
 
 def _check_stream(response: httpx.Response) -> None:

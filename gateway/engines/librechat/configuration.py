@@ -1,8 +1,12 @@
-"""Builds the two files that LibreChat is configured with: its `librechat.yaml` and its `.env`."""
+"""Builds the two files that LibreChat is configured with: its `librechat.yaml` and its `.env`.
+
+LibreChat prints the whole of `librechat.yaml` to its log at each start, so every secret is in `.env` alone.
+"""
 
 import ipaddress
 import re
 import secrets
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
@@ -16,6 +20,9 @@ HIGHEST = "1000000"
 SECRET = re.compile(r"[A-Za-z0-9._~+/=-]+")
 ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
+IN_ENV = "EGRESS_SECRET"  # the name in `.env` of what LibreChat shows at the egress
+LOOPBACK, PORT = "127.0.0.1", "3080"
+
 # LibreChat's own secrets, with their bytes. Lost ones end every session, and what it has encrypted is lost.
 OWN_SECRETS = {"CREDS_KEY": 32, "CREDS_IV": 16, "JWT_SECRET": 32, "JWT_REFRESH_SECRET": 32}
 
@@ -27,10 +34,6 @@ ENGINE_HEADERS = {
 }
 
 ENVIRONMENT = {
-    "HOST": "0.0.0.0",  # noqa: S104 - in its container; nothing publishes it
-    "PORT": "3080",
-    "DOMAIN_CLIENT": "http://localhost:3080",  # another name makes its cookies Secure; we speak plain HTTP
-    "DOMAIN_SERVER": "http://localhost:3080",
     "ALLOW_EMAIL_LOGIN": "true",
     "ALLOW_REGISTRATION": "true",
     "ALLOW_SOCIAL_LOGIN": "false",
@@ -74,17 +77,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def librechat_yaml(*, egress_url: str, secret: str, most_calls: int) -> str:
+def librechat_yaml(*, egress_url: str, most_calls: int) -> str:
     """The whole `librechat.yaml`: one endpoint, our egress, and nothing that calls models unasked."""
-    header = "# Written by `manage.py librechat_config`, which overwrites it. It holds a secret.\n"
-    content = configuration(egress_url=egress_url, secret=secret, most_calls=most_calls)
+    header = "# Written by `manage.py librechat_config`, which overwrites it. Its secrets are in .env.\n"
+    content = configuration(egress_url=egress_url, most_calls=most_calls)
     return header + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-def configuration(*, egress_url: str, secret: str, most_calls: int) -> Section:
+def configuration(*, egress_url: str, most_calls: int) -> Section:
     """Its content. `most_calls` of a turn is ours to enforce, so LibreChat's own bound lies just above it."""
-    if not SECRET.fullmatch(secret):
-        raise ImproperlyConfigured("The first of EGRESS_SECRETS may have letters, digits and ._~+/=- only.")
     egress = _split(egress_url)
     steps = 2 * most_calls + 2  # a model call and its tools are one each
     addresses = {"allowedAddresses": [address]} if (address := _private_address(egress)) else {}
@@ -94,6 +95,7 @@ def configuration(*, egress_url: str, secret: str, most_calls: int) -> Section:
         "interface": INTERFACE,
         "registration": {"socialLogins": []},
         "balance": {"enabled": False},
+        "transactions": {"enabled": False},  # two database writes a model call; the ledger is ours
         "summarization": {"enabled": False},
         "memory": {"disabled": True},
         **({"mcpSettings": addresses} if addresses else {}),
@@ -105,20 +107,50 @@ def configuration(*, egress_url: str, secret: str, most_calls: int) -> Section:
                 "disableBuilder": True,
                 "capabilities": ["tools"],
             },
-            "custom": [_routed(base_url=f"{egress_url.rstrip('/')}/v1", secret=secret)],
+            "custom": [_routed(base_url=f"{egress_url.rstrip('/')}/v1")],
         },
     }
 
 
-def librechat_env(*, mongo_url: str = "", existing: str = "") -> str:
-    """The whole `.env`. LibreChat's own secrets, its database and lines of the operator's stay as they were.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where LibreChat listens; empty: as its `.env` says already, else on this machine's loopback only."""
 
-    `existing` is the file's text so far; `mongo_url` wins over the address in it.
+    host: str = ""
+    port: str = ""
+
+    def values(self, before: dict[str, str]) -> dict[str, str]:
+        """HOST, PORT and DOMAIN_*. Another name than localhost makes LibreChat's cookies Secure, and we speak
+        plain HTTP; who puts TLS before it names another one in `.env`, where it stays."""
+        port = self.port or before.get("PORT") or PORT
+        domain = f"http://localhost:{port}"
+        values = {"HOST": self.host or before.get("HOST") or LOOPBACK, "PORT": port}
+        for name in ("DOMAIN_CLIENT", "DOMAIN_SERVER"):
+            values[name] = before.get(name) or domain
+            if self.port and values[name] == f"http://localhost:{before.get('PORT')}":
+                values[name] = domain
+        return values
+
+
+def librechat_env(*, secret: str, mongo_url: str = "", existing: str = "", place: Place | None = None) -> str:
+    """The whole `.env`. LibreChat's own secrets, its database, where it listens and lines of the operator's
+    stay as they were.
+
+    `secret` is what LibreChat shows at the egress; `existing` is the file's text so far, and `mongo_url` and
+    `place` win over what is in it.
     """
+    if not SECRET.fullmatch(secret):
+        raise ImproperlyConfigured("The first of EGRESS_SECRETS may have letters, digits and ._~+/=- only.")
     before = _assignments(existing)
     mongo = _plain(mongo_url) or before.get("MONGO_URI") or DEFAULT_MONGO_URL
     own = {name: before.get(name) or secrets.token_hex(size) for name, size in OWN_SECRETS.items()}
-    values = {"MONGO_URI": mongo, **own, **ENVIRONMENT}
+    values = {
+        "MONGO_URI": mongo,
+        **own,
+        IN_ENV: secret,
+        **(place or Place()).values(before),
+        **ENVIRONMENT,
+    }
     kept = {name: value for name, value in before.items() if name not in values}
     lines = ["# Written by `manage.py librechat_config`. It holds secrets that are made only once: keep it."]
     lines += [f"{name}={value}" for name, value in values.items()]
@@ -128,13 +160,14 @@ def librechat_env(*, mongo_url: str = "", existing: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _routed(*, base_url: str, secret: str) -> Section:
+def _routed(*, base_url: str) -> Section:
     return {
         "name": "Routed",
-        "apiKey": secret,
+        "apiKey": f"${{{IN_ENV}}}",
         "baseURL": base_url,
         "models": {"default": ["routed"], "fetch": False},
         "titleConvo": False,
+        "streamRate": 0,  # else LibreChat holds each piece of text back for 25 ms
         "addParams": {"streamUsage": True},  # without it LibreChat tells no usage
         "headers": ENGINE_HEADERS,
     }

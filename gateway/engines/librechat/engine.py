@@ -19,11 +19,13 @@ from gateway.engines.librechat.asking import with_asking
 from gateway.engines.librechat.branches import texts_of
 from gateway.engines.librechat.checking import check_librechat
 from gateway.engines.librechat.client import LibreChatClient
+from gateway.engines.librechat.egress_watch import egress_watch, with_egress
 from gateway.engines.librechat.generation import Generation
+from gateway.engines.librechat.notices import with_notices
 from gateway.engines.librechat.outcome import outcome_of
-from gateway.engines.librechat.reading import Failure
+from gateway.engines.librechat.reading import REPLACE, Failure, Read
 from gateway.engines.steps import Step
-from kit.errors import DomainError, EngineFailed
+from kit.errors import DomainError, EngineFailed, EngineUnavailable
 from kit.per_loop import PerLoop
 from kit.secrets import SecretUnreadable
 
@@ -49,15 +51,25 @@ class LibreChatEngine:
         """Begins the turn's generation, or takes up the one of a process that died, and follows it."""
         generation = Generation(job, self._here.accounts)
         end: Finished | Failure = Failure("LibreChat's stream had no end.", never_began=True)
+        if not job.is_adopted:
+            await egress_watch().expect_up()
         try:
-            async with aclosing(with_asking(job, generation.reading, generation.events())) as items:
+            async with aclosing(_told(job, generation)) as items:
                 async for item in items:
-                    if isinstance(item, Event):
-                        yield item
-                    else:
+                    if not isinstance(item, Event):
                         end = item
+                        continue
+                    if item.type == REPLACE:
+                        log.warning(
+                            "LibreChat streamed another reply than it stored", turn_id=str(job.turn_id)
+                        )
+                    yield item
         except SecretUnreadable as exc:
             raise EngineFailed("The engine account's password cannot be read.") from exc
+        except EngineUnavailable as exc:
+            if exc.details.get("part"):  # LibreChat itself is there, and would go on trying
+                await self.stop(job)
+            raise
         yield await outcome_of(job, end, generation.reading.usage)
 
     async def stop(self, job: TurnJob) -> None:
@@ -100,6 +112,12 @@ class LibreChatEngine:
         if thread.engine_account_id is None:
             raise EngineFailed("The conversation has no engine account.")
         return await self._here.accounts.call(thread.engine_account_id, lambda token: method(token, *args))
+
+
+def _told(job: TurnJob, generation: Generation) -> AsyncGenerator[Read, None]:
+    """Everything that is told of the turn, by LibreChat and by the egress."""
+    asked = with_asking(job, generation.reading, generation.events())
+    return with_egress(with_notices(job, asked))
 
 
 class _Here:

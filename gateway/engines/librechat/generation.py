@@ -53,6 +53,8 @@ class Generation:
         try:
             async with aclosing(self._follow()) as items:
                 async for item in items:
+                    if isinstance(item, Failure) and item.is_stored:
+                        raise StreamGone
                     yield item
         except StreamGone:
             for item in await self._read_stored():
@@ -134,7 +136,7 @@ class Generation:
             raise EngineUnavailable("LibreChat refused the token.") from exc
 
     async def _read_stored(self) -> list[Read]:
-        """It ended while nobody looked: what it left behind is the rest."""
+        """Its stream has ended or was lost: the rest is read from the stored reply, once that is there."""
         until = _now() + STORED_SECONDS
         while True:
             rows = await self._insist(self.client.messages, self.conversation_id)
@@ -142,7 +144,9 @@ class Generation:
             if found is not None:
                 return list(self.reading.read_stored(found))
             if _now() > until:
-                return [Failure("LibreChat lost the reply.", never_began=True)]
+                if not await self._runs():
+                    return [Failure("LibreChat lost the reply.", never_began=True)]
+                until = _now() + STORED_SECONDS  # a replica still writes it, and will store it
             await asyncio.sleep(POLL_SECONDS)
 
     async def _insist(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:

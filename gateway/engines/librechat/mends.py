@@ -1,8 +1,13 @@
-"""What is wrong with a LibreChat that fails a step of its check, and how it is mended, in words."""
+"""What is wrong with a LibreChat that fails a step of its check, and how it is mended, in words.
+
+LibreChat's own words come with it where it said any.
+"""
 
 from django.conf import settings
 
+from gateway.engines.librechat.words import plain_words
 from gateway.engines.steps import FAILED, WARNING, Step
+from kit.errors import DomainError, EngineUnavailable
 
 CONFIG = "`manage.py librechat_config` and restart LibreChat"
 IMAGE = (
@@ -40,21 +45,32 @@ def bad_start(why: str) -> Step:
     return Step("starts", FAILED, why, IMAGE)
 
 
+def no_start(error: DomainError) -> Step:
+    """LibreChat refused, and its own words say why."""
+    may_pass = isinstance(error, EngineUnavailable)
+    mend = "See LibreChat's log. Without a reason there, run an image that docs/librechat.md names."
+    if "Illegal request" in error.text:
+        mend = "LibreChat does not accept Switchyard's User-Agent. Report this with LibreChat's version."
+    return Step(
+        "starts", FAILED, f"LibreChat does not start a generation. {error.text}", mend, may_pass=may_pass
+    )
+
+
 def no_endpoint() -> Step:
     text = "LibreChat does not know the endpoint “Routed”: its librechat.yaml is not ours."
     return Step("routing", FAILED, text, f"Write it with {CONFIG}.")
 
 
-def broken_off() -> Step:
-    text = "LibreChat's stream of the generation broke off."
+def broken_off(said: str) -> Step:
+    text = f"LibreChat's stream of the generation broke off.{_said(said)}"
     return Step("routing", FAILED, text, "See LibreChat's log.", may_pass=True)
 
 
-def not_routed(status: int | None, *, egress_answers: bool) -> Step:
+def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
     """The model call never came to us; `status` is what LibreChat was answered, wherever it called."""
     text, mend = _NOT_ROUTED.get(status, _elsewhere(egress_answers))
-    said = f" (LibreChat was answered {status})" if status else ""
-    return Step("routing", FAILED, f"{text}{said}.", mend, may_pass=status is None)
+    answered = f" (LibreChat was answered {status})" if status else ""
+    return Step("routing", FAILED, f"{text}{answered}.{_said(said)}", mend, may_pass=status is None)
 
 
 def wrong_headers(missing: list[str]) -> Step:
@@ -67,8 +83,8 @@ def bad_again() -> Step:
     return Step("again", FAILED, "The same start again is not `resumed`: turns would be run twice.", IMAGE)
 
 
-def no_reply() -> Step:
-    text = "The model call comes to our egress, but LibreChat does not tell its reply."
+def no_reply(said: str) -> Step:
+    text = f"The model call comes to our egress, but LibreChat does not tell its reply.{_said(said)}"
     return Step("ids", FAILED, text, "See LibreChat's log, and the egress's.")
 
 
@@ -90,11 +106,34 @@ def odd_usage(calls: int) -> Step:
     return Step("usage", WARNING, text, f"{mend}{CONFIG}.")
 
 
-def no_tools(status: int | None) -> Step:
-    said = f" (it answered {status})" if status else ""
-    text = f"LibreChat does not take an MCP server at our egress{said}: turns could use no tools."
-    mend = f"`mcpSettings` or `interface.mcpServers` is missing: write its librechat.yaml anew with {CONFIG}."
+def no_tools(why: str) -> Step:
+    text = f"LibreChat does not take an MCP server at our egress, so turns could use no tools. {why}"
+    mend = (
+        "If it names no other reason, `mcpSettings` or `interface.mcpServers` is missing, or its MongoDB was "
+        f"emptied while it ran: write its librechat.yaml with {CONFIG}."
+    )
     return Step("tools", FAILED, text, mend)
+
+
+def tools_not_offered(said: str) -> Step:
+    text = f"LibreChat takes the MCP server, but does not offer its tool to the model.{_said(said)}"
+    mend = f"`endpoints.agents.capabilities` lacks `tools`: write its librechat.yaml with {CONFIG}."
+    return Step("tools", FAILED, text, mend)
+
+
+def tool_not_called(said: str) -> Step:
+    text = f"LibreChat offers the tool to the model, but does not call it at our egress.{_said(said)}"
+    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+
+
+def tool_not_answered(said: str) -> Step:
+    text = f"LibreChat calls the tool at our egress, but the turn does not end with its answer.{_said(said)}"
+    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+
+
+def _said(words: str) -> str:
+    told = plain_words(words)
+    return f" LibreChat says: {told}" if told else ""
 
 
 def _elsewhere(egress_answers: bool) -> tuple[str, str]:

@@ -12,13 +12,16 @@ import structlog
 
 from gateway.engines.base import Finished, TurnJob
 from gateway.engines.librechat.reading import Failure
+from gateway.engines.librechat.words import plain_words
 from gateway.models import Turn
-from kit.errors import DomainError, EngineFailed, ProviderError, restore
+from kit.errors import ContextTooLong, DomainError, EngineFailed, restore
 from kit.tenancy import in_public, in_tenant
 from quotas.reservations import turn_usage
 
 log = structlog.get_logger(__name__)
 STATUS = re.compile(r"request: ([45]\d\d)\b")
+# What LibreChat says of a message that does not fit into the window, without asking a model.
+TOO_LONG = re.compile(r"empty_messages|input_length|fit in the context window|context window", re.IGNORECASE)
 TOLD_BY_EGRESS = {"length": "length", "content_filter": "content_filter", "tool_calls": "tool_limit"}
 
 
@@ -27,18 +30,24 @@ async def outcome_of(job: TurnJob, end: Finished | Failure, usage: list[int]) ->
     seen = await in_tenant(job.tenant, last_call, turn_id=job.turn_id) or {}
     if isinstance(end, Failure):
         log.warning("LibreChat ended a turn badly", turn_id=str(job.turn_id), said=end.text[:300])
-        raise error_of(end, seen, provider=job.model.provider)
+        raise error_of(end, seen, context_window=job.model.context_window)
     await _compare(job, usage)
     return Finished(TOLD_BY_EGRESS.get(str(seen.get("finish_reason")), end.reason))
 
 
-def error_of(end: Failure, seen: dict[str, Any], *, provider: str) -> DomainError:
-    """The egress's word before LibreChat's, whose text may at least hold the provider's status."""
+def error_of(end: Failure, seen: dict[str, Any], *, context_window: int) -> DomainError:
+    """The egress's word before LibreChat's: only the egress calls providers, and noted how each call ended.
+
+    So without an error of the egress's it is LibreChat that failed, or that called no model at all.
+    """
     if seen.get("error"):
         return restore(seen["error"])
-    if end.never_began:
+    if TOO_LONG.search(end.text):
+        return ContextTooLong(context_window=context_window)
+    said = plain_words(end.text)
+    if not said:
         return EngineFailed()
-    return ProviderError(provider=provider, provider_status=status_in(end.text))
+    return EngineFailed(f"LibreChat could not run the turn. It says: {said}", engine_said=said)
 
 
 def status_in(text: str) -> int | None:

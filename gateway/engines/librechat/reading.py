@@ -1,10 +1,12 @@
 """LibreChat's stream of one reply as our events: no I/O, so any recording can be played through it.
 
 A stream may be read from its middle (`?resume=true`): then its first frame tells the reply so far, of which
-only what is new becomes events. Frames: PROTOCOL's table, and what its recordings show.
+only what is new becomes events. The whole reply at the end is authoritative: where the stream said otherwise,
+`replace` withdraws it and the reply is told again. Frames: PROTOCOL's table, and what its recordings show.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,12 +16,16 @@ from uuid import UUID
 from gateway.egress.engine_servers import KnownServer
 from gateway.engines.base import Event, Finished
 from gateway.engines.librechat.tools import ToolCalls
+from gateway.engines.librechat.words import words_of
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import SoundText, sound
 from gateway.providers.sse import Frame
 
 EVENT_OF = {"text": "delta", "think": "reasoning"}
 KIND_OF_PART = {"text": "text", "reasoning": "think"}  # our stored parts, in LibreChat's words
+REPLACE = "replace"
+NO_REASON = "LibreChat gave no reason."
+SAVED = re.compile(r"reconnect|saved response|generation state changed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,11 @@ class Failure:
 
     text: str
     never_began: bool = False
+
+    @property
+    def is_stored(self) -> bool:
+        """LibreChat lost the stream, and refers to the reply that it has stored."""
+        return self.never_began and bool(SAVED.search(self.text))
 
 
 Read = Event | Finished | Failure
@@ -48,6 +59,7 @@ class Reading:
         self._texts = {"text": "", "think": ""}
         self._halves = _no_halves()
         self.servers: dict[str, KnownServer] = {}  # by what LibreChat calls them
+        self._clock = clock
         self._calls = ToolCalls(clock, self.servers)
         for part in told:
             self._remember(part)
@@ -119,6 +131,10 @@ class Reading:
             yield Failure("Another reply was written in this conversation.")
             return
         content = _objects(message.get("content"))
+        is_whole = not (message.get("unfinished") or message.get("error") or final.get("aborted"))
+        if self._contradicts(content, is_whole=is_whole):
+            self._texts, self._calls = dict.fromkeys(EVENT_OF, ""), ToolCalls(self._clock, self.servers)
+            yield Event(REPLACE)
         yield from self._tell_rest(content)
         yield from self._calls.announce()  # those that were cut off before they were seen to begin
         for kind, half in self._halves.items():
@@ -127,13 +143,31 @@ class Reading:
         if failure is not None:
             yield Failure(sound(_text_of(failure, "error")))
         elif message.get("error"):
-            yield Failure(sound(str(message.get("text") or "LibreChat gave no reason.")))
+            yield Failure(sound(str(message.get("text") or NO_REASON)))
         elif message.get("unfinished") or final.get("aborted"):
             yield Finished("cancelled")
         elif final.get("error"):
             yield Failure(_words(_object(final["error"])))
         else:
             yield Finished("stop")
+
+    def _contradicts(self, content: list[JsonObject], *, is_whole: bool) -> bool:
+        """Whether what was told is not how this reply begins.
+
+        Of a reply that was cut off or failed, LibreChat may have stored less than it streamed; of a whole one
+        not. Blank parts, which it may drop around tool calls, make no difference.
+        """
+        whole = _texts_of(content)
+        has_tools = any(part.get("type") == "tool_call" for part in content)
+        is_whole = is_whole and not any(part.get("type") == "error" for part in content)
+        for kind, told in self._texts.items():
+            says = whole[kind]
+            if not told or not content or (kind == "think" and not says):
+                continue
+            is_same = says.startswith(told) or _bare(says, has_tools) == _bare(told, has_tools)
+            if not is_same and (is_whole or not told.startswith(says)):
+                return True
+        return False
 
     def _tell_rest(self, content: list[JsonObject]) -> Iterator[Event]:
         """What of a whole reply was not told yet, in its order; nothing where it tells another story."""
@@ -175,7 +209,7 @@ def _words(data: JsonObject | None) -> str:
     data = data or {}
     said = next((data[name] for name in ("error", "message", "text") if isinstance(data.get(name), str)), "")
     inner = _parsed(said)
-    return sound(str(inner.get("type") or said) if inner else said) or "LibreChat gave no reason."
+    return sound(str(inner.get("type") or words_of(inner) or said) if inner else said) or NO_REASON
 
 
 def _text_of(part: JsonObject, name: str = "") -> str:
@@ -184,6 +218,21 @@ def _text_of(part: JsonObject, name: str = "") -> str:
     if isinstance(value, dict):
         value = value.get("value")
     return value if isinstance(value, str) else ""
+
+
+def _bare(text: str, has_tools: bool) -> str:
+    return "".join(text.split()) if has_tools else text.rstrip()
+
+
+def _texts_of(content: list[JsonObject]) -> dict[str, str]:
+    """All texts and all thoughts of a reply, each as one."""
+    halves = _no_halves()
+    found = dict.fromkeys(halves, "")
+    for part in content:
+        kind = str(part.get("type"))
+        if kind in halves:
+            found[kind] += halves[kind].add(_text_of(part))
+    return {kind: text + halves[kind].end() for kind, text in found.items()}
 
 
 def _no_halves() -> dict[str, SoundText]:

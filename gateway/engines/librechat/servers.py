@@ -4,6 +4,7 @@ LibreChat asks our egress for their tools as it registers them, and never learns
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,6 +31,8 @@ from workspaces.mcp_servers.services import ServerRef
 T = TypeVar("T")
 WAIT_SECONDS = 30.0  # for somebody else who is registering it
 POLL_SECONDS = 0.1
+LONGEST_STEM = 12  # characters of the slug in a title
+UNTITLED = re.compile(r"[^A-Za-z0-9]+")
 
 
 async def known_servers(job: TurnJob, account_id: UUID) -> dict[str, ServerRef]:
@@ -101,12 +104,20 @@ class _Registering:
 
 
 def server_config(row: Registration, server: ServerRef, *, tenant: str) -> JsonObject:
-    """LibreChat makes the server's name of the title, and looks at its tools again whenever this changes."""
-    stem = server.slug[:12].replace("_", "-").strip("-")
+    """LibreChat derives the server's name from the title, and lists its tools again whenever this changes."""
     return {
         "type": "streamable-http",
         "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp/{tenant}.{row.id.hex}",
-        "title": f"{stem}-{row.id.hex[:6]}",
+        "title": server_title(server.slug, row.id),
         "description": f"Version {server.version}",
         "headers": {"Authorization": f"Bearer {row.secret}"},
     }
+
+
+def server_title(name: str, row_id: UUID) -> str:
+    """A title of letters, digits and single spaces: LibreChat before v0.8.8 refuses any other.
+
+    LibreChat names the server `everything-f2052e` by the title `everything f2052e`.
+    """
+    words = UNTITLED.sub(" ", name[:LONGEST_STEM]).split()
+    return " ".join([*(words or ["server"]), row_id.hex[:6]])

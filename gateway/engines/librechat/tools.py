@@ -10,7 +10,9 @@ from gateway.engines.tools import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 
-ERRORS = ("Error executing tool", "Error processing tool")  # how the output of a failed tool begins
+# How the output of a failed tool begins, or of one that LibreChat did not call. Of a call that the egress
+# ran, the egress knows better.
+ERRORS = ("Error executing tool", "Error processing tool", "Error: ")
 
 
 class ToolCalls:

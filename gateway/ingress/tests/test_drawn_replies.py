@@ -30,6 +30,27 @@ async def test_what_was_told_is_not_told_again() -> None:
     assert [kind for kind, _ in await frames([STARTED, call, *ENDING], after=2)] == ["error", "usage", "done"]
 
 
+REPLACED = [
+    STARTED,
+    NumberedEvent(4, "delta", {"text": "two"}),
+    NumberedEvent(5, "replace", {"positions": 3}),
+    NumberedEvent(12, "delta", {"text": "one two"}),
+]
+
+
+async def test_a_replaced_reply_is_drawn_anew_from_its_first_block() -> None:
+    told = await frames(REPLACED)
+    assert [kind for kind, _ in told] == ["started", "replace", "html"]
+    assert told[-1][1] == {"segment": 0, "from": 0, "blocks": ["<p>one two</p>"]}
+
+
+async def test_a_page_that_comes_back_after_a_replacement_gets_the_new_reply_alone() -> None:
+    call = NumberedEvent(5, "tool_call", {})
+    later = [NumberedEvent(6, "replace", {"positions": 4}), NumberedEvent(13, "delta", {"text": "one two"})]
+    told = await frames([*REPLACED[:2], call, *later], after=13)
+    assert told == [("html", {"segment": 0, "from": 0, "blocks": ["<p>one two</p>"]})]
+
+
 async def test_a_text_that_says_nothing_takes_no_place_before_a_tool() -> None:
     blank, text = NumberedEvent(3, "delta", {"text": "\n\n"}), NumberedEvent(6, "delta", {"text": "Hi"})
     told = await frames([STARTED, blank, NumberedEvent(4, "tool_call", {}), text])

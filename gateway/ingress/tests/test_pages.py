@@ -10,9 +10,11 @@ import pytest
 
 from accounts.models import AuditEntry, User
 from accounts.tests.cast import PASSWORD, Cast
+from gateway.models import Turn
 from gateway.tests.events import parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
+from kit.tenancy import tenant_scope
 
 SALES = "/t/acme/w/sales"
 PAGES = [f"{SALES}/chat/", f"{SALES}/models", f"{SALES}/usage", f"{SALES}/chat/conversations"]
@@ -128,6 +130,22 @@ def test_without_a_script_a_form_sends_and_the_page_shows_the_reply(browser: Bro
     assert answer.url.path.startswith(f"{SALES}/chat/")
     assert "Hello there." in answer.text
     assert "Say **hello**" in answer.text
+
+
+def test_a_page_shows_a_replaced_reply_once_and_the_notice_that_lasts(browser: Browser, cast: Cast) -> None:
+    browser.sign_in("alice")
+    form = {"message": "hi", "model": "local", "conversation_id": ""}
+    where = browser.submit(f"{SALES}/chat/send", page=f"{SALES}/chat/", **form).url.path
+    parts = [
+        {"type": "replace", "positions": 9},
+        {"type": "notice", "kind": "history_restored", "text": "From our own copy."},
+        {"type": "text", "text": "Hello there."},
+    ]
+    with tenant_scope(cast.alice.principal.tenant):
+        Turn.objects.update(parts=parts)
+    page = browser.get(where).text
+    assert page.count("<p>Hello there.</p>") == 1
+    assert '<p class="reply-notice quiet" data-kind="history_restored">From our own copy.</p>' in page
 
 
 def test_a_refused_form_says_why(browser: Browser, cast: Cast) -> None:

@@ -14,6 +14,7 @@ events = st.lists(
         st.text(min_size=1, max_size=8).map(lambda text: Event("delta", {"text": text})),
         st.text(min_size=1, max_size=8).map(lambda text: Event("reasoning", {"text": text})),
         st.just(Event("notice", {"text": "retrying"})),
+        st.just(Event("replace")),
     ),
     max_size=12,
 )
@@ -26,6 +27,24 @@ def letters(told: list[NumberedEvent]) -> list[tuple[str, str]]:
         for event in told
         for sign in (event.data["text"] if event.type in {"delta", "reasoning"} else ["*"])
     ]
+
+
+def shown(*told: list[NumberedEvent]) -> list[tuple[str, str]]:
+    """What a client has in the end: a `replace` discards all before it, but not that the turn has begun."""
+    found: list[tuple[str, str]] = []
+    for event in (event for events_ in told for event in events_):
+        found = [] if event.type == "replace" else [*found, *letters([event])]
+    return [letter for letter in found if letter[0] != "started"]
+
+
+def seen(numbered: list[NumberedEvent], until: int) -> list[NumberedEvent]:
+    """What a client had that left after the id `until`, perhaps in the middle of a text."""
+    whole = [event for event in numbered if event.id <= until]
+    cut = next((event for event in numbered if event.id > until), None)
+    if cut is None or cut.type not in {"delta", "reasoning"}:
+        return whole
+    text = cut.data["text"][: max(0, until - (cut.id - len(cut.data["text"])))]
+    return [*whole, NumberedEvent(until, cut.type, {"text": text})]
 
 
 @given(events)
@@ -44,10 +63,12 @@ def test_after_any_id_comes_exactly_the_rest(emitted: list[Event], data: st.Data
     live = Transcript({})
     numbered = [NumberedEvent(1, "started", {}), *(live.append(event) for event in emitted)]
     seen_until = data.draw(st.integers(0, live.position))
-    whole, rest = list(live.after(0)), list(Transcript({}, live.parts).after(seen_until))
-    assert letters(rest) == letters(whole)[seen_until:]
+    rest = list(Transcript({}, live.parts).after(seen_until))
     resumed = [event.past(seen_until) for event in numbered if event.id > seen_until]
-    assert letters(resumed) == letters(rest)
+    assert shown(seen(numbered, seen_until), rest) == shown(seen(numbered, seen_until), resumed)
+    assert shown([], rest if seen_until == 0 else numbered) == shown([], numbered)
+    if Event("replace") not in emitted:
+        assert letters(resumed) == letters(rest)
 
 
 @given(events, st.integers(0, 200))

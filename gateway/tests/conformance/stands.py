@@ -58,4 +58,9 @@ def real(settings: Any) -> Iterator[Stand]:
 @contextmanager
 def librechat_at(url: str, secret: str, settings: Any) -> Iterator[dict[str, str]]:
     settings.ENGINE, settings.LIBRECHAT_URL, settings.EGRESS_SECRETS = "librechat", url, [secret]
-    yield {"ENGINE": "librechat", "LIBRECHAT_URL": url, "EGRESS_SECRETS": secret}
+    yield {
+        "ENGINE": "librechat",
+        "LIBRECHAT_URL": url,
+        "EGRESS_URL": settings.EGRESS_URL,
+        "EGRESS_SECRETS": secret,
+    }

@@ -128,9 +128,9 @@ def test_a_new_title_and_a_deletion_follow_through_to_the_engine(
     wait_until(lambda: BudgetWindow.objects.get().reserved == 0)
 
 
-def begin(client: httpx.Client, message: str) -> dict[str, Any]:
+def begin(client: httpx.Client, message: str, **fields: Any) -> dict[str, Any]:
     """Sends a message and leaves; what `started` told."""
-    with client.stream("POST", "/v1/chat/send", json=body(message), headers=STREAM) as answer:
+    with client.stream("POST", "/v1/chat/send", json=body(message, **fields), headers=STREAM) as answer:
         return next(parse(answer.iter_lines())).data
 
 

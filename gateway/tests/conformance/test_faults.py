@@ -109,7 +109,7 @@ def test_an_engine_that_is_away_is_told_as_that_and_costs_nothing(
     conversation = send(client, "one").json()["conversation_id"]
     replayed.down = True
     answer = send(client, "two", conversation_id=conversation)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_unavailable")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
     assert messages(client, conversation)[:2] == [("user", "one"), ("assistant", "Hello there.")]
     replayed.down = False
     assert send(client, "three", conversation_id=conversation).status_code == 200

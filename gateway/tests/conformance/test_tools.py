@@ -256,6 +256,31 @@ def test_an_engine_that_cannot_reach_us_says_so(
     replayed: ReplayedLibreChat, calculator: RealMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
-    settings.EGRESS_URL = "http://127.0.0.1:9"
+    settings.EGRESS_HEALTH_URL, settings.EGRESS_URL = settings.EGRESS_URL, "http://127.0.0.1:9"
     refused = send(client_of(cast.bob), "hi", **WISH)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "engine_failed")
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (502, "engine_failed")
+    assert "Failed to connect to MCP server" in error["details"]["engine_said"]
+
+
+def test_a_call_whose_arguments_do_not_fit_the_schema_is_an_error_and_runs_nowhere(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
+    """LibreChat refuses it before the egress hears of it, and a tool server of its own accord."""
+    clever.asks_for(("add", {"a": "no number", "b": 1}))
+    events = read_events(client_of(cast.bob), "add", **WISH)
+    (result,) = [event.data for event in events if event.type == "tool_result"]
+    assert result["is_error"] is True
+    assert installed.calls == []
+    assert events[-1].data == {"finish_reason": "stop"}
+
+
+@pytest.mark.parametrize("flattens", [True, False])
+def test_a_tool_that_was_never_offered_is_an_error_however_the_engine_tells_the_model(
+    replayed: ReplayedLibreChat, clever: Clever, client_of: Any, cast: Cast, flattens: bool
+) -> None:
+    replayed.flattens_tools = flattens
+    clever.asks_for(("nothing", {}))
+    events = read_events(client_of(cast.bob), "do it")
+    (result,) = [event.data for event in events if event.type == "tool_result"]
+    assert (result["is_error"], text_of(events)) == (True, "Hello there.")

@@ -131,7 +131,6 @@ def test_a_tool_call_is_told_answered_and_counted(
     assert shown[0].data["call_id"] == shown[1].data["call_id"] == "call_1"
     assert shown[1].data["is_error"] is True  # the workspace has no such server
     assert text_of(events) == "It is 42."
-    assert [message["role"] for message in provider.requests[1]["messages"]][-2:] == ["assistant", "tool"]
     assert counted() == provider.told
     usage = events[-2].data
     assert usage["total_tokens"] == sum(map(sum, provider.told))

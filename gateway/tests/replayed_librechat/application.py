@@ -16,6 +16,7 @@ from gateway.tests.replayed_librechat.answers import (
     frame,
     read,
 )
+from gateway.tests.replayed_librechat.browsers import is_browser
 from gateway.tests.replayed_librechat.chat import Chat
 from gateway.tests.replayed_librechat.conversations import Conversations
 from gateway.tests.replayed_librechat.knobs import Call, Knobs
@@ -59,7 +60,9 @@ class ReplayedLibreChat(Knobs):
         except AuthError as exc:
             account, refusal = None, str(exc)
         user_id = account.id if account else None
-        self.requests.append(Call(request.method, request.full_path, user_id, request.body))
+        pinned = request.headers.get("x-conversation", "")
+        arrived = (request.method, request.full_path, user_id, request.body, pinned, request.replica)
+        self.requests.append(Call(*arrived))
         if self.down:
             await answer_text(send, 503, "Service Unavailable")
         elif await answer_sign_in(self.accounts, request, send):
@@ -72,12 +75,12 @@ class ReplayedLibreChat(Knobs):
     async def _answer(self, request: Request, account: Account, receive: Receive, send: Send) -> None:
         if request.route == ("GET", "api", "user"):
             await answer_json(send, 200, account.as_user())
-        elif "Mozilla/" not in request.headers.get("user-agent", ""):
+        elif not is_browser(request.headers.get("user-agent", "")):
             await answer(send, 200, frame("error", {"message": "Illegal request"}))
         elif await self.servers.answer(request, account, send):
             return
         elif not await self.chat.answer(request, account, receive, send):
-            await answer_stored(self.conversations, self.endpoints, request, account, send)
+            await answer_stored(self, self.conversations, request, account, send)
 
     def _reset(self) -> None:
         self.chat.lose()

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from gateway.tests.replayed_librechat import starts
+from gateway.tests.replayed_librechat import starts, tools
 from gateway.tests.replayed_librechat.accounts import Account
 from gateway.tests.replayed_librechat.answers import (
     PROTOCOL,
@@ -16,6 +16,7 @@ from gateway.tests.replayed_librechat.answers import (
     answer,
     answer_json,
     client_leaves,
+    compact,
     start,
     write,
 )
@@ -25,6 +26,15 @@ from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.request import Request
 from gateway.tests.replayed_librechat.servers import Servers
 from gateway.tests.replayed_librechat.turns import Turn
+
+NO_TOOLS = compact(
+    {
+        "status": 503,
+        "code": "AGENT_EXPECTED_MCP_TOOLS_UNAVAILABLE",
+        "error": "The agent is configured to use MCP tools, but none are available. Verify that the MCP "
+        "server is connected and this agent can access its selected tools, then try again.",
+    }
+)
 
 
 class Chat:
@@ -44,31 +54,32 @@ class Chat:
             case ("POST", "api", "agents", "chat", "abort"):
                 await self.stop(account, request.body, send)
             case ("POST", "api", "agents", "chat", endpoint):
-                await self.start(account, endpoint, request.body, send)
+                await self.start(account, endpoint, request.body, send, request.replica)
             case ("GET", "api", "agents", "chat", "active"):
                 await answer_json(send, 200, {"activeJobIds": self.generations.active(account.id)})
             case ("GET", "api", "agents", "chat", "status", stream_id):
                 await self.status(account, stream_id, send)
             case ("GET", "api", "agents", "chat", "stream", stream_id):
                 resume = request.query.get("resume") == "true"
-                await self.follow(account, stream_id, resume, receive, send)
+                await self.follow(account, stream_id, resume, receive, send, request.replica)
             case _:
                 return False
         return True
 
-    async def start(self, account: Account, endpoint: str, body: Json, send: Send) -> None:
+    async def start(self, account: Account, endpoint: str, body: Json, send: Send, replica: int) -> None:
         body = starts.complete(body, endpoint)
         stream_id = body["conversationId"]
         if self.conversations.is_foreign(stream_id, account.id):
             await answer(send, 200, starts.refused_foreigner(body))
             return
         status, generation = self._begin_or_resume(account, body)
+        generation.replica = generation.replica or replica
         self.knobs.counters[status.replace("started", "starts")] += 1
         told = {"generationCreatedAt": generation.created_at, "status": status}
         await answer_json(send, 200, {"streamId": stream_id, "conversationId": stream_id} | told | PROTOCOL)
 
-    async def follow(
-        self, account: Account, stream_id: str, resume: bool, receive: Receive, send: Send
+    async def follow(  # noqa: PLR0917 - what a request brings
+        self, account: Account, stream_id: str, resume: bool, receive: Receive, send: Send, replica: int
     ) -> None:
         generation = self._mine(account, stream_id)
         if generation is None:
@@ -80,7 +91,9 @@ class Chat:
             return
         self.knobs.counters["streams"] += 1
         await start(send, 200, STREAM_HEADERS)
-        sending = asyncio.ensure_future(self._send_frames(generation, resume, send))
+        is_elsewhere = self.knobs.is_torn or generation.replica != replica
+        lost = self.knobs.loses_beginnings if is_elsewhere else 0
+        sending = asyncio.ensure_future(self._send_frames(generation, resume, send, lost))
         leaving = asyncio.ensure_future(client_leaves(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -144,7 +157,11 @@ class Chat:
             generation.end({"error": error}, "error")
             return generation
         conversation = self.conversations.open(generation.stream_id, account.id, body)
-        turn = Turn(self.knobs, self.generations, generation, conversation, self.servers, body)
+        named = (body.get("ephemeralAgent") or {}).get("mcp") or []
+        offered = self.offered(account.id, named)
+        turn = Turn(
+            self.knobs, self.generations, generation, conversation, self.servers, body, offered, account
+        )
         self.turns[generation.created_at] = turn
         generation.task = self._spawn(turn.run())
         return generation
@@ -155,7 +172,14 @@ class Chat:
             return f'{{ "type": "endpoint_models_not_loaded", "info": "{endpoint}" }}'
         if model not in self.knobs.endpoints[endpoint]:
             return f'{{ "type": "illegal_model_request", "info": "{endpoint}|{model}" }}'
+        named = (body.get("ephemeralAgent") or {}).get("mcp") or []
+        if named and "tools" not in self.knobs.capabilities:
+            return NO_TOOLS
         return None
+
+    def offered(self, account_id: str, named: list[str]) -> list[Json]:
+        own = tools.offered([server for server in named if server in self.knobs.mcp_servers])
+        return [*own, *self.servers.offered(account_id, named)]
 
     def _abort(self, generation: Generation) -> None:
         """Off the list at once, so that the next start finds no turn to replace."""
@@ -166,10 +190,14 @@ class Chat:
         generation = self.generations.get(stream_id)
         return generation if generation and generation.user_id == account.id else None
 
-    async def _send_frames(self, generation: Generation, resume: bool, send: Send) -> None:
+    async def _send_frames(self, generation: Generation, resume: bool, send: Send, lost: int) -> None:
+        """Without the first `lost` pieces of text."""
         sent = 0
         async with aclosing(generation.read(resume)) as frames:
             async for text in frames:
+                if lost and '"on_message_delta"' in text:
+                    lost -= 1
+                    continue
                 await write(send, text)
                 sent += 1
                 if sent == self.knobs.break_stream_after and not generation.cut:

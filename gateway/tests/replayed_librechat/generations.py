@@ -36,6 +36,7 @@ class Generation:
     failed: bool = False  # it never began; the error waits for its first reader
     lost: bool = False
     cut: bool = False  # a test's break_stream_after has had its effect
+    replica: int = 0  # the port at which it was started
     task: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,12 @@
 
 from gateway.tests.replayed_librechat import tools
 from gateway.tests.replayed_librechat.answers import Json, compact
+from gateway.tests.replayed_librechat.model_client import ModelFailure
+
+NO_ROOM = (
+    "Message pruning removed all messages as none fit in the context window. Please increase the context "
+    "window size or make your message shorter."
+)
 
 
 def model_messages(chain: list[Json], text: str, prefix: str | None, bound: int, parts: bool) -> list[Json]:
@@ -10,9 +16,19 @@ def model_messages(chain: list[Json], text: str, prefix: str | None, bound: int,
     latest = [{"role": "user", "content": text}]
     earlier = [said for message in chain for said in _said(message, parts)]
     room = bound - sum(map(count, system + latest))
+    if room < 0:
+        raise ModelFailure(compact({"type": "empty_messages", "info": NO_ROOM}))
     while earlier and (sum(map(count, earlier)) > room or earlier[0]["role"] == "tool"):
         earlier.pop(0)
     return [*system, *earlier, *latest]
+
+
+def flattened(calls: list[Json]) -> str:
+    """Calls of tools that were never offered, as newer SDKs tell the model of them: in a user's message."""
+    told = [
+        f"AI: [tool_call] {call['name']} {call['args']}\nTool: {call.get('output', '')}" for call in calls
+    ]
+    return "[Previous tool interaction]\n" + "\n".join(told)
 
 
 def count(message: Json) -> int:

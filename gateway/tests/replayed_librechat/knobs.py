@@ -12,6 +12,8 @@ class Call(NamedTuple):
     path: str
     user_id: str | None
     body: Any
+    conversation: str = ""  # by the header that a proxy pins replicas with
+    replica: int = 0  # the port that it came to
 
 
 def _endpoints() -> dict[str, list[str]]:
@@ -37,5 +39,12 @@ class Knobs:
     refuses_servers: bool = False  # as without mcpSettings, which would let it call a private address
     break_stream_after: int | None = None  # cuts a turn's stream after so many frames, once a turn
     down: bool = False
+    capabilities: list[str] = field(default_factory=lambda: ["tools"])  # of endpoints.agents
+    takes_hyphens: bool = False  # in titles of MCP servers, as since v0.8.8
+    flattens_tools: bool = False  # tool calls reach the model as a user's message, as with newer SDKs
+    loses_streams: bool = False  # a stream ends with an error although the reply is stored
+    loses_beginnings: int = 0  # so many pieces of text are missing in a stream read at another replica
+    is_torn: bool = False  # as if each stream were read at another replica
+    build: dict[str, Any] = field(default_factory=dict)  # what /api/config says of it: {"buildInfo": {…}}
     requests: list[Call] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)

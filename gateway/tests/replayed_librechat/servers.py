@@ -4,6 +4,7 @@ In order, as was recorded: bare probes for a sign-in, then with the header `init
 twice; a session of its own for each call.
 """
 
+import re
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import jsonschema_rs
 from mcp.client.session import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -23,6 +25,9 @@ from gateway.tests.replayed_librechat.request import Request
 MARK = "_mcp_"
 TOOL_SECONDS = 60.0  # LibreChat's own limit for a tool
 FAILED = "MCP_INSPECTION_FAILED"
+REFUSED_INPUT = "Error: Received tool input did not match expected schema"  # before the tool is called
+TITLE_RULE = "Title can only contain letters, numbers, and spaces"
+TITLE, HYPHENATED = re.compile(r"[a-zA-Z0-9 ]+"), re.compile(r"[a-zA-Z0-9 -]+")
 
 
 @dataclass
@@ -46,8 +51,9 @@ class Servers:
         mine = self.by_account.setdefault(account.id, {})
         match request.route:
             case ("POST", "api", "mcp", "servers"):
-                server = Server(_free(_slug(request.body["config"]["title"]), mine), request.body["config"])
-                await self._keep(server, mine, 201, send)
+                config = request.body["config"]
+                name = self._free(name_of(str(config.get("title") or "")))
+                await self._keep(Server(name, config), mine, 201, send)
             case ("GET", "api", "mcp", "servers"):
                 await answer_json(send, 200, {name: _told(server) for name, server in mine.items()})
             case ("PATCH", "api", "mcp", "servers", name):
@@ -86,6 +92,12 @@ class Servers:
     async def call(self, account_id: str, wire_name: str, arguments: Any) -> str:
         """What the tool answered; a failure is an answer too."""
         tool, _, name = wire_name.rpartition(MARK)
+        schema = next(
+            (known.input_schema for known in self.by_account[account_id][name].tools if known.name == tool),
+            {},
+        )
+        if not jsonschema_rs.is_valid(schema, arguments):
+            return REFUSED_INPUT
         try:
             async with _session(self.by_account[account_id][name].config) as session:
                 result = await session.call_tool(tool, arguments, read_timeout_seconds=TOOL_SECONDS)
@@ -93,7 +105,19 @@ class Servers:
             return f"Error: {type(exc).__name__}"
         return "\n\n".join(part.text for part in result.content if part.type == "text")
 
+    def _free(self, name: str) -> str:
+        """Names are unique in the whole of LibreChat, not in an account."""
+        taken = {known for mine in self.by_account.values() for known in mine}
+        number = 1
+        while (free := name if number == 1 else f"{name}-{number}") in taken:
+            number += 1
+        return free
+
     async def _keep(self, server: Server, mine: dict[str, Server], status: int, send: Send) -> None:
+        pattern = HYPHENATED if self.knobs.takes_hyphens else TITLE
+        if not pattern.fullmatch(server.config.get("title", "")):
+            await answer_json(send, 400, refused_title(server.config.get("title")))
+            return
         if self.knobs.refuses_servers:
             text = "Domain is not allowed"
             await answer_json(send, 403, {"error": "MCP_DOMAIN_NOT_ALLOWED", "message": text})
@@ -148,12 +172,17 @@ def _told(server: Server) -> Json:
     return {"serverName": server.name, **shown, "requiresOAuth": False, "tools": tools, "source": "user"}
 
 
-def _slug(title: str) -> str:
-    return "".join(sign if sign.isalnum() else "-" for sign in title.lower()).strip("-")
+def name_of(title: str) -> str:
+    """LibreChat's name for the server: `everything-f2052e` for `everything f2052e`."""
+    kept = re.sub(r"[^a-z0-9\s-]", "", title.lower().strip())
+    return re.sub(r"-+", "-", re.sub(r"\s+", "-", kept)).strip("-") or "mcp-server"
 
 
-def _free(name: str, taken: dict[str, Server]) -> str:
-    number = 1
-    while (free := name if number == 1 else f"{name}-{number}") in taken:
-        number += 1
-    return free
+def refused_title(title: object) -> Json:
+    problem = {
+        "validation": "regex",
+        "code": "invalid_string",
+        "message": TITLE_RULE,
+        "path": ["title"],
+    }
+    return {"message": "Invalid configuration", "errors": [problem]}

@@ -9,14 +9,15 @@ from gateway.tests.replayed_librechat.answers import (
     compact,
 )
 from gateway.tests.replayed_librechat.conversations import Conversation, Conversations
+from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.request import Request
 
 CUSTOM = {"order": 9999, "type": "custom", "userProvide": False, "userProvideURL": False}
 
 
 async def answer_stored(
+    knobs: Knobs,
     conversations: Conversations,
-    endpoints: dict[str, list[str]],
     request: Request,
     account: Account,
     send: Send,
@@ -35,9 +36,11 @@ async def answer_stored(
         case ("DELETE", "api", "convos"):
             await _delete(conversations, _meant(conversations, request, account), send)
         case ("GET", "api", "endpoints"):
-            await answer_text(send, 200, compact(dict.fromkeys(endpoints, CUSTOM)))
+            await answer_text(send, 200, compact(dict.fromkeys(knobs.endpoints, CUSTOM)))
         case ("GET", "api", "models"):
-            await answer_json(send, 200, endpoints)
+            await answer_json(send, 200, knobs.endpoints)
+        case ("GET", "api", "config"):
+            await answer_json(send, 200, {"appTitle": "LibreChat"} | knobs.build)
         case _:
             await answer_json(send, 404, {"message": "Endpoint not found"})
 

@@ -3,12 +3,14 @@
 import asyncio
 
 from gateway.tests.replayed_librechat import ends, frames, history, tools
+from gateway.tests.replayed_librechat.accounts import Account
 from gateway.tests.replayed_librechat.answers import Json, compact
 from gateway.tests.replayed_librechat.conversations import Conversation
-from gateway.tests.replayed_librechat.generations import Generation, Generations
+from gateway.tests.replayed_librechat.generations import REPLACED, Generation, Generations
 from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.model_calls import Answer, ModelCalls
 from gateway.tests.replayed_librechat.model_client import ModelFailure
+from gateway.tests.replayed_librechat.placeholders import with_values
 from gateway.tests.replayed_librechat.servers import Servers
 
 SUMMARISE = "Summarise the conversation so far."
@@ -25,6 +27,8 @@ class Turn:
         conversation: Conversation,
         servers: Servers,
         body: Json,
+        offered: list[Json],
+        account: Account,
     ) -> None:
         self.knobs = knobs
         self.servers = servers
@@ -33,11 +37,8 @@ class Turn:
         self.conversation = conversation
         self.body = body
         self.agent_id = f"{body['endpoint']}__{body['model']}"
-        named = (body.get("ephemeralAgent") or {}).get("mcp") or []
-        self.tools = [
-            *tools.offered([server for server in named if server in knobs.mcp_servers]),
-            *servers.offered(generation.user_id, named),
-        ]
+        self.tools = offered
+        self.account = account
         self.calls = ModelCalls(knobs, generation, self._headers(), self._settings())
 
     async def run(self) -> None:
@@ -63,7 +64,10 @@ class Turn:
     async def _finish(self, final: Json, reply: Json) -> None:
         """Whoever asks between the stream's end and the delay's finds no reply."""
         self.generations.forget(self.generation)
-        self.generation.end(final)
+        if self.knobs.loses_streams:
+            self.generation.end({"error": REPLACED}, "error")
+        else:
+            self.generation.end(final)
         await asyncio.sleep(self.knobs.store_delay)
         self.conversation.store(ends.stored(reply))
         self.knobs.counters["stored"] += 1
@@ -94,7 +98,7 @@ class Turn:
         return history.model_messages(
             self.conversation.chain(self.body["parentMessageId"]),
             self.generation.user_message["text"],
-            self.body.get("promptPrefix"),
+            with_values(self.body.get("promptPrefix"), self.account.name),
             self.body["maxContextTokens"],
             self.knobs.assistant_parts,
         )
@@ -124,6 +128,9 @@ class Turn:
             data = frames.completed(request.step_id, content.calls[request.id])
             self.generation.event("on_run_step_completed", data)
         done = [content.calls[request.id] for request in requests]
+        offered = {tool["function"]["name"] for tool in self.tools}
+        if self.knobs.flattens_tools and not any(call["name"] in offered for call in done):
+            return [{"role": "user", "content": history.flattened(done)}]
         asked = [history.requested(call) for call in done]
         said = {"role": "assistant", "content": answer.text, "tool_calls": asked}
         return [said, *map(history.answered, done)]
@@ -132,6 +139,8 @@ class Turn:
         offered = [tool["function"]["name"] for tool in self.tools]
         if name in offered and self.servers.has(self.generation.user_id, name):
             return await self.servers.call(self.generation.user_id, name, tools.parsed(arguments))
+        if self.knobs.flattens_tools and name not in offered:
+            return f'Error: Tool "{name}" not found.'
         return tools.run(name, arguments, self.tools)
 
     def _gauge(self, messages: list[Json]) -> None:

@@ -82,7 +82,76 @@ def test_when_all_is_well_each_step_is_a_line(librechat: ReplayedLibreChat) -> N
     lines = [line.split() for line in told.splitlines()]
     assert is_well, told
     assert [(line[0], line[1]) for line in lines] == [("ok", name) for name in checking.STEPS]
-    assert librechat.counters["starts"] == librechat.counters["resumed"] == 1
+    assert (librechat.counters["starts"], librechat.counters["resumed"]) == (2, 1)
+
+
+def test_the_trial_calls_a_tool_through_the_whole_loop(librechat: ReplayedLibreChat) -> None:
+    assert engine_check()[0]
+    check, tool_check = EngineCheck.objects.order_by("created_at")
+    assert engine_checks.TOOL_CALLED in check.arrived
+    assert engine_checks.TOOL_OFFERED in tool_check.arrived
+    assert (check.calls, tool_check.calls) == (1, 2)
+
+
+def test_a_librechat_that_offers_no_tools(librechat: ReplayedLibreChat) -> None:
+    librechat.capabilities = []
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("engine_check", "--json", stdout=told)
+    last = json.loads(told.getvalue())["steps"][-1]
+    assert last["name"] == "tools"
+    assert "LibreChat says: The agent is configured to use MCP tools, but none are available" in last["text"]
+    assert "capabilities" in last["mend"]
+
+
+def test_a_librechat_whose_tool_calls_do_not_arrive(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_call(*args: Any) -> str:
+        return "Error: fetch failed"
+
+    monkeypatch.setattr("gateway.tests.replayed_librechat.servers.Servers.call", no_call)
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("engine_check", "--json", stdout=told)
+    assert "does not call it" in json.loads(told.getvalue())["steps"][-1]["text"]
+
+
+@pytest.mark.parametrize("hyphens", [True, False])
+def test_every_release_takes_our_server_titles(librechat: ReplayedLibreChat, hyphens: bool) -> None:
+    librechat.takes_hyphens = hyphens
+    is_well, told = engine_check()
+    assert is_well, told
+
+
+def test_librechats_own_words_are_in_the_line_that_fails(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gateway.engines.librechat.client.USER_AGENT", "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
+    )
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("engine_check", stdout=told)
+    assert "Illegal request" in told.getvalue()
+    assert "too old" not in told.getvalue()
+
+
+def test_the_words_of_a_refused_title_are_shown(
+    librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.engines.librechat.checking.server_title", lambda name, _: f"{name}-ab12cd")
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("engine_check", stdout=told)
+    assert "Title can only contain letters, numbers, and spaces" in told.getvalue()
+
+
+def test_librechat_names_its_build_or_nobody_guesses_it(librechat: ReplayedLibreChat) -> None:
+    assert "does not say which version" in engine_check()[1]
+    build = {"commit": "0ab3414c0" * 4, "commitShort": "0ab3414", "branch": "main", "buildDate": "2026-08-18"}
+    librechat.build = {"buildInfo": build}
+    assert "built from 0ab3414, main, 2026-08-18" in engine_check()[1]
 
 
 def test_it_costs_nothing_and_leaves_nothing_at_librechat(
@@ -107,7 +176,7 @@ def test_it_can_be_repeated_and_clears_old_checks_away(librechat: ReplayedLibreC
     engine_check()
     EngineCheck.objects.update(created_at=Now() - timedelta(hours=2))
     assert engine_check()[0]
-    assert EngineCheck.objects.count() == 1
+    assert EngineCheck.objects.count() == 2
 
 
 def test_a_librechat_that_is_away(librechat: ReplayedLibreChat) -> None:
@@ -223,7 +292,7 @@ def test_the_server_of_a_check_is_there_for_its_engine_alone(
     librechat: ReplayedLibreChat, egress: Served
 ) -> None:
     engine_check()
-    address = f"{egress.url}/mcp-check/{EngineCheck.objects.get().id.hex}"
+    address = f"{egress.url}/mcp-check/{EngineCheck.objects.earliest('created_at').id.hex}"
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     known = {"Authorization": f"Bearer {SECRET}"}
     shown = httpx.post(address, json=listing, headers=known, trust_env=False).json()
@@ -270,7 +339,7 @@ def test_the_egress_answers_a_check_only_to_the_operator_with_both_ids_within_th
     librechat: ReplayedLibreChat, egress: Served
 ) -> None:
     engine_check()
-    check = EngineCheck.objects.get()
+    check = EngineCheck.objects.earliest("created_at")
     assert call_as(egress, check).status_code == 200
     for wrong in ("x-message", "x-conversation", "x-engine-user"):
         assert call_as(egress, check, **{wrong: str(uuid4())}).status_code == 404
@@ -282,7 +351,7 @@ def test_the_egress_answers_a_check_only_to_the_operator_with_both_ids_within_th
 
 def test_a_check_is_answered_a_few_times_only(librechat: ReplayedLibreChat, egress: Served) -> None:
     engine_check()
-    check = EngineCheck.objects.get()
+    check = EngineCheck.objects.earliest("created_at")
     codes = [call_as(egress, check).status_code for _ in range(engine_checks.MOST_CALLS)]
     assert codes == [200] * (engine_checks.MOST_CALLS - 1) + [404]
 

@@ -15,14 +15,16 @@ SECRET = "s3cret-" * 6
 MEASURED = """
 summarization: { enabled: false }
 memory: { disabled: true }
+transactions: { enabled: false }
 endpoints:
   allowedAddresses: ['egress:8002']
   custom:
     - name: 'Routed'
-      apiKey: '%s'
+      apiKey: '${EGRESS_SECRET}'
       baseURL: 'http://egress:8002/v1'
       models: { default: ['routed'], fetch: false }
       titleConvo: false
+      streamRate: 0
       addParams: { streamUsage: true }
       headers:
         x-engine-user: '{{LIBRECHAT_USER_ID}}'
@@ -67,7 +69,7 @@ def shown_yaml() -> dict[str, Any]:
 
 
 def test_the_yaml_is_what_was_measured() -> None:
-    content, measured = shown_yaml(), yaml.safe_load(MEASURED % SECRET)
+    content, measured = shown_yaml(), yaml.safe_load(MEASURED)
     agents = content["endpoints"].pop("agents")
     assert {name: content[name] for name in measured} == measured
     assert agents["capabilities"] == ["tools"]
@@ -104,12 +106,63 @@ def test_it_can_be_repeated_and_changes_nothing(tmp_path: Path) -> None:
     assert librechat_config("--output", str(tmp_path)).count("Unchanged") == 2
 
 
-def test_a_new_secret_changes_the_yaml_and_nothing_in_the_env(stack: Any, tmp_path: Path) -> None:
-    first = written(tmp_path)
+def test_a_new_secret_changes_the_env_and_nothing_in_the_yaml(stack: Any, tmp_path: Path) -> None:
+    first, yaml_before = written(tmp_path), (tmp_path / "librechat.yaml").read_text()
     stack.EGRESS_SECRETS = ["n" * 32, SECRET]
-    assert written(tmp_path) == first
-    content = yaml.safe_load((tmp_path / "librechat.yaml").read_text())
-    assert content["endpoints"]["custom"][0]["apiKey"] == "n" * 32
+    assert written(tmp_path) == {**first, "EGRESS_SECRET": "n" * 32}
+    assert (tmp_path / "librechat.yaml").read_text() == yaml_before
+
+
+def test_the_yaml_which_librechat_logs_has_no_secret(tmp_path: Path) -> None:
+    values = written(tmp_path)
+    text = (tmp_path / "librechat.yaml").read_text()
+    secrets = [values[name] for name in (*OWN_SECRETS, "EGRESS_SECRET")]
+    assert values["EGRESS_SECRET"] == SECRET
+    assert not any(secret in text for secret in secrets)
+    assert not any(secret in librechat_config("--print", "yaml") for secret in (SECRET, "the-one-before"))
+
+
+def test_a_configuration_of_an_earlier_version_is_replaced_whole(tmp_path: Path) -> None:
+    """Its secret was in the yaml, and its address in the .env, which stays."""
+    (tmp_path / "librechat.yaml").write_text(f"endpoints: {{custom: [{{apiKey: {SECRET}}}]}}")
+    (tmp_path / ".env").write_text("HOST=0.0.0.0\nPORT=3080\nCREDS_KEY=mine\n")
+    values = written(tmp_path)
+    assert SECRET not in (tmp_path / "librechat.yaml").read_text()
+    assert (values["HOST"], values["CREDS_KEY"], values["EGRESS_SECRET"]) == ("0.0.0.0", "mine", SECRET)
+
+
+def test_librechat_listens_on_this_machine_alone_unless_told_otherwise(tmp_path: Path) -> None:
+    values = written(tmp_path)
+    assert (values["HOST"], values["PORT"]) == ("127.0.0.1", "3080")
+    assert values["DOMAIN_CLIENT"] == values["DOMAIN_SERVER"] == "http://localhost:3080"
+    values = written(tmp_path, "--host", "0.0.0.0", "--port", "3180")
+    assert (values["HOST"], values["PORT"]) == ("0.0.0.0", "3180")
+    assert values["DOMAIN_CLIENT"] == values["DOMAIN_SERVER"] == "http://localhost:3180"
+    assert written(tmp_path) == values
+
+
+def test_where_librechat_listens_stays_as_the_operator_set_it(tmp_path: Path) -> None:
+    own = {
+        "HOST": "10.0.0.7",
+        "PORT": "4000",
+        "DOMAIN_CLIENT": "https://chat.example.com",
+        "DOMAIN_SERVER": "https://api.example.com",
+    }
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in own.items()))
+    values = written(tmp_path)
+    assert {name: values[name] for name in own} == own
+    values = written(tmp_path, "--port", "4001")
+    assert (values["PORT"], values["DOMAIN_CLIENT"]) == ("4001", own["DOMAIN_CLIENT"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--port", "0"), ("--port", "65536"), ("--port", "x"), ("--host", "a b"), ("--host", "x\nY=1")],
+)
+def test_a_place_that_makes_no_sense_is_refused(arguments: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=arguments[0]):
+        librechat_config("--output", str(tmp_path), *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_lines_of_the_operators_stay(tmp_path: Path) -> None:
@@ -141,8 +194,10 @@ def test_what_it_says_has_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_file_is_shown_on_request() -> None:
-    assert f"apiKey: {SECRET}" in librechat_config("--print", "yaml")
-    assert "CREDS_KEY=" in librechat_config("--print", "env")
+    assert "apiKey: ${EGRESS_SECRET}" in librechat_config("--print", "yaml")
+    shown = librechat_config("--print", "env")
+    assert "CREDS_KEY=" in shown
+    assert f"EGRESS_SECRET={SECRET}" in shown
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ function fragment(html) {
   return template.content;
 }
 
+const LASTING = "history_restored"; // the kind of notice that stays when the reply is finished
 const RETRY = { label: "Retry", action: "retry" };
 
 /** What went wrong, with what can be done about it; without an `act` its place offers that. */
@@ -82,6 +83,12 @@ export class Turn {
     this.begins = true;
   }
 
+  /** All of the reply so far was withdrawn; the whole reply follows. */
+  replace() {
+    this.parts.replaceChildren();
+    this.begins = false;
+  }
+
   /** The next part of the reply; the first takes the place of what was told before, so nothing stands twice. */
   add(part) {
     if (this.begins) this.parts.replaceChildren();
@@ -114,10 +121,13 @@ export class Turn {
     return text;
   }
 
-  notice({ text }) {
+  /** A notice about the turn as a whole stays when the reply is finished. */
+  notice({ text, kind }) {
     const line = this.element.querySelector(".reply-notice");
+    if (line.dataset.kind === LASTING && kind !== LASTING) return;
     line.textContent = text;
     line.hidden = !text;
+    line.dataset.kind = kind ?? "";
   }
 
   error(error, act) {

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -130,6 +131,38 @@ async def test_a_librechat_that_was_emptied_is_filled_again_with_the_operator_fi
     after = [await accounts.session(account_id) for account_id in ids]
     assert not {session.user_id for session in before} & {session.user_id for session in after}
     assert [(await found(account_id)).engine_user_id for account_id in ids] == [one.user_id for one in after]
+
+
+async def test_many_turns_at_once_sign_in_once_and_are_known_for_ten_minutes(
+    accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
+) -> None:
+    """A sign-in costs LibreChat the hashing of a password, so none happens twice."""
+    alice = await account_of(cast.alice)
+    await asyncio.gather(*(read(accounts, alice) for _ in range(48)))
+    logins = [
+        "login",
+        "login",
+        "register",
+        "login",
+        "register",
+        "login",
+    ]  # both accounts are unknown at first
+    assert signed_in(librechat) == logins
+    librechat.requests.clear()
+    await asyncio.gather(*(read(accounts, alice) for _ in range(48)))
+    assert signed_in(librechat) == []
+
+
+async def test_registering_more_people_does_not_sign_the_operator_in_again(
+    accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
+) -> None:
+    await accounts.operator()
+    librechat.requests.clear()
+    ids = [await account_of(person) for person in (cast.alice, cast.bob, cast.dana, cast.charlie)]
+    await asyncio.gather(*(accounts.session(account_id) for account_id in ids))
+    counted = Counter(signed_in(librechat))
+    assert (counted["login"], counted["register"]) == (8, 4)  # each unknown at first, then known
+    assert counted["refresh"] <= 4
 
 
 async def test_a_refused_token_is_renewed_once_by_the_cookie_for_all_who_wait(

@@ -1,7 +1,8 @@
-"""Whatever LibreChat answers, or does not, becomes an error of ours that tells nothing of it."""
+"""Whatever LibreChat answers, or does not, becomes an error of ours, in its words and without secrets."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from gateway.engines.librechat import client as client_module
 from gateway.engines.librechat.client import LibreChatClient, Session, StreamGone, TokenRefused
 from gateway.providers.sse import LONGEST_LINE
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
+from gateway.tests.replayed_librechat.browsers import is_browser
 from gateway.tests.replayed_librechat.recorded import exchanges
 from kit.errors import DomainError, EngineFailed, EngineUnavailable
 
@@ -66,7 +68,7 @@ def answer(data: Any, status: int = 200, headers: dict[str, str] = JSON, **more:
 
 def check_silent(error: DomainError) -> None:
     told = str(error.as_dict())
-    assert not any(word in told for word in ("own words", "10.1.2.3", "127.0.0.1", "t1", "Traceback"))
+    assert not any(word in told for word in ("10.1.2.3", "127.0.0.1", "t1", "Traceback"))
 
 
 @EACH
@@ -107,6 +109,30 @@ async def test_nobody_there_is_told_as_that() -> None:
         with pytest.raises(EngineUnavailable) as caught:
             await call(LibreChatClient("http://127.0.0.1:1"))
         check_silent(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (answer('event: error\ndata: {"message":"Illegal request"}\n\n', 200, {}), "Illegal request"),
+        (answer({"message": RAW}, 400), "the engine's own words at …"),
+        (answer({"message": "no", "errors": [{"message": "Title is bad"}]}, 400), "no: Title is bad"),
+        (answer({"error": '{"type": "illegal_model_request"}'}, 400), "illegal_model_request"),
+        (answer({"error": {"message": "jwt eyJhbGciOiJIUzI1NiJ9.e30.x for t1"}}, 403), "jwt … for …"),
+        (answer("x" * 30 + " and " + "long " * 200, 400, {"Content-Type": "text/plain"}), ""),
+        (answer("<html>sk-12345</html>", 400, HTML), ""),
+        (answer("Invalid refresh token", 403, HTML), "Invalid refresh token"),
+    ],
+)
+async def test_a_refusal_is_told_in_librechats_own_words_without_secrets(
+    client: LibreChatClient, server: ScriptedServer, wrong: Answer, said: str
+) -> None:
+    server.answers = [wrong]
+    with pytest.raises(EngineFailed) as caught:
+        await CALLS["start"](client)
+    assert caught.value.details.get("engine_said", "") == said
+    assert said in caught.value.text
+    assert len(caught.value.text) < 400
 
 
 @pytest.mark.parametrize("name", ["login", "start", "messages"])
@@ -264,10 +290,28 @@ async def test_every_call_looks_like_a_browsers_and_carries_its_own_token_only(
     await client.status("t9", CONVERSATION)
     await client.refresh(SESSION)
     login, status, refresh = [request.headers for request in server.requests]
-    assert all(headers["user-agent"].startswith("Mozilla/") for headers in (login, status, refresh))
+    assert all(is_browser(headers["user-agent"]) for headers in (login, status, refresh))
     assert status["authorization"] == "Bearer t9"
     assert not {"authorization", "cookie"} & login.keys() | {"cookie"} & status.keys()
     assert refresh["cookie"] == "refreshToken=r1; token_provider=librechat"
+
+
+OF_A_CONVERSATION = ["start", "stream", "abort", "status", "messages", "rename", "delete"]
+
+
+@pytest.mark.parametrize("name", list(CALLS))
+async def test_each_call_about_a_conversation_names_it_in_a_header_and_no_other_does(
+    client: LibreChatClient, server: ScriptedServer, name: str
+) -> None:
+    """By which a proxy sends all calls of a conversation to the same replica."""
+    server.answers = [answer({**GOOD, "streamId": "s"}, 200), answer([])]
+    call = (
+        (lambda c: c.start("t1", {"conversationId": str(CONVERSATION)})) if name == "start" else CALLS[name]
+    )
+    with suppress(DomainError, StreamGone):
+        await call(client)
+    expected = str(CONVERSATION) if name in OF_A_CONVERSATION else None
+    assert server.requests[0].headers.get("x-conversation") == expected
 
 
 async def test_a_refresh_without_a_new_cookie_keeps_the_old_one(

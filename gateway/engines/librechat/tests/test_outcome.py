@@ -1,57 +1,86 @@
-"""How a turn's end is told: the egress's word first, then what LibreChat's text holds."""
+"""How a turn's end is told: the egress's word first, else LibreChat's, never as the provider's fault."""
 
 import pytest
 
-from gateway.engines.librechat.outcome import error_of
+from gateway.engines.librechat.outcome import error_of, status_in
 from gateway.engines.librechat.reading import Failure
 from gateway.engines.librechat.tests.playing import play_stream, streams
-from kit.errors import ContextTooLong, DomainError, EngineFailed, ProviderError, QuotaExceeded
+from kit.errors import ContextTooLong, EngineFailed, ProviderError, QuotaExceeded
 
-NEVER_BEGAN = ["chat_unknown_endpoint-1", "chat_unknown_model-1", "chat_second_turn_replaces-1"]
+NEVER_BEGAN = {
+    "chat_unknown_endpoint-1": "endpoint_models_not_loaded",
+    "chat_unknown_model-1": "illegal_model_request",
+    "chat_second_turn_replaces-1": "Generation state changed; reconnect to load the saved response.",
+}
+FAILED = ["chat_upstream_401-1", "chat_upstream_429-1", "chat_routed_402-1", "chat_upstream_dies-1"]
 SEEN = QuotaExceeded(level="workspace", metric="tokens").as_dict()
+PREFIX = "An error occurred while processing the request: "
 
 
 @pytest.mark.parametrize("end", [Failure("402 whatever"), Failure("never", never_began=True)])
 def test_the_egress_has_the_first_word(end: Failure) -> None:
-    error = error_of(end, {"error": SEEN, "finish_reason": None}, provider="local")
+    error = error_of(end, {"error": SEEN, "finish_reason": None}, context_window=4096)
     assert isinstance(error, QuotaExceeded)
     assert error.details == {"level": "workspace", "metric": "tokens"}
 
 
+@pytest.mark.parametrize("name", FAILED)
+@pytest.mark.parametrize("seen", [{}, {"error": None}, {"finish_reason": "tool_calls"}])
+def test_without_an_error_of_the_egress_it_is_not_the_providers(name: str, seen: dict[str, object]) -> None:
+    end = end_of(name)
+    error = error_of(end, seen, context_window=4096)
+    assert isinstance(error, EngineFailed)
+    assert error.details["engine_said"].startswith("An error occurred while processing the request")
+    assert "http" not in str(error.as_dict())
+
+
+@pytest.mark.parametrize(("name", "said"), NEVER_BEGAN.items())
+def test_what_never_began_is_the_engines_failure_in_its_own_words(name: str, said: str) -> None:
+    error = error_of(end_of(name), {}, context_window=4096)
+    assert (type(error), error.details) == (EngineFailed, {"engine_said": said})
+
+
 @pytest.mark.parametrize(
-    ("name", "status"),
+    "text",
     [
-        ("chat_upstream_401-1", 401),
-        ("chat_upstream_429-1", 429),
-        ("chat_routed_402-1", 402),
-        ("chat_upstream_dies-1", None),
+        PREFIX + '{"type":"empty_messages","info":"Message pruning removed all messages"}',
+        PREFIX + '{ "type": "INPUT_LENGTH", "info": "9000 / 4000" }',
+        "Message pruning removed all messages as none fit in the context window. Please shorten it.",
     ],
 )
-def test_without_it_the_status_comes_from_the_recorded_text(name: str, status: int | None) -> None:
-    error = error_in(name)
-    assert isinstance(error, ProviderError)
-    assert error.details == {"provider": "local", "provider_status": status}
-    assert "scripted failure" not in str(error.as_dict())
+def test_a_message_that_librechat_finds_too_long_is_told_as_that(text: str) -> None:
+    error = error_of(Failure(text), {}, context_window=2000)
+    assert (error.code, error.details) == ("context_too_long", {"context_window": 2000})
 
 
-@pytest.mark.parametrize("name", NEVER_BEGAN)
-def test_what_never_began_is_the_engines_failure_and_tells_nothing_raw(name: str) -> None:
-    assert error_in(name).as_dict() == EngineFailed().as_dict()
-
-
-@pytest.mark.parametrize("text", ["", "request: 200 fine", "request: 4290 tokens", "request: 42", "503"])
-def test_a_number_that_is_no_status_is_none(text: str) -> None:
-    error = error_of(Failure(text), {}, provider="local")
-    assert error.details["provider_status"] is None
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("request: 402 x", 402),
+        ("", None),
+        ("request: 200 fine", None),
+        ("request: 4290 tokens", None),
+        ("503", None),
+    ],
+)
+def test_a_status_is_read_only_where_librechat_names_one(text: str, status: int | None) -> None:
+    assert status_in(text) == status
 
 
 def test_an_error_with_a_constructor_of_its_own_comes_back_as_itself() -> None:
     for seen in (ProviderError(provider="x", provider_status=500), ContextTooLong(message=["too long"])):
-        error = error_of(Failure("x"), {"error": seen.as_dict()}, provider="local")
+        error = error_of(Failure("x"), {"error": seen.as_dict()}, context_window=4096)
         assert (type(error), error.as_dict()) == (type(seen), seen.as_dict())
 
 
-def error_in(name: str) -> DomainError:
+def test_secrets_in_librechats_words_are_not_shown() -> None:
+    text = "connect ECONNREFUSED 10.1.2.3:8002 with Bearer abcdef and sk-proj-1234567890 at http://egress:8002/v1"
+    told = str(error_of(Failure(text), {}, context_window=4096).as_dict())
+    assert "ECONNREFUSED" in told
+    assert not any(secret in told for secret in ("10.1.2.3", "abcdef", "sk-proj", "egress:8002"))
+
+
+def end_of(name: str) -> Failure:
     end = play_stream(streams()[name])[-1]
     assert isinstance(end, Failure)
-    return error_of(end, {"error": None}, provider="local")
+    return end

@@ -10,6 +10,7 @@ from gateway.engines.librechat.tests.playing import (
     REPLY,
     RESUMED,
     Stream,
+    completed,
     final,
     frame,
     frames_of,
@@ -21,6 +22,7 @@ from gateway.engines.librechat.tests.playing import (
     text_of,
     used,
 )
+from gateway.providers.soundness import sound
 
 TROUBLE = "An error occurred while processing the request: "
 REPLACED = "Generation state changed; reconnect to load the saved response."
@@ -120,9 +122,79 @@ def test_what_only_the_end_tells_is_told_then() -> None:
     ]
 
 
-def test_an_end_that_tells_another_story_adds_nothing() -> None:
-    items = play([said("text", "One"), final({"type": "text", "text": "Another one"})])
-    assert items == [Event("delta", {"text": "One"}), Finished("stop")]
+@pytest.mark.parametrize(
+    ("streamed", "stored"),
+    [
+        ("One", "Another one"),  # another story
+        ("w2 w3", "w0 w1 w2 w3"),  # the beginning was lost
+        ("w0 w3", "w0 w1 w2 w3"),  # the middle was lost
+        ("w0w1", "w0 w1"),  # a blank was lost
+        ("w0 w1 w2", "w0 w1"),  # told twice, or too much
+    ],
+)
+def test_the_end_is_authoritative_where_the_stream_said_otherwise(streamed: str, stored: str) -> None:
+    items = play([said("text", streamed), final({"type": "text", "text": stored})])
+    assert items == [
+        Event("delta", {"text": streamed}),
+        Event("replace"),
+        Event("delta", {"text": stored}),
+        Finished("stop"),
+    ]
+
+
+def test_a_replaced_reply_is_told_in_its_order_with_its_thoughts_and_tools() -> None:
+    call = {"id": "c1", "name": "add_mcp_calc", "args": "{}", "output": "42", "progress": 1}
+    parts = [
+        {"type": "think", "think": "Hm. Let me see."},
+        {"type": "text", "text": "I add."},
+        {"type": "tool_call", "tool_call": call},
+        {"type": "text", "text": "It is 42."},
+    ]
+    streamed = [said("think", "see."), completed("c1", "add_mcp_calc", "{}", "42"), said("text", "is 42.")]
+    items = play([*streamed, final(*parts)])
+    at = items.index(Event("replace"))
+    kinds = [item.type for item in items[at + 1 : -1] if isinstance(item, Event)]
+    assert kinds == ["reasoning", "delta", "tool_call", "tool_result", "delta"]
+    assert text_of(items[at:]) == "I add.It is 42."
+
+
+def test_blank_parts_that_the_end_drops_around_tools_replace_nothing() -> None:
+    call = {"id": "c1", "name": "add", "args": "{}", "output": "42", "progress": 1}
+    told = [said("text", "I add.\n\n"), completed("c1", "add", "{}", "42"), said("text", "Done.")]
+    parts = [{"type": "text", "text": "I add."}, {"type": "tool_call", "tool_call": call}]
+    items = play([*told, final(*parts, {"type": "text", "text": "Done."})])
+    assert Event("replace") not in items
+
+
+@pytest.mark.parametrize("more", [{"unfinished": True}, {"error": True, "text": "x"}])
+def test_of_a_reply_that_was_cut_off_what_was_streamed_beyond_the_end_stays(more: dict[str, object]) -> None:
+    items = play([said("text", "One two"), final({"type": "text", "text": "One"}, **more)])
+    assert Event("replace") not in items
+    items = play([said("text", "two"), final({"type": "text", "text": "One two"}, **more)])
+    assert Event("replace") in items
+
+
+@given(st.text(min_size=1), st.lists(st.integers(0, 30), max_size=4))
+def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str, lost: list[int]) -> None:
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    kept = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
+    items = play([*kept, final({"type": "text", "text": text})])
+    last = max((at for at, item in enumerate(items) if item == Event("replace")), default=-1)
+    assert text_of(items[last + 1 :]).rstrip() == sound(text).rstrip()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_stored"),
+    [
+        (REPLACED, True),
+        ("Terminal publication failed; reconnect to load the durable result", True),
+        ("endpoint_models_not_loaded", False),
+    ],
+)
+def test_an_error_that_refers_to_the_stored_reply_is_told_apart(text: str, is_stored: bool) -> None:
+    (end,) = play([frame({"error": text}, "error")])
+    assert isinstance(end, Failure)
+    assert end.is_stored == is_stored
 
 
 def test_an_emoji_cut_in_two_arrives_whole_and_half_of_one_as_a_question() -> None:

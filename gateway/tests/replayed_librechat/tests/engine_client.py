@@ -12,7 +12,7 @@ import httpx
 from gateway.tests.replayed_librechat.identity import NO_PARENT
 from gateway.tests.replayed_librechat.recorded import Frame, frames
 
-BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PASSWORD = "s3cret-pass-1"
 
 

@@ -1,8 +1,11 @@
 """`manage.py librechat_config`: writes the files that LibreChat is started with."""
 
 import os
+import re
 import tempfile
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,61 +13,89 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway.engines.librechat.configuration import librechat_env, librechat_yaml
+from gateway.engines.librechat.configuration import Place, librechat_env, librechat_yaml
 from gateway.engines.librechat.mongo import stack_mongo_url
 
+HOST = re.compile(r"[A-Za-z0-9.:_-]+")
 YAML, ENV = "librechat.yaml", ".env"
 
 
 class Command(BaseCommand):
     help = (
         "Writes LibreChat's librechat.yaml and .env from EGRESS_URL and the first of EGRESS_SECRETS. Can be "
-        "repeated: LibreChat's own secrets are made once and kept. Restart LibreChat afterwards."
+        "repeated: LibreChat's own secrets are made once, and they, HOST, PORT, DOMAIN_CLIENT, DOMAIN_SERVER "
+        "and lines that are not from here stay. Restart LibreChat afterwards."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         where = parser.add_mutually_exclusive_group(required=True)
         where.add_argument("--output", type=Path, metavar="DIR", help="The folder that gets both files")
-        where.add_argument("--print", choices=["yaml", "env"], help="Shows one of them, with its secrets")
+        where.add_argument("--print", choices=["yaml", "env"], help="Shows one of them; env with its secrets")
         parser.add_argument(
             "--mongo-url",
             default="",
             help="LibreChat's MongoDB; unset: as the .env says, else the stack's own",
         )
+        parser.add_argument(
+            "--host",
+            type=_host,
+            help="The address that LibreChat listens on; unset: as the .env says, else 127.0.0.1. Anyone who "
+            "reaches it can register there",
+        )
+        parser.add_argument("--port", type=_port, help="Its port; unset: as the .env says, else 3080")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        env = partial(
+            librechat_env,
+            secret=_secret(),
+            place=Place(options["host"] or "", options["port"] or ""),
+        )
+        url = options["mongo_url"]
         try:
             if options["print"]:
-                self.stdout.write(_shown(options["print"], options["mongo_url"]), ending="")
+                text = _yaml() if options["print"] == "yaml" else env(mongo_url=_mongo_url(url))
+                self.stdout.write(text, ending="")
             else:
-                self._write_both(options["output"], options["mongo_url"])
+                self._write_both(options["output"], env, url)
         except ImproperlyConfigured as exc:
             raise CommandError(str(exc)) from exc
         except (OSError, UnicodeDecodeError) as exc:
             raise CommandError(f"The files cannot be written: {exc}") from exc
 
-    def _write_both(self, folder: Path, mongo_url: str) -> None:
+    def _write_both(self, folder: Path, env: Callable[..., str], mongo_url: str) -> None:
         env_file = folder / ENV
         existing = env_file.read_text() if env_file.exists() else ""
-        mongo_url = mongo_url or stack_mongo_url(password=settings.MONGO_PASSWORD, existing=existing)
-        texts = {YAML: _yaml(), ENV: librechat_env(mongo_url=mongo_url, existing=existing)}
+        texts = {YAML: _yaml(), ENV: env(mongo_url=_mongo_url(mongo_url, existing), existing=existing)}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in texts.items():
             changed = _write(folder / name, text)
             self.stdout.write(f"{'Wrote' if changed else 'Unchanged:'} {folder / name}")
 
 
-def _shown(kind: str, mongo_url: str) -> str:
-    mongo_url = mongo_url or stack_mongo_url(password=settings.MONGO_PASSWORD, existing="")
-    return _yaml() if kind == "yaml" else librechat_env(mongo_url=mongo_url)
+def _mongo_url(named: str, existing: str = "") -> str:
+    return named or stack_mongo_url(password=settings.MONGO_PASSWORD, existing=existing)
+
+
+def _secret() -> str:
+    if not settings.EGRESS_SECRETS:
+        raise CommandError("Set EGRESS_SECRETS: LibreChat shows its first one at the egress.")
+    return str(settings.EGRESS_SECRETS[0])
 
 
 def _yaml() -> str:
-    if not settings.EGRESS_SECRETS:
-        raise ImproperlyConfigured("Set EGRESS_SECRETS: LibreChat shows its first one at the egress.")
-    return librechat_yaml(
-        egress_url=settings.EGRESS_URL, secret=settings.EGRESS_SECRETS[0], most_calls=settings.TURN_MAX_CALLS
-    )
+    return librechat_yaml(egress_url=settings.EGRESS_URL, most_calls=settings.TURN_MAX_CALLS)
+
+
+def _host(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is not an address: give one such as 127.0.0.1 or ::1.")
+    return text
+
+
+def _port(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535.")
+    return text
 
 
 def _write(path: Path, text: str) -> bool:

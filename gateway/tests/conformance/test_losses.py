@@ -1,0 +1,293 @@
+"""What LibreChat loses is not lost: parts of a stream, the stream, its history, the egress behind it."""
+
+import json
+import logging
+import signal
+import socket
+import threading
+import time
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from websockets import Subprotocol
+from websockets.sync.client import connect
+
+from accounts.tests.cast import Cast
+from gateway.engines.librechat import egress_watch
+from gateway.ingress.tests.test_crash import web_process
+from gateway.models import Turn
+from gateway.tests.conformance.egresses import egress_process
+from gateway.tests.conformance.stands import SECRET
+from gateway.tests.conformance.test_conversations import begin, told_to
+from gateway.tests.conformance.test_turns import finished, messages
+from gateway.tests.events import Told, body, read_events, resume, send, text_of
+from gateway.tests.replayed_librechat import ReplayedLibreChat
+from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.served import Served
+from gateway.tests.waiting import wait_until
+from kit.tenancy import tenant_scope
+from quotas.models import BudgetWindow, UsageRecord
+
+pytestmark = [pytest.mark.conformance, pytest.mark.slow]
+WORDS = [f"w{number} " for number in range(20)]
+WHOLE = "".join(WORDS)
+SAID = [
+    ("user", "my name is Ada"),
+    ("assistant", "Hello there."),
+    ("user", "I like tea"),
+    ("assistant", "Hello there."),
+]
+
+
+def shown(events: list[Told]) -> str:
+    """The reply as a client shows it in the end."""
+    last = max((at for at, event in enumerate(events) if event.type == "replace"), default=-1)
+    return text_of(events[last + 1 :])
+
+
+@pytest.fixture
+def torn(replayed: ReplayedLibreChat, provider: ScriptedProvider) -> ReplayedLibreChat:
+    """Its streams lack their beginning, as those of another replica do."""
+    replayed.is_torn, replayed.loses_beginnings = True, 9
+    provider.script = Script(steps=list(WORDS))
+    return replayed
+
+
+def test_a_reply_whose_beginning_the_stream_lost_is_replaced_by_the_whole_one(
+    torn: ReplayedLibreChat, client_of: Any, cast: Cast, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(cast.alice)
+    caplog.set_level(logging.WARNING)
+    events = read_events(client, "count")
+    before, after = (text_of(part) for part in split(events))
+    assert (before, after) == ("".join(WORDS[9:]), WHOLE)
+    assert events[-1].data == {"finish_reason": "stop"}
+    assert [event.id for event in events] == sorted({event.id for event in events})
+    assert messages(client, events[0].data["conversation_id"])[-1] == ("assistant", WHOLE)
+    assert client.get(f"/v1/chat/turns/{events[0].data['turn_id']}").json()["reply"] == WHOLE
+    assert "streamed another reply" in caplog.text
+
+
+def split(events: list[Told]) -> tuple[list[Told], list[Told]]:
+    at = [event.type for event in events].index("replace")
+    return events[:at], events[at + 1 :]
+
+
+def test_a_client_without_a_stream_gets_the_whole_reply_alone(
+    torn: ReplayedLibreChat, client_of: Any, cast: Cast
+) -> None:
+    assert send(client_of(cast.alice), "count").json()["reply"] == WHOLE
+
+
+def test_whoever_resumes_a_replaced_reply_gets_the_same_in_this_process_and_in_another(
+    torn: ReplayedLibreChat, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    client = client_of(cast.alice)
+    events = read_events(client, "count")
+    turn_id, replaced = events[0].data["turn_id"], next(e.id for e in events if e.type == "replace")
+    environment = {"ENGINE": "librechat", "LIBRECHAT_URL": settings.LIBRECHAT_URL, "EGRESS_SECRETS": SECRET}
+    with (
+        web_process(settings.LOCAL_MODEL_URL, **environment) as (_, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as elsewhere,
+    ):
+        for reader in (client, elsewhere):
+            for after in (0, 3, replaced - 1):
+                rest = resume(reader, turn_id, after)
+                assert (shown(rest), "replace" in {event.type for event in rest}) == (WHOLE, True)
+            rest = resume(reader, turn_id, replaced + 3)
+            assert (text_of(rest), "replace" in {event.type for event in rest}) == (WHOLE[3:], False)
+
+
+def test_a_socket_is_told_of_the_replacement_too(torn: ReplayedLibreChat, server: Served, cast: Cast) -> None:
+    url = f"{server.url.replace('http', 'ws')}/ws/chat"
+    offered = [Subprotocol("bearer"), Subprotocol(cast.alice.token)]
+    frames: list[dict[str, Any]] = []
+    with connect(url, subprotocols=offered) as chat:
+        chat.send(json.dumps({"type": "send", **body("count")}))
+        while not frames or frames[-1]["type"] != "done":
+            frames.append(json.loads(chat.recv(timeout=20)))
+    told = [Told(frame.get("id", 0), frame["type"], frame) for frame in frames]
+    assert (shown(told), [frame["type"] for frame in frames].count("replace")) == (WHOLE, 1)
+
+
+def test_an_error_that_refers_to_the_saved_reply_is_answered_with_it(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    replayed.loses_streams, replayed.store_delay = True, 0.5
+    provider.script = Script(steps=list(WORDS))
+    events = read_events(client_of(cast.alice), "count")
+    assert (shown(events), events[-1].data) == (WHOLE, {"finish_reason": "stop"})
+
+
+def test_an_emptied_librechat_is_continued_from_our_copy_and_people_are_told_once(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    here = send(client, "my name is Ada").json()["conversation_id"]
+    send(client, "I like tea", conversation_id=here)
+    replayed.reset()
+    events = read_events(client, "what is my name?", conversation_id=here)
+    assert told_to(provider) == [*SAID, ("user", "what is my name?")]
+    assert [event.data["kind"] for event in events if event.type == "notice"] == ["history_restored"]
+    stored = resume(client, events[0].data["turn_id"])
+    assert [event.data["kind"] for event in stored if event.type == "notice"] == ["history_restored"]
+    again = read_events(client, "and what do I like?", conversation_id=here)
+    assert told_to(provider)[: len(SAID)] == SAID
+    assert len(told_to(provider)) == len(SAID) + 3
+    assert "notice" not in {event.type for event in again}
+
+
+def test_a_reply_that_librechat_lost_while_it_was_written_is_in_the_next_history(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    here = send(client, "my name is Ada").json()["conversation_id"]
+    provider.scripts = [Script(steps=["Half ", threading.Event()])]
+    turn_id = begin(client, "I like tea", conversation_id=here)["turn_id"]
+    wait_until(lambda: client.get(f"/v1/chat/turns/{turn_id}").json()["reply"] == "Half ")
+    replayed.lose_generation()
+    finished(client, turn_id)
+    events = read_events(client, "go on", conversation_id=here)
+    expected = [*SAID[:3], ("assistant", "Half "), ("user", "go on")]
+    assert told_to(provider) == expected
+    assert "history_restored" in [event.data.get("kind") for event in events]
+
+
+def test_a_history_that_librechat_trims_is_repaired_and_nothing_is_said_of_it(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    """Its window holds the latest reply and not the question before it."""
+    client = client_of(cast.alice)
+    here = send(client, "one " * 900, max_tokens=10).json()["conversation_id"]
+    provider.script = Script(steps=["word "] * 900)
+    send(client, "two " * 900, conversation_id=here, max_tokens=900)
+    provider.script = Script()
+    events = read_events(client, "three " * 1000, conversation_id=here, max_tokens=1500)
+    roles = [role for role, _ in told_to(provider)]
+    assert roles[0] == "user"
+    assert all(before != role for before, role in pairwise(roles))
+    assert "notice" not in {event.type for event in events}
+
+
+def test_an_egress_that_is_away_is_seen_before_the_turn_begins(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
+) -> None:
+    settings.EGRESS_URL = "http://127.0.0.1:9"
+    begun = time.monotonic()
+    answer = send(client_of(cast.alice), "hi")
+    error = answer.json()["error"]
+    assert time.monotonic() - begun < 10
+    assert (answer.status_code, error["code"], error["details"]["part"]) == (
+        503,
+        "engine_unavailable",
+        "egress",
+    )
+    assert "egress does not answer" in error["message"]
+    assert "127.0.0.1" not in answer.text
+    assert replayed.counters["starts"] == 0
+    assert (BudgetWindow.objects.get().used, BudgetWindow.objects.get().reserved) == (0, 0)
+
+
+def test_an_egress_that_cannot_be_asked_from_here_is_not_asked(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
+) -> None:
+    settings.EGRESS_URL, settings.EGRESS_HEALTH_URL = "http://127.0.0.1:9", "none"
+    assert send(client_of(cast.alice), "hi").json()["reply"] == "Hello there."
+
+
+def test_an_egress_that_goes_away_while_librechat_is_silent_ends_the_turn(  # noqa: PLR0917 - fixtures
+    replayed: ReplayedLibreChat,
+    client_of: Any,
+    cast: Cast,
+    provider: ScriptedProvider,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("SILENT_SECONDS", 0.2), ("GONE_SECONDS", 0.5), ("KNOWN_SECONDS", 0.1)):
+        monkeypatch.setattr(egress_watch, name, seconds)
+    replayed.egress_url, replayed.retry_delay = "http://127.0.0.1:9", 60.0
+    with Served(replayed_health) as health:
+        settings.EGRESS_HEALTH_URL = health.url
+        turn_id = begin(client_of(cast.alice), "hi")["turn_id"]
+    turn = finished(client_of(cast.alice), turn_id)
+    assert (turn["error"]["code"], turn["error"]["details"]["part"]) == ("engine_unavailable", "egress")
+    assert replayed.counters["aborts"] == 1
+    assert BudgetWindow.objects.get().reserved == 0
+
+
+async def replayed_health(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """As the egress answers for its health."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def test_what_was_shown_is_paid_for_after_the_egress_is_killed(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
+) -> None:
+    text = "Thirty characters were shown. "
+    provider.script = Script(steps=[text, threading.Event()])
+    client, port = client_of(cast.alice), free_port()
+    with egress_process(settings.LOCAL_MODEL_URL, port) as egress:
+        replayed.egress_url = settings.EGRESS_URL = f"http://127.0.0.1:{port}"
+        replayed.max_retries = 0
+        turn_id = begin(client, "count")["turn_id"]
+        wait_until(lambda: client.get(f"/v1/chat/turns/{turn_id}").json()["reply"] == text)
+        egress.send_signal(signal.SIGKILL)
+        egress.wait()
+        turn = finished(client, turn_id)
+    assert (turn["finish_reason"], turn["error"]["code"], turn["reply"]) == ("error", "engine_failed", text)
+    line = UsageRecord.objects.get()
+    assert (line.exactness, line.output_tokens >= len(text) / 4) == ("estimated", True)
+    assert BudgetWindow.objects.get().reserved == 0
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def test_a_call_that_no_provider_saw_is_not_the_providers_failure(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    replayed.secret = "not the egress's"
+    answer = send(client_of(cast.alice), "hi")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_failed")
+    assert provider.requests == []
+
+
+def test_a_message_that_librechat_finds_too_long_is_told_as_that(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, monkeypatch: Any
+) -> None:
+    """By a tokenizer of its own: ours found room for it."""
+    monkeypatch.setattr("gateway.tests.replayed_librechat.history.count", lambda message: 100_000)
+    answer = send(client_of(cast.alice), "hi")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "context_too_long")
+    assert provider.requests == []
+
+
+def test_every_call_about_a_conversation_is_pinned_and_no_other(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    here = send(client, "one").json()["conversation_id"]
+    send(client, "two", conversation_id=here)
+    messages(client, here)
+    for call in replayed.requests:
+        concerns = here in call.path or here in str(call.body)
+        assert call.conversation == (here if concerns else ""), call.path
+
+
+def test_a_restored_turn_remembers_it(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    here = send(client, "one").json()["conversation_id"]
+    replayed.reset()
+    turn = send(client, "two", conversation_id=here, max_tokens=50).json()
+    with tenant_scope(cast.alice.principal.tenant):
+        kept = Turn.objects.get(id=UUID(turn["turn_id"])).parameters
+    assert kept == {"max_tokens": 50, "history": "ours"}
