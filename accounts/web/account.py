@@ -56,7 +56,8 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 
 def _made(user: User, upload: bytes) -> NewPicture:
-    connection.close()  # nobody waits for a connection while a picture is read
+    if not connection.in_atomic_block:
+        connection.close()  # so that no one waits for it while the picture is read
     return pictures.make_square(user_id=user.id, upload=upload)
 
 

@@ -29,6 +29,7 @@ PIECE = 6_000  # characters that are parsed at a time
 MOST_SIGNS = 2_000  # with a meaning, in one paragraph; each costs some 50 µs
 MOST_CELLS = 10_000  # of all tables of a piece, among them those that short rows leave empty
 MOST_ESCAPES = 10_000  # in one block: nh3 takes the square of their number
+LONGEST_GROWING = 1_500  # characters of code that is coloured although it is still being written
 SIGNS = "[]*_`<!&~\\"
 ALLOWED_TAGS = frozenset(
     [
@@ -116,7 +117,7 @@ class GrowingText:
         return "".join(self._pieces)
 
     def blocks(self) -> list[str]:
-        """As `render_blocks`, but code in the last block is plain as long as it may grow."""
+        """As `render_blocks`, but long code in the last block is plain as long as it may grow."""
         new, self._new = self._new, []
         self._rest = _unix("".join([self._rest, *new]))
         pairs = _drawn(self._rest, self._env, Budget(REPLY_SECONDS), is_growing=True)
@@ -222,7 +223,7 @@ def _image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options:
 def _fence(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     language = token.info.strip().split(" ", 1)[0] if token.info.strip() else PLAIN
-    is_plain = language == PLAIN or env["is_plain"]
+    is_plain = language == PLAIN or (env["is_plain"] and len(token.content) > LONGEST_GROWING)
     code = escape(token.content) if is_plain else coloured(token.content, language, env["budget"])
     return (
         f'<div class="code-block"><div class="code-head"><span>{escape(language)}</span></div>'

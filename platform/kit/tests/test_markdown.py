@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kit import highlighting
 from kit.highlighting import Budget
-from kit.markdown import GrowingText, render, render_blocks
+from kit.markdown import LONGEST_GROWING, GrowingText, render, render_blocks
 
 
 def test_each_top_level_block_is_one_element() -> None:
@@ -96,9 +96,11 @@ def test_a_reply_that_grows_ends_as_it_is_drawn_whole() -> None:
         assert growing.text == text
 
 
-def test_code_gets_its_colours_when_its_block_has_ended() -> None:
+def test_long_code_gets_its_colours_when_its_block_has_ended() -> None:
     growing = GrowingText()
-    growing.add("```python\nprint(1)\n```\n")
+    growing.add("```python\nprint(1)\n")
+    assert '<span class="nb">print</span>' in growing.blocks()[-1]
+    growing.add("\n" * LONGEST_GROWING + "```\n")
     assert "<span" not in growing.blocks()[-1].partition("<pre>")[2]
     growing.add("\nand more")
     assert '<span class="nb">print</span>' in growing.blocks()[0]
