@@ -20,7 +20,7 @@ HI = chunk({"content": "Hi"})
 async def test_a_provider_that_does_not_begin_in_time_is_given_up(
     upstream: ScriptedServer, asked: Any, settings: Any
 ) -> None:
-    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.1
+    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.4
     for answer in (Answer([HI], delay=5), Answer([5.0, HI])):
         upstream.answers = [answer]
         with pytest.raises(ProviderTimeout) as failure:

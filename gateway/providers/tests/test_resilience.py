@@ -130,7 +130,7 @@ async def test_a_reply_that_may_have_begun_is_not_asked_for_again(
 async def test_a_late_answer_is_not_asked_for_again(
     upstream: ScriptedServer, asked: Any, patience: Patience, settings: Any
 ) -> None:
-    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.05
+    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.5
     upstream.answers = [Answer(delay=5)]
     with pytest.raises(ProviderTimeout):
         await asked(patience.around(OpenAIProvider(upstream.url)))
