@@ -7,7 +7,7 @@ from accounts.models.engines import EngineAccount, EngineCheck
 from accounts.models.invitations import Invitation, InvitationPlace, OwnershipOffer, WorkspaceLink
 from accounts.models.mail import OutgoingMail
 from accounts.models.pictures import Picture
-from accounts.models.tenants import Domain, Membership, Tenant
+from accounts.models.tenants import Domain, Membership, SchemaScript, Tenant
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
 
@@ -24,6 +24,7 @@ __all__ = [
     "OutgoingMail",
     "OwnershipOffer",
     "Picture",
+    "SchemaScript",
     "Tenant",
     "User",
     "Workspace",

@@ -46,8 +46,9 @@ class Tenant(TenantMixin):
     )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    migrated_to = models.CharField(max_length=64, default="", editable=False)  # accounts.template.version()
 
-    # `accounts.tenants.create_tenant` clones the template schema; nothing ever drops one.
+    # `accounts.tenants.create_tenant` copies the template schema; nothing ever drops one.
     auto_create_schema = False
     auto_drop_schema = False
 
@@ -67,6 +68,18 @@ class Tenant(TenantMixin):
     @property
     def ref(self) -> TenantRef:
         return TenantRef(id=self.id, slug=self.slug, schema_name=self.schema_name, time_zone=self.time_zone)
+
+
+class SchemaScript(models.Model):
+    """The template schema as one SQL script; a tenant's schema is created by running it."""
+
+    schema_name = models.CharField(max_length=63, primary_key=True)
+    script = models.TextField()
+    version = models.CharField(max_length=64)  # the migrations that the template had
+    stored_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.schema_name} at {self.version[:12]}"
 
 
 class Domain(DomainMixin):
