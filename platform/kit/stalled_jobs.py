@@ -1,7 +1,7 @@
 """Puts the jobs of dead workers back into the queue; procrastinate leaves that to its users.
 
-A worker that is killed leaves its jobs `doing`. Workers write a heartbeat every 10 s, and one that has been silent
-for 30 s counts as dead. Every job is therefore run at least once, and has to be safe to repeat.
+A worker that is killed leaves its jobs `doing`. Workers write a heartbeat every 10 s; one that has been silent for
+30 s counts as dead. Every job is therefore run at least once, and has to be safe to repeat.
 """
 
 import structlog

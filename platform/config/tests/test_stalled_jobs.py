@@ -204,6 +204,7 @@ def test_a_worker_that_loses_its_connections_goes_on(mail_server: SilentServer) 
 def sessions_of_the_worker() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
         )
         return int(cursor.fetchone()[0])
