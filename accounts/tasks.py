@@ -1,4 +1,4 @@
-"""The accounts' jobs: sending mail, and clearing away what has run out."""
+"""The accounts' jobs: sending mail, clearing away what has expired, and repeating jobs of dead workers."""
 
 from django.core.management import call_command
 from procrastinate.contrib.django import app
@@ -8,8 +8,9 @@ from accounts.mail_queue import deliver_mail, forget_old_mail
 from accounts.refusals import write_repeats
 from accounts.team_limits import forget_old_foundings
 from accounts.token_families import forget_ended_families
+from kit.stalled_jobs import retry_stalled_jobs
 
-__all__ = ["clear_expired", "count_refusals", "deliver_mail"]
+__all__ = ["clear_expired", "count_refusals", "deliver_mail", "retry_stalled"]
 
 
 @app.periodic(cron="* * * * *")
@@ -17,6 +18,13 @@ __all__ = ["clear_expired", "count_refusals", "deliver_mail"]
 def count_refusals(timestamp: int) -> None:
     """Refusals that repeated within a minute become one entry of the audit when it is over."""
     write_repeats()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="accounts.retry_stalled", queueing_lock="accounts.retry_stalled", pass_context=False)
+async def retry_stalled(timestamp: int) -> None:
+    """Within a minute and a half, mail and errands that a killed worker had in hand go on."""
+    await retry_stalled_jobs()
 
 
 @app.periodic(cron="17 3 * * *")

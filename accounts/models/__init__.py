@@ -14,7 +14,7 @@ from accounts.models.invitations import (
 from accounts.models.mail import OutgoingMail
 from accounts.models.pictures import Picture
 from accounts.models.refusals import Refusal
-from accounts.models.tenants import Domain, Founding, Membership, Tenant
+from accounts.models.tenants import Domain, Founding, Membership, SchemaScript, Tenant
 from accounts.models.token_families import EndedFamily
 from accounts.models.users import User
 from accounts.models.workspaces import Workspace, WorkspaceMember
@@ -36,6 +36,7 @@ __all__ = [
     "OwnershipOffer",
     "Picture",
     "Refusal",
+    "SchemaScript",
     "Tenant",
     "User",
     "Workspace",

@@ -52,8 +52,9 @@ class Tenant(TenantMixin):
     )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    migrated_to = models.CharField(max_length=64, default="", editable=False)  # accounts.template.version()
 
-    # `accounts.tenants.create_tenant` clones the template schema; nothing ever drops one.
+    # `accounts.tenants.create_tenant` copies the template schema; nothing ever drops one.
     auto_create_schema = False
     auto_drop_schema = False
 
@@ -92,6 +93,18 @@ class Founding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.network} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class SchemaScript(models.Model):
+    """The template schema as one SQL script; a tenant's schema is created by running it."""
+
+    schema_name = models.CharField(max_length=63, primary_key=True)
+    script = models.TextField()
+    version = models.CharField(max_length=64)  # the migrations that the template had
+    stored_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.schema_name} at {self.version[:12]}"
 
 
 class Domain(DomainMixin):

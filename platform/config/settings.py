@@ -78,7 +78,7 @@ TENANT_APPS = ["workspaces", "gateway"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 TENANT_MODEL = "accounts.Tenant"
 TENANT_DOMAIN_MODEL = "accounts.Domain"
-TEMPLATE_SCHEMA = "tenant_template"  # migrated with the tenants; a new tenant is a clone of it
+TEMPLATE_SCHEMA = "tenant_template"  # migrated before the tenants; a new tenant is a copy of it
 
 MIDDLEWARE = [
     "kit.middleware.RequestMiddleware",

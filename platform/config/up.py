@@ -1,4 +1,4 @@
-"""`make run`: starts everything that Switchyard needs, watches it, and stops all of it at the end.
+"""`make run`: starts everything that Switchyard needs, restarts what dies, and stops all of it at the end.
 
 Does not import Django's settings: importing them starts the database, and that is a step of its own here.
 """
@@ -17,10 +17,10 @@ from django.core.exceptions import ImproperlyConfigured
 from config.supervision.child import Child
 from config.supervision.errors import Failure, StopRequested
 from config.supervision.run_lock import RunLock
-from config.supervision.supervisor import Supervisor
+from config.supervision.supervisor import OwnDatabase, Supervisor
 from config.supervision.terminal import Terminal
 from config.supervision.wishes import Wishes
-from kit import env
+from kit import embedded_postgres, env
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_SECONDS = 120.0
@@ -162,7 +162,7 @@ def _bring_up(here: Installation, supervisor: Supervisor, terminal: Terminal) ->
             complaint = f"The egress does not answer at {here.egress_url}."
             supervisor.wait_until(lambda: _egress_lives(here), READY_SECONDS, complaint)
     with terminal.step("Web server and worker"):
-        supervisor.start("worker", [*manage, "procrastinate", "worker"])
+        supervisor.start("worker", [*manage, "worker"])
         supervisor.start("web", _web_command(here))
         complaint = "The web server does not get ready."
         if here.has_egress:
@@ -185,9 +185,13 @@ def _start_model(here: Installation, supervisor: Supervisor, terminal: Terminal)
 
 
 def _start_database(here: Installation, supervisor: Supervisor) -> str:
-    command = [sys.executable, "-m", "kit.embedded_postgres"]
-    supervisor.own_database(here.postgres, stop=[*command, "stop", str(here.postgres)])
-    return supervisor.run("PostgreSQL", [*command, "start", str(here.postgres)])
+    command, folder = [sys.executable, "-m", "kit.embedded_postgres"], str(here.postgres)
+    start = [*command, "start", folder]
+    database = OwnDatabase(
+        start=start, stop=[*command, "stop", folder], is_alive=lambda: embedded_postgres.runs(here.postgres)
+    )
+    supervisor.own_database(here.postgres, database)
+    return supervisor.run("PostgreSQL", start)
 
 
 def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
@@ -196,6 +200,8 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
         url: str = json.loads(model.last_lines()[-1])["url"]
     except ValueError as exc:
         raise Failure(f"The local model does not start: {' '.join(model.last_lines())}") from exc
+    # Started again it listens where the web server looks for it.
+    model.command += ["--port", str(urlsplit(url).port)]
     return url
 
 

@@ -77,6 +77,11 @@ def stop(folder: Path) -> None:
         _wait_for_end(postmaster.pid, folder)
 
 
+def runs(folder: Path) -> bool:
+    """Whether the cluster's server is alive, by its process; a server that is starting is."""
+    return _has_server(folder.resolve())
+
+
 def stop_unused(folder: Path) -> None:
     """Ends the cluster in `folder` unless somebody has a session there, such as another test run."""
     url = _attach(folder.resolve())

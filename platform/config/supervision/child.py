@@ -32,6 +32,9 @@ class Child:
         ends_with_stdin: bool = False,
     ) -> None:
         self.name = name
+        self.command = list(command)  # may be changed before `again`
+        self._environment = environment
+        self._folder = folder
         self._show = show
         self._ends_with_stdin = ends_with_stdin
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -48,6 +51,17 @@ class Child:
         )
         self._reader = threading.Thread(target=self._read, name=f"{name}-output", daemon=True)
         self._reader.start()
+
+    def again(self) -> "Child":
+        """The same process started again, with its command and environment as they are now."""
+        return Child(
+            self.name,
+            self.command,
+            environment=self._environment,
+            folder=self._folder,
+            show=self._show,
+            ends_with_stdin=self._ends_with_stdin,
+        )
 
     @property
     def pid(self) -> int:

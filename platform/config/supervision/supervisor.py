@@ -1,20 +1,32 @@
-"""Starts processes one after another, watches them, and ends all of them whatever happens."""
+"""Starts processes one after another, restarts those that die, and ends all of them whatever happens."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from config.supervision.child import Child
 from config.supervision.errors import Failure
 from config.supervision.guard import Guard
+from config.supervision.restarts import Restarts
 from config.supervision.terminal import Terminal
 from config.supervision.wishes import Wishes
 
 POLL_SECONDS = 0.1
 STEP_SECONDS = 3600.0  # a first start may fetch the weights over a slow line
 GRACE_SECONDS = 20.0  # above the time that the web server gives to its running turns
+DATABASE_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class OwnDatabase:
+    """The database of this installation, which is no child: its server outlives whoever started it."""
+
+    start: list[str]
+    stop: list[str]
+    is_alive: Callable[[], bool]
 
 
 class Supervisor:
@@ -27,7 +39,10 @@ class Supervisor:
         self._wishes = wishes
         self._children: list[Child] = []
         self._command: Child | None = None  # a child that is meant to end
-        self._stop_database: list[str] | None = None
+        self._database: OwnDatabase | None = None
+        self._database_looked_at = 0.0
+        self._restarts = Restarts()
+        self._is_up = False  # what ends before everything is up is not started again
         self._guard = Guard(environment=self.environment, folder=folder, lock_fd=lock_fd)
 
     def run(self, name: str, command: Sequence[str]) -> str:
@@ -36,6 +51,7 @@ class Supervisor:
         self.wait_until(lambda: child.exit_code is not None, STEP_SECONDS, f"{name} takes too long.")
         self._children.remove(child)
         self._guard.forget(child.pid)
+        self._command = None
         if child.exit_code:
             raise Failure(_obituary(f"{name} failed", child))
         return (child.last_lines() or [""])[-1]
@@ -56,9 +72,9 @@ class Supervisor:
         self._children.append(child)
         return child
 
-    def own_database(self, folder: Path, *, stop: list[str]) -> None:
-        """From now on the database in `folder` is stopped at the end, by `stop` or by the guard."""
-        self._stop_database = stop
+    def own_database(self, folder: Path, database: OwnDatabase) -> None:
+        """From now on the database in `folder` is watched, and stopped at the end, by us or by the guard."""
+        self._database = database
         self._guard.own_database(folder)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, complaint: str) -> None:
@@ -70,7 +86,8 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> NoReturn:
-        """Never returns: raises StopRequested, or Failure when a child ends by itself."""
+        """Never returns: raises StopRequested, or Failure when something dies again and again."""
+        self._is_up = True
         while True:
             self._check()
             time.sleep(POLL_SECONDS)
@@ -81,8 +98,8 @@ class Supervisor:
             child = self._children.pop()
             child.stop(GRACE_SECONDS, hurry=lambda: self._wishes.is_hurried)
             self._guard.forget(child.pid)
-        if self._stop_database:
-            self._end_database(self._stop_database)
+        if self._database:
+            self._end_database(self._database.stop)
         self._guard.dismiss()
 
     def _end_database(self, command: list[str]) -> None:
@@ -98,7 +115,35 @@ class Supervisor:
             raise Failure("The guard, which ends everything should this process be killed, ended by itself.")
         for child in self._children:
             if child.exit_code is not None and child is not self._command:
-                raise Failure(_obituary(f"The {child.name} process ended unexpectedly", child))
+                self._replace(child)
+        self._check_database()
+
+    def _replace(self, child: Child) -> None:
+        """Starts a dead child again after a pause; Failure when it has died too often."""
+        if not self._is_up or self._restarts.are_used_up(child.name):
+            raise Failure(_obituary(f"The {child.name} process ended unexpectedly", child))
+        if not self._restarts.is_due(child.name):
+            return
+        self._terminal.line(f"The {child.name} process ended ({child.how_it_ended}) and is started again.")
+        child.stop(0)  # what is left of its session may still hold its port
+        self._guard.forget(child.pid)
+        successor = child.again()
+        self._guard.watch(successor.pid)
+        self._children[self._children.index(child)] = successor
+
+    def _check_database(self) -> None:
+        if not self._is_up or self._database is None or self._command is not None:
+            return
+        if time.monotonic() - self._database_looked_at < DATABASE_POLL_SECONDS:
+            return
+        self._database_looked_at = time.monotonic()
+        if self._database.is_alive():
+            return
+        if self._restarts.are_used_up("database"):
+            raise Failure("PostgreSQL ended unexpectedly, again and again.")
+        if self._restarts.is_due("database"):
+            self._terminal.line("PostgreSQL ended unexpectedly and is started again.")
+            self.run("PostgreSQL", self._database.start)
 
 
 def _obituary(what: str, child: Child) -> str:

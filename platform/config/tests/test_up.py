@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "config.up"]
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+RECOVERY_SECONDS = 60.0  # a provider that failed is left alone for half of it
 
 
 class Run:
@@ -85,6 +87,33 @@ class Run:
         """The process that was started with these words in its command."""
         (found,) = [p for p in self.started if is_alive(p) and set(words) <= set(p.cmdline())]
         return found
+
+    def children(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def has_replaced(self, dead: psutil.Process) -> bool:
+        """Another process with the same command runs, or the whole run has ended."""
+        running = [p for p in self.children() if is_alive(p) and p.pid != dead.pid]
+        return self._has_ended or any(set(PROCESSES["web"]) <= set(p.cmdline()) for p in running)
+
+    def sign_up(self) -> None:
+        account = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery", "name": "Erin"}
+        account |= {"tenant_name": "Initech", "workspace_name": "Sales"}
+        answer = httpx.post(f"http://127.0.0.1:{self.port}/v1/auth/signup", json=account, trust_env=False)
+        self.headers = {"Authorization": f"Bearer {answer.json()['access']}"}
+
+    def replies(self) -> bool:
+        """A message gets its reply: web server, database and local model do their work."""
+        message = {"message": "Say hello.", "model": "local", "mcps": [], "max_tokens": 8}
+        url = f"http://127.0.0.1:{self.port}/v1/chat/send"
+        try:
+            answer = httpx.post(url, json=message, headers=self.headers, timeout=20, trust_env=False)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
 
     def expect_nothing_left(self) -> None:
         wait_for(lambda: not any(map(is_alive, self.started)), STOP_SECONDS, self)
@@ -208,8 +237,39 @@ def test_it_ends_when_make_alone_gets_the_signal(start: Callable[..., Run], numb
     run.expect_nothing_left()
 
 
-def test_a_web_server_that_is_killed_ends_the_run_and_is_named(running: Run) -> None:
-    running.child("uvicorn", "config.asgi:application").kill()
+PROCESSES = {
+    "web": ("uvicorn", "config.asgi:application"),
+    "worker": (str(ROOT / "manage.py"), "worker"),
+    "model": ("gateway.providers.local_server",),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_that_is_killed_is_started_again(running: Run, name: str) -> None:
+    running.sign_up()
+    running.child(*PROCESSES[name]).kill()
+    wait_for(lambda: f"The {name} process ended (killed by signal 9)" in running.output, 10, running)
+    wait_for(running.replies, RECOVERY_SECONDS, running)
+    running.send(signal.SIGTERM)
+    assert running.exit_code() == 0
+    running.expect_nothing_left()
+
+
+def test_a_database_that_is_killed_is_started_again(running: Run) -> None:
+    running.sign_up()
+    psutil.Process(int(running.postmaster_pid_file.read_text().split()[0])).kill()
+    wait_for(lambda: "PostgreSQL ended unexpectedly and is started again" in running.output, 10, running)
+    wait_for(running.replies, RECOVERY_SECONDS, running)
+    running.send(signal.SIGTERM)
+    assert running.exit_code() == 0
+    running.expect_nothing_left()
+
+
+def test_a_process_that_dies_again_and_again_ends_the_run_and_is_named(running: Run) -> None:
+    for _ in range(6):
+        (web,) = [p for p in running.children() if set(PROCESSES["web"]) <= set(p.cmdline())]
+        web.kill()
+        wait_for(lambda web=web: running.has_replaced(web), 20, running)
     assert running.exit_code() == 1
     assert "The web process ended unexpectedly (killed by signal 9)" in running.output
     running.expect_nothing_left()

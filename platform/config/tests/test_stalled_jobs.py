@@ -1,0 +1,211 @@
+"""Jobs whose worker was killed are run again; the worker itself outlives an outage of the database."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import AlreadyEnqueued
+
+from accounts.mail import send_mail
+from accounts.models import OutgoingMail
+from accounts.tests.test_mail import CONTEXT
+from gateway.tests.test_jobs import run_worker
+from gateway.tests.waiting import wait_until
+from kit.stalled_jobs import MOST_ATTEMPTS
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.django_db(transaction=True)
+retry_stalled = app.tasks["accounts.retry_stalled"]
+
+
+def job(task: str, status: str, *, silent_seconds: int, attempts: int = 0, lock: str | None = None) -> int:
+    """A job in the hands of a worker that last showed itself so many seconds ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') "
+            "RETURNING id",
+            [silent_seconds],
+        )
+        (worker,) = cursor.fetchone()
+        cursor.execute(
+            "INSERT INTO procrastinate_jobs "
+            "(task_name, queue_name, status, worker_id, attempts, queueing_lock) "
+            "VALUES (%s, 'default', %s, %s, %s, %s) RETURNING id",
+            [task, status, worker, attempts, lock],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def state(job_id: int) -> tuple[str, int]:
+    return ProcrastinateJob.objects.values_list("status", "attempts").get(id=job_id)
+
+
+def look() -> None:
+    retry_stalled.defer(timestamp=0)
+    with connection.cursor() as cursor:  # only this job is due: what is put back stays to be seen
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET priority = 1 WHERE task_name = 'accounts.retry_stalled'"
+        )
+    run_worker()
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "attempts", "expected"),
+    [(31, 0, ("succeeded", 2)), (5, 0, ("doing", 0)), (3600, MOST_ATTEMPTS, ("failed", MOST_ATTEMPTS + 1))],
+)
+def test_a_job_is_run_again_when_its_worker_has_been_silent(
+    silent_seconds: int, attempts: int, expected: tuple[str, int]
+) -> None:
+    lost = job("quotas.forget_minutes", "doing", silent_seconds=silent_seconds, attempts=attempts)
+    with connection.cursor() as cursor:
+        cursor.execute("""UPDATE procrastinate_jobs SET args = '{"timestamp": 0}' WHERE id = %s""", [lost])
+    look()
+    assert state(lost) == expected
+
+
+def test_a_periodic_job_whose_next_run_waits_is_not_put_back_beside_it() -> None:
+    lost = job("gateway.end_graces", "doing", silent_seconds=60, lock="gateway.end_graces")
+    app.configure_task("gateway.end_graces").defer(timestamp=0)
+    look()
+    assert state(lost)[0] == "failed"
+
+
+def test_a_job_that_was_pruned_with_its_worker_is_run_again() -> None:
+    lost = job("quotas.forget_minutes", "doing", silent_seconds=60)
+    with connection.cursor() as cursor:
+        cursor.execute("""UPDATE procrastinate_jobs SET args = '{"timestamp": 0}' WHERE id = %s""", [lost])
+        cursor.execute("DELETE FROM procrastinate_workers")
+    look()
+    assert state(lost)[0] == "succeeded"
+
+
+class SilentServer:
+    """A mail server that takes the connection and says nothing until `let_go`, then answers as one does."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.called, self.let_go = threading.Event(), threading.Event()
+        self.messages: list[str] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=[client], daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        self.called.set()
+        self.let_go.wait()
+        with client, client.makefile("rw", newline="\r\n") as talk:
+
+            def say(line: str) -> None:
+                talk.write(f"{line}\r\n")
+                talk.flush()
+
+            try:
+                say("220 here")
+                for line in talk:
+                    word = line.split(" ")[0].strip().upper()
+                    if word == "DATA":
+                        say("354 go on")
+                        text = "".join(iter(talk.readline, ".\r\n"))
+                        self.messages.append(text)
+                    say("221 bye" if word == "QUIT" else "250 ok")
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self.let_go.set()
+        self._listener.close()
+
+
+@contextmanager
+def worker_process(mail_port: int) -> Iterator[subprocess.Popen[bytes]]:
+    database = connection.settings_dict
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "worker"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
+            "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}",
+            "EMAIL_HOST": "127.0.0.1",
+            "EMAIL_PORT": str(mail_port),
+            "EMAIL_USE_TLS": "0",
+            "EMAIL_TIMEOUT_SECONDS": "60",
+        },
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def mail_server(settings: Any) -> Iterator[SilentServer]:
+    settings.EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
+    server = SilentServer()
+    yield server
+    server.close()
+
+
+@pytest.mark.slow
+def test_a_mail_in_the_hands_of_a_killed_worker_is_sent_by_the_next(mail_server: SilentServer) -> None:
+    send_mail("invitation", "erin@example.com", CONTEXT)
+    with worker_process(mail_server.port) as worker:
+        assert mail_server.called.wait(30)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert OutgoingMail.objects.get().sent_at is None
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'")
+    mail_server.let_go.set()
+    with suppress(AlreadyEnqueued):  # the minute may have changed while the first worker ran
+        retry_stalled.defer(timestamp=0)
+    with worker_process(mail_server.port):
+        wait_until(lambda: OutgoingMail.objects.get().sent_at is not None, 30)
+    assert len(mail_server.messages) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_loses_its_connections_goes_on(mail_server: SilentServer) -> None:
+    mail_server.let_go.set()
+    with worker_process(mail_server.port) as worker:
+        wait_until(lambda: sessions_of_the_worker() > 0, 30)
+        for _ in range(3):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            wait_until(lambda: sessions_of_the_worker() > 0, 30)
+        send_mail("invitation", "erin@example.com", CONTEXT)
+        wait_until(lambda: OutgoingMail.objects.get().sent_at is not None, 30)
+        assert worker.poll() is None
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+def sessions_of_the_worker() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
+        )
+        return int(cursor.fetchone()[0])
