@@ -21,6 +21,7 @@ from accounts.mail import compose
 from accounts.mail_limits import may_mail
 from accounts.models import User
 from accounts.recovery import recover
+from accounts.refusals import record_refusal
 from accounts.users import is_verified
 from kit import requests
 from kit.errors import InvalidInput
@@ -94,7 +95,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
-        audit.record("user.sign_in_refused", target=str(credentials.get("email", "")).lower())
+        target = str(credentials.get("email", "")).lower()
+        record_refusal("user.sign_in_refused", code="credentials_invalid", target=target)
 
     def send_notification_mail(
         self,

@@ -103,4 +103,7 @@ def _seconds_until(rows: Iterable[InvitationMail]) -> int:
 
 
 def _hash(address: str) -> str:
+    """Of the mailbox: what follows a plus sign leads to the same one."""
+    name, _, domain = address.rpartition("@")
+    address = f"{name.partition('+')[0]}@{domain}"
     return salted_hmac(SALT, address.encode("utf-8", "surrogatepass"), algorithm="sha256").hexdigest()

@@ -133,6 +133,7 @@ def resend(*, principal: Principal, invitation_id: UUID) -> Invitation:
     """A new link for seven more days; the old one opens nothing any more."""
     with acting(principal, Action.INVITATIONS_CHANGE) as actor:
         invitation = _open_invitation(actor, invitation_id)
+        expect(actor, _right_to_invite(invitation.role))
         _expect_sending(actor, [invitation.email])
         if invitation.times_sent >= MOST_SENDS:
             raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address again.")

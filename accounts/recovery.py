@@ -66,7 +66,8 @@ def recover(user: User) -> Removed:
     The person's API keys are revoked: the thief of a password may have made them.
     """
     if not is_verified(user):
-        return prove_by_mail(user)
+        # Where another account has proved the address meanwhile, this one does not get it as well.
+        return end_unproved_access(user) if _is_proved_elsewhere(user) else prove_by_mail(user)
     removed = Removed(keys=_revoke(ApiKey.objects.filter(owner=user)), addresses=[])
     return _report(user, removed, "user.keys_revoked_in_recovery")
 
@@ -80,11 +81,15 @@ def prove_by_mail(user: User) -> Removed:
     """
     if is_verified(user):
         return Removed(keys=[], addresses=[])
-    if EmailAddress.objects.filter(email=user.email, verified=True).exists():
+    if _is_proved_elsewhere(user):
         raise EmailTaken("Another account has confirmed this address. Sign in to that account.")
     removed = end_unproved_access(user)
     mark_verified(user)
     return removed
+
+
+def _is_proved_elsewhere(user: User) -> bool:
+    return EmailAddress.objects.filter(email=user.email, verified=True).exclude(user=user).exists()
 
 
 @transaction.atomic

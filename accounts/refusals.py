@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import AuditEntry, Refusal
+from kit.networks import network_of
 
 MINUTE = timedelta(minutes=1)
 BATCH = 500  # minutes of refusals in one transaction
@@ -67,8 +68,12 @@ def _repeated(row: Refusal) -> AuditEntry:
 
 
 def _key(fields: dict[str, Any], code: str) -> str:
-    """Neither the workspace nor the target: whoever is refused chooses them, and so could make them many."""
-    parts = (fields["tenant_id"], fields["actor_id"], fields["action"], code)
+    """Neither the workspace nor the target: whoever is refused chooses them, and so could make them many.
+
+    Someone who is not signed in is known by their network alone.
+    """
+    who = fields["actor_id"] or network_of(fields["address"] or "")
+    parts = (fields["tenant_id"], who, fields["action"], code)
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import connection, transaction
+import structlog
+from django.db import DatabaseError, connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
@@ -16,6 +17,7 @@ from quotas.models import Hold, Reservation, UsageRecord
 from quotas.prices import Usage
 from quotas.settling import end_hold, write_off
 
+log = structlog.get_logger(__name__)
 # One statement, so that the counters' rows are locked for no longer than the commit takes.
 OPEN = f"""
     WITH {TAKING}, admitted AS (
@@ -190,9 +192,14 @@ def write_off_left(*, limit: int = 100) -> int:
     """Writes off calls that were read on by a process that has died; returns how many."""
     left = Hold.objects.filter(state=Hold.State.SENT, read_on_until__lt=Now()).order_by("read_on_until")
     call_ids = [call_id for call_id in left.values_list("call_id", flat=True)[:limit] if call_id]
+    written_off = 0
     for call_id in call_ids:
-        write_off(call_id=call_id)
-    return len(call_ids)
+        try:
+            write_off(call_id=call_id)
+            written_off += 1
+        except DatabaseError:  # one that cannot be ended must not keep the others from it
+            log.exception("a call could not be written off", call_id=str(call_id))
+    return written_off
 
 
 def turn_usage(turn_id: UUID) -> Usage:

@@ -22,7 +22,8 @@ class PolicyView(TenantView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.place = self.find_place(**kwargs)
-        action = self._needed(request.method or "", **kwargs)
+        method = request.method or ""
+        action = self._needed("GET" if method == "HEAD" else method, **kwargs)  # Django answers HEAD by `get`
         if action is not None:
             expect(self.place, action)
 

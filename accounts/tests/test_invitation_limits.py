@@ -113,6 +113,11 @@ def test_an_address_gets_so_many_from_all_teams_together_and_the_others_are_invi
     assert len(mails_to(ERIN)) == 3
 
 
+def test_other_names_of_one_mailbox_are_one_recipient(cast: Cast, few: Any) -> None:
+    answers = [invite(cast.alice, f"erin+{at}@example.com").json()["data"][0]["error"] for at in range(4)]
+    assert [error["code"] if error else None for error in answers] == [None, None, None, "invitation_limit"]
+
+
 def test_whom_it_went_to_is_stored_as_a_keyed_hash_and_forgotten(cast: Cast) -> None:
     invite(cast.alice, ERIN)
     row = InvitationMail.objects.get()

@@ -15,7 +15,6 @@ from kit.errors import ContextTooLong
 from quotas.calls import PlannedCall
 from workspaces.language_models.services import ModelRef
 
-LEAST_BYTES_A_TOKEN = 3  # of a reply that is counted by its bytes
 LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128 spaces
 
 
@@ -39,7 +38,7 @@ class Bounds:
         It is more than what is held only where a provider ignores the output's bound: its reply is cut off
         after so many pieces, or so many bytes and a last line.
         """
-        by_bytes = (most_streamed(self.output) + longest_line(self.output)) // LEAST_BYTES_A_TOKEN
+        by_bytes = most_streamed(self.output) + longest_line(self.output)  # a token has at least one
         return self.prompt + max(most_pieces(self.output), by_bytes) + 1
 
 

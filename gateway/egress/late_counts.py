@@ -5,7 +5,8 @@ this process die, the hold is written off when its time is over.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -44,6 +45,8 @@ class LeftCall(Protocol):
 
     async def settle_estimate(self) -> None: ...
 
+    async def end_failed(self, error: Exception) -> None: ...
+
 
 class ReadingOn:
     """The replies that one event loop reads on."""
@@ -79,20 +82,23 @@ class ReadingOn:
 
 
 async def _read_on(call: LeftCall, pump: Pump) -> None:
-    is_whole = False
+    settle: Callable[[], Awaitable[object]] = call.settle_estimate
     try:
         async with asyncio.timeout(settings.PROVIDER_READ_ON_SECONDS):
-            is_whole = await call.read_on(pump, settings.PROVIDER_READ_ON_BYTES)
-    except (TimeoutError, DomainError):
+            if await call.read_on(pump, settings.PROVIDER_READ_ON_BYTES):
+                settle = call.settle_final
+    except TimeoutError:
         pass
+    except DomainError as exc:  # a provider that refuses only now has done no work
+        settle = partial(call.end_failed, exc)
     finally:
-        await unbroken(_settle(call, pump, is_whole=is_whole))
+        await unbroken(_settle(call, pump, settle))
 
 
-async def _settle(call: LeftCall, pump: Pump, *, is_whole: bool) -> None:
+async def _settle(call: LeftCall, pump: Pump, settle: Callable[[], Awaitable[object]]) -> None:
     call.count_all(await pump.close())
     try:
-        await (call.settle_final() if is_whole else call.settle_estimate())
+        await settle()
         await amend_usage(call.turn_id)
     except Exception:  # the hold is written off when its time is over
         log.exception("a reply that was read on could not be settled", call_id=str(call.id))

@@ -1,8 +1,9 @@
 """What a model call is charged: the provider's count where it can be true, else our own."""
 
+import re
 from dataclasses import dataclass
 
-from gateway.egress.bounds import LEAST_BYTES_A_TOKEN, Bounds
+from gateway.egress.bounds import Bounds
 from gateway.providers.base import JsonObject, UsageReport
 from gateway.providers.sizes import BYTES_A_TOKEN
 from quotas.models import UsageRecord
@@ -13,29 +14,34 @@ Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
 # Instructions, search results and reasoning of the provider's own come on top of what a call is bounded by.
 # Up to this many tokens it is believed, and the excess is flagged; more is a mistake, or a lie.
 ABSURD_BEYOND = 100_000
-# Without a tokenizer: English has 4 to 5 ASCII bytes a token, Chinese and others about 3.
-ASCII_BYTES_A_TOKEN, OTHER_BYTES_A_TOKEN = 4, LEAST_BYTES_A_TOKEN
+BYTES_OF_PROSE = 4  # a token at least; no known tokenizer makes fewer tokens of more
 FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
-CALL_BYTES = 8  # that each tool call has beside its texts
+CALL_TOKENS = 2  # that each tool call has beside its texts
+# Without a tokenizer a reply's tokens are estimated by what it is made of, on the safe side: not more than a
+# tenth below, usually somewhat above, what a small vocabulary makes of prose, code, JSON, hex and Chinese.
+WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+VOWELS = re.compile(r"[aeiouy]", re.IGNORECASE)
+DIGITS, SIGNS = re.compile(r"[0-9]"), re.compile(r"[!-/:-@\[-`{-~]")
+BREAKS = re.compile(r"\n[ \t\n]*|[ \t]{2,}")
+SHORT_WORD = 6  # letters: most such words are one token
+LETTERS_A_TOKEN = 3  # of longer words
+BREAK_A_TOKEN = 8  # blanks
+WIDE_TOKENS = 3  # of a character beyond U+FFFF, such as an emoji
+OTHER_BYTES_A_TOKEN = 2
 
 
 @dataclass(slots=True)
 class Streamed:
-    """How much of a reply has arrived: pieces, and bytes of UTF-8."""
+    """How much of a reply has arrived: pieces, bytes of UTF-8, and an estimate of its tokens."""
 
     pieces: int = 0
-    ascii_bytes: int = 0
-    other_bytes: int = 0
-
-    @property
-    def bytes(self) -> int:
-        return self.ascii_bytes + self.other_bytes
+    bytes: int = 0
+    estimated: int = 0
 
     @property
     def tokens(self) -> int:
-        """The estimate without a tokenizer: a token a piece, as most providers stream, or more by bytes."""
-        by_bytes = -(-self.ascii_bytes // ASCII_BYTES_A_TOKEN) - (-self.other_bytes // OTHER_BYTES_A_TOKEN)
-        return max(self.pieces, by_bytes)
+        """The estimate without a tokenizer: a token a piece, as most providers stream, or more by content."""
+        return max(self.pieces, self.estimated, -(-self.bytes // BYTES_OF_PROSE))
 
     @property
     def least(self) -> int:
@@ -49,21 +55,34 @@ class Streamed:
     def add_calls(self, calls: list[JsonObject]) -> None:
         self.pieces += 1
         for call in calls:
-            self.ascii_bytes += CALL_BYTES
+            self.estimated += CALL_TOKENS
             self._add(call_text(call))
 
     def add_unread(self, size: int) -> None:
         self.pieces += 1
-        self.ascii_bytes += size
+        self.bytes += size
 
     def _add(self, text: str) -> None:
-        size = len(text.encode("utf-8", "replace"))
-        if size == len(text):
-            self.ascii_bytes += size
-        else:
-            ascii_bytes = len(text.encode("ascii", "ignore"))
-            self.ascii_bytes += ascii_bytes
-            self.other_bytes += size - ascii_bytes
+        self.bytes += len(text.encode("utf-8", "replace"))
+        self.estimated += estimated_tokens(text)
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens that a text may have, by words, digits, signs and blanks; linear in its length."""
+    tokens = sum(map(_tokens_of_word, WORDS.findall(text)))
+    tokens += len(DIGITS.findall(text)) + len(SIGNS.findall(text))
+    tokens += sum(-(-len(blanks) // BREAK_A_TOKEN) for blanks in BREAKS.findall(text))
+    if not text.isascii():
+        wide = sum(character > "\uffff" for character in text)
+        others = len(text.encode("utf-8", "replace")) - len(text.encode("ascii", "ignore")) - 4 * wide
+        tokens += WIDE_TOKENS * wide - (-others // OTHER_BYTES_A_TOKEN)
+    return tokens
+
+
+def _tokens_of_word(word: str) -> int:
+    if len(word) > 2 and not VOWELS.search(word):  # no word but letters
+        return -(-len(word) // 2)
+    return 1 if len(word) <= SHORT_WORD else -(-len(word) // LETTERS_A_TOKEN)
 
 
 def call_text(call: JsonObject) -> str:

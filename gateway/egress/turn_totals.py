@@ -28,8 +28,9 @@ def _tenant_of(turn_id: UUID) -> TenantRef | None:
 def _amend(turn_id: UUID) -> None:
     """Conversation first, then turn: the order in which a turn's end locks them."""
     Conversation.objects.select_for_update().filter(turns=turn_id).first()
-    turn = Turn.objects.select_for_update().filter(id=turn_id, status=Turn.Status.DONE).first()
-    if turn is None:
+    # Locked by its id alone: a row that matches only once it is unlocked would be passed over.
+    turn = Turn.objects.select_for_update().filter(id=turn_id).first()
+    if turn is None or turn.status != Turn.Status.DONE:
         return
     usage = turn_usage(turn_id)
     more = usage.total - turn.input_tokens - turn.output_tokens

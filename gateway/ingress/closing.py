@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.tenants import find_tenant
 from gateway.egress.notices import notify_stop
+from gateway.egress.token_count import Streamed
 from gateway.engines.base import Event
 from gateway.engines.registry import outlives_us
 from gateway.models import Conversation, Message, Turn
@@ -30,7 +31,6 @@ from quotas.reservations import (
 )
 
 log = structlog.get_logger(__name__)
-BYTES_A_TOKEN = 4  # of UTF-8, in ordinary prose; a tokenizer seldom makes fewer tokens of it
 ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
 Adopt = Callable[[TenantRef, UUID], Awaitable[bool]]
 
@@ -85,14 +85,19 @@ def end_turn(
 
 
 def shown_tokens(parts: list[dict[str, Any]]) -> int:
-    """The least number of output tokens that the parts of a reply can have cost, by their bytes.
+    """The least number of output tokens that the parts of a reply can have cost, as an estimate.
 
     A write-off charges no less: the process that counted the stream may have died with its count.
     """
-    texts = [str(part["text"]) for part in parts if part["type"] in {"text", "reasoning"}]
-    texts += [json.dumps(part["arguments"]) for part in parts if part["type"] == "tool_call"]
-    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-    return -(-size // BYTES_A_TOKEN)
+    seen = Streamed()
+    for part in parts:
+        if part["type"] in {"text", "reasoning"}:
+            seen.add_text(str(part["text"]))
+        elif part["type"] == "tool_call":
+            seen.add_calls(
+                [{"function": {"name": part.get("tool", ""), "arguments": json.dumps(part["arguments"])}}]
+            )
+    return seen.tokens
 
 
 def _lock_turn(turn_id: UUID) -> Turn | None:

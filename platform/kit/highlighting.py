@@ -25,14 +25,16 @@ WALL_SECONDS = 3.0  # on a machine that has other things to do
 WAIT_SECONDS = 1.0  # for another's block
 WAITING = 10  # seconds of waiting weigh as one of CPU
 NAMES = """
-apache apacheconf awk bash bat c c# c++ clojure cmake cmd console cpp cs csharp css dart diff docker
+apache apacheconf awk bash bat c c# c++ clojure cmake console cpp cs csharp css dart diff docker
 dockerfile elixir erlang f# fsharp go golang graphql groovy haskell hcl hs html http ini java javascript
-jinja js json json5 jsonc jsx julia kotlin latex less lua make makefile markdown md mysql nginx nix objc
-objective-c ocaml patch perl php postgres postgresql powershell properties proto protobuf ps1 psql py pycon
-python python3 r rb rs ruby rust sass scala scss sh shell shell-session sql svg swift terraform tex tf toml
-ts tsx typescript udiff vb.net vim xml yaml yml zig zsh
+jinja js json json5 jsx julia kotlin latex less lua make makefile markdown md mysql nginx nix objc
+objective-c ocaml perl php postgres postgresql powershell properties proto protobuf ps1 psql py pycon
+python python3 r rb rs ruby rust sass scala scss sh shell shell-session sql swift terraform tex tf toml
+ts tsx typescript udiff vb.net vim xml yaml zig zsh
 """
-LANGUAGES = frozenset(NAMES.split())
+# What people write and Pygments calls otherwise.
+ALIASES = {"yml": "yaml", "svg": "xml", "cmd": "batch", "patch": "diff", "jsonc": "json"}
+LANGUAGES = frozenset(NAMES.split()) | ALIASES.keys()
 _colours = BoundedCache(most_characters=20_000_000)
 
 
@@ -52,7 +54,7 @@ class Budget:
 
 def coloured(code: str, language: str, budget: Budget) -> str:
     """The code as safe HTML: with colours where the language is known and it is done in time."""
-    name = language.lower()
+    name = ALIASES.get(language.lower(), language.lower())
     if name not in LANGUAGES or len(code) > LONGEST_BLOCK:
         return escape(code)
     key = sha256(f"{name}\0{code}".encode("utf-8", "replace")).digest()
@@ -87,6 +89,9 @@ class _Child:
         except (OSError, EOFError, TimeoutError):
             self._end()
             return escape(code), CPU_SECONDS
+        except BaseException:  # an answer that was not read must not be taken for the next block's
+            self._end()
+            raise
         finally:
             self._lock.release()
 
@@ -135,9 +140,10 @@ class _Child:
 
 def _read(source: int, length: int, deadline: float) -> bytes:
     read = bytearray()
+    waiting = select.poll()  # select() fails in a process with more than a thousand connections
+    waiting.register(source, select.POLLIN)
     while len(read) < length:
-        ready, _, _ = select.select([source], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise TimeoutError
         piece = os.read(source, length - len(read))
         if not piece:

@@ -11,6 +11,7 @@ from gateway.providers.soundness import sound
 
 LONGEST_WORDS = 300  # characters of an error's text
 LONGEST_READ = 20_000  # of an answer, for whatever it says
+LONGEST_SEARCHED = 2_000  # for secrets: what is shown is shorter
 FIELDS = ("error", "message", "text")
 HIDDEN = "…"
 SECRETS = re.compile(
@@ -18,10 +19,10 @@ SECRETS = re.compile(
       (?:bearer|basic)\s+\S+                                   # an Authorization header
     | \beyJ[\w-]{8,}(?:\.[\w-]*){0,2}                          # a JSON Web Token
     | \b(?:sk|pk|rk|key|token|secret|password)[-_=:]\S{3,}     # a key, by how it begins
-    | [a-z][a-z0-9+.-]*://\S+                                  # a URL, which may hold either
+    | \b[a-z][a-z0-9+.-]{0,20}://\S+                             # a URL, which may hold either
     | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b                     # an IPv4 address
     | \[[0-9a-f:.]*:[0-9a-f:.]*\](?::\d+)?                     # an IPv6 address
-    | \b[\w-]+(?:\.[\w-]+)*:\d{2,5}\b                          # host:port
+    | \b[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}:\d{2,5}\b             # host:port
     | \b[0-9a-f]{24,}\b                                        # an id or a key in hex
     | [A-Za-z0-9+/_=-]{40,}                                    # any other long key
     """,
@@ -35,7 +36,7 @@ def plain_words(text: str, *, hidden: tuple[str, ...] = ()) -> str:
     told = TRACE.split(sound(text[:LONGEST_READ]), maxsplit=1)[0]
     for secret in filter(None, (*hidden, *settings.EGRESS_SECRETS)):
         told = told.replace(secret, HIDDEN)
-    told = " ".join(SECRETS.sub(HIDDEN, told).split())
+    told = " ".join(SECRETS.sub(HIDDEN, told[:LONGEST_SEARCHED]).split())
     return told if len(told) <= LONGEST_WORDS else told[: LONGEST_WORDS - 1] + HIDDEN
 
 

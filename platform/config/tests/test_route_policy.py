@@ -13,16 +13,17 @@ from rest_framework.views import APIView
 
 from accounts.api_keys import create_key
 from accounts.members import join_workspace
-from accounts.models import AuditEntry, Membership, Workspace
+from accounts.models import AuditEntry, Invitation, Membership, Workspace
 from accounts.policy import POLICY, SAFE_METHODS, Action
 from accounts.principals import find_principal
 from accounts.rest.views import PolicyView
 from accounts.tests.cast import Cast
+from accounts.tests.requests_as import As
 from config.urls import urlpatterns, v1
 from gateway.ingress.edge import EdgeConsumer
 from gateway.ingress.routes import http_router
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Writing methods that no entry guards: the service decides by what the request is about.
 LEFT_TO_THE_SERVICE = {
     ("PATCH", "me"),  # persons only
@@ -272,3 +273,19 @@ def test_no_key_turns_into_a_person(cast: Cast, alices: dict[str, str], client: 
     assert (
         ask(client, cast.alice.token, "PATCH", f"tenant/members/{bob}", {"role": "admin"}).status_code == 200
     )
+
+
+@pytest.mark.django_db
+def test_a_head_request_needs_what_a_get_needs(cast: Cast, client: Client) -> None:
+    key = create_key(principal=cast.alice.principal, name="chats", scopes=["chat"], for_tenant=True).text
+    for path in ("tenant/audit", "tenant/members", "workspaces/sales/members"):
+        assert [ask(client, key, method, path).status_code for method in ("GET", "HEAD")] == [403, 403]
+
+
+@pytest.mark.django_db
+def test_no_key_sends_an_admins_invitation_again(cast: Cast, client: Client) -> None:
+    key = create_key(principal=cast.alice.principal, name="all", scopes=["manage"], for_tenant=True).text
+    As(cast.alice).ask("POST", "tenant/invitations", {"emails": ["eve@example.com"], "role": "admin"})
+    refused = ask(client, key, "POST", f"tenant/invitations/{Invitation.objects.get().id}/resend")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "person_required")
+    assert Invitation.objects.get().times_sent == 1

@@ -1,15 +1,19 @@
 """Markdown from models becomes safe HTML: one element a block, nothing loaded from elsewhere."""
 
+import random
 import resource
+import socket
 import time
+from contextlib import ExitStack, closing
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pygments.lexers import get_lexer_by_name
 
 from kit import highlighting
-from kit.highlighting import Budget
+from kit.highlighting import ALIASES, LANGUAGES, Budget, coloured
 from kit.markdown import LONGEST_GROWING, GrowingText, render, render_blocks
 
 
@@ -177,3 +181,17 @@ def cpu() -> float:
     highlighting._child.end()
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
+
+
+def test_every_language_that_is_coloured_has_a_lexer() -> None:
+    for name in LANGUAGES:
+        get_lexer_by_name(ALIASES.get(name, name))
+
+
+def test_code_is_coloured_in_a_process_with_many_connections() -> None:
+    """As a busy web server is: its descriptors have numbers beyond a thousand."""
+    highlighting._child.end()
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(closing(socket.socket()))
+        assert "<span" in coloured(f"print({random.random()})", "python", Budget(1.0))
