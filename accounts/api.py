@@ -87,7 +87,7 @@ class TokenView(OpenView):
         operation_id="token", tags=["auth"], request=CredentialsSerializer, responses=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        """Signs in by e-mail and password, and the second step's code where the account asks for one."""
+        """Signs in with email, password and, where the account needs one, a two-factor code."""
         data = checked(CredentialsSerializer, request)
         return Response(
             sign_in.sign_in(
@@ -107,14 +107,14 @@ class RefreshView(OpenView):
         operation_id="token_refresh", tags=["auth"], request=RefreshSerializer, responses=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        """New tokens for a refresh token, which ends here."""
+        """Exchanges a refresh token for new tokens; the old one no longer works."""
         return Response(tokens.rotate_tokens(checked(RefreshSerializer, request)["refresh"]))
 
 
 class SwitchView(APIView):
     @extend_schema(operation_id="switch", tags=["auth"], request=PlaceSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
-        """Tokens for another tenant and workspace of yours."""
+        """Issues tokens for another tenant and workspace of yours."""
         data = checked(PlaceSerializer, request)
         return Response(
             sign_in.switch_place(

@@ -21,8 +21,7 @@ from django.http import HttpRequest
 
 from accounts.known_devices import known_device
 from accounts.models import User
-from kit import requests
-from kit.networks import network_of
+from kit.requests import current_network
 
 # tries / time; allauth's limiter takes a `key` for whom it counts
 RATES = {
@@ -77,16 +76,16 @@ class Guess:
         here = ("account_here", self._here())
         if self.device:
             return [here]
-        bounds = [("wrong", _network()), here]
+        bounds = [("wrong", current_network()), here]
         if not cache.get(self._network_slot()):
             bounds.append((f"{self.kind}_anywhere", self.account))
         return bounds
 
     def _here(self) -> str:
-        return f"{self.kind}:{self.account}:{self.device or _network()}"
+        return f"{self.kind}:{self.account}:{self.device or current_network()}"
 
     def _network_slot(self) -> str:
-        digest = hashlib.sha256(f"{self.account}:{_network()}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self.account}:{current_network()}".encode()).hexdigest()
         return f"known_network:{self.kind}:{digest}"
 
     def _take(self, name: str, key: str) -> bool:
@@ -99,7 +98,7 @@ class Guess:
 def guess_password(request: HttpRequest, email: str) -> Guess | None:
     """`email` in its normal form; None where too many were wrong."""
     device = known_device(request, email=email)
-    if not device and _consume(request, "tries", _network()) is None:
+    if not device and _consume(request, "tries", current_network()) is None:
         return None
     guess = Guess(Kind.PASSWORD, email, request, device)
     return guess if guess.count() else None
@@ -133,8 +132,3 @@ def _consume(request: HttpRequest, name: str, key: str) -> ratelimit.RateLimitUs
         request, app="guesses", action=name, config=RATES, key=key, limit_get=True
     )
     return usage
-
-
-def _network() -> str:
-    """Those whose address is unknown are counted together."""
-    return network_of(requests.current().address or "")

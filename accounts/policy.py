@@ -109,13 +109,13 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.TENANT_VIEW: _team_rule("See the team's page", *TEAM_ROLES, keys=(READS, MANAGES)),
         Action.TENANT_CHANGE: _team_rule("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
         Action.TENANT_LEAVE: _team_rule("Leave the team", *TEAM_ROLES),
-        Action.OWNERSHIP_PASS: _team_rule("Offer the ownership to somebody", OWNER),
-        Action.OWNERSHIP_ACCEPT: _team_rule("Accept the ownership that was offered to one", *TEAM_ROLES),
+        Action.OWNERSHIP_PASS: _team_rule("Offer the ownership to someone", OWNER),
+        Action.OWNERSHIP_ACCEPT: _team_rule("Accept an ownership offer", *TEAM_ROLES),
         Action.MEMBERS_VIEW: _team_rule(
-            "See everybody in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)
+            "See everyone in the team", OWNER, ADMIN, MEMBER, keys=(READS, MANAGES)
         ),
         Action.MEMBERS_CHANGE: _team_rule("Change roles, remove members", OWNER, ADMIN, keys=(MANAGES,)),
-        Action.ADMINS_CHANGE: _team_rule("Make somebody an admin, invite an admin", OWNER, ADMIN),
+        Action.ADMINS_CHANGE: _team_rule("Make someone an admin, invite an admin", OWNER, ADMIN),
         Action.INVITATIONS_VIEW: _team_rule("See open invitations", OWNER, ADMIN, keys=(READS, MANAGES)),
         Action.INVITATIONS_CHANGE: _team_rule(
             "Invite people, withdraw an invitation", OWNER, ADMIN, keys=(MANAGES,)
@@ -124,19 +124,17 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.SERVICE_ACCOUNTS_CHANGE: _team_rule(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
         ),
-        Action.TENANT_KEYS: _team_rule(
-            "Make keys for the whole team, see and revoke anybody's", OWNER, ADMIN
-        ),
+        Action.TENANT_KEYS: _team_rule("Make keys for the whole team, see and revoke anyone's", OWNER, ADMIN),
         Action.AUDIT_VIEW: _team_rule("Read the team's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
         Action.USAGE_TEAM: _team_rule(
-            "See everybody's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
+            "See everyone's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
         Action.BUDGETS_TEAM: _team_rule(
             "Set budgets, limits, prices and the time zone", OWNER, ADMIN, keys=(MANAGES,)
         ),
         Action.WORKSPACE_CREATE: _team_rule("Create a workspace", OWNER, ADMIN, keys=(MANAGES,)),
         Action.WORKSPACE_OVERSEE: _team_rule(
-            "See every workspace, also those one is not in", OWNER, ADMIN, keys=(READS, MANAGES)
+            "See every workspace, including those you are not in", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
         Action.WORKSPACE_RESTORE: _team_rule(
             "Restore an archived or deleted workspace", OWNER, ADMIN, keys=(MANAGES,)
@@ -146,7 +144,7 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.WORKSPACE_LINK: _team_rule(
             "Open and close a workspace's link for newcomers", OWNER, ADMIN, keys=(MANAGES,)
         ),
-        Action.KEYS_REVOKE: _team_rule("Revoke one's own keys", *TEAM_ROLES),
+        Action.KEYS_REVOKE: _team_rule("Revoke your own keys", *TEAM_ROLES),
         # A workspace's.
         Action.WORKSPACE_CHANGE: _workspace_rule(
             "Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
@@ -178,30 +176,30 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
             "Fill in its prompts, mark favourites", *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
         ),
         Action.PROMPTS_CHANGE: _workspace_rule(
-            "Write prompts, and change one's own", MANAGER, EDITOR, keys=(MANAGES,)
+            "Write prompts, and change your own", MANAGER, EDITOR, keys=(MANAGES,)
         ),
         Action.MODELS_CHANGE: _workspace_rule(
             "Install models, enable them, keep their keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.USAGE_VIEW: _workspace_rule(
-            "See one's own use, and the budgets that apply to it",
+            "See your own use, and the budgets that apply to it",
             *WORKSPACE_ROLES,
             keys=(READS, CHATS, MANAGES),
         ),
         Action.USAGE_EVERYBODY: _workspace_rule(
-            "See everybody's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
+            "See everyone's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
         ),
         Action.BUDGETS_WORKSPACE: _workspace_rule(
             "Set budgets of its members and keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.CONVERSATIONS_VIEW: _workspace_rule(
-            "Read one's own and shared conversations", *WORKSPACE_ROLES, keys=(READS, CHATS)
+            "Read your own and shared conversations", *WORKSPACE_ROLES, keys=(READS, CHATS)
         ),
         Action.CONVERSATIONS_CHANGE: _workspace_rule(
-            "Rename, share, delete one's own conversations", MANAGER, EDITOR, keys=(CHATS,)
+            "Rename, share, delete your own conversations", MANAGER, EDITOR, keys=(CHATS,)
         ),
         Action.CHAT: _workspace_rule("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
-        Action.KEYS_OWN: _workspace_rule("Make keys of one's own", MANAGER, EDITOR),
+        Action.KEYS_OWN: _workspace_rule("Make your own keys", MANAGER, EDITOR),
     }
 )
 

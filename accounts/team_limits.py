@@ -19,8 +19,8 @@ def expect_founder(user: User) -> None:
     """
     if Tenant.objects.filter(founder_id=user.id).count() >= settings.TEAMS_PER_PERSON:
         raise Conflict(
-            f"You have founded {settings.TEAMS_PER_PERSON} teams, which is as many as one person may. "
-            "Ask to be invited to a team, or ask whoever runs this installation."
+            f"You have created {settings.TEAMS_PER_PERSON} teams, the maximum per person. "
+            "Ask to be invited to a team, or ask the operator for more."
         )
 
 
@@ -33,7 +33,7 @@ def expect_network() -> None:
         return
     wait = (recent[-1] + DAY - timezone.now()).total_seconds()
     raise RateLimited(
-        "Too many teams were founded from your network today; try again later.", retry_after=max(1, int(wait))
+        "Too many teams were created from your network today. Try again later.", retry_after=max(1, int(wait))
     )
 
 

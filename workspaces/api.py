@@ -68,7 +68,7 @@ class SignUpView(OpenView):
         responses={201: TokensSerializer, 202: SentSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Makes an account with a tenant, its first workspace and the local model enabled.
+        """Creates an account with a tenant, its first workspace and the local model enabled.
 
         Answers 202 without tokens, whether the address was free or has an account already: then its owner is
         told by email. Where `EMAIL_VERIFICATION` is optional you can sign in immediately by `/v1/auth/token`.
@@ -105,7 +105,7 @@ class NewTeamView(APIView):
         responses={201: TokensSerializer},
     )
     def post(self, request: Request) -> Response:
-        """A team of your own, with a first workspace, for an app that is signed in at `/_allauth/app/v1/`."""
+        """Creates a team of your own with a first workspace, for an app signed in at `/_allauth/app/v1/`."""
         owner = cast("User", request.user)
         wish = checked(TeamWishSerializer, request)
         place = onboarding.open_place(owner=owner, tenant_name=wish["name"], workspace_name="")
@@ -129,7 +129,7 @@ class WorkspacesView(PolicyView):
         responses=page_of(WorkspaceSerializer),
     )
     def get(self, request: Request) -> Response:
-        """Your workspaces in the team; for admins all of them, archived ones too."""
+        """Lists your workspaces in the team; admins see all of them, including archived ones."""
         pages = OldestFirst()
         rows = pages.paginate_queryset(listed_workspaces(self.principal), request, self)
         return pages.get_paginated_response(WorkspaceSerializer(rows, many=True).data)
@@ -141,7 +141,7 @@ class WorkspacesView(PolicyView):
         responses={201: WorkspaceSerializer},
     )
     def post(self, request: Request) -> Response:
-        """A workspace that you manage, with a budget and the local model."""
+        """Creates a workspace that you manage, with a budget and the local model."""
         wish = checked(WorkspaceWishSerializer, request)
         made = onboarding.open_workspace(principal=self.principal, **wish)
         return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
@@ -152,5 +152,5 @@ class QuotaView(WorkspaceView):
 
     @extend_schema(operation_id="workspace_quota", tags=["workspaces"], responses=QuotaSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The budgets and limits that apply to you here, with what is left and when they reset."""
+        """Lists the budgets and limits that apply to you here, what is left and when they reset."""
         return Response({"data": [limit.as_dict() for limit in limits_of(Payer.of(self.place))]})

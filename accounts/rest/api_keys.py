@@ -73,7 +73,7 @@ class WorkspaceKeysView(WorkspaceView, KeysView):
         responses=page_of(ApiKeySerializer),
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """The keys of this workspace: yours; everybody's for admins."""
+        """Lists your keys in this workspace; admins see everyone's."""
         return self.listed(api_keys.listed_keys(self.place).filter(workspace=self.place.workspace.id))
 
     @extend_schema(
@@ -83,7 +83,7 @@ class WorkspaceKeysView(WorkspaceView, KeysView):
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """A key for this workspace. Its text is in this answer and nowhere else."""
+        """Creates a key for this workspace. Only this response contains its text."""
         return self.made(for_tenant=False)
 
 
@@ -94,7 +94,7 @@ class TenantKeysView(KeysView):
         operation_id="api_keys", tags=["keys"], parameters=PAGING, responses=page_of(ApiKeySerializer)
     )
     def get(self, request: Request) -> Response:
-        """Every live key of the team."""
+        """Lists every active key of the team."""
         return self.listed(api_keys.listed_keys(self.place))
 
     @extend_schema(
@@ -104,7 +104,7 @@ class TenantKeysView(KeysView):
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request) -> Response:
-        """A key for every workspace that its owner is in; the header `X-Workspace` names one."""
+        """Creates a key for every workspace of its owner; the header `X-Workspace` chooses one."""
         return self.made(for_tenant=True)
 
 
@@ -113,7 +113,7 @@ class KeyView(PolicyView):
 
     @extend_schema(operation_id="revoke_api_key", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key_id: UUID) -> Response:
-        """Ends a key at once: your own; anybody's for admins."""
+        """Revokes a key immediately: your own, or anyone's if you are an admin."""
         api_keys.revoke_key(principal=self.principal, key_id=key_id)
         return Response(status=204)
 
@@ -125,7 +125,7 @@ class ServiceAccountsView(PolicyView):
         operation_id="service_accounts", tags=["keys"], parameters=PAGING, responses=page_of(PersonSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Accounts that are nobody's, for programs."""
+        """Lists the service accounts, which belong to programs."""
         pages = Pages()
         rows = pages.paginate_queryset(api_keys.service_accounts_of(self.principal), request, self)
         return pages.get_paginated_response(PersonSerializer(rows, many=True).data)
@@ -137,7 +137,7 @@ class ServiceAccountsView(PolicyView):
         responses={201: PersonSerializer},
     )
     def post(self, request: Request) -> Response:
-        """A service account in the token's workspace; other workspaces take it in like a member."""
+        """Creates a service account in the token's workspace. Add it to others like a member."""
         made = api_keys.create_service_account(
             principal=self.principal, **checked(ServiceAccountWishSerializer, request)
         )
@@ -149,6 +149,6 @@ class ServiceAccountView(PolicyView):
 
     @extend_schema(operation_id="remove_service_account", tags=["keys"], responses={204: None})
     def delete(self, request: Request, user_id: UUID) -> Response:
-        """Ends a service account, and its keys with it."""
+        """Deletes a service account and revokes its keys."""
         api_keys.remove_service_account(principal=self.principal, user_id=user_id)
         return Response(status=204)

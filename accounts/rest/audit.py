@@ -70,7 +70,7 @@ class TenantAuditView(AuditMixin, PolicyView):
         responses=page_of(AuditEntrySerializer),
     )
     def get(self, request: Request) -> Response:
-        """What was done in the team, the latest first."""
+        """Lists the team's audit entries, the latest first."""
         return self.page(request, entries_of(self.principal))
 
 
@@ -84,5 +84,5 @@ class WorkspaceAuditView(AuditMixin, WorkspaceView):
         responses=page_of(AuditEntrySerializer),
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """What was done in the workspace, the latest first."""
+        """Lists the workspace's audit entries, the latest first."""
         return self.page(request, entries_in(self.place))

@@ -123,7 +123,7 @@ class InvitationsView(PolicyView):
         operation_id="invitations", tags=["team"], parameters=PAGING, responses=page_of(InvitationSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Those that wait for an answer, expired ones too; the newest first."""
+        """Lists the open invitations, including expired ones, the newest first."""
         pages = Pages()
         rows = pages.paginate_queryset(invitations.open_invitations(self.principal), request, self)
         return pages.get_paginated_response(InvitationSerializer(rows, many=True).data)
@@ -135,7 +135,7 @@ class InvitationsView(PolicyView):
         responses={201: OutcomesSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Mails an invitation to each address; one that cannot be invited says why, the others are."""
+        """Emails an invitation to each address; an address that cannot be invited gets a reason."""
         wish = checked(InvitationWishSerializer, request)
         outcomes = invitations.invite_list(
             principal=self.principal,
@@ -151,7 +151,7 @@ class InvitationView(PolicyView):
 
     @extend_schema(operation_id="revoke_invitation", tags=["team"], responses={204: None})
     def delete(self, request: Request, invitation_id: UUID) -> Response:
-        """Withdraws it: its link opens nothing any more."""
+        """Withdraws an invitation; its link no longer works."""
         invitations.revoke(principal=self.principal, invitation_id=invitation_id)
         return Response(status=204)
 
@@ -163,7 +163,7 @@ class InvitationResendView(PolicyView):
         operation_id="resend_invitation", tags=["team"], request=None, responses=InvitationSerializer
     )
     def post(self, request: Request, invitation_id: UUID) -> Response:
-        """Mails a new link, good for seven days; the one before opens nothing any more."""
+        """Emails a new link, valid for seven days; the previous link no longer works."""
         sent = invitations.resend(principal=self.principal, invitation_id=invitation_id)
         return Response(InvitationSerializer(sent).data)
 
@@ -177,7 +177,7 @@ class LinkView(WorkspaceView):
 
     @extend_schema(operation_id="workspace_link", tags=["workspaces"], responses=LinkSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The open link, without its address; 404 while there is none."""
+        """Returns the open link, without its address; 404 if there is none."""
         return Response(LinkSerializer(workspace_links.current_link(self.place)).data)
 
     @extend_schema(
@@ -187,13 +187,13 @@ class LinkView(WorkspaceView):
         responses={201: NewLinkSerializer},
     )
     def put(self, request: Request, workspace: str) -> Response:
-        """A new link, which replaces the one before. Its address is in this answer and nowhere else."""
+        """Creates a link that replaces the previous one. Only this response contains its address."""
         new = workspace_links.open_link(principal=self.place, **checked(LinkWishSerializer, request))
         return Response({**LinkSerializer(new.row).data, "url": new.url}, status=201)
 
     @extend_schema(operation_id="close_workspace_link", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str) -> Response:
-        """The link opens nothing any more; who came in by it stays."""
+        """Closes the link; people who joined with it stay."""
         workspace_links.close_link(principal=self.place)
         return Response(status=204)
 
@@ -207,7 +207,7 @@ class InvitationLookView(TokenRouteView):
         operation_id="look_at_invitation", tags=["auth"], request=TokenSerializer, responses=WelcomeSerializer
     )
     def post(self, request: Request) -> Response:
-        """What an invitation opens, and for whom."""
+        """Returns what an invitation is for, and for whom."""
         found = arrivals.welcome_of_invitation(checked(TokenSerializer, request)["token"])
         return Response(WelcomeSerializer(found).data)
 
@@ -217,7 +217,7 @@ class InvitationAcceptView(TokenRouteView):
         operation_id="accept_invitation", tags=["auth"], request=AcceptSerializer, responses=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        """Accepts, with the password of the account invited; without an account it becomes the new one's."""
+        """Accepts an invitation with the account's password, or creates the account with it."""
         principal = arrivals.accept_with_password(**checked(AcceptSerializer, request))
         audit.record("user.signed_in", principal=principal, via="api")
         return Response(issue_tokens(principal))
@@ -231,7 +231,7 @@ class LinkLookView(TokenRouteView):
         responses=WelcomeSerializer,
     )
     def post(self, request: Request) -> Response:
-        """What a workspace's link opens."""
+        """Returns the workspace that a link is for."""
         found = arrivals.welcome_of_link(checked(TokenSerializer, request)["token"])
         return Response(WelcomeSerializer(found).data)
 
@@ -241,7 +241,7 @@ class LinkJoinView(TokenRouteView):
         operation_id="join_workspace", tags=["auth"], request=JoinSerializer, responses=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        """Comes in by a workspace's link, with an account whose address is confirmed."""
+        """Joins a workspace by its link, with an account whose address is confirmed."""
         principal = arrivals.join_with_password(**checked(JoinSerializer, request))
         audit.record("user.signed_in", principal=principal, via="api")
         return Response(issue_tokens(principal))

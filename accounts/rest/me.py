@@ -40,7 +40,7 @@ class MeView(PolicyView):
 
     @extend_schema(operation_id="me", tags=["auth"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        """Who the token or key acts for, and the teams they are in."""
+        """Returns the person that the token or key acts for, and their teams."""
         return self._told(self._user())
 
     @extend_schema(operation_id="change_me", tags=["auth"], request=ProfileSerializer, responses=MeSerializer)

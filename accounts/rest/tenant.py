@@ -59,7 +59,7 @@ class TenantDetailView(PolicyView):
 
     @extend_schema(operation_id="tenant", tags=["team"], responses=TenantSerializer)
     def get(self, request: Request) -> Response:
-        """Your team."""
+        """Returns your team."""
         return Response(self._told(tenants.tenant_of(self.principal)))
 
     @extend_schema(
@@ -69,7 +69,7 @@ class TenantDetailView(PolicyView):
         responses=TenantSerializer,
     )
     def patch(self, request: Request) -> Response:
-        """Changes its name or its rules."""
+        """Changes the team's name or rules."""
         wanted = checked(TenantChangeSerializer, request)
         return Response(self._told(tenants.change_tenant(principal=self.principal, **wanted)))
 
@@ -85,7 +85,7 @@ class MembersView(PolicyView):
         operation_id="members", tags=["team"], parameters=PAGING, responses=page_of(MemberSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Everybody in the team, the oldest member first."""
+        """Lists everyone in the team, the oldest member first."""
         pages = OldestFirst()
         rows = pages.paginate_queryset(members.members_of(self.principal), request, self)
         return pages.get_paginated_response(MemberSerializer(rows, many=True).data)
@@ -106,7 +106,7 @@ class MemberView(PolicyView):
 
     @extend_schema(operation_id="remove_member", tags=["team"], responses={204: None})
     def delete(self, request: Request, user_id: UUID) -> Response:
-        """Removes a member from the team and all its workspaces; your own id: you leave, but by no key."""
+        """Removes a member from the team and all its workspaces. With your own id you leave; no key can."""
         members.remove_from_tenant(principal=self.principal, user_id=user_id)
         return Response(status=204)
 
@@ -120,7 +120,7 @@ class OwnershipView(PolicyView):
 
     @extend_schema(operation_id="ownership_offer", tags=["team"], responses=OfferSerializer)
     def get(self, request: Request) -> Response:
-        """The offer that waits for an answer; for the owners, and whom it was made to."""
+        """Returns the open ownership offer, to owners and to its recipient."""
         return Response(OfferSerializer(members.current_offer(self.principal)).data)
 
     @extend_schema(
@@ -130,13 +130,13 @@ class OwnershipView(PolicyView):
         responses={201: OfferSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Offers the team to a member; it passes when they accept."""
+        """Offers ownership to a member; it passes when they accept."""
         offer = members.offer_ownership(principal=self.principal, **checked(HeirSerializer, request))
         return Response(OfferSerializer(offer).data, status=201)
 
     @extend_schema(operation_id="withdraw_ownership_offer", tags=["team"], responses={204: None})
     def delete(self, request: Request) -> Response:
-        """Takes the offer back."""
+        """Withdraws the ownership offer."""
         members.withdraw_offer(principal=self.principal)
         return Response(status=204)
 
@@ -146,6 +146,6 @@ class OwnershipAcceptView(PolicyView):
 
     @extend_schema(operation_id="accept_ownership", tags=["team"], request=None, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Accepts what was offered to you; who offered it becomes an admin."""
+        """Accepts the ownership offer; the previous owner becomes an admin."""
         members.accept_ownership(principal=self.principal)
         return Response(status=204)

@@ -62,7 +62,7 @@ class WorkspaceDetailView(WorkspaceView):
 
     @extend_schema(operation_id="workspace", tags=["workspaces"], responses=WorkspaceSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """One workspace."""
+        """Returns a workspace."""
         return self._told()
 
     @extend_schema(
@@ -72,13 +72,13 @@ class WorkspaceDetailView(WorkspaceView):
         responses=WorkspaceSerializer,
     )
     def patch(self, request: Request, workspace: str) -> Response:
-        """Renames, archives or restores it, or makes it the default one."""
+        """Renames, archives or restores a workspace, or makes it the default."""
         workspaces.change_workspace(principal=self.place, **checked(WorkspaceChangeSerializer, request))
         return self._told()
 
     @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})
     def delete(self, request: Request, workspace: str) -> Response:
-        """Closes it at once; what it holds is deleted after the grace period."""
+        """Closes a workspace immediately and deletes its content after the grace period."""
         workspaces.delete(principal=self.place)
         return self._told(202)
 
@@ -97,7 +97,7 @@ class PlacesView(WorkspaceView):
         responses=page_of(WorkspaceMemberSerializer),
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """Who is in the workspace, and as what."""
+        """Lists the workspace's members and their roles."""
         pages = OldestFirst()
         rows = pages.paginate_queryset(workspaces.members_here(self.place), request, self)
         return pages.get_paginated_response(WorkspaceMemberSerializer(rows, many=True).data)
@@ -114,13 +114,13 @@ class PlaceView(WorkspaceView):
         responses=WorkspaceMemberSerializer,
     )
     def put(self, request: Request, workspace: str, user_id: UUID) -> Response:
-        """Adds somebody of the team, or gives them another role here."""
+        """Adds a member of the team, or changes their role here."""
         role = checked(PlaceRoleSerializer, request)["role"]
         place = workspaces.add_member(principal=self.place, user_id=user_id, role=role)
         return Response(WorkspaceMemberSerializer(place).data)
 
     @extend_schema(operation_id="remove_workspace_member", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str, user_id: UUID) -> Response:
-        """Takes somebody out of the workspace; your own id: you leave it, but by no key."""
+        """Removes a member from the workspace. With your own id you leave; no key can."""
         workspaces.remove_from_workspace(principal=self.place, user_id=user_id)
         return Response(status=204)

@@ -154,6 +154,14 @@ def test_no_template_names_the_host_or_makes_a_link_of_a_name(template: str, rf:
         cache.clear()
 
 
+def test_the_mail_after_a_reset_says_that_the_keys_were_revoked() -> None:
+    context = {"was_reset": True, "keys": ["CI (sy_x…)"], "url": f"{SITE}/x"}
+    mailed = compose("mail/access_removed", "alice@example.com", context)
+    assert mailed.subject == "We secured your Switchyard account"
+    assert "Your password was reset by email. We revoked your API keys" in mailed.body
+    assert "CI (sy_x…)" in mailed.body
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -129,7 +129,7 @@ def expect_empty(principal: Principal, key: str) -> None:
     assert code_of(As(credential=key).ask("GET", "me")) == "token_invalid"
     entry = AuditEntry.objects.get(action="user.unproved_access_removed")
     assert entry.details["addresses"] == [ATTACKER]
-    told = everything_in(next(m for m in mails_to(user.email) if "Access to your account" in m.subject))
+    told = everything_in(next(m for m in mails_to(user.email) if "We secured your" in m.subject))
     assert "Mine (sy_" in told
 
 
@@ -257,7 +257,7 @@ def test_recovering_a_proved_account_revokes_its_keys_and_keeps_the_rest(cast: C
     assert EmailAddress.objects.filter(user=cast.alice.user).count() == 2
     (entry,) = AuditEntry.objects.filter(action="user.keys_revoked_in_recovery")
     assert entry.details["api_keys"] == [f"CI (sy_{key.row.prefix}…)"]
-    told = everything_in(next(m for m in mails_to("alice@example.com") if "Access" in m.subject))
+    told = everything_in(next(m for m in mails_to("alice@example.com") if "We secured your" in m.subject))
     assert f"sy_{key.row.prefix}" in told
     page = browser("alice@example.com", VICTIMS_PASSWORD).get("/accounts/keys/").content.decode()
     assert "Revoked" in page

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.template.loader import render_to_string
 from django.test import Client
 
 from accounts.tests.cast import PASSWORD, Cast
@@ -60,8 +61,14 @@ def test_pages_tokens_and_apps_of_one_person_are_one_count(cast: Cast, settings:
     assert bob.ask("GET", "me").status_code == 429
     page = browser.get("/t/acme/w/sales/chat/")
     assert (page.status_code, page["Content-Type"].split(";")[0]) == (429, "text/html")
-    assert "That was too fast" in page.content.decode()
+    assert "Too many requests" in page.content.decode()
     assert 0 < int(page["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [(1, "1 second."), (12, "12 seconds.")])
+def test_the_page_says_how_long_to_wait(seconds: int, wait: str) -> None:
+    page = render_to_string("429.html", {"error": RateLimited(retry_after=seconds), "request_id": "x"})
+    assert f"Try again in {wait}" in page
 
 
 def test_a_key_is_counted_by_itself(cast: Cast, settings: Any) -> None:

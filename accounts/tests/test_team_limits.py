@@ -38,7 +38,7 @@ def test_a_person_founds_so_many_teams_and_is_told_why_no_more(cast: Cast, setti
     charlie = cast.charlie.user
     found(charlie)
     assert founded(charlie) == 2
-    assert "You have founded 2 teams" in found(charlie).content.decode()
+    assert "You have created 2 teams, the maximum per person." in found(charlie).content.decode()
     assert founded(charlie) == 2
 
 
@@ -79,7 +79,7 @@ def test_a_network_that_is_refused_learns_nothing_about_addresses(cast: Cast, se
         Client(REMOTE_ADDR="203.0.113.7").post("/accounts/signup/", {**form, "email": email})
         for email in ("alice@example.com", "new@example.com")
     ]
-    assert all("Too many teams were founded" in page.content.decode() for page in pages)
+    assert all("Too many teams were created" in page.content.decode() for page in pages)
     assert User.objects.filter(email="new@example.com").count() == 0
 
 

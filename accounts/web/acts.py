@@ -61,9 +61,7 @@ def answered(request: WorkspaceRequest, work: Callable[[], HttpResponseBase]) ->
 
 def forbidden(request: WorkspaceRequest, problem: Forbidden) -> HttpResponse:
     """In the frame, with the roles that would do."""
-    allowed = [
-        role for role in ("owner", "admin", "member", "manager", "editor") if role in _allowed(problem)
-    ]
+    allowed = [role for role in ROLES if role in _allowed(problem)]
     named = " or ".join([", ".join(allowed[:-1]), allowed[-1]]) if len(allowed) > 1 else "".join(allowed)
     return render(request, "settings/forbidden.html", {"problem": problem.text, "allowed": named}, status=403)
 

@@ -77,7 +77,7 @@ def _problems(path: str, message: JsonObject, own_images: str) -> Iterator[Probl
     for name, value in message.items():
         is_known = name in FIELDS or (name == "annotations" and _are_citations(value))
         if not is_known and value not in (None, "", [], {}):
-            yield f"{path}.{name}", "This field is not sent on to providers; leave it out."
+            yield f"{path}.{name}", "This field is not supported. Remove it."
     content = message.get("content")
     if not isinstance(content, str | list | None):
         yield f"{path}.content", "Send text or a list of parts."

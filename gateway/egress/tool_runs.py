@@ -32,7 +32,7 @@ from workspaces.mcp_servers.services import ToolRef, enabled_server, enabled_ser
 log = structlog.get_logger(__name__)
 State = ToolRun.State
 UNCLAIMED = (State.ASKED, State.ALLOWED)
-NO_OBJECT = "The arguments are no JSON object. Call the tool again with arguments that fit its schema."
+NO_OBJECT = "The arguments are not a JSON object. Call the tool again with arguments that fit its schema."
 REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
 STOPPED = "The reply was stopped before this was called."
 NO_CHAT = "Its person may no longer chat here."

@@ -16,6 +16,8 @@ from kit.tenancy import TenantRef
 from workspaces.language_models.services import ModelRef
 from workspaces.mcp_servers.services import ServerRef
 
+HISTORY_RESTORED = "history_restored"  # the kind of a notice: earlier messages came from our own copy
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

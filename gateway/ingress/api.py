@@ -156,7 +156,7 @@ class ConversationsView(PolicyView):
         responses=ConversationPageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Your conversations in a workspace, and those shared with it, the latest first."""
+        """Lists your conversations in a workspace and those shared with it, the latest first."""
         place = in_workspace(self.principal, request.query_params.get("workspace_id"))
         pages = ConversationPages()
         rows = pages.paginate_queryset(conversations.listed_conversations(place), request, self)
@@ -172,7 +172,7 @@ class ConversationView(PolicyView):
 
     @extend_schema(operation_id="conversation", tags=["conversations"], responses=ConversationSerializer)
     def get(self, request: Request, conversation_id: UUID) -> Response:
-        """One of your conversations, or one shared with the workspace."""
+        """Returns one of your conversations, or one shared with the workspace."""
         found = conversations.open_conversation(self.principal, conversation_id)
         return Response(ConversationSerializer(found).data)
 
@@ -183,7 +183,7 @@ class ConversationView(PolicyView):
         responses=ConversationSerializer,
     )
     def patch(self, request: Request, conversation_id: UUID) -> Response:
-        """Renames it, or shares it with the workspace; the owner's to do."""
+        """Renames a conversation or shares it with the workspace; only its owner can."""
         changed = conversations.change_conversation(
             principal=self.principal, conversation_id=conversation_id, **checked(ChangeSerializer, request)
         )
@@ -191,7 +191,7 @@ class ConversationView(PolicyView):
 
     @extend_schema(operation_id="delete_conversation", tags=["conversations"], responses={204: None})
     def delete(self, request: Request, conversation_id: UUID) -> Response:
-        """Deletes it for good, with its messages."""
+        """Deletes a conversation and its messages permanently."""
         conversations.delete_conversation(principal=self.principal, conversation_id=conversation_id)
         return Response(status=204)
 
@@ -206,7 +206,7 @@ class MessagesView(PolicyView):
         responses=MessagePageSerializer,
     )
     def get(self, request: Request, conversation_id: UUID) -> Response:
-        """A conversation's messages on its current path, the oldest first; texts as its engine has them."""
+        """Lists the messages of the current branch, the oldest first, with the engine's texts."""
         found = conversations.open_conversation(self.principal, conversation_id)
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
@@ -223,7 +223,7 @@ class TurnView(PolicyView):
 
     @extend_schema(operation_id="turn", tags=["chat"], responses=TurnSerializer)
     def get(self, request: Request, turn_id: UUID) -> Response:
-        """A turn of yours or of a shared conversation: its reply so far, and why it was admitted."""
+        """Returns a turn of yours or of a shared conversation: its reply so far, and why it was admitted."""
         return Response(turn_data(visible_turn(self.principal, turn_id)))
 
 
@@ -296,7 +296,7 @@ class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
 
     @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        """The models that you may use in your workspace, as OpenAI's clients list them."""
+        """Lists the models that you may use in your workspace, in OpenAI's format."""
         models = usable_models(self.principal)
         return Response({"object": "list", "data": [openai_model(model) for model in models]})
 
@@ -306,7 +306,7 @@ class OpenAIModelView(OpenAIErrorMixin, PolicyView):
 
     @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, model: str) -> Response:
-        """One of them."""
+        """Returns a model."""
         models = usable_models(self.principal)
         found = next((candidate for candidate in models if candidate.slug == model), None)
         if found is None:

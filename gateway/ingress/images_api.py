@@ -59,9 +59,9 @@ class ImagesView(PolicyView):
         responses={201: ImageSerializer},
     )
     def post(self, request: Request) -> Response:
-        """The picture as the body: PNG, JPEG, WebP or GIF, by its content; at most IMAGE_MAX_BYTES, and 25
-        million pixels, or 50 as a JPEG. It is kept for a day until it is sent, 32 of yours in a workspace:
-        of more the oldest give way."""
+        """Uploads an image, sent as the body: PNG, JPEG, WebP or GIF, at most IMAGE_MAX_BYTES and 25 million
+        pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
+        in a workspace; further uploads replace the oldest."""
         upload = read_bounded(request.stream)
         self.leave_tenant()  # it is made smaller without holding a connection
         made = make_anew(principal=self.principal, upload=upload)
@@ -75,11 +75,11 @@ class ImageView(PolicyView):
 
     @extend_schema(operation_id="image", tags=["chat"], responses={(200, "image/*"): OpenApiTypes.BINARY})
     def get(self, request: Request, image_id: UUID) -> HttpResponse:
-        """Its bytes, for whoever may read the conversation that it was sent in."""
+        """Returns the image to anyone who can read the conversation."""
         return image_answer(request, show_image(principal=self.principal, image_id=image_id))
 
     @extend_schema(operation_id="discard_image", tags=["chat"], responses={204: None})
     def delete(self, request: Request, image_id: UUID) -> Response:
-        """One of yours that was not sent."""
+        """Deletes one of your images that was not sent."""
         discard_image(principal=self.principal, image_id=image_id)
         return Response(status=204)

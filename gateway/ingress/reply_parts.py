@@ -3,13 +3,11 @@
 import json
 from typing import Any
 
+from gateway.engines.base import HISTORY_RESTORED
 from kit.highlighting import Budget
 from kit.markdown import render as render_markdown
 
 SHOWN = 20_000  # characters of a result; the whole of it is in the API
-
-
-LASTING = "history_restored"  # a kind of notice
 UNTOLD = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
 
@@ -45,7 +43,9 @@ def reply_parts(
 
 def lasting_notice(parts: list[dict[str, Any]]) -> str:
     """The notice that concerns the whole reply and is shown for good; empty where there is none."""
-    kept = [part["text"] for part in parts if part["type"] == "notice" and part.get("kind") == LASTING]
+    kept = [
+        part["text"] for part in parts if part["type"] == "notice" and part.get("kind") == HISTORY_RESTORED
+    ]
     return str(kept[-1]) if kept else ""
 
 

@@ -106,7 +106,7 @@ class ExplainView(APIView):
         operation_id="explain", tags=["chat"], request=SendSerializer, responses=DecisionSerializer
     )
     def post(self) -> None:
-        """Tells whether `send` would be allowed, and why, without running anything."""
+        """Explains whether `send` would be allowed, and why, without running anything."""
 
 
 class EventsView(APIView):
@@ -130,7 +130,7 @@ class CompletionsView(APIView):
     @extend_schema(
         operation_id="completions",
         tags=["openai"],
-        description="OpenAI's chat completions: its own clients work with only `base_url` and `api_key`"
+        description="Creates a chat completion. OpenAI's own clients work with only `base_url` and `api_key`"
         " changed. With `stream` the answer is `data:` lines of `chat.completion.chunk` objects and ends with"
         f" `data: [DONE]`. Passed on to the provider: `{'`, `'.join(PASSED_THROUGH)}`.",
         request=CompletionSerializer,

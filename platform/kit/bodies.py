@@ -123,7 +123,7 @@ class OpenBody:
             return
         _, is_upload = self._key
         if self._open[self._key] >= (MOST_OPEN_UPLOADS if is_upload else MOST_OPEN_BODIES):
-            text = "Too many requests from your network are still being sent; finish those first."
+            text = "Too many unfinished uploads from your network. Try again shortly."
             raise BodyRefused(RateLimited(text, retry_after=1))
         self._open[self._key] += 1
         self._is_taken = True

@@ -116,7 +116,7 @@ class PayloadTooLarge(DomainError):
 
 class BodyTooSlow(DomainError):
     code, status = "body_too_slow", 408
-    message = "The body did not arrive in time; send it again over a better connection."
+    message = "The request body took too long to arrive. Try again."
 
 
 class UnsupportedMediaType(DomainError):
@@ -164,7 +164,7 @@ class PersonRequired(Forbidden):
 
 class KeyBound(Forbidden):
     code, status = "key_bound", 403
-    message = "This API key is for one workspace only; use a key of the whole team, or sign in."
+    message = "This API key is limited to one workspace. Use a team-wide key or sign in."
 
 
 class AccessEnded(Forbidden):
@@ -282,7 +282,7 @@ class QuotaExceeded(DomainError):
 class RateLimited(DomainError):
     """Details: retry_after in seconds; where a limit of ours bit also those of QuotaExceeded."""
 
-    code, status, message = "rate_limited", 429, "Too many requests; try again shortly."
+    code, status, message = "rate_limited", 429, "Too many requests. Try again shortly."
 
 
 class InvitationLimit(RateLimited):

@@ -91,7 +91,9 @@ def _saved(image: Image.Image, kind: str, **how: Any) -> bytes:
 def _read(upload: bytes, wanted: int) -> Image.Image:
     """The first frame as RGBA, upright, its shorter side at most `wanted` pixels."""
     if upload.startswith(JPEG) and upload.count(START_OF_SCAN) > MOST_SCANS:
-        raise Refused(f"This JPEG has more than {MOST_SCANS} scans: save it anew, without “progressive”.")
+        raise Refused(
+            f"This JPEG has more than {MOST_SCANS} scans. Save it as a baseline (non-progressive) JPEG."
+        )
     with Image.open(BytesIO(upload), formats=FORMATS) as image:
         most = MOST_PIXELS_OF_A_PHOTO if image.format == "JPEG" else MOST_PIXELS
         if image.width * image.height > most:

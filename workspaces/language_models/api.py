@@ -44,7 +44,7 @@ class ModelsView(ProbingView):
 
     @extend_schema(operation_id="workspace_models", tags=["models"], responses=ModelsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The language models that you may use here; for those who may change them all that are installed."""
+        """Lists the language models that you may use here; those who may change them see all."""
         return Response(ModelsSerializer({"data": told_models(self.place)}).data)
 
     @extend_schema(
@@ -91,20 +91,20 @@ class ModelView(WorkspaceView):
 
     @extend_schema(operation_id="workspace_model", tags=["models"], responses=ModelSerializer)
     def get(self, request: Request, workspace: str, model: str) -> Response:
-        """One of them."""
+        """Returns a model."""
         return Response(ModelSerializer(told_model(self.place, model)).data)
 
     @extend_schema(
         operation_id="change_model", tags=["models"], request=ModelChangeSerializer, responses=ModelSerializer
     )
     def patch(self, request: Request, workspace: str, model: str) -> Response:
-        """Its name, whether and by whom it may be used, its bound, parameters and abilities, its fallback."""
+        """Changes the name, access, output limit, parameters, abilities or fallback of a model."""
         managing.change_model(principal=self.place, slug=model, **checked(ModelChangeSerializer, request))
         return Response(ModelSerializer(told_model(self.place, model)).data)
 
     @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, model: str) -> Response:
-        """For good; its slug is not given again."""
+        """Deletes a model permanently; its slug is never reused."""
         managing.remove_model(principal=self.place, slug=model)
         return Response(status=204)
 
@@ -116,7 +116,7 @@ class ModelsBulkView(WorkspaceView):
         operation_id="change_models", tags=["models"], request=BulkSerializer, responses=ModelsSerializer
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """Enables or disables several at once: all of them, or none."""
+        """Enables or disables several models: all of them or none."""
         wish = checked(BulkSerializer, request)
         managing.change_models(principal=self.place, slugs=wish["models"], enabled=wish["enabled"])
         return Response(ModelsSerializer({"data": told_models(self.place)}).data)
@@ -127,7 +127,7 @@ class ModelTestView(ProbingView):
 
     @extend_schema(operation_id="test_model", tags=["models"], request=None, responses=ModelSerializer)
     def post(self, request: Request, workspace: str, model: str) -> Response:
-        """Asks it something short, at your expense; a refusal says what is wrong at which field."""
+        """Sends the model a short request, at your expense; a refusal names the field that is wrong."""
         found = find_model(workspace_id=self.place.workspace.id, slug=model)
         self.leave_tenant()
         if self.prober is not None:

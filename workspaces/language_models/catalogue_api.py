@@ -43,7 +43,7 @@ class CatalogueInstallView(ProbingView):
         responses={201: ModelsSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """Models of a provider in the catalogue with a key, once the first of them has answered."""
+        """Installs models of a catalogue provider with a key, once the first of them has answered."""
         wish = checked(CatalogueInstallSerializer, request)
         is_tested, provider = wish.pop("test"), catalogue.find_provider(wish.pop("provider"))
         chosen = provider.chosen(wish.pop("models"))
@@ -96,5 +96,5 @@ class CatalogueView(PolicyView):
 
     @extend_schema(operation_id="model_catalogue", tags=["models"], responses=CatalogueSerializer)
     def get(self, request: Request) -> Response:
-        """Real models and who answers them, to be installed with a key."""
+        """Lists the catalogue: providers and the models that can be installed with a key."""
         return Response(CatalogueSerializer(catalogue.read_catalogue()).data)

@@ -57,7 +57,7 @@ class CredentialsView(ProbingView):
 
     @extend_schema(operation_id="credentials", tags=["models"], responses=ProviderCredentialsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The keys and addresses at providers that the workspace's models use; never the keys' text."""
+        """Lists the workspace's provider credentials, without the keys' text."""
         return Response(ProviderCredentialsSerializer({"data": managing.credentials_of(self.place)}).data)
 
     @extend_schema(
@@ -67,7 +67,7 @@ class CredentialsView(ProbingView):
         responses={201: ProviderCredentialSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """A key at a provider, kept encrypted once the provider has taken it; several models may share it."""
+        """Creates a credential, stored encrypted once the provider accepts it; models can share it."""
         wish = checked(CredentialWishSerializer, request)
         is_tested = wish.pop("test")
         row = self.save(
@@ -88,7 +88,7 @@ class CredentialView(ProbingView):
         responses=ProviderCredentialSerializer,
     )
     def patch(self, request: Request, workspace: str, credential_id: UUID) -> Response:
-        """A new key counts from the next call on, for all models; another address asks for its key again."""
+        """Replaces the key from the next call on, for all its models; a new address needs its key again."""
         wish = checked(CredentialChangeSerializer, request)
         is_tested = wish.pop("test") and not wish.keys().isdisjoint({"key", "base_url"})
         row = self.save(
@@ -101,6 +101,6 @@ class CredentialView(ProbingView):
 
     @extend_schema(operation_id="remove_credential", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, credential_id: UUID) -> Response:
-        """One that no model uses any more."""
+        """Deletes a credential that no model uses."""
         managing.remove_credential(principal=self.place, credential_id=credential_id)
         return Response(status=204)

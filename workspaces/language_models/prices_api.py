@@ -58,7 +58,7 @@ class ModelPricesView(WorkspaceView):
         operation_id="model_prices", tags=["usage"], parameters=PAGING, responses=page_of(PriceSerializer)
     )
     def get(self, request: Request, workspace: str, model: str) -> Response:
-        """What the model costs in this workspace by its own prices, the latest first."""
+        """Lists the workspace's own prices for the model, the latest first."""
         slug = pick_model(known_models(self.place), model).slug
         pages = LatestFirst()
         shown = pages.paginate_queryset(prices_of(self.place, slug), request, self)
@@ -71,7 +71,7 @@ class ModelPricesView(WorkspaceView):
         responses={201: PriceSerializer},
     )
     def post(self, request: Request, workspace: str, model: str) -> Response:
-        """A price in millionths of the currency for a million tokens, from now on or later."""
+        """Sets a price, in millionths of the currency per million tokens, from now on or later."""
         wish = checked(PriceWishSerializer, request)
         slug = pick_model(known_models(self.place), model).slug
         return Response(PriceSerializer(set_price(place=self.place, model=slug, **wish)).data, status=201)

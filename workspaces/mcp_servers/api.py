@@ -50,8 +50,8 @@ class ServersView(McpView):
 
     @extend_schema(operation_id="mcp_servers", tags=["mcps"], responses=ServersSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """The MCP servers of the workspace that you may use, by slug; for its managers all of them, at most
-        50. The tools of one are told with it alone."""
+        """Lists the MCP servers that you may use, by slug, at most 50; managers see all of them.
+        Request a single server to get its tools."""
         listed = {one.row.id: one for one in services.listed_servers(self.place)}
         missing = {id_ for id_, one in listed.items() if one.needs_sign_in}
         seen = {"changes": self.changes, "missing": missing, "listed": listed}
@@ -65,8 +65,8 @@ class ServersView(McpView):
         responses={201: ServerSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """Connects, lists the tools and installs the server; nothing is kept of one that does not answer.
-        One that wants a sign-in is kept without tools, which the first sign-in lists."""
+        """Connects to a server, lists its tools and installs it. A server that does not answer is not stored.
+        A server that needs a sign-in has no tools until the first one."""
         sent = checked(ServerWishSerializer, request)
         wish = ServerWish(**{**sent, "name": sent["name"] or sent["slug"]})
         wish.check()
@@ -86,7 +86,7 @@ class ServerView(McpView):
 
     @extend_schema(operation_id="mcp_server", tags=["mcps"], responses=ServerSerializer)
     def get(self, request: Request, workspace: str, server: str) -> Response:
-        """One of them, by slug or id."""
+        """Returns a server, by slug or id."""
         return self.answer(services.find_server(place=self.place, slug=server))
 
     @extend_schema(
@@ -96,13 +96,13 @@ class ServerView(McpView):
         responses=ServerSerializer,
     )
     def patch(self, request: Request, workspace: str, server: str) -> Response:
-        """Its name, whether it may be used, its address at the same host, or a new key."""
+        """Changes the name, whether it may be used, the address (same host) or the key."""
         sent = checked(ServerChangeSerializer, request)
         return self.answer(managing.change_server(principal=self.place, slug=server, **sent))
 
     @extend_schema(operation_id="remove_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
-        """For good, with its key; its slug is not given again."""
+        """Deletes a server and its key permanently; its slug is never reused."""
         managing.remove_server(principal=self.place, slug=server)
         return Response(status=204)
 
@@ -112,7 +112,7 @@ class ServerRefreshView(McpView):
 
     @extend_schema(operation_id="refresh_mcp_server", tags=["mcps"], request=None, responses=ServerSerializer)
     def post(self, request: Request, workspace: str, server: str) -> Response:
-        """Looks again at what the server offers; what changed waits to be accepted."""
+        """Refreshes the server's tools; changes wait to be accepted."""
         row = services.find_server(place=self.place, slug=server)
         self.leave_tenant()
         async_to_sync(look_again)(principal=self.place, server_id=row.id)
@@ -131,7 +131,7 @@ class ServerSignInView(McpView):
         responses=SignInAddressSerializer,
     )
     def post(self, request: Request, workspace: str, server: str) -> Response:
-        """Begins a sign-in at the server: a manager's for the workspace, or yours for yourself."""
+        """Starts a sign-in at the server: for the workspace if you manage it, or for yourself."""
         self.leave_tenant()
         address = async_to_sync(begin_sign_in)(principal=self.place, slug=server)
         return Response({"authorization_url": address})
@@ -154,7 +154,7 @@ class ToolsView(McpView):
         responses=ServerSerializer,
     )
     def patch(self, request: Request, workspace: str, server: str) -> Response:
-        """Allows or denies several tools at once, or asks a person before each call: all of them, or none."""
+        """Allows, denies or requires approval for several tools; changes all of them or none."""
         wish = checked(ToolsChangeSerializer, request)
         row = services.find_server(place=self.place, slug=server)
         named = wish.pop("tools", None) or [tool.name for tool in row.tools.all()]
@@ -169,7 +169,7 @@ class ToolView(McpView):
         operation_id="change_mcp_tool", tags=["mcps"], request=ToolChangeSerializer, responses=ToolSerializer
     )
     def patch(self, request: Request, workspace: str, server: str, tool: str) -> Response:
-        """Allows or denies a tool, restricts its arguments, asks a person first, accepts what changed."""
+        """Allows or denies a tool, restricts its arguments, requires approval or accepts its changes."""
         sent = checked(ToolChangeSerializer, request)
         shown_hash = sent.pop("accept", None)
         if shown_hash is not None:
@@ -183,5 +183,5 @@ class GalleryView(PolicyView):
 
     @extend_schema(operation_id="mcp_gallery", tags=["mcps"], responses=GallerySerializer)
     def get(self, request: Request) -> Response:
-        """Well-known MCP servers, to be installed with a click and what they ask for."""
+        """Lists well-known MCP servers and what installing each of them needs."""
         return Response(GallerySerializer({"data": read_gallery()}).data)

@@ -32,9 +32,9 @@ LEAVES = {
 COMBINATORS = {"anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "dependentSchemas"}
 UNEVALUATED = {"unevaluatedItems", "unevaluatedProperties"}
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-NO_RULE = "This is no JSON Schema that can be used here."
+NO_RULE = "The rule is not a valid JSON Schema."
 TOO_MUCH = "the workspace's rule for this tool cannot be checked against so much; send less"
-BAD_RULE = "the workspace's rule for this tool takes too long to check: {}. A manager has to simplify it"
+BAD_RULE = "the workspace's rule for this tool takes too long to check: {}. Ask a manager to simplify it"
 
 
 def check_rule(schema: dict[str, Any]) -> None:

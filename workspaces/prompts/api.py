@@ -127,7 +127,7 @@ class PromptsView(WorkspaceView):
         responses=page_of(PromptSerializer),
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """The prompts that you may use here, the latest changed first."""
+        """Lists the prompts that you may use here, the latest changed first."""
         asked = request.query_params
         rows = services.listed_prompts(
             place=self.place,
@@ -146,7 +146,7 @@ class PromptsView(WorkspaceView):
         responses={201: PromptSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """A prompt with its first version."""
+        """Creates a prompt with its first version."""
         row = services.create_prompt(principal=self.place, **checked(PromptWishSerializer, request))
         return Response(PromptSerializer(row).data, status=201)
 
@@ -160,7 +160,7 @@ class PromptView(WorkspaceView):
 
     @extend_schema(operation_id="prompt", tags=["prompts"], responses=PromptSerializer)
     def get(self, request: Request, workspace: str, prompt: str) -> Response:
-        """One of them, by slug or id."""
+        """Returns a prompt, by slug or id."""
         return Response(PromptSerializer(services.find_prompt(place=self.place, slug=prompt)).data)
 
     @extend_schema(
@@ -170,7 +170,7 @@ class PromptView(WorkspaceView):
         responses=PromptSerializer,
     )
     def patch(self, request: Request, workspace: str, prompt: str) -> Response:
-        """What is named; a new text or other variables make a new version."""
+        """Changes the given fields; a new text or other variables make a new version."""
         serializer = PromptChangeSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         if not serializer.validated_data:
@@ -180,7 +180,7 @@ class PromptView(WorkspaceView):
 
     @extend_schema(operation_id="remove_prompt", tags=["prompts"], responses={204: None})
     def delete(self, request: Request, workspace: str, prompt: str) -> Response:
-        """For good, with its versions; its slug is not given again."""
+        """Deletes a prompt and its versions permanently; its slug is never reused."""
         services.remove_prompt(principal=self.place, slug=prompt)
         return Response(status=204)
 
@@ -195,7 +195,7 @@ class VersionsView(WorkspaceView):
         responses=page_of(VersionSerializer),
     )
     def get(self, request: Request, workspace: str, prompt: str) -> Response:
-        """Every version, the latest first."""
+        """Lists every version, the latest first."""
         pages = Pages()
         rows = services.find_prompt(place=self.place, slug=prompt).versions.all()
         shown = pages.paginate_queryset(rows, request, self)
@@ -207,7 +207,7 @@ class DiffView(WorkspaceView):
 
     @extend_schema(operation_id="prompt_diff", tags=["prompts"], responses=DiffSerializer)
     def get(self, request: Request, workspace: str, prompt: str, before: int, after: int) -> Response:
-        """What changed from one version to another, as lines of a unified diff."""
+        """Compares two versions, as lines of a unified diff."""
         row = services.find_prompt(place=self.place, slug=prompt)
         return Response({"data": services.diff_versions(row, before, after)})
 
@@ -222,7 +222,7 @@ class RollbackView(WorkspaceView):
         responses=PromptSerializer,
     )
     def post(self, request: Request, workspace: str, prompt: str) -> Response:
-        """A new version that says what an old one said."""
+        """Creates a new version from an old one."""
         number = checked(RollbackSerializer, request)["version"]
         row = services.roll_back(principal=self.place, slug=prompt, number=number)
         return Response(PromptSerializer(row).data)
@@ -233,13 +233,13 @@ class FavouriteView(WorkspaceView):
 
     @extend_schema(operation_id="like_prompt", tags=["prompts"], request=None, responses={204: None})
     def put(self, request: Request, workspace: str, prompt: str) -> Response:
-        """Among your favourites."""
+        """Adds a prompt to your favourites."""
         services.set_favourite(principal=self.place, slug=prompt, is_favourite=True)
         return Response(status=204)
 
     @extend_schema(operation_id="unlike_prompt", tags=["prompts"], responses={204: None})
     def delete(self, request: Request, workspace: str, prompt: str) -> Response:
-        """No longer among them."""
+        """Removes a prompt from your favourites."""
         services.set_favourite(principal=self.place, slug=prompt, is_favourite=False)
         return Response(status=204)
 
@@ -254,7 +254,7 @@ class RenderView(WorkspaceView):
         responses=RenderedSerializer,
     )
     def post(self, request: Request, workspace: str, prompt: str) -> Response:
-        """The text with these values, as `chat/send` would send it."""
+        """Renders the text with these values, as `chat/send` would send it."""
         values = checked(ValuesSerializer, request)["variables"]
         rendered = services.render_prompt(place=self.place, slug=prompt, values=values)
         return Response(RenderedSerializer(rendered).data)

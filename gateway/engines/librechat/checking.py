@@ -81,7 +81,7 @@ async def _version(client: LibreChatClient, session: Session) -> Step:
         build = await client.build(session.token)
     if build:
         return Step("version", OK, f"LibreChat was built from {build}.")
-    text = "LibreChat does not say which version it is. Its image or checkout names it."
+    text = "LibreChat does not say which version it is. Check the image tag or the checkout."
     return Step("version", OK, text)
 
 
@@ -157,7 +157,7 @@ class Trial:
         return Step("routing", OK, "The model call comes to our egress, with our ids in its headers.")
 
     async def _again(self) -> Step:
-        """Asked only now: a generation that fails at once would be over, and rightly begin anew."""
+        """Asked only now: a generation that fails immediately would be over, and rightly start again."""
         told: JsonObject = {}
         with suppress(DomainError, TokenRefused):
             told = await self.client.start(self.token, _body(self.check))

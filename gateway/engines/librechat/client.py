@@ -50,7 +50,8 @@ class Session:
 
 
 class LibreChatClient:
-    """One LibreChat. EngineUnavailable when it is away, EngineFailed when it refuses or makes no sense.
+    """One LibreChat. EngineUnavailable when it cannot be reached, EngineFailed for a refusal or an invalid
+    response.
 
     What LibreChat said itself is in the error's text and in `details.engine_said`, without secrets. Each call
     that concerns a conversation names it in CONVERSATION_HEADER.
@@ -144,7 +145,9 @@ class LibreChatClient:
             raise _away("LibreChat does not show its messages.", response, token)
         rows = _data(response)
         if not isinstance(rows, list):
-            raise EngineFailed("LibreChat's messages make no sense.", status=response.status_code)
+            raise EngineFailed(
+                "LibreChat returned an invalid response for the messages.", status=response.status_code
+            )
         return [row for row in rows if isinstance(row, dict)]
 
     async def rename(self, token: str, conversation_id: UUID, title: str) -> None:
@@ -295,7 +298,9 @@ def _session(response: httpx.Response, before: Session | None = None) -> Session
     data = _json(response)
     user = data.get("user")
     if not isinstance(data.get("token"), str) or not isinstance(user, dict):
-        raise EngineFailed("LibreChat's sign-in makes no sense.", status=response.status_code)
+        raise EngineFailed(
+            "LibreChat returned an invalid response to the sign-in.", status=response.status_code
+        )
     return Session(
         token=data["token"],
         refresh_cookie=response.cookies.get("refreshToken") or (before.refresh_cookie if before else ""),
@@ -311,7 +316,7 @@ def _is_json(response: httpx.Response) -> bool:
 def _json(response: httpx.Response) -> JsonObject:
     data = _data(response)
     if not isinstance(data, dict):
-        raise EngineFailed("LibreChat's answer makes no sense.", status=response.status_code)
+        raise EngineFailed("LibreChat returned an invalid response.", status=response.status_code)
     return data
 
 

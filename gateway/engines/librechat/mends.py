@@ -23,7 +23,7 @@ def unreachable() -> Step:
 
 def no_login(why: str) -> Step:
     text = f"The operator's account cannot sign in: {why}"
-    mend = f"Registration is off or we are banned: write LibreChat's .env anew with {CONFIG}."
+    mend = f"Registration is off or we are banned: rewrite LibreChat's .env with {CONFIG}."
     return Step("login", FAILED, text, mend)
 
 
@@ -75,7 +75,7 @@ def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
 
 def wrong_headers(missing: list[str]) -> Step:
     text = f"The model call comes to our egress, but not with our {', '.join(missing)}."
-    mend = f"Write its librechat.yaml anew with {CONFIG}. If that is done: {IMAGE}"
+    mend = f"Rewrite its librechat.yaml with {CONFIG}. If that is done: {IMAGE}"
     return Step("routing", FAILED, text, mend)
 
 
@@ -84,7 +84,7 @@ def bad_again() -> Step:
 
 
 def no_reply(said: str) -> Step:
-    text = f"The model call comes to our egress, but LibreChat does not tell its reply.{_said(said)}"
+    text = f"The model call comes to our egress, but LibreChat does not return the reply.{_said(said)}"
     return Step("ids", FAILED, text, "See LibreChat's log, and the egress's.")
 
 
@@ -94,15 +94,14 @@ def not_stored() -> Step:
 
 def no_usage() -> Step:
     text = "LibreChat tells no usage (no `on_token_usage` events)."
-    mend = f"`streamUsage` is missing: write its librechat.yaml anew with {CONFIG}."
+    mend = f"`streamUsage` is missing: rewrite its librechat.yaml with {CONFIG}."
     return Step("usage", FAILED, text, mend)
 
 
 def odd_usage(calls: int) -> Step:
-    text = f"LibreChat counts otherwise than the egress, which was called {calls} time{'s' * (calls != 1)}."
-    mend = (
-        "It may summarise or make titles by itself, which costs tokens: write its librechat.yaml anew with "
-    )
+    times = f"{calls} time{'s' * (calls != 1)}"
+    text = f"LibreChat reports different usage from the egress, which was called {times}."
+    mend = "It may summarise or make titles by itself, which costs tokens: rewrite its librechat.yaml with "
     return Step("usage", WARNING, text, f"{mend}{CONFIG}.")
 
 
@@ -139,19 +138,19 @@ def _said(words: str) -> str:
 def _elsewhere(egress_answers: bool) -> tuple[str, str]:
     if egress_answers:
         text = f"The model call does not come to our egress, which answers at {settings.EGRESS_URL}"
-        return text, f"LibreChat calls somewhere else: write its librechat.yaml anew with {CONFIG}."
+        return text, f"LibreChat calls somewhere else: rewrite its librechat.yaml with {CONFIG}."
     text = "The model call does not come to our egress"
     start = f"No egress answers at {settings.EGRESS_URL}: start it, or correct EGRESS_URL."
-    return text, f"{start} If LibreChat alone can reach it, write its librechat.yaml anew with {CONFIG}."
+    return text, f"{start} If LibreChat alone can reach it, rewrite its librechat.yaml with {CONFIG}."
 
 
 _NOT_ROUTED: dict[int | None, tuple[str, str]] = {
     401: (
         "The egress refuses LibreChat's secret",
-        f"It is none of EGRESS_SECRETS: write its librechat.yaml anew with {CONFIG}.",
+        f"It is none of EGRESS_SECRETS: rewrite its librechat.yaml with {CONFIG}.",
     ),
     404: (
         "The model call reaches a server that does not know it by its headers",
-        f"Write its librechat.yaml anew with {CONFIG}, and see that the egress uses this same database.",
+        f"Rewrite its librechat.yaml with {CONFIG}, and see that the egress uses this same database.",
     ),
 }

@@ -8,14 +8,13 @@ from django.db import DatabaseError
 
 from gateway.egress.branches import was_restored
 from gateway.egress.tool_news import listening
-from gateway.engines.base import Event, TurnJob
+from gateway.engines.base import HISTORY_RESTORED, Event, TurnJob
 from gateway.engines.librechat.reading import REPLACE, Read
 from kit.tenancy import in_tenant
 
 log = structlog.get_logger(__name__)
-KIND = "history_restored"
 TEXT = "LibreChat had lost earlier messages. The reply is based on Switchyard's own copy of them."
-NOTICE = Event("notice", {"kind": KIND, "text": TEXT})
+NOTICE = Event("notice", {"kind": HISTORY_RESTORED, "text": TEXT})
 
 
 async def with_notices(job: TurnJob, items: AsyncGenerator[Read, None]) -> AsyncGenerator[Read, None]:
@@ -29,7 +28,7 @@ async def with_notices(job: TurnJob, items: AsyncGenerator[Read, None]) -> Async
             async for item in items:
                 yield item
             return
-        is_told = any(part.get("kind") == KIND for part in job.told)
+        is_told = any(part.get("kind") == HISTORY_RESTORED for part in job.told)
         with listening(job.turn_id) as heard:
             async for item in items:
                 if not is_told and (heard.is_set() or not isinstance(item, Event)):

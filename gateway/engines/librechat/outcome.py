@@ -66,4 +66,6 @@ async def _compare(job: TurnJob, usage: list[int]) -> None:
         return
     ours = await in_public(turn_usage, job.turn_id)
     if usage != [ours.input_tokens, ours.output_tokens]:
-        log.warning("LibreChat counts otherwise than the ledger", turn_id=str(job.turn_id), theirs=usage)
+        log.warning(
+            "LibreChat reports different usage from the ledger", turn_id=str(job.turn_id), theirs=usage
+        )

@@ -202,7 +202,7 @@ def test_arguments_nested_too_deeply_are_told_to_the_model(
         deep = [deep]
     say(provider, asks_for(("add_mcp_calculator", {"a": deep, "b": 1})))
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
-    assert "no JSON object" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert "not a JSON object" in next(e.data["output"] for e in events if e.type == "tool_result")
     assert events[-1].data == {"finish_reason": "stop"}
 
 

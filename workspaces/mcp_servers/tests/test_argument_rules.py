@@ -75,7 +75,7 @@ def test_a_rule_whose_cost_multiplies_is_refused_by_name_when_it_is_saved(schema
 def test_one_that_was_saved_before_refuses_the_call_unevaluated(schema: dict[str, Any]) -> None:
     begun = time.process_time()
     told = unfit_arguments(schema, {"a": ["x"] * 40_000})
-    assert "A manager has to simplify it" in told
+    assert "Ask a manager to simplify it" in told
     assert time.process_time() - begun < MOST_SECONDS / 4
 
 
