@@ -92,7 +92,9 @@ def test_a_release_that_knows_nothing_of_recoveries_still_makes_keys(cast: Cast)
     """While a new release replaces it, the old one inserts rows without the column."""
     make(cast.bob, "chat")
     known = [field.column for field in ApiKey._meta.concrete_fields if field.name != "revoked_in_recovery"]
-    copied = ["gen_random_uuid()" if name == "id" else "'other'" if name == "prefix" else name for name in known]
+    copied = [
+        "gen_random_uuid()" if name == "id" else "'other'" if name == "prefix" else name for name in known
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO accounts_apikey ({', '.join(known)}) "  # noqa: S608 - names of our own columns
