@@ -43,7 +43,7 @@ async def egress(*answers: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize("failure", [SLOW, ERROR])
+@pytest.mark.parametrize("failure", [SLOW, ERROR], ids=["slow", "error"])
 async def test_one_failure_refuses_no_turn_and_two_in_a_row_do(failure: bytes, settings: Any) -> None:
     watch = EgressWatch()
     async with egress(OK, failure, OK, failure, failure, OK) as settings.EGRESS_HEALTH_URL:
