@@ -97,7 +97,7 @@ def test_a_release_that_knows_nothing_of_recoveries_still_makes_keys(cast: Cast)
     ]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO accounts_apikey ({', '.join(known)}) "  # noqa: S608 - names of our own columns
+            f"INSERT INTO accounts_apikey ({', '.join(known)}) "
             f"SELECT {', '.join(copied)} FROM accounts_apikey"
         )
     assert list(ApiKey.objects.values_list("revoked_in_recovery", flat=True)) == [False, False]
