@@ -155,6 +155,7 @@ def _report(user: User, removed: Removed, what: str) -> Removed:
         audit.record(what, actor_id=user.pk, target=user.email, **removed.as_details())
         context = {
             "removed": removed,
+            "was_reset": what == "user.keys_revoked_in_recovery",
             "keys": removed.keys[:MOST_LISTED],
             "url": site_link(reverse("own_keys")),
         }

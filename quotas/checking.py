@@ -60,7 +60,7 @@ CHECKS = {
                          sum(cached_tokens), sum(output_tokens),
                          sum(reasoning_tokens), coalesce(sum(cost), 0),
                          count(*) FILTER (WHERE NOT is_correction AND cost IS NULL),
-                         count(*) FILTER (WHERE flag <> '')]::numeric[] AS sums
+                         count(DISTINCT call_id) FILTER (WHERE flag <> '')]::numeric[] AS sums
             FROM quotas_usagerecord
             GROUP BY tenant_id, day, workspace_id, user_id, api_key_id, model, purpose
         ) AS line USING (tenant_id, day, workspace_id, user_id, key, model, purpose)

@@ -56,6 +56,12 @@ FREE = """
     FROM due WHERE counter.id = due.id
 """
 
+# In one statement: a reply that is read on may be settled meanwhile, and would be missed or counted twice.
+ACCOUNTED = """
+    SELECT coalesce((SELECT sum(output_tokens) FROM quotas_usagerecord WHERE turn_id = %(turn)s), 0)
+           + coalesce((SELECT sum(streamed_tokens) FROM quotas_hold
+                       WHERE reservation_id = %(turn)s AND state = 'sent' AND id <> %(latest)s), 0)
+"""
 TURN_LINES = """
     SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, exactness
     FROM quotas_usagerecord WHERE turn_id = %(turn)s
@@ -124,7 +130,7 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int =
 
     A call that is read on keeps its hold: it is settled soon, or written off by `write_off_left`.
     A write-off charges the output that is known to have streamed. `shown_tokens` are what clients were shown
-    of the whole turn: what its settled calls do not account for, the latest one that is written off does.
+    of the whole turn: the latest call that is written off is charged what the others do not account for.
     False when it was closed already, or when `only_expired` and its lease still runs.
     """
     with connection.cursor() as cursor:
@@ -147,13 +153,18 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int =
 
 
 def note_shown(turn_id: UUID, unfinished: list[Hold], shown_tokens: int) -> None:
-    """Raises what the latest call that is still out is known to have streamed, up to what was shown."""
+    """Raises what the latest of these calls is known to have streamed, up to what was shown.
+
+    What the turn's settled calls and its other calls that were sent, also those that are read on, account
+    for is taken off.
+    """
     sent = [hold for hold in unfinished if hold.state == Hold.State.SENT]
     if not sent or not shown_tokens:
         return
-    settled = sum(UsageRecord.objects.filter(turn_id=turn_id).values_list("output_tokens", flat=True))
     latest = max(sent, key=lambda hold: (hold.created_at, hold.id))
-    rest = shown_tokens - settled - sum(hold.streamed_tokens for hold in sent if hold is not latest)
+    with connection.cursor() as cursor:
+        cursor.execute(ACCOUNTED, {"turn": turn_id, "latest": latest.id})
+        rest = shown_tokens - int(cursor.fetchone()[0])
     if rest > latest.streamed_tokens:
         Hold.objects.filter(id=latest.id).update(streamed_tokens=rest)
 

@@ -31,6 +31,7 @@ SETTLE = """
     ), bill AS (
         SELECT priced.*, turn.tenant_id, turn.workspace_id, turn.user_id, turn.api_key_id, turn.purpose,
                turn.engine, earlier.id IS NOT NULL AS is_correction,
+               coalesce(earlier.flag, '') <> '' AS is_flagged_already,
                read - coalesce(earlier.input_tokens, 0) AS more_input,
                cached - coalesce(earlier.cached_tokens, 0) AS more_cached,
                written - coalesce(earlier.output_tokens, 0) AS more_output,
@@ -78,7 +79,7 @@ SETTLE = """
                CASE WHEN is_correction THEN 0 ELSE 1 END, more_input, more_cached, more_output,
                more_reasoning, coalesce(more_cost, 0),
                CASE WHEN is_correction OR cost IS NOT NULL THEN 0 ELSE 1 END,
-               CASE WHEN flag = '' THEN 0 ELSE 1 END
+               CASE WHEN flag = '' OR is_flagged_already THEN 0 ELSE 1 END
         FROM flagged
         ON CONFLICT ON CONSTRAINT one_sum_a_day DO UPDATE SET
             calls = total.calls + excluded.calls,

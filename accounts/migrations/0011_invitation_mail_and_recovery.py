@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
             model_name="apikey",
             name="revoked_in_recovery",
             field=models.BooleanField(
+                db_default=False,
                 default=False,
                 editable=False,
                 help_text="Revoked because its owner's account was recovered by email",

@@ -34,7 +34,10 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_in_recovery = models.BooleanField(
-        default=False, editable=False, help_text="Revoked because its owner's account was recovered by email"
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Revoked because its owner's account was recovered by email",
     )
 
     class Meta:

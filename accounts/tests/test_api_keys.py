@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, User, Workspace
@@ -85,6 +86,21 @@ def test_it_ends_with_its_owners_membership_for_good(cast: Cast) -> None:
     assert key.ask("GET", "workspaces/sales").status_code == 401
     Membership.objects.create(user=cast.bob.user, tenant=membership.tenant)
     assert key.ask("GET", "workspaces/sales").status_code == 401
+
+
+def test_a_release_that_knows_nothing_of_recoveries_still_makes_keys(cast: Cast) -> None:
+    """While a new release replaces it, the old one inserts rows without the column."""
+    make(cast.bob, "chat")
+    known = [field.column for field in ApiKey._meta.concrete_fields if field.name != "revoked_in_recovery"]
+    copied = [
+        "gen_random_uuid()" if name == "id" else "'other'" if name == "prefix" else name for name in known
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO accounts_apikey ({', '.join(known)}) "
+            f"SELECT {', '.join(copied)} FROM accounts_apikey"
+        )
+    assert list(ApiKey.objects.values_list("revoked_in_recovery", flat=True)) == [False, False]
 
 
 def test_it_is_slowed_down(cast: Cast, settings: Any) -> None:

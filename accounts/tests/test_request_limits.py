@@ -1,14 +1,18 @@
-"""Requests a minute of one person or key, wherever they come in; and a cache that fails limits nobody."""
+"""Requests a minute of one person or key, wherever they come in, also while the shared cache is away."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from allauth.core.internal import ratelimit
 from django.core.cache import cache
+from django.db import connection
 from django.template.loader import render_to_string
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from accounts import guesses, sessions
 from accounts.tests.cast import PASSWORD, Cast
 from accounts.tests.requests_as import As, code_of
 from accounts.tests.test_api_keys import make
@@ -102,15 +106,16 @@ def test_the_next_minute_begins_anew(clock: StoppedClock) -> None:
 
 
 def test_many_at_once_count_exactly(cast: Cast) -> None:
-    def one(_: int) -> bool:
-        try:
-            spend("crowd", 50)
-        except RateLimited:
-            return False
-        return True
-
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(one, range(80))) == 50
+        assert sum(threads.map(may_go_on, range(80))) == 50
+
+
+def may_go_on(_: int) -> bool:
+    try:
+        spend("crowd", 50)
+    except RateLimited:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -122,25 +127,69 @@ def broken(monkeypatch: Any) -> ForgivingRedisCache:
     return gone
 
 
-def test_a_cache_that_is_gone_limits_nobody_and_says_so_once(
+def test_while_the_shared_cache_is_away_the_process_counts_by_itself_and_says_so_once(
     cast: Cast, settings: Any, broken: ForgivingRedisCache, caplog: Any
 ) -> None:
-    settings.REQUESTS_PER_MINUTE = 1
+    settings.REQUESTS_PER_MINUTE = 3
     begun = time.monotonic()
-    assert [As(cast.bob).ask("GET", "me").status_code for _ in range(20)] == [200] * 20
+    assert [As(cast.bob).ask("GET", "me").status_code for _ in range(20)] == [200] * 3 + [429] * 17
+    assert As(cast.alice).ask("GET", "me").status_code == 200
     assert time.monotonic() - begun < 5
-    assert caplog.text.count("limits are not counted") == 1
+    assert caplog.text.count("limits are counted per process") == 1
 
 
-def test_a_cache_that_is_gone_is_as_if_empty(broken: ForgivingRedisCache) -> None:
-    broken.set("a", 1)
-    assert broken.get("a", "nothing") == "nothing"
-    assert (broken.add("a", 1), broken.delete("a"), broken.has_key("a"), broken.get_many(["a"])) == (
-        True,
-        False,
-        False,
-        {},
+def test_while_the_shared_cache_is_away_many_at_once_count_exactly(broken: ForgivingRedisCache) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(may_go_on, range(80))) == 50
+
+
+def test_while_the_shared_cache_is_away_guesses_of_a_password_are_bounded(
+    cast: Cast, broken: ForgivingRedisCache, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(ratelimit, "cache", broken)
+    monkeypatch.setattr(guesses, "cache", broken)
+    app, login = Client(), "/_allauth/app/v1/auth/login"
+
+    def guess(password: str) -> int:
+        body = {"email": "bob@example.com", "password": password}
+        return app.post(login, body, content_type="application/json").status_code
+
+    for number in range(5):
+        assert guess(f"wrong {number}") == 400
+    refused = app.post(
+        login, {"email": "bob@example.com", "password": PASSWORD}, content_type="application/json"
     )
+    assert refused.status_code == 400
+    assert "Too many failed login attempts" in refused.content.decode()
+
+
+def test_while_the_shared_cache_is_away_a_page_costs_no_write(
+    cast: Cast, broken: ForgivingRedisCache, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(sessions, "cache", broken)
+    browser = Client()
+    browser.force_login(cast.bob.user)
+    browser.get("/accounts/profile/")
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/accounts/profile/").status_code == 200
+    assert not [one["sql"] for one in queries if "usersessions" in one["sql"]]
+
+
+def test_while_the_shared_cache_is_away_it_answers_as_redis_would(broken: ForgivingRedisCache) -> None:
+    assert (broken.get("a", "nothing"), broken.has_key("a"), broken.get_many(["a"])) == ("nothing", False, {})
     with pytest.raises(ValueError, match="not found"):
         broken.incr("a")
+    assert (broken.add("a", 1, 60), broken.add("a", 5), broken.incr("a"), broken.decr("a")) == (
+        True,
+        False,
+        2,
+        1,
+    )
+    another = ForgivingRedisCache(broken._servers[0], {})
+    assert (another.get("a"), another.touch("a", 60), another.get_or_set("a", 7)) == (1, True, 1)
+    assert (broken.set_many({"b": 2}), broken.get_many(["a", "b"])) == ([], {"a": 1, "b": 2})
+    broken.delete_many(["b"])
+    assert (broken.delete("a"), broken.delete("a"), broken.get("b")) == (True, False, None)
+    broken.set("c", 3, 0)
+    assert broken.get("c") is None
     assert cache.get("a") is None

@@ -57,8 +57,9 @@ def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
 def unjudged_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, Unjudged]:
     """In the tenant's schema: by their places, those that a rule has to judge first."""
     servers = _servers_of(turn)
+    by_slug = _by_slug(servers)
     asked = (_asked(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
-    questions = {index: unjudged(caller=turn.caller, asked=one) for index, one in enumerate(asked)}
+    questions = {index: unjudged(asked=one, servers=by_slug) for index, one in enumerate(asked)}
     return {index: question for index, question in questions.items() if question}
 
 
@@ -67,6 +68,7 @@ def open_calls(
 ) -> tuple[list[JsonObject], list[OpenedRun]]:
     """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
     servers = _servers_of(turn)
+    by_slug = _by_slug(servers)
     expire_unclaimed(caller=turn.caller)
     known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
     told, runs = [], []
@@ -76,16 +78,17 @@ def open_calls(
         told.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
             asked = _asked(call_id, call["function"], servers)
-            runs.append(_opened(turn.caller, asked, judged.get(index)))
+            runs.append(_opened(turn.caller, asked, by_slug, judged.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
     return told, runs
 
 
-def _opened(caller: Caller, asked: Asked, judged: Judged | None) -> OpenedRun:
-    opened = open_run(caller=caller, asked=asked, judged=judged)
+def _opened(caller: Caller, asked: Asked, servers: dict[str, ServerRef], judged: Judged | None) -> OpenedRun:
+    opened = open_run(caller=caller, asked=asked, servers=servers, judged=judged)
     if isinstance(opened, Unjudged):  # the rule came or changed since: the model may ask again
-        opened = open_run(caller=caller, asked=asked, judged=Judged(opened.rule, RULE_CHANGED))
+        refused = Judged(opened.rule, RULE_CHANGED)
+        opened = open_run(caller=caller, asked=asked, servers=servers, judged=refused)
     if isinstance(opened, Unjudged):
         raise TurnInterrupted(RULE_CHANGED)
     return opened
@@ -98,6 +101,10 @@ def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
     named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
     account_id, user_id = turn.engine_account_id, turn.caller.user_id
     return registered_servers(engine_account_id=account_id, user_id=user_id, servers=named)
+
+
+def _by_slug(servers: dict[str, ServerRef]) -> dict[str, ServerRef]:
+    return {server.slug: server for server in servers.values()}
 
 
 def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> Asked:

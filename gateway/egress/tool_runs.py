@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +27,7 @@ from kit.unbroken import unbroken
 from workspaces.mcp_servers.argument_rules import unfit_arguments
 from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
 from workspaces.mcp_servers.reaching import reach
-from workspaces.mcp_servers.services import ToolRef, enabled_server, enabled_servers
+from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server, enabled_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
@@ -102,7 +102,7 @@ async def open_judged(*, caller: Caller, asked: Asked) -> OpenedRun:
     """Asks, at the moment of the call, whether it may run."""
     judged: Judged | None = None
     while True:  # once more for each change of the rule meanwhile
-        opened = await in_tenant(caller.tenant, open_run, caller=caller, asked=asked, judged=judged)
+        opened = await in_tenant(caller.tenant, _open_alone, caller=caller, asked=asked, judged=judged)
         if isinstance(opened, OpenedRun):
             return opened
         judged = await judge(opened)
@@ -116,17 +116,29 @@ async def judge(question: Unjudged) -> Judged:
     return Judged(question.rule, words)
 
 
-def unjudged(*, caller: Caller, asked: Asked) -> Unjudged | None:
-    """What `open_run` would want to have judged; in the tenant's schema."""
-    found, arguments = _find(caller, asked), parsed_arguments(asked.arguments)
+def _open_alone(*, caller: Caller, asked: Asked, judged: Judged | None) -> OpenedRun | Unjudged:
+    named = [asked.server] if asked.server else []
+    found = enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []
+    servers = {server.slug: server for server in found}
+    return open_run(caller=caller, asked=asked, servers=servers, judged=judged)
+
+
+def unjudged(*, asked: Asked, servers: Mapping[str, ServerRef]) -> Unjudged | None:
+    """What `open_run` would want to have judged, with the same servers."""
+    found, arguments = _find(asked, servers), parsed_arguments(asked.arguments)
     if found is None or not found[1].argument_schema or arguments is None:
         return None
     return Unjudged(found[1].argument_schema, arguments)
 
 
-def open_run(*, caller: Caller, asked: Asked, judged: Judged | None = None) -> OpenedRun | Unjudged:
-    """Writes the call down, and whether it may run; in the tenant's schema."""
-    found = _find(caller, asked)
+def open_run(
+    *, caller: Caller, asked: Asked, servers: Mapping[str, ServerRef], judged: Judged | None = None
+) -> OpenedRun | Unjudged:
+    """Writes the call down, and whether it may run; in the tenant's schema.
+
+    `servers` are the enabled ones that the call may name, by their slugs, as they are now.
+    """
+    found = _find(asked, servers)
     arguments = parsed_arguments(asked.arguments)
     rule = found[1].argument_schema if found else None
     if rule and arguments is not None and (judged is None or judged.rule != rule):
@@ -160,12 +172,10 @@ def open_run(*, caller: Caller, asked: Asked, judged: Judged | None = None) -> O
     )
 
 
-def _find(caller: Caller, asked: Asked) -> tuple[UUID, ToolRef] | None:
-    named = [asked.server] if asked.server else []
-    for server in enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []:
-        tool = server.tool(asked.tool)
-        return (server.id, tool) if tool else None
-    return None
+def _find(asked: Asked, servers: Mapping[str, ServerRef]) -> tuple[UUID, ToolRef] | None:
+    server = servers.get(asked.server)
+    tool = server.tool(asked.tool) if server else None
+    return (server.id, tool) if server and tool else None
 
 
 def _refusal(asked: Asked, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,8 @@ DRAW_SHARE = 4  # and never more than a fifth of the time is spent on drawing on
 ENDING = {"error", "usage", "done"}  # told to whoever comes: their ids may lie before what a client saw last
 CODE = 'class="code-block"'
 OWN_EVENTS = {"delta", "reasoning"}  # what the page gets as HTML instead, or not at all
+# Drawing may wait for the one child that colours code: the loop's own threads, which look up names, never do.
+_DRAWERS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="drawing")
 
 
 class SessionMixin:
@@ -166,11 +169,11 @@ class Drawing:
 
     async def draw(self, *, is_whole: bool = False) -> bytes:
         """An `html` event with the blocks from the first changed one on; the last time with all colours."""
-        begun = time.monotonic()
+        begun, loop = time.monotonic(), asyncio.get_running_loop()
         if is_whole:
-            blocks = await asyncio.to_thread(render_blocks, self.text.text)
+            blocks = await loop.run_in_executor(_DRAWERS, render_blocks, self.text.text)
         else:
-            blocks = await asyncio.to_thread(self.text.blocks)
+            blocks = await loop.run_in_executor(_DRAWERS, self.text.blocks)
         self.is_plain = not is_whole and CODE in "".join(blocks[-1:])
         spent = time.monotonic() - begun
         self._next_at = time.monotonic() + max(DRAW_SECONDS, spent * DRAW_SHARE)

@@ -1,7 +1,6 @@
 """A few slots for expensive work, shared so that nobody's queue keeps others from their turn."""
 
 import time
-from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +21,15 @@ class FairSlots:
     """`most` run at a time, one of each payer; of those that wait, whose payers were served longest ago.
 
     Payers are named from the widest to the narrowest, as in (tenant, person): tenants take turns, and in each
-    tenant its people do.
+    tenant its people do. Whoever pays for two pieces of work waits, also where these name different tenants
+    or one names none.
     """
 
     def __init__(self, *, most: int, wait_seconds: float, most_waiting: int, busy: str) -> None:
         self.most, self.wait_seconds, self.most_waiting, self.busy = most, wait_seconds, most_waiting, busy
         self._changed = Condition()
         self._waiting: list[_Waiting] = []
-        self._running: Counter[Hashable] = Counter()  # by the widest payer
+        self._running: list[Payers] = []
         self._served: dict[Hashable, int] = {}
         self._number = 0
 
@@ -41,9 +41,7 @@ class FairSlots:
             yield
         finally:
             with self._changed:
-                self._running[payers[0]] -= 1
-                if not self._running[payers[0]]:
-                    del self._running[payers[0]]
+                self._running.remove(payers)
                 self._changed.notify_all()
 
     def _enter(self, payers: Payers) -> None:
@@ -64,7 +62,7 @@ class FairSlots:
                 self._changed.notify_all()
 
     def _take(self, payers: Payers) -> None:
-        self._running[payers[0]] += 1
+        self._running.append(payers)
         if len(self._waiting) == 1:
             self._served.clear()
         for payer in payers:
@@ -72,9 +70,10 @@ class FairSlots:
             self._number += 1
 
     def _next(self) -> _Waiting | None:
-        if self._running.total() >= self.most:
+        if len(self._running) >= self.most:
             return None
-        free = [one for one in self._waiting if one.payers[0] not in self._running]
+        busy = {payer for payers in self._running for payer in payers}
+        free = [one for one in self._waiting if busy.isdisjoint(one.payers)]
         return min(free, key=self._rank, default=None)
 
     def _rank(self, one: _Waiting) -> tuple[int, ...]:

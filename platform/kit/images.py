@@ -42,8 +42,9 @@ def make_picture(
 ) -> NewPicture:
     """The first frame, upright: `square` as a WebP of that side, else within it, as JPEG or PNG.
 
-    `payers`, the widest first (a tenant, a person), share the slots fairly. Takes seconds: to be called
-    without a database connection. InvalidInput at the field `name`; AtCapacity where too many wait.
+    `payers`, the widest first (a tenant, a person), share the slots fairly, one for each of them. Takes
+    seconds: to be called without a database connection. InvalidInput at the field `name`; AtCapacity where
+    too many wait.
     """
     with _slots.taken(payers):
         answer, data = _asked({"square": square, "side": side}, upload)

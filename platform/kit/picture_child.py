@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # what every browser and every provider shows; SVG is a program
+PHOTOS = ("JPEG", "MPO")  # an MPO is a JPEG with more images after it, as phones make them
 MOST_PIXELS = 25_000_000
 MOST_PIXELS_OF_A_PHOTO = 50_000_000  # a JPEG is read at the size that is wanted
 MOST_SCANS = 64  # of a JPEG: each is a pass over all of it, however little it holds
@@ -95,7 +96,7 @@ def _read(upload: bytes, wanted: int) -> Image.Image:
             f"This JPEG has more than {MOST_SCANS} scans. Save it as a baseline (non-progressive) JPEG."
         )
     with Image.open(BytesIO(upload), formats=FORMATS) as image:
-        most = MOST_PIXELS_OF_A_PHOTO if image.format == "JPEG" else MOST_PIXELS
+        most = MOST_PIXELS_OF_A_PHOTO if image.format in PHOTOS else MOST_PIXELS
         if image.width * image.height > most:
             raise Refused("This picture has too many pixels.")
         way = UPRIGHT.get(_orientation(image))

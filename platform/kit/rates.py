@@ -1,7 +1,7 @@
 """Counts what somebody does in each minute of the clock, in the shared cache, and refuses what goes beyond.
 
-A counter costs no write to the database. Around the turn of a minute twice the limit may pass; what cannot be
-counted, because the cache is gone, is allowed.
+A counter costs no write to the database. Around the turn of a minute twice the limit may pass. While the
+shared cache is away, each process counts by itself.
 """
 
 import time

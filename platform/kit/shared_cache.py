@@ -1,10 +1,15 @@
-"""The cache in Redis, which the product can do without: while Redis is gone, the cache is as if empty."""
+"""The cache in Redis, which the product can do without: each process has one of its own while Redis is away.
+
+Limits that are counted here then hold for each process by itself: with four of them, four times as much may
+pass.
+"""
 
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import structlog
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -13,6 +18,7 @@ from redis.retry import Retry
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 SOCKET_SECONDS = 0.5
+MOST_ENTRIES = 50_000  # of a process while Redis is away; beyond this the oldest are dropped
 PAUSE_SECONDS = 5.0  # in which a Redis that has just failed is not asked again: nobody waits for it in turn
 OPTIONS = {
     "socket_timeout": SOCKET_SECONDS,
@@ -36,7 +42,9 @@ class Outage:
         self.asked_again_at = time.monotonic() + PAUSE_SECONDS
         if not self.is_known:
             self.is_known = True
-            log.error("cache in Redis unreachable, limits are not counted", error=type(problem).__name__)
+            log.error(
+                "cache in Redis unreachable, limits are counted per process", error=type(problem).__name__
+            )
 
     def end(self) -> None:
         if self.is_known:
@@ -45,57 +53,60 @@ class Outage:
 
 
 class ForgivingRedisCache(RedisCache):
-    """Reads find nothing and writes do nothing while Redis is gone: what is limited by it is allowed."""
+    """Counts, remembers and answers in this process's memory while Redis is away.
+
+    What the process remembers of an outage stays until it expires, and counts in the next one: a Redis that
+    comes and goes gives nobody a fresh start each time.
+    """
 
     outage: ClassVar[Outage] = Outage()
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, {**params, "OPTIONS": {**OPTIONS, **params.get("OPTIONS", {})}})
+        # All that are made for one server share it, as they share Redis.
+        self._here = LocMemCache(f"instead of {server}", {**params, "OPTIONS": {"MAX_ENTRIES": MOST_ENTRIES}})
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
-        return self._tried(super().add, True, *args, **kwargs)
+        return self._tried(super().add, self._here.add, *args, **kwargs)
 
-    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        return self._tried(super().get, default, key, default, version)
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        return self._tried(super().get, self._here.get, *args, **kwargs)
 
     def set(self, *args: Any, **kwargs: Any) -> None:
-        self._tried(super().set, None, *args, **kwargs)
+        self._tried(super().set, self._here.set, *args, **kwargs)
 
     def touch(self, *args: Any, **kwargs: Any) -> bool:
-        return self._tried(super().touch, False, *args, **kwargs)
+        return self._tried(super().touch, self._here.touch, *args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> bool:
-        return self._tried(super().delete, False, *args, **kwargs)
+        return self._tried(super().delete, self._here.delete, *args, **kwargs)
 
     def get_many(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tried(super().get_many, {}, *args, **kwargs)
+        return self._tried(super().get_many, self._here.get_many, *args, **kwargs)
 
     def set_many(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tried(super().set_many, [], *args, **kwargs)
+        return self._tried(super().set_many, self._here.set_many, *args, **kwargs)
 
     def delete_many(self, *args: Any, **kwargs: Any) -> None:
-        self._tried(super().delete_many, None, *args, **kwargs)
+        self._tried(super().delete_many, self._here.delete_many, *args, **kwargs)
 
     def has_key(self, *args: Any, **kwargs: Any) -> bool:
-        return self._tried(super().has_key, False, *args, **kwargs)
+        return self._tried(super().has_key, self._here.has_key, *args, **kwargs)
 
-    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        """ValueError for a key that is not there, and so also while none is."""
-        counted = self._tried(super().incr, None, key, delta, version)
-        if counted is None:
-            raise ValueError(f"Key {key!r} not found")
-        return int(counted)
+    def incr(self, *args: Any, **kwargs: Any) -> int:
+        """ValueError for a key that is not there."""
+        return int(self._tried(super().incr, self._here.incr, *args, **kwargs))
 
     def clear(self) -> None:
-        self._tried(super().clear, None)
+        self._tried(super().clear, self._here.clear)
 
-    def _tried(self, work: Callable[..., T], otherwise: T, *args: Any, **kwargs: Any) -> T:
+    def _tried(self, there: Callable[..., T], here: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self.outage.lasts:
-            return otherwise
+            return here(*args, **kwargs)
         try:
-            found = work(*args, **kwargs)
+            found = there(*args, **kwargs)
         except (RedisError, OSError) as problem:
             self.outage.begin(problem)
-            return otherwise
+            return here(*args, **kwargs)
         self.outage.end()
         return found

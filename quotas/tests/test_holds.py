@@ -12,8 +12,9 @@ from django.db.models.functions import Now
 from accounts.tests.cast import Cast
 from kit.errors import QuotaExceeded, TurnInterrupted
 from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent, note_streamed
-from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageRecord
+from quotas.checking import check_ledger
+from quotas.holds import hold_call, mark_sent, note_streamed, read_on_until
+from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord
 from quotas.prices import Usage
 from quotas.reservations import close_turn, expired_reservations, open_turn, renew_lease, turn_usage
 from quotas.settling import release_call, settle_call
@@ -181,6 +182,47 @@ def test_a_settlement_after_a_write_off_posts_the_difference(
     assert counters() == (truth.total, 0)
     assert turn_usage(turn).total == truth.total
     assert UsageRecord.objects.filter(is_correction=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("streamed", "truth", "flagged"),
+    [
+        (25, Usage(10, 25), 1),  # the write-off and its correction are beyond what was held
+        (25, Usage(10, 15), 1),
+        (7, Usage(10, 25), 1),
+        (25, Usage(10, 15, flag="implausible"), 1),
+        (7, Usage(10, 15, flag="implausible"), 1),
+        (7, Usage(10, 15), 0),
+    ],
+)
+def test_a_call_counts_once_as_flagged_however_many_lines_it_has(
+    cast: Cast, budget: Budget, streamed: int, truth: Usage, flagged: int
+) -> None:
+    turn = opened(cast)
+    call = held(turn)
+    mark_sent(call_id=call)
+    note_streamed(call_id=call, streamed_tokens=streamed)
+    close_turn(turn_id=turn)
+    settle_call(call_id=call, usage=truth)
+    assert UsageRecord.objects.count() == 2
+    assert UsageDay.objects.get().flagged_calls == flagged
+    assert check_ledger().differences == []
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_what_was_shown_of_a_reply_that_is_read_on_is_not_charged_to_the_next(
+    cast: Cast, budget: Budget, is_settled: bool
+) -> None:
+    turn = opened(cast)
+    first, second = held(turn), held(turn)
+    for call in (first, second):
+        mark_sent(call_id=call)
+    read_on_until(call_id=first, seconds=30, streamed_tokens=12)
+    if is_settled:
+        settle_call(call_id=first, usage=Usage(10, 12))
+    close_turn(turn_id=turn, shown_tokens=17)
+    assert UsageRecord.objects.get(call_id=second).output_tokens == 5
+    assert turn_usage(turn).output_tokens == 17
 
 
 def test_a_closed_turn_makes_no_more_calls(cast: Cast, budget: Budget) -> None:

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.engine_accounts import member_account
 from accounts.models import AuditEntry
@@ -13,9 +15,11 @@ from accounts.tests.cast import Cast, Person
 from gateway.egress.approvals import decide
 from gateway.egress.consumers import EngineConsumer
 from gateway.egress.engine_servers import ROOM, engine_name, find_registration, note_registration
+from gateway.egress.routed_tools import open_calls, unjudged_calls
 from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, told
 from gateway.egress.tool_claims import NO_CALL
 from gateway.egress.tool_runs import TOO_LATE, Caller, OpenedRun, close_run
+from gateway.egress.turns import RoutedTurn
 from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
@@ -84,6 +88,28 @@ def test_what_the_model_asked_for_runs_once(
     assert calculator.calls == [("add", (2, 40))]
     line = AuditEntry.objects.get(action="tool.called")
     assert (line.target, line.actor_id) == ("calculator/add", cast.alice.principal.user_id)
+
+
+def test_servers_are_read_once_however_many_calls_a_model_makes_at_a_time(
+    door: Door, cast: Cast, provider: ScriptedProvider
+) -> None:
+    turn = begin(cast)
+    caller = Caller(turn.tenant, cast.alice.principal.workspace.id, cast.alice.principal.user_id, turn.id)
+    account = member_account(
+        engine="librechat", tenant_id=turn.tenant.id, user_id=cast.alice.principal.user_id
+    )
+    routed = RoutedTurn(turn.id, caller, (), engine_account_id=account.id, mcps=("calculator",))
+    function = {"name": f"add_mcp_{NAME}", "arguments": '{"a": 2, "b": 40}'}
+
+    def reads(number: int) -> int:
+        calls = [{"id": f"{number}-{place}", "function": function} for place in range(number)]
+        with tenant_scope(turn.tenant), CaptureQueriesContext(connection) as queries:
+            assert unjudged_calls(turn=routed, calls=calls) == {}
+            _, runs = open_calls(turn=routed, calls=calls, judged={})
+        assert [(run.server, run.refusal) for run in runs] == [("calculator", "")] * number
+        return sum('FROM "workspaces_mcpserver"' in query["sql"] for query in queries)
+
+    assert reads(12) == reads(1)
 
 
 def test_what_no_model_asked_for_never_runs(

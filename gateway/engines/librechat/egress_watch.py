@@ -7,7 +7,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from enum import Enum
 
+import aiohttp
 import httpx
 from django.conf import settings
 
@@ -19,19 +21,41 @@ from kit.per_loop import PerLoop
 
 PROBE_SECONDS = 2.0  # how long one answer may take
 KNOWN_SECONDS = 5.0  # how long an answer counts; a failure counts for a fifth of it
+MOST_FAILURES = 2  # in a row, of an egress that takes connections: one slow answer is no outage
 SILENT_SECONDS = 5.0  # of the stream, before the egress is asked again
 GONE_SECONDS = 10.0  # without an answer in a silent turn: longer than a restart takes
 UNCHECKED = "none"
 AWAY = "Switchyard's egress does not answer, so no model can be called. Ask the operator to start it."
 
 
-async def egress_answers(url: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether an egress answers at `url` within so many seconds, as far as it can be seen from here."""
+class Probe(Enum):
+    """How an egress took being asked."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"  # too slow, broken off or with an error
+    REFUSED = "refused"  # nobody listens
+
+
+async def probe_egress(url: str, seconds: float) -> Probe:
+    """Asks the egress at `url`, and waits for so many seconds; never raises over what it meets."""
     try:
         response = await http_client().get(f"{url.rstrip('/')}/healthz", timeout=seconds)
-    except httpx.HTTPError:
-        return False
-    return response.status_code == httpx.codes.OK
+    except httpx.HTTPError as problem:
+        return Probe.REFUSED if _is_refusal(problem) else Probe.FAILED
+    return Probe.ANSWERED if response.status_code == httpx.codes.OK else Probe.FAILED
+
+
+def _is_refusal(problem: httpx.HTTPError) -> bool:
+    """By its cause, since the transport calls every failure to connect a timeout."""
+    cause = problem.__cause__
+    return isinstance(cause, aiohttp.ClientConnectorError) and isinstance(
+        cause.os_error, ConnectionRefusedError
+    )
+
+
+async def egress_answers(url: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether an egress answers at `url` within so many seconds, as far as it can be seen from here."""
+    return await probe_egress(url, seconds) is Probe.ANSWERED
 
 
 class EgressWatch:
@@ -40,19 +64,30 @@ class EgressWatch:
     def __init__(self) -> None:
         self._url = ""
         self._is_up = True
+        self._failures = 0
         self._known_until = 0.0
         self._asking = asyncio.Lock()
 
     async def is_up(self) -> bool:
-        """True too where the egress cannot be asked from here, by EGRESS_HEALTH_URL=none."""
+        """False after a refused connection or several failures in a row.
+
+        True too where the egress cannot be asked from here, by EGRESS_HEALTH_URL=none.
+        """
         url = settings.EGRESS_HEALTH_URL or settings.EGRESS_URL
         if url == UNCHECKED:
             return True
         async with self._asking:
             if url != self._url or time.monotonic() >= self._known_until:
-                self._url, self._is_up = url, await egress_answers(url)
-                self._known_until = time.monotonic() + KNOWN_SECONDS * (1.0 if self._is_up else 0.2)
+                await self._ask(url)
             return self._is_up
+
+    async def _ask(self, url: str) -> None:
+        if url != self._url:
+            self._url, self._failures = url, 0
+        probe = await probe_egress(url, PROBE_SECONDS)
+        self._failures = 0 if probe is Probe.ANSWERED else self._failures + 1
+        self._is_up = probe is not Probe.REFUSED and self._failures < MOST_FAILURES
+        self._known_until = time.monotonic() + KNOWN_SECONDS * (0.2 if self._failures else 1.0)
 
     async def expect_up(self) -> None:
         if not await self.is_up():

@@ -1,7 +1,10 @@
 """A reply as the page follows it: drawn text by text, and to its end, whatever the page saw before."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway.ingress.transcript import NumberedEvent
 from gateway.ingress.web import drawn_frames
@@ -56,3 +59,25 @@ async def test_a_text_that_says_nothing_takes_no_place_before_a_tool() -> None:
     told = await frames([STARTED, blank, NumberedEvent(4, "tool_call", {}), text])
     assert [kind for kind, _ in told] == ["started", "tool_call", "html"]
     assert told[-1][1] == {"segment": 0, "from": 0, "blocks": ["<p>Hi</p>"]}
+
+
+async def test_drawing_shares_no_threads_with_what_looks_up_names() -> None:
+    """Neither waits for the other: here the loop's own one thread is taken the whole time."""
+    taken, done = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        taken.set()
+        done.wait(20)
+
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    occupied = loop.run_in_executor(None, occupy)
+    try:
+        while not taken.is_set():
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            told = await frames([STARTED, NumberedEvent(2, "delta", {"text": "`code`"}), *ENDING])
+    finally:
+        done.set()
+        await occupied
+    assert "html" in [kind for kind, _ in told]

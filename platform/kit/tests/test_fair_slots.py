@@ -67,6 +67,21 @@ def test_people_of_a_tenant_take_turns(stand: Stand) -> None:
     stand.end("bob", ["alice 0", "bob", "alice 1"])
 
 
+def test_a_person_holds_one_slot_whatever_else_pays_with_them(stand: Stand) -> None:
+    stand.start("profile picture", "eve")
+    stand.start("image in a chat", "globex", "eve")
+    stand.start("image in another team", "initech", "eve")
+    stand.start("bob", "globex", "bob")  # a profile picture takes no turn of the team
+    wait_until(lambda: len(stand.begun) == 2)
+    assert stand.begun == ["profile picture", "bob"]
+    stand.end("profile picture", ["profile picture", "bob", "image in another team"])
+    stand.start("profile picture of bob", "bob")
+    stand.end("image in another team", ["profile picture", "bob", "image in another team"])
+    stand.ends["bob"].set()
+    wait_until(lambda: len(stand.begun) == 5)
+    assert set(stand.begun[3:]) == {"profile picture of bob", "image in a chat"}
+
+
 def test_more_than_may_wait_are_refused_for_that_person_only(stand: Stand) -> None:
     for number in range(4):  # one runs, three wait
         stand.start(f"eve {number}", "globex", "eve")

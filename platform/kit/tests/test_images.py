@@ -58,6 +58,19 @@ def test_frames_are_not_counted_since_only_the_first_is_read() -> None:
     assert cpu_of_children() - before < 3
 
 
+def test_a_photo_with_more_images_after_it_may_have_as_many_pixels_as_one_without() -> None:
+    photo, small = Image.new("RGB", (7_000, 4_000), "red"), Image.new("RGB", (700, 400), "blue")
+    out = BytesIO()
+    photo.save(out, format="MPO", save_all=True, append_images=[small, photo])
+    kept = made(out.getvalue())
+    assert (kept.media_type, kept.size) == ("image/jpeg", (2048, 1170))
+    with Image.open(BytesIO(kept.data)) as image:
+        assert (image.format, image.convert("RGB").getpixel((9, 9))) == ("JPEG", (254, 0, 0))
+    out = BytesIO()
+    Image.new("L", (7_100, 7_100)).save(out, format="MPO", save_all=True, append_images=[small])
+    assert "too many pixels" in refusal(out.getvalue())
+
+
 def test_texts_and_profiles_that_unpack_to_gigabytes_are_refused() -> None:
     packed = zlib.compress(b"x" * 1_000_000)
     before = cpu_of_children()
