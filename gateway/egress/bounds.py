@@ -54,7 +54,7 @@ async def bound_call(provider: Provider, request: ModelRequest, model: ModelRef)
     else:
         prompt = counted + bytes_beside_messages(provider, asked)
     least = max(1, text_bytes(asked.messages) // LONGEST_TOKEN)
-    return Bounds(prompt=prompt, output=asked.max_tokens, counted=counted, least=min(least, prompt))
+    return Bounds(prompt=prompt, output=request.max_tokens, counted=counted, least=min(least, prompt))
 
 
 def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
