@@ -89,7 +89,8 @@ def prove_by_mail(user: User) -> Removed:
 
 
 def _is_proved_elsewhere(user: User) -> bool:
-    return EmailAddress.objects.filter(email=user.email, verified=True).exclude(user=user).exists()
+    others = EmailAddress.objects.filter(email=user.email, verified=True).exclude(user=user)
+    return bool(others.exists())
 
 
 @transaction.atomic
