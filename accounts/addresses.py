@@ -20,7 +20,7 @@ def normal_address(text: str, *, field: str = "email") -> str:
     if len(text) > 2 * LONGEST:
         raise InvalidInput(**{field: ["This address is too long."]})
     local, at, domain = unicodedata.normalize("NFC", text).strip().rpartition("@")
-    if not at or not local.isascii():
+    if not at or not local.isascii() or '"' in local:  # quoted, one mailbox has many spellings
         raise InvalidInput(**{field: ["Enter a plain e-mail address, as in alice@example.com."]})
     address = f"{local.lower()}@{_domain(domain, field)}"
     try:
@@ -38,6 +38,12 @@ def plain_address(text: str) -> str:
         return normal_address(text)
     except InvalidInput:
         return text.strip().lower()
+
+
+def mailbox_of(address: str) -> str:
+    """What limits count an address as: what follows a plus sign leads to the same mailbox."""
+    name, _, domain = plain_address(address).rpartition("@")
+    return f"{name.partition('+')[0]}@{domain}"
 
 
 def _domain(domain: str, field: str) -> str:

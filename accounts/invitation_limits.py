@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts.addresses import mailbox_of
 from accounts.models import ApiKey, InvitationMail, User
 from accounts.principals import Principal
 from accounts.users import is_verified
@@ -103,7 +104,6 @@ def _seconds_until(rows: Iterable[InvitationMail]) -> int:
 
 
 def _hash(address: str) -> str:
-    """Of the mailbox: what follows a plus sign leads to the same one."""
-    name, _, domain = address.rpartition("@")
-    address = f"{name.partition('+')[0]}@{domain}"
-    return salted_hmac(SALT, address.encode("utf-8", "surrogatepass"), algorithm="sha256").hexdigest()
+    return salted_hmac(
+        SALT, mailbox_of(address).encode("utf-8", "surrogatepass"), algorithm="sha256"
+    ).hexdigest()

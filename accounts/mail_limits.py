@@ -3,7 +3,7 @@
 from allauth.core import context
 from allauth.core.internal import ratelimit
 
-from accounts.addresses import plain_address
+from accounts.addresses import mailbox_of
 
 # mails / time to one address, by allauth's templates. Mail about what a signed-in person did has no limit.
 RATES = {
@@ -21,7 +21,7 @@ def may_mail(template_prefix: str, to: str) -> bool:
     """Counts the mail. Over the limit nothing is sent, and whoever asked sees the same answer as before."""
     if template_prefix not in RATES:
         return True
-    key = plain_address(to)
+    key = mailbox_of(to)
     return bool(
         ratelimit.consume(
             context.request, app="mail", action=template_prefix, config=RATES, key=key, limit_get=True

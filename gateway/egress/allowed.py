@@ -14,6 +14,8 @@ from gateway.providers.sizes import encoded
 from kit.errors import InvalidInput
 
 PARTS = ("text", "image_url", "refusal")
+PART_FIELDS = {"type", "cache_control", *PARTS}
+IMAGE_FIELDS = {"url", "detail"}
 TOOLS = ("function", "custom")
 FIELDS = {
     "role",
@@ -95,7 +97,13 @@ def _part_problems(path: str, part: Any, own_images: str) -> Iterator[Problem]:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind not in PARTS:
         yield f"{path}.type", f"Parts of this type are not supported here. Known: {', '.join(PARTS)}."
-    elif kind == "image_url":
+        return
+    others = {name for name in part if name not in PART_FIELDS or (name in PARTS and name != kind)}
+    if kind == "image_url" and isinstance(part.get(kind), dict):
+        others |= {f"{kind}.{name}" for name in part[kind].keys() - IMAGE_FIELDS}
+    for name in sorted(others):
+        yield f"{path}.{name}", "This field is not supported. Remove it."
+    if kind == "image_url":
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, dict) else image
         if not _is_image_address(url, own_images):

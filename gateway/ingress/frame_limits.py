@@ -19,11 +19,12 @@ class FrameFlood:
     def expect_calm(self) -> None:
         """RateLimited again, as long as the minute lasts in which the limit was reached."""
         if self.refusal is not None and time.monotonic() < self.until:
-            raise self.refusal
+            # One of its own: an exception that is raised again grows by a traceback each time.
+            raise RateLimited(self.refusal.text, **self.refusal.details)
 
     def note(self, refusal: RateLimited) -> None:
         self.refused += 1
-        if refusal is not self.refusal:
+        if self.refusal is None or time.monotonic() >= self.until:
             self.refusal = refusal
             self.until = time.monotonic() + refusal.details["retry_after"]
 

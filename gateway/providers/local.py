@@ -7,6 +7,7 @@ from django.conf import settings
 
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.http import client
+from gateway.providers.local_grammar import affordable_tools, check_format
 from gateway.providers.openai import CompatibleProvider
 
 # What the model's makers advise, and llama.cpp's penalty on repeating the latest tokens.
@@ -28,8 +29,15 @@ class LocalProvider(CompatibleProvider):
         return {"Connection": "close"}
 
     def body(self, request: ModelRequest) -> JsonObject:
-        """A model this small repeats itself unless it is told not to; what a client asks for wins."""
-        return {**SAMPLING, **super().body(request)}
+        """A model this small repeats itself unless it is told not to; what a client asks for wins.
+
+        InvalidInput for a `response_format` that would keep the model's server busy.
+        """
+        body = {**SAMPLING, **super().body(request)}
+        check_format(body.get("response_format"))
+        if "tools" in body:
+            body["tools"] = affordable_tools(body["tools"])
+        return body
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
         """Applies the model's chat template, then its tokenizer."""

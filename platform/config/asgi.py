@@ -23,9 +23,11 @@ from gateway.ingress import background  # noqa: E402
 from gateway.ingress.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
+from kit.uvicorn_bounds import bound_uvicorn  # noqa: E402
 
 refuse_broken_setup()
 bound_daphne(most_bytes=most_body_bytes)
+bound_uvicorn()
 
 DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
 CHECK_END_SECONDS = 2.0  # and a check of the engine to clear away what it left there

@@ -215,7 +215,7 @@ def _egress_command(host: str, port: int) -> list[str]:
 
 
 def _serve(application: str, host: str, port: int) -> list[str]:
-    command = [sys.executable, "-m", "uvicorn", application, "--lifespan", "on"]
+    command = [sys.executable, "-m", "uvicorn", application, "--lifespan", "on", "--http", "h11"]
     command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
     command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--log-level", "warning"]
     return [*command, "--host", host, "--port", str(port)]

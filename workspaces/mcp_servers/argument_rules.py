@@ -31,6 +31,12 @@ LEAVES = {
 }
 COMBINATORS = {"anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "dependentSchemas"}
 UNEVALUATED = {"unevaluatedItems", "unevaluatedProperties"}
+CONTENT = {
+    "contentMediaType",
+    "contentEncoding",
+    "contentSchema",
+}  # in older drafts each reads the whole text
+DRAFTS = {"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"}
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NO_RULE = "The rule is not a valid JSON Schema."
 TOO_MUCH = "the workspace's rule for this tool cannot be checked against so much; send less"
@@ -53,6 +59,10 @@ def costly_part(schema: dict[str, Any]) -> str:
     nodes = list(_objects(schema))
     if any(isinstance(node.get(word), str) for node in nodes for word in REFERENCES):
         return "write it out, without $ref"
+    if any(isinstance(node.get(word), str) for node in nodes for word in CONTENT):
+        return "leave out contentMediaType, contentEncoding and contentSchema"
+    if any(isinstance(draft := node.get("$schema"), str) and draft not in DRAFTS for node in nodes):
+        return "write it for JSON Schema 2020-12, without another $schema"
     if sum(len(UNEVALUATED & node.keys()) for node in nodes) > MOST_UNEVALUATED:
         return f"use unevaluatedProperties and unevaluatedItems at most {MOST_UNEVALUATED} times in all"
     if _nesting(schema) > MOST_NESTED:

@@ -58,6 +58,29 @@ def test_a_part_that_is_fetched_or_transcribed_is_refused_by_name(part: Any) -> 
 
 
 @pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ({"type": "text", "text": "hi", "file": {"file_id": "file-1"}}, "file"),
+        (
+            {"type": "text", "text": "hi", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
+            "source",
+        ),
+        ({"type": "text", "text": "hi", "image_url": {"url": "https://example.com/a.png"}}, "image_url"),
+        (
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}, "video_url": {}},
+            "video_url",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "file_id": "file-1"}},
+            "image_url.file_id",
+        ),
+    ],
+)
+def test_a_field_that_hides_in_a_known_part_is_refused_by_name(part: dict[str, Any], field: str) -> None:
+    assert list(refused(messages=with_part(part))) == [f"{PATH}.{field}"]
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "data:application/pdf;base64,AAAA",

@@ -32,7 +32,7 @@ from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, UsageRecord
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
-WORDS = [f"w{number} " for number in range(20)]
+WORDS = [f"w{number} " for number in range(14)]
 WHOLE = "".join(WORDS)
 SAID = [
     ("user", "my name is Ada"),

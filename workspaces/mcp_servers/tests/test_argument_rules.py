@@ -53,6 +53,22 @@ EXPENSIVE = [
     ({"additionalProperties": {"items": nested(3)}}, {"a": ["x"] * 60_000}),
     ({"properties": {"a": {"items": {"required": [str(n) for n in range(4_000)]}}}}, {"a": [{}] * 60_000}),
 ]
+OLDER = "http://json-schema.org/draft-07/schema#"
+READING = [  # in older drafts each keyword reads a long text as a whole
+    {"$schema": OLDER, "properties": {"a": {"anyOf": [{"contentMediaType": "application/json"}] * 900}}},
+    {
+        "$schema": "http://json-schema.org/draft-06/schema",
+        "allOf": [{"contentMediaType": "application/json"}] * 950,
+    },
+    {"properties": {"a": {"contentEncoding": "base64"}}},
+    {"properties": {"a": {"contentMediaType": "application/json", "contentSchema": {"type": "array"}}}},
+    {"$schema": OLDER, "allOf": [{"format": "uri-reference"}] * 1000},
+    {
+        "properties": {
+            "a": {"$schema": "https://json-schema.org/draft/2019-09/schema", "format": "uri-template"}
+        }
+    },
+]
 AFFORDABLE = [
     ({"properties": {"a": {"uniqueItems": True}}}, {"a": list(range(40_000))}),
     ({"properties": {"a": {"uniqueItems": True}}}, {"a": [[[n]] for n in range(20_000)]}),
@@ -63,7 +79,7 @@ AFFORDABLE = [
 ]
 
 
-@pytest.mark.parametrize("schema", NESTED_TOO_DEEPLY)
+@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *READING])
 def test_a_rule_whose_cost_multiplies_is_refused_by_name_when_it_is_saved(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
         check_rule(schema)
@@ -71,7 +87,7 @@ def test_a_rule_whose_cost_multiplies_is_refused_by_name_when_it_is_saved(schema
     assert problem.startswith(("This takes too long to check", "Use at most"))
 
 
-@pytest.mark.parametrize("schema", NESTED_TOO_DEEPLY)
+@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *READING])
 def test_one_that_was_saved_before_refuses_the_call_unevaluated(schema: dict[str, Any]) -> None:
     begun = time.process_time()
     told = unfit_arguments(schema, {"a": ["x"] * 40_000})
