@@ -21,9 +21,9 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 run: $(RUN_STAMP)
 	@PYTHONPATH=.:platform exec $(PYTHON) -m config.up
 
-# In three processes, since each waits now and then, each with a database of its own; ARGS="-n 0" runs them in one.
+# In two processes, each with a database of its own; ARGS="-n 0" runs them in one.
 test: $(DEV_STAMP) tools weights
-	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)

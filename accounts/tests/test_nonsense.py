@@ -72,6 +72,7 @@ VALUES: list[Any] = ["\0", "x" * 5000, None, 5, [], {"a": "\0"}, True, "\ud800",
 BODIES = ["{", "[1]", "null", '"x"', "[" * 3000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_a_form_takes_any_text(cast: Cast, path: str, signed_in: bool) -> None:

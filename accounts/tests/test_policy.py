@@ -169,6 +169,7 @@ def furnish(room: Workspace, user: User) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", REQUESTS)
 def test_each_role_and_key_may_do_what_the_table_says(stage: Stage, action: Action) -> None:
     row = DOCUMENTED[action]

@@ -21,7 +21,7 @@ _receive, _connect = H11Protocol.data_received, H11Protocol.connection_made
 def bound_uvicorn() -> None:
     """From now on each connection of this process is bounded; uvicorn offers no setting for any of it."""
     H11Protocol.data_received = data_received  # type: ignore[method-assign]
-    H11Protocol.connection_made = connection_made  # type: ignore[method-assign,assignment]
+    H11Protocol.connection_made = connection_made  # type: ignore[method-assign]
 
 
 def connection_made(self: Any, transport: asyncio.Transport) -> None:

@@ -58,7 +58,7 @@ READING = [  # in older drafts each keyword reads a long text as a whole
     {"$schema": OLDER, "properties": {"a": {"anyOf": [{"contentMediaType": "application/json"}] * 900}}},
     {
         "$schema": "http://json-schema.org/draft-06/schema",
-        "allOf": [{"contentMediaType": "application/json"}] * 950,
+        "allOf": [{"contentMediaType": "text/plain"}] * 950,
     },
     {"properties": {"a": {"contentEncoding": "base64"}}},
     {"properties": {"a": {"contentMediaType": "application/json", "contentSchema": {"type": "array"}}}},
