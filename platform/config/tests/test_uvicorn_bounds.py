@@ -22,7 +22,7 @@ def is_cut_off(sock: socket.socket) -> bool:
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/v1/chat/send", "/v1/images"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\n"])
-def test_a_body_in_tiny_chunks_is_cut_off_and_holds_up_nobody(
+def test_a_body_in_tiny_chunks_is_cut_off_and_holds_up_no_one(
     server: Served, path: str, line_end: str
 ) -> None:
     chunks = f"1{line_end}x{line_end}".encode() * 50_000
