@@ -23,6 +23,7 @@ from gateway.tests.served import Served
 from gateway.tests.tool_stand import MODEL, asks_for, say
 from kit import highlighting
 from kit.tenancy import tenant_scope
+from workspaces.language_models.models import LanguageModel
 from workspaces.mcp_servers.models import Tool
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,12 @@ def measured(server: Served, other: Person) -> Iterator[Cost]:
         cost.cpu, cost.memory = _cpu() - before, psutil.Process().memory_info().rss - size
 
 
+def give_room(person: Person) -> None:
+    """The workspace's models may write long replies: these are cut off far beyond their bound."""
+    with tenant_scope(person.principal.tenant):
+        LanguageModel.objects.update(output_bound=4_096, context_window=100_000)
+
+
 def _cpu() -> float:
     highlighting._child.end()  # its time is known once it has ended
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -82,6 +89,7 @@ def _cpu() -> float:
 def test_a_hostile_rule_that_was_saved_before_refuses_calls_in_no_time(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, server: Served, cast: Cast
 ) -> None:
+    give_room(cast.alice)
     rule: Any = {"type": "integer"}
     for _ in range(9):
         rule = {"anyOf": [rule, rule]}
@@ -102,6 +110,7 @@ def test_a_hostile_rule_that_was_saved_before_refuses_calls_in_no_time(
 def test_a_reply_of_hostile_code_is_coloured_within_its_budget_and_once(
     provider: ScriptedProvider, client_of: Any, server: Served, cast: Cast
 ) -> None:
+    give_room(cast.alice)
     provider.script = Script(
         steps=["Look:\n\n", "```java\n", *["\n" * 1_000] * 19, "x\n```", "\n\nThat is it."]
     )
@@ -121,6 +130,7 @@ def test_a_reply_of_hostile_code_is_coloured_within_its_budget_and_once(
 def test_a_stream_of_hostile_code_is_drawn_for_little(
     provider: ScriptedProvider, server: Served, cast: Cast
 ) -> None:
+    give_room(cast.alice)
     provider.script = Script(steps=["```java\n", *["\n" * 100] * 190, "x\n```", "\n\nThat is it."])
     browser = Browser(server.url).sign_in("bob")
     browser.get("/t/acme/w/sales/chat/")
