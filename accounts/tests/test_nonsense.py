@@ -91,6 +91,7 @@ def test_a_form_takes_any_text(cast: Cast, path: str, signed_in: bool) -> None:
     assert faults == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_an_app_may_send_anything(cast: Cast, route: str, signed_in: bool) -> None:

@@ -53,6 +53,7 @@ def alice(cast: Cast) -> Client:
     return browser(cast.alice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_for_the_roles_that_the_policy_names(cast: Cast, page: str, role: str) -> None:
