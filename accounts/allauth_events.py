@@ -56,7 +56,7 @@ def use_up_the_first_code(*, authenticator: Authenticator, **kwargs: Any) -> Non
 def refuse_second_address(*, user: User, **kwargs: Any) -> None:
     """By the signal with which allauth itself refuses: it is sent for pages and apps alike.
 
-    Else whoever signs up with someone else's address adds one of their own, and gets back in by it.
+    Otherwise someone could sign up with another person's address, add their own, and get back in with it.
     """
     if not is_verified(user):
         raise get_adapter().validation_error("unverified_primary_email")

@@ -30,7 +30,7 @@ class Entry:
 
 
 class KnownDeviceMiddleware:
-    """Leaves the cookie with whoever has just signed in, and renews it after a change of credentials."""
+    """Sets the cookie after a sign-in, and renews it after a change of credentials."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -70,7 +70,7 @@ def _may_sign_in(request: HttpRequest) -> bool:
 
 
 def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID, *, is_new: bool) -> None:
-    """Only a sign-in makes a device: else whoever stole a session would make one for every few guesses."""
+    """Only a sign-in creates a device: otherwise a stolen session could create one for every few guesses."""
     version = User.objects.filter(pk=user_id).values_list("access_version", flat=True).first() or 0
     entries = _entries(request)
     known = next((entry for entry in entries if entry.user_id == str(user_id)), None)

@@ -1,4 +1,4 @@
-"""How often mail that anyone can cause goes to one address, whoever asks and from wherever."""
+"""Limits on mail that anyone can trigger, per mailbox, whoever triggers it."""
 
 from allauth.core import context
 from allauth.core.internal import ratelimit
@@ -18,7 +18,7 @@ RATES = {
 
 
 def may_mail(template_prefix: str, to: str) -> bool:
-    """Counts the mail. Over the limit nothing is sent, and whoever asked sees the same answer as before."""
+    """Counts the mail. Over the limit nothing is sent, and the sender sees the usual answer."""
     if template_prefix not in RATES:
         return True
     key = mailbox_of(to)

@@ -18,7 +18,7 @@ CHECKED = "_has_second_factor"  # on the request: the admin asks several times
 
 class OperatorSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Asked before every page of the admin. Whoever has an authenticator cannot sign in without it."""
+        """Checked before every page of the admin. Signing in has asked for the authenticator."""
         return super().has_permission(request) and _has_second_factor(request)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -1,6 +1,6 @@
 """What ends when an account is recovered by mail: whatever someone else may have left behind in it.
 
-Whoever signs up with an address need not own it. As soon as a mailed link proves the address for the first
+People can sign up with an address they do not own. As soon as a mailed link proves the address for the first
 time, everything added before is removed, so that no one who held the account until then gets back in.
 """
 
@@ -74,7 +74,7 @@ def recover(user: User) -> Removed:
 
 @transaction.atomic
 def prove_by_mail(user: User) -> Removed:
-    """Whoever holds a mailed link reads the mail of the account's own address.
+    """For someone with a mailed link, and so with access to the account's own mailbox.
 
     The first time this ends all that was added before, other sessions and tokens too. The password stays:
     the caller knows who set it.
@@ -100,7 +100,7 @@ def end_unproved_access(user: User) -> Removed:
 
 
 def clear_password(user: User) -> None:
-    """Nobody signs in by it any more; a new one is set by mail."""
+    """The password no longer works; a new one is set by mail."""
     user.set_unusable_password()
     user.save(update_fields=["password"])
     audit.record("user.password_cleared", actor_id=user.pk, target=user.email)

@@ -1,7 +1,7 @@
 """Refusals in the audit: the first of a minute by itself, those that repeat it as one entry with their count.
 
 An entry never changes, so its count cannot grow: repeats are counted, exactly, in a row of their own until
-their minute is over. Nobody can bury other entries, or fill the table, by being refused again and again.
+their minute is over. Repeated refusals can neither bury other entries nor fill the table.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def _repeated(row: Refusal) -> AuditEntry:
 
 
 def _key(fields: dict[str, Any], code: str) -> str:
-    """Neither the workspace nor the target: whoever is refused chooses them, and so could make them many.
+    """Leaves out workspace and target: the caller chooses them and could vary them without end.
 
     Someone who is not signed in is known by their network alone.
     """

@@ -58,7 +58,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):
             self._expect_proved(request, sociallogin)
 
     def _expect_proved(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Else whoever signs up with someone else's address gets back in by the connection."""
+        """Otherwise someone could sign up with another person's address and get back in by the connection."""
         if not isinstance(request.user, User) or is_verified(request.user):
             return
         if is_headless_request(request) or sociallogin.state.get("headless"):

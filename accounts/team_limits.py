@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 
 def expect_founder(user: User) -> None:
-    """Conflict for somebody who has founded as many teams as a person may, passed on or not.
+    """Conflict for a person who has created as many teams as allowed, passed on or not.
 
     Holds for what follows only inside the transaction that took `tenants.lock_slugs`.
     """

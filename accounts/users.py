@@ -40,7 +40,7 @@ def create_account(*, email: str, password: str | None, name: str, verified: boo
 
 
 def _is_proved_elsewhere(email: str) -> bool:
-    """As somebody's second address, by which they sign in too."""
+    """As the second address of another account, which can sign in with it."""
     found: bool = EmailAddress.objects.filter(email=email, verified=True).exists()
     return found
 

@@ -1,4 +1,4 @@
-"""What templates ask about the account of whoever sees them."""
+"""Template filters for the account of the person who is signed in."""
 
 from django import template
 

@@ -1,4 +1,4 @@
-"""The admin in production: nobody is in without a second factor."""
+"""The admin in production requires a second factor."""
 
 from typing import Any
 

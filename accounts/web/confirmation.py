@@ -25,7 +25,7 @@ class PasswordForm(forms.Form):
 
 @method_decorator(login_not_required, name="dispatch")
 class ConfirmEmailView(TheirConfirmEmailView):
-    """Whoever reads the mail and knows the password has made the account; by the mail alone one resets it."""
+    """Mail and password together show who made the account; the mail alone only allows a reset."""
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
         self.object = self.get_object()
@@ -51,7 +51,7 @@ class ConfirmEmailView(TheirConfirmEmailView):
         return user
 
     def _asks_password(self) -> bool:
-        """Only for an account's own address; a second one was added by somebody who proved the first."""
+        """Only for an account's own address: a second one can be added only after the first is proved."""
         is_first = self.object.email_address.email == self._user.email
         return is_first and not is_own_session(self.request, self._user)
 

@@ -77,7 +77,7 @@ def _said(turn_ids: Iterable[UUID]) -> dict[tuple[UUID, str], str]:
 
 
 def note_restored(turn_id: UUID) -> None:
-    """Remembers that the turn's history is ours, and tells whoever follows the turn."""
+    """Records that the turn's history is ours, and notifies its followers."""
     merged = Func(
         F("parameters"),
         Value({HISTORY: OURS}, output_field=JSONField()),

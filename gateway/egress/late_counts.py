@@ -1,7 +1,7 @@
 """Reads a reply on for a moment after its reader has left, because the provider's own count comes at its end.
 
-Nobody waits for it: the turn is closed meanwhile, and the call keeps its hold until it is settled. Should
-this process die, the hold is written off when its time is over.
+The client does not wait for it: the turn is closed meanwhile, and the call keeps its hold until it is
+settled. If this process dies, the hold is written off when its time is over.
 """
 
 import asyncio

@@ -150,7 +150,7 @@ class _Attempt:
 
 
 async def _leave(call: "_Call", pump: Pump) -> None:
-    """Nobody reads the reply any more: it is read on in the background, or ends here."""
+    """The reader has left: the reply is read on in the background, or ends here."""
     if not await reading_on().take(call, pump):
         call.count_all(await pump.close())
         await call.settle_estimate()
@@ -200,7 +200,7 @@ class _Call:
                 yield event
 
     def count_all(self, events: Iterable[ModelEvent]) -> None:
-        """Counts what has arrived and is passed on to nobody."""
+        """Counts what has arrived without passing it on."""
         for _ in self.passed_on(events):
             pass
 

@@ -37,7 +37,7 @@ class Pump:
         return batch
 
     async def close(self) -> list[ModelEvent]:
-        """Cancels the call upstream, unless it has ended; returns the events that nobody has read."""
+        """Cancels the call upstream, unless it has ended; returns the events that were not read."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         return list(self._waiting)

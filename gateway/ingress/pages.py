@@ -183,7 +183,7 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     texts = engine_texts(opened)
     images = images_of([message for turn in shown for message in turn.messages.all()])
     if not connection.in_atomic_block:
-        connection.close()  # nobody waits for a connection while replies are drawn
+        connection.close()  # so that drawing replies holds no connection
     budget = Budget(PAGE_SECONDS)
     return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
 

@@ -14,6 +14,7 @@ import yaml
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from gateway.tests.needs import needs
 from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,7 +130,7 @@ def test_every_store_asks_for_a_password_that_no_command_line_shows() -> None:
     assert "://:${REDIS_PASSWORD:" in SERVICES["web"]["environment"]["REDIS_URL"]
 
 
-@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server on this machine")
+@needs("redis-server")
 def test_redis_starts_with_its_password_and_refuses_who_has_none(tmp_path: Path) -> None:
     """The stack's own command, at a port and in a folder of this test."""
     port = free_port()

@@ -1,4 +1,4 @@
-"""The egress counts as away once nobody listens there, or when it fails again and again."""
+"""The egress counts as away once its port is closed, or when it fails twice in a row."""
 
 import asyncio
 from collections.abc import AsyncIterator
