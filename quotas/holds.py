@@ -24,6 +24,36 @@ GIVE_BACK = """
     WHERE id = ANY(%(counters)s::bigint[])
 """
 
+# In the windows that the hold stands in, by their limits as the latest call found them.
+EXTEND = """
+    WITH hold AS (
+        SELECT *, coalesce(greatest(output_price, reasoning_price), 0)::numeric / 1000000 AS token_cost
+        FROM quotas_hold WHERE call_id = %(call)s AND state = 'sent' AND output_bound < %(output)s FOR UPDATE
+    ), more AS (
+        SELECT id, counters, %(output)s - output_bound AS tokens, %(beyond)s::bigint AS beyond,
+               ceil((%(output)s - output_bound) * token_cost)::bigint AS cost,
+               ceil(%(beyond)s * token_cost)::bigint AS cost_beyond
+        FROM hold
+    ), due AS (
+        SELECT id FROM quotas_budgetwindow
+        WHERE id = ANY((SELECT counters FROM more)::bigint[]) ORDER BY id FOR UPDATE
+    ), taken AS (
+        UPDATE quotas_budgetwindow AS counter
+        SET reserved = counter.reserved + CASE metric WHEN 'cost' THEN more.cost ELSE more.tokens END
+        FROM due, more
+        WHERE counter.id = due.id
+          AND counter.used + counter.reserved + CASE metric WHEN 'cost' THEN more.cost ELSE more.tokens END
+              <= counter."limit" + counter.granted
+                 + CASE metric WHEN 'cost' THEN more.cost_beyond ELSE more.beyond END
+        RETURNING counter.id
+    ), extended AS (
+        UPDATE quotas_hold AS hold
+        SET output_bound = %(output)s, cost_bound = hold.cost_bound + more.cost
+        FROM more WHERE hold.id = more.id
+    )
+    SELECT (SELECT count(*) FROM taken) = (SELECT cardinality(counters) FROM more)
+"""
+
 
 def call_shares(applying: Applying, call: PlannedCall) -> list[Share]:
     """What a call takes of each limit of tokens and cost; PriceUnknown."""
@@ -179,6 +209,21 @@ def mark_sent(*, call_id: UUID) -> None:
 def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:
     """Remembers how much has streamed, for a write-off should this process die."""
     Hold.objects.filter(call_id=call_id, state=Hold.State.SENT).update(streamed_tokens=streamed_tokens)
+
+
+@transaction.atomic
+def extend_hold(*, call_id: UUID, output_bound: int, beyond: int) -> bool:
+    """Holds a sent call at a higher bound of its output, because more has streamed than was foreseen.
+
+    It may go `beyond` a limit by so many tokens, all calls together: what streams has been paid for already.
+    False, with nothing changed, where a limit does not allow it or the call has ended.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(EXTEND, {"call": call_id, "output": output_bound, "beyond": beyond})
+        is_extended = bool(cursor.fetchone()[0])
+    if not is_extended:
+        transaction.set_rollback(True)
+    return is_extended
 
 
 def read_on_until(*, call_id: UUID, seconds: int, streamed_tokens: int) -> bool:

@@ -38,7 +38,7 @@ SETTLE = """
                reasoned - coalesce(earlier.reasoning_tokens, 0) AS more_reasoning,
                priced.cost - coalesce(earlier.cost, 0) AS more_cost,
                read + written > prompt_bound + output_bound
-               OR coalesce(priced.cost, 0) > cost_bound AS is_overrun
+               OR coalesce(priced.cost, 0) > cost_bound OR %(flag)s = 'overrun' AS is_overrun
         FROM priced
         JOIN quotas_reservation AS turn ON turn.id = priced.reservation_id
         LEFT JOIN quotas_usagerecord AS earlier

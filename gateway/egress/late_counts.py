@@ -39,7 +39,7 @@ class LeftCall(Protocol):
     async def read_on(self, pump: Pump, most_bytes: int) -> bool:
         """Counts what still comes, at most so many bytes of it; whether the reply came to its end."""
 
-    def count_all(self, events: Iterable[ModelEvent]) -> None: ...
+    async def take_in(self, batch: Iterable[ModelEvent]) -> object: ...
 
     async def settle_final(self) -> object: ...
 
@@ -96,8 +96,8 @@ async def _read_on(call: LeftCall, pump: Pump) -> None:
 
 
 async def _settle(call: LeftCall, pump: Pump, settle: Callable[[], Awaitable[object]]) -> None:
-    call.count_all(await pump.close())
     try:
+        await call.take_in(await pump.close())
         await settle()
         await amend_usage(call.turn_id)
     except Exception:  # the hold is written off when its time is over

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import structlog
 from django.db import DatabaseError
 
 from gateway.egress.bounds import Bounds, bound_call, expect_fit, planned, with_defaults
+from gateway.egress.cover import Cover
 from gateway.egress.late_counts import reading_on
 from gateway.egress.pump import Pump, merged
 from gateway.egress.token_count import Flag, Streamed, call_text, final_usage, is_plausible, partial_usage
@@ -69,7 +70,8 @@ async def metered_call(
     Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
     known by its `fingerprint`, that the turn has made too often. Once the iterator is closed, the reply is
     read on for a moment to get the provider's own count; else the prompt and what streamed are charged.
-    A reply that runs far beyond its bound is cut off: it ends with the reason `length`.
+    A reply that runs far beyond its bound, or beyond it where the budget has no room for more, is cut off: it
+    ends with the reason `length`.
     """
     failure: tuple[ModelRef, ProviderError] | None = None
     for model in models:
@@ -126,7 +128,7 @@ class _Attempt:
         pump = Pump(self.provider.stream(self.request))
         try:
             while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
-                for event in merged(call.passed_on(batch)):
+                for event in merged(await call.take_in(batch)):
                     yield event
                 await call.note_progress()
         except (ProviderError, ContextTooLong) as exc:
@@ -152,7 +154,7 @@ class _Attempt:
 async def _leave(call: "_Call", pump: Pump) -> None:
     """The reader has left: the reply is read on in the background, or ends here."""
     if not await reading_on().take(call, pump):
-        call.count_all(await pump.close())
+        await call.take_in(await pump.close())
         await call.settle_estimate()
 
 
@@ -175,6 +177,7 @@ class _Call:
         self._streamed = Streamed()
         self._texts: list[str] = []  # for the tokenizer, where there is one
         self._tool_calls: set[object] = set()
+        self._cover = Cover(self.id, bounds)
         self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
         self._noted_at = time.monotonic()
 
@@ -182,27 +185,30 @@ class _Call:
     def streamed_tokens(self) -> int:
         return self._streamed.tokens
 
-    def passed_on(self, batch: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
-        """Counts the events, and gives those that are for the reader.
+    async def take_in(self, batch: Iterable[ModelEvent]) -> list[ModelEvent]:
+        """Counts the events, and returns those that are for the reader.
 
-        The end is held back until the settlement is committed. What is beyond the bytes of a reply is not
-        passed on, and cuts it off.
+        The end is held back until the settlement is committed. What is beyond the bytes of a reply, or beyond
+        what the budget has room for, is not passed on, and cuts it off.
         """
-        for event in batch:
-            room = self._most_bytes - self._streamed.bytes
+        passed_on: list[ModelEvent] = []
+        for event in () if self.is_cut_off else batch:
+            rest = self._most_bytes - self._streamed.bytes
             self._count(event)
             if self._is_beyond():
-                self.is_cut_off, self.finish_reason = True, "length"
-                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, room)):
-                    yield type(event)(text)
-                return
+                self._cut_off()
+                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, rest)):
+                    passed_on.append(type(event)(text))
+                break
             if not isinstance(event, UsageReport | Finish | Unread):
-                yield event
+                passed_on.append(event)
+            if not await self._cover.reaches(self.streamed_tokens):
+                self._cut_off()
+                break
+        return passed_on
 
-    def count_all(self, events: Iterable[ModelEvent]) -> None:
-        """Counts what has arrived without passing it on."""
-        for _ in self.passed_on(events):
-            pass
+    def _cut_off(self) -> None:
+        self.is_cut_off, self.finish_reason = True, "length"
 
     def _count(self, event: ModelEvent) -> None:
         match event:
@@ -238,7 +244,7 @@ class _Call:
             batch = await pump.next_batch()
             if batch is None:
                 return True
-            self.count_all(batch)
+            await self.take_in(batch)
         return False
 
     async def note_progress(self) -> None:
@@ -281,6 +287,9 @@ class _Call:
         return partial_usage(self.report, self.bounds, self._streamed, counted, flag=flag)
 
     async def settle(self, usage: Usage) -> None:
+        """The hold may have been extended: it is the first bound that says whether the call overran it."""
+        if not usage.flag and usage.total > self.bounds.prompt + self.bounds.output:
+            usage = replace(usage, flag=Flag.OVERRUN)
         await in_public(settle_call, call_id=self.id, usage=usage)
 
     async def _counted_output(self) -> int | None:

@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from accounts import refusals
 from accounts.models import AuditEntry, Membership
 from accounts.tests.cast import Cast, Person
 from gateway.ingress.frame_limits import MOST_REFUSED, TOO_MANY
@@ -173,7 +174,9 @@ async def test_an_unknown_socket_address_is_refused(server: Served, cast: Cast) 
 @pytest.fixture
 def one_minute(monkeypatch: Any) -> None:
     """The minute that a test begins in does not end within it."""
-    monkeypatch.setattr(rates, "time", StoppedClock())
+    clock = StoppedClock()
+    monkeypatch.setattr(rates, "time", clock)
+    monkeypatch.setattr(refusals, "timezone", clock)
 
 
 @pytest.mark.usefixtures("one_minute")

@@ -1,13 +1,17 @@
 """A clock that tests stop and move."""
 
 import time
+from datetime import UTC, datetime
 
 
 class StoppedClock:
-    """Stands in for the module `time` in a module that asks it for the moment."""
+    """Stands in for the module `time`, or Django's `timezone`, in a module that asks it for the moment."""
 
     def __init__(self) -> None:
         self.moment = time.time()
 
     def time(self) -> float:
         return self.moment
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.moment, UTC)
