@@ -14,6 +14,7 @@ from django.test import TransactionTestCase
 
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
+from gateway.ingress.running import runner
 from gateway.providers.breaker import forget_breakers
 from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
@@ -82,9 +83,18 @@ def served(django_db_setup: None, django_db_blocker: Any) -> Iterator[Served]:
 
 
 @pytest.fixture
-def server(served: Served, provider: ScriptedProvider, transactional_db: None) -> Served:
-    """Switchyard over a real socket, with the scripted provider behind it."""
-    return served
+def server(served: Served, provider: ScriptedProvider, transactional_db: None) -> Iterator[Served]:
+    """Switchyard over a real socket, with the scripted provider behind it; no turn outlives its test."""
+    yield served
+    served.run(_end_turns())
+
+
+async def _end_turns() -> None:
+    async with asyncio.timeout(10):
+        while turns := list(runner().turns.values()):
+            for turn in turns:
+                turn.stop("cancelled")
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """Serves an ASGI application on a free loopback port in a thread, for tests over real sockets."""
 
+import asyncio
 import socket
 import threading
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
+T = TypeVar("T")
 STOP_SECONDS = 20
 
 
@@ -36,6 +39,7 @@ class Served:
 
         async def tell_startup(sockets: Any = None) -> None:
             await startup(sockets)
+            self.loop = asyncio.get_running_loop()
             started.set()
 
         self.server.startup = tell_startup  # type: ignore[method-assign]
@@ -45,6 +49,10 @@ class Served:
         self.port = self.ports[0]
         self.url = f"http://127.0.0.1:{self.port}"
         return self
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs it in the server's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(STOP_SECONDS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
