@@ -1,5 +1,6 @@
 """Who acts, for which tenant and in which workspace: checked against the database at each use."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -57,6 +58,14 @@ def find_principal(
 def may_chat(user_id: UUID, workspace_id: UUID) -> bool:
     """Asked anew at each step of a running turn."""
     return bool(chat_role(user_id, workspace_id))
+
+
+def who_may_chat(places: Collection[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
+    """Those of the pairs (user, workspace) whose person may chat there right now; one read for all."""
+    users, workspaces = {user for user, _ in places}, {workspace for _, workspace in places}
+    rows = all_open_places().filter(user__in=users, workspace__in=workspaces)
+    found = {(row.user_id, row.workspace_id) for row in rows if may(_principal(row), Action.CHAT)}
+    return found & set(places)
 
 
 def chat_role(user_id: UUID, workspace_id: UUID) -> str:
@@ -125,11 +134,15 @@ def default_principal(
 
 
 def open_places(user_id: UUID) -> QuerySet[WorkspaceMember]:
-    """The workspaces a person may enter: both memberships there, nothing suspended or archived."""
+    """The workspaces a person may enter."""
+    return all_open_places().filter(user_id=user_id)
+
+
+def all_open_places() -> QuerySet[WorkspaceMember]:
+    """Where people may enter: both memberships there, nothing suspended or archived."""
     membership = Membership.objects.filter(user=OuterRef("user"), tenant=OuterRef("workspace__tenant"))
     return (
         WorkspaceMember.objects.filter(
-            user_id=user_id,
             user__is_active=True,
             workspace__archived_at=None,
             workspace__tenant__suspended_at=None,

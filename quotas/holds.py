@@ -206,11 +206,6 @@ def mark_sent(*, call_id: UUID) -> None:
         raise TurnInterrupted
 
 
-def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:
-    """Remembers how much has streamed, for a write-off should this process die."""
-    Hold.objects.filter(call_id=call_id, state=Hold.State.SENT).update(streamed_tokens=streamed_tokens)
-
-
 @transaction.atomic
 def extend_hold(*, call_id: UUID, output_bound: int, beyond: int) -> bool:
     """Holds a sent call at a higher bound of its output, because more has streamed than was foreseen.

@@ -23,9 +23,10 @@ OPEN = f"""
     WITH {TAKING}, admitted AS (
         INSERT INTO quotas_reservation (
             id, tenant_id, workspace_id, user_id, api_key_id, time_zone, purpose, engine, counters,
-            state, lease_expires_at, created_at)
+            state, lease_expires_at, holder, created_at)
         SELECT %(turn)s, %(tenant)s, %(workspace)s, %(user)s, %(key)s, %(zone)s, %(purpose)s, %(engine)s,
-               %(turn_counters)s::bigint[], 'open', statement_timestamp() + %(lease)s, now()
+               %(turn_counters)s::bigint[], 'open', statement_timestamp() + %(lease)s, %(holder)s,
+               now()
         WHERE (SELECT count(*) FROM taken) = cardinality(%(ids)s::bigint[])
         RETURNING id
     ), first_hold AS (
@@ -86,9 +87,18 @@ class Expired:
 
 @transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
 def open_turn(
-    *, turn_id: UUID, payer: Payer, call: PlannedCall, purpose: str, engine: str, lease_seconds: int
+    *,
+    turn_id: UUID,
+    payer: Payer,
+    call: PlannedCall,
+    purpose: str,
+    engine: str,
+    lease_seconds: int,
+    holder: UUID | None = None,
 ) -> list[Limit]:
     """Admits a turn: a reservation with a lease, and a first hold that its first call adopts.
+
+    `holder` is the process that will renew the lease (`quotas.leases`); None where nobody does.
 
     Returns the limits that it met, as they stand now. QuotaExceeded or RateLimited name the one that does not
     cover it, PriceUnknown where the cost cannot be bounded. Meant to be the last step of the caller's
@@ -111,17 +121,12 @@ def open_turn(
         "turn_counters": [share.counter_id for share in of_turn],
         "call_counters": [share.counter_id for share in of_call],
         "lease": timedelta(seconds=lease_seconds),
+        "holder": holder,
         "hold": uuid4(),
     }
     with connection.cursor() as cursor:
         cursor.execute(OPEN, parameters)
         return expect_all(shares, cursor.fetchall())
-
-
-def renew_lease(*, turn_id: UUID, lease_seconds: int) -> bool:
-    """Extends the lease by the database's clock; False when it was lost, and the runner must stop."""
-    alive = Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN, lease_expires_at__gt=Now())
-    return bool(alive.update(lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
 
 
 @transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
@@ -169,23 +174,27 @@ def note_shown(turn_id: UUID, unfinished: list[Hold], shown_tokens: int) -> None
         Hold.objects.filter(id=latest.id).update(streamed_tokens=rest)
 
 
-def take_over(*, turn_id: UUID, lease_seconds: int) -> bool:
-    """Gives an expired lease to whoever asks first; False when it runs, was taken or the turn closed."""
+def take_over(*, turn_id: UUID, holder: UUID, lease_seconds: int) -> bool:
+    """Gives an expired lease to the first who asks; False when it runs, was taken or the turn closed.
+
+    The process that had it finds out at its next renewal.
+    """
     lost = Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN, lease_expires_at__lt=Now())
-    return bool(lost.update(lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
+    return bool(lost.update(holder=holder, lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
 
 
 def hand_over(*, turn_id: UUID) -> None:
-    """Lets the lease run out at once, so that another process may take the turn."""
+    """Gives the lease up, so that another process may take the turn without waiting for it to run out."""
     Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN).update(
-        lease_expires_at=Now() - timedelta(seconds=1)
+        holder=None, lease_expires_at=Now() - timedelta(seconds=1)
     )
 
 
-def expired_reservations(*, limit: int = 100) -> list[Expired]:
-    """Open reservations whose lease ran out, oldest first."""
+def expired_reservations(*, only_given_up: bool = False, limit: int = 100) -> list[Expired]:
+    """Open reservations whose lease ran out, oldest first; `only_given_up`: those that no process has."""
+    expired = Reservation.objects.filter(state=Reservation.State.OPEN, lease_expires_at__lt=Now())
     rows = (
-        Reservation.objects.filter(state=Reservation.State.OPEN, lease_expires_at__lt=Now())
+        (expired.filter(holder=None) if only_given_up else expired)
         .order_by("lease_expires_at")
         .annotate(lapsed=ExpressionWrapper(Now() - F("lease_expires_at"), DurationField()))
         .values_list("id", "tenant_id", "engine", "lapsed")[:limit]

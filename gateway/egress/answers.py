@@ -33,6 +33,7 @@ from gateway.providers.base import (
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError, InternalError, ProviderError
+from kit.postgresql.failures import database_failure
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import ModelRef
@@ -83,12 +84,13 @@ async def answer_of(
 async def _events(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[MeteredEvent, None]:
-    """InternalError for whatever is no DomainError: an engine is told of every end."""
+    """InternalError or DatabaseUnavailable for what is no DomainError: an engine is told of every end."""
     models = turn.models
     try:
         request = await _with_history(turn, wanted.request_to(models[0]))
         models = (models[0], *(model for model in models[1:] if _may_answer(model, request)))
         metered = metered_call(
+            tenant=turn.tenant,
             turn_id=turn.turn_id,
             models=models,
             request=request,
@@ -102,7 +104,7 @@ async def _events(
         raise
     except Exception as exc:
         log.exception("model call failed", turn_id=str(turn.turn_id))
-        raise InternalError from exc
+        raise database_failure(exc) or InternalError() from exc
 
 
 async def _with_history(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
@@ -149,7 +151,7 @@ async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
         raise
     except Exception as exc:
         log.exception("tool calls failed", turn_id=str(turn.turn_id))
-        raise InternalError from exc
+        raise database_failure(exc) or InternalError() from exc
 
 
 async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from gateway.egress.tool_news import listening, notify_news
 from gateway.egress.tool_runs import Caller, expire_runs
 from gateway.models import ToolRun
+from kit.patience import patiently
 from kit.tenancy import in_tenant
 
 POLL_SECONDS = 2.0  # a notice may be lost; the row is what counts
@@ -21,7 +22,7 @@ async def wait_for_decision(caller: Caller, run_id: UUID) -> str:
     with listening(caller.turn_id) as news:
         while True:
             news.clear()
-            state = await in_tenant(caller.tenant, decision_of, caller, run_id)
+            state = await patiently(in_tenant, caller.tenant, decision_of, caller, run_id)
             if state != State.WAITING:
                 return state
             with suppress(TimeoutError):

@@ -1,6 +1,7 @@
 """Holds more for a reply that runs beyond the bound of its output, as long as the budget has room."""
 
 import time
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -8,7 +9,7 @@ from django.db import DatabaseError
 
 from gateway.egress.bounds import Bounds
 from gateway.providers.sizes import most_streamed
-from kit.tenancy import in_public
+from kit.tenancy import TenantRef, in_tenant
 from quotas.holds import extend_hold
 
 log = structlog.get_logger(__name__)
@@ -22,8 +23,8 @@ class Cover:
     length, which is estimated as longer than it is, is not cut off for that.
     """
 
-    def __init__(self, call_id: UUID, bounds: Bounds) -> None:
-        self._call_id = call_id
+    def __init__(self, tenant: TenantRef, call_id: UUID, bounds: Bounds) -> None:
+        self._tenant, self._call_id = tenant, call_id
         self._held, self._most = bounds.output, bounds.most - bounds.prompt
         self._beyond = most_streamed(bounds.output)
         self._ask_at = 0.0
@@ -45,7 +46,8 @@ class Cover:
     async def _grow(self, streamed: int) -> bool:
         """To twice as much, so that a long reply costs few statements; else to what is needed."""
         for output in sorted({min(2 * streamed, self._most), streamed}, reverse=True):
-            if await in_public(extend_hold, call_id=self._call_id, output_bound=output, beyond=self._beyond):
+            wanted = partial(extend_hold, call_id=self._call_id, output_bound=output, beyond=self._beyond)
+            if await in_tenant(self._tenant, wanted):
                 self._held = output
                 return True
         return False

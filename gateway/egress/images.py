@@ -11,6 +11,7 @@ from uuid import UUID
 
 from gateway.models import Image, Message
 from gateway.providers.base import JsonObject, ModelRequest
+from kit.patience import patiently
 from kit.secrets import unseal_bytes
 from kit.tenancy import TenantRef, in_tenant
 
@@ -109,7 +110,9 @@ async def filled(tenant: TenantRef, conversation_id: UUID | None, request: Model
         return request
     parts = (part for message in request.messages for part in _parts(message))
     wanted = {image_id for part in parts if (image_id := _id_of(part))}
-    urls = await in_tenant(tenant, data_urls, conversation_id=conversation_id, image_ids=sorted(wanted))
+    urls = await patiently(
+        in_tenant, tenant, data_urls, conversation_id=conversation_id, image_ids=sorted(wanted)
+    )
     return replace(request, messages=[_filled(message, urls) for message in request.messages])
 
 

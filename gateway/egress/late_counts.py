@@ -19,7 +19,7 @@ from gateway.egress.turn_totals import amend_usage
 from gateway.providers.base import ModelEvent
 from kit.errors import DomainError
 from kit.per_loop import PerLoop
-from kit.tenancy import in_public
+from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from quotas.holds import read_on_until
 
@@ -31,6 +31,7 @@ class LeftCall(Protocol):
     """A call that was sent and whose reader has left."""
 
     id: UUID
+    tenant: TenantRef
     turn_id: UUID
 
     @property
@@ -61,8 +62,12 @@ class ReadingOn:
         if not seconds or self._is_over or len(self._tasks) >= MOST_AT_ONCE:
             return False
         try:
-            is_ours = await in_public(
-                read_on_until, call_id=call.id, seconds=seconds, streamed_tokens=call.streamed_tokens
+            is_ours = await in_tenant(
+                call.tenant,
+                read_on_until,
+                call_id=call.id,
+                seconds=seconds,
+                streamed_tokens=call.streamed_tokens,
             )
         except DatabaseError:
             return False

@@ -1,16 +1,15 @@
 """The one metered model call, shared by every engine: hold, send, stream, settle by the provider's count."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import structlog
-from django.db import DatabaseError
 
 from gateway.egress.bounds import Bounds, bound_call, expect_fit, planned, with_defaults
+from gateway.egress.call_notes import call_notes
 from gateway.egress.cover import Cover
 from gateway.egress.late_counts import reading_on
 from gateway.egress.pump import Pump, merged
@@ -30,9 +29,10 @@ from gateway.providers.base import (
 from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_pieces, most_streamed
 from kit.errors import ContextTooLong, ProviderError
-from kit.tenancy import in_public
+from kit.patience import patiently
+from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
-from quotas.holds import hold_call, mark_sent, note_streamed
+from quotas.holds import hold_call, mark_sent
 from quotas.prices import Usage
 from quotas.settling import release_call, settle_call
 from workspaces.language_models.services import ModelRef
@@ -40,7 +40,6 @@ from workspaces.language_models.services import ModelRef
 log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
 NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
-NOTE_SECONDS = 2.0  # how often the streamed amount is written down, for a write-off should we die
 MOST_TOOL_CALLS = 256  # of one reply
 
 
@@ -54,6 +53,7 @@ MeteredEvent = ModelEvent | Held
 
 async def metered_call(
     *,
+    tenant: TenantRef,
     turn_id: UUID,
     models: Sequence[ModelRef],
     request: ModelRequest,
@@ -83,7 +83,7 @@ async def metered_call(
             if failure is not None:
                 expect_fit(model, known)
                 yield _fallback(*failure, model)
-            attempt = _Attempt(turn_id, model, provider, asked, known)
+            attempt = _Attempt(tenant, turn_id, model, provider, asked, known)
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:
                     begun = begun or not isinstance(event, Notice | Held)
@@ -109,6 +109,7 @@ def _fallback(failed: ModelRef, error: ProviderError, model: ModelRef) -> Notice
 class _Attempt:
     """One model's answer to the call, with a hold of its own."""
 
+    tenant: TenantRef
     turn_id: UUID
     model: ModelRef
     provider: Provider
@@ -116,21 +117,21 @@ class _Attempt:
     bounds: Bounds
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
-        call = _Call(turn_id=self.turn_id, provider=self.provider, bounds=self.bounds)
+        call = _Call(tenant=self.tenant, turn_id=self.turn_id, provider=self.provider, bounds=self.bounds)
         try:
             # A thread that holds cannot be called off: what it took is given back.
             await unbroken(self._hold(call.id, fingerprint))
-            await in_public(mark_sent, call_id=call.id)
+            await patiently(in_tenant, self.tenant, mark_sent, call_id=call.id)
             yield Held()
         except BaseException:  # nothing was sent, so nothing is charged
-            await unbroken(in_public(release_call, call_id=call.id))
+            await unbroken(call.release())
             raise
         pump = Pump(self.provider.stream(self.request))
         try:
-            while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
-                for event in merged(await call.take_in(batch)):
-                    yield event
-                await call.note_progress()
+            with call_notes().noting(call):
+                while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
+                    for event in merged(await call.take_in(batch)):
+                        yield event
         except (ProviderError, ContextTooLong) as exc:
             await unbroken(call.end_failed(exc))
             raise
@@ -142,7 +143,9 @@ class _Attempt:
         yield Finish(call.finish_reason)
 
     async def _hold(self, call_id: UUID, fingerprint: str) -> None:
-        await in_public(
+        await patiently(
+            in_tenant,
+            self.tenant,
             hold_call,
             turn_id=self.turn_id,
             call_id=call_id,
@@ -166,8 +169,9 @@ async def _end(call: "_Call", pump: Pump) -> Usage:
 class _Call:
     """Counts one call while it streams."""
 
-    def __init__(self, *, turn_id: UUID, provider: Provider, bounds: Bounds) -> None:
+    def __init__(self, *, tenant: TenantRef, turn_id: UUID, provider: Provider, bounds: Bounds) -> None:
         self.id = uuid4()
+        self.tenant = tenant
         self.turn_id = turn_id
         self.provider = provider
         self.bounds = bounds
@@ -177,9 +181,8 @@ class _Call:
         self._streamed = Streamed()
         self._texts: list[str] = []  # for the tokenizer, where there is one
         self._tool_calls: set[object] = set()
-        self._cover = Cover(self.id, bounds)
+        self._cover = Cover(tenant, self.id, bounds)
         self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
-        self._noted_at = time.monotonic()
 
     @property
     def streamed_tokens(self) -> int:
@@ -247,20 +250,11 @@ class _Call:
             await self.take_in(batch)
         return False
 
-    async def note_progress(self) -> None:
-        if time.monotonic() - self._noted_at < NOTE_SECONDS:
-            return
-        self._noted_at = time.monotonic()
-        try:
-            await in_public(note_streamed, call_id=self.id, streamed_tokens=self.streamed_tokens)
-        except DatabaseError as exc:  # only a write-off would miss it; the reply goes on
-            log.warning("streamed amount was not noted", call_id=str(self.id), error=type(exc).__name__)
-
     async def end_failed(self, error: Exception) -> None:
         """A refused call costs nothing; one that broke off costs what it did until then."""
         did_no_work = not isinstance(error, ProviderError) or error.did_no_work
         if did_no_work and not self._streamed.pieces:
-            await in_public(release_call, call_id=self.id)
+            await self.release()
         else:
             await self.settle_estimate()
 
@@ -290,7 +284,10 @@ class _Call:
         """The hold may have been extended: it is the first bound that says whether the call overran it."""
         if not usage.flag and usage.total > self.bounds.prompt + self.bounds.output:
             usage = replace(usage, flag=Flag.OVERRUN)
-        await in_public(settle_call, call_id=self.id, usage=usage)
+        await patiently(in_tenant, self.tenant, settle_call, call_id=self.id, usage=usage)
+
+    async def release(self) -> None:
+        await patiently(in_tenant, self.tenant, release_call, call_id=self.id)
 
     async def _counted_output(self) -> int | None:
         """What streamed, by the tokenizer; None without one, and where it takes too long."""

@@ -61,9 +61,10 @@ async def _call(principal: Principal, model: ModelRef, request: ModelRequest, bo
         lease_seconds=settings.PROVIDER_CALL_SECONDS,
     )
     try:
-        async with aclosing(
-            metered_call(turn_id=turn_id, models=[model], request=request, bounds=bounds)
-        ) as events:
+        call = metered_call(
+            tenant=principal.tenant, turn_id=turn_id, models=[model], request=request, bounds=bounds
+        )
+        async with aclosing(call) as events:
             async for _ in events:
                 pass
     finally:

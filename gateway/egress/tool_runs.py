@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import audit
@@ -21,6 +22,7 @@ from accounts.principals import may_chat
 from gateway.models import ToolRun, Turn
 from kit.errors import DomainError
 from kit.json_input import is_shallow, is_storable
+from kit.patience import patiently
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
@@ -102,7 +104,9 @@ async def open_judged(*, caller: Caller, asked: Asked) -> OpenedRun:
     """Asks, at the moment of the call, whether it may run."""
     judged: Judged | None = None
     while True:  # once more for each change of the rule meanwhile
-        opened = await in_tenant(caller.tenant, _open_alone, caller=caller, asked=asked, judged=judged)
+        opened = await patiently(
+            in_tenant, caller.tenant, _open_alone, caller=caller, asked=asked, judged=judged
+        )
         if isinstance(opened, OpenedRun):
             return opened
         judged = await judge(opened)
@@ -238,8 +242,14 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
         outcome = ToolOutcome(output="The MCP server's key cannot be read.", is_error=True)
     finally:
         spent = int((time.monotonic() - begun) * 1000)
-        closing = in_tenant(
-            caller.tenant, close_run, caller=caller, run=run, is_error=outcome.is_error, spent_ms=spent
+        closing = patiently(
+            in_tenant,
+            caller.tenant,
+            close_run,
+            caller=caller,
+            run=run,
+            is_error=outcome.is_error,
+            spent_ms=spent,
         )
         await unbroken(closing)
     return outcome
@@ -248,7 +258,7 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
 async def _refused_at_last(caller: Caller, run: OpenedRun) -> str:
     judged = run.judged
     while True:
-        answer = await in_tenant(caller.tenant, confirm_run, caller=caller, run=run, judged=judged)
+        answer = await patiently(in_tenant, caller.tenant, confirm_run, caller=caller, run=run, judged=judged)
         if isinstance(answer, str):
             return answer
         judged = await judge(answer)
@@ -297,6 +307,7 @@ def expire_unclaimed(*, caller: Caller) -> None:
             audit_call(caller, target_of(run), outcome=State.EXPIRED)
 
 
+@transaction.atomic
 def close_run(*, caller: Caller, run: OpenedRun, is_error: bool, spent_ms: int) -> None:
     """Writes down how the call went, and audits it, also where its conversation was deleted meanwhile."""
     state = State.FAILED if is_error else State.DONE

@@ -17,6 +17,7 @@ from gateway.providers.base import JsonObject
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError
+from kit.patience import patiently
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
 
@@ -89,8 +90,13 @@ class DirectEngine:
 
 async def _as_of_now(job: TurnJob) -> TurnJob:
     """The turn with what its person may use now: a model may be disabled, or its key changed, meanwhile."""
-    models = await in_tenant(
-        job.tenant, models_now, user_id=job.user_id, workspace_id=job.workspace_id, model=job.model.slug
+    models = await patiently(
+        in_tenant,
+        job.tenant,
+        models_now,
+        user_id=job.user_id,
+        workspace_id=job.workspace_id,
+        model=job.model.slug,
     )
     needed = {Ability.TOOLS} if job.servers else set()
     needed |= {Ability.IMAGES} if names_images(job.request.messages) else set()

@@ -28,6 +28,7 @@ async def call_model(
     Tool calls come as the pieces they were streamed in, in an event `tool_calls`.
     """
     call = metered_call(
+        tenant=job.tenant,
         turn_id=job.turn_id,
         models=job.models,
         request=await filled(job.tenant, job.conversation_id, request or job.request),

@@ -19,6 +19,7 @@ from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
 from gateway.ingress.conversations import visible_conversations
 from gateway.ingress.drafting import Branch, Draft, current_turns, find_replay, is_asked_again, read_draft
+from gateway.ingress.heartbeat import HOLDER
 from gateway.ingress.history import fit_request
 from gateway.ingress.images import take_images
 from gateway.ingress.requests import SendRequest
@@ -120,6 +121,7 @@ def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: B
         purpose=turn.kind,
         engine=turn.engine,
         lease_seconds=settings.TURN_LEASE_SECONDS,
+        holder=HOLDER,
     )
 
 

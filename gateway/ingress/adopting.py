@@ -8,6 +8,7 @@ from django.db import transaction
 from gateway.egress.bounds import Bounds
 from gateway.engines.base import Question, TurnJob
 from gateway.ingress.admission import MOST_ANCESTORS
+from gateway.ingress.heartbeat import HOLDER
 from gateway.ingress.running import runner
 from gateway.models import Message, Turn
 from gateway.providers.base import ModelRequest
@@ -39,7 +40,7 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
     if turn is None or turn.conversation is None:
         return None
     models = _models_of(turn)
-    if not models or not take_over(turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
+    if not models or not take_over(turn_id=turn_id, holder=HOLDER, lease_seconds=settings.TURN_LEASE_SECONDS):
         return None
     return TurnJob(
         turn_id=turn.id,

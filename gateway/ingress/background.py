@@ -8,10 +8,12 @@ from django.conf import settings
 
 from gateway.egress.late_counts import reading_on
 from gateway.ingress.adopting import adopt_turn
-from gateway.ingress.closing import recover_turns
+from gateway.ingress.closing import recover_turns, was_database_away
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_notices
+from kit.patience import end_patience
 from kit.per_loop import PerLoop, close_values
+from kit.postgresql.failures import database_failure
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,7 @@ def _begin() -> list[asyncio.Task[None]]:
 async def stop(seconds: float) -> None:
     """Lets running turns finish for a while, then ends everything."""
     await runner().drain(seconds)
+    end_patience()
     await reading_on().settle_all()
     tasks = _tasks.take() or []
     for task in tasks:
@@ -45,11 +48,12 @@ async def _recover_forever(wanted: asyncio.Event) -> None:
     while True:
         wanted.clear()
         try:
-            recovered = await recover_turns(adopt_turn)
+            recovered = await recover_turns(adopt_turn, only_given_up=was_database_away())
             if recovered:
                 log.info("recovered turns", turns=recovered)
-        except Exception:
-            log.exception("recovery failed")
+        except Exception as exc:
+            if database_failure(exc) is None:
+                log.exception("recovery failed")
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.TURN_LEASE_SECONDS / 2):
                 await wanted.wait()

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -18,6 +19,7 @@ from gateway.engines.base import Event
 from gateway.engines.registry import outlives_us
 from gateway.models import Conversation, Message, Turn
 from kit.errors import TurnInterrupted
+from kit.postgresql.outage import outage
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.limits import fullest
 from quotas.prices import Usage
@@ -154,13 +156,22 @@ def write_progress(*, turn_id: UUID, parts: list[dict[str, Any]] | None) -> bool
     return running.filter(stop_requested_at=None).exists()
 
 
-async def recover_turns(adopt: Adopt | None = None) -> int:
+def was_database_away() -> bool:
+    """For one lease after this process has reached the database, first or again.
+
+    Others may have lost it too, and need that time to renew the leases of what they run.
+    """
+    return outage.seconds_since() < settings.TURN_LEASE_SECONDS
+
+
+async def recover_turns(adopt: Adopt | None = None, *, only_given_up: bool = False) -> int:
     """Ends every turn whose runner has gone, with what it had written; returns how many.
 
     One that its engine carries on is given to `adopt`, or left for a while to a process that can.
+    `only_given_up`: of those whose process said so, not of those whose lease has only run out.
     """
     await in_public(write_off_left)
-    expired = await in_public(expired_reservations)
+    expired = await in_public(expired_reservations, only_given_up=only_given_up)
     recovered = 0
     for lost in expired:
         try:

@@ -14,12 +14,14 @@ from gateway.egress.notices import notify_left
 from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import engine_named
 from gateway.ingress.closing import Ending, end_turn, write_progress
+from gateway.ingress.heartbeat import Heartbeat
 from gateway.ingress.relay import send_events
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from gateway.models import Turn
 from kit import requests
 from kit.errors import (
     AtCapacity,
+    DatabaseUnavailable,
     DomainError,
     InternalError,
     ProviderTimeout,
@@ -27,17 +29,20 @@ from kit.errors import (
     TurnInterrupted,
     TurnLimit,
 )
+from kit.patience import patiently
 from kit.per_loop import PerLoop
+from kit.postgresql.failures import database_failure
 from kit.tenancy import in_public, in_tenant
 from quotas.holds import is_settled
 from quotas.prices import Usage
-from quotas.reservations import hand_over, renew_lease
+from quotas.reservations import hand_over
 
 log = structlog.get_logger(__name__)
 Reason = Turn.FinishReason
 ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
 # The whole reply is written each time, so a long one is written once it has grown by this share, or pauses.
 REWRITTEN_SHARE = 32
+OURS = (ProviderTimeout, InternalError, DatabaseUnavailable)  # ends that the engine does not know of
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -55,6 +60,7 @@ class RunningTurn:
         self.ending: Ending | None = None
         self._lost_lease = False
         self.is_left = False  # to another process: there will be no ending here
+        self._written = self._seen = self.transcript.position
         self._news = asyncio.Event()
         self._producer: asyncio.Task[str] | None = None
         self._stop_reason = ""
@@ -64,19 +70,15 @@ class RunningTurn:
         self._producer = asyncio.create_task(self._produce())
         if self._stop_reason:  # stopped before it began
             self._producer.cancel()
-        beat = asyncio.create_task(self._beat())
-        try:
-            finish, error = await self._outcome(self._producer)
-            if finish == ABANDONED:
-                await self._leave_parts()
-                self.is_left = True
-                self._news.set()
-                return
-            if self.engine.outlives_us:
-                cut_off = finish == Reason.CANCELLED or isinstance(error, ProviderTimeout | InternalError)
-                await self._settled(cut_off=cut_off)
-        finally:
-            beat.cancel()
+        finish, error = await self._outcome(self._producer)
+        if finish == ABANDONED:
+            await self._leave_parts()
+            self.is_left = True
+            self._news.set()
+            return
+        if self.engine.outlives_us:
+            cut_off = finish == Reason.CANCELLED or isinstance(error, OURS)
+            await self._settled(cut_off=cut_off)
         ending = await self._close(finish, error)
         self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
         self.ending = ending
@@ -135,9 +137,9 @@ class RunningTurn:
         except TimeoutError:
             text = f"The turn took longer than {settings.TURN_MAX_SECONDS} seconds."
             return Reason.ERROR, ProviderTimeout(text, provider=self.job.model.provider)
-        except Exception:
+        except Exception as exc:
             log.exception("turn failed", turn_id=str(self.job.turn_id))
-            return Reason.ERROR, InternalError()
+            return Reason.ERROR, database_failure(exc) or InternalError()
 
     async def _leave_parts(self) -> None:
         """Whoever adopts the turn goes on from what is written: nobody was told more than that."""
@@ -162,9 +164,11 @@ class RunningTurn:
             log.exception("turn could not be seen to settle", turn_id=str(self.job.turn_id))
 
     async def _close(self, finish: str, error: DomainError | None) -> Ending:
+        """Tried until the database takes it: the heartbeat renews the lease meanwhile."""
         told = error.as_dict(self.request_id) if error else None
         try:
-            return await in_tenant(
+            return await patiently(
+                in_tenant,
                 self.job.tenant,
                 end_turn,
                 turn_id=self.job.turn_id,
@@ -172,40 +176,42 @@ class RunningTurn:
                 finish_reason=finish,
                 error=told,
             )
-        except Exception:  # the database is away: the lease runs out and the turn is recovered later
+        except Exception as exc:  # the lease runs out, and the turn is recovered by what was written down
             log.exception("turn could not be closed", turn_id=str(self.job.turn_id))
-            fault = InternalError().as_dict(self.request_id)
+            fault = (database_failure(exc) or InternalError()).as_dict(self.request_id)
             return Ending(finish_reason=Reason.ERROR, usage=Usage(0, 0, "estimated"), quota=None, error=fault)
 
-    async def _beat(self) -> None:
-        """Every two seconds: the reply so far, the lease, and whether somebody asked to stop."""
-        written = seen = self.transcript.position
-        while True:
-            await asyncio.sleep(min(settings.TURN_PROGRESS_SECONDS, settings.TURN_LEASE_SECONDS / 3))
-            position = self.transcript.position
-            is_due = position - written > written // REWRITTEN_SHARE or position == seen
-            parts = None
-            if self.job.keeps_reply and position != written and is_due:
-                parts, written = list(self.transcript.parts), position
-            seen = position
-            try:
-                await self._check_in(parts)
-            except Exception:
-                log.exception("turn could not check in", turn_id=str(self.job.turn_id))
+    async def write_down(self) -> None:
+        """Stores the reply so far where that is due, and looks whether somebody asked to stop."""
+        position = self.transcript.position
+        is_due = position - self._written > self._written // REWRITTEN_SHARE or position == self._seen
+        parts = None
+        if self.job.keeps_reply and position != self._written and is_due:
+            parts = list(self.transcript.parts)
+        self._seen = position
+        try:
+            goes_on = await in_tenant(self.job.tenant, write_progress, turn_id=self.job.turn_id, parts=parts)
+        except Exception as exc:
+            if database_failure(exc) is None:
+                log.exception("turn could not be written down", turn_id=str(self.job.turn_id))
+            return
+        if parts is not None:
+            self._written = position
+        if not goes_on and self.ending is None:
+            self.stop(Reason.CANCELLED)
 
     async def check_right(self) -> None:
         """Stops the turn when its person may no longer chat here."""
         if not await in_public(may_chat, self.job.user_id, self.job.workspace_id):
-            self.stop(Reason.CANCELLED)
+            self.lose_right()
 
-    async def _check_in(self, parts: list[dict[str, Any]] | None) -> None:
-        turn_id = self.job.turn_id
-        if not await in_tenant(self.job.tenant, write_progress, turn_id=turn_id, parts=parts):
-            self.stop(Reason.CANCELLED)
-        await self.check_right()
-        if not await in_public(renew_lease, turn_id=turn_id, lease_seconds=settings.TURN_LEASE_SECONDS):
-            self._lost_lease = True
-            self.stop(Reason.INTERRUPTED)
+    def lose_right(self) -> None:
+        self.stop(Reason.CANCELLED)
+
+    def lose_lease(self) -> None:
+        """The turn was closed, or another process has taken it over."""
+        self._lost_lease = True
+        self.stop(Reason.INTERRUPTED)
 
     def _publish(self, event: NumberedEvent) -> None:
         self.events.append(event)
@@ -219,6 +225,7 @@ class TurnRunner:
     def __init__(self) -> None:
         self.turns: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heartbeat = Heartbeat(self.turns)
         self._admitting = 0
         self._draining = False
 
@@ -237,6 +244,7 @@ class TurnRunner:
         """Runs the turn by `engine`, else by the one that its job names."""
         turn = RunningTurn(job, engine or engine_named(job.engine))
         self.turns[job.turn_id] = turn
+        self._heartbeat.begin()
         task = self._spawn(turn.run())
         task.add_done_callback(lambda _: self._forget(turn))
         self._spawn(send_events(job.tenant, job.turn_id, turn.follow(0)))

@@ -39,10 +39,12 @@ from kit.errors import (
     RateLimited,
 )
 from kit.json_input import parse_object
+from kit.postgresql.failures import database_failure
 from kit.tenancy import in_public, in_tenant
 
 log = structlog.get_logger(__name__)
 PROTOCOL = "bearer"
+TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket/websocket.xhtml
 UNAUTHENTICATED = 4401  # the close code that stands for HTTP's 401
 MOST_FOLLOWED = 32  # turns that one socket may follow at a time
 BESIDE = 2  # tasks of the socket itself: its ping, and its watch over the right to it
@@ -70,6 +72,10 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self._send_error(error, {})
             await self.close(code=TOO_MANY if isinstance(error, RateLimited) else UNAUTHENTICATED)
             return
+        except Exception as exc:
+            await self._send_error(self._failure(exc), {})
+            await self.close(code=TRY_AGAIN_LATER)
+            return
         ensure_started()
         self._spawn(self._ping())
         self._spawn(self._close_when_lost(principal))
@@ -92,9 +98,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.close(code=UNAUTHENTICATED)
         except DomainError as error:
             await self._send_error(error, frame)
-        except Exception:
-            log.exception("socket frame failed", request_id=self.origin.request_id)
-            await self._send_error(InternalError(), frame)
+        except Exception as exc:
+            await self._send_error(self._failure(exc), frame)
 
     async def _counted(self) -> Principal | None:
         """Who sends the frame; None where they sent too many, and were told so or are sent away."""
@@ -171,9 +176,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self._forward_events(principal, turn_id, after, frame)
         except DomainError as error:
             await self._send_error(error, frame)
-        except Exception:
-            log.exception("a turn could not be followed", turn_id=str(turn_id))
-            await self._send_error(InternalError(), frame)
+        except Exception as exc:
+            await self._send_error(self._failure(exc), frame)
 
     async def _forward_events(
         self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]
@@ -182,6 +186,13 @@ class ChatSocket(AsyncWebsocketConsumer):
             for event in batch:
                 told = {"type": event.type, "id": event.id, "turn_id": str(turn_id), **event.data}
                 await self._send_frame({**told, **_ref(frame)} if event.type == "started" else told)
+
+    def _failure(self, problem: Exception) -> DomainError:
+        """What a client gets of a failure; a fault of ours is logged."""
+        failure = database_failure(problem)
+        if failure is None:
+            log.error("socket failed", request_id=self.origin.request_id, exc_info=problem)
+        return failure or InternalError()
 
     async def _close_when_lost(self, principal: Principal) -> None:
         """A socket that nobody sends on closes too, as soon as its token opens nothing any more."""

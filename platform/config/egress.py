@@ -25,9 +25,12 @@ from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
+from kit.patience import end_patience  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
+from kit.postgresql.base import bound_locks  # noqa: E402
 
 refuse_broken_setup()
+bound_locks()
 
 
 async def lifespan(
@@ -45,6 +48,7 @@ async def lifespan(
             continue
         if listener is not None:
             listener.cancel()
+        end_patience()
         await reading_on().settle_all()
         await close_values()
         await send({"type": "lifespan.shutdown.complete"})

@@ -1,5 +1,6 @@
 """Django's own error pages: JSON for the API, the templates for people."""
 
+import sys
 from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
@@ -10,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from kit import errors
 from kit.api import json_error
+from kit.postgresql.failures import database_failure
 
 
 def _page(draw: Callable[..., HttpResponse], *args: object) -> HttpResponse:
@@ -50,4 +52,14 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return json_error(errors.InternalError()) if _is_api(request) else _page(defaults.server_error, request)
+    """Called while the exception is handled: one of the database is an outage, no fault of ours."""
+    problem = sys.exc_info()[1]
+    failure = database_failure(problem) if problem else None
+    if _is_api(request):
+        return json_error(failure or errors.InternalError())
+    if failure is None:
+        return _page(defaults.server_error, request)
+    page = defaults.server_error(request, template_name="503.html")
+    page.status_code = failure.status
+    page["Retry-After"] = str(failure.details["retry_after"])
+    return page

@@ -123,12 +123,12 @@ TEMPLATES = [
 # --- database -----------------------------------------------------------------------------------
 POSTGRES_DIR = Path(env.text("POSTGRES_DIR", str(DATA_DIR / "postgres"))).resolve()
 DATABASE_URL = env.text("DATABASE_URL") or embedded_postgres.start(POSTGRES_DIR)
-TENANCY_THREADS = env.integer("TENANCY_THREADS", 8, at_least=1)
+TENANCY_THREADS = env.integer("TENANCY_THREADS", 12, at_least=1)
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 24, at_least=2)
 _database = env.database(DATABASE_URL)
 DATABASES = {
     "default": {
-        "ENGINE": "django_tenants.postgresql_backend",
+        "ENGINE": "kit.postgresql",
         **_database,
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,

@@ -16,10 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kit import errors, requests
+from kit.postgresql.failures import database_failure
 from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
+WORTH_REPEATING = {429, 503}
 
 
 class HasTenant(Protocol):
@@ -97,6 +99,8 @@ def translate(exc: Exception) -> errors.DomainError | None:
     """The DomainError that stands for `exc`; None for a fault of ours, which must stay loud."""
     if isinstance(exc, errors.DomainError):
         return exc
+    if (failure := database_failure(exc)) is not None:
+        return failure
     if isinstance(exc, rest.ValidationError):
         return errors.InvalidInput(**field_errors(exc.detail))
     if isinstance(exc, rest.Throttled):
@@ -135,7 +139,7 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.RateLimited | errors.QuotaExceeded) and "retry_after" in error.details:
+    if error.status in WORTH_REPEATING and "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
     return headers | refusal_headers(error.details)
 

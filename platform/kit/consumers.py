@@ -13,6 +13,7 @@ from kit import requests
 from kit.api import error_headers
 from kit.errors import DomainError, InternalError, MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
 from kit.json_input import parse_object
+from kit.postgresql.failures import database_failure
 
 log = structlog.get_logger(__name__)
 PING_SECONDS = 10.0
@@ -76,9 +77,11 @@ class HttpConsumer(AsyncHttpConsumer):
             await self.send_error(error)
         except (ClientGone, ConnectionError):
             raise ClientGone from None
-        except Exception:
-            log.exception("consumer failed", path=self.scope["path"])
-            await self.send_error(InternalError())
+        except Exception as exc:
+            failure = database_failure(exc)
+            if failure is None:
+                log.exception("consumer failed", path=self.scope["path"])
+            await self.send_error(failure or InternalError())
 
     def json_body(self, body: bytes) -> dict[str, Any]:
         kind = self.header.get("content-type", "").partition(";")[0].strip().lower()

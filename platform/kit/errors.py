@@ -51,11 +51,15 @@ DomainError
 ├── EngineUnavailable          503
 ├── EngineFailed               502
 ├── AtCapacity                 503
+├── DatabaseUnavailable        503
+│   └── DatabaseBusy           503
 ├── TurnInterrupted            503
 └── InternalError              500
 """
 
 from typing import Any, ClassVar
+
+RETRY_SECONDS = 2  # after which it is worth asking again, where nothing more is known
 
 
 class DomainError(Exception):
@@ -349,6 +353,21 @@ class EngineFailed(DomainError):
 
 class AtCapacity(DomainError):
     code, status, message = "at_capacity", 503, "Too many replies are being written; try again shortly."
+
+
+class DatabaseUnavailable(DomainError):
+    """Details: retry_after in seconds."""
+
+    code, status = "database_unavailable", 503
+    message = "The database cannot be reached right now. Try again in a few seconds."
+
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        super().__init__(text, **{"retry_after": RETRY_SECONDS, **details})
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    code, status = "database_busy", 503
+    message = "Other requests are changing the same records. Try again in a few seconds."
 
 
 class TurnInterrupted(DomainError):

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 import structlog
-from django.db import connection, connections
+from django.db import connection
+
+from kit.postgresql.outage import outage, parameters
 
 log = structlog.get_logger(__name__)
 RECONNECT_SECONDS = 2.0
@@ -24,12 +25,13 @@ async def listen(handlers: dict[str, Callable[[str], None]]) -> None:
         try:
             await _listen(handlers)
         except psycopg.Error as exc:
+            outage.suspect()
             log.warning("listener lost its connection", error=type(exc).__name__)
         await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _listen(handlers: dict[str, Callable[[str], None]]) -> None:
-    async with await psycopg.AsyncConnection.connect(autocommit=True, **_parameters()) as listener:
+    async with await psycopg.AsyncConnection.connect(autocommit=True, **parameters()) as listener:
         for channel in handlers:
             await listener.execute(f'LISTEN "{channel}"')
         async for notice in listener.notifies():
@@ -37,11 +39,3 @@ async def _listen(handlers: dict[str, Callable[[str], None]]) -> None:
                 handlers[notice.channel](notice.payload)
             except ValueError:  # somebody else's notice
                 log.warning("a notice makes no sense", channel=notice.channel)
-
-
-def _parameters() -> dict[str, Any]:
-    """Django's own connection parameters, less what only its pool and its cursors use."""
-    settings = connections["default"].settings_dict
-    named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    options = {name: value for name, value in settings["OPTIONS"].items() if name != "pool"}
-    return {**options, **{theirs: settings[ours] for theirs, ours in named.items() if settings.get(ours)}}

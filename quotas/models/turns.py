@@ -28,6 +28,7 @@ class Reservation(models.Model):
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     lease_expires_at = models.DateTimeField()
+    holder = models.UUIDField(null=True, help_text="The process that runs it, and renews its lease")
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
 

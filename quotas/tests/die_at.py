@@ -12,11 +12,11 @@ if __name__ == "__main__":
 from django.db import transaction
 
 from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent, note_streamed
+from quotas.holds import hold_call, mark_sent
 from quotas.prices import Usage
 from quotas.reservations import open_turn
 from quotas.settling import settle_call
-from quotas.tests.ledger import planned_call
+from quotas.tests.ledger import note_streamed, planned_call
 
 PROMPT, OUTPUT, STREAMED = 10, 20, 7
 # What the ledger holds once the turn has been reaped: tokens, or none.

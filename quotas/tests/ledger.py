@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from accounts.tests.cast import Person
 from quotas.calls import Payer, PlannedCall
 from quotas.holds import hold_call, mark_sent
-from quotas.models import Budget, UsageRecord
+from quotas.models import Budget, Hold, UsageRecord
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
 from quotas.settling import settle_call
@@ -54,3 +54,8 @@ def settled(turn_id: UUID, call_id: UUID, call: PlannedCall, usage: Usage) -> No
     hold_call(turn_id=turn_id, call_id=call_id, call=call)
     mark_sent(call_id=call_id)
     settle_call(call_id=call_id, usage=usage)
+
+
+def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:
+    """What `quotas.leases.note_streams` writes, in the test's own transaction."""
+    Hold.objects.filter(call_id=call_id, state=Hold.State.SENT).update(streamed_tokens=streamed_tokens)

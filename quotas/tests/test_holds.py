@@ -13,12 +13,12 @@ from accounts.tests.cast import Cast
 from kit.errors import QuotaExceeded, TurnInterrupted
 from quotas.calls import Payer
 from quotas.checking import check_ledger
-from quotas.holds import hold_call, mark_sent, note_streamed, read_on_until
+from quotas.holds import hold_call, mark_sent, read_on_until
 from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord
 from quotas.prices import Usage
-from quotas.reservations import close_turn, expired_reservations, open_turn, renew_lease, turn_usage
+from quotas.reservations import close_turn, expired_reservations, open_turn, turn_usage
 from quotas.settling import release_call, settle_call
-from quotas.tests.ledger import limit_to, planned_call
+from quotas.tests.ledger import limit_to, note_streamed, planned_call
 
 pytestmark = pytest.mark.django_db
 
@@ -251,12 +251,10 @@ def test_who_has_no_budget_is_not_limited(cast: Cast, budget: Budget) -> None:
     assert UsageRecord.objects.count() == 1
 
 
-def test_a_lease_is_renewed_while_it_lives_and_lost_when_it_ran_out(cast: Cast, budget: Budget) -> None:
+def test_a_lease_that_runs_out_is_found(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
-    assert renew_lease(turn_id=turn, lease_seconds=60)
     assert expired_reservations() == []
     Reservation.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
-    assert not renew_lease(turn_id=turn, lease_seconds=60)
     assert [lost.turn_id for lost in expired_reservations()] == [turn]
 
 

@@ -154,7 +154,14 @@ async def one_call(cast: Cast, kind: str, request: ModelRequest, plan: Plan, *, 
             except DomainError:
                 return charge
             charge.was_sent = True
-            await _read(turn_id, model, request, charge.bounds, plan)
+            call = metered_call(
+                tenant=cast.alice.principal.tenant,
+                turn_id=turn_id,
+                models=[model],
+                request=request,
+                bounds=charge.bounds,
+            )
+            await _read(call, plan)
             await in_public(close_turn, turn_id=turn_id)
             if read_on:
                 plan.go_on.set()
@@ -172,9 +179,8 @@ async def one_call(cast: Cast, kind: str, request: ModelRequest, plan: Plan, *, 
     return charge
 
 
-async def _read(turn_id: Any, model: ModelRef, request: ModelRequest, bounds: Bounds, plan: Plan) -> None:
+async def _read(call: AsyncGenerator[Any, None], plan: Plan) -> None:
     """To the end, or until the provider pauses and nothing more has come for a moment."""
-    call = metered_call(turn_id=turn_id, models=[model], request=request, bounds=bounds)
     reading = asyncio.ensure_future(_read_all(call))
     if plan.pauses_after is not None:
         pauses = asyncio.ensure_future(plan.pauses.wait())

@@ -59,9 +59,15 @@ async def begin(cast: Cast) -> UUID:
     return turn_id
 
 
-async def read(turn_id: UUID, url: str, leaves_after: int | None = None) -> Ended:
+async def read(cast: Cast, turn_id: UUID, url: str, leaves_after: int | None = None) -> Ended:
     ended = Ended()
-    call = metered_call(turn_id=turn_id, models=[model_at(url, "compatible")], request=REQUEST, bounds=BOUNDS)
+    call = metered_call(
+        tenant=cast.alice.principal.tenant,
+        turn_id=turn_id,
+        models=[model_at(url, "compatible")],
+        request=REQUEST,
+        bounds=BOUNDS,
+    )
     async with aclosing(call) as events:
         async for event in events:
             if isinstance(event, TextDelta):
@@ -83,7 +89,7 @@ async def flood(
     async with ScriptedServer() as upstream:
         upstream.answers = [Answer([*(wire * (TIMES // len(wire))), END]) for _ in range(calls)]
         with reachable(upstream.port):
-            ended = await asyncio.gather(*(read(turn, upstream.url, leaves_after) for turn in turns))
+            ended = await asyncio.gather(*(read(cast, turn, upstream.url, leaves_after) for turn in turns))
             await reading_on().settle_all()
     return ended
 
@@ -170,7 +176,7 @@ def test_a_reply_within_its_bound_is_not_cut_where_the_budget_is_used_up(cast: C
         async with ScriptedServer() as upstream:
             upstream.answers = [Answer([*[piece({"content": WORD})] * BOUNDS.output, END])]
             with reachable(upstream.port):
-                return await read(turn_id, upstream.url)
+                return await read(cast, turn_id, upstream.url)
 
     ended = asyncio.run(answer())
     assert (ended.reason, ended.text) == ("stop", WORD * BOUNDS.output)

@@ -73,7 +73,11 @@ async def events_of(cast: Cast, upstream: ScriptedServer, kind: str = "compatibl
     turn_id = await turn_of(cast)
     with reachable(upstream.port):
         wanted: AsyncGenerator[Any, None] = metered_call(
-            turn_id=turn_id, models=[model_at(upstream.url, kind)], request=REQUEST, bounds=BOUNDS
+            tenant=cast.alice.principal.tenant,
+            turn_id=turn_id,
+            models=[model_at(upstream.url, kind)],
+            request=REQUEST,
+            bounds=BOUNDS,
         )
         async with aclosing(wanted) as events:
             found = [event async for event in events]

@@ -202,7 +202,7 @@ class TestInOneLoop:
             hold(**wanted)
 
         monkeypatch.setattr(metered, "hold_call", slow_hold)
-        task = asyncio.create_task(first_event(await in_public(opened, cast)))
+        task = asyncio.create_task(first_event(cast, await in_public(opened, cast)))
         while not begun.is_set():
             await asyncio.sleep(0.005)
         task.cancel()
@@ -214,13 +214,19 @@ class TestInOneLoop:
     async def test_a_call_that_ends_before_it_is_sent_costs_nothing(
         self, cast: Cast, provider: ScriptedProvider
     ) -> None:
-        await first_event(await in_public(opened, cast))
+        await first_event(cast, await in_public(opened, cast))
         assert (await in_public(counters), provider.requests) == ((0, 0), [])
 
 
-async def first_event(turn_id: UUID) -> None:
+async def first_event(cast: Cast, turn_id: UUID) -> None:
     bounds = Bounds(2, 20, counted=2)
-    call = metered.metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=bounds)
+    call = metered.metered_call(
+        tenant=cast.alice.principal.tenant,
+        turn_id=turn_id,
+        models=[local_model()],
+        request=REQUEST,
+        bounds=bounds,
+    )
     assert await anext(call) == metered.Held()
     await call.aclose()
 

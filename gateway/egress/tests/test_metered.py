@@ -31,9 +31,13 @@ def local_model() -> ModelRef:
 REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=20)
 
 
-async def consume(turn_id: UUID) -> list[Any]:
+async def consume(cast: Cast, turn_id: UUID) -> list[Any]:
     call = metered_call(
-        turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, counted=2)
+        tenant=cast.alice.principal.tenant,
+        turn_id=turn_id,
+        models=[local_model()],
+        request=REQUEST,
+        bounds=Bounds(2, 20, counted=2),
     )
     return [event async for event in call]
 
@@ -56,7 +60,7 @@ async def test_a_cancellation_while_settling_keeps_the_providers_exact_bill(
         await settle(call, usage)
 
     monkeypatch.setattr(metered._Call, "settle", slow_settle)
-    task = asyncio.create_task(consume(await in_public(opened, cast)))
+    task = asyncio.create_task(consume(cast, await in_public(opened, cast)))
     await settling.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -76,7 +80,7 @@ async def test_a_call_whose_turn_was_closed_before_it_was_sent_is_not_sent(
 
     monkeypatch.setattr(metered, "mark_sent", close_then_mark)
     with pytest.raises(TurnInterrupted):
-        await consume(turn_id)
+        await consume(cast, turn_id)
     assert provider.requests == []
     assert await in_public(counters) == (0, 0)
 
@@ -89,7 +93,7 @@ async def test_a_call_that_could_not_be_marked_is_not_charged(
 
     monkeypatch.setattr(metered, "mark_sent", fail)
     with pytest.raises(OSError, match="away"):
-        await consume(await in_public(opened, cast))
+        await consume(cast, await in_public(opened, cast))
     assert provider.requests == []
     assert await in_public(counters) == (0, 0)
 
@@ -100,7 +104,11 @@ async def test_a_reader_that_stops_reading_pays_for_the_prompt_and_what_streamed
     provider.script = Script(steps=["one ", threading.Event()])
     turn_id = await in_public(opened, cast)
     call = metered_call(
-        turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=Bounds(2, 20, counted=2)
+        tenant=cast.alice.principal.tenant,
+        turn_id=turn_id,
+        models=[local_model()],
+        request=REQUEST,
+        bounds=Bounds(2, 20, counted=2),
     )
     assert [await anext(call), await anext(call)] == [Held(), TextDelta("one ")]
     await call.aclose()

@@ -143,7 +143,13 @@ class TestInOneLoop:
     async def left_call(self, cast: Cast) -> None:
         turn_id = await in_public(opened, cast)
         bounds = Bounds(2, 20, counted=2)
-        call = metered_call(turn_id=turn_id, models=[local_model()], request=REQUEST, bounds=bounds)
+        call = metered_call(
+            tenant=cast.alice.principal.tenant,
+            turn_id=turn_id,
+            models=[local_model()],
+            request=REQUEST,
+            bounds=bounds,
+        )
         async for event in call:
             if event == TextDelta("One "):
                 break
@@ -166,5 +172,6 @@ class TestInOneLoop:
 
         class Gone:
             id, turn_id, streamed_tokens = uuid4(), uuid4(), 1
+            tenant = cast.alice.principal.tenant
 
         assert not await ReadingOn().take(Gone(), None)  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""One heartbeat for all turns of an event loop: leases first, then rights, stops and replies so far.
+
+Leases have a connection of their own. The rest goes through the shared threads in the background: however
+long it takes there, no lease waits for it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+
+from accounts.principals import who_may_chat
+from gateway.engines.base import TurnJob
+from kit.postgresql.own_connection import FAILURES
+from kit.tenancy import in_public
+from quotas.leases import renew_leases
+
+log = structlog.get_logger(__name__)
+HOLDER = uuid4()  # this process, as leases name it
+
+
+class BeatingTurn(Protocol):
+    """A turn that runs here."""
+
+    job: TurnJob
+
+    def lose_lease(self) -> None: ...
+
+    def lose_right(self) -> None: ...
+
+    async def write_down(self) -> None:
+        """Stores the reply so far, and looks whether somebody asked to stop."""
+
+
+class Heartbeat:
+    """Beats as long as there are turns."""
+
+    def __init__(self, turns: Mapping[UUID, BeatingTurn]) -> None:
+        self._turns = turns
+        self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._writing: dict[UUID, asyncio.Task[None]] = {}
+
+    def begin(self) -> None:
+        """To be called for each turn that starts."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._beat_forever())
+
+    async def _beat_forever(self) -> None:
+        while self._turns:
+            await asyncio.sleep(min(settings.TURN_PROGRESS_SECONDS, settings.TURN_LEASE_SECONDS / 3))
+            await self._renew()
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look_at_rights())
+            for turn_id in self._turns.keys() - self._writing.keys():
+                self._writing[turn_id] = asyncio.create_task(self._write(turn_id))
+
+    async def _write(self, turn_id: UUID) -> None:
+        try:
+            await self._turns[turn_id].write_down()
+        finally:
+            del self._writing[turn_id]
+
+    async def _renew(self) -> None:
+        turns = dict(self._turns)
+        try:
+            lost = await renew_leases(turns, holder=HOLDER, lease_seconds=settings.TURN_LEASE_SECONDS)
+        except FAILURES as failure:  # they may be renewed later, as long as nobody closes them
+            log.warning("leases were not renewed", turns=len(turns), error=type(failure).__name__)
+            return
+        for turn_id in lost:
+            turns[turn_id].lose_lease()
+
+    async def _look_at_rights(self) -> None:
+        turns = list(self._turns.values())
+        try:
+            allowed = await in_public(who_may_chat, {_place(turn) for turn in turns})
+        except Exception as failure:  # asked again at the next beat
+            log.warning("rights could not be looked up", error=type(failure).__name__)
+            return
+        for turn in turns:
+            if _place(turn) not in allowed:
+                turn.lose_right()
+
+
+def _place(turn: BeatingTurn) -> tuple[UUID, UUID]:
+    return turn.job.user_id, turn.job.workspace_id

@@ -1,0 +1,1 @@
+"""The database backend: django-tenants' own, whose requests fail in a moment while PostgreSQL is away."""

@@ -1,0 +1,78 @@
+"""The backend that Django loads by its name: a pool whose callers do not wait during an outage."""
+
+import time
+from typing import Any
+
+from django.db.backends.base.base import NO_DB_ALIAS
+from django_tenants.postgresql_backend import base
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from kit.postgresql.outage import outage
+
+LOOK_SECONDS = 0.25  # how soon someone who waits for a connection notices an outage
+LOCK_SECONDS = 3  # that a server's statement waits for a lock
+RECONNECT_SECONDS = 2.0  # for which the pool tries by itself; later the next request makes it try again
+
+
+_bounds_locks = False
+
+
+def bound_locks() -> None:
+    """From here on no statement of this process waits longer than LOCK_SECONDS for another's lock.
+
+    For servers, before their first connection. A migration waits for as long as it takes.
+    """
+    global _bounds_locks  # noqa: PLW0603 - once, at a server's start
+    _bounds_locks = True
+
+
+class WatchedPool(ConnectionPool[Connection[Any]]):
+    """Reports failed connections, and gives up waiting for one as soon as an outage is known."""
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """PoolTimeout where all are in use for too long, DatabaseAway in an outage."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            outage.expect_none()
+            left = deadline - time.monotonic()
+            try:
+                return super().getconn(max(0.0, min(LOOK_SECONDS, left)))
+            except PoolTimeout:
+                if left <= LOOK_SECONDS:
+                    raise
+
+    def _connect(self, timeout: float | None = None) -> Connection[Any]:
+        try:
+            return super()._connect(timeout)
+        except Exception:
+            outage.suspect()
+            raise
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """django-tenants' backend on a watched pool."""
+
+    @property
+    def pool(self) -> ConnectionPool[Connection[Any]] | None:
+        """As Django makes it, of our class."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if not options or self.alias == NO_DB_ALIAS:
+            return None
+        if self.alias not in self._connection_pools:
+            made = WatchedPool(
+                kwargs={**self.get_connection_params(), "autocommit": True},
+                open=False,
+                configure=self._configure_connection,
+                check=ConnectionPool.check_connection,
+                reconnect_timeout=RECONNECT_SECONDS,
+                **options,
+            )
+            self._connection_pools.setdefault(self.alias, made)
+        pool: ConnectionPool[Connection[Any]] = self._connection_pools[self.alias]
+        return pool
+
+    def _configure_connection(self, connection: Connection[Any]) -> None:
+        super()._configure_connection(connection)
+        if _bounds_locks:
+            connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
