@@ -1,0 +1,232 @@
+"""An installation for fault tests: a PostgreSQL of its own, web processes, a paced provider, teams.
+
+What happens to it happens to no other test.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from gateway.tests.events import STREAM, Told, body
+from gateway.tests.paced_provider import PacedProvider, answer_to, question
+from gateway.tests.served import Served
+from kit import embedded_postgres
+from kit.tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 60.0
+
+
+@dataclass
+class Team:
+    """A team with one workspace and its owner's token."""
+
+    headers: dict[str, str]
+    tenant_id: str
+
+
+@dataclass
+class Heard:
+    """What a client got of one turn."""
+
+    events: list[Told] = field(default_factory=list)
+    broken: str = ""  # why its stream ended without `done`
+
+    @property
+    def text(self) -> str:
+        return "".join(event.data["text"] for event in self.events if event.type == "delta")
+
+    @property
+    def turn_id(self) -> str:
+        return str(self.events[0].data["turn_id"]) if self.events else ""
+
+    @property
+    def finish(self) -> str:
+        return next((event.data["finish_reason"] for event in self.events if event.type == "done"), "")
+
+
+class SmallDisk:
+    """A file system in memory that can be filled to the last byte; PermissionError where none can be made."""
+
+    def __init__(self, folder: Path, megabytes: int = 600) -> None:
+        self.folder, self._size = folder, f"size={megabytes}m"
+
+    def __enter__(self) -> "SmallDisk":
+        self.folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", self._size, "tmpfs", str(self.folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            raise PermissionError("no file system can be mounted here")
+        return self
+
+    def fill(self) -> None:
+        with (self.folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+
+    def free(self) -> None:
+        (self.folder / "filler").unlink()
+
+    def __exit__(self, *problem: Any) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+class Stand:
+    """`with Stand(folder) as stand: stand.start_web() …`"""
+
+    def __init__(self, folder: Path, postgres: Path | None = None, **environment: str) -> None:
+        self.postgres = postgres or folder / "postgres"
+        self.provider = PacedProvider()
+        self._served = Served(self.provider)
+        self._given = environment
+        self._folder = folder
+        self.webs: list[tuple[subprocess.Popen[bytes], str]] = []
+
+    def __enter__(self) -> "Stand":
+        self._served.__enter__()
+        self.database_url = embedded_postgres.start(self.postgres)
+        self.manage("migrate", "--verbosity", "0")
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        for process, _ in self.webs:
+            process.kill()
+            process.wait()
+        self._served.__exit__(None, None, None)
+        embedded_postgres.stop(self.postgres)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        unwanted = {"REDIS_URL", "POSTGRES_DIR"}
+        return {name: value for name, value in os.environ.items() if name not in unwanted} | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
+            "DATABASE_URL": self.database_url,
+            "DATA_DIR": str(self._folder / "data"),
+            "LOCAL_MODEL_URL": self._served.url,
+            "SIGNUPS_PER_MINUTE": "1000",
+            **self._given,
+        }
+
+    def manage(self, *command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *command],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start_web(self) -> str:
+        """A web process as `make run` starts it; its address."""
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
+        command += ["--http", "h11", "--ws", "websockets-sansio", "--no-proxy-headers"]
+        command += ["--log-level", "warning", "--host", "127.0.0.1", "--port", str(port)]
+        log = (self._folder / f"web-{port}.log").open("wb")
+        process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        self.webs.append((process, url))
+        deadline = time.monotonic() + READY_SECONDS
+        while not _is_ready(url):
+            assert process.poll() is None, self.logs()
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.1)
+        return url
+
+    def logs(self) -> str:
+        return "\n".join(log.read_text() for log in self._folder.glob("web-*.log"))
+
+    def sign_up(self, url: str) -> Team:
+        account = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery", "name": "Erin"}
+        account |= {"tenant_name": f"Team {uuid4().hex[:8]}", "workspace_name": "Sales"}
+        answer = httpx.post(f"{url}/v1/auth/signup", json=account, trust_env=False)
+        assert answer.status_code == 201, answer.text
+        ((tenant_id,),) = self.query("SELECT id FROM accounts_tenant ORDER BY created_at DESC LIMIT 1")
+        return Team({"Authorization": f"Bearer {answer.json()['access']}"}, str(tenant_id))
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def check_ledger(self) -> None:
+        """It adds up, nothing is reserved, and what was charged is what the provider counted."""
+        self.manage("check_ledger")
+        assert self.query("SELECT coalesce(sum(reserved), 0) FROM quotas_budgetwindow") == [(0,)]
+
+    def charged(self) -> tuple[int, int]:
+        """Input and output tokens of all calls, by the ledger."""
+        sums = (
+            "SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM quotas_usagerecord"
+        )
+        ((read, written),) = self.query(sums)
+        return int(read), int(written)
+
+    def counted(self) -> tuple[int, int]:
+        """The same by the provider."""
+        calls = self.provider.calls
+        return sum(call.prompt for call in calls), sum(call.written for call in calls)
+
+
+async def ask(url: str, team: Team, name: str, words: int, seconds: float) -> Heard:
+    """Sends one message and hears its stream to the end."""
+    heard = Heard()
+    wish = body(question(name, words, seconds), max_tokens=words + 5)
+    try:
+        async with (
+            httpx.AsyncClient(base_url=url, headers=team.headers, timeout=None, trust_env=False) as client,
+            client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer,
+        ):
+            if answer.status_code != 200:
+                heard.broken = (await answer.aread()).decode()
+                return heard
+            async for event in parsed(answer.aiter_lines()):
+                heard.events.append(event)
+    except httpx.HTTPError as problem:
+        heard.broken = type(problem).__name__
+    return heard
+
+
+async def parsed(lines: Any) -> Any:
+    """Server-sent events from lines that come one by one."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif fields:
+            yield Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
+            fields = {}
+
+
+async def timed(work: Callable[[], Awaitable[httpx.Response]]) -> tuple[httpx.Response, float]:
+    began = time.monotonic()
+    answer = await work()
+    return answer, time.monotonic() - began
+
+
+def expect_exact(heard: list[Heard], names: list[str], words: int) -> None:
+    for one, name in zip(heard, names, strict=True):
+        assert (one.finish, one.broken) == ("stop", ""), (name, one.finish, one.broken, one.events[-3:])
+        assert one.text == answer_to(name, words)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
