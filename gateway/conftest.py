@@ -1,6 +1,8 @@
 """Real MCP servers, and a model that can use them, for the tests of turns that call tools."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import install_calculator, install_clever
+from gateway.tests.waiting import wait_until
 from kit.tests.ports import free_port
 
 
@@ -60,3 +63,26 @@ def vault(served_vault: ProtectedMCP, cast: Cast, settings: Any, server: Served)
     settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (served_vault.url, provider_url)]
     install_clever(cast.alice, provider_url)
     return served_vault
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path, settings: Any) -> Iterator[str]:
+    """A Redis of the test's own, on a unix socket."""
+    socket = tmp_path / "redis.sock"
+    command = [
+        "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--dir",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait_until(socket.exists)
+    settings.REDIS_URL = f"unix://{socket}"
+    yield settings.REDIS_URL
+    process.terminate()
+    process.wait()

@@ -1,6 +1,7 @@
 """What every web process does beside serving: recover lost turns and listen for stops."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import structlog
@@ -9,6 +10,7 @@ from django.conf import settings
 from gateway.egress.late_counts import reading_on
 from gateway.ingress.adopting import adopt_turn
 from gateway.ingress.closing import recover_turns, was_database_away
+from gateway.ingress.journal import forget_old
 from gateway.ingress.running import runner
 from gateway.ingress.stops import listen_for_notices
 from kit.patience import end_patience
@@ -45,6 +47,7 @@ async def stop(seconds: float) -> None:
 
 async def _recover_forever(wanted: asyncio.Event) -> None:
     """At once, then as often as a lease may run out, and whenever it is wanted."""
+    forget_old(time.time())
     while True:
         wanted.clear()
         try:

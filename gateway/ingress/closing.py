@@ -17,6 +17,9 @@ from gateway.egress.notices import notify_stop
 from gateway.egress.token_count import Streamed
 from gateway.engines.base import Event
 from gateway.engines.registry import outlives_us
+from gateway.ingress import journal
+from gateway.ingress.relay import relayed
+from gateway.ingress.transcript import Transcript
 from gateway.models import Conversation, Message, Turn
 from kit.errors import TurnInterrupted
 from kit.postgresql.outage import outage
@@ -187,15 +190,27 @@ async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
         return await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
     if lost.lapsed.total_seconds() < ADOPTION_SECONDS and outlives_us(lost.engine):
         return await adopt(tenant, lost.turn_id) if adopt else False
-    return await in_tenant(tenant, recover_turn, turn_id=lost.turn_id)
+    shown = longest(journal.recorded(lost.turn_id), await relayed(tenant, lost.turn_id))
+    is_recovered = await in_tenant(tenant, recover_turn, turn_id=lost.turn_id, shown=shown)
+    journal.forget(lost.turn_id)
+    return is_recovered
+
+
+def longest(*transcripts: Transcript | None) -> Transcript | None:
+    """The one that has most of the reply; None where there is none."""
+    found = [transcript for transcript in transcripts if transcript is not None]
+    return max(found, key=lambda transcript: transcript.position, default=None)
 
 
 @transaction.atomic
-def recover_turn(*, turn_id: UUID) -> bool:
-    """Interrupts one turn, unless its runner came back in time."""
+def recover_turn(*, turn_id: UUID, shown: Transcript | None = None) -> bool:
+    """Interrupts one turn, unless its runner came back in time; `shown` is what clients may have seen."""
     turn = _lock_turn(turn_id)
-    shown = shown_tokens(turn.parts) if turn is not None else 0
-    if not close_turn(turn_id=turn_id, only_expired=True, shown_tokens=shown):
+    if turn is not None and shown is not None and turn.status == Turn.Status.RUNNING:
+        best = longest(shown, Transcript({}, turn.parts))
+        turn.parts = best.parts if best else turn.parts
+    charged = shown_tokens(turn.parts) if turn is not None else 0
+    if not close_turn(turn_id=turn_id, only_expired=True, shown_tokens=charged):
         return False
     notify_stop(turn_id)  # a call of it may still be out
     if turn is not None and turn.status == Turn.Status.RUNNING:

@@ -13,12 +13,14 @@ import redis.asyncio as redis
 import structlog
 from django.conf import settings
 
-from gateway.ingress.transcript import NumberedEvent
+from gateway.engines.base import Event
+from gateway.ingress.transcript import NumberedEvent, Transcript
 from kit.per_loop import PerLoop
 from kit.tenancy import TenantRef
 
 log = structlog.get_logger(__name__)
 WAIT_SECONDS = 1.0  # how long one read waits for news
+CLOSING = {"error", "usage", "done"}
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
 _connections = PerLoop(
@@ -44,6 +46,22 @@ async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[l
                 await pipe.execute()
     except redis.RedisError as exc:
         log.warning("events are not relayed", turn_id=str(turn_id), error=type(exc).__name__)
+
+
+async def relayed(tenant: TenantRef, turn_id: UUID) -> Transcript | None:
+    """The reply as far as it was relayed; None where nothing was, or Redis is away."""
+    if not settings.REDIS_URL:
+        return None
+    try:
+        entries: Any = await _connections.get().xrange(stream_name(tenant, turn_id))
+    except redis.RedisError:
+        return None
+    events = [NumberedEvent(*json.loads(fields["event"])) for _, fields in entries]
+    transcript = Transcript({})
+    for event in events:
+        if event.id > transcript.position and event.type not in CLOSING:
+            transcript.append(Event(event.type, event.data))
+    return transcript
 
 
 class Reader:

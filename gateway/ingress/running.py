@@ -15,6 +15,7 @@ from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import engine_named
 from gateway.ingress.closing import Ending, end_turn, write_progress
 from gateway.ingress.heartbeat import Heartbeat
+from gateway.ingress.journal import Journal
 from gateway.ingress.relay import send_events
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from gateway.models import Turn
@@ -60,6 +61,7 @@ class RunningTurn:
         self.ending: Ending | None = None
         self._lost_lease = False
         self.is_left = False  # to another process: there will be no ending here
+        self._journal = Journal(job.turn_id, list(job.told)) if job.keeps_reply else None
         self._written = self._seen = self.transcript.position
         self._news = asyncio.Event()
         self._producer: asyncio.Task[str] | None = None
@@ -117,6 +119,8 @@ class RunningTurn:
                 if isinstance(event, Finished):
                     reason = event.reason
                 else:
+                    if self._journal is not None:
+                        self._journal.append(event)
                     self._publish(self.transcript.append(event))
         return reason
 
@@ -148,6 +152,8 @@ class RunningTurn:
         try:
             parts = list(self.transcript.parts)
             await in_tenant(self.job.tenant, write_progress, turn_id=self.job.turn_id, parts=parts)
+            if self._journal is not None:
+                self._journal.end()
         except Exception:  # LibreChat tells it again
             log.exception("reply was not written down", turn_id=str(self.job.turn_id))
 
@@ -167,7 +173,7 @@ class RunningTurn:
         """Tried until the database takes it: the heartbeat renews the lease meanwhile."""
         told = error.as_dict(self.request_id) if error else None
         try:
-            return await patiently(
+            ending = await patiently(
                 in_tenant,
                 self.job.tenant,
                 end_turn,
@@ -180,6 +186,9 @@ class RunningTurn:
             log.exception("turn could not be closed", turn_id=str(self.job.turn_id))
             fault = (database_failure(exc) or InternalError()).as_dict(self.request_id)
             return Ending(finish_reason=Reason.ERROR, usage=Usage(0, 0, "estimated"), quota=None, error=fault)
+        if self._journal is not None:
+            self._journal.end()
+        return ending
 
     async def write_down(self) -> None:
         """Stores the reply so far where that is due, and looks whether somebody asked to stop."""

@@ -13,10 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from django.db import connection
 
 from accounts.tests.cast import Cast
-from gateway.tests.events import STREAM, body, parse, resume
+from gateway.tests.events import STREAM, Told, body, parse, resume, text_of
+from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
 from quotas.models import BudgetWindow, Hold, UsageRecord
@@ -87,6 +89,49 @@ def test_the_next_server_settles_what_a_killed_one_held(
     assert record.exactness == "estimated"
     assert BudgetWindow.objects.get().used == record.input_tokens + record.output_tokens
     assert Hold.objects.get().state == "written_off"
+
+
+@pytest.mark.django_db(transaction=True)
+@needs("redis-server")
+@pytest.mark.usefixtures("redis_url")
+@pytest.mark.parametrize("by", ["journal", "relay"])
+def test_whatever_a_client_was_shown_is_stored(
+    cast: Cast, provider: ScriptedProvider, settings: Any, tmp_path: Path, by: str
+) -> None:
+    """Killed right after a word was heard, and long before the reply is written to the database."""
+    provider.script = Script(steps=[*(f"word{number} " for number in range(50)), threading.Event()])
+    redis = {"REDIS_URL": settings.REDIS_URL} if by == "relay" else {"REDIS_URL": ""}
+    heard: list[Told] = []
+    with (
+        web_process(settings.LOCAL_MODEL_URL, DATA_DIR=str(tmp_path / "one"), **redis) as (process, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
+        client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer,
+    ):
+        for event in parse(answer.iter_lines()):
+            heard.append(event)
+            if "word49 " in text_of(heard):
+                break
+        if by == "relay":
+            wait_until(lambda: relayed_events(settings.REDIS_URL) > 1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    turn_id = heard[0].data["turn_id"]
+    place = str(tmp_path / ("one" if by == "journal" else "two"))
+    with (
+        web_process(settings.LOCAL_MODEL_URL, DATA_DIR=place, **redis) as (_, url),
+        httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
+    ):
+        rest = resume(client, turn_id, heard[-1].id)
+        turn = client.get(f"/v1/chat/turns/{turn_id}").json()
+    assert turn["reply"] == text_of(heard)
+    assert [event.type for event in rest] == ["error", "usage", "done"]
+    assert UsageRecord.objects.get().output_tokens >= 50
+    assert not list((tmp_path / "one" / "turns").glob("*")) or by == "relay"
+
+
+def relayed_events(redis_url: str) -> int:
+    with redis.Redis.from_url(redis_url) as there:
+        return sum(there.xlen(name) for name in there.scan_iter("switchyard:*"))
 
 
 def written_text(cast: Cast, turn_id: str) -> str:

@@ -1,9 +1,7 @@
 """Two web processes: what one runs the other tells, by Redis at once, else from what is written."""
 
-import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,30 +15,6 @@ from gateway.tests.events import STREAM, body, parse, resume, send, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path, settings: Any) -> Iterator[str]:
-    """A Redis of the test's own, on a unix socket."""
-    socket = tmp_path / "redis.sock"
-    command = [
-        "redis-server",
-        "--port",
-        "0",
-        "--unixsocket",
-        str(socket),
-        "--save",
-        "",
-        "--dir",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_until(socket.exists)
-    settings.REDIS_URL = f"unix://{socket}"
-    yield settings.REDIS_URL
-    process.terminate()
-    process.wait()
 
 
 @pytest.fixture
