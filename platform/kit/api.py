@@ -20,6 +20,9 @@ from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
+RESTART_SECONDS = (
+    2  # after which a client tries again when a process stopped: another one has taken its place
+)
 
 
 class HasTenant(Protocol):
@@ -137,6 +140,8 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.RateLimited | errors.QuotaExceeded) and "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
+    if isinstance(error, errors.ShuttingDown | errors.TurnInterrupted):
+        headers["Retry-After"] = str(RESTART_SECONDS)
     return headers | refusal_headers(error.details)
 
 

@@ -62,9 +62,9 @@ def test_a_server_that_stops_leaves_a_running_turn_to_another(
     cast: Cast,
     provider: ScriptedProvider,
     client_of: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
-    monkeypatch.setattr(asgi, "DRAIN_SECONDS", 0.1)
+    settings.GRACE = 0.1
     gate = threading.Event()
     provider.script = Script(steps=["One ", gate, "two"])
     with Served(asgi.application, lifespan="on") as second:

@@ -238,7 +238,7 @@ def test_it_ends_when_make_alone_gets_the_signal(start: Callable[..., Run], numb
 
 
 PROCESSES = {
-    "web": ("uvicorn", "config.asgi:application"),
+    "web": ("kit.serve", "config.asgi:application"),
     "worker": (str(ROOT / "manage.py"), "worker"),
     "model": ("gateway.providers.local_server",),
 }
