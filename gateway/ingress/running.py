@@ -228,7 +228,7 @@ class TurnRunner:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """A place for a turn that is being admitted. AtCapacity when there is none, ShuttingDown at a stop."""
+        """A place for a turn that is admitted; AtCapacity when there is none, ShuttingDown at a stop."""
         if stopping().begun.is_set():
             raise ShuttingDown
         if len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:

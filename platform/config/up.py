@@ -218,15 +218,16 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
 
 
 def _web_command(here: Installation) -> list[str]:
-    return _serve("config.asgi:application", here.host, here.port)
+    return serve_command("config.asgi:application", here.host, here.port)
 
 
 def _egress_command(host: str, port: int) -> list[str]:
     # One process, whatever WEB_CONCURRENCY says: a repeated call must meet its first attempt.
-    return [*_serve("config.egress:application", host, port), "--workers", "1"]
+    return [*serve_command("config.egress:application", host, port), "--workers", "1"]
 
 
-def _serve(application: str, host: str, port: int) -> list[str]:
+def serve_command(application: str, host: str, port: int) -> list[str]:
+    """How an application is served here, as in the image; uvicorn's options may follow."""
     command = [sys.executable, "-m", "kit.serve", application, "--lifespan", "on", "--http", "h11"]
     command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
     command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "10", "--log-level", "warning"]

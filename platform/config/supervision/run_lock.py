@@ -25,7 +25,7 @@ class RunLock:
     def take(
         self, address: str, *, on_wait: Callable[[], None], check: Callable[[], None], seconds: float
     ) -> None:
-        """Takes the lock; waits so many seconds for a killed run's clean-up. Failure where a run is under way."""
+        """Takes the lock; waits so long for a killed run's clean-up, refuses where a run is under way."""
         deadline = time.monotonic() + seconds
         waiting = False
         while not self._try():
