@@ -75,13 +75,20 @@ async def _follow_elsewhere(
                 yield told
                 if told[-1].type == "done":
                     return
-            moved = ShuttingDown(MOVED, turn_id=str(turn_id))
-            relayed = await stopping().unless_begun(reader.next_events(), moved)
+            relayed = await _next_events(reader, turn_id)
             news = bool(relayed)
             told = [event.past(after) for event in relayed if event.id > after]
         stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
     rest = list(stored.transcript.after(after))
     yield [*rest, *stored.transcript.ending(after, stored.ending.events(), lagging=stored.lagging)]
+
+
+async def _next_events(reader: Reader, turn_id: UUID) -> list[NumberedEvent]:
+    """What the turn's process has relayed. ShuttingDown when this process stops and does not run the turn."""
+    if turn_id in runner().turns:
+        return await reader.next_events()
+    moved = ShuttingDown(MOVED, turn_id=str(turn_id))
+    return await stopping().unless_begun(reader.next_events(), moved)
 
 
 def _owns(principal: Principal, job: TurnJob) -> bool:

@@ -1,4 +1,4 @@
-"""An egress that is asked to stop lets the calls of running turns go on for the grace, and settles the rest."""
+"""An egress that is asked to stop lets calls go on for the grace, then ends and settles them."""
 
 import threading
 from collections.abc import Callable
