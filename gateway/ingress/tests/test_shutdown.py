@@ -125,6 +125,25 @@ def test_a_follower_of_another_processs_turn_is_told_and_resumes_there(
     assert text_of(seen + rest) == "One two three"
 
 
+def test_someone_who_reads_a_shared_reply_stays_until_it_is_finished(
+    second: Served, client: httpx.Client, at_home: httpx.Client, cast: Cast, provider: ScriptedProvider
+) -> None:
+    gate = threading.Event()
+    provider.script = Script(steps=["One ", gate, "two"])
+    with client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
+        started = next(parse(answer.iter_lines())).data
+    at_home.patch(f"/v1/conversations/{started['conversation_id']}", json={"shared": True})
+    address = f"{second.url}/v1/chat/turns/{started['turn_id']}/events"
+    with httpx.stream("GET", address, headers=cast.bob.headers, timeout=30) as followed:
+        told = parse(followed.iter_lines())
+        seen = [next(told), next(told)]
+        begin_stop(second)
+        gate.set()
+        seen += told
+    assert text_of(seen) == "One two"
+    assert seen[-1].data == {"finish_reason": "stop"}
+
+
 def test_the_page_is_told_too(
     second: Served, at_home: httpx.Client, cast: Cast, provider: ScriptedProvider
 ) -> None:
