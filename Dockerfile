@@ -28,4 +28,5 @@ EXPOSE 8000
 # Asks under the first of the installation's own names: others are refused.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz', headers={'Host': os.environ.get('ALLOWED_HOSTS', 'localhost').split(',')[0].strip().lstrip('.*') or 'localhost'}); raise SystemExit(c.getresponse().status != 200)"]
 
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "on", "--http", "h11", "--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--no-proxy-headers"]
+# A stop takes up to GRACE seconds and half a minute more: `docker run --stop-timeout 90` (docs/restarts.md).
+CMD ["python", "-m", "kit.serve", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "on", "--http", "h11", "--ws", "websockets-sansio", "--timeout-graceful-shutdown", "10", "--no-proxy-headers"]

@@ -25,6 +25,7 @@ from gateway.tests.served import Served
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """The cast arrives once; every test with real transactions goes back to that point."""
+    django_settings.GRACE = 10  # below Served.STOP_SECONDS, for a test that leaves a turn running
     # Signing in is tested, not the cost of hashing.
     django_settings.PROVIDER_READ_ON_SECONDS = 0  # tests of how calls end see it at once; others set it
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

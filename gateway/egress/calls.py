@@ -53,6 +53,11 @@ class RunningCalls:
             if call.turn_id == turn_id:
                 call.end()
 
+    def end_all(self) -> None:
+        """The process stops."""
+        for call in list(self._by_attempt.values()):
+            call.end()
+
     def end_older(self, turn_id: UUID, fingerprint: str, attempt: UUID) -> None:
         """Ends the attempts at the same call that began before this one: all, if it runs elsewhere."""
         for call in list(self._by_attempt.values()):  # in the order of their beginning

@@ -12,7 +12,7 @@ from gateway.ingress.heartbeat import HOLDER
 from gateway.ingress.running import runner
 from gateway.models import Message, Turn
 from gateway.providers.base import ModelRequest
-from kit.errors import AtCapacity
+from kit.errors import AtCapacity, ShuttingDown
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
 from workspaces.language_models.services import ModelRef, installed_models
@@ -28,7 +28,7 @@ async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
             job = await in_tenant(tenant, claim_turn, tenant, turn_id)
             if job is not None:
                 runner().start(job)
-    except AtCapacity:
+    except (AtCapacity, ShuttingDown):
         return False
     return job is not None
 

@@ -16,8 +16,10 @@ from gateway.ingress.stops import listen_for_notices
 from kit.patience import end_patience
 from kit.per_loop import PerLoop, close_values
 from kit.postgresql.failures import database_failure
+from kit.stopping import stopping
 
 log = structlog.get_logger(__name__)
+GOODBYE_SECONDS = 2.0  # for the last frame and close code of each socket
 
 
 def ensure_started() -> None:
@@ -33,9 +35,19 @@ def _begin() -> list[asyncio.Task[None]]:
     ]
 
 
-async def stop(seconds: float) -> None:
-    """Lets running turns finish for a while, then ends everything."""
-    await runner().drain(seconds)
+async def drain() -> None:
+    """Lets running turns go on for GRACE and interrupts the rest; their clients are told all of it.
+
+    Clients without a turn that runs here are told immediately that they may go on elsewhere.
+    """
+    stopping().begun.set()
+    await runner().drain(settings.GRACE)
+    await stopping().say_goodbyes(GOODBYE_SECONDS)
+
+
+async def stop() -> None:
+    """Ends everything, after `drain` where the server has not called it."""
+    await drain()
     end_patience()
     await reading_on().settle_all()
     tasks = _tasks.take() or []

@@ -18,7 +18,7 @@ from gateway.models import Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.api import error_headers
 from kit.consumers import ClientGone
-from kit.errors import DomainError, QuotaExceeded, restore
+from kit.errors import DomainError, QuotaExceeded, TurnInterrupted, restore
 
 T = TypeVar("T")
 BEFORE_THE_REPLY = {"started", "notice"}  # a provider that is tried again may still refuse
@@ -100,6 +100,13 @@ class CompletionsConsumer(EdgeConsumer):
             task.cancel()
             raise ClientGone
         return task.result()
+
+    def cut_off_error(self) -> DomainError:
+        """The call ends with its client's request: it goes on nowhere."""
+        return TurnInterrupted()
+
+    def cut_off_chunk(self, error: DomainError) -> bytes:
+        return line(wire.error_body(error, self.origin.request_id)) + DONE
 
     async def send_error(self, error: DomainError) -> None:
         if self.started:

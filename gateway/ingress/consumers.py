@@ -1,6 +1,7 @@
 """The chat routes as Channels consumers: send, explain, follow, stop."""
 
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import ClassVar
 from uuid import UUID
@@ -11,22 +12,25 @@ from gateway.ingress.admission import Admitted, admit_turn
 from gateway.ingress.background import ensure_started
 from gateway.ingress.edge import EdgeConsumer
 from gateway.ingress.explaining import explain_turn
-from gateway.ingress.following import collect_result, follow_turn, read_turn
+from gateway.ingress.following import MOVED, collect_result, follow_turn, read_turn
 from gateway.ingress.limit_headers import limit_headers
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.running import runner
 from gateway.ingress.stops import request_stop
 from gateway.ingress.transcript import NumberedEvent
 from kit import requests
-from kit.errors import AccessEnded, DomainError, InvalidInput, restore
+from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
+RESUME_MILLISECONDS = (500, 1500)  # between which a client's pause lies before it resumes
 LARGEST_ID = 2**53  # what a JavaScript client can hold
 LONGEST_ID = 16  # its digits
 
 
 class TurnConsumer(EdgeConsumer):
     """What the routes of a turn share."""
+
+    followed_id: UUID | None = None  # the turn whose end the client waits for
 
     async def begin_turn(self, body: bytes) -> UUID:
         """Validates, admits and starts a turn; from here on it runs without this socket."""
@@ -51,11 +55,18 @@ class TurnConsumer(EdgeConsumer):
             raise InvalidInput(**{"Last-Event-ID": ["Send the id of an event."]})
         return int(digits)
 
+    def cut_off_error(self) -> DomainError:
+        return ShuttingDown(MOVED, turn_id=str(self.followed_id)) if self.followed_id else ShuttingDown()
+
+    def cut_off_chunk(self, error: DomainError) -> bytes:
+        return moved_frame(error)
+
     @property
     def wants_stream(self) -> bool:
         return "text/event-stream" in self.header.get("accept", "").lower()
 
     async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
+        self.followed_id = turn_id
         await self.send_stream(sse_frames(follow_turn(self.principal, turn_id, after)))
 
 
@@ -70,6 +81,7 @@ class SendConsumer(TurnConsumer):
             await self._send_result(turn_id)
 
     async def _send_result(self, turn_id: UUID) -> None:
+        self.followed_id = turn_id
         events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
         result = collect_result(events)
         stored = next((event.data["error"] for event in events if event.type == "error"), None)
@@ -131,8 +143,20 @@ async def sse_frames(batches: AsyncIterator[list[NumberedEvent]]) -> AsyncIterat
     try:
         async for batch in batches:
             yield b"".join(sse_frame(event) for event in batch)
-    except AccessEnded as ended:
-        yield error_frame(ended)
+    except (AccessEnded, ShuttingDown) as ended:
+        yield end_frame(ended)
+
+
+def end_frame(ended: DomainError) -> bytes:
+    """The last frame of a stream that ends before its turn."""
+    return moved_frame(ended) if isinstance(ended, ShuttingDown) else error_frame(ended)
+
+
+def moved_frame(error: DomainError) -> bytes:
+    """Asks the client to resume after a short pause, which differs between clients. It has no id."""
+    pause = random.randint(*RESUME_MILLISECONDS)
+    data = json.dumps({"turn_id": error.details.get("turn_id"), "text": error.message})
+    return f"retry: {pause}\nevent: moved\ndata: {data}\n\n".encode()
 
 
 def error_frame(error: DomainError) -> bytes:

@@ -15,8 +15,11 @@ from gateway.ingress.running import runner, started_data
 from gateway.ingress.transcript import REPLACE, NumberedEvent, Transcript
 from gateway.ingress.watching import until_lost
 from gateway.models import Turn
-from kit.errors import NotFound
+from kit.errors import NotFound, ShuttingDown
+from kit.stopping import stopping
 from kit.tenancy import in_tenant
+
+MOVED = "The server is restarting. The reply goes on: reconnect to follow it from the last event."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ async def follow_turn(
 ) -> AsyncIterator[list[NumberedEvent]]:
     """Batches of events past the id `after`, to the end; NotFound for a turn that the caller may not see.
 
-    AccessEnded as soon as the caller may not hear the rest.
+    AccessEnded as soon as the caller may not hear the rest. ShuttingDown, with the turn's id, when this
+    process stops and the turn goes on in another one: the client can follow it there from the last id.
     """
     async with aclosing(until_lost(principal, _follow(principal, turn_id, after))) as batches:
         async for batch in batches:
@@ -71,12 +75,20 @@ async def _follow_elsewhere(
                 yield told
                 if told[-1].type == "done":
                     return
-            relayed = await reader.next_events()
+            relayed = await _next_events(reader, turn_id)
             news = bool(relayed)
             told = [event.past(after) for event in relayed if event.id > after]
         stored = await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=turn_id)
     rest = list(stored.transcript.after(after))
     yield [*rest, *stored.transcript.ending(after, stored.ending.events(), lagging=stored.lagging)]
+
+
+async def _next_events(reader: Reader, turn_id: UUID) -> list[NumberedEvent]:
+    """What the turn's process has relayed. ShuttingDown when this process stops and does not run the turn."""
+    if turn_id in runner().turns:
+        return await reader.next_events()
+    moved = ShuttingDown(MOVED, turn_id=str(turn_id))
+    return await stopping().unless_begun(reader.next_events(), moved)
 
 
 def _owns(principal: Principal, job: TurnJob) -> bool:

@@ -1,8 +1,8 @@
 """Runs admitted turns in tasks of their own, detached from every client's socket."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,12 +27,14 @@ from kit.errors import (
     InternalError,
     ProviderTimeout,
     QuotaExceeded,
+    ShuttingDown,
     TurnInterrupted,
     TurnLimit,
 )
 from kit.patience import patiently
 from kit.per_loop import PerLoop
 from kit.postgresql.failures import database_failure
+from kit.stopping import stopping
 from kit.tenancy import in_public, in_tenant
 from quotas.holds import is_settled
 from quotas.prices import Usage
@@ -44,6 +46,7 @@ ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
 # The whole reply is written each time, so a long one is written once it has grown by this share, or pauses.
 REWRITTEN_SHARE = 32
 OURS = (ProviderTimeout, InternalError, DatabaseUnavailable)  # ends that the engine does not know of
+CLOSE_SECONDS = 5.0  # that interrupted turns have to be closed at a stop
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -236,18 +239,22 @@ class TurnRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heartbeat = Heartbeat(self.turns)
         self._admitting = 0
-        self._draining = False
+        self._news = asyncio.Event()  # a turn, or an admission, has ended
+        self._is_over = False  # the grace of a stop: a turn that begins now is interrupted
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """A place for a turn that is being admitted; AtCapacity when there is none."""
-        if self._draining or len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:
+        """A place for a turn that is admitted; AtCapacity when there is none, ShuttingDown at a stop."""
+        if stopping().begun.is_set():
+            raise ShuttingDown
+        if len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:
             raise AtCapacity
         self._admitting += 1
         try:
             yield
         finally:
             self._admitting -= 1
+            self._news.set()
 
     def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:
         """Runs the turn by `engine`, else by the one that its job names."""
@@ -257,17 +264,24 @@ class TurnRunner:
         task = self._spawn(turn.run())
         task.add_done_callback(lambda _: self._forget(turn))
         self._spawn(send_events(job.tenant, job.turn_id, turn.follow(0)))
+        if self._is_over:
+            turn.stop(Reason.INTERRUPTED)
         return turn
 
     def _forget(self, turn: RunningTurn) -> None:
         if self.turns.get(turn.job.turn_id) is turn:
             del self.turns[turn.job.turn_id]
+        self._news.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._news.set()
 
     def stop(self, turn_id: UUID, reason: str = Reason.CANCELLED) -> None:
         turn = self.turns.get(turn_id)
@@ -275,21 +289,29 @@ class TurnRunner:
             turn.stop(reason)
 
     async def drain(self, seconds: float) -> None:
-        """Takes no more turns, lets the running ones finish for a while, interrupts the rest.
+        """Takes no more turns, lets the running ones go on for `seconds` at most, and interrupts the rest.
 
         Those that go on without us are left to another process.
         """
-        self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        stopping().begun.set()
+        if not self._is_over:
+            await self._wait_while(lambda: bool(self.turns or self._admitting), seconds)
+        self._is_over = True
         left = list(self.turns.values())
         for turn in left:
             turn.stop(Reason.INTERRUPTED)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._wait_while(lambda: bool(self._tasks or self._admitting), CLOSE_SECONDS)
         for turn in left:
             if turn.is_left:
                 await in_public(leave_turn, turn.job.turn_id)
+
+    async def _wait_while(self, is_busy: Callable[[], bool], seconds: float) -> None:
+        """Returns when no longer busy, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while is_busy():
+                    self._news.clear()
+                    await self._news.wait()
 
 
 def leave_turn(turn_id: UUID) -> None:

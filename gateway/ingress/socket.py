@@ -4,6 +4,8 @@ The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, n
 Frames in:
 `{"type": "send", …body of chat/send, "idempotency_key"?}`, `{"type": "resume", "turn_id", "last_event_id"?}`,
 `{"type": "stop", "turn_id"}`; an optional `ref` comes back with what answers it.
+A server that restarts sends `{"type": "moved", "turn_id", "text"}` for each turn that goes on elsewhere, and
+closes with 1012 when no turn is left on the socket: connect again after a pause and resume.
 """
 
 import asyncio
@@ -37,9 +39,11 @@ from kit.errors import (
     NotAuthenticated,
     PayloadTooLarge,
     RateLimited,
+    ShuttingDown,
 )
 from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
+from kit.stopping import stopping
 from kit.tenancy import in_public, in_tenant
 
 log = structlog.get_logger(__name__)
@@ -47,7 +51,8 @@ PROTOCOL = "bearer"
 TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket/websocket.xhtml
 UNAUTHENTICATED = 4401  # the close code that stands for HTTP's 401
 MOST_FOLLOWED = 32  # turns that one socket may follow at a time
-BESIDE = 2  # tasks of the socket itself: its ping, and its watch over the right to it
+BESIDE = 3  # tasks of the socket itself: its ping, its watch over the right to it, and over the server's stop
+SERVICE_RESTART = 1012  # the close code of a server that stops: connect again and resume
 
 
 class TurnFrameSerializer(serializers.Serializer[Any]):
@@ -62,6 +67,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         header = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
         self.origin = begin_request(self.scope, header)
         self.followers: set[asyncio.Task[None]] = set()
+        self.forwarders: set[asyncio.Task[None]] = set()  # those of the followers that forward a turn
+        self.frames = asyncio.Lock()  # held while a frame is handled
         self.flood = FrameFlood()
         self.token = self._offered_token()
         await self.accept(subprotocol=PROTOCOL if PROTOCOL in self.scope["subprotocols"] else None)
@@ -79,6 +86,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         ensure_started()
         self._spawn(self._ping())
         self._spawn(self._close_when_lost(principal))
+        stopping().wait_for(self._spawn(self._close_when_stopping()))
 
     async def disconnect(self, code: int) -> None:
         for task in self.followers:
@@ -92,7 +100,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             if principal is None:
                 return
             frame = self._parse(text_data)
-            await self._handle(frame, principal)
+            async with self.frames:
+                await self._handle(frame, principal)
         except NotAuthenticated as error:
             await self._send_error(error, frame)
             await self.close(code=UNAUTHENTICATED)
@@ -169,11 +178,15 @@ class ChatSocket(AsyncWebsocketConsumer):
             raise InvalidInput(type=[f"One socket follows at most {MOST_FOLLOWED} turns at a time."])
 
     def _follow(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
-        self._spawn(self._forward(principal, turn_id, after, frame))
+        task = self._spawn(self._forward(principal, turn_id, after, frame))
+        self.forwarders.add(task)
+        task.add_done_callback(self.forwarders.discard)
 
     async def _forward(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
         try:
             await self._forward_events(principal, turn_id, after, frame)
+        except ShuttingDown as moved:
+            await self._send_frame({"type": "moved", "turn_id": str(turn_id), "text": moved.message})
         except DomainError as error:
             await self._send_error(error, frame)
         except Exception as exc:
@@ -201,15 +214,26 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self._send_error(AccessEnded(), {})
         await self.close(code=UNAUTHENTICATED)
 
+    async def _close_when_stopping(self) -> None:
+        """Closes once the server stops and this socket follows no turn any more."""
+        await stopping().begun.wait()
+        while True:
+            async with self.frames:
+                if not self.forwarders:
+                    await self.close(code=SERVICE_RESTART)
+                    return
+            await asyncio.wait(set(self.forwarders))
+
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(PING_SECONDS)
             await self._send_frame({"type": "ping"})
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.followers.add(task)
         task.add_done_callback(self.followers.discard)
+        return task
 
     async def _send_error(self, error: DomainError, frame: dict[str, Any]) -> None:
         shape = error.as_dict(requests.current().request_id)

@@ -20,7 +20,7 @@ from gateway.ingress.consumers import (
     EventsConsumer,
     StopConsumer,
     TurnConsumer,
-    error_frame,
+    end_frame,
     sse_frame,
     start_turn,
 )
@@ -28,7 +28,7 @@ from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import REPLACE, NumberedEvent
-from kit.errors import AccessEnded, DomainError, InvalidInput
+from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown
 from kit.markdown import GrowingText, render_blocks
 from kit.tenancy import in_public, in_tenant
 
@@ -127,6 +127,7 @@ class WebEventsConsumer(SessionMixin, EventsConsumer):
     """Follows a turn from its beginning: what is drawn depends on the whole text."""
 
     async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
+        self.followed_id = turn_id
         await self.send_stream(drawn_frames(follow_turn(self.principal, turn_id), after))
 
 
@@ -199,8 +200,8 @@ async def drawn_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) 
                 continue
             try:
                 batch = pending.result()
-            except AccessEnded as ended:
-                yield error_frame(ended)
+            except (AccessEnded, ShuttingDown) as ended:
+                yield end_frame(ended)
                 return
             if batch is None:
                 return

@@ -23,16 +23,23 @@ from gateway.ingress import background  # noqa: E402
 from gateway.ingress.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
+from kit.last_answers import LastAnswers  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
 from kit.uvicorn_bounds import bound_uvicorn  # noqa: E402
+from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
 refuse_broken_setup()
 bound_locks()
 bound_daphne(most_bytes=most_body_bytes)
 bound_uvicorn()
+drain_before_shutdown()
 
-DRAIN_SECONDS = 10.0  # how long running turns may take to finish at a stop
 CHECK_END_SECONDS = 2.0  # and a check of the engine to clear away what it left there
+
+
+async def drain(_open: set[asyncio.Task[None]]) -> None:
+    """What the server waits for at a stop, before it closes anything."""
+    await background.drain()
 
 
 async def lifespan(
@@ -45,6 +52,7 @@ async def lifespan(
         message = await receive()
         if message["type"] == "lifespan.startup":
             background.ensure_started()
+            scope.setdefault("state", {})[DRAIN] = drain
             if should_check_at_start():
                 check = asyncio.create_task(check_at_start())
             await send({"type": "lifespan.startup.complete"})
@@ -52,14 +60,14 @@ async def lifespan(
             if check is not None:
                 check.cancel()
                 await asyncio.wait({check}, timeout=CHECK_END_SECONDS)
-            await background.stop(DRAIN_SECONDS)
+            await background.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
 
 application = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(http_router(django_app), most_bytes=most_body_bytes),
+        "http": LastAnswers(BoundedBodies(http_router(django_app), most_bytes=most_body_bytes)),
         "websocket": websocket_router(),
         "lifespan": lifespan,
     }

@@ -25,12 +25,22 @@ from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
+from kit.last_answers import LastAnswers  # noqa: E402
 from kit.patience import end_patience  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
+from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
 refuse_broken_setup()
 bound_locks()
+drain_before_shutdown()
+
+
+async def drain(open_requests: set[asyncio.Task[None]]) -> None:
+    """Lets the calls of running turns go on for GRACE, then ends and settles them."""
+    if open_requests:
+        await asyncio.wait(set(open_requests), timeout=settings.GRACE)
+    running_calls().end_all()
 
 
 async def lifespan(
@@ -44,6 +54,7 @@ async def lifespan(
         message = await receive()
         if message["type"] == "lifespan.startup":
             listener = asyncio.create_task(running_calls().listen())
+            scope.setdefault("state", {})[DRAIN] = drain
             await send({"type": "lifespan.startup.complete"})
             continue
         if listener is not None:
@@ -67,11 +78,14 @@ router = URLRouter(
 )
 application = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(
-            router,
-            most_bytes=lambda path: settings.EGRESS_MAX_BODY_BYTES,
+        "http": LastAnswers(
+            BoundedBodies(
+                router,
+                most_bytes=lambda path: settings.EGRESS_MAX_BODY_BYTES,
+                status_of=consumers.engine_status,
+                is_open=False,
+            ),
             status_of=consumers.engine_status,
-            is_open=False,
         ),
         "lifespan": lifespan,
     }

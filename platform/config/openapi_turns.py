@@ -19,7 +19,8 @@ from workspaces.api import FiguresSerializer
 
 EVENTS = """
 With `Accept: text/event-stream` the reply arrives as server-sent events, each with an increasing `id`; ignore
-those that you do not know. A comment (`: ping`) comes at least every 10 seconds.
+those that you do not know. A comment (`: ping`) comes at least every 10 seconds. Resume a stream that ends
+without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 
 | event | data |
 |---|---|
@@ -38,6 +39,8 @@ the whole reply follows in events of its own |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
 `cancelled`, `quota_exceeded`, `interrupted`, `error` |
+| `moved` | `turn_id`, `text`; no `id`. The server restarts and ends the stream, the reply goes on: \
+resume after the pause in `retry` |
 
 An approval is answered by `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also where the turn was
 sent over the socket.

@@ -25,6 +25,8 @@ from kit import embedded_postgres, env
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_SECONDS = 120.0
 READY_SECONDS = 120.0
+STOP_MARGIN_SECONDS = 30.0
+CLEAN_UP_SECONDS = 60.0  # that the guard of a killed run may take, beside what its web server takes to stop
 HIGHEST_PORT = 65535
 
 
@@ -44,6 +46,7 @@ class Installation:
     engine: str
     egress_url: str
     development: bool
+    grace: int
 
     @classmethod
     def from_environment(cls) -> "Installation":
@@ -61,7 +64,13 @@ class Installation:
             engine=env.text("ENGINE", "direct"),
             egress_url=env.text("EGRESS_URL", "http://127.0.0.1:8002"),
             development=env.boolean("DEBUG", True),
+            grace=env.integer("GRACE", 30),
         )
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long a process may take to stop before it is killed: GRACE, and time to close what is left."""
+        return self.grace + STOP_MARGIN_SECONDS
 
     @property
     def has_egress(self) -> bool:
@@ -106,6 +115,7 @@ def main() -> int:
             here.url,
             on_wait=lambda: terminal.line("A killed run is still being cleaned up; waiting for it."),
             check=wishes.check,
+            seconds=CLEAN_UP_SECONDS + here.stop_seconds,
         )
         try:
             return _run(here, terminal, wishes, lock)
@@ -119,7 +129,9 @@ def main() -> int:
 
 
 def _run(here: Installation, terminal: Terminal, wishes: Wishes, lock: RunLock) -> int:
-    supervisor = Supervisor(folder=ROOT, terminal=terminal, wishes=wishes, lock_fd=lock.fd)
+    supervisor = Supervisor(
+        folder=ROOT, terminal=terminal, wishes=wishes, lock_fd=lock.fd, stop_seconds=here.stop_seconds
+    )
     try:
         _bring_up(here, supervisor, terminal)
         terminal.line(f"\nSwitchyard is ready: {here.url}   (Ctrl-C stops it)\n")
@@ -130,7 +142,7 @@ def _run(here: Installation, terminal: Terminal, wishes: Wishes, lock: RunLock) 
         terminal.line(str(exc))
         return 1
     finally:
-        with terminal.step("Stopping"):
+        with terminal.step(f"Stopping: replies in progress have up to {here.grace} s, Ctrl-C ends them now"):
             supervisor.end_all()
 
 
@@ -206,18 +218,19 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
 
 
 def _web_command(here: Installation) -> list[str]:
-    return _serve("config.asgi:application", here.host, here.port)
+    return serve_command("config.asgi:application", here.host, here.port)
 
 
 def _egress_command(host: str, port: int) -> list[str]:
     # One process, whatever WEB_CONCURRENCY says: a repeated call must meet its first attempt.
-    return [*_serve("config.egress:application", host, port), "--workers", "1"]
+    return [*serve_command("config.egress:application", host, port), "--workers", "1"]
 
 
-def _serve(application: str, host: str, port: int) -> list[str]:
-    command = [sys.executable, "-m", "uvicorn", application, "--lifespan", "on", "--http", "h11"]
+def serve_command(application: str, host: str, port: int) -> list[str]:
+    """How an application is served here, as in the image; uvicorn's options may follow."""
+    command = [sys.executable, "-m", "kit.serve", application, "--lifespan", "on", "--http", "h11"]
     command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
-    command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "15", "--log-level", "warning"]
+    command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "10", "--log-level", "warning"]
     return [*command, "--host", host, "--port", str(port)]
 
 

@@ -22,6 +22,7 @@ from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
 WORTH_REPEATING = {429, 503}
+RESTART_SECONDS = 2  # after which another process has taken the place of one that stopped
 
 
 class HasTenant(Protocol):
@@ -141,6 +142,8 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status in WORTH_REPEATING and "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
+    if isinstance(error, errors.ShuttingDown | errors.TurnInterrupted):
+        headers["Retry-After"] = str(RESTART_SECONDS)
     return headers | refusal_headers(error.details)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import structlog
@@ -11,12 +12,20 @@ from django.conf import settings
 
 from kit import requests
 from kit.api import error_headers
-from kit.errors import DomainError, InternalError, MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
+from kit.errors import (
+    DomainError,
+    InternalError,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    ShuttingDown,
+    UnsupportedMediaType,
+)
 from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
 
 log = structlog.get_logger(__name__)
 PING_SECONDS = 10.0
+CUT_OFF_SECONDS = 1.0  # for the last bytes to a client whose request is cut off: it may not be reading
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -54,6 +63,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.header = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.origin = begin_request(scope, self.header)
         self.started = False
+        self.is_streaming = False
         self.told_headers: dict[str, str] = {}  # go with the answer, whatever it will be
         try:
             body = await self._read_body(receive)
@@ -64,6 +74,8 @@ class HttpConsumer(AsyncHttpConsumer):
                 self.gone.cancel()
         except ClientGone:
             return
+        except asyncio.CancelledError:  # the server has waited for as long as it may, and ends
+            await self._end_cut_off()
 
     async def _answer(self, body: bytes) -> None:
         try:
@@ -114,6 +126,24 @@ class HttpConsumer(AsyncHttpConsumer):
             raise ClientGone
         await self.send_json(error.status, self.error_body(error), error_headers(error))
 
+    async def _end_cut_off(self) -> None:
+        """Ends the answer with an error as far as that can still be sent; a broken answer stays broken."""
+        error = self.cut_off_error()
+        with suppress(Exception):
+            async with asyncio.timeout(CUT_OFF_SECONDS):
+                if not self.started:
+                    await self.send_error(error)
+                elif self.is_streaming and (last := self.cut_off_chunk(error)):
+                    await self.send_body(last)
+
+    def cut_off_error(self) -> DomainError:
+        """What a client gets whose request is cut off by the end of the server."""
+        return ShuttingDown()
+
+    def cut_off_chunk(self, error: DomainError) -> bytes:
+        """The end of a stream that is cut off; where it is empty the client sees a broken connection."""
+        return b""
+
     def error_body(self, error: DomainError) -> dict[str, Any]:
         return {"error": error.as_dict(self.origin.request_id)}
 
@@ -127,6 +157,7 @@ class HttpConsumer(AsyncHttpConsumer):
                 "X-Accel-Buffering": "no",
             },
         )
+        self.is_streaming = True
         await self.send_body(b"", more_body=True)
         pending = asyncio.ensure_future(anext(chunks, None))
         try:
@@ -147,6 +178,7 @@ class HttpConsumer(AsyncHttpConsumer):
         finally:
             pending.cancel()
             await asyncio.gather(pending, return_exceptions=True)
+        self.is_streaming = False
         await self.send_body(b"")
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:

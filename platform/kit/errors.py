@@ -54,6 +54,7 @@ DomainError
 ├── DatabaseUnavailable        503
 │   └── DatabaseBusy           503
 ├── TurnInterrupted            503
+├── ShuttingDown               503
 └── InternalError              500
 """
 
@@ -371,8 +372,17 @@ class DatabaseBusy(DatabaseUnavailable):
 
 
 class TurnInterrupted(DomainError):
+    """Carries Retry-After."""
+
     code, status = "turn_interrupted", 503
     message = "The server stopped while the reply was being written; what was written is kept."
+
+
+class ShuttingDown(DomainError):
+    """Details: turn_id of a turn that goes on in another process. Carries Retry-After."""
+
+    code, status = "shutting_down", 503
+    message = "The server is restarting. Try again in a few seconds."
 
 
 class InternalError(DomainError):

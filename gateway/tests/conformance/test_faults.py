@@ -62,9 +62,9 @@ def test_a_server_that_stops_leaves_a_running_turn_to_another(
     cast: Cast,
     provider: ScriptedProvider,
     client_of: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
-    monkeypatch.setattr(asgi, "DRAIN_SECONDS", 0.1)
+    settings.GRACE = 0.1
     gate = threading.Event()
     provider.script = Script(steps=["One ", gate, "two"])
     with Served(asgi.application, lifespan="on") as second:
@@ -75,6 +75,27 @@ def test_a_server_that_stops_leaves_a_running_turn_to_another(
     turn = finished(client_of(cast.alice), seen[0].data["turn_id"])
     assert (turn["finish_reason"], turn["reply"]) == ("stop", "One two")
     assert len(provider.requests) == 1
+
+
+def test_who_follows_a_turn_that_is_left_is_told_to_resume_and_loses_nothing(
+    replayed: ReplayedLibreChat, cast: Cast, provider: ScriptedProvider, client_of: Any, settings: Any
+) -> None:
+    settings.GRACE = 0.1
+    gate = threading.Event()
+    provider.script = Script(steps=["One ", gate, "two"])
+    headers = {**cast.alice.headers, **STREAM}
+    with (
+        Served(asgi.application, lifespan="on") as second,
+        httpx.stream("POST", f"{second.url}/v1/chat/send", json=body("x"), headers=headers) as answer,
+    ):
+        events = parse(answer.iter_lines())
+        seen = until_text(events, "One ")
+        second.server.should_exit = True
+        (moved,) = list(events)
+    assert (moved.type, moved.data["turn_id"]) == ("moved", seen[0].data["turn_id"])
+    gate.set()
+    rest = resume(client_of(cast.alice), seen[0].data["turn_id"], seen[-1].id)
+    assert text_of(seen + rest) == "One two"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 5])

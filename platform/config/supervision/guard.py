@@ -12,9 +12,11 @@ class Guard:
 
     name = "guard"
 
-    def __init__(self, *, environment: dict[str, str], folder: Path, lock_fd: int) -> None:
+    def __init__(
+        self, *, environment: dict[str, str], folder: Path, lock_fd: int, stop_seconds: float
+    ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-            [sys.executable, "-m", "config.supervision.guard_process", str(lock_fd)],
+            [sys.executable, "-m", "config.supervision.guard_process", str(lock_fd), str(stop_seconds)],
             env=environment,
             cwd=folder,
             stdin=subprocess.PIPE,

@@ -16,7 +16,6 @@ import psutil
 
 from kit import embedded_postgres
 
-GRACE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
 
@@ -40,17 +39,18 @@ class Watched:
         elif word == "dismissed":
             self.is_dismissed = True
 
-    def end_all(self) -> None:
+    def end_all(self, seconds: float) -> None:
+        """Ends one after the other; each has so many seconds before it is killed."""
         for process in reversed(self._processes.values()):
-            _end(process)
+            _end(process, seconds)
         if self._database:
             embedded_postgres.stop(self._database)
 
 
-def _end(process: psutil.Process) -> None:
+def _end(process: psutil.Process, seconds: float) -> None:
     with suppress(psutil.NoSuchProcess):
         process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + seconds
     while _is_alive(process) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError, PermissionError):
@@ -65,7 +65,7 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def guard(lines: Iterable[str], lock_fd: int) -> None:
+def guard(lines: Iterable[str], lock_fd: int, stop_seconds: float) -> None:
     watched = Watched()
     for line in lines:
         watched.note(line)
@@ -74,9 +74,9 @@ def guard(lines: Iterable[str], lock_fd: int) -> None:
     os.ftruncate(lock_fd, 0)  # tells the next run that this one is only being cleaned up
     with suppress(OSError):
         print("The supervisor was killed; stopping what it had started.", flush=True)
-    watched.end_all()
+    watched.end_all(stop_seconds)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    guard(sys.stdin, int(sys.argv[1]))
+    guard(sys.stdin, int(sys.argv[1]), float(sys.argv[2]))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from config.supervision.errors import Failure
 
-CLEANUP_SECONDS = 60.0  # as long as the guard of a killed run may take
 POLL_SECONDS = 0.2
 
 
@@ -23,9 +22,11 @@ class RunLock:
     def fd(self) -> int:
         return self._fd
 
-    def take(self, address: str, *, on_wait: Callable[[], None], check: Callable[[], None]) -> None:
-        """Takes the lock; waits for a killed run's clean-up, refuses where a run is under way."""
-        deadline = time.monotonic() + CLEANUP_SECONDS
+    def take(
+        self, address: str, *, on_wait: Callable[[], None], check: Callable[[], None], seconds: float
+    ) -> None:
+        """Takes the lock; waits so long for a killed run's clean-up, refuses where a run is under way."""
+        deadline = time.monotonic() + seconds
         waiting = False
         while not self._try():
             holder = self._holder()

@@ -16,7 +16,6 @@ from config.supervision.wishes import Wishes
 
 POLL_SECONDS = 0.1
 STEP_SECONDS = 3600.0  # a first start may fetch the weights over a slow line
-GRACE_SECONDS = 20.0  # above the time that the web server gives to its running turns
 DATABASE_POLL_SECONDS = 1.0
 
 
@@ -32,18 +31,24 @@ class OwnDatabase:
 class Supervisor:
     """Children are ended in the reverse order of their start, the database after the last of them."""
 
-    def __init__(self, *, folder: Path, terminal: Terminal, wishes: Wishes, lock_fd: int) -> None:
+    def __init__(
+        self, *, folder: Path, terminal: Terminal, wishes: Wishes, lock_fd: int, stop_seconds: float
+    ) -> None:
+        """`stop_seconds`: how long each child may take to end when it is asked to."""
         self.environment = dict(os.environ)  # of every child from now on
         self._folder = folder
         self._terminal = terminal
         self._wishes = wishes
+        self._stop_seconds = stop_seconds
         self._children: list[Child] = []
         self._command: Child | None = None  # a child that is meant to end
         self._database: OwnDatabase | None = None
         self._database_looked_at = 0.0
         self._restarts = Restarts()
         self._is_up = False  # what ends before everything is up is not started again
-        self._guard = Guard(environment=self.environment, folder=folder, lock_fd=lock_fd)
+        self._guard = Guard(
+            environment=self.environment, folder=folder, lock_fd=lock_fd, stop_seconds=stop_seconds
+        )
 
     def run(self, name: str, command: Sequence[str]) -> str:
         """Runs a command to its end and returns the last line it wrote."""
@@ -96,7 +101,7 @@ class Supervisor:
         """Ends the children and the database; a second Ctrl-C shortens the waiting, not the order."""
         while self._children:
             child = self._children.pop()
-            child.stop(GRACE_SECONDS, hurry=lambda: self._wishes.is_hurried)
+            child.stop(self._stop_seconds, hurry=lambda: self._wishes.is_hurried)
             self._guard.forget(child.pid)
         if self._database:
             self._end_database(self._database.stop)

@@ -14,6 +14,9 @@ import yaml
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from config.up import STOP_MARGIN_SECONDS
+from gateway.ingress import background
+from gateway.ingress.running import CLOSE_SECONDS
 from gateway.tests.needs import needs
 from kit.tests.ports import free_port
 
@@ -101,6 +104,14 @@ def test_the_egress_is_served_as_the_image_serves_the_web() -> None:
     web = [word.strip().strip('"') for word in served[1].split(",")]
     swapped = {"config.asgi:application": "config.egress:application", "8000": "8002"}
     assert SERVICES["egress"]["command"] == [swapped.get(word, word) for word in web]
+
+
+def test_what_runs_turns_and_their_calls_may_stop_for_the_grace_and_a_minute() -> None:
+    """`1m${GRACE:-30}s`, read as a duration, is a minute more than GRACE."""
+    for name in ("web", "egress"):
+        assert SERVICES[name]["stop_grace_period"] == "1m${GRACE:-30}s"
+    (served,) = re.findall(r'"--timeout-graceful-shutdown", "(\d+)"', (ROOT / "Dockerfile").read_text())
+    assert background.GOODBYE_SECONDS + CLOSE_SECONDS + int(served) < STOP_MARGIN_SECONDS < 60
 
 
 def test_every_volume_and_network_is_used_and_declared() -> None:

@@ -31,8 +31,11 @@ RECOVERY_SECONDS = 60.0  # a provider that failed is left alone for half of it
 class Run:
     """One `python -m config.up`, or `make run`, on a free port with a data folder of its own."""
 
-    def __init__(self, data: Path, *, port: int | None = None, command: list[str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *, port: int | None = None, command: list[str] | None = None, **environment: str
+    ) -> None:
         self.data = data
+        self._more = environment
         self.port = port or free_port()
         self._log = data.with_name(f"{data.name}-{self.port}.log").open("w+")
         self._process = subprocess.Popen(
@@ -54,6 +57,7 @@ class Run:
             "DATA_DIR": str(self.data),
             "MODELS_DIR": str(settings.MODELS_DIR),
             "PORT": str(self.port),
+            **self._more,
         }
 
     @property
@@ -82,6 +86,13 @@ class Run:
             return self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             pytest.fail(f"It did not end:\n{self.output}")
+
+    def is_running_after(self, seconds: float) -> bool:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def child(self, *words: str) -> psutil.Process:
         """The process that was started with these words in its command."""
@@ -206,6 +217,18 @@ def test_a_signal_stops_everything_in_order(running: Run, number: signal.Signals
     running.expect_nothing_left()
 
 
+def test_a_stop_waits_for_the_grace_unless_a_second_signal_comes(start: Callable[..., Run]) -> None:
+    run = start(GRACE="300")
+    run.wait_until_ready()
+    run.child(*PROCESSES["web"]).suspend()  # as if its replies took longer
+    run.send(signal.SIGTERM)
+    wait_for(lambda: "replies in progress have up to 300 s" in run.output, 10, run)
+    assert run.is_running_after(2)
+    run.send(signal.SIGTERM)
+    assert run.exit_code() == 0
+    run.expect_nothing_left()
+
+
 def test_a_kill_9_of_the_supervisor_leaves_nothing_running(running: Run) -> None:
     running.send(signal.SIGKILL)
     running.exit_code()
@@ -238,7 +261,7 @@ def test_it_ends_when_make_alone_gets_the_signal(start: Callable[..., Run], numb
 
 
 PROCESSES = {
-    "web": ("uvicorn", "config.asgi:application"),
+    "web": ("kit.serve", "config.asgi:application"),
     "worker": (str(ROOT / "manage.py"), "worker"),
     "model": ("gateway.providers.local_server",),
 }

@@ -66,7 +66,7 @@ def reply_to(client: httpx.Client, message: str) -> list[Told]:
 
 def engine_check(run: Run) -> subprocess.CompletedProcess[str]:
     """From a process of its own, in the surroundings of the running egress."""
-    environment = run.child("uvicorn", "config.egress:application").environ()
+    environment = run.child("kit.serve", "config.egress:application").environ()
     command = [sys.executable, "manage.py", "engine_check"]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
@@ -101,7 +101,7 @@ def test_a_reply_of_the_local_model_streams_through_librechat_and_all_of_it_stop
 
 def test_an_egress_that_is_killed_is_started_again(run: Run, egress_port: int) -> None:
     run.wait_until_ready()
-    run.child("uvicorn", "config.egress:application").kill()
+    run.child("kit.serve", "config.egress:application").kill()
     wait_for(lambda: "The egress process ended (killed by signal 9)" in run.output, 10, run)
     wait_for(lambda: not is_closed(egress_port), 30, run)
     run.send(signal.SIGTERM)

@@ -8,6 +8,7 @@ export function follow(url, on) {
   let source;
   let failures = 0;
   let timer;
+  let moved = false; // whether the server ended the stream to restart: the browser resumes in a moment
 
   function close() {
     clearTimeout(timer);
@@ -18,6 +19,7 @@ export function follow(url, on) {
     source = new EventSource(url);
     source.addEventListener("open", () => {
       failures = 0;
+      moved = false;
       on.connected();
     });
     for (const name of NAMES) {
@@ -26,6 +28,7 @@ export function follow(url, on) {
         on[name](JSON.parse(event.data));
       });
     }
+    source.addEventListener("moved", () => (moved = true));
     // One name for two things: an error that the turn tells of has data, a broken connection has none.
     source.addEventListener("error", (event) => {
       if (event.data === undefined) return broken();
@@ -34,6 +37,9 @@ export function follow(url, on) {
   }
 
   function broken() {
+    const isExpected = moved && source.readyState !== EventSource.CLOSED;
+    moved = false;
+    if (isExpected) return;
     on.reconnecting();
     // The browser connects again by itself, unless the answer was not a stream at all.
     if (source.readyState !== EventSource.CLOSED) return;
