@@ -29,7 +29,7 @@ CHUNK = 16 * 1024  # characters: one chunk takes 2 to 4 ms, then other threads m
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # A single blank before a word or a sign belongs to it. Before anything else it is a token, as a run is.
-BLANKS = re.compile(r"  +| (?![ -/:-~])")
+BLANKS = re.compile(r"  +| (?![ -/:-~]|\Z)")
 INDENTED_DIGIT = re.compile(r"  [0-9]")  # the last blank is a token of its own
 SAME_SIGNS = re.compile(r"([-=.*#_~/])\1{7,}")
 JSON_SIGNS = re.compile(r'":"|","|":|,"|[{\[]"|"\]|\}\}|\},')  # each is one token
@@ -48,13 +48,14 @@ def estimated_hundredths(text: str) -> int:
 
 def _of_chunk(text: str) -> int:
     ascii_bytes = text.encode("ascii", "ignore")
-    signs = len(ascii_bytes) - len(ascii_bytes.translate(None, TOKEN_EACH))
+    letters_and_blanks = len(ascii_bytes.translate(None, TOKEN_EACH))
+    signs = len(ascii_bytes) - letters_and_blanks
     signs -= sum(len(found) - 1 for found in JSON_SIGNS.findall(text))
     signs -= sum(_saved(found.group()) for found in SAME_SIGNS.finditer(text))
     signs += sum(1 + len(blanks) // BLANKS_A_TOKEN for blanks in BLANKS.findall(text))
     signs += len(INDENTED_DIGIT.findall(text))
-    cost = signs * TOKEN
-    cost += sum(_of_word(word) * times for word, times in Counter(WORDS.findall(text)).items())
+    words = sum(_of_word(word) * times for word, times in Counter(WORDS.findall(text)).items())
+    cost = signs * TOKEN + max(words, letters_and_blanks * TOKEN // BYTES_OF_PROSE)
     if len(ascii_bytes) < len(text):
         others = ((character, times) for character, times in Counter(text).items() if character > "\x7f")
         cost += sum(_of_character(character) * times for character, times in others)
