@@ -90,7 +90,7 @@ def plans(draw: st.DrawFn) -> Plan:
     sent = draw(pieces)
     plan = Plan(
         pieces=sent,
-        input_ratio=draw(st.floats(0.3, 1.0)),
+        input_ratio=draw(st.one_of(st.just(1.0), st.floats(0.3, 1.0))),
         output_ratio=draw(st.sampled_from([0.3, 1.0])),
         claim=draw(claims),
     )
