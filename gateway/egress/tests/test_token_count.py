@@ -130,6 +130,12 @@ def test_a_reply_counts_at_least_a_token_for_a_piece_and_for_four_bytes(texts: l
     assert seen.tokens >= max(len(texts), -(-size // 4))
 
 
+def test_a_huge_piece_counts_in_proportion_to_its_beginning() -> None:
+    word = "nonsense qwzx "
+    many = streamed(*[word * 1000] * 100).tokens
+    assert many <= streamed(word * 100_000).tokens <= 1.01 * many
+
+
 def test_tool_calls_count_by_name_arguments_and_number() -> None:
     seen = Streamed()
     seen.add_calls([{"index": 0, "function": {"name": "add", "arguments": "word " * 80}}])
