@@ -14,6 +14,7 @@ from django.test import TransactionTestCase
 
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
+from gateway.egress.learned_ratios import forget_ratios
 from gateway.ingress.running import runner
 from gateway.providers.breaker import forget_breakers
 from gateway.tests import snapshot
@@ -73,6 +74,7 @@ def provider(served_provider: ScriptedProvider) -> Iterator[ScriptedProvider]:
     """The scripted provider behind the local model, with a fresh script."""
     served_provider.reset()
     forget_breakers()
+    forget_ratios()
     yield served_provider
     served_provider.let_go()
 

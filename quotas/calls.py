@@ -30,13 +30,18 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A model call before it is made: the model by its slug and by its provider's name, bounds in tokens."""
+    """A model call before it is made: the model by its slug and by its provider's name, bounds in tokens.
+
+    `prompt_estimate` is what the prompt is charged if the provider's count never arrives; its bound where
+    there is no estimate.
+    """
 
     model: str
     provider: str
     upstream_name: str
     prompt_bound: int
     output_bound: int
+    prompt_estimate: int | None = None
 
     @property
     def tokens(self) -> int:

@@ -92,6 +92,7 @@ def hold_columns(applying: Applying, call: PlannedCall) -> dict[str, Any]:
         "model": call.model,
         "provider": call.provider,
         "prompt_bound": call.prompt_bound,
+        "prompt_estimate": call.prompt_estimate,
         "output_bound": call.output_bound,
         "cost_bound": applying.cost_bound(call),
         "input_price": rates.input if rates else None,
@@ -123,7 +124,8 @@ def _adopt(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) ->
         prompt_bound=call.prompt_bound,
         output_bound=call.output_bound,
     )
-    return bool(first.update(call_id=call_id, fingerprint=fingerprint))
+    estimate = call.prompt_estimate
+    return bool(first.update(call_id=call_id, fingerprint=fingerprint, prompt_estimate=estimate))
 
 
 @transaction.atomic

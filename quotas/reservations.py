@@ -67,9 +67,9 @@ TURN_LINES = """
     SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, exactness
     FROM quotas_usagerecord WHERE turn_id = %(turn)s
     UNION ALL
-    SELECT prompt_bound, streamed_tokens, 0, 0,
-           ceil((prompt_bound::numeric * input_price + streamed_tokens::numeric * output_price)
-                / 1000000)::bigint, 'estimated'
+    SELECT least(prompt_estimate, prompt_bound), streamed_tokens, 0, 0,
+           ceil((least(prompt_estimate, prompt_bound)::numeric * input_price
+                 + streamed_tokens::numeric * output_price) / 1000000)::bigint, 'estimated'
     FROM quotas_hold
     WHERE reservation_id = %(turn)s AND state = 'sent' AND read_on_until > statement_timestamp()
 """
@@ -225,7 +225,7 @@ def write_off_left(*, limit: int = 100) -> int:
 def turn_usage(turn_id: UUID) -> Usage:
     """What a turn's calls came to; a turn makes few calls, so its own lines are summed, not history.
 
-    A call that is read on counts by its prompt's bound and what has streamed. The exactness is that of the
+    A call that is read on counts by its prompt's estimate and what has streamed. The exactness is that of the
     least exact line; the cost None where that of a line is not known.
     """
     with connection.cursor() as cursor:

@@ -15,12 +15,14 @@ from quotas.prices import Usage
 State = Hold.State
 
 # After a write-off its line stands, and a second one brings the sum to the truth. Cost is rounded up once.
+# Without an estimate of the prompt, `least` is its bound.
 SETTLE = """
     WITH hold AS (
         SELECT * FROM quotas_hold WHERE call_id = %(call)s AND state = ANY(%(before)s) FOR UPDATE
     ), counted AS (
         SELECT hold.*, state IN ('held', 'sent') AS is_live,
-               coalesce(%(input)s::bigint, prompt_bound) AS read, %(cached)s::bigint AS cached,
+               coalesce(%(input)s::bigint, least(prompt_estimate, prompt_bound)) AS read,
+               %(cached)s::bigint AS cached,
                coalesce(%(output)s::bigint, streamed_tokens) AS written, %(reasoning)s::bigint AS reasoned
         FROM hold
     ), priced AS (
@@ -131,7 +133,7 @@ def settle_call(*, call_id: UUID, usage: Usage) -> None:
 
 
 def write_off(*, call_id: UUID) -> None:
-    """Ends a call that was sent and never settled: at its prompt's bound and what streamed, as estimated."""
+    """Ends a call that was sent and never settled: charges its prompt's estimate and what streamed."""
     exactness = UsageRecord.Exactness.ESTIMATED
     unknown: dict[str, Any] = {"input": None, "output": None, "cached": 0, "reasoning": 0, "flag": ""}
     _end(call_id, before=[State.SENT], after=State.WRITTEN_OFF, exactness=exactness, **unknown)

@@ -23,13 +23,20 @@ class Bounds:
     """In tokens: the most that prompt and output can come to, which is what is held.
 
     `counted` is the model's own tokenizer's count of the messages, where it is at hand; `least` is the
-    fewest tokens that the prompt can be counted as.
+    fewest tokens that the prompt can be counted as. `estimate` is what the prompt probably comes to, where
+    that has been estimated.
     """
 
     prompt: int
     output: int
     counted: int | None = None
     least: int = 1
+    estimate: int | None = None
+
+    @property
+    def estimated_prompt(self) -> int:
+        """What the prompt is charged if the provider's count never arrives; never more than what is held."""
+        return self.prompt if self.estimate is None else min(self.estimate, self.prompt)
 
     @property
     def most(self) -> int:
@@ -65,6 +72,7 @@ def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
         upstream_name=model.upstream_name,
         prompt_bound=bounds.prompt,
         output_bound=bounds.output,
+        prompt_estimate=bounds.estimate,
     )
 
 

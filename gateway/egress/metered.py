@@ -12,8 +12,17 @@ from gateway.egress.bounds import Bounds, bound_call, expect_fit, planned, with_
 from gateway.egress.call_notes import call_notes
 from gateway.egress.cover import Cover
 from gateway.egress.late_counts import reading_on
+from gateway.egress.prompt_estimate import PromptEstimate, estimate_prompt
 from gateway.egress.pump import Pump, merged
-from gateway.egress.token_count import Flag, Streamed, call_text, final_usage, is_plausible, partial_usage
+from gateway.egress.token_count import (
+    Exactness,
+    Flag,
+    Streamed,
+    call_text,
+    final_usage,
+    is_plausible,
+    partial_usage,
+)
 from gateway.providers.base import (
     Finish,
     ModelEvent,
@@ -69,7 +78,8 @@ async def metered_call(
 
     Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
     known by its `fingerprint`, that the turn has made too often. Once the iterator is closed, the reply is
-    read on for a moment to get the provider's own count; else the prompt and what streamed are charged.
+    read on for a moment to get the provider's own count; else the prompt's estimate and what streamed are
+    charged.
     A reply that runs far beyond its bound, or beyond it where the budget has no room for more, is cut off: it
     ends with the reason `length`.
     """
@@ -83,7 +93,8 @@ async def metered_call(
             if failure is not None:
                 expect_fit(model, known)
                 yield _fallback(*failure, model)
-            attempt = _Attempt(tenant, turn_id, model, provider, asked, known)
+            known, prompt = await estimate_prompt(provider, asked, model, known)
+            attempt = _Attempt(tenant, turn_id, model, provider, asked, known, prompt)
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:
                     begun = begun or not isinstance(event, Notice | Held)
@@ -115,9 +126,16 @@ class _Attempt:
     provider: Provider
     request: ModelRequest
     bounds: Bounds
+    prompt: PromptEstimate | None
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
-        call = _Call(tenant=self.tenant, turn_id=self.turn_id, provider=self.provider, bounds=self.bounds)
+        call = _Call(
+            tenant=self.tenant,
+            turn_id=self.turn_id,
+            provider=self.provider,
+            bounds=self.bounds,
+            prompt=self.prompt,
+        )
         try:
             # A thread that holds cannot be called off: what it took is given back.
             await unbroken(self._hold(call.id, fingerprint))
@@ -169,12 +187,21 @@ async def _end(call: "_Call", pump: Pump) -> Usage:
 class _Call:
     """Counts one call while it streams."""
 
-    def __init__(self, *, tenant: TenantRef, turn_id: UUID, provider: Provider, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        *,
+        tenant: TenantRef,
+        turn_id: UUID,
+        provider: Provider,
+        bounds: Bounds,
+        prompt: PromptEstimate | None,
+    ) -> None:
         self.id = uuid4()
         self.tenant = tenant
         self.turn_id = turn_id
         self.provider = provider
         self.bounds = bounds
+        self._prompt = prompt
         self.report: UsageReport | None = None
         self.finish_reason = "stop"
         self.is_cut_off = False
@@ -266,6 +293,8 @@ class _Call:
             is_doubtful = self.report is None or not is_plausible(self.report, self.bounds, self._streamed)
             counted = await self._counted_output() if is_doubtful else None
             usage = final_usage(self.report, self.bounds, self._streamed, counted)
+        if self._prompt and usage.exactness == Exactness.EXACT:
+            self._prompt.learn(usage.input_tokens)
         if usage.flag:
             log.warning(
                 "a call was flagged", call_id=str(self.id), provider=self.provider.name, flag=usage.flag

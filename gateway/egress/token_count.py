@@ -1,9 +1,10 @@
 """What a model call is charged: the provider's count where it can be true, else our own."""
 
-import re
 from dataclasses import dataclass
 
 from gateway.egress.bounds import Bounds
+from gateway.egress.token_costs import TOKEN
+from gateway.egress.token_estimate import BYTES_OF_PROSE, estimated_hundredths
 from gateway.providers.base import JsonObject, UsageReport
 from gateway.providers.sizes import BYTES_A_TOKEN
 from quotas.models import UsageRecord
@@ -14,34 +15,24 @@ Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
 # Instructions, search results and reasoning of the provider's own come on top of what a call is bounded by.
 # Up to this many tokens it is believed, and the excess is flagged; more is a mistake, or a lie.
 ABSURD_BEYOND = 100_000
-BYTES_OF_PROSE = 4  # a token at least; no known tokenizer makes fewer tokens of more
 FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
 CALL_TOKENS = 2  # that each tool call has beside its texts
-# Without a tokenizer a reply's tokens are estimated by what it is made of, on the safe side: not more than a
-# tenth below, usually somewhat above, what a small vocabulary makes of prose, code, JSON, hex and Chinese.
-WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-VOWELS = re.compile(r"[aeiouy]", re.IGNORECASE)
-DIGITS, SIGNS = re.compile(r"[0-9]"), re.compile(r"[!-/:-@\[-`{-~]")
-BREAKS = re.compile(r"\n[ \t\n]*|[ \t]{2,}")
-SHORT_WORD = 6  # letters: most such words are one token
-LETTERS_A_TOKEN = 3  # of longer words
-BREAK_A_TOKEN = 8  # blanks
-WIDE_TOKENS = 3  # of a character beyond U+FFFF, such as an emoji
-OTHER_BYTES_A_TOKEN = 2
+# Characters of one piece, whose estimate takes up to 60 ms of the event loop; the rest counts in proportion.
+MOST_MEASURED = 128 * 1024
 
 
 @dataclass(slots=True)
 class Streamed:
-    """How much of a reply has arrived: pieces, bytes of UTF-8, and an estimate of its tokens."""
+    """How much of a reply has arrived: pieces, bytes of UTF-8, and an estimate in hundredths of a token."""
 
     pieces: int = 0
     bytes: int = 0
-    estimated: int = 0
+    hundredths: int = 0
 
     @property
     def tokens(self) -> int:
         """The estimate without a tokenizer: a token a piece, as most providers stream, or more by content."""
-        return max(self.pieces, self.estimated, -(-self.bytes // BYTES_OF_PROSE))
+        return max(self.pieces, -(-self.hundredths // TOKEN), -(-self.bytes // BYTES_OF_PROSE))
 
     @property
     def least(self) -> int:
@@ -55,7 +46,7 @@ class Streamed:
     def add_calls(self, calls: list[JsonObject]) -> None:
         self.pieces += 1
         for call in calls:
-            self.estimated += CALL_TOKENS
+            self.hundredths += CALL_TOKENS * TOKEN
             self._add(call_text(call))
 
     def add_unread(self, size: int) -> None:
@@ -64,25 +55,8 @@ class Streamed:
 
     def _add(self, text: str) -> None:
         self.bytes += len(text.encode("utf-8", "replace"))
-        self.estimated += estimated_tokens(text)
-
-
-def estimated_tokens(text: str) -> int:
-    """Tokens that a text may have, by words, digits, signs and blanks; linear in its length."""
-    tokens = sum(map(_tokens_of_word, WORDS.findall(text)))
-    tokens += len(DIGITS.findall(text)) + len(SIGNS.findall(text))
-    tokens += sum(-(-len(blanks) // BREAK_A_TOKEN) for blanks in BREAKS.findall(text))
-    if not text.isascii():
-        wide = sum(character > "\uffff" for character in text)
-        others = len(text.encode("utf-8", "replace")) - len(text.encode("ascii", "ignore")) - 4 * wide
-        tokens += WIDE_TOKENS * wide - (-others // OTHER_BYTES_A_TOKEN)
-    return tokens
-
-
-def _tokens_of_word(word: str) -> int:
-    if len(word) > 2 and not VOWELS.search(word):  # no word but letters
-        return -(-len(word) // 2)
-    return 1 if len(word) <= SHORT_WORD else -(-len(word) // LETTERS_A_TOKEN)
+        measured = text[:MOST_MEASURED]
+        self.hundredths += estimated_hundredths(measured) * len(text) // max(1, len(measured))
 
 
 def call_text(call: JsonObject) -> str:
@@ -106,17 +80,17 @@ def can_be_output(report: UsageReport, bounds: Bounds, seen: int) -> bool:
 def final_usage(report: UsageReport | None, bounds: Bounds, streamed: Streamed, counted: int | None) -> Usage:
     """The charge for a reply that came to its end; `counted` is what a tokenizer says that streamed.
 
-    A count that cannot be true is replaced by ours, and flagged: the prompt by its bound, the output by what
-    streamed, or by its bound where the provider claims more than that.
+    A count that cannot be true is replaced by ours, and flagged: the prompt by its estimate, the output by
+    what streamed, or by its bound where the provider claims more than that.
     """
     ours = streamed.tokens if counted is None else counted
     if report is None:
-        return Usage(bounds.prompt, ours, Exactness.UNREPORTED)
+        return Usage(bounds.estimated_prompt, ours, Exactness.UNREPORTED)
     seen = streamed.least if counted is None else counted
     fits = can_be_input(report, bounds), can_be_output(report, bounds, seen)
     if all(fits):
         return _believed(report)
-    told, cached = (report.input_tokens, report.cached_tokens) if fits[0] else (bounds.prompt, 0)
+    told, cached = (report.input_tokens, report.cached_tokens) if fits[0] else (bounds.estimated_prompt, 0)
     written, reasoning = (report.output_tokens, report.reasoning_tokens) if fits[1] else (ours, 0)
     if not fits[1] and report.output_tokens > seen:
         written = max(ours, bounds.output)
@@ -136,8 +110,8 @@ def partial_usage(
     """The charge for a reply that ended early: by what the provider said so far, and by what streamed."""
     ours = streamed.tokens if counted is None else counted
     if report is None:
-        return Usage(bounds.prompt, ours, Exactness.ESTIMATED, flag=flag)
-    told, cached, reasoning = bounds.prompt, 0, 0
+        return Usage(bounds.estimated_prompt, ours, Exactness.ESTIMATED, flag=flag)
+    told, cached, reasoning = bounds.estimated_prompt, 0, 0
     if can_be_input(report, bounds):
         told, cached = report.input_tokens, report.cached_tokens
     else:

@@ -36,9 +36,14 @@ def byte_bound(provider: Provider, request: ModelRequest) -> int:
     It is measured on the body that the provider is sent, so no parameter can be forgotten. Each image is
     bounded by the most that any provider counts for one.
     """
+    text, images = measured_body(provider, request)
+    return len(text) + images * IMAGE_BOUND + provider.hidden_prompt(request)
+
+
+def measured_body(provider: Provider, request: ModelRequest) -> tuple[bytes, int]:
+    """The whole body as it is sent, but with a tiny image in the place of each, and the number of images."""
     measured, images = _with_small_images(request)
-    size = len(encoded(provider.body(measured)))
-    return size + images * IMAGE_BOUND + provider.hidden_prompt(request)
+    return encoded(provider.body(measured)), images
 
 
 def bytes_beside_messages(provider: Provider, request: ModelRequest) -> int:

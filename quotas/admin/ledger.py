@@ -22,7 +22,16 @@ OPERATORS_COLUMNS = ("tenant", "model", "purpose")
 
 class HoldInline(admin.TabularInline):
     model = Hold
-    fields = ("model", "provider", "state", "prompt_bound", "output_bound", "streamed_tokens", "overrun")
+    fields = (
+        "model",
+        "provider",
+        "state",
+        "prompt_bound",
+        "prompt_estimate",
+        "output_bound",
+        "streamed_tokens",
+        "overrun",
+    )
     readonly_fields = fields
     can_delete = False
     extra = max_num = 0

@@ -69,6 +69,9 @@ class Hold(models.Model):
     provider = models.CharField(max_length=40)
     state = models.CharField(max_length=12, choices=State.choices, default=State.HELD)
     prompt_bound = models.BigIntegerField()
+    prompt_estimate = models.BigIntegerField(
+        null=True, help_text="Charged if the provider's count never arrives; empty: the bound"
+    )
     output_bound = models.BigIntegerField()
     cost_bound = models.BigIntegerField(default=0, help_text="Millionths of the currency")
     # Millionths of the currency for a million tokens, as they stood when it was held; empty: unknown.

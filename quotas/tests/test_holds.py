@@ -1,5 +1,6 @@
 """The contract of Reservation and Hold: each step once, in its order, the counters always adding up."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,9 +42,17 @@ def opened(cast: Cast, *, prompt: int = 10, output: int = 20, lease: int = 60) -
     return turn_id
 
 
-def held(turn_id: UUID, *, prompt: int = 10, output: int = 20, call_id: UUID | None = None) -> UUID:
+def held(
+    turn_id: UUID,
+    *,
+    prompt: int = 10,
+    output: int = 20,
+    call_id: UUID | None = None,
+    estimate: int | None = None,
+) -> UUID:
     call_id = call_id or uuid4()
-    hold_call(turn_id=turn_id, call_id=call_id, call=planned_call(prompt, output))
+    call = replace(planned_call(prompt, output), prompt_estimate=estimate)
+    hold_call(turn_id=turn_id, call_id=call_id, call=call)
     return call_id
 
 
@@ -166,6 +175,34 @@ def test_closing_releases_what_was_held_and_writes_off_what_was_sent(cast: Cast,
     assert UsageRecord.objects.get().exactness == "estimated"
     assert not close_turn(turn_id=turn)
     assert counters() == (17, 0)
+
+
+@pytest.mark.parametrize("is_first", [True, False])  # adopts the hold that admission took, or takes its own
+@pytest.mark.parametrize(("estimate", "charge"), [(4, 4), (0, 0), (10, 10), (11, 10), (None, 10)])
+def test_a_write_off_charges_the_prompts_estimate_and_never_more_than_its_bound(
+    cast: Cast, budget: Budget, is_first: bool, estimate: int | None, charge: int
+) -> None:
+    turn = opened(cast, prompt=10 if is_first else 1)
+    sent = held(turn, estimate=estimate)
+    mark_sent(call_id=sent)
+    assert counters() == (0, 30), "the bound is held"
+    close_turn(turn_id=turn)
+    assert counters() == (charge, 0)
+    assert check_ledger().differences == []
+
+
+def test_a_call_that_is_read_on_counts_by_its_prompts_estimate_until_it_is_settled(
+    cast: Cast, budget: Budget
+) -> None:
+    turn = opened(cast)
+    call = held(turn, estimate=4)
+    mark_sent(call_id=call)
+    read_on_until(call_id=call, seconds=30, streamed_tokens=12)
+    close_turn(turn_id=turn)
+    usage = turn_usage(turn)
+    assert (usage.input_tokens, usage.output_tokens, usage.exactness) == (4, 12, "estimated")
+    settle_call(call_id=call, usage=Usage(5, 13))
+    assert turn_usage(turn).total == 18
 
 
 @pytest.mark.parametrize("truth", [Usage(10, 15), Usage(10, 2), Usage(10, 7)])

@@ -14,13 +14,14 @@ TRUTH = object()  # the provider tells what it counted
 class Plan:
     """One answer: pieces `(field, text)`, how they end, and what is told of their tokens.
 
-    Its tokenizer has `input_ratio` tokens a byte of the request as it arrives, at most one. Of the reply it
-    counts `output_ratio` of a token for 4 ASCII bytes or 3 others, and at least one a piece.
+    Its tokenizer counts the request by letters, digits and signs, times `input_ratio`; a byte-level one
+    counts each byte. The reply is counted likewise, times `output_ratio`, with at least one token a piece.
     """
 
     pieces: Sequence[tuple[str, str]] = (("content", "Hello"),)
-    input_ratio: float = 0.25
+    input_ratio: float = 1.0
     output_ratio: float = 1.0
+    is_byte_level: bool = False
     claim: Any = TRUTH  # `(prompt, completion)`, None for nothing, or TRUTH
     finish: str = "stop"
     breaks_after: int | None = None  # pieces, after which the connection ends
@@ -67,7 +68,9 @@ class CountingProvider:
     async def _answer(self, head: str, body: bytes, writer: asyncio.StreamWriter) -> None:
         plan = self.plan
         wire = _Claude() if "/messages" in head.partition("\r\n")[0] else _OpenAI()
-        self.input_tokens = min(len(body), math.ceil(len(body) * plan.input_ratio))
+        self.input_tokens = (
+            len(body) if plan.is_byte_level else math.ceil(_prompt_worth(json.loads(body)) * plan.input_ratio)
+        )
         self.output_tokens = 0
         told = (self.input_tokens, 1) if plan.claim is TRUTH else plan.claim
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
@@ -90,13 +93,27 @@ class CountingProvider:
 
 
 def _worth(text: str, ratio: float) -> int:
+    """At least a token for a piece that is streamed."""
+    return max(1, math.floor(_tokens(text) * ratio))
+
+
+def _tokens(text: str) -> float:
     """As tokenizers count: prose by its letters, but each digit and each sign by itself."""
     dense = sum(
         character.isascii() and not (character.isalpha() or character.isspace()) for character in text
     )
     prose = len(text.encode("ascii", "ignore")) - dense
     others = len(text.encode("utf-8", "replace")) - prose - dense
-    return max(1, math.floor((prose / 4 + dense + others / 2.2) * ratio))
+    return prose / 4 + dense + others / 2.2
+
+
+def _prompt_worth(value: Any) -> float:
+    """Everything in the request: its names, texts and numbers, and two tokens for each pair of them."""
+    if isinstance(value, dict):
+        return sum(_tokens(name) + _prompt_worth(inner) + 2 for name, inner in value.items())
+    if isinstance(value, list):
+        return sum(_prompt_worth(inner) for inner in value)
+    return _tokens(value if isinstance(value, str) else json.dumps(value))
 
 
 def _line(data: dict[str, Any]) -> bytes:

@@ -1,5 +1,7 @@
 """The provider's count is charged where it can be true; else no less than what was sent and what streamed."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,24 @@ def test_a_missing_count_is_the_bound_and_what_streamed() -> None:
     assert (usage.input_tokens, usage.output_tokens, usage.exactness) == (1000, 50, "unreported")
 
 
+@pytest.mark.parametrize(("estimate", "charge"), [(300, 300), (1000, 1000), (1001, 1000), (None, 1000)])
+@pytest.mark.parametrize(
+    "report", [None, UsageReport(0, 40), UsageReport(10**9, 40), UsageReport(NO_COUNT, NO_COUNT)]
+)
+def test_an_unknown_prompt_is_charged_its_estimate_and_never_more_than_its_bound(
+    report: UsageReport | None, estimate: int | None, charge: int
+) -> None:
+    bounds = replace(BOUNDS, estimate=estimate)
+    assert final_usage(report, bounds, REPLY, None).input_tokens == charge
+    assert partial_usage(report, bounds, REPLY, None).input_tokens == charge
+
+
+def test_a_count_that_came_early_replaces_the_estimate() -> None:
+    bounds = replace(BOUNDS, estimate=300)
+    assert partial_usage(UsageReport(240, 1), bounds, REPLY, None).input_tokens == 240
+    assert partial_usage(UsageReport(900, 1), bounds, REPLY, None).input_tokens == 900
+
+
 def test_a_reply_far_larger_than_its_count_is_counted_by_its_bytes() -> None:
     usage = final_usage(UsageReport(240, 19), BOUNDS, streamed(*["word " * 800] * 19), None)
     assert (usage.output_tokens, usage.flag) == (19_000, "implausible")
@@ -110,9 +130,15 @@ def test_a_reply_counts_at_least_a_token_for_a_piece_and_for_four_bytes(texts: l
     assert seen.tokens >= max(len(texts), -(-size // 4))
 
 
+def test_a_huge_piece_counts_in_proportion_to_its_beginning() -> None:
+    word = "nonsense qwzx "
+    many = streamed(*[word * 1000] * 100).tokens
+    assert many <= streamed(word * 100_000).tokens <= 1.01 * many
+
+
 def test_tool_calls_count_by_name_arguments_and_number() -> None:
     seen = Streamed()
     seen.add_calls([{"index": 0, "function": {"name": "add", "arguments": "word " * 80}}])
-    assert seen.tokens == 101
+    assert seen.tokens == 103
     seen.add_calls([{"index": at, "function": {}} for at in range(100)])
-    assert seen.tokens == 284
+    assert seen.tokens == 303

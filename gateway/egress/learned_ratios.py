@@ -1,0 +1,65 @@
+"""How far each model's own counts of prompts lie above our estimates, learned from its latest exact calls."""
+
+import threading
+from collections import OrderedDict, deque
+
+from workspaces.language_models.services import ModelRef
+
+RECENT = 32  # exact calls of a model
+MOST_MODELS = 1024  # the least recently used are forgotten
+
+Key = tuple[str, str, str]
+
+
+class LearnedRatios:
+    """The highest ratio among the recent exact calls of each model at its address, in this process.
+
+    A byte-level model counts several times what common tokenizers do; after its first exact calls its
+    estimates are raised accordingly. Thread-safe, since tests and workers have several loops.
+    """
+
+    def __init__(self, *, recent: int = RECENT, most_models: int = MOST_MODELS) -> None:
+        self._recent, self._most_models = recent, most_models
+        self._lock = threading.Lock()
+        self._ratios: OrderedDict[Key, deque[float]] = OrderedDict()
+
+    def learn(self, model: ModelRef, *, counted: int, estimated: int) -> None:
+        """Remembers an exact call: the provider's count of its prompt and our estimate, both in tokens."""
+        if estimated <= 0:
+            return
+        key = _key(model)
+        with self._lock:
+            self._ratios.setdefault(key, deque(maxlen=self._recent)).append(counted / estimated)
+            self._ratios.move_to_end(key)
+            if len(self._ratios) > self._most_models:
+                self._ratios.popitem(last=False)
+
+    def ratio_of(self, model: ModelRef) -> float:
+        """What to multiply an estimate by: at least 1."""
+        with self._lock:
+            ratios = self._ratios.get(_key(model))
+            return max(1.0, *ratios) if ratios else 1.0
+
+    def forget(self) -> None:
+        with self._lock:
+            self._ratios.clear()
+
+    def __len__(self) -> int:
+        return len(self._ratios)
+
+
+def _key(model: ModelRef) -> Key:
+    return model.provider, model.endpoint.base_url if model.endpoint else "", model.upstream_name
+
+
+_learned = LearnedRatios()
+
+
+def learned_ratios() -> LearnedRatios:
+    """The process's own."""
+    return _learned
+
+
+def forget_ratios() -> None:
+    """As after a start: tests do so, because they share a process."""
+    _learned.forget()
