@@ -1,6 +1,7 @@
 """Runs admitted turns in tasks of their own, detached from every client's socket."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ from kit.errors import (
     TurnLimit,
 )
 from kit.per_loop import PerLoop
-from kit.tenancy import in_public, in_tenant
+from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.holds import is_settled
 from quotas.prices import Usage
 from quotas.reservations import hand_over, renew_lease
@@ -38,6 +39,12 @@ Reason = Turn.FinishReason
 ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
 # The whole reply is written each time, so a long one is written once it has grown by this share, or pauses.
 REWRITTEN_SHARE = 32
+SHARE = 3  # of the free places: a team may run so many times as many turns
+TEAM_FULL = (
+    "Your team writes as many replies as its share of this server allows: the rest is for others. "
+    "Try again when one has ended."
+)
+STOPPING = "This server is stopping; try again shortly."
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -219,19 +226,30 @@ class TurnRunner:
     def __init__(self) -> None:
         self.turns: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._admitting = 0
+        self._admitting: Counter[UUID] = Counter()  # by team
         self._draining = False
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """A place for a turn that is being admitted; AtCapacity when there is none."""
-        if self._draining or len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:
-            raise AtCapacity
-        self._admitting += 1
+    def slot(self, tenant: TenantRef) -> Iterator[None]:
+        """A place for a turn of the team that is being admitted; AtCapacity when there is none.
+
+        A team may begin a turn while it runs fewer than SHARE times the free places: three quarters of all
+        where it is alone, fewer where others run turns too, and never the last ones.
+        """
+        if self._draining:
+            raise AtCapacity(STOPPING, scope="server")
+        free = settings.MAX_RUNNING_TURNS - len(self.turns) - self._admitting.total()
+        own = sum(turn.job.tenant.id == tenant.id for turn in self.turns.values())
+        if free <= 0:
+            raise AtCapacity(scope="server")
+        if own + self._admitting[tenant.id] >= SHARE * free:
+            raise AtCapacity(TEAM_FULL, scope="team")
+        self._admitting[tenant.id] += 1
         try:
             yield
         finally:
-            self._admitting -= 1
+            self._admitting[tenant.id] -= 1
+            self._admitting += Counter()  # keeps only those above zero
 
     def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:
         """Runs the turn by `engine`, else by the one that its job names."""

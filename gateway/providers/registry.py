@@ -26,7 +26,12 @@ def provider_for(model: ModelRef) -> Provider:
     base_url = model.endpoint.base_url
     return ResilientProvider(
         REMOTE[model.provider](base_url, api_key=key),
-        breaker_for(provider=model.provider, base_url=base_url, key=key),
+        breaker_for(
+            provider=model.provider,
+            base_url=base_url,
+            key=key,
+            credential_id=model.endpoint.credential_id,
+        ),
     )
 
 

@@ -25,9 +25,11 @@ from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
+from kit.descriptors import raise_limit  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
 
 refuse_broken_setup()
+raise_limit()
 
 
 async def lifespan(

@@ -1,5 +1,6 @@
 """The ground of every REST view: the one error shape out, keyset pages, the tenant's schema around it."""
 
+import math
 from contextlib import ExitStack
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -135,8 +136,9 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.RateLimited | errors.QuotaExceeded) and "retry_after" in error.details:
-        headers["Retry-After"] = str(error.details["retry_after"])
+    seconds = error.details.get("retry_after")
+    if isinstance(seconds, int | float):
+        headers["Retry-After"] = str(math.ceil(seconds))
     return headers | refusal_headers(error.details)
 
 

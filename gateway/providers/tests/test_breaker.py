@@ -1,9 +1,11 @@
 """The breaker opens after five outages in a row, and lets one attempt through after half a minute."""
 
+from uuid import uuid4
+
 import pytest
 
 from gateway.providers.breaker import CircuitBreaker, breaker_for
-from kit.errors import ProviderError, ProviderTimeout
+from kit.errors import AtCapacity, ProviderError, ProviderTimeout
 
 DOWN = ProviderError(provider="openai", provider_status=503, transient=True)
 AWAY = ProviderError(provider="openai", did_no_work=True, transient=True)
@@ -107,3 +109,21 @@ def test_each_key_at_each_address_has_its_own() -> None:
     assert breaker_for(provider="openai", base_url="https://a", key="l") is not one
     assert breaker_for(provider="openai", base_url="https://b", key="k") is not one
     assert breaker_for(provider="azure", base_url="https://a", key="k") is not one
+
+
+def test_two_credentials_with_the_same_key_at_the_same_address_do_not_share_one() -> None:
+    ours, theirs = uuid4(), uuid4()
+    one = breaker_for(provider="openai", base_url="https://a", key="k", credential_id=ours)
+    assert breaker_for(provider="openai", base_url="https://a", key="k", credential_id=ours) is one
+    assert breaker_for(provider="openai", base_url="https://a", key="k", credential_id=theirs) is not one
+    assert breaker_for(provider="openai", base_url="https://a", key="k") is not one
+
+
+def test_a_limit_of_our_own_says_nothing_about_the_provider(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(9):
+        assert meet(breaker, AtCapacity()) == "failed"
+    assert not breaker.is_open
+    for _ in range(5):
+        meet(breaker, DOWN)
+    clock.now += 31
+    assert [meet(breaker, AtCapacity()), meet(breaker)] == ["failed", "answered"]
