@@ -19,7 +19,8 @@ from accounts.tests.test_api_keys import make
 from kit import rates
 from kit.errors import RateLimited
 from kit.rates import spend
-from kit.shared_cache import ForgivingRedisCache, Outage
+from kit.redis_access import Outage
+from kit.shared_cache import ForgivingRedisCache
 from kit.tests.clock import StoppedClock
 from kit.tests.ports import free_port
 

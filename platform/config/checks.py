@@ -78,7 +78,9 @@ def check_descriptors(**_: Any) -> list[Warning]:
         f"MAX_RUNNING_TURNS={settings.MAX_RUNNING_TURNS} needs {needed()} open files, "
         f"and the system grants {granted()}."
     )
-    hint = "Raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`, compose's `ulimits`) or lower MAX_RUNNING_TURNS."
+    hint = (
+        "Raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`, compose's `ulimits`) or lower MAX_RUNNING_TURNS."
+    )
     return [Warning(text, hint=hint, id="switchyard.W002")]
 
 
