@@ -13,13 +13,18 @@ import pytest
 from websockets.sync.client import connect
 
 from accounts.tests.cast import Cast, Person
+from gateway.egress.tests.remote import install
 from gateway.ingress.running import TurnRunner
+from gateway.providers.breaker import FAILURES
 from gateway.tests.events import body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
+from kit import outbound
 from kit.errors import AtCapacity
+from kit.lookups import Lookups
 from kit.tenancy import TenantRef
+from quotas.models import BudgetWindow, UsageRecord
 
 
 def team(name: str) -> TenantRef:
@@ -118,6 +123,24 @@ def told_on_socket(server: Served, person: Person) -> dict[str, Any]:
         socket.send(json.dumps({"type": "send", **body("hi")}))
         told: dict[str, Any] = json.loads(socket.recv(timeout=10))
         return dict(told["error"])
+
+
+def test_a_turn_that_a_limit_of_ours_keeps_back_costs_nothing_and_blames_nobody(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = settings.LOCAL_MODEL_URL.replace("http://127.0.0.1", "model.test")
+    settings.OUTBOUND_ALLOWED = [place]
+    install(cast.alice, f"http://{place}")
+    client = client_of(cast.alice)
+    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], of_a_domain=0))
+    for _ in range(FAILURES + 1):  # more than open a breaker
+        refused = send(client, "hi", model="gpt")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "at_capacity")
+        assert refused.headers["retry-after"] == "5"
+    assert (provider.requests, UsageRecord.objects.count()) == ([], 0)
+    assert BudgetWindow.objects.get().reserved == 0
+    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"]))
+    assert send(client, "hi", model="gpt").json()["reply"] == "Hello there."
 
 
 def test_a_full_server_says_so(client_of: Any, cast: Cast, settings: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -11,6 +12,9 @@ import pytest
 
 from kit import outbound
 from kit.errors import AtCapacity
+from kit.per_loop import PerLoop
+from workspaces.mcp_servers.authorization import asking
+from workspaces.mcp_servers.connecting import Address, list_tools
 
 
 class HoldingServer:
@@ -57,6 +61,25 @@ async def test_a_full_pool_is_our_own_fault(
         server.let_go.set()
         answers = await asyncio.gather(*held, waiting)
     assert [answer.text for answer in answers] == ["ok"] * 3
+
+
+async def test_a_tool_server_is_not_blamed_for_a_full_pool(
+    holding: tuple[HoldingServer, str], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = holding
+    settings.MCP_CONNECT_SECONDS = 1
+    narrow = partial(outbound.OutboundClient, most_per_host=1)
+    monkeypatch.setattr(outbound, "_clients", PerLoop(narrow, close=outbound.OutboundClient.aclose))
+    held = asyncio.create_task(outbound.client().get(url))
+    while not server.open:
+        await asyncio.sleep(0.01)
+    with pytest.raises(AtCapacity):
+        await list_tools(Address(url, "http"))
+    with pytest.raises(AtCapacity):
+        async with asking() as http:
+            await http.get(url)
+    server.let_go.set()
+    await held
 
 
 async def test_a_server_that_takes_no_connection_is_not_our_fault(settings: Any) -> None:
