@@ -122,7 +122,7 @@ def may_go_on(_: int) -> bool:
 @pytest.fixture
 def broken(monkeypatch: Any) -> ForgivingRedisCache:
     """A cache in a Redis that is not there."""
-    monkeypatch.setattr(ForgivingRedisCache, "outage", Outage())
+    monkeypatch.setattr(ForgivingRedisCache, "outage", Outage("limits are counted per process"))
     gone = ForgivingRedisCache(f"redis://127.0.0.1:{free_port()}/0", {})
     monkeypatch.setattr(rates, "cache", gone)
     return gone

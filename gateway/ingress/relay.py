@@ -11,19 +11,36 @@ from uuid import UUID
 
 import redis.asyncio as redis
 from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from gateway.ingress.transcript import NumberedEvent
 from kit.per_loop import PerLoop
-from kit.redis_access import FAILURES, OUTAGE, client_of
+from kit.redis_access import FAILURES, SOCKET_SECONDS, Outage
 from kit.tenancy import TenantRef
 
 WAIT_SECONDS = 1.0  # how long one read waits for news
 ANSWER_SECONDS = 1.0  # how long Redis may take; nobody waits for it but the relay
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
-_connections = PerLoop(
-    lambda: client_of(settings.REDIS_URL, seconds=WAIT_SECONDS + ANSWER_SECONDS), close=redis.Redis.aclose
-)
+MOST_CONNECTIONS = 100_000  # the library's own limit is 100, below the turns that one process runs
+
+# Not the cache's: a limit here may also pass because the event loop is busy, and that must not loosen limits.
+OUTAGE = Outage("replies that run in other processes come late")
+
+
+def _connect() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        socket_timeout=WAIT_SECONDS + ANSWER_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=MOST_CONNECTIONS,
+    )
+
+
+_connections = PerLoop(_connect, close=redis.Redis.aclose)
 
 
 def stream_name(tenant: TenantRef, turn_id: UUID) -> str:

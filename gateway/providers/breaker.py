@@ -83,15 +83,13 @@ class CircuitBreaker:
                 self._open_until = self._clock() + OPEN_SECONDS
 
 
-def breaker_for(
-    *, provider: str, base_url: str, key: str, credential_id: UUID | None = None
-) -> CircuitBreaker:
-    """The process's breaker for this key of this credential at this address; the key itself is not kept.
+def breaker_for(*, provider: str, base_url: str, key: str, owner_id: UUID) -> CircuitBreaker:
+    """The process's breaker for this owner's key at this address; the key itself is not kept.
 
-    A credential belongs to one workspace: what happens to its calls closes nobody else's way to the provider,
-    even with the same key. None is the local model, which all share.
+    `owner_id` is the credential or, of the local model, the workspace's own entry of it: both belong to one
+    workspace, so failures of its calls close nobody else's way to the provider, even with the same key.
     """
-    return _breaker(credential_id, provider, base_url, sha256(key.encode()).hexdigest())
+    return _breaker(owner_id, provider, base_url, sha256(key.encode()).hexdigest())
 
 
 def forget_breakers() -> None:
@@ -100,7 +98,7 @@ def forget_breakers() -> None:
 
 
 @lru_cache(maxsize=MOST_BREAKERS)
-def _breaker(credential_id: UUID | None, provider: str, base_url: str, key_hash: str) -> CircuitBreaker:
+def _breaker(owner_id: UUID, provider: str, base_url: str, key_hash: str) -> CircuitBreaker:
     return CircuitBreaker()
 
 

@@ -81,4 +81,6 @@ async def _state(probe: Coroutine[Any, Any, None]) -> str:
 async def _redis() -> dict[str, str]:
     if not settings.REDIS_URL:
         return {}
-    return {"redis": "ok" if await redis_access.is_reachable(settings.REDIS_URL) else "unreachable"}
+    # In a thread, whose limits do not depend on how busy the event loop is.
+    is_reachable = await asyncio.to_thread(redis_access.is_reachable, settings.REDIS_URL)
+    return {"redis": "ok" if is_reachable else "unreachable"}

@@ -103,20 +103,14 @@ def test_a_reply_that_began_before_proves_nothing(breaker: CircuitBreaker) -> No
     assert breaker.is_open
 
 
-def test_each_key_at_each_address_has_its_own() -> None:
-    one = breaker_for(provider="openai", base_url="https://a", key="k")
-    assert breaker_for(provider="openai", base_url="https://a", key="k") is one
-    assert breaker_for(provider="openai", base_url="https://a", key="l") is not one
-    assert breaker_for(provider="openai", base_url="https://b", key="k") is not one
-    assert breaker_for(provider="azure", base_url="https://a", key="k") is not one
-
-
-def test_two_credentials_with_the_same_key_at_the_same_address_do_not_share_one() -> None:
+def test_each_key_of_each_owner_at_each_address_has_its_own() -> None:
     ours, theirs = uuid4(), uuid4()
-    one = breaker_for(provider="openai", base_url="https://a", key="k", credential_id=ours)
-    assert breaker_for(provider="openai", base_url="https://a", key="k", credential_id=ours) is one
-    assert breaker_for(provider="openai", base_url="https://a", key="k", credential_id=theirs) is not one
-    assert breaker_for(provider="openai", base_url="https://a", key="k") is not one
+    one = breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours)
+    assert breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours) is one
+    assert breaker_for(provider="openai", base_url="https://a", key="k", owner_id=theirs) is not one
+    assert breaker_for(provider="openai", base_url="https://a", key="l", owner_id=ours) is not one
+    assert breaker_for(provider="openai", base_url="https://b", key="k", owner_id=ours) is not one
+    assert breaker_for(provider="azure", base_url="https://a", key="k", owner_id=ours) is not one
 
 
 def test_a_limit_of_our_own_says_nothing_about_the_provider(breaker: CircuitBreaker, clock: Clock) -> None:

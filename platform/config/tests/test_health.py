@@ -19,7 +19,7 @@ READY = {"status": "ok", "database": "ok", "migrations": "ok", "engine": "ok"}
 @pytest.fixture(autouse=True)
 def own_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis is away only for the test that says so."""
-    monkeypatch.setattr(redis_access, "OUTAGE", redis_access.Outage())
+    monkeypatch.setattr(redis_access, "OUTAGE", redis_access.Outage("nothing"))
 
 
 def test_a_live_process_says_so(client_of: Any, cast: Cast) -> None:
