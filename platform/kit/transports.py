@@ -11,7 +11,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from kit.errors import AtCapacity
 
-POOL_SECONDS = 2.0  # that a request waits for one of our connections; less where its own limit is short
+POOL_SECONDS = 10.0  # that a request waits for one of our connections; less where its own limit is short
 POOL_SHARE = 0.25  # of the request's own limit
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 POOL_FULL = "Too many connections to this server are open from here; try again shortly."
