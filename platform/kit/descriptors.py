@@ -1,6 +1,7 @@
 """The file descriptors that a server process needs for its connections, and the system's limit on them."""
 
 import resource
+from contextlib import suppress
 
 from django.conf import settings
 
@@ -27,4 +28,5 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(granted(), max(ENOUGH, needed()))
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with suppress(ValueError, OSError):  # macOS grants less than its hard limit says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
