@@ -19,7 +19,8 @@ from accounts.tests.test_api_keys import make
 from kit import rates
 from kit.errors import RateLimited
 from kit.rates import spend
-from kit.shared_cache import ForgivingRedisCache, Outage
+from kit.redis_access import Outage
+from kit.shared_cache import ForgivingRedisCache
 from kit.tests.clock import StoppedClock
 from kit.tests.ports import free_port
 
@@ -121,7 +122,7 @@ def may_go_on(_: int) -> bool:
 @pytest.fixture
 def broken(monkeypatch: Any) -> ForgivingRedisCache:
     """A cache in a Redis that is not there."""
-    monkeypatch.setattr(ForgivingRedisCache, "outage", Outage())
+    monkeypatch.setattr(ForgivingRedisCache, "outage", Outage("limits are counted per process"))
     gone = ForgivingRedisCache(f"redis://127.0.0.1:{free_port()}/0", {})
     monkeypatch.setattr(rates, "cache", gone)
     return gone

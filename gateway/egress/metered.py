@@ -37,7 +37,7 @@ from gateway.providers.base import (
 )
 from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_pieces, most_streamed
-from kit.errors import ContextTooLong, ProviderError
+from kit.errors import AtCapacity, ContextTooLong, ProviderError
 from kit.patience import patiently
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
@@ -77,9 +77,9 @@ async def metered_call(
     committed before the final UsageReport and Finish are given on.
 
     Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
-    known by its `fingerprint`, that the turn has made too often. Once the iterator is closed, the reply is
-    read on for a moment to get the provider's own count; else the prompt's estimate and what streamed are
-    charged.
+    known by its `fingerprint`, that the turn has made too often; AtCapacity where a limit of ours kept the
+    call from being sent. Once the iterator is closed, the reply is read on for a moment to get the provider's
+    own count; else the prompt's estimate and what streamed are charged.
     A reply that runs far beyond its bound, or beyond it where the budget has no room for more, is cut off: it
     ends with the reason `length`.
     """
@@ -150,7 +150,7 @@ class _Attempt:
                 while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
                     for event in merged(await call.take_in(batch)):
                         yield event
-        except (ProviderError, ContextTooLong) as exc:
+        except (ProviderError, ContextTooLong, AtCapacity) as exc:
             await unbroken(call.end_failed(exc))
             raise
         except BaseException:  # stopped, or closed by its reader: the provider has worked until here

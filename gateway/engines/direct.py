@@ -72,14 +72,14 @@ class DirectEngine:
         """It knows none but ours."""
 
     async def health(self) -> None:
-        await LocalProvider().health()
+        """It runs in our own processes. The local model is one provider among others, and decides nothing."""
 
     async def check(self) -> AsyncGenerator[Step, None]:
         yield Step(
             "engine", OK, "The direct engine runs in our own processes and needs nothing but the model."
         )
         try:
-            await self.health()
+            await LocalProvider().health()
         except DomainError:
             text = f"The local model does not answer at {settings.LOCAL_MODEL_URL}."
             mend = "`make run` starts one; elsewhere let LOCAL_MODEL_URL name a llama.cpp server that runs."

@@ -24,7 +24,7 @@ async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
     if turn_id in runner().turns:  # it is ours, and only late with its heartbeat
         return False
     try:
-        with runner().slot():
+        with runner().slot(tenant):
             job = await in_tenant(tenant, claim_turn, tenant, turn_id)
             if job is not None:
                 runner().start(job)

@@ -30,7 +30,7 @@ class CompletionsConsumer(EdgeConsumer):
     async def handle(self, body: bytes) -> None:
         ensure_started()
         wanted = self._parse(body)
-        with runner().slot():
+        with runner().slot(self.principal.tenant):
             job, limits = await admit_completion(self.principal, wanted)
             self.told_headers |= limit_headers(limits)
             turn = runner().start(job, OneCall())

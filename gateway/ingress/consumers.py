@@ -125,7 +125,7 @@ class StopConsumer(TurnConsumer):
 
 async def start_turn(principal: Principal, wish: SendRequest) -> Admitted:
     """Admits a turn and starts it in this process; the earlier one for a repeated key."""
-    with runner().slot():
+    with runner().slot(principal.tenant):
         admitted = await admit_turn(principal, wish)
         if admitted.job is not None:
             runner().start(admitted.job)

@@ -10,22 +10,39 @@ from typing import Any
 from uuid import UUID
 
 import redis.asyncio as redis
-import structlog
 from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from gateway.engines.base import Event
 from gateway.ingress.transcript import NumberedEvent, Transcript
 from kit.per_loop import PerLoop
+from kit.redis_access import FAILURES, SOCKET_SECONDS, Outage
 from kit.tenancy import TenantRef
 
-log = structlog.get_logger(__name__)
 WAIT_SECONDS = 1.0  # how long one read waits for news
 CLOSING = {"error", "usage", "done"}
+ANSWER_SECONDS = 1.0  # how long Redis may take; nobody waits for it but the relay
 KEPT_SECONDS = 600  # after its last event; the database has it all by then
 
-_connections = PerLoop(
-    lambda: redis.Redis.from_url(settings.REDIS_URL, decode_responses=True), close=redis.Redis.aclose
-)
+MOST_CONNECTIONS = 100_000  # the library's own limit is 100, below the turns that one process runs
+
+# Not the cache's: a limit here may also pass because the event loop is busy, and that must not loosen limits.
+OUTAGE = Outage("replies that run in other processes come late")
+
+
+def _connect() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        socket_timeout=WAIT_SECONDS + ANSWER_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=MOST_CONNECTIONS,
+    )
+
+
+_connections = PerLoop(_connect, close=redis.Redis.aclose)
 
 
 def stream_name(tenant: TenantRef, turn_id: UUID) -> str:
@@ -33,8 +50,11 @@ def stream_name(tenant: TenantRef, turn_id: UUID) -> str:
 
 
 async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[list[NumberedEvent]]) -> None:
-    """Copies a turn's events as they come; a failing Redis costs other processes the deltas, nothing else."""
-    if not settings.REDIS_URL:
+    """Copies a turn's events as they come; a failing Redis costs other processes the deltas, nothing else.
+
+    A turn that begins while Redis is away, or that it fails, is not relayed to its end.
+    """
+    if not settings.REDIS_URL or not OUTAGE.may_ask():
         return
     name = stream_name(tenant, turn_id)
     try:
@@ -43,9 +63,11 @@ async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[l
                 for event in batch:
                     pipe.xadd(name, {"event": json.dumps([event.id, event.type, event.data])})
                 pipe.expire(name, KEPT_SECONDS)
-                await pipe.execute()
-    except redis.RedisError as exc:
-        log.warning("events are not relayed", turn_id=str(turn_id), error=type(exc).__name__)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await pipe.execute()
+            OUTAGE.end()
+    except FAILURES as problem:
+        OUTAGE.begin(problem)
 
 
 async def relayed(tenant: TenantRef, turn_id: UUID) -> Transcript | None:
@@ -54,7 +76,7 @@ async def relayed(tenant: TenantRef, turn_id: UUID) -> Transcript | None:
         return None
     try:
         entries: Any = await _connections.get().xrange(stream_name(tenant, turn_id))
-    except redis.RedisError:
+    except FAILURES:
         return None
     events = [NumberedEvent(*json.loads(fields["event"])) for _, fields in entries]
     transcript = Transcript({})
@@ -72,18 +94,18 @@ class Reader:
         self._cursor = "0"
 
     async def next_events(self) -> list[NumberedEvent]:
-        """What has come since; empty after a second of silence."""
-        if not settings.REDIS_URL:
+        """What has come since; empty after a second of silence, or while Redis is away."""
+        if not settings.REDIS_URL or not OUTAGE.may_ask():
             await asyncio.sleep(WAIT_SECONDS)
             return []
         try:
             answer: Any = await _connections.get().xread(
                 {self._name: self._cursor}, block=int(WAIT_SECONDS * 1000)
             )
-        except redis.RedisError as exc:
-            log.warning("relayed events cannot be read", error=type(exc).__name__)
-            await asyncio.sleep(WAIT_SECONDS)
+        except FAILURES as problem:
+            OUTAGE.begin(problem)
             return []
+        OUTAGE.end()
         entries = answer[0][1] if answer else []
         if entries:
             self._cursor = entries[-1][0]

@@ -1,6 +1,7 @@
 """Runs admitted turns in tasks of their own, detached from every client's socket."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
@@ -35,7 +36,7 @@ from kit.patience import patiently
 from kit.per_loop import PerLoop
 from kit.postgresql.failures import database_failure
 from kit.stopping import stopping
-from kit.tenancy import in_public, in_tenant
+from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.holds import is_settled
 from quotas.prices import Usage
 from quotas.reservations import hand_over
@@ -47,6 +48,11 @@ ABANDONED = "abandoned"  # no finish reason: the turn goes on elsewhere
 REWRITTEN_SHARE = 32
 OURS = (ProviderTimeout, InternalError, DatabaseUnavailable)  # ends that the engine does not know of
 CLOSE_SECONDS = 5.0  # that interrupted turns have to be closed at a stop
+SHARE = 3  # of the free places: a team may run so many times as many turns
+TEAM_FULL = (
+    "Your team writes as many replies as its share of this server allows: the rest is for others. "
+    "Try again when one has ended."
+)
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -238,22 +244,31 @@ class TurnRunner:
         self.turns: dict[UUID, RunningTurn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._heartbeat = Heartbeat(self.turns)
-        self._admitting = 0
+        self._admitting: Counter[UUID] = Counter()  # by team
         self._news = asyncio.Event()  # a turn, or an admission, has ended
         self._is_over = False  # the grace of a stop: a turn that begins now is interrupted
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """A place for a turn that is admitted; AtCapacity when there is none, ShuttingDown at a stop."""
+    def slot(self, tenant: TenantRef) -> Iterator[None]:
+        """A place for a turn of the team that is admitted; AtCapacity where there is none.
+
+        A team may begin a turn while it runs fewer than SHARE times the free places: three quarters of all
+        where it is alone, fewer where others run turns too, and never the last ones. ShuttingDown at a stop.
+        """
         if stopping().begun.is_set():
             raise ShuttingDown
-        if len(self.turns) + self._admitting >= settings.MAX_RUNNING_TURNS:
-            raise AtCapacity
-        self._admitting += 1
+        free = settings.MAX_RUNNING_TURNS - len(self.turns) - self._admitting.total()
+        own = sum(turn.job.tenant.id == tenant.id for turn in self.turns.values())
+        if free <= 0:
+            raise AtCapacity(scope="server")
+        if own + self._admitting[tenant.id] >= SHARE * free:
+            raise AtCapacity(TEAM_FULL, scope="team")
+        self._admitting[tenant.id] += 1
         try:
             yield
         finally:
-            self._admitting -= 1
+            self._admitting[tenant.id] -= 1
+            self._admitting += Counter()  # keeps only those above zero
             self._news.set()
 
     def start(self, job: TurnJob, engine: Engine | None = None) -> RunningTurn:

@@ -28,6 +28,7 @@ from gateway.ingress.following import follow_turn, read_turn
 from gateway.ingress.images import images_told, shown_images
 from gateway.ingress.requests import SendRequest
 from gateway.ingress.transcript import REPLACE, NumberedEvent
+from kit.api import error_headers
 from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown
 from kit.markdown import GrowingText, render_blocks
 from kit.tenancy import in_public, in_tenant
@@ -119,7 +120,8 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
             await super().send_error(error)
             return
         page = render_to_string("refused.html", {"error": error, "request_id": self.origin.request_id})
-        await self._start(error.status, {"Content-Type": "text/html; charset=utf-8"})
+        headers = {"Content-Type": "text/html; charset=utf-8", **error_headers(error)}
+        await self._start(error.status, headers)
         await self.send_body(page.encode())
 
 

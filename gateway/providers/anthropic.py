@@ -12,7 +12,7 @@ from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
 from gateway.providers.sizes import longest_line, most_received
 from gateway.providers.streams import read_events
-from kit import outbound
+from kit.outbound import model_client
 
 VERSION = "2023-06-01"
 # The longest system prompt that a model adds where tools are defined, in tokens: that of Claude 3 Opus
@@ -26,7 +26,7 @@ class AnthropicProvider:
     name = "anthropic"
     has_tokenizer = False
 
-    def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = outbound.client) -> None:
+    def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = model_client) -> None:
         self.base_url = base_url
         headers = {"anthropic-version": VERSION, **({"x-api-key": api_key} if api_key else {})}
         self._exchange = Exchange(self.name, client, headers)

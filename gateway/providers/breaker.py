@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
+from uuid import UUID
 
 from gateway.providers.refusals import is_outage
 from kit.errors import ProviderError
@@ -19,7 +20,8 @@ MOST_BREAKERS = 4096  # the least recently used are forgotten, and so closed
 class CircuitBreaker:
     """Opens after FAILURES outages in a row; after OPEN_SECONDS one attempt is let through to try again.
 
-    An outage is no connection, no answer in time or a 5xx; 4xx, and 429 among them, say nothing either way.
+    An outage is no connection, no answer in time or a 5xx; 4xx, and 429 among them, say nothing either way,
+    nor does a limit of our own that kept the request here (AtCapacity).
     It knows this process only. Thread-safe, since tests and workers have several loops.
     """
 
@@ -81,9 +83,13 @@ class CircuitBreaker:
                 self._open_until = self._clock() + OPEN_SECONDS
 
 
-def breaker_for(*, provider: str, base_url: str, key: str) -> CircuitBreaker:
-    """The process's breaker for this key at this address; the key itself is not kept."""
-    return _breaker(provider, base_url, sha256(key.encode()).hexdigest())
+def breaker_for(*, provider: str, base_url: str, key: str, owner_id: UUID) -> CircuitBreaker:
+    """The process's breaker for this owner's key at this address; the key itself is not kept.
+
+    `owner_id` is the credential or, of the local model, the workspace's own entry of it: both belong to one
+    workspace, so failures of its calls close nobody else's way to the provider, even with the same key.
+    """
+    return _breaker(owner_id, provider, base_url, sha256(key.encode()).hexdigest())
 
 
 def forget_breakers() -> None:
@@ -92,7 +98,7 @@ def forget_breakers() -> None:
 
 
 @lru_cache(maxsize=MOST_BREAKERS)
-def _breaker(provider: str, base_url: str, key_hash: str) -> CircuitBreaker:
+def _breaker(owner_id: UUID, provider: str, base_url: str, key_hash: str) -> CircuitBreaker:
     return CircuitBreaker()
 
 

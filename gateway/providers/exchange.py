@@ -16,7 +16,8 @@ from kit.errors import AddressRefused, ProviderError, ProviderTimeout
 
 ClientFactory = Callable[[], httpx.AsyncClient]
 
-# The other limits are our own, below. `pool` also bounds what comes before the connection: name and queue.
+# The other limits are our own, below. `pool` bounds all that comes before the request: name and connection.
+# It is no queue: the clients for models have as many connections as there are calls.
 TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
 HEALTH_SECONDS = 5.0
 LARGEST_REFUSAL = 64 * 1024
@@ -37,7 +38,8 @@ class Exchange:
     async def post(
         self, url: str, body: JsonObject, *, most_bytes: int = LARGEST_ANSWER
     ) -> AsyncGenerator[bytes, None]:
-        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong.
+        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong, and
+        AtCapacity where a limit of ours kept the request from being sent.
 
         ProviderError also for an answer of more than `most_bytes`.
         """
@@ -131,7 +133,7 @@ async def _chunks(
 def _never_connected(exc: Exception) -> bool:
     if isinstance(exc.__cause__, aiohttp.ClientError):
         return isinstance(exc.__cause__, NEVER_CONNECTED)
-    return isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout)
 
 
 def url_below(base_url: str, path: str) -> str:

@@ -1,19 +1,20 @@
 """One HTTP client for each event loop, with the aiohttp transport (five times httpx's own on streams).
 
 It reaches what the operator named, the local model and LibreChat, and keeps no cookies: LibreChat's would
-sign one account in as another.
+sign one account in as another. Its connections have no limit of their own: each belongs to a turn, and turns
+are limited where they are admitted.
 """
 
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from kit.per_loop import PerLoop
+from kit.transports import CandidTransport, open_session
 
 # Connecting is quick or hopeless; a model may think for a while before its first byte and between two.
-MOST_CONNECTIONS = 1000  # each running turn on LibreChat holds one for as long as it runs
+UNLIMITED = 0  # as aiohttp counts connections
 TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=10.0)
 
 
@@ -24,7 +25,7 @@ def client() -> httpx.AsyncClient:
 
 def _new_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=AiohttpTransport(client=_session),
+        transport=CandidTransport(client=_session),
         timeout=TIMEOUT,
         trust_env=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -32,8 +33,7 @@ def _new_client() -> httpx.AsyncClient:
 
 
 def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return open_session(aiohttp.TCPConnector(limit=UNLIMITED))
 
 
 _clients = PerLoop(_new_client, close=httpx.AsyncClient.aclose)

@@ -9,6 +9,7 @@ from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.http import client
 from gateway.providers.local_grammar import affordable_tools, check_format
 from gateway.providers.openai import CompatibleProvider
+from kit.errors import AtCapacity
 
 # What the model's makers advise, and llama.cpp's penalty on repeating the latest tokens.
 SAMPLING: JsonObject = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05}
@@ -61,6 +62,6 @@ class LocalProvider(CompatibleProvider):
         try:
             response = await client().post(f"{self.root}{path}", json=body, headers=headers, timeout=10)
             answer = response.json() if response.status_code == httpx.codes.OK else {}
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, AtCapacity):
             return {}
         return answer if isinstance(answer, dict) else {}

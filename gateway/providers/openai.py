@@ -11,7 +11,7 @@ from gateway.providers.exchange import ClientFactory, Exchange, url_below
 from gateway.providers.openai_events import OpenAIReader
 from gateway.providers.sizes import longest_line, most_received
 from gateway.providers.streams import read_events
-from kit import outbound
+from kit.outbound import model_client
 
 # What bounds the bill is said by us alone, whatever a client passes through.
 OURS_TO_SAY = {"max_tokens", "max_completion_tokens", "n"}
@@ -24,7 +24,7 @@ class OpenAIProvider:
     output_bound = "max_completion_tokens"
     has_tokenizer = False
 
-    def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = outbound.client) -> None:
+    def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = model_client) -> None:
         self.base_url = base_url
         self._exchange = Exchange(self.name, client, self._headers(api_key))
 

@@ -19,14 +19,20 @@ def provider_for(model: ModelRef) -> Provider:
     """ProviderError for a provider that is not known here, and for a key that cannot be used."""
     if model.provider == LocalProvider.name:
         local = LocalProvider()
-        return ResilientProvider(local, breaker_for(provider=local.name, base_url=local.base_url, key=""))
+        breaker = breaker_for(provider=local.name, base_url=local.base_url, key="", owner_id=model.id)
+        return ResilientProvider(local, breaker)
     if model.provider not in REMOTE or model.endpoint is None:
         raise _unusable("No such provider in this installation.", model)
     key = _key_of(model, model.endpoint)
     base_url = model.endpoint.base_url
     return ResilientProvider(
         REMOTE[model.provider](base_url, api_key=key),
-        breaker_for(provider=model.provider, base_url=base_url, key=key),
+        breaker_for(
+            provider=model.provider,
+            base_url=base_url,
+            key=key,
+            owner_id=model.endpoint.credential_id,
+        ),
     )
 
 

@@ -34,6 +34,8 @@ class Script:
 class ScriptedProvider:
     """An ASGI application that keeps the bodies it was sent and counts the readers that left."""
 
+    looks_every = 0.005  # seconds, for an event that a reply waits for
+
     def __init__(self) -> None:
         self.reset()
 
@@ -104,7 +106,7 @@ class ScriptedProvider:
                 await _data(send, {"choices": [{"index": 0, "delta": {"content": step}}]})
             else:
                 while not step.is_set():  # a threading.Event has no awaitable side
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(self.looks_every)
         if script.dies:
             raise Death
         calls = [*script.tool_calls, *_named_as_offered(script.calls, body)]

@@ -23,6 +23,7 @@ from gateway.ingress import background  # noqa: E402
 from gateway.ingress.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
+from kit.descriptors import raise_limit  # noqa: E402
 from kit.last_answers import LastAnswers  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
 from kit.uvicorn_bounds import bound_uvicorn  # noqa: E402
@@ -30,6 +31,7 @@ from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
 refuse_broken_setup()
 bound_locks()
+raise_limit()
 bound_daphne(most_bytes=most_body_bytes)
 bound_uvicorn()
 drain_before_shutdown()

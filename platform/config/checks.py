@@ -7,6 +7,7 @@ from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.engines.registry import ENGINES
+from kit.descriptors import granted, needed
 
 EGRESS_SECRET_LENGTH = 32
 
@@ -66,6 +67,21 @@ def check_mail(**_: Any) -> list[Warning]:
         hint = "Set EMAIL_HOST; until then nobody can reset a password."
         return [Warning("No mail is sent.", hint=hint, id="switchyard.W001")]
     return []
+
+
+@register()
+def check_descriptors(**_: Any) -> list[Warning]:
+    """Not refused: it is only under load that connections fail for want of descriptors."""
+    if granted() >= needed():
+        return []
+    text = (
+        f"MAX_RUNNING_TURNS={settings.MAX_RUNNING_TURNS} needs {needed()} open files, "
+        f"and the system grants {granted()}."
+    )
+    hint = (
+        "Raise the hard limit (`ulimit -Hn`, `LimitNOFILE=`, compose's `ulimits`) or lower MAX_RUNNING_TURNS."
+    )
+    return [Warning(text, hint=hint, id="switchyard.W002")]
 
 
 def refuse_broken_setup() -> None:

@@ -25,6 +25,7 @@ from gateway.egress.calls import running_calls  # noqa: E402
 from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
+from kit.descriptors import raise_limit  # noqa: E402
 from kit.last_answers import LastAnswers  # noqa: E402
 from kit.patience import end_patience  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
@@ -32,6 +33,7 @@ from kit.postgresql.base import bound_locks  # noqa: E402
 from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
 refuse_broken_setup()
+raise_limit()
 bound_locks()
 drain_before_shutdown()
 

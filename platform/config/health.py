@@ -1,12 +1,21 @@
 """Whether the process lives, and whether it can serve."""
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
 from gateway.engines.registry import current_engine
+from gateway.providers.local import LocalProvider
+from kit import redis_access
 from kit.errors import DomainError
+
+PART_SECONDS = 1.5  # a part that takes longer to answer is unreachable
 
 
 def alive(request: HttpRequest) -> JsonResponse:
@@ -14,12 +23,17 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Database, migrations and engine, each by itself; 503 when one is not ready."""
-    parts = {"database": _database(), "migrations": "unknown", "engine": _engine()}
+    """Database, migrations and engine, each by itself; 503 when one is not ready.
+
+    Beside them, for people: the local model and Redis, without which turns of other models run as well.
+    """
+    engine, others = async_to_sync(_probes)()
+    parts = {"database": _database(), "migrations": "unknown", "engine": engine}
     if parts["database"] == "ok":
         parts["migrations"] = migrations.state()
     healthy = all(state == "ok" for state in parts.values())
-    return JsonResponse({"status": "ok" if healthy else "unready", **parts}, status=200 if healthy else 503)
+    told = {"status": "ok" if healthy else "unready", **parts, **others}
+    return JsonResponse(told, status=200 if healthy else 503)
 
 
 def _database() -> str:
@@ -47,9 +61,26 @@ class Migrations:
 migrations = Migrations()
 
 
-def _engine() -> str:
+async def _probes() -> tuple[str, dict[str, str]]:
+    """The engine's state, and those of what decides nothing."""
+    engine, model, redis = await asyncio.gather(
+        _state(current_engine().health()), _state(LocalProvider().health()), _redis()
+    )
+    return engine, {"local_model": model, **redis}
+
+
+async def _state(probe: Coroutine[Any, Any, None]) -> str:
     try:
-        async_to_sync(current_engine().health)()
-    except DomainError:
+        async with asyncio.timeout(PART_SECONDS):
+            await probe
+    except (DomainError, TimeoutError):
         return "unreachable"
     return "ok"
+
+
+async def _redis() -> dict[str, str]:
+    if not settings.REDIS_URL:
+        return {}
+    # In a thread, whose limits do not depend on how busy the event loop is.
+    is_reachable = await asyncio.to_thread(redis_access.is_reachable, settings.REDIS_URL)
+    return {"redis": "ok" if is_reachable else "unreachable"}

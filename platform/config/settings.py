@@ -321,7 +321,7 @@ TURN_PROGRESS_SECONDS = 2  # how often a running turn writes its reply so far an
 TURN_MAX_SECONDS = env.integer("TURN_MAX_SECONDS", 600, at_least=1)
 GRACE = env.integer("GRACE", 30)  # seconds that running turns may go on when their process is asked to stop
 TURN_MAX_CALLS = env.integer("TURN_MAX_CALLS", 25, at_least=1)  # model calls of one turn
-MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 256, at_least=1)  # in one process
+MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 384, at_least=1)  # in one process, of all teams
 WORKSPACE_TOKENS_PER_MONTH = env.integer("WORKSPACE_TOKENS_PER_MONTH", 1_000_000)
 CURRENCY = env.text("CURRENCY", "USD")
 

@@ -212,8 +212,12 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
         url: str = json.loads(model.last_lines()[-1])["url"]
     except ValueError as exc:
         raise Failure(f"The local model does not start: {' '.join(model.last_lines())}") from exc
+    place = urlsplit(url)
+    host, port = place.hostname or "127.0.0.1", place.port or 80
+    complaint = "The local model does not answer."
+    supervisor.wait_until(lambda: _answers(host, port, "/health", host), MODEL_SECONDS, complaint)
     # Started again it listens where the web server looks for it.
-    model.command += ["--port", str(urlsplit(url).port)]
+    model.command += ["--port", str(port)]
     return url
 
 

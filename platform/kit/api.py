@@ -1,5 +1,6 @@
 """The ground of every REST view: the one error shape out, keyset pages, the tenant's schema around it."""
 
+import math
 from contextlib import ExitStack
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,6 @@ from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
-WORTH_REPEATING = {429, 503}
 RESTART_SECONDS = 2  # after which another process has taken the place of one that stopped
 
 
@@ -140,8 +140,9 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status in WORTH_REPEATING and "retry_after" in error.details:
-        headers["Retry-After"] = str(error.details["retry_after"])
+    seconds = error.details.get("retry_after")
+    if isinstance(seconds, int | float):
+        headers["Retry-After"] = str(math.ceil(seconds))
     if isinstance(error, errors.ShuttingDown | errors.TurnInterrupted):
         headers["Retry-After"] = str(RESTART_SECONDS)
     return headers | refusal_headers(error.details)

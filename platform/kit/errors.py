@@ -353,7 +353,15 @@ class EngineFailed(DomainError):
 
 
 class AtCapacity(DomainError):
-    code, status, message = "at_capacity", 503, "Too many replies are being written; try again shortly."
+    """A limit of our own is reached, and nothing was done. Details: retry_after in seconds; of a turn also
+    `scope`, which says what is full: `server` or `team`."""
+
+    code, status = "at_capacity", 503
+    message = "This server is writing as many replies as it may; try again shortly."
+    retry_after: ClassVar[int] = 5
+
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        super().__init__(text, **{"retry_after": self.retry_after, **details})
 
 
 class DatabaseUnavailable(DomainError):

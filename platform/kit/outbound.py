@@ -4,13 +4,14 @@ It reaches public addresses and those that the operator allows, and raises Addre
 A literal address is judged before the request; a name is judged by what it resolves to, and the addresses
 that were judged are the ones connected to, so a name cannot change its mind in between. Every redirect is
 judged again.
+
+A limit of ours that is reached is AtCapacity, and never looks like a failure of the server.
 """
 
 import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -22,17 +23,17 @@ import idna
 from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from django.http.request import validate_host
-from httpx_aiohttp import AiohttpTransport
 
 from kit.errors import AddressRefused
+from kit.lookups import LOOKUP_SECONDS, Lookups
 from kit.per_loop import PerLoop
+from kit.transports import CandidTransport, open_session
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 # A default for those who pass none: connecting is quick or hopeless, answers may take a while.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
-LOOKUP_SECONDS = 5.0
 MAX_REDIRECTS = 5
 CONNECTIONS = 1_000
 CONNECTIONS_PER_HOST = 100  # so that one slow server cannot take them all
@@ -60,25 +61,31 @@ SPECIAL = [
     )
 ]
 
-# Threads of its own: names that answer slowly must not hold up whoever else needs asyncio's.
-_lookups = ThreadPoolExecutor(max_workers=32, thread_name_prefix="lookup")
+UNLIMITED = 0  # as aiohttp counts connections
+_lookups = Lookups()
 
 
 def client() -> httpx.AsyncClient:
     """The running loop's guarded client; it lives as long as the loop.
 
-    Raises AddressRefused, and else what httpx raises. Redirects are followed only when the request says so.
+    Raises AddressRefused, AtCapacity where all its connections (to the host, or in all) stay taken, and else
+    what httpx raises. Redirects are followed only when the request says so.
     It bounds no answer's size: read what strangers send as a stream. Nothing comes compressed: a few hundred
     bytes could become gigabytes before anybody counts them.
     """
     return _clients.get()
 
 
+def model_client() -> httpx.AsyncClient:
+    """The same for calls to models, whose number is limited where turns are admitted: no call that was
+    admitted waits for a connection."""
+    return _model_clients.get()
+
+
 async def look_up(host: str, port: int) -> list[str]:
-    """What the system's resolver says; OSError where it says nothing."""
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    found = await asyncio.get_running_loop().run_in_executor(_lookups, ask)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    """What the system's resolver says. OSError where it says nothing in time, AtCapacity where too many names
+    of the same domain are being looked up."""
+    return await _lookups.find(host)
 
 
 async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
@@ -97,9 +104,11 @@ async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
 class OutboundClient(httpx.AsyncClient):
     """Keeps no cookies, for all tenants share it, and follows redirects by stricter rules than httpx's."""
 
-    def __init__(self, lookup: Lookup = look_up) -> None:
+    def __init__(
+        self, lookup: Lookup = look_up, *, most: int = CONNECTIONS, most_per_host: int = CONNECTIONS_PER_HOST
+    ) -> None:
         super().__init__(
-            transport=GuardedTransport(lookup),
+            transport=GuardedTransport(lookup, most=most, most_per_host=most_per_host),
             timeout=TIMEOUT,
             trust_env=False,
             headers=PLAIN,
@@ -162,22 +171,22 @@ async def _unpacked(request: httpx.Request, response: httpx.Response) -> httpx.R
     return httpx.Response(response.status_code, headers=headers, content=b"", request=request)
 
 
-class GuardedTransport(AiohttpTransport):
+class GuardedTransport(CandidTransport):
     """Judges each request's URL, and leaves names to the resolver, which aiohttp skips for literals."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, *, most: int, most_per_host: int) -> None:
         super().__init__()
-        self.lookup = lookup
+        self.lookup, self.most, self.most_per_host = lookup, most, most_per_host
 
     def get_client(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=GuardedResolver(self.lookup),
             use_dns_cache=False,
             ssl=self.ssl_context,
-            limit=CONNECTIONS,
-            limit_per_host=CONNECTIONS_PER_HOST,
+            limit=self.most,
+            limit_per_host=self.most_per_host,
         )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return open_session(connector)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         check_destination(request.url)
@@ -310,3 +319,6 @@ def is_public(address: Address) -> bool:
 
 
 _clients = PerLoop(OutboundClient, close=OutboundClient.aclose)
+_model_clients = PerLoop(
+    partial(OutboundClient, most=UNLIMITED, most_per_host=UNLIMITED), close=OutboundClient.aclose
+)

@@ -4,52 +4,23 @@ Limits that are counted here then hold for each process by itself: with four of 
 pass.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-import structlog
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
-log = structlog.get_logger(__name__)
+from kit.redis_access import FAILURES, OUTAGE, SOCKET_SECONDS, Outage
+
 T = TypeVar("T")
-SOCKET_SECONDS = 0.5
 MOST_ENTRIES = 50_000  # of a process while Redis is away; beyond this the oldest are dropped
-PAUSE_SECONDS = 5.0  # in which a Redis that has just failed is not asked again: nobody waits for it in turn
 OPTIONS = {
     "socket_timeout": SOCKET_SECONDS,
     "socket_connect_timeout": SOCKET_SECONDS,
     "retry": Retry(NoBackoff(), 0),
 }
-
-
-class Outage:
-    """Whether Redis fails, for all threads of the process; the log says so once, and once when it is over."""
-
-    def __init__(self) -> None:
-        self.asked_again_at = 0.0
-        self.is_known = False
-
-    @property
-    def lasts(self) -> bool:
-        return time.monotonic() < self.asked_again_at
-
-    def begin(self, problem: Exception) -> None:
-        self.asked_again_at = time.monotonic() + PAUSE_SECONDS
-        if not self.is_known:
-            self.is_known = True
-            log.error(
-                "cache in Redis unreachable, limits are counted per process", error=type(problem).__name__
-            )
-
-    def end(self) -> None:
-        if self.is_known:
-            self.is_known = False
-            log.info("the cache in Redis is back")
 
 
 class ForgivingRedisCache(RedisCache):
@@ -59,7 +30,7 @@ class ForgivingRedisCache(RedisCache):
     comes and goes gives nobody a fresh start each time.
     """
 
-    outage: ClassVar[Outage] = Outage()
+    outage: ClassVar[Outage] = OUTAGE
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, {**params, "OPTIONS": {**OPTIONS, **params.get("OPTIONS", {})}})
@@ -101,11 +72,11 @@ class ForgivingRedisCache(RedisCache):
         self._tried(super().clear, self._here.clear)
 
     def _tried(self, there: Callable[..., T], here: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if self.outage.lasts:
+        if not self.outage.may_ask():
             return here(*args, **kwargs)
         try:
             found = there(*args, **kwargs)
-        except (RedisError, OSError) as problem:
+        except FAILURES as problem:
             self.outage.begin(problem)
             return here(*args, **kwargs)
         self.outage.end()

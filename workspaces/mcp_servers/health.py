@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from accounts.principals import Principal
-from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, NotFound
+from kit.errors import AtCapacity, DomainError, McpServerFailed, McpSignInNeeded, NotFound
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_public, in_tenant
 from workspaces.mcp_servers.connecting import list_tools
@@ -33,6 +33,8 @@ async def look_again(*, principal: Principal, server_id: UUID) -> int:
     tenant = principal.tenant
     try:
         offered = await reach(tenant=tenant, server_id=server_id, user_id=principal.user_id, work=list_tools)
+    except AtCapacity:  # a limit of ours says nothing about the server
+        raise
     except DomainError as problem:
         if "how" not in problem.details:  # that one person has not signed in is no problem of the server's
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
@@ -77,8 +79,8 @@ async def _in_turn(places: asyncio.Semaphore, tenant: TenantRef, server_id: UUID
     async with places:
         try:
             await look_at_server(tenant=tenant, server_id=server_id, is_members=is_members)
-        except NotFound:
-            return  # removed meanwhile
+        except (NotFound, AtCapacity):
+            return  # removed meanwhile, or not looked at: then it is soon due again
         except Exception:  # one that cannot be looked at must not keep the others from it
             log.exception("MCP server could not be looked at", server_id=str(server_id))
             await in_tenant(tenant, note_problem, server_id=server_id, problem="It could not be looked at.")
@@ -99,7 +101,7 @@ async def look_at_server(*, tenant: TenantRef, server_id: UUID, is_members: bool
             await in_tenant(tenant, note_seen, server_id=server_id)
         else:
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
-    except NotFound:
+    except (NotFound, AtCapacity):
         raise
     except DomainError as problem:
         await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)

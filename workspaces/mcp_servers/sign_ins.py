@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.bearer_secrets import PLAIN, hash_of, make_secret
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, find_in_or_above
-from kit.errors import DomainError, McpSignInFailed, NotFound
+from kit.errors import AtCapacity, DomainError, McpSignInFailed, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
 from workspaces.mcp_servers.addresses import url_of
@@ -204,6 +204,8 @@ async def _look(principal: Principal, place: SignInPlace, tokens: Tokens) -> tup
     """How many tools the server shows to whoever signed in; or why it shows none."""
     try:
         offered = await list_tools(Address(place.url, place.transport, bearer(tokens.access)))
+    except AtCapacity as problem:  # ours, and nothing to note about the server
+        return 0, problem.text
     except DomainError as problem:
         await in_tenant(principal.tenant, note_problem, server_id=place.id, problem=problem.text)
         return 0, problem.text

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -28,14 +28,17 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def web_process(provider_url: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A web server of its own, on the test's database, with a lease of two seconds."""
+def web_process(
+    provider_url: str, *, log: IO[bytes] | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A web server of its own, on the test's database, with a lease of two seconds; `log` gets its log."""
     database = connection.settings_dict
     read, write = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway.tests.serve_process", str(write)],
         cwd=ROOT,
         pass_fds=[write],
+        stderr=log,
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",

@@ -155,6 +155,16 @@ def test_a_refused_form_says_why(browser: Browser, cast: Cast) -> None:
     assert "not enabled" in answer.text
 
 
+def test_a_form_that_finds_no_place_says_when_to_come_back(
+    browser: Browser, cast: Cast, settings: Any
+) -> None:
+    settings.MAX_RUNNING_TURNS = 0
+    browser.sign_in("alice")
+    answer = browser.submit(f"{SALES}/chat/send", page=f"{SALES}/chat/", message="hi", model="local")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "as many replies as it may" in answer.text
+
+
 def json_post(browser: Browser, path: str, body: dict[str, Any], **headers: str) -> httpx.Response:
     token = browser.client.cookies.get("csrftoken", "")
     return browser.client.post(path, json=body, headers={"X-CSRFToken": token, **headers})

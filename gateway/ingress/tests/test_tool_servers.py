@@ -13,6 +13,8 @@ from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from kit import outbound
+from kit.lookups import Lookups
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer
 
@@ -26,6 +28,19 @@ def test_installing_lists_the_tools(calculator: RealMCP, client_of: Any, cast: C
     assert sorted(tools) == ["add", "flood", "meet", "wipe"]
     assert (tools["add"]["usable"], tools["add"]["needs_approval"]) == (True, False)
     assert tools["wipe"]["needs_approval"]  # the server calls it destructive
+
+
+def test_a_limit_of_ours_is_not_noted_as_the_servers_problem(
+    installed: RealMCP, client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_scope(cast.alice.principal.tenant):
+        MCPServer.objects.update(url="https://tools.test/mcp")
+    alice = client_of(cast.alice)
+    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], of_a_domain=0))
+    refused = alice.post(f"{WHERE}/refresh")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "at_capacity")
+    assert refused.headers["retry-after"] == "5"
+    assert alice.get(WHERE).json()["problem"] == ""
 
 
 def test_a_schema_that_is_none_is_refused(installed: RealMCP, client_of: Any, cast: Cast) -> None:

@@ -1,9 +1,11 @@
 """The breaker opens after five outages in a row, and lets one attempt through after half a minute."""
 
+from uuid import uuid4
+
 import pytest
 
 from gateway.providers.breaker import CircuitBreaker, breaker_for
-from kit.errors import ProviderError, ProviderTimeout
+from kit.errors import AtCapacity, ProviderError, ProviderTimeout
 
 DOWN = ProviderError(provider="openai", provider_status=503, transient=True)
 AWAY = ProviderError(provider="openai", did_no_work=True, transient=True)
@@ -101,9 +103,21 @@ def test_a_reply_that_began_before_proves_nothing(breaker: CircuitBreaker) -> No
     assert breaker.is_open
 
 
-def test_each_key_at_each_address_has_its_own() -> None:
-    one = breaker_for(provider="openai", base_url="https://a", key="k")
-    assert breaker_for(provider="openai", base_url="https://a", key="k") is one
-    assert breaker_for(provider="openai", base_url="https://a", key="l") is not one
-    assert breaker_for(provider="openai", base_url="https://b", key="k") is not one
-    assert breaker_for(provider="azure", base_url="https://a", key="k") is not one
+def test_each_key_of_each_owner_at_each_address_has_its_own() -> None:
+    ours, theirs = uuid4(), uuid4()
+    one = breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours)
+    assert breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours) is one
+    assert breaker_for(provider="openai", base_url="https://a", key="k", owner_id=theirs) is not one
+    assert breaker_for(provider="openai", base_url="https://a", key="l", owner_id=ours) is not one
+    assert breaker_for(provider="openai", base_url="https://b", key="k", owner_id=ours) is not one
+    assert breaker_for(provider="azure", base_url="https://a", key="k", owner_id=ours) is not one
+
+
+def test_a_limit_of_our_own_says_nothing_about_the_provider(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(9):
+        assert meet(breaker, AtCapacity()) == "failed"
+    assert not breaker.is_open
+    for _ in range(5):
+        meet(breaker, DOWN)
+    clock.now += 31
+    assert [meet(breaker, AtCapacity()), meet(breaker)] == ["failed", "answered"]

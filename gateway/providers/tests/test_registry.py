@@ -16,6 +16,7 @@ from gateway.providers.tests.scripted_http import ScriptedServer
 from gateway.providers.tests.scripted_openai import reply
 from kit.errors import ProviderError
 from kit.secrets import seal
+from kit.tests.ports import free_port
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import Endpoint, ModelRef
 
@@ -35,6 +36,11 @@ def model(provider: str, sealed_key: str = "", base_url: str = "https://api.exam
         created_at=datetime.now(UTC),
         endpoint=None if provider == "local" else Endpoint(uuid4(), base_url, sealed_key),
     )
+
+
+def is_open(provider: Provider) -> bool:
+    assert isinstance(provider, ResilientProvider)
+    return provider._breaker.is_open
 
 
 def inner(provider: Provider) -> Provider:
@@ -77,6 +83,23 @@ def test_what_cannot_be_called_is_said_before_anything_is_sent(ref: ModelRef, wo
 def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     with pytest.raises(ProviderError, match="holds signs that no key has"):
         provider_for(model("openai", seal(key)))
+
+
+@pytest.mark.parametrize("kind", ["local", "compatible"])
+async def test_what_fails_for_one_workspace_is_still_tried_for_another(
+    kind: str, asked: Any, settings: Any
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    settings.LOCAL_MODEL_URL, settings.OUTBOUND_ALLOWED = f"http://{nobody}", [nobody]
+    ours, theirs = (model(kind, seal("sk-the-same"), f"http://{nobody}/v1") for _ in range(2))
+    while not is_open(provider_for(ours)):
+        with pytest.raises(ProviderError, match="cannot be reached"):
+            await asked(provider_for(ours))
+    with pytest.raises(ProviderError, match="tried again in"):
+        await asked(provider_for(ours))
+    assert not is_open(provider_for(theirs))
+    with pytest.raises(ProviderError, match="cannot be reached"):
+        await asked(provider_for(theirs))
 
 
 async def test_only_the_local_model_counts_tokens() -> None:

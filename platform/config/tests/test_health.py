@@ -1,12 +1,25 @@
 """Alive is one thing, ready another: each part that a turn needs is named."""
 
+import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from accounts.tests.cast import Cast
-from config.health import Migrations
+from config.health import PART_SECONDS, Migrations
+from kit import redis_access
+from kit.tests.ports import free_port
+
+READY = {"status": "ok", "database": "ok", "migrations": "ok", "engine": "ok"}
+
+
+@pytest.fixture(autouse=True)
+def own_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is away only for the test that says so."""
+    monkeypatch.setattr(redis_access, "OUTAGE", redis_access.Outage("nothing"))
 
 
 def test_a_live_process_says_so(client_of: Any, cast: Cast) -> None:
@@ -16,13 +29,47 @@ def test_a_live_process_says_so(client_of: Any, cast: Cast) -> None:
 def test_it_is_ready_when_database_migrations_and_engine_are(client_of: Any, cast: Cast) -> None:
     answer = client_of(None).get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "ok", "migrations": "ok", "engine": "ok"}
+    assert answer.json() == {**READY, "local_model": "ok"}
+
+
+def test_without_a_local_model_it_is_ready_and_says_so(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
+    answer = client_of(None).get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {**READY, "local_model": "unreachable"})
 
 
 def test_without_its_engine_it_is_not_ready(client_of: Any, cast: Cast, settings: Any) -> None:
-    settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
+    settings.ENGINE, settings.LIBRECHAT_URL = "librechat", "http://127.0.0.1:9"
     answer = client_of(None).get("/readyz")
     assert (answer.status_code, answer.json()["engine"]) == (503, "unreachable")
+
+
+def test_without_redis_it_is_ready_and_says_so(client_of: Any, cast: Cast, settings: Any) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    answer = client_of(None).get("/readyz")
+    assert (answer.status_code, answer.json()["redis"]) == (200, "unreachable")
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """The place of a server that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("engine", ["direct", "librechat"])
+def test_it_answers_soon_while_parts_hang(
+    client_of: Any, cast: Cast, settings: Any, mute: str, engine: str
+) -> None:
+    settings.ENGINE, settings.LIBRECHAT_URL = engine, f"http://{mute}"
+    settings.LOCAL_MODEL_URL, settings.REDIS_URL = f"http://{mute}", f"redis://{mute}/0"
+    begun = time.monotonic()
+    told = client_of(None).get("/readyz").json()
+    assert time.monotonic() - begun < PART_SECONDS + 1
+    assert (told["local_model"], told["redis"]) == ("unreachable", "unreachable")
+    assert told["engine"] == ("ok" if engine == "direct" else "unreachable")
 
 
 @pytest.mark.django_db

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from kit import errors
+from kit.api import error_headers
 
 
 def test_codes_are_unique() -> None:
@@ -32,3 +35,18 @@ def test_a_stored_error_is_restored_as_it_was() -> None:
 def test_an_error_of_a_code_that_is_gone_is_an_internal_one() -> None:
     again = errors.restore({"code": "old", "message": "m", "details": {}})
     assert type(again) is errors.InternalError
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (errors.AtCapacity(), "5"),
+        (errors.AtCapacity("Busy.", retry_after=2), "2"),
+        (errors.RateLimited(retry_after=1.2), "2"),
+        (errors.restore(errors.AtCapacity(scope="team").as_dict()), "5"),
+        (errors.InvalidInput(retry_after=["There is no such field."]), None),
+        (errors.NotFound(), None),
+    ],
+)
+def test_whoever_should_come_back_later_is_told_when(error: errors.DomainError, header: str | None) -> None:
+    assert error_headers(error).get("Retry-After") == header

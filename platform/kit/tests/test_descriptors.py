@@ -1,0 +1,44 @@
+"""A server takes the descriptors that its turns need, and says where the system grants too few."""
+
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.checks import check_descriptors
+from kit import descriptors
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_the_soft_limit_is_raised_to_what_turns_need(limits: tuple[int, int]) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
+    descriptors.raise_limit()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard == limits[1]
+    assert soft >= min(descriptors.needed(), descriptors.granted())
+    assert soft > 1024
+
+
+def test_a_limit_that_is_high_enough_is_left_alone(limits: tuple[int, int]) -> None:
+    descriptors.raise_limit()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors.raise_limit()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+@pytest.mark.parametrize(("hard", "warned"), [(4096, False), (1024, True), (resource.RLIM_INFINITY, False)])
+def test_too_few_for_the_turns_is_warned_of(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, hard: int, warned: bool
+) -> None:
+    settings.MAX_RUNNING_TURNS = 384
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    warnings = check_descriptors()
+    assert [warning.id for warning in warnings] == ["switchyard.W002"] * warned
+    assert all("MAX_RUNNING_TURNS=384" in warning.msg for warning in warnings)
