@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.message import EmailMultiAlternatives
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
@@ -35,8 +35,12 @@ class MailNotSent(Exception):
     """This time; the job is run again later."""
 
 
-# For about a day: 4 s, 16 s, 64 s … 18 h.
-RETRIES = RetryStrategy(max_attempts=MOST_ATTEMPTS, exponential_wait=4, retry_exceptions=[MailNotSent])
+# For about a day: 4 s, 16 s, 64 s … 18 h. A moment without the database must not lose a mail either.
+RETRIES = RetryStrategy(
+    max_attempts=MOST_ATTEMPTS,
+    exponential_wait=4,
+    retry_exceptions=[MailNotSent, OperationalError, InterfaceError],
+)
 
 
 class QueueBackend(BaseEmailBackend):
