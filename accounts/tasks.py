@@ -25,7 +25,7 @@ def count_refusals(timestamp: int) -> None:
 @app.periodic(cron="* * * * * */15")  # the sixth field is seconds
 @app.task(name="accounts.retry_stalled", queueing_lock="accounts.retry_stalled", pass_context=False)
 async def retry_stalled(timestamp: int) -> None:
-    """Mail and errands of a killed worker continue within 45 s: 30 s of silence, and 15 s until the next run."""
+    """Mail and errands of a killed worker continue within 45 s: 30 s of silence, 15 s until the next run."""
     await retry_stalled_jobs()
 
 

@@ -1,4 +1,4 @@
-"""Every kind of job, killed ahead of each of its statements and run again: the end is right, nothing doubled."""
+"""Every kind of job, killed ahead of each of its statements and run again, ends right and doubles nothing."""
 
 import json
 import os
@@ -66,10 +66,26 @@ def surroundings() -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def librechat_surroundings(
+    replayed: ReplayedLibreChat,  # noqa: F811
+    surroundings: dict[str, str],
+    settings: Any,
+) -> dict[str, str]:
+    return surroundings | {
+        "ENGINE": "librechat",
+        "LIBRECHAT_URL": settings.LIBRECHAT_URL,
+        "EGRESS_URL": settings.EGRESS_URL,
+        "EGRESS_SECRETS": settings.EGRESS_SECRETS[0],
+    }
+
+
 def kill_at_each_statement(task: str, surroundings: dict[str, str], **arguments: Any) -> int:
     """Returns how many runs were killed before one came to its end."""
     command = [sys.executable, "-m", "config.tests.kill_at_each_statement", task, json.dumps(arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=ROOT, env=surroundings, check=False, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     kills = int(done.stdout.splitlines()[-1])
     assert kills > 0, "it ran no statement"
@@ -162,10 +178,9 @@ def test_a_title_and_a_deletion_reach_the_engine(
     replayed: ReplayedLibreChat,  # noqa: F811
     client_of: Any,
     cast: Cast,
-    surroundings: dict[str, str],
-    settings: Any,
+    librechat_surroundings: dict[str, str],
 ) -> None:
-    surroundings |= _engine_of(settings)
+    surroundings = librechat_surroundings
     conversation_id = send(client_of(cast.alice), "hi").json()["conversation_id"]
     tenant = cast.alice.principal.tenant
     with tenant_scope(tenant):
@@ -184,29 +199,19 @@ def test_a_title_and_a_deletion_reach_the_engine(
     assert not async_to_sync(engine_named("librechat").messages)(thread)
 
 
-def _engine_of(settings: Any) -> dict[str, str]:
-    return {
-        "ENGINE": "librechat",
-        "LIBRECHAT_URL": settings.LIBRECHAT_URL,
-        "EGRESS_URL": settings.EGRESS_URL,
-        "EGRESS_SECRETS": settings.EGRESS_SECRETS[0],
-    }
-
-
 def test_a_removed_server_is_removed_at_the_engine(
     replayed: ReplayedLibreChat,  # noqa: F811
     calculator: RealMCP,
     client_of: Any,
     cast: Cast,
-    surroundings: dict[str, str],
-    settings: Any,
+    librechat_surroundings: dict[str, str],
 ) -> None:
     alice = client_of(cast.alice)
     assert install_calculator(alice, calculator.url).status_code == 201
     read_events(client_of(cast.bob), "hi", model=MODEL, mcps=["calculator"])
     (names,) = [servers for servers in replayed.servers.by_account.values() if servers]
     assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
-    kill_at_each_statement("gateway.forget_servers", surroundings | _engine_of(settings), **PERIODIC)
+    kill_at_each_statement("gateway.forget_servers", librechat_surroundings, **PERIODIC)
     assert not names
     with tenant_scope(cast.bob.principal.tenant):
         assert not EngineServer.objects.exists()

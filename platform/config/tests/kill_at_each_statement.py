@@ -68,4 +68,4 @@ async def _awaited(work: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(run_until_it_ends(sys.argv[1], json.loads(sys.argv[2])))
+    sys.stdout.write(f"{run_until_it_ends(sys.argv[1], json.loads(sys.argv[2]))}\n")
