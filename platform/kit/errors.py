@@ -52,6 +52,7 @@ DomainError
 ├── EngineFailed               502
 ├── AtCapacity                 503
 ├── TurnInterrupted            503
+├── SecretUnreadable           503
 └── InternalError              500
 """
 
@@ -354,6 +355,16 @@ class AtCapacity(DomainError):
 class TurnInterrupted(DomainError):
     code, status = "turn_interrupted", 503
     message = "The server stopped while the reply was being written; what was written is kept."
+
+
+class SecretUnreadable(DomainError):
+    """None of the installation's keys opens something that was encrypted: its key is missing."""
+
+    code, status = "secret_unreadable", 503
+    message = (
+        "This was encrypted with a key that ENCRYPTION_KEYS no longer has. Ask the operator to add the key, "
+        "or enter it again."
+    )
 
 
 class InternalError(DomainError):

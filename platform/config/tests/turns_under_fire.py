@@ -181,7 +181,7 @@ def expect_nothing_reserved(ledger: Ledger) -> None:
 
 
 def expect_exact(run: RunUnderFire) -> None:
-    """Nothing is reserved, the ledger adds up; every turn has ended, is charged, and has a prefix of its text."""
+    """Nothing is reserved, the ledger adds up; every turn has ended, charged, with a prefix of its text."""
     ledger = Ledger(run)
     expect_nothing_reserved(ledger)
     assert ledger.differences() == []
