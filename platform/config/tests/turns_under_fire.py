@@ -38,7 +38,7 @@ class RunUnderFire(Run):
             "OUTBOUND_ALLOWED": self.provider_url.removeprefix("http://"),
         }
 
-    def install_scripted_model(self) -> None:
+    def install_scripted_model(self, abilities: tuple[str, ...] = ("tools",)) -> None:
         command = [
             sys.executable,
             "manage.py",
@@ -51,7 +51,7 @@ class RunUnderFire(Run):
         command += ["--slug", MODEL, "--provider", "compatible", "--base-url", f"{self.provider_url}/v1"]
         command += ["--upstream-name", "scripted-1", "--context-window", "4000", "--output-bound", "200"]
         environment = self._environment() | {"SCRIPTED_KEY": "sk-scripted"}
-        command += ["--key-variable", "SCRIPTED_KEY"]
+        command += ["--key-variable", "SCRIPTED_KEY", "--abilities", *abilities]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=60)
 
     def client(self) -> httpx.Client:
