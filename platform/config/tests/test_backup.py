@@ -32,7 +32,7 @@ PROVIDER_KEY = "sk-scripted"
 class KeyedRun(RunUnderFire):
     """A run with keys of its own, and without the built-in model."""
 
-    keys: dict[str, str] = {}  # noqa: RUF012 - set before the start, as these are
+    keys: dict[str, str] = {}  # set before the start, as these are
     local_model_url = ""
 
     def _environment(self) -> dict[str, str]:
