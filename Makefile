@@ -15,11 +15,15 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-un
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run test test-slow conformance bench check tools weights
+.PHONY: run backup restore test test-slow conformance bench check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
 	@PYTHONPATH=.:platform exec $(PYTHON) -m config.up
+
+# docs/backup.md: make backup FILE=/somewhere/else/switchyard.dump, also while it runs; make restore FILE=…
+backup restore: $(RUN_STAMP)
+	@PYTHONPATH=.:platform exec $(PYTHON) -m kit.postgres_backup $@ '$(FILE)'
 
 # In two processes, each with a database of its own; ARGS="-n 0" runs them in one.
 test: $(DEV_STAMP) tools weights

@@ -2,9 +2,11 @@
 
 import json
 import smtplib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypedDict, cast
+from functools import partial
+from typing import TypedDict, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,13 +14,13 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.message import EmailMultiAlternatives
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from accounts.models import OutgoingMail
-from kit.secrets import seal, unseal
+from kit.secrets import SecretUnreadable, seal, unseal
 
 MOST_ATTEMPTS = 9
 KEPT = timedelta(days=30)
@@ -33,8 +35,12 @@ class MailNotSent(Exception):
     """This time; the job is run again later."""
 
 
-# For about a day: 4 s, 16 s, 64 s … 18 h.
-RETRIES = RetryStrategy(max_attempts=MOST_ATTEMPTS, exponential_wait=4, retry_exceptions=[MailNotSent])
+# For about a day: 4 s, 16 s, 64 s … 18 h. A moment without the database must not lose a mail either.
+RETRIES = RetryStrategy(
+    max_attempts=MOST_ATTEMPTS,
+    exponential_wait=4,
+    retry_exceptions=[MailNotSent, OperationalError, InterfaceError],
+)
 
 
 class QueueBackend(BaseEmailBackend):
@@ -66,23 +72,55 @@ def _bodies(message: EmailMessage) -> Bodies:
 
 @app.task(name="accounts.deliver_mail", retry=RETRIES)
 def deliver_mail(mail_id: str) -> None:
-    """Sends it once; MailNotSent while the server is away or defers it. A refusal for good ends it."""
-    row = OutgoingMail.objects.filter(id=UUID(mail_id), sent_at=None, failed_at=None).first()
+    """Sends it once; MailNotSent while the server is away or defers it. A permanent refusal ends it.
+
+    Safe to repeat: only a process killed between the server's 250 and the next statement sends it twice, both
+    times under one Message-ID.
+    """
+    row = _begin_attempt(UUID(mail_id))
     if row is None:
         return
-    problem, is_final = _try(row)
-    if not problem:
-        OutgoingMail.objects.filter(id=row.id).update(
-            sent_at=timezone.now(), attempts=row.attempts + 1, last_error="", **_wiped()
-        )
+    try:
+        outgoing = _message(row)
+    except SecretUnreadable as exc:
+        _end(row, str(exc))
         return
-    gives_up = is_final or row.attempts + 1 >= MOST_ATTEMPTS
-    ended: dict[str, Any] = {"failed_at": timezone.now(), **_wiped()} if gives_up else {}
+    problem, is_final = _try(outgoing, when_accepted=partial(_note_sent, row))
+    if not problem:
+        return
+    if is_final or row.attempts >= MOST_ATTEMPTS:
+        _end(row, problem)
+        return
+    OutgoingMail.objects.filter(id=row.id).update(last_error=problem[:300])
+    raise MailNotSent(problem)
+
+
+@transaction.atomic
+def _begin_attempt(mail_id: UUID) -> OutgoingMail | None:
+    """Counts the attempt before it is made, so that a mail that kills its worker is given up too.
+
+    None where nothing is left to send.
+    """
+    waiting = OutgoingMail.objects.select_for_update().filter(id=mail_id, sent_at=None, failed_at=None)
+    row = waiting.first()
+    if row is None:
+        return None
+    if row.attempts >= MOST_ATTEMPTS:
+        _end(row, row.last_error or "The worker ended during each attempt.")
+        return None
+    row.attempts += 1
+    row.save(update_fields=["attempts"])
+    return row
+
+
+def _note_sent(row: OutgoingMail) -> None:
+    OutgoingMail.objects.filter(id=row.id).update(sent_at=timezone.now(), last_error="", **_wiped())
+
+
+def _end(row: OutgoingMail, problem: str) -> None:
     OutgoingMail.objects.filter(id=row.id).update(
-        attempts=row.attempts + 1, last_error=problem[:300], **ended
+        failed_at=timezone.now(), last_error=problem[:300], **_wiped()
     )
-    if not gives_up:
-        raise MailNotSent(problem)
 
 
 def _wiped() -> dict[str, str]:
@@ -90,15 +128,25 @@ def _wiped() -> dict[str, str]:
     return {} if settings.DEVELOPMENT else {"sealed_message": ""}
 
 
-def _try(row: OutgoingMail) -> tuple[str, bool]:
-    """What went wrong, as the server said it, and whether trying again is of no use."""
+def _message(row: OutgoingMail) -> EmailMultiAlternatives:
+    """The same Message-ID at each attempt, by which mail servers and readers recognise a second copy.
+
+    SecretUnreadable where the key that it was sealed with is missing.
+    """
     bodies = read_bodies(row)
     outgoing = EmailMultiAlternatives(subject=row.subject, body=bodies["text"], to=[row.to])
     outgoing.extra_headers["Message-ID"] = f"<{row.id}@{urlsplit(settings.SITE_URL).hostname}>"
     if bodies["html"]:
         outgoing.attach_alternative(bodies["html"], "text/html")
+    return outgoing
+
+
+def _try(outgoing: EmailMultiAlternatives, *, when_accepted: Callable[[], None]) -> tuple[str, bool]:
+    """What went wrong, as the server said it, and whether trying again is of no use."""
+    server = get_connection(settings.MAIL_BACKEND, timeout=settings.EMAIL_TIMEOUT)
     try:
-        get_connection(settings.MAIL_BACKEND, timeout=settings.EMAIL_TIMEOUT).send_messages([outgoing])
+        server.open()
+        server.send_messages([outgoing])  # leaves a connection open that it did not open itself
     except smtplib.SMTPRecipientsRefused as exc:
         code, reply = next(iter(exc.recipients.values()))
         return _said(code, reply), code >= 500
@@ -108,6 +156,11 @@ def _try(row: OutgoingMail) -> tuple[str, bool]:
         ) and exc.smtp_code >= 500
     except (smtplib.SMTPException, OSError) as exc:
         return f"{type(exc).__name__}: {exc}", False
+    else:
+        when_accepted()  # before the farewell, for which a server may take its time
+    finally:
+        with suppress(smtplib.SMTPException, OSError):
+            server.close()
     return "", False
 
 

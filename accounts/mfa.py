@@ -1,12 +1,16 @@
 """What allauth asks of us about second steps: how their secrets are kept, and by which name we are known."""
 
+import structlog
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from kit.secrets import seal, unseal
+from kit.secrets import SecretUnreadable, seal, unseal
 
 ISSUER = "Switchyard"
+UNREADABLE = "Your codes cannot be checked, because a key of this installation is missing. Ask the operator."
+log = structlog.get_logger(__name__)
 # The parts of an authenticator's data that `encrypt` made; `manage.py reseal_secrets` goes by it.
 SEALED = ("secret", "seed")
 
@@ -16,7 +20,12 @@ class MfaAdapter(DefaultMFAAdapter):
         return seal(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return unseal(encrypted_text)
+        """ValidationError, which the forms that ask for a code show, where the key to it is missing."""
+        try:
+            return unseal(encrypted_text)
+        except SecretUnreadable as exc:
+            log.exception("a two-factor secret cannot be read: a key is missing in ENCRYPTION_KEYS")
+            raise ValidationError(UNREADABLE, code=SecretUnreadable.code) from exc
 
     def get_totp_issuer(self) -> str:
         return ISSUER

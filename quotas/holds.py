@@ -15,7 +15,7 @@ from quotas.counters import Share, limits_with_counters, lock_counters, take
 from quotas.limits import Applying, Metric, find_applying
 from quotas.models import Hold, Reservation
 
-SETTLING_SECONDS = 30  # that a settlement may take once a reply was read on
+SETTLING_SECONDS = 10  # with the default of PROVIDER_READ_ON_SECONDS less than a lease: no hold outlives it
 MOST_ATTEMPTS = 2  # of one request within a turn: an engine's client may repeat what it thinks was lost
 
 GIVE_BACK = """

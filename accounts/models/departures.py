@@ -16,6 +16,9 @@ class Departure(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     delete_after = models.DateTimeField(db_index=True)
+    conversations_deleted = models.PositiveIntegerField(
+        default=0, editable=False, help_text="So far; the audit gets the number when all is done."
+    )
 
     class Meta:
         constraints = [

@@ -30,6 +30,9 @@ class Workspace(models.Model):
         editable=False,
         help_text="When what it holds is deleted, unless it is restored.",
     )
+    conversations_deleted = models.PositiveIntegerField(
+        default=0, editable=False, help_text="So far; the audit gets the number when all is done."
+    )
     deleted_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="The row stays, so that its slug is not used again."
     )

@@ -223,6 +223,14 @@ def test_wrong_codes_end_guessing_from_there_only(with_totp: User, way: Any) -> 
     assert way(at("198.51.100.4"), codes(SECRET)[1])
 
 
+@pytest.mark.parametrize("way", [code_by_page, code_by_rest, code_by_app])
+def test_a_code_whose_key_is_missing_is_refused(with_totp: User, way: Any, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = ["another key " * 4]
+    assert not way(at("203.0.113.7"), codes(SECRET)[1])
+    settings.ENCRYPTION_KEYS = [settings.SECRET_KEY]
+    assert way(at("203.0.113.7"), codes(SECRET)[1])
+
+
 def test_recovery_codes_are_counted_with_them(with_totp: User) -> None:
     left = Authenticator.objects.get(type="recovery_codes").wrap().get_unused_codes()
     for _ in range(5):

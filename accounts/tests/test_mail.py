@@ -177,3 +177,17 @@ def test_a_recipient_who_is_refused_for_now_is_tried_again(
         deliver(row)
     row.refresh_from_db()
     assert row.last_error == "450 Busy"
+
+
+def test_a_mail_that_ends_its_worker_each_time_is_given_up(post: Post) -> None:
+    row = queued()
+    OutgoingMail.objects.update(attempts=MOST_ATTEMPTS)
+    assert deliver(row).failed_at is not None
+    assert post.taken == []
+
+
+def test_a_mail_whose_key_is_missing_is_given_up_with_the_reason(post: Post, settings: Any) -> None:
+    row = queued()
+    settings.ENCRYPTION_KEYS = ["another key " * 4]
+    assert deliver(row).failed_at is not None
+    assert "ENCRYPTION_KEYS" in row.last_error

@@ -235,11 +235,11 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
             )
     except TimeoutError:
         outcome = ToolOutcome(output="The MCP server did not answer in time.", is_error=True)
-    except DomainError as problem:
-        outcome = ToolOutcome(output=problem.text, is_error=True)
     except SecretUnreadable:
         log.exception("a server's key cannot be read", turn_id=str(caller.turn_id))
         outcome = ToolOutcome(output="The MCP server's key cannot be read.", is_error=True)
+    except DomainError as problem:
+        outcome = ToolOutcome(output=problem.text, is_error=True)
     finally:
         spent = int((time.monotonic() - begun) * 1000)
         closing = patiently(

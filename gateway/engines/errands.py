@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
@@ -13,7 +14,11 @@ from kit.errors import EngineUnavailable
 from kit.tenancy import TenantRef, in_public, in_tenant
 
 # For about a day: 3 s, 9 s, 27 s … then every few hours.
-PERSISTENT = RetryStrategy(max_attempts=10, exponential_wait=3, retry_exceptions=[EngineUnavailable])
+PERSISTENT = RetryStrategy(
+    max_attempts=10,
+    exponential_wait=3,
+    retry_exceptions=[EngineUnavailable, OperationalError, InterfaceError],
+)
 
 
 def tell_of_rename(tenant: TenantRef, conversation: Conversation) -> None:

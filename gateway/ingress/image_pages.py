@@ -11,7 +11,7 @@ from accounts.web.places import place_url
 from gateway.ingress.images import discard_image, keep_image, make_anew, show_image
 from gateway.ingress.images_api import image_answer, read_bounded
 from kit.api import json_error
-from kit.errors import DomainError, NotFound
+from kit.errors import DomainError, NotFound, SecretUnreadable
 
 
 @require_POST
@@ -32,7 +32,7 @@ def attach(request: WorkspaceRequest, **place: str) -> HttpResponse:
 def image(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
     try:
         return image_answer(request, show_image(principal=request.principal, image_id=image_id))
-    except NotFound as exc:
+    except (NotFound, SecretUnreadable) as exc:
         raise Http404 from exc
 
 

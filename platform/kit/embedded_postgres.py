@@ -30,6 +30,7 @@ RECOVERY_SECONDS = 120.0  # a server of this folder that replays its log may tak
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.1
 SOCKET_NAME = ".s.PGSQL.5432"
+LOCKS = 1024  # times 100 connections; pg_dump locks every table of every tenant
 OTHER_SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -82,6 +83,12 @@ def runs(folder: Path) -> bool:
     return _has_server(folder.resolve())
 
 
+def programs(folder: Path) -> Path:
+    """The folder of the programs that fit the cluster in `folder`: pg_dump, pg_restore, psql …"""
+    found: Path = _binaries(folder.resolve()).bin_path
+    return found
+
+
 def stop_unused(folder: Path) -> None:
     """Ends the cluster in `folder` unless somebody has a session there, such as another test run."""
     url = _attach(folder.resolve())
@@ -120,7 +127,7 @@ def _launch(folder: Path) -> None:
     _clear_stale_locks(folder)
     sockets = _socket_folder(folder, server.system_user)
     # The library's own start breaks on a path with a space or an ampersand: pg_ctl hands this to a shell.
-    options = f"-h '' -k {shlex.quote(str(sockets))}"
+    options = f"-h '' -k {shlex.quote(str(sockets))} -c max_locks_per_transaction={LOCKS}"
     command = [server.bin_path / "pg_ctl", "-w", "-t", f"{RECOVERY_SECONDS:.0f}"]
     command += ["-D", folder, "-l", folder / "log", "-o", options, "start"]
     quiet = subprocess.DEVNULL  # a pipe would be inherited by the server and never close

@@ -55,6 +55,7 @@ DomainError
 │   └── DatabaseBusy           503
 ├── TurnInterrupted            503
 ├── ShuttingDown               503
+├── SecretUnreadable           503
 └── InternalError              500
 """
 
@@ -391,6 +392,16 @@ class ShuttingDown(DomainError):
 
     code, status = "shutting_down", 503
     message = "The server is restarting. Try again in a few seconds."
+
+
+class SecretUnreadable(DomainError):
+    """None of the installation's keys opens something that was encrypted: its key is missing."""
+
+    code, status = "secret_unreadable", 503
+    message = (
+        "This was encrypted with a key that ENCRYPTION_KEYS no longer has. Ask the operator to add the key, "
+        "or enter it again."
+    )
 
 
 class InternalError(DomainError):

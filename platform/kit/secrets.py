@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+from kit.errors import SecretUnreadable
 
-class SecretUnreadable(RuntimeError):
-    """None of the installation's keys opens a sealed text: the key it was sealed with is missing."""
+__all__ = ["SecretUnreadable", "reseal", "seal", "seal_bytes", "unseal", "unseal_bytes"]
 
 
 def seal(text: str) -> str:
@@ -37,7 +37,7 @@ def unseal_bytes(sealed: str) -> bytes:
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(sealed.encode())
     except InvalidToken as exc:
-        raise SecretUnreadable("A secret was sealed with a key that ENCRYPTION_KEYS no longer has.") from exc
+        raise SecretUnreadable from exc
 
 
 def reseal(sealed: str) -> str:
@@ -45,7 +45,7 @@ def reseal(sealed: str) -> str:
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).rotate(sealed.encode()).decode()
     except InvalidToken as exc:
-        raise SecretUnreadable("A secret was sealed with a key that ENCRYPTION_KEYS no longer has.") from exc
+        raise SecretUnreadable from exc
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,8 @@
 """Puts the jobs of dead workers back into the queue; procrastinate leaves that to its users.
 
 A worker that is killed leaves its jobs `doing`. Workers write a heartbeat every 10 s; one that has been
-silent for 30 s counts as dead. Every job is therefore run at least once, and has to be safe to repeat.
+silent for 30 s counts as dead. Every job is therefore run at least once, and has to be safe to repeat:
+`gateway/tests/test_killed_jobs.py` kills each kind ahead of each of its statements.
 """
 
 import structlog

@@ -35,13 +35,13 @@ async def look_again(*, principal: Principal, server_id: UUID) -> int:
         offered = await reach(tenant=tenant, server_id=server_id, user_id=principal.user_id, work=list_tools)
     except AtCapacity:  # a limit of ours says nothing about the server
         raise
+    except SecretUnreadable as problem:
+        await in_tenant(tenant, note_problem, server_id=server_id, problem=KEY_UNREADABLE)
+        raise McpServerFailed(KEY_UNREADABLE) from problem
     except DomainError as problem:
         if "how" not in problem.details:  # that one person has not signed in is no problem of the server's
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
         raise
-    except SecretUnreadable as problem:
-        await in_tenant(tenant, note_problem, server_id=server_id, problem=KEY_UNREADABLE)
-        raise McpServerFailed(KEY_UNREADABLE) from problem
     await in_tenant(tenant, note_tools, server_id=server_id, offered=offered)
     return len(offered)
 
@@ -103,9 +103,9 @@ async def look_at_server(*, tenant: TenantRef, server_id: UUID, is_members: bool
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
     except (NotFound, AtCapacity):
         raise
-    except DomainError as problem:
-        await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
     except SecretUnreadable:
         await in_tenant(tenant, note_problem, server_id=server_id, problem=KEY_UNREADABLE)
+    except DomainError as problem:
+        await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
     else:
         await in_tenant(tenant, note_tools, server_id=server_id, offered=offered)

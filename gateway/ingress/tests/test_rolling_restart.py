@@ -14,7 +14,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from accounts.tests.cast import Cast, Person
-from gateway.ingress.tests.test_two_processes import redis_url  # noqa: F401 - a fixture
 from gateway.tests.events import STREAM, body
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -179,7 +178,7 @@ async def test_turns_longer_than_the_grace_are_interrupted_and_nothing_shown_is_
 async def test_a_rolling_restart_loses_nothing_of_thirty_turns(
     cast: Cast,
     provider: ScriptedProvider,
-    redis_url: str,  # noqa: F811 - the fixture
+    redis_url: str,
 ) -> None:
     """Each turn is followed where it runs, and at the other process too."""
     with web_processes(2, GRACE="30", REDIS_URL=redis_url) as (first, second):
@@ -234,7 +233,7 @@ async def stop_and_see_clients_move(process: WebProcess, person: Person, followe
 async def test_workers_that_stop_refuse_new_clients_and_finish_their_turns(
     cast: Cast,
     provider: ScriptedProvider,
-    redis_url: str,  # noqa: F811 - the fixture
+    redis_url: str,
 ) -> None:
     with web_processes(1, GRACE="30", REDIS_URL=redis_url, WEB_CONCURRENCY="2") as (process,):
         last = script_of_two_words(provider)

@@ -15,6 +15,7 @@ import pytest
 from websockets import Subprotocol
 from websockets.sync.client import connect
 
+from accounts.models import EngineAccount
 from accounts.tests.cast import Cast
 from gateway.engines.librechat import egress_watch
 from gateway.ingress.tests.test_crash import web_process
@@ -291,3 +292,18 @@ def test_a_restored_turn_remembers_it(
     with tenant_scope(cast.alice.principal.tenant):
         kept = Turn.objects.get(id=UUID(turn["turn_id"])).parameters
     assert kept == {"max_tokens": 50, "history": "ours"}
+
+
+def test_accounts_whose_passwords_cannot_be_read_are_deleted_and_made_again(
+    replayed: ReplayedLibreChat, client_of: Any, cast: Cast, settings: Any
+) -> None:
+    """What docs/backup.md says for lost ENCRYPTION_KEYS."""
+    client = client_of(cast.alice)
+    earlier = send(client, "hi").json()
+    settings.ENCRYPTION_KEYS = ["another key " * 4]
+    EngineAccount.objects.all().delete()
+    new = send(client, "hi again")
+    assert (new.status_code, new.json()["finish_reason"]) == (200, "stop")
+    kept = client.get(f"/v1/conversations/{earlier['conversation_id']}/messages").json()["data"]
+    assert [message["content"] for message in kept] == ["hi", earlier["reply"]]
+    assert send(client, "on", conversation_id=earlier["conversation_id"]).status_code != 500

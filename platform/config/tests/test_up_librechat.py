@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from config.tests.test_up import ROOT, Run, free_port, wait_for
+from config.tests.turns_under_fire import WHOLE, RunUnderFire, expect_exact, half_way, runs_a_turn
 from gateway.tests.events import STREAM, Told, body, parse, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
+from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 
 pytestmark = pytest.mark.slow
@@ -135,3 +137,37 @@ def test_the_direct_engine_starts_no_egress(
     finally:
         run.clean_up()
         wait_for(lambda: is_closed(run.port), 10, run)
+
+
+@pytest.fixture
+def under_fire(
+    tmp_path: Path, librechat: ReplayedLibreChat
+) -> Iterator[tuple[RunUnderFire, ScriptedProvider]]:
+    provider = ScriptedProvider()
+    with Served(provider) as server:
+        RunUnderFire.provider_url = server.url
+        run = RunUnderFire(tmp_path / "data")
+        try:
+            run.wait_until_ready()
+            run.sign_up()
+            run.install_scripted_model()
+            yield run, provider
+        finally:
+            run.clean_up()
+            provider.let_go()
+
+
+def test_a_kill_of_the_egress_leaves_every_turn_exact(
+    under_fire: tuple[RunUnderFire, ScriptedProvider], egress_port: int
+) -> None:
+    run, provider = under_fire
+    turns, _, gate = half_way(run, provider, 3)
+    run.child("uvicorn", "config.egress:application").kill()
+    gate.set()
+    for turn in turns:
+        turn.wait_for_end(60)
+        assert WHOLE.startswith(turn.text)
+    wait_for(lambda: not is_closed(egress_port), 30, run)
+    expect_exact(run)
+    wait_for(lambda: runs_a_turn(run, provider), 30, run)
+    expect_exact(run)
