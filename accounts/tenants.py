@@ -18,6 +18,7 @@ from accounts.template import template_script
 from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.
+LINE_SECONDS = 20
 SLUG_LOCK = 7_301_001
 
 
@@ -114,5 +115,7 @@ def rename_tenant(*, tenant: Tenant, name: str) -> None:
 
 
 def lock_slugs() -> None:
+    """Until the transaction ends; many who sign up in the same moment wait in line for longer than others."""
     with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LINE_SECONDS}s'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SLUG_LOCK])

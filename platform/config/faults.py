@@ -24,7 +24,7 @@ def _page(draw: Callable[..., HttpResponse], *args: object) -> HttpResponse:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/v1/")
+    return request.path_info.startswith(("/v1/", "/_allauth/"))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -114,6 +114,7 @@ class Run:
         account = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery", "name": "Erin"}
         account |= {"tenant_name": "Initech", "workspace_name": "Sales"}
         answer = httpx.post(f"http://127.0.0.1:{self.port}/v1/auth/signup", json=account, trust_env=False)
+        assert answer.status_code == 201, answer.text
         self.headers = {"Authorization": f"Bearer {answer.json()['access']}"}
 
     def replies(self) -> bool:
