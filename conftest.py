@@ -21,6 +21,8 @@ from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
+from gateway.tests.waiting import wait_until
+from kit.tenancy import EXECUTOR
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +92,7 @@ def server(served: Served, provider: ScriptedProvider, transactional_db: None) -
     """Switchyard over a real socket, with the scripted provider behind it; no turn outlives its test."""
     yield served
     served.run(_end_turns())
+    wait_until(lambda: EXECUTOR.is_idle)  # what a turn writes last, such as the end of a tool call
 
 
 async def _end_turns() -> None:

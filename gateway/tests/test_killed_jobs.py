@@ -42,9 +42,9 @@ from kit.images import NewPicture
 from kit.tenancy import tenant_scope
 from kit.tests.ports import free_port
 from quotas.checking import check_ledger
-from quotas.holds import mark_sent, note_streamed
+from quotas.holds import mark_sent
 from quotas.models import Budget, BudgetWindow, UsageRecord
-from quotas.tests.ledger import limit_to
+from quotas.tests.ledger import limit_to, note_streamed
 from quotas.tests.test_holds import held, opened
 from workspaces.models import MCPServer, Tool
 

@@ -20,6 +20,12 @@ class FairExecutor:
         self._waiting: OrderedDict[Hashable, deque[Work]] = OrderedDict()  # who comes next is first
         self._running: dict[Hashable, int] = {}
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs or waits."""
+        with self._lock:
+            return not self._running and not self._waiting
+
     def of(self, party: Hashable) -> "PartyExecutor":
         """The same threads, as this party may use them."""
         return PartyExecutor(self, party)

@@ -1,13 +1,11 @@
 """A turn belongs to nobody's socket: clients leave, come back, stop it, send it twice."""
 
 import threading
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from gateway.models import Turn
@@ -86,14 +84,14 @@ def test_a_stop_asked_of_another_process_arrives_by_notify(
         assert list(told)[-1].data == {"finish_reason": "cancelled"}
 
 
-def test_a_turn_whose_lease_was_lost_is_cancelled_and_settled(
+def test_a_turn_that_another_process_has_taken_over_is_cancelled_and_settled(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["Once ", threading.Event()])
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
         told = parse(answer.iter_lines())
         next(told), next(told)
-        Reservation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        Reservation.objects.update(holder=uuid4())
         rest = list(told)
     assert [event.type for event in rest] == ["error", "usage", "done"]
     assert rest[0].data["error"]["code"] == "turn_interrupted"

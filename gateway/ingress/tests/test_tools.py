@@ -33,7 +33,7 @@ def test_a_turn_calls_a_tool_and_tells_the_model(
     assert text_of(events) == "Hello there."
     assert provider.requests[-1]["messages"][-1]["content"] == "42.0"
     assert installed.calls == [("add", (2, 40))]
-    line = AuditEntry.objects.get(action="tool.called")
+    line = AuditEntry.objects.get(action="tool.called", details__turn_id=told["started"]["turn_id"])
     assert (line.target, line.actor_id, line.details["outcome"]) == (
         "calculator/add",
         cast.bob.principal.user_id,
