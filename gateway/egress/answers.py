@@ -36,7 +36,7 @@ from kit.errors import DomainError, InternalError, ProviderError
 from kit.postgresql.failures import database_failure
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.services import ModelRef, needed_abilities
 
 Ability = LanguageModel.Ability
 log = structlog.get_logger(__name__)
@@ -139,8 +139,7 @@ async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
 
 def _may_answer(model: ModelRef, request: ModelRequest) -> bool:
     """Whoever stands in for a model that uses tools has to be able to as well, or to see where it sees."""
-    needed = {Ability.TOOLS} if request.tools else set()
-    needed |= {Ability.IMAGES} if has_images(request.messages) else set()
+    needed = needed_abilities(tools=bool(request.tools), images=has_images(request.messages))
     return needed <= model.abilities
 
 

@@ -19,9 +19,7 @@ from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError
 from kit.patience import patiently
 from kit.tenancy import in_tenant
-from workspaces.language_models.models import LanguageModel
-
-Ability = LanguageModel.Ability
+from workspaces.language_models.services import needed_abilities
 
 
 class DirectEngine:
@@ -98,8 +96,7 @@ async def _as_of_now(job: TurnJob) -> TurnJob:
         workspace_id=job.workspace_id,
         model=job.model.slug,
     )
-    needed = {Ability.TOOLS} if job.servers else set()
-    needed |= {Ability.IMAGES} if names_images(job.request.messages) else set()
+    needed = needed_abilities(tools=bool(job.servers), images=names_images(job.request.messages))
     able = [model for model in models[1:] if needed <= model.abilities]
     return replace(job, model=models[0], fallbacks=tuple(able))
 

@@ -20,8 +20,7 @@ from gateway.providers.registry import provider_for
 from kit.errors import DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
-from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.language_models.services import ModelRef, fallback_chain, installed_models, needed_abilities
 
 # Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
 REFUSED_AS_INVALID = {400, 422}
@@ -93,9 +92,8 @@ async def admit_completion(
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
         raise
-    models = tuple(fallback_chain(model, installed, principal))
-    if has_images(wanted.messages):
-        models = tuple(model for model in models if LanguageModel.Ability.IMAGES in model.abilities)
+    needed = needed_abilities(tools=bool(wanted.tools), images=has_images(wanted.messages))
+    models = tuple(fallback_chain(model, installed, principal, needed))
     return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
 
 

@@ -16,7 +16,7 @@ from gateway.ingress.requests import LONGEST_MESSAGE, SendRequest
 from gateway.models import Conversation, Message, Turn
 from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.language_models.services import ModelRef, fallback_chain, installed_models, needed_abilities
 from workspaces.mcp_servers.services import ServerRef, enabled_servers, enabled_slugs
 from workspaces.prompts.services import RenderedPrompt, render_prompt
 
@@ -80,10 +80,8 @@ def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
         engine_runs_tools=engine_named(_engine_of(wish)).runs_tools,
         has_images=bool(images),
     )
-    models = tuple(fallback_chain(decision.model, installed, principal)) if decision.model else ()
-    needed = {Ability.TOOLS} if wish.mcps else set()
-    needed |= {Ability.IMAGES} if images else set()
-    models = tuple(model for model in models if needed <= model.abilities)
+    needed = needed_abilities(tools=bool(wish.mcps), images=bool(images))
+    models = tuple(fallback_chain(decision.model, installed, principal, needed)) if decision.model else ()
     rendered = _rendered(principal, wish)
     message = _message_of(wish, rendered) or branch.asked
     instructions = instructions_for(principal)

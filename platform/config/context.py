@@ -22,6 +22,7 @@ from quotas.calls import Payer
 from quotas.limits import fullest, limits_of
 
 CONVERSATIONS_SHOWN = 40
+SECTIONS = ("members", "settings", "usage", "mcps", "prompts")
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -50,17 +51,17 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),
-        "here": next(
-            (
-                name
-                for name in ("members", "settings", "usage", "mcps", "prompts")
-                if f"/{name}" in request.path
-            ),
-            "",
-        ),
+        "here": _section(request),
         "quota": fullest(limits),
         "near": [limit for limit in limits if limit.is_near],
     }
+
+
+def _section(request: HttpRequest) -> str:
+    """The page of the rail that the route belongs to; names of teams and workspaces play no part in it."""
+    match = request.resolver_match
+    words = match.route.split("/") if match else []
+    return next((name for name in SECTIONS if name in words), "")
 
 
 def _urls(principal: Principal) -> dict[str, str]:

@@ -25,7 +25,6 @@ without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 | event | data |
 |---|---|
 | `started` | `conversation_id`, `turn_id`, `model` |
-| `context` | the memories and files that are used |
 | `delta`, `reasoning` | `text` |
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |

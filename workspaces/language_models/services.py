@@ -212,13 +212,24 @@ def usable_models(place: Principal) -> list[ModelRef]:
     return [row for row in installed_models(workspace_id=place.workspace.id) if row.may_be_used_by(place)]
 
 
-def fallback_chain(model: ModelRef, installed: list[ModelRef], person: Person) -> list[ModelRef]:
-    """The model, then those that stand in for it, in order; only what the person may use, each once."""
+def needed_abilities(*, tools: bool, images: bool) -> frozenset[str]:
+    """What a model has to be able to do to answer a request with tools, or with images."""
+    needed = {LanguageModel.Ability.TOOLS: tools, LanguageModel.Ability.IMAGES: images}
+    return frozenset(ability for ability, is_needed in needed.items() if is_needed)
+
+
+def fallback_chain(
+    model: ModelRef, installed: list[ModelRef], person: Person, needed: frozenset[str] = frozenset()
+) -> list[ModelRef]:
+    """The model, then those that stand in for it, in order, each once.
+
+    Only what the person may use and what has the `needed` abilities; the model itself is judged elsewhere.
+    """
     enabled = {candidate.slug: candidate for candidate in installed if candidate.may_be_used_by(person)}
     chain = [model]
     while (following := enabled.pop(chain[-1].fallback, None)) is not None and following not in chain:
         chain.append(following)
-    return chain
+    return [model, *(stand_in for stand_in in chain[1:] if needed <= stand_in.abilities)]
 
 
 def ref_of(row: LanguageModel) -> ModelRef:

@@ -50,6 +50,19 @@ def test_the_fallback_answers_and_the_ledger_says_who_did(
     assert (window.used, window.reserved) == (record.input_tokens + record.output_tokens, 0)
 
 
+@pytest.mark.parametrize("abilities", [[], ["tools"]])
+def test_a_completion_with_tools_is_answered_only_by_what_can_use_them(
+    client_of: Any, cast: Cast, dead_model: str, abilities: list[str]
+) -> None:
+    with tenant_scope(cast.alice.principal.tenant):
+        LanguageModel.objects.filter(slug="dead").update(abilities=["tools"])
+        LanguageModel.objects.filter(slug="local").update(abilities=abilities)
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    body = {"model": dead_model, "messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    answer = client_of(cast.alice).post("/v1/chat/completions", json=body)
+    assert answer.status_code == (200 if abilities else 502)
+
+
 def test_the_fallback_is_asked_within_its_own_bounds(
     client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
 ) -> None:

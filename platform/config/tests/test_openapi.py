@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from openapi_spec_validator import validate
 
-from config.openapi_turns import DESCRIBED
+from config.openapi_turns import DESCRIBED, EVENTS
 from gateway.ingress.routes import http_router
 from kit.errors import all_errors
 
@@ -42,6 +43,17 @@ def test_every_route_of_the_api_is_in_the_schema(schema: Any) -> None:
     }
     known = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in ordinary | consumer_routes().keys()}
     assert set(schema["paths"]) == known - {"/v1/schema", "/v1/docs"}
+
+
+def test_the_events_that_are_described_are_those_that_are_sent() -> None:
+    """Names are found in the code as literals; two of them are constants."""
+    described = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", EVENTS, re.MULTILINE))))
+    sources = [path for path in Path("gateway").rglob("*.py") if "tests" not in path.parts]
+    code = "\n".join(path.read_text() for path in sources)
+    found = re.findall(r'\bEvent\("(\w+)"|NumberedEvent\([^,()]+, "(\w+)"|event: (\w+)\\n', code)
+    built = {name for names in found for name in names if name}
+    named = {name for name in ("approval_resolved", "replace") if f'"{name}"' in code}
+    assert described == (built | named) - {"tool_calls", "html"}  # inside, and of our own pages
 
 
 def test_the_schema_is_valid(schema: Any) -> None:

@@ -17,6 +17,7 @@ from accounts.models import (
     Invitation,
     Membership,
     Picture,
+    Tenant,
     User,
     Workspace,
     WorkspaceLink,
@@ -69,6 +70,13 @@ def test_a_page_is_for_the_roles_that_the_policy_names(cast: Cast, page: str, ro
 def test_a_stranger_finds_nothing_and_nobody_signs_in_first(cast: Cast, page: str) -> None:
     assert browser(cast.charlie).get(f"{PLACE}/{page}").status_code == 404
     assert Client().get(f"{PLACE}/{page}").url.startswith("/accounts/login/")
+
+
+def test_a_teams_name_marks_no_page_of_the_rail(alice: Client, cast: Cast) -> None:
+    Tenant.objects.filter(slug="acme").update(slug="usage-labs")
+    page = alice.get("/t/usage-labs/w/sales/members").content.decode()
+    marked = re.findall(r'title="([^"]*)" aria-current="page"', page)
+    assert marked == ["Members"]
 
 
 @pytest.mark.parametrize("page", OWN)
