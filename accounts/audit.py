@@ -3,8 +3,11 @@
 Called inside the transaction that does it, so that neither is there without the other.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Model
 
 from accounts.models import AuditEntry, User
 from accounts.principals import Principal
@@ -14,6 +17,20 @@ from kit import requests
 SECRET_WORDS = {"password", "password1", "password2", "secret", "token", "key", "credential", "credentials"}
 MASK = "***"
 Changes = dict[str, list[Any]]
+
+
+def change(row: Model, wanted: Mapping[str, Any], fields: Iterable[str]) -> Changes:
+    """Sets those of the row's fields that are wanted otherwise, and returns what changed, for the entry.
+
+    None leaves a field as it is. Where nothing changed, nothing is to be saved, and no entry written.
+    """
+    changes: Changes = {}
+    for name in fields:
+        before, after = getattr(row, name), wanted.get(name)
+        if after is not None and after != before:
+            changes[name] = [before, after]
+            setattr(row, name, after)
+    return changes
 
 
 def record(

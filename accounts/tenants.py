@@ -96,11 +96,7 @@ def change_tenant(
     wanted = {"name": name, "departed_conversations": departed_conversations}
     with acting(principal, Action.TENANT_CHANGE) as actor:
         tenant = tenant_of(actor)
-        changes = {
-            field: [getattr(tenant, field), value]
-            for field, value in wanted.items()
-            if value is not None and value != getattr(tenant, field)
-        }
+        changes = audit.change(tenant, wanted, wanted)
         if changes:
             Tenant.objects.filter(id=tenant.id).update(**{field: new for field, (_, new) in changes.items()})
             audit.record(

@@ -178,12 +178,7 @@ def change_models(*, principal: Principal, slugs: Iterable[str], enabled: bool) 
 def _change(
     principal: Principal, rows: Sequence[LanguageModel], row: LanguageModel, wanted: dict[str, Any]
 ) -> None:
-    plain = _checked(principal, row, wanted)
-    changes: dict[str, list[Any]] = {}
-    for name in CHANGED:
-        if plain.get(name) is not None and plain[name] != getattr(row, name):
-            changes[name] = [getattr(row, name), plain[name]]
-            setattr(row, name, plain[name])
+    changes = audit.change(row, _checked(principal, row, wanted), CHANGED)
     if not 0 < row.output_bound < row.context_window:
         raise InvalidInput(output_bound=["The output has to fit into the context window."])
     if changes:
@@ -195,7 +190,8 @@ def _change(
         except NotFound as exc:
             raise InvalidInput(fallback=["There is no such model here."]) from exc
         changes["fallback"] = [before, wanted["fallback"]]
-    audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
+    if changes:
+        audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
 
 
 def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -80,11 +80,7 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
     host is a new installation, and any other takes the header's key anew, so that no key goes to where its
     owner never sent it."""
     row = lock_server(find_server(place=principal, slug=slug).id)
-    changes: dict[str, list[Any]] = {}
-    for name in ("name", "enabled"):
-        if wanted.get(name) is not None and wanted[name] != getattr(row, name):
-            changes[name] = [getattr(row, name), wanted[name]]
-            setattr(row, name, wanted[name])
+    changes = audit.change(row, wanted, ("name", "enabled"))
     if "enabled" in changes:
         row.waits_for_sign_in = False
     if wanted.get("url") is not None:

@@ -155,13 +155,9 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
     row = _changeable(principal, slug)
     if "visibility" in wanted and wanted["visibility"] != row.visibility and row.user_id != principal.user_id:
         raise Forbidden("Only its author says who sees a prompt.")
-    changes: audit.Changes = {}
-    for name in ("title", "description", "visibility"):
-        if name in wanted and wanted[name] != getattr(row, name):
-            changes[name] = [getattr(row, name), wanted[name]]
-            setattr(row, name, wanted[name])
     if "tags" in wanted:
-        row.tags = plain_tags(wanted["tags"])
+        wanted["tags"] = plain_tags(wanted["tags"])
+    changes = audit.change(row, wanted, ("title", "description", "visibility", "tags"))
     text = plain_lines(wanted.get("text", row.text))
     variables = [
         variable.with_plain_lines() for variable in wanted.get("variables", _variables(row.variables))
@@ -172,8 +168,9 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
         row.text, row.variables, row.number = text, told, row.number + 1
         changes["version"] = [row.number - 1, row.number]
         _write_version(row, principal, note)
-    row.save()
-    _record("prompt.changed", principal, row, changes)
+    if changes:
+        row.save()
+        _record("prompt.changed", principal, row, changes)
     return find_prompt(place=principal, slug=str(row.id))
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import WorkspaceMember
+from accounts.models import AuditEntry, WorkspaceMember
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
 from kit.secrets import unseal
@@ -40,6 +40,13 @@ def install(person: Any, slug: str = "gpt", **fields: Any) -> Any:
 
 def slugs(person: Any) -> list[str]:
     return [row["slug"] for row in As(person).ask("GET", f"{HERE}/models").json()["data"]]
+
+
+@pytest.mark.parametrize("wish", [{"name": "gpt"}, {"enabled": False}, {"context_window": 1000}, {}])
+def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[str, Any]) -> None:
+    install(cast.alice, name="gpt")
+    assert As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", wish).status_code == 200
+    assert not AuditEntry.objects.filter(action="language_model.changed").exists()
 
 
 def test_a_key_is_kept_sealed_and_never_told(cast: Cast) -> None:

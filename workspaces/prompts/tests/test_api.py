@@ -65,6 +65,25 @@ def test_a_viewer_reads_and_writes_none(cast: Cast) -> None:
     assert make(cast.bob, slug="no").status_code == 403
 
 
+UNCHANGED = [{"title": "A letter"}, {"tags": ["customers", "MAIL"]}, {"text": LETTER["text"]}]
+
+
+@pytest.mark.parametrize("wish", UNCHANGED)
+def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[str, Any]) -> None:
+    before = make(cast.bob).json()
+    make(cast.bob, slug="later")
+    assert As(cast.bob).ask("PATCH", f"{HERE}/letter", wish).json()["updated_at"] == before["updated_at"]
+    assert slugs(cast.bob) == ["later", "letter"]
+    assert not AuditEntry.objects.filter(action="prompt.changed").exists()
+
+
+def test_changed_tags_are_in_the_audit(cast: Cast) -> None:
+    make(cast.bob)
+    As(cast.bob).ask("PATCH", f"{HERE}/letter", {"tags": ["post"]})
+    entry = AuditEntry.objects.get(action="prompt.changed")
+    assert entry.changes == {"tags": [["customers", "mail"], ["post"]]}
+
+
 def test_each_change_of_text_is_a_version_that_can_be_had_again(cast: Cast) -> None:
     bob = As(cast.bob)
     make(cast.bob)
