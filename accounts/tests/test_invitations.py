@@ -182,6 +182,7 @@ def test_an_archived_workspace_takes_nobody_in(team: Team, client: Client, cast:
     assert late.status_code == 422
 
 
+@pytest.mark.slow
 def test_a_million_are_refused(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     assert team.invite(*[f"p{n}@example.com" for n in range(101)]).status_code == 422
     million = {"emails": ["a@example.com"] * 1_000_000}  # at the ASGI edge its size alone is refused

@@ -169,7 +169,7 @@ def watched(*, never_over: bool) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("honest", [True, False])
+@pytest.mark.parametrize("honest", [True, pytest.param(False, marks=pytest.mark.slow)])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_everything_adds_up_throughout_any_interleaving_on_many_connections(

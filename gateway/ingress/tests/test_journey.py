@@ -66,6 +66,7 @@ def test_from_sign_up_to_a_streamed_reply(
     chromium.run(journey)
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_was_written_and_the_chat_goes_on(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
@@ -85,6 +86,7 @@ def test_stop_keeps_what_was_written_and_the_chat_goes_on(
     chromium.run(journey)
 
 
+@pytest.mark.slow
 def test_a_refusal_stays_in_its_place_and_loses_no_text(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_refusal_stays_in_its_place_and_loses_no_text(
     chromium.run(journey)
 
 
+@pytest.mark.slow
 def test_deleting_a_conversation_asks_first(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:

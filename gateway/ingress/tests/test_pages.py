@@ -10,7 +10,7 @@ import pytest
 
 from accounts.models import AuditEntry, User
 from accounts.tests.cast import PASSWORD, Cast
-from gateway.models import Turn
+from gateway.models import Conversation, Turn
 from gateway.tests.events import parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
@@ -309,9 +309,11 @@ def test_nobody_else_opens_renames_or_deletes_my_conversation(
     assert client_of(cast.alice).get(f"/v1/conversations/{mine}").json()["title"] == "Mine"
 
 
-def test_a_long_list_is_paged(browser: Browser, cast: Cast, client_of: Any) -> None:
-    for number in range(45):
-        send(client_of(cast.alice), f"Topic {number}")
+def test_a_long_list_is_paged(browser: Browser, cast: Cast) -> None:
+    principal = cast.alice.principal
+    owned = {"workspace_id": principal.workspace.id, "user_id": principal.user_id, "engine": "direct"}
+    with tenant_scope(principal.tenant):
+        Conversation.objects.bulk_create(Conversation(title=f"Topic {n}", **owned) for n in range(45))
     browser.sign_in("alice")
     page = browser.get(f"{SALES}/chat/").text
     assert page.count('data-testid="conversation-link"') == 40

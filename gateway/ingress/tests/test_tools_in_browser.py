@@ -44,6 +44,7 @@ def install_model(page: Page, base: str, url: str) -> None:
     expect(page.get_by_text("The key works and the model answers. Installed.")).to_be_visible(timeout=TIMEOUT)
 
 
+@pytest.mark.slow
 def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fixtures
     server: Served,
     cast: Cast,

@@ -89,6 +89,7 @@ def test_it_ends_when_its_standard_input_closes() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed() -> None:
     """The parent holds the pipe; a kill -9 closes it, and with it the server's output."""
     file = weights.fetch_weights(settings.MODELS_DIR)

@@ -142,6 +142,7 @@ def test_every_store_asks_for_a_password_that_no_command_line_shows() -> None:
 
 
 @needs("redis-server")
+@pytest.mark.slow
 def test_redis_starts_with_its_password_and_refuses_who_has_none(tmp_path: Path) -> None:
     """The stack's own command, at a port and in a folder of this test."""
     port = free_port()

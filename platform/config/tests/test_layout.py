@@ -32,6 +32,7 @@ def test_platform_is_not_a_package() -> None:
     assert not (ROOT / "platform" / "__init__.py").exists()
 
 
+@pytest.mark.slow
 def test_pythons_own_platform_module_works_under_manage_py() -> None:
     code = "import platform; print('version', platform.python_version())"
     done = subprocess.run(
