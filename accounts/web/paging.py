@@ -25,21 +25,34 @@ def page_of(
     request: HttpRequest, rows: QuerySet[Any], *, moment: str = "created_at", newest_first: bool = False
 ) -> PageOfRows:
     """By `moment` and id, in the direction that an index of the table has; `?after=` says where to go on."""
-    side, sign = ("lt", "-") if newest_first else ("gt", "")
-    at = _position(request.GET.get("after", ""))
-    if at is not None:
-        then, row_id = at
-        beyond = Q(**{f"{moment}__{side}": then}) | Q(**{moment: then, f"id__{side}": row_id})
-        rows = rows.filter(beyond)
+    sign = "-" if newest_first else ""
+    cursor = request.GET.get("after", "")
+    rows = rows_after(rows, cursor, moment=moment, newest_first=newest_first)
     found = list(rows.order_by(f"{sign}{moment}", f"{sign}id")[: SIZE + 1])
     shown = found[:SIZE]
     kept = {name: text for name, text in request.GET.items() if name != "after"}
     more = ""
     if len(found) > SIZE:
-        last = shown[-1]
-        cursor = f"{getattr(last, moment).timestamp():.6f}~{last.id}"
-        more = "?" + urlencode({**kept, "after": cursor})
-    return PageOfRows(rows=shown, first_url="?" + urlencode(kept) if at else "", next_url=more)
+        more = "?" + urlencode({**kept, "after": cursor_of(shown[-1], moment)})
+    is_first = _position(cursor) is None
+    return PageOfRows(rows=shown, first_url="" if is_first else "?" + urlencode(kept), next_url=more)
+
+
+def rows_after(
+    rows: QuerySet[Any], cursor: str, *, moment: str = "created_at", newest_first: bool = False
+) -> QuerySet[Any]:
+    """Those that follow the cursor's row by `moment` and then id; all for what is no cursor of ours."""
+    at = _position(cursor)
+    if at is None:
+        return rows
+    side = "lt" if newest_first else "gt"
+    then, row_id = at
+    return rows.filter(Q(**{f"{moment}__{side}": then}) | Q(**{moment: then, f"id__{side}": row_id}))
+
+
+def cursor_of(row: Any, moment: str = "created_at") -> str:
+    """Names the row as the last one of a page."""
+    return f"{getattr(row, moment).timestamp():.6f}~{row.id}"
 
 
 def _position(text: str) -> tuple[datetime, UUID] | None:

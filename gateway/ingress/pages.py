@@ -1,6 +1,5 @@
 """The chat's pages: a new chat, a conversation, the list beside it, rename and delete."""
 
-from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.principals import Principal
+from accounts.web.paging import cursor_of, rows_after
 from accounts.web.places import place_url
 from gateway.ingress import conversations
 from gateway.ingress.api import ApprovalWishSerializer
@@ -174,26 +174,16 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
     rows = current_turns(opened).prefetch_related(
         Prefetch("messages", queryset=Message.objects.order_by("created_at"))
     )
-    before = moment_of(request.GET.get("before", ""))
-    if before:
-        rows = rows.filter(created_at__lt=before)
+    rows = rows_after(rows, request.GET.get("before", ""), newest_first=True)
     page = list(rows[: TURNS_SHOWN + 1])
     shown = page[:TURNS_SHOWN]
-    earlier = f"?before={shown[-1].created_at.timestamp():.6f}" if len(page) > TURNS_SHOWN else ""
+    earlier = f"?before={cursor_of(shown[-1])}" if len(page) > TURNS_SHOWN else ""
     texts = engine_texts(opened)
     images = images_of([message for turn in shown for message in turn.messages.all()])
     if not connection.in_atomic_block:
         connection.close()  # so that drawing replies holds no connection
     budget = Budget(PAGE_SECONDS)
     return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
-
-
-def moment_of(text: str) -> datetime | None:
-    """A page's edge as our own links tell it; None for anything else."""
-    try:
-        return datetime.fromtimestamp(float(text), tz=UTC) if text else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def turn_context(

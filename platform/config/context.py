@@ -14,9 +14,10 @@ from accounts.middleware import WorkspaceRequest
 from accounts.pages import listed_places
 from accounts.policy import Permissions
 from accounts.principals import Principal
+from accounts.web.paging import cursor_of, rows_after
 from accounts.web.places import place_url
 from gateway.ingress.conversations import listed_conversations
-from gateway.ingress.pages import conversation_data, moment_of
+from gateway.ingress.pages import conversation_data
 from gateway.models import Conversation
 from quotas.calls import Payer
 from quotas.limits import fullest, limits_of
@@ -87,14 +88,12 @@ def _conversations(request: WorkspaceRequest) -> tuple[list[dict[str, Any]], str
     query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     if query:
         rows = rows.filter(title__icontains=query)
-    until = moment_of(request.GET.get("until", ""))
-    if until:
-        rows = rows.filter(last_turn_at__lt=until)
+    rows = rows_after(rows, request.GET.get("until", ""), moment="last_turn_at", newest_first=True)
     page = list(rows[: CONVERSATIONS_SHOWN + 1])
     shown = page[:CONVERSATIONS_SHOWN]
     older = ""
     if len(page) > CONVERSATIONS_SHOWN:
-        older = "?" + urlencode({"q": query, "until": f"{shown[-1].last_turn_at.timestamp():.6f}"})
+        older = "?" + urlencode({"q": query, "until": cursor_of(shown[-1], "last_turn_at")})
     return grouped(request, shown), older
 
 
