@@ -146,6 +146,12 @@ class Stand:
             time.sleep(0.1)
         return url
 
+    def start_worker(self) -> None:
+        log = (self._folder / "web-worker.log").open("wb")
+        command = [sys.executable, str(ROOT / "manage.py"), "worker"]
+        process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+        self.webs.append((process, ""))
+
     def logs(self) -> str:
         return "\n".join(log.read_text() for log in self._folder.glob("web-*.log"))
 

@@ -31,6 +31,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @pytest.fixture(scope="module")
 def webs(stand: Stand) -> tuple[str, str]:
+    stand.start_worker()  # which ends turns that nobody renews
     return stand.start_web(), stand.start_web()
 
 

@@ -44,8 +44,11 @@ class Outage:
         return self._is_known
 
     def seconds_since(self) -> float:
-        """Since the latest outage ended, or the process began; 0 in an outage."""
-        return 0.0 if self._is_known else time.monotonic() - self._reached_at
+        """Since the latest connection was lost and the database answered again, or since the process began.
+
+        0 until it has answered.
+        """
+        return 0.0 if self._is_asking else time.monotonic() - self._reached_at
 
     def expect_none(self) -> None:
         if self._is_known:
@@ -65,6 +68,7 @@ class Outage:
                 self._begin(problem)
                 time.sleep(PAUSE_SECONDS)
         finally:
+            self._reached_at = time.monotonic()
             self._end()
             with self._lock:
                 self._is_asking = False
@@ -76,7 +80,6 @@ class Outage:
 
     def _end(self) -> None:
         if self._is_known:
-            self._reached_at = time.monotonic()
             self._is_known = False
             log.info("the database is back")
 

@@ -9,6 +9,8 @@ import structlog
 from django.core.management.base import BaseCommand
 from procrastinate.contrib.django import app
 
+from kit.postgresql.outage import outage
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts to reach the database
 STEADY_SECONDS = 60.0  # a worker that ran this long begins with short pauses again
 FINISH_SECONDS = 15.0  # that running jobs have at a stop; what is cut off is run again later
@@ -49,6 +51,7 @@ async def _run_until(stop: asyncio.Event) -> None:
     worker.cancel()  # lets it finish the jobs it has begun
     (outcome,) = await asyncio.gather(worker, return_exceptions=True)
     if isinstance(outcome, Exception):
+        outage.suspect()  # turns of others are left alone until they can renew their leases
         log.warning("the worker ended", error=type(outcome).__name__, reason=str(outcome)[:300])
 
 
