@@ -8,7 +8,7 @@ from gateway.engines.leftovers import forget_removed_servers
 from gateway.ingress.closing import recover_turns, was_database_away
 from gateway.ingress.grace import end_graces
 from gateway.ingress.images import forget_unsent_images
-from kit.tenancy import tenant_scope
+from kit.tenancy import in_public, tenant_scope
 
 __all__ = [
     "delete_at_engine",
@@ -24,7 +24,7 @@ __all__ = [
 @app.task(name="gateway.recover_turns", queueing_lock="gateway.recover_turns", pass_context=False)
 async def recover_lost_turns(timestamp: int) -> None:
     """Ends the turns whose process has gone, so that nothing stays reserved."""
-    await recover_turns(only_given_up=was_database_away())
+    await recover_turns(only_given_up=await in_public(was_database_away))
 
 
 @app.periodic(cron="41 * * * *")

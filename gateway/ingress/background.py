@@ -17,6 +17,7 @@ from kit.patience import end_patience
 from kit.per_loop import PerLoop, close_values
 from kit.postgresql.failures import database_failure
 from kit.stopping import stopping
+from kit.tenancy import in_public
 
 log = structlog.get_logger(__name__)
 GOODBYE_SECONDS = 2.0  # for the last frame and close code of each socket
@@ -63,14 +64,15 @@ async def _recover_forever(wanted: asyncio.Event) -> None:
     while True:
         wanted.clear()
         try:
-            recovered = await recover_turns(adopt_turn, only_given_up=was_database_away())
+            only_given_up = await in_public(was_database_away)
+            recovered = await recover_turns(adopt_turn, only_given_up=only_given_up)
             if recovered:
                 log.info("recovered turns", turns=recovered)
         except Exception as exc:
             if database_failure(exc) is None:
                 log.exception("recovery failed")
         with suppress(TimeoutError):
-            async with asyncio.timeout(settings.TURN_LEASE_SECONDS / 2):
+            async with asyncio.timeout(settings.TURN_LEASE_SECONDS / 5):
                 await wanted.wait()
 
 

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -160,11 +161,16 @@ def write_progress(*, turn_id: UUID, parts: list[dict[str, Any]] | None) -> bool
 
 
 def was_database_away() -> bool:
-    """For one lease after this process has reached the database, first or again.
+    """For one lease after this process lost the database and has it again, or the database was started.
 
     Others may have lost it too, and need that time to renew the leases of what they run.
     """
-    return outage.seconds_since() < settings.TURN_LEASE_SECONDS
+    if outage.seconds_since() < settings.TURN_LEASE_SECONDS:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp() - pg_postmaster_start_time()")
+        runs: timedelta = cursor.fetchone()[0]
+    return runs.total_seconds() < settings.TURN_LEASE_SECONDS
 
 
 async def recover_turns(adopt: Adopt | None = None, *, only_given_up: bool = False) -> int:

@@ -4,6 +4,7 @@ While it cannot, nothing waits for a connection: a thread of its own asks every 
 answer ends the outage for everyone.
 """
 
+import math
 import threading
 import time
 from typing import Any
@@ -37,17 +38,14 @@ class Outage:
         self._lock = threading.Lock()
         self._is_asking = False
         self._is_known = False
-        self._reached_at = time.monotonic()
+        self._reached_at = -math.inf
 
     @property
     def lasts(self) -> bool:
         return self._is_known
 
     def seconds_since(self) -> float:
-        """Since the latest connection was lost and the database answered again, or since the process began.
-
-        0 until it has answered.
-        """
+        """Since the database answered again after a lost connection; 0 until it has, infinite without one."""
         return 0.0 if self._is_asking else time.monotonic() - self._reached_at
 
     def expect_none(self) -> None:
