@@ -198,7 +198,8 @@ async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
         return await adopt(tenant, lost.turn_id) if adopt else False
     shown = longest(journal.recorded(lost.turn_id), await relayed(tenant, lost.turn_id))
     is_recovered = await in_tenant(tenant, recover_turn, turn_id=lost.turn_id, shown=shown)
-    journal.forget(lost.turn_id)
+    if is_recovered:
+        journal.forget(lost.turn_id)
     return is_recovered
 
 

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from kit.outbound import CONNECTIONS
 
-OF_A_TURN = 2  # its client's connection and its provider's
+OF_A_TURN = 3  # its client's connection, its provider's and its journal
 BESIDE = 512  # pages, the database, Redis, files, and lookups of names
 ENOUGH = 65_536  # more is not asked for, even where the system would grant it
 
