@@ -162,7 +162,7 @@ def test_a_kill_of_the_egress_leaves_every_turn_exact(
 ) -> None:
     run, provider = under_fire
     turns, _, gate = half_way(run, provider, 3)
-    run.child("uvicorn", "config.egress:application").kill()
+    run.child("kit.serve", "config.egress:application").kill()
     gate.set()
     for turn in turns:
         turn.wait_for_end(60)
