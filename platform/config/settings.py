@@ -126,6 +126,8 @@ DATABASE_URL = env.text("DATABASE_URL") or embedded_postgres.start(POSTGRES_DIR)
 TENANCY_THREADS = env.integer("TENANCY_THREADS", 12, at_least=1)
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 24, at_least=2)
 _database = env.database(DATABASE_URL)
+# A server that vanished without a word is given up after half a minute, not after hours.
+_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 DATABASES = {
     "default": {
         "ENGINE": "kit.postgresql",
@@ -133,6 +135,7 @@ DATABASES = {
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
+            **_ALIVE,
             **_database["OPTIONS"],
             "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
         },

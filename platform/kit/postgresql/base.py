@@ -1,11 +1,13 @@
 """The backend that Django loads by its name: a pool whose callers do not wait during an outage."""
 
+import selectors
 import time
 from typing import Any
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django_tenants.postgresql_backend import base
-from psycopg import Connection
+from psycopg import Connection, OperationalError
+from psycopg.pq.abc import PGconn
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from kit.postgresql.outage import outage
@@ -15,6 +17,7 @@ LOCK_SECONDS = 3  # that a server's statement waits for a lock
 RECONNECT_SECONDS = 2.0  # for which the pool tries by itself; later the next request makes it try again
 
 
+CHECK_SECONDS = 1.0  # that a connection may take to show that it lives
 _bounds_locks = False
 
 
@@ -50,6 +53,33 @@ class WatchedPool(ConnectionPool[Connection[Any]]):
             raise
 
 
+def check_connection(connection: Connection[Any]) -> None:
+    """Raises for a connection that is broken, or whose server does not answer in time: it is then closed.
+
+    psycopg's own check waits for as long as a server hangs.
+    """
+    pgconn = connection.pgconn
+    try:
+        pgconn.send_query(b"")
+        _wait_for_results(pgconn)
+    except Exception:
+        connection.close()
+        outage.suspect()
+        raise
+
+
+def _wait_for_results(pgconn: PGconn) -> None:
+    deadline = time.monotonic() + CHECK_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(pgconn.socket, selectors.EVENT_READ)
+        while pgconn.is_busy():
+            if not selector.select(deadline - time.monotonic()):
+                raise OperationalError("the server does not answer")
+            pgconn.consume_input()
+    while pgconn.get_result() is not None:
+        pass
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """django-tenants' backend on a watched pool."""
 
@@ -64,7 +94,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 kwargs={**self.get_connection_params(), "autocommit": True},
                 open=False,
                 configure=self._configure_connection,
-                check=ConnectionPool.check_connection,
+                check=check_connection,
                 reconnect_timeout=RECONNECT_SECONDS,
                 **options,
             )
