@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -94,6 +95,32 @@ def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs:
     asyncio.run(run())
     stand.check_ledger()
     assert stand.charged() == stand.counted()
+
+
+def test_a_database_that_hangs_is_as_good_as_gone(stand: Stand, webs: tuple[str, str]) -> None:
+    url, _ = webs
+    team = stand.sign_up(url)
+    server = psutil.Process(int((stand.postgres / "postmaster.pid").read_text().split()[0]))
+    frozen = [server, *server.children(recursive=True)]
+
+    async def run() -> None:
+        async with httpx.AsyncClient(
+            base_url=url, headers=team.headers, timeout=30, trust_env=False
+        ) as client:
+            noticed, _ = await timed(lambda: client.get("/v1/me"))
+            assert (noticed.status_code, noticed.json()["error"]["code"]) == (503, "database_unavailable")
+        await expect_refusals(url, team.headers)
+
+    for process in frozen:
+        process.suspend()
+    try:
+        asyncio.run(run())
+    finally:
+        for process in frozen:
+            process.resume()
+    deadline = time.monotonic() + NORMAL_SECONDS
+    while not asyncio.run(works(url, team.headers)):
+        assert time.monotonic() < deadline
 
 
 async def timed_turn(url: str, team: Team, name: str) -> float:
