@@ -1,6 +1,6 @@
 """Keeps a process's turns and calls alive: one statement for all of them, on a connection of its own.
 
-Rows that others have locked are passed over, so nobody's lock keeps the rest from being renewed.
+Rows that others have locked are skipped, so that one lock does not stop the rest from being renewed.
 """
 
 from collections.abc import Collection, Mapping

@@ -61,6 +61,9 @@ class CallNotes:
         except FAILURES as failure:
             log.warning("streamed amounts were not noted", calls=len(news), error=type(failure).__name__)
             return
+        except Exception:  # a fault of ours must not end the notes of all calls
+            log.exception("streamed amounts were not noted", calls=len(news))
+            return
         self._noted.update({call_id: tokens for call_id, tokens in news.items() if call_id in self._calls})
 
 

@@ -16,7 +16,7 @@ from gateway.ingress.stops import listen_for_notices
 from kit.patience import end_patience
 from kit.per_loop import PerLoop, close_values
 from kit.postgresql.failures import database_failure
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 from kit.tenancy import in_public
 
 log = structlog.get_logger(__name__)

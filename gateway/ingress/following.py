@@ -16,7 +16,7 @@ from gateway.ingress.transcript import REPLACE, NumberedEvent, Transcript
 from gateway.ingress.watching import until_lost
 from gateway.models import Turn
 from kit.errors import NotFound, ShuttingDown
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 from kit.tenancy import in_tenant
 
 MOVED = "The server is restarting. The reply goes on: reconnect to follow it from the last event."

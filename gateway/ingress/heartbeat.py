@@ -32,7 +32,7 @@ class BeatingTurn(Protocol):
     def lose_right(self) -> None: ...
 
     async def write_down(self) -> None:
-        """Stores the reply so far, and looks whether somebody asked to stop."""
+        """Stores the reply so far, and checks whether a stop was requested."""
 
 
 class Heartbeat:
@@ -55,12 +55,13 @@ class Heartbeat:
             await self._renew()
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._look_at_rights())
-            for turn_id in self._turns.keys() - self._writing.keys():
-                self._writing[turn_id] = asyncio.create_task(self._write(turn_id))
+            for turn_id, turn in self._turns.items():
+                if turn_id not in self._writing:
+                    self._writing[turn_id] = asyncio.create_task(self._write(turn_id, turn))
 
-    async def _write(self, turn_id: UUID) -> None:
+    async def _write(self, turn_id: UUID, turn: BeatingTurn) -> None:
         try:
-            await self._turns[turn_id].write_down()
+            await turn.write_down()
         finally:
             del self._writing[turn_id]
 
@@ -68,8 +69,11 @@ class Heartbeat:
         turns = dict(self._turns)
         try:
             lost = await renew_leases(turns, holder=HOLDER, lease_seconds=settings.TURN_LEASE_SECONDS)
-        except FAILURES as failure:  # they may be renewed later, as long as nobody closes them
+        except FAILURES as failure:  # they may be renewed later, as long as no process closes them
             log.warning("leases were not renewed", turns=len(turns), error=type(failure).__name__)
+            return
+        except Exception:  # a fault of ours must not end the heartbeat of all turns
+            log.exception("leases were not renewed", turns=len(turns))
             return
         for turn_id in lost:
             turns[turn_id].lose_lease()

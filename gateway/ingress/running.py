@@ -35,7 +35,7 @@ from kit.errors import (
 from kit.patience import patiently
 from kit.per_loop import PerLoop
 from kit.postgresql.failures import database_failure
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.holds import is_settled
 from quotas.prices import Usage
@@ -200,7 +200,7 @@ class RunningTurn:
         return ending
 
     async def write_down(self) -> None:
-        """Stores the reply so far where that is due, and looks whether somebody asked to stop."""
+        """Stores the reply so far where that is due, and checks whether a stop was requested."""
         position = self.transcript.position
         is_due = position - self._written > self._written // REWRITTEN_SHARE or position == self._seen
         parts = None

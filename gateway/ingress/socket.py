@@ -43,7 +43,7 @@ from kit.errors import (
 )
 from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 from kit.tenancy import in_public, in_tenant
 
 log = structlog.get_logger(__name__)

@@ -51,17 +51,29 @@ def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None)
         return list(parse(answer.iter_lines()))
 
 
-def parse(lines: Iterator[str]) -> Iterator[Told]:
-    fields: dict[str, str] = {}
-    for line in lines:
+class Frames:
+    """Puts the lines of an event stream together to events."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, str] = {}
+
+    def event_at(self, line: str) -> Told | None:
+        """The event that the line ends."""
         if line.startswith(":"):
-            continue
+            return None
         if line:
             name, _, value = line.partition(": ")
-            fields[name] = value
-        elif fields:
-            yield Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
-            fields = {}
+            self._fields[name] = value
+            return None
+        fields, self._fields = self._fields, {}
+        return Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"])) if fields else None
+
+
+def parse(lines: Iterator[str]) -> Iterator[Told]:
+    frames = Frames()
+    for line in lines:
+        if (event := frames.event_at(line)) is not None:
+            yield event
 
 
 def text_of(events: list[Told]) -> str:

@@ -1,11 +1,10 @@
 """A provider for fault tests: streams words at the pace that the question asks for, and counts truly."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.tests.scripted_provider import _answer, _data, _disconnected, _prompt, _read, count
+from gateway.tests.scripted_provider import ScriptedProvider, _data, _disconnected, _prompt, count
 
 
 def question(name: str, words: int, seconds: float) -> str:
@@ -27,32 +26,22 @@ class Call:
     is_done: bool = False
 
 
-class PacedProvider:
-    """An ASGI application that serves any number of calls at the same time."""
+class PacedProvider(ScriptedProvider):
+    """Serves any number of calls at the same time, each at its own pace."""
 
-    def __init__(self) -> None:
+    def reset(self) -> None:
+        super().reset()
         self.calls: list[Call] = []
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        body = json.loads(await _read(receive) or b"{}")
-        match scope["path"]:
-            case "/v1/models":
-                await _answer(send, 200, {"data": []})
-            case "/apply-template":
-                await _answer(send, 200, {"prompt": _prompt(body["messages"])})
-            case "/tokenize":
-                await _answer(send, 200, {"tokens": list(range(count(body["content"])))})
-            case "/v1/chat/completions":
-                work = asyncio.ensure_future(self._complete(body, send))
-                gone = asyncio.ensure_future(_disconnected(receive))
-                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-                for task in (work, gone):
-                    task.cancel()
-                await asyncio.gather(work, gone, return_exceptions=True)
+    async def _complete(self, body: dict[str, Any], receive: Any, send: Any) -> None:
+        work = asyncio.ensure_future(self._write(body, send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, gone):
+            task.cancel()
+        await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def _complete(self, body: dict[str, Any], send: Any) -> None:
+    async def _write(self, body: dict[str, Any], send: Any) -> None:
         _, name, words, seconds = body["messages"][-1]["content"].split()
         call = Call(name, count(_prompt(body["messages"])))
         self.calls.append(call)

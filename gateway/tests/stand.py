@@ -3,7 +3,6 @@
 What happens to it happens to no other test.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from gateway.tests.events import STREAM, Told, body
+from gateway.tests.events import STREAM, Frames, Told, body
 from gateway.tests.paced_provider import PacedProvider, answer_to, question
 from gateway.tests.served import Served
 from kit import embedded_postgres
@@ -207,16 +206,10 @@ async def ask(url: str, team: Team, name: str, words: int, seconds: float) -> He
 
 async def parsed(lines: Any) -> Any:
     """Server-sent events from lines that come one by one."""
-    fields: dict[str, str] = {}
+    frames = Frames()
     async for line in lines:
-        if line.startswith(":"):
-            continue
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif fields:
-            yield Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
-            fields = {}
+        if (event := frames.event_at(line)) is not None:
+            yield event
 
 
 async def timed(work: Callable[[], Awaitable[httpx.Response]]) -> tuple[httpx.Response, float]:

@@ -9,7 +9,7 @@ from kit import requests
 from kit.bodies import refusal_of
 from kit.consumers import begin_request
 from kit.errors import DomainError, ShuttingDown
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

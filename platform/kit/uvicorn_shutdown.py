@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from uvicorn.server import Server, ServerState
 
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 
 log = structlog.get_logger(__name__)
 DRAIN = "drain"  # the key of an application's Drain in its lifespan state

@@ -15,8 +15,6 @@ from kit.postgresql.outage import outage
 LOOK_SECONDS = 0.25  # how soon someone who waits for a connection notices an outage
 LOCK_SECONDS = 3  # that a server's statement waits for a lock
 RECONNECT_SECONDS = 2.0  # for which the pool tries by itself; later the next request makes it try again
-
-
 CHECK_SECONDS = 1.0  # that a connection may take to show that it lives
 _bounds_locks = False
 

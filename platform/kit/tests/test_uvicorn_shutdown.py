@@ -12,7 +12,7 @@ from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
 from kit.consumers import HttpConsumer
 from kit.last_answers import LastAnswers
-from kit.stopping import stopping
+from kit.shutdown_state import stopping
 from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown
 
 drain_before_shutdown()
