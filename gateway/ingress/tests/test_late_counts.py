@@ -40,6 +40,10 @@ def reserved() -> int:
     return BudgetWindow.objects.get().reserved
 
 
+def is_read_on() -> bool:
+    return Hold.objects.filter(read_on_until__isnull=False).exists()
+
+
 def leave_after(server: Served, cast: Cast, text: str) -> None:
     body = {"model": "local", "messages": HELLO, "stream": True, "max_tokens": 30}
     url = f"{server.url}/v1/chat/completions"
@@ -60,7 +64,7 @@ def test_a_client_that_leaves_near_the_end_is_charged_the_providers_count(
     server: Served, cast: Cast, gate: threading.Event
 ) -> None:
     leave_after(server, cast, "One ")
-    wait_until(lambda: Hold.objects.filter(read_on_until__isnull=False).exists())
+    wait_until(is_read_on)
     with tenant_scope(cast.alice.principal.tenant):
         wait_until(lambda: Turn.objects.get().status == Turn.Status.DONE)
     assert (lines(), reserved()) == ([], 33), "the hold stays until the count is known"
@@ -114,6 +118,7 @@ def test_a_reply_that_goes_on_with_too_much_is_cancelled_too(
     settings.PROVIDER_READ_ON_BYTES = 1000
     provider.script.steps = ["One ", gate, *["word " * 50] * 10, threading.Event()]
     leave_after(server, cast, "One ")
+    wait_until(is_read_on)  # what came before the reader's leaving was noticed would not count
     gate.set()
     assert provider.hangups.acquire(timeout=10)
     wait_until(lambda: bool(lines()))
