@@ -14,15 +14,17 @@ from django.test import TransactionTestCase
 
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
-from gateway.egress.learned_ratios import forget_ratios
-from gateway.ingress.running import runner
+from gateway.calls.learned_ratios import forget_ratios
 from gateway.providers.breaker import forget_breakers
 from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
+from gateway.turns.runner import runner
 from kit.tenancy import EXECUTOR
+
+pytest_plugins = ["gateway.tests.fixtures"]
 
 
 @pytest.fixture(scope="session")

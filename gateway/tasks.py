@@ -3,11 +3,11 @@
 from procrastinate.contrib.django import app
 
 from accounts.tenants import all_tenants
-from gateway.engines.errands import delete_at_engine, rename_at_engine
-from gateway.engines.leftovers import forget_removed_servers
-from gateway.ingress.closing import recover_turns, was_database_away
-from gateway.ingress.grace import end_graces
-from gateway.ingress.images import forget_unsent_images
+from gateway.conversations.images import forget_unsent_images
+from gateway.conversations.purge import end_graces
+from gateway.engines.cleanup import forget_removed_servers
+from gateway.engines.outbox import delete_at_engine, rename_at_engine
+from gateway.turns.closing import recover_turns, was_database_away
 from kit.tenancy import in_public, tenant_scope
 
 __all__ = [

@@ -67,7 +67,7 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.KEYS_REVOKE: ("DELETE", "/v1/api-keys/{spare}", None),
 }
 # Those whose requests are a consumer's, change what others read, or give the connection back meanwhile: see
-# gateway/ingress/tests/test_policy.py.
+# gateway/api/tests/test_policy.py.
 ELSEWHERE = {Action.CHAT, Action.CONVERSATIONS_CHANGE, Action.MCPS_SIGN_IN}
 EXPECTED = {200, 201, 202, 204, 403, 404}
 Credential = Scope | None  # None: in person

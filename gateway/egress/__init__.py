@@ -1,1 +1,1 @@
-"""What engines call: the metered model call."""
+"""The port that engines call: the routed model call and the tools of MCP servers. Only config serves it."""

@@ -9,17 +9,16 @@ from typing import Any
 
 import structlog
 
-from gateway.egress.bounds import Bounds, bound_call, expect_fit
-from gateway.egress.branches import note_restored
-from gateway.egress.calls import RunningCall
-from gateway.egress.histories import completed, repaired
-from gateway.egress.images import filled, placed
-from gateway.egress.metered import Held, MeteredEvent, metered_call
-from gateway.egress.openai_chunks import DONE, Envelope, line, usage_of
-from gateway.egress.placeholders import with_placeholders
+from gateway.calls.bounds import Bounds, bound_call, expect_fit
+from gateway.calls.images import filled, placed
+from gateway.calls.metered import Held, MeteredEvent, metered_call
+from gateway.calls.own_branch import note_restored
+from gateway.egress.history import completed, repaired
+from gateway.egress.routed_calls import RunningCall
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
-from gateway.egress.turns import RoutedTurn, note_end
+from gateway.egress.turn_lookup import RoutedTurn, note_end
+from gateway.engines.librechat.placeholders import with_placeholders
 from gateway.providers.base import (
     Finish,
     JsonObject,
@@ -30,6 +29,7 @@ from gateway.providers.base import (
     UsageReport,
     has_images,
 )
+from gateway.providers.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError, InternalError, ProviderError

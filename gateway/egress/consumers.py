@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from gateway.calls.channels import notify_repeat
 from gateway.egress.answers import answer_of, merged
-from gateway.egress.calls import RunningCall, running_calls
-from gateway.egress.checks import check_answer, find_check
-from gateway.egress.notices import notify_repeat
+from gateway.egress.check_model import check_answer, find_check
+from gateway.egress.routed_calls import RunningCall, running_calls
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
-from gateway.egress.turns import CallerIds, find_turn
+from gateway.egress.turn_lookup import CallerIds, find_turn
 from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import DomainError, NotAuthenticated, NotFound, QuotaExceeded, RateLimited, TurnInterrupted
 from kit.tenancy import in_public

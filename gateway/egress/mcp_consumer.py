@@ -13,10 +13,11 @@ import structlog
 from django.conf import settings
 
 from accounts.engine_checks import TOOL_CALLED, find_check, note_tool
+from gateway.calls.tool_runs import execute_run
 from gateway.egress import mcp_protocol
-from gateway.egress.calls import running_calls
-from gateway.egress.checks import TOOL
+from gateway.egress.check_model import TOOL
 from gateway.egress.mcp_protocol import Message
+from gateway.egress.routed_calls import running_calls
 from gateway.egress.tool_claims import (
     NO_CALL,
     Claim,
@@ -26,7 +27,6 @@ from gateway.egress.tool_claims import (
     readable_arguments,
     tenant_named,
 )
-from gateway.egress.tool_runs import execute_run
 from gateway.providers.base import JsonObject
 from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import NotFound, TurnInterrupted

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.egress.engine_servers import engine_name
+from gateway.engines.librechat.registrations import engine_name
 from gateway.providers.base import JsonObject
 from kit.errors import InvalidInput
 from workspaces.mcp_servers.connecting import ToolOutcome

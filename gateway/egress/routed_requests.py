@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway.egress.allowed import check_messages, check_parameters, check_tools
-from gateway.egress.images import SCHEME
-from gateway.egress.openai_chunks import PASSED_THROUGH
+from gateway.calls.client_input import check_messages, check_parameters, check_tools
+from gateway.calls.images import SCHEME
 from gateway.providers.base import JsonObject, ModelRequest
+from gateway.providers.openai_chunks import PASSED_THROUGH
 from kit.errors import InvalidInput
 from workspaces.language_models.services import ModelRef
 

@@ -7,10 +7,9 @@ connection: what it then hears is to be run at once.
 import asyncio
 from uuid import UUID, uuid4
 
-from gateway.egress.approvals import wait_for_decision
-from gateway.egress.engine_servers import find_tool, registered_servers, split_name
-from gateway.egress.tool_news import notify_news
-from gateway.egress.tool_runs import (
+from gateway.calls.approvals import wait_for_decision
+from gateway.calls.tool_news import notify_news
+from gateway.calls.tool_runs import (
     RULE_CHANGED,
     Asked,
     Caller,
@@ -23,7 +22,8 @@ from gateway.egress.tool_runs import (
     open_run,
     unjudged,
 )
-from gateway.egress.turns import RoutedTurn
+from gateway.egress.turn_lookup import RoutedTurn
+from gateway.engines.librechat.registrations import find_tool, registered_servers, split_name
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from kit.errors import TurnInterrupted

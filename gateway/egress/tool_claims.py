@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Tenant
-from gateway.egress.engine_servers import find_caller, find_tool
-from gateway.egress.tool_runs import REFUSED, UNANSWERED, UNCLAIMED, Caller, OpenedRun, hash_of
+from gateway.calls.tool_runs import REFUSED, UNANSWERED, UNCLAIMED, Caller, OpenedRun, hash_of
+from gateway.engines.librechat.registrations import find_caller, find_tool
 from gateway.models import ToolRun, Turn
 from kit.tenancy import TenantRef
 from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server

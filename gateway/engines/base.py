@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from gateway.egress.bounds import Bounds
-from gateway.egress.offering import OfferedTool, offer_tools
-from gateway.engines.steps import Step
+from gateway.calls.bounds import Bounds
+from gateway.calls.tool_names import OfferedTool, offer_tools
+from gateway.engines.check_steps import Step
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.tenancy import TenantRef
 from workspaces.language_models.services import ModelRef

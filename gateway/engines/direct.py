@@ -7,11 +7,11 @@ from uuid import UUID
 
 from django.conf import settings
 
-from gateway.egress.images import names_images
-from gateway.egress.rights import models_now
+from gateway.calls.images import names_images
+from gateway.calls.rights import models_now
 from gateway.engines.base import Event, Finished, Thread, TurnJob
+from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.model_calls import call_model
-from gateway.engines.steps import FAILED, OK, Step
 from gateway.engines.tools import ToolAnswer, ToolCall, run_tools
 from gateway.providers.base import JsonObject
 from gateway.providers.local import LocalProvider

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from gateway.egress.bounds import Bounds
-from gateway.egress.images import filled
-from gateway.egress.metered import Held, MeteredEvent, metered_call
+from gateway.calls.bounds import Bounds
+from gateway.calls.images import filled
+from gateway.calls.metered import Held, MeteredEvent, metered_call
 from gateway.engines.base import Event, Finished, TurnJob
 from gateway.providers.base import (
     Finish,

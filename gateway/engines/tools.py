@@ -10,9 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway.egress.approvals import wait_for_decision
-from gateway.egress.offering import OfferedTool
-from gateway.egress.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
+from gateway.calls.approvals import wait_for_decision
+from gateway.calls.tool_names import OfferedTool
+from gateway.calls.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
 from gateway.engines.base import Event, TurnJob
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject

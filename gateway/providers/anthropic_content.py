@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from gateway.providers.base import JsonObject
-from gateway.providers.shapes import a_text, an_object, objects
+from gateway.providers.garbled import a_text, an_object, objects
 from kit.errors import ProviderError
 
 Block = JsonObject

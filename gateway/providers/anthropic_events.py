@@ -16,8 +16,8 @@ from gateway.providers.base import (
     ToolCallDelta,
     UsageReport,
 )
+from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, parsed, told_count
 from gateway.providers.refusals import GAVE_UP_WAITING, is_transient
-from gateway.providers.shapes import NO_COUNT, a_text, an_object, is_count, parsed, told_count
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.providers.anthropic_content import Block, parts_of, result_block, text_blocks, tool_use_block
 from gateway.providers.base import JsonObject, ModelRequest
-from gateway.providers.shapes import a_text, an_object, objects
+from gateway.providers.garbled import a_text, an_object, objects
 
 SYSTEM_ROLES = {"system", "developer"}
 # A conversation has to begin with the user, and to have a message at all.

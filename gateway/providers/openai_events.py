@@ -15,8 +15,8 @@ from gateway.providers.base import (
     ToolCallDelta,
     UsageReport,
 )
+from gateway.providers.garbled import a_count, a_text, an_object, is_count, objects, parsed, told_count
 from gateway.providers.refusals import is_transient
-from gateway.providers.shapes import a_count, a_text, an_object, is_count, objects, parsed, told_count
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 

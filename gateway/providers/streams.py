@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from gateway.providers.base import Finish, ModelEvent, Unread
-from gateway.providers.shapes import garbled
+from gateway.providers.garbled import garbled
 from gateway.providers.soundness import SoundEvents
 from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 from kit.errors import ProviderError

@@ -27,9 +27,9 @@ from accounts.refusals import record_refusal
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
 from accounts.tests.test_mail import CONTEXT, Post
+from gateway.conversations.images import keep_image
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
-from gateway.ingress.images import keep_image
 from gateway.models import Conversation, EngineServer, Image, Message, Turn
 from gateway.tests.conformance.conftest import egress, replay, replayed  # noqa: F401 - fixtures
 from gateway.tests.events import read_events, send

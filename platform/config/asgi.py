@@ -19,8 +19,8 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import
 
 from config.checks import refuse_broken_setup  # noqa: E402
 from config.engine_checks import check_at_start, should_check_at_start  # noqa: E402
-from gateway.ingress import background  # noqa: E402
-from gateway.ingress.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
+from gateway.api.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
+from gateway.turns import background  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
 from kit.descriptors import raise_limit  # noqa: E402

@@ -16,8 +16,8 @@ from accounts.policy import Permissions
 from accounts.principals import Principal
 from accounts.web.paging import cursor_of, rows_after
 from accounts.web.places import place_url
-from gateway.ingress.conversations import listed_conversations
-from gateway.ingress.pages import conversation_data
+from gateway.api.pages import conversation_data
+from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation
 from quotas.calls import Payer
 from quotas.limits import fullest, limits_of

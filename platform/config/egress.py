@@ -20,10 +20,10 @@ from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
 from config.checks import refuse_broken_setup  # noqa: E402
+from gateway.calls.late_counts import reading_on  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
-from gateway.egress.calls import running_calls  # noqa: E402
-from gateway.egress.late_counts import reading_on  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
+from gateway.egress.routed_calls import running_calls  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.descriptors import raise_limit  # noqa: E402
 from kit.last_answers import LastAnswers  # noqa: E402

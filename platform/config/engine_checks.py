@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 import structlog
 from django.conf import settings
 
+from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.registry import current_engine
-from gateway.engines.steps import FAILED, OK, Step
 
 log = structlog.get_logger(__name__)
 PAUSES = (5, 10, 20, 30, 60)  # seconds between the tries at the start: LibreChat may come up after us

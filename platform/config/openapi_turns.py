@@ -1,7 +1,7 @@
 """Describes the consumers' routes to drf-spectacular as views that nothing ever calls.
 
 The bodies come from the serializers that the consumers validate with, so the two cannot drift apart; a test
-compares the addresses with those in gateway/ingress/routes.py.
+compares the addresses with those in gateway/api/routes.py.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from gateway.egress.openai_chunks import PASSED_THROUGH
-from gateway.ingress.api import UsageSerializer
-from gateway.ingress.openai_wire import CompletionSerializer
-from gateway.ingress.requests import LONGEST_KEY, SendSerializer
+from gateway.api.rest import UsageSerializer
+from gateway.providers.openai_chunks import PASSED_THROUGH
+from gateway.turns.completion_request import CompletionSerializer
+from gateway.turns.requests import LONGEST_KEY, SendSerializer
 from workspaces.api import FiguresSerializer
 
 EVENTS = """

@@ -1,4 +1,4 @@
-"""Django's routes; the consumers' stand in gateway/ingress/routes.py."""
+"""Django's routes; the consumers' stand in gateway/api/routes.py."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -11,9 +11,9 @@ from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
 from accounts.web import account, arrivals, confirmation, team
 from config import faults, health, mail_page, styleguide
 from config.schema_view import SchemaView
-from gateway.egress.probing import ProviderProber
-from gateway.ingress import api as gateway_api
-from gateway.ingress import image_pages, images_api, pages
+from gateway.api import image_pages, images_rest, pages
+from gateway.api import rest as gateway_api
+from gateway.calls.probe import ProviderProber
 from quotas.rest import budgets, usage
 from quotas.web import budgets as budget_pages
 from quotas.web import usage as usage_pages
@@ -79,8 +79,8 @@ v1: list[URLPattern | URLResolver] = [
     path("conversations", gateway_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
-    path("images", images_api.ImagesView.as_view()),
-    path("images/<uuid:image_id>", images_api.ImageView.as_view()),
+    path("images", images_rest.ImagesView.as_view()),
+    path("images/<uuid:image_id>", images_rest.ImageView.as_view()),
     path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
     path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
     path("schema", SchemaView.as_view(), name="schema"),

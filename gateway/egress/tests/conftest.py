@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from accounts.tests.cast import Cast
-from gateway.egress.notices import CALL_REPEATED
+from gateway.calls.channels import CALL_REPEATED
 from gateway.egress.tests.engine import SECRET, Engine, EngineTurn, begin_turn
 from gateway.egress.tests.remote import NOBODY, RemoteProvider
 from gateway.tests.replayed_librechat import ReplayedLibreChat

@@ -14,11 +14,11 @@ from django.db.backends import utils
 from django.utils import timezone
 
 from accounts.tests.cast import Cast
-from gateway.egress import metered
-from gateway.egress.bounds import Bounds
-from gateway.egress.notices import TURN_STOP, notify_stop
+from gateway.calls import metered
+from gateway.calls.bounds import Bounds
+from gateway.calls.channels import TURN_STOP, notify_stop
+from gateway.calls.tests.test_metered import REQUEST, local_model
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, told, until_text
-from gateway.egress.tests.test_metered import REQUEST, local_model
 from gateway.models import Turn
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from gateway.egress.placeholders import hide_placeholders
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.librechat.client import ENDPOINT, MODEL
+from gateway.engines.librechat.placeholders import hide_placeholders
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 

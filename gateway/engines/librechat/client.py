@@ -12,7 +12,7 @@ from uuid import UUID
 import aiohttp
 import httpx
 
-from gateway.engines.librechat.words import plain_words, words_of_answer
+from gateway.engines.librechat.error_text import plain_words, words_of_answer
 from gateway.providers.base import JsonObject
 from gateway.providers.http import client
 from gateway.providers.sse import Frame, FrameParser, FrameTooLong

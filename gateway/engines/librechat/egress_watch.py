@@ -14,7 +14,7 @@ import httpx
 from django.conf import settings
 
 from gateway.engines.base import Event
-from gateway.engines.librechat.reading import Read
+from gateway.engines.librechat.stream_parser import Read
 from gateway.providers.http import client as http_client
 from kit.errors import EngineUnavailable
 from kit.per_loop import PerLoop

@@ -14,17 +14,17 @@ import structlog
 from django.conf import settings
 
 from gateway.engines.base import Event, Finished, Thread, TurnJob
+from gateway.engines.check_steps import Step
 from gateway.engines.librechat.accounts import ENGINE, Accounts
-from gateway.engines.librechat.asking import with_asking
+from gateway.engines.librechat.approval_events import with_asking
 from gateway.engines.librechat.branches import texts_of
-from gateway.engines.librechat.checking import check_librechat
 from gateway.engines.librechat.client import LibreChatClient
+from gateway.engines.librechat.diagnostics import check_librechat
 from gateway.engines.librechat.egress_watch import egress_watch, with_egress
 from gateway.engines.librechat.generation import Generation
-from gateway.engines.librechat.notices import with_notices
+from gateway.engines.librechat.history_notice import with_notices
 from gateway.engines.librechat.outcome import outcome_of
-from gateway.engines.librechat.reading import REPLACE, Failure, Read
-from gateway.engines.steps import Step
+from gateway.engines.librechat.stream_parser import REPLACE, Failure, Read
 from kit.errors import DomainError, EngineFailed, EngineUnavailable
 from kit.per_loop import PerLoop
 from kit.secrets import SecretUnreadable

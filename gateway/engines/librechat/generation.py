@@ -6,13 +6,13 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.egress.engine_servers import KnownServer
 from gateway.engines.base import Event, Question, TurnJob
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.branches import START, chat_body, choose_parent, message_ids
 from gateway.engines.librechat.client import StreamGone, TokenRefused
-from gateway.engines.librechat.reading import Failure, Read, Reading
+from gateway.engines.librechat.registrations import KnownServer
 from gateway.engines.librechat.servers import known_servers, register_servers
+from gateway.engines.librechat.stream_parser import Failure, Read, Reading
 from gateway.providers.base import JsonObject
 from gateway.providers.sse import Frame
 from kit.errors import EngineFailed, EngineUnavailable

@@ -11,8 +11,8 @@ from uuid import UUID
 import structlog
 
 from gateway.engines.base import Finished, TurnJob
-from gateway.engines.librechat.reading import Failure
-from gateway.engines.librechat.words import plain_words
+from gateway.engines.librechat.error_text import plain_words
+from gateway.engines.librechat.stream_parser import Failure
 from gateway.models import Turn
 from kit.errors import ContextTooLong, DomainError, EngineFailed, restore
 from kit.tenancy import in_public, in_tenant

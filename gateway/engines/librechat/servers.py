@@ -12,7 +12,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from gateway.egress.engine_servers import (
+from gateway.engines.base import TurnJob
+from gateway.engines.librechat.accounts import Accounts
+from gateway.engines.librechat.registrations import (
     Registration,
     claim_registration,
     find_registration,
@@ -20,8 +22,6 @@ from gateway.egress.engine_servers import (
     registered_servers,
     release_registration,
 )
-from gateway.engines.base import TurnJob
-from gateway.engines.librechat.accounts import Accounts
 from gateway.providers.base import JsonObject
 from kit.errors import EngineUnavailable
 from kit.tenancy import in_tenant

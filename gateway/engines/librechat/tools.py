@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gateway.egress.engine_servers import KnownServer, split_name
 from gateway.engines.base import Event
+from gateway.engines.librechat.registrations import KnownServer, split_name
 from gateway.engines.tools import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from gateway.ingress.closing import recover_turns
+from gateway.turns.closing import recover_turns
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
+from gateway.providers.garbled import NO_COUNT
 from gateway.providers.openai_events import OpenAIReader, usage_of
-from gateway.providers.shapes import NO_COUNT
 from gateway.providers.sse import Frame
 from kit.errors import ProviderError
 

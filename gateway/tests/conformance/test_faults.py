@@ -9,7 +9,6 @@ import pytest
 
 from accounts.tests.cast import Cast
 from config import asgi
-from gateway.ingress.tests.test_crash import web_process, written_text
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.conformance.test_conversations import begin
 from gateway.tests.conformance.test_turns import counted, finished, messages, until_text
@@ -20,6 +19,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import MODEL, install_calculator
 from gateway.tests.waiting import wait_until
+from gateway.turns.tests.test_crash import web_process, written_text
 from quotas.models import BudgetWindow, UsageRecord
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]

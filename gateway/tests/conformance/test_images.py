@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.ingress.tests.test_images import attach, shown
+from gateway.conversations.tests.test_images import attach, shown
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.events import send
 from gateway.tests.pictures import picture

@@ -18,7 +18,6 @@ from websockets.sync.client import connect
 from accounts.models import EngineAccount
 from accounts.tests.cast import Cast
 from gateway.engines.librechat import egress_watch
-from gateway.ingress.tests.test_crash import web_process
 from gateway.models import Turn
 from gateway.tests.conformance.egresses import egress_process
 from gateway.tests.conformance.stands import SECRET
@@ -29,6 +28,7 @@ from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
+from gateway.turns.tests.test_crash import web_process
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, UsageRecord
 

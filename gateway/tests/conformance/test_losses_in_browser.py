@@ -6,14 +6,14 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from accounts.tests.cast import Cast
-from gateway.ingress.tests.test_journey import TIMEOUT, last_reply, say
-from gateway.ingress.tests.test_tools_in_browser import sign_in
+from gateway.api.tests.test_tools_in_browser import sign_in
 from gateway.tests.chromium import Chromium, page_of
 from gateway.tests.conformance.test_losses import WHOLE, WORDS
 from gateway.tests.needs import needs
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
+from tests.journeys.test_first_message import TIMEOUT, last_reply, say
 
 pytestmark = [pytest.mark.browser, pytest.mark.conformance, pytest.mark.slow, needs("chromium")]
 

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
-from gateway.engines.leftovers import forget_removed_servers
+from gateway.engines.cleanup import forget_removed_servers
 from gateway.models import EngineServer, ToolRun
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of

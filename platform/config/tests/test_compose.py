@@ -15,9 +15,9 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from config.up import STOP_MARGIN_SECONDS
-from gateway.ingress import background
-from gateway.ingress.running import CLOSE_SECONDS
 from gateway.tests.needs import needs
+from gateway.turns import background
+from gateway.turns.runner import CLOSE_SECONDS
 from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,7 +19,7 @@ from accounts.models import EngineAccount, EngineCheck
 from config import engine_checks as checks_at_start
 from config.asgi import application
 from config.egress import application as egress_application
-from gateway.engines.librechat import checking
+from gateway.engines.librechat import diagnostics
 from gateway.tests.conformance import stands
 from gateway.tests.conformance.stands import SECRET
 from gateway.tests.replayed_librechat import ReplayedLibreChat
@@ -81,7 +81,7 @@ def test_when_all_is_well_each_step_is_a_line(librechat: ReplayedLibreChat) -> N
     is_well, told = engine_check()
     lines = [line.split() for line in told.splitlines()]
     assert is_well, told
-    assert [(line[0], line[1]) for line in lines] == [("ok", name) for name in checking.STEPS]
+    assert [(line[0], line[1]) for line in lines] == [("ok", name) for name in diagnostics.STEPS]
     assert (librechat.counters["starts"], librechat.counters["resumed"]) == (2, 1)
 
 
@@ -140,7 +140,9 @@ def test_librechats_own_words_are_in_the_line_that_fails(
 def test_the_words_of_a_refused_title_are_shown(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.engines.librechat.checking.server_title", lambda name, _: f"{name}-ab12cd")
+    monkeypatch.setattr(
+        "gateway.engines.librechat.diagnostics.server_title", lambda name, _: f"{name}-ab12cd"
+    )
     told = StringIO()
     with pytest.raises(CommandError):
         call_command("engine_check", stdout=told)
@@ -235,7 +237,7 @@ def test_a_librechat_that_goes_on_trying_elsewhere_does_not_keep_us_waiting(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     librechat.egress_url, librechat.retry_delay = "http://127.0.0.1:9", 60.0
-    monkeypatch.setattr(checking, "ROUTE_SECONDS", 0.3)
+    monkeypatch.setattr(diagnostics, "ROUTE_SECONDS", 0.3)
     assert failure()[0] == "routing"
     assert librechat.counters["aborts"] == 1
 

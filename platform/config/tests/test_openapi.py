@@ -12,7 +12,7 @@ from django.urls import URLPattern, get_resolver
 from openapi_spec_validator import validate
 
 from config.openapi_turns import DESCRIBED, EVENTS
-from gateway.ingress.routes import http_router
+from gateway.api.routes import http_router
 from kit.errors import all_errors
 
 METHODS = {"get", "post", "put", "patch", "delete"}

@@ -20,8 +20,8 @@ from accounts.rest.views import PolicyView
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
 from config.urls import urlpatterns, v1
-from gateway.ingress.edge import EdgeConsumer
-from gateway.ingress.routes import http_router
+from gateway.api.consumer_base import EdgeConsumer
+from gateway.api.routes import http_router
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Writing methods that no entry guards: the service decides by what the request is about.

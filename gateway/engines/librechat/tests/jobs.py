@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.engine_accounts import member_account
 from accounts.tests.cast import Person
-from gateway.egress.bounds import Bounds
+from gateway.calls.bounds import Bounds
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.librechat.accounts import ENGINE
 from gateway.providers.base import ModelRequest

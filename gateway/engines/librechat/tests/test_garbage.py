@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.engines.base import Event, Finished
-from gateway.engines.librechat.reading import Failure, Read, Reading
-from gateway.engines.librechat.tests.playing import (
+from gateway.engines.librechat.stream_parser import Failure, Read, Reading
+from gateway.engines.librechat.tests.playback import (
     REPLY,
     completed,
     frame,

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.engines.librechat.outcome import error_of, status_in
-from gateway.engines.librechat.reading import Failure
-from gateway.engines.librechat.tests.playing import play_stream, streams
+from gateway.engines.librechat.stream_parser import Failure
+from gateway.engines.librechat.tests.playback import play_stream, streams
 from kit.errors import ContextTooLong, EngineFailed, ProviderError, QuotaExceeded
 
 NEVER_BEGAN = {

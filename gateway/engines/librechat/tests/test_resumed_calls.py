@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.engines.base import Event
-from gateway.engines.librechat.tests.playing import (
+from gateway.engines.librechat.tests.playback import (
     completed,
     frame,
     of_type,

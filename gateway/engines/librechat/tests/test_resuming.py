@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from gateway.engines.base import Event
-from gateway.engines.librechat.reading import Read
-from gateway.engines.librechat.tests.playing import (
+from gateway.engines.librechat.stream_parser import Read
+from gateway.engines.librechat.tests.playback import (
     REPLY,
     completed,
     final,
@@ -26,9 +26,9 @@ from gateway.engines.librechat.tests.playing import (
     text_of,
     used,
 )
-from gateway.ingress.transcript import Transcript
 from gateway.providers.sse import Frame
 from gateway.tests.replayed_librechat.content import Content
+from gateway.turns.transcript import Transcript
 
 ARGS = ['{"a": 2', ', "b"', ": 40}"]
 MADE_UP = [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.engines.base import Event
-from gateway.engines.librechat.tests.playing import (
+from gateway.engines.librechat.tests.playback import (
     completed,
     final,
     frame,

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.engine_checks import check_engine
-from gateway.engines.steps import FAILED, OK, WARNING, Step
+from gateway.engines.check_steps import FAILED, OK, WARNING, Step
 
 WORDS = {OK: "ok", WARNING: "warning", FAILED: "FAILED"}
 

@@ -1,0 +1,85 @@
+"""REST for images: attached here, named in `chat/send`."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.policy import Action
+from accounts.rest.views import PolicyView
+from gateway.conversations.images import bytes_of, discard_image, keep_image, make_anew, show_image
+from gateway.models import Image
+from kit.errors import PayloadTooLarge
+from kit.tenancy import tenant_scope
+
+
+class ImageSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    media_type = serializers.CharField()
+    width = serializers.IntegerField(help_text="Pixels")
+    height = serializers.IntegerField(help_text="Pixels")
+
+
+def read_bounded(stream: Any) -> bytes:
+    """A body as it is, whatever it claims to be. PayloadTooLarge beyond the bound."""
+    body: bytes = stream.read(settings.IMAGE_MAX_BYTES + 1) if stream else b""
+    if len(body) > settings.IMAGE_MAX_BYTES:
+        raise PayloadTooLarge
+    return body
+
+
+def image_answer(request: HttpRequest, row: Image) -> HttpResponse:
+    """One that a browser shows, and in which nothing can run. It asks each time, since rights may have gone,
+    and is sent again only what it does not have: an image never changes."""
+    etag = f'"{row.id}"'
+    if request.headers.get("if-none-match") == etag:
+        answer = HttpResponse(status=304)
+    else:
+        answer = HttpResponse(bytes_of(row), content_type=row.media_type)
+    answer["ETag"] = etag
+    answer["Cache-Control"] = "private, no-cache"
+    answer["Content-Disposition"] = "inline"
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+class ImagesView(PolicyView):
+    policy: ClassVar = {"POST": Action.CHAT}
+
+    @extend_schema(
+        operation_id="attach_image",
+        tags=["chat"],
+        request={"image/*": OpenApiTypes.BINARY},
+        responses={201: ImageSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Uploads an image, sent as the body: PNG, JPEG, WebP or GIF, at most IMAGE_MAX_BYTES and 25 million
+        pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
+        in a workspace; further uploads replace the oldest."""
+        upload = read_bounded(request.stream)
+        self.leave_tenant()  # it is made smaller without holding a connection
+        made = make_anew(principal=self.principal, upload=upload)
+        with tenant_scope(self.principal.tenant):
+            row = keep_image(principal=self.principal, made=made)
+        return Response(ImageSerializer(row).data, status=201)
+
+
+class ImageView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW, "DELETE": Action.CHAT}
+
+    @extend_schema(operation_id="image", tags=["chat"], responses={(200, "image/*"): OpenApiTypes.BINARY})
+    def get(self, request: Request, image_id: UUID) -> HttpResponse:
+        """Returns the image to anyone who can read the conversation."""
+        return image_answer(request, show_image(principal=self.principal, image_id=image_id))
+
+    @extend_schema(operation_id="discard_image", tags=["chat"], responses={204: None})
+    def delete(self, request: Request, image_id: UUID) -> Response:
+        """Deletes one of your images that was not sent."""
+        discard_image(principal=self.principal, image_id=image_id)
+        return Response(status=204)

@@ -1,0 +1,27 @@
+"""Our errors in OpenAI's wire format, so that its own clients work unchanged.
+
+Protocol: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from typing import Any
+
+from kit.errors import DomainError, InvalidInput, QuotaExceeded
+
+
+def error_body(error: DomainError, request_id: str) -> dict[str, Any]:
+    """The one error shape with the `type` and `param` that OpenAI's clients look for."""
+    param = next(iter(error.details), None) if isinstance(error, InvalidInput) else None
+    return {"error": {**error.as_dict(request_id), "type": error_type(error), "param": param}}
+
+
+def error_type(error: DomainError) -> str:
+    if isinstance(error, QuotaExceeded):
+        return "insufficient_quota"
+    by_status = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        409: "conflict_error",
+        429: "rate_limit_error",
+    }
+    return by_status.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")

@@ -1,0 +1,237 @@
+"""The chat's pages: a new chat, a conversation, the list beside it, rename and delete."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import Prefetch
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.middleware import WorkspaceRequest
+from accounts.principals import Principal
+from accounts.web.paging import cursor_of, rows_after
+from accounts.web.places import place_url
+from gateway.api.browser import turn_address
+from gateway.api.reply_parts import lasting_notice, reply_parts
+from gateway.api.rest import ApprovalWishSerializer
+from gateway.conversations import services as conversations
+from gateway.conversations.engine_copies import engine_texts, text_of
+from gateway.conversations.images import images_of, shown_images, told_images
+from gateway.models import Conversation, Image, Message, Turn
+from gateway.turns.approval_answers import answer_approval, told_approval
+from gateway.turns.context import current_turns
+from gateway.turns.requests import validated
+from kit.api import json_error
+from kit.errors import DomainError, Forbidden, NotFound
+from kit.highlighting import Budget
+from kit.json_input import parse_object
+from kit.markdown import PAGE_SECONDS
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.services import usable_models
+from workspaces.mcp_servers.services import offered_servers
+
+TURNS_SHOWN = 30
+Ability = LanguageModel.Ability
+LONGEST_TITLE = 200
+
+
+@require_GET
+def new_chat(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
+    return render(request, "chat/page.html", chat_context(request, None))
+
+
+@require_GET
+def conversation_list(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
+    """The rail's list alone, for when it has changed."""
+    return render(request, "chat/_conversations.html")
+
+
+@require_GET
+def conversation(
+    request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID
+) -> HttpResponse:
+    return render(request, "chat/page.html", chat_context(request, _open(request, conversation_id)))
+
+
+@require_POST
+def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    title = " ".join(request.POST.get("title", "").replace("\0", "").split())[:LONGEST_TITLE]
+    if title:
+        _or_404(
+            conversations.change_conversation,
+            principal=request.principal,
+            conversation_id=conversation_id,
+            title=title,
+        )
+        messages.success(request, "Renamed.")
+    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+
+
+@require_POST
+def approve(
+    request: WorkspaceRequest, tenant: str, workspace: str, turn_id: UUID, approval_id: UUID
+) -> HttpResponse:
+    """Answers a tool call that waits, for the page's script."""
+    try:
+        wish = validated(ApprovalWishSerializer, parse_object(request.body))
+        state = answer_approval(principal=request.principal, turn_id=turn_id, approval_id=approval_id, **wish)
+    except DomainError as error:
+        return json_error(error)
+    return JsonResponse(told_approval(state))
+
+
+@require_POST
+def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    """Opens the conversation to everybody in the workspace, or closes it again."""
+    shared = request.POST.get("shared") == "1"
+    _or_404(
+        conversations.change_conversation,
+        principal=request.principal,
+        conversation_id=conversation_id,
+        shared=shared,
+    )
+    messages.success(
+        request, "Everybody in the workspace may read it." if shared else "Only you may read it now."
+    )
+    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+
+
+@require_POST
+def delete(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
+    _or_404(conversations.delete_conversation, principal=request.principal, conversation_id=conversation_id)
+    messages.success(request, "The conversation is deleted.")
+    return redirect(place_url(request.principal, "new_chat"))
+
+
+def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict[str, Any]:
+    principal = request.principal
+    turns, earlier_url = _turns_of(request, opened) if opened else ([], "")
+    last_model = turns[-1]["model"] if turns else ""
+    models = usable_models(principal)
+    return {
+        "conversation": conversation_data(request, opened) if opened else None,
+        "turns": turns,
+        "earlier_url": earlier_url,
+        "models": [
+            {
+                "slug": model.slug,
+                "name": model.name,
+                "selected": model.slug == last_model,
+                "images": Ability.IMAGES in model.abilities,
+                "tools": Ability.TOOLS in model.abilities,
+            }
+            for model in models
+        ],
+        "sees_images": any(Ability.IMAGES in model.abilities for model in models),
+        "attach_url": place_url(principal, "chat_images"),
+        "mcps": _mcps_of(principal, opened),
+        "currency": settings.CURRENCY,
+        "send_url": place_url(principal, "new_chat") + "send",
+    }
+
+
+def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
+    """The servers that may be used, with those that the latest turn used chosen."""
+    latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
+    chosen = (latest or {}).get("mcps", [])
+    return [
+        {
+            "slug": s.slug,
+            "name": s.name,
+            "tools": s.tools,
+            "selected": s.slug in chosen and not s.needs_sign_in,
+            "needs_sign_in": s.needs_sign_in,
+        }
+        for s in offered_servers(principal)
+    ]
+
+
+def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
+    """What the pages need of one conversation."""
+    where = place_url(request.principal, "conversation", conversation_id=row.id)
+    is_own = row.user_id == request.principal.user_id
+    return {
+        "id": str(row.id),
+        "title": row.title,
+        "url": where,
+        "is_shared": row.is_shared,
+        # Only its owner changes a conversation, however many may read it.
+        "rename_url": f"{where}/rename" if is_own else "",
+        "share_url": f"{where}/share" if is_own else "",
+        "delete_url": f"{where}/delete" if is_own else "",
+        "current": request.path == where,
+        "running": getattr(row, "running", False),
+    }
+
+
+def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dict[str, Any]], str]:
+    """The latest turns, or those before `?before=`, oldest first; and where still earlier ones are."""
+    rows = current_turns(opened).prefetch_related(
+        Prefetch("messages", queryset=Message.objects.order_by("created_at"))
+    )
+    rows = rows_after(rows, request.GET.get("before", ""), newest_first=True)
+    page = list(rows[: TURNS_SHOWN + 1])
+    shown = page[:TURNS_SHOWN]
+    earlier = f"?before={cursor_of(shown[-1])}" if len(page) > TURNS_SHOWN else ""
+    texts = engine_texts(opened)
+    images = images_of([message for turn in shown for message in turn.messages.all()])
+    if not connection.in_atomic_block:
+        connection.close()  # so that drawing replies holds no connection
+    budget = Budget(PAGE_SECONDS)
+    return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
+
+
+def turn_context(
+    request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image], budget: Budget
+) -> dict[str, Any]:
+    """One turn as the template shows it, with the engine's texts where it has them."""
+    said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
+    reply = said.get(Message.Role.ASSISTANT, turn.reply)
+    done = turn.status == Turn.Status.DONE
+    return {
+        "id": str(turn.id),
+        "url_events": turn_address(request.principal, turn.id, "events"),
+        "url_stop": turn_address(request.principal, turn.id, "stop"),
+        "state": "done" if done else "running",
+        "is_mine": turn.user_id == request.principal.user_id,
+        "finish_reason": turn.finish_reason,
+        "model": turn.model,
+        "message": {
+            "text": said.get(Message.Role.USER, ""),
+            "created_at": turn.created_at,
+            "images": shown_images(
+                request.principal,
+                told_images([i for message in turn.messages.all() for i in message.image_ids], images),
+            ),
+        },
+        "parts": reply_parts(turn.parts, reply, is_running=not done, page=budget),
+        "notice": lasting_notice(turn.parts),
+        "error": turn.error,
+        "usage": {
+            "input_tokens": turn.input_tokens,
+            "output_tokens": turn.output_tokens,
+            "total_tokens": turn.input_tokens + turn.output_tokens,
+            "exactness": turn.exactness,
+            "cost": turn.cost,
+        }
+        if done
+        else None,
+    }
+
+
+def _open(request: WorkspaceRequest, conversation_id: UUID) -> Conversation:
+    return cast("Conversation", _or_404(conversations.open_conversation, request.principal, conversation_id))
+
+
+def _or_404(service: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return service(*args, **kwargs)
+    except NotFound as exc:
+        raise Http404 from exc
+    except Forbidden as exc:
+        raise PermissionDenied(exc.text) from exc

@@ -1,0 +1,319 @@
+"""REST for conversations and turns; what streams stands in consumers.py."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import checked
+from accounts.policy import Action
+from accounts.principals import in_workspace
+from accounts.rest.views import PolicyView
+from gateway.api.images_rest import ImageSerializer
+from gateway.api.openai_wire import error_body
+from gateway.conversations import services as conversations
+from gateway.conversations.engine_copies import engine_texts, text_of
+from gateway.conversations.images import images_of, told_images
+from gateway.models import Conversation, Message, Turn
+from gateway.turns.approval_answers import DECISIONS, answer_approval, told_approval
+from gateway.turns.closing import stored_usage, usage_data
+from gateway.turns.event_stream import visible_turn
+from kit import requests
+from kit.api import Pages, translate
+from kit.errors import NotFound
+from workspaces.language_models.services import ModelRef, usable_models
+
+PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
+
+
+class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+    running = serializers.BooleanField(read_only=True)
+    shared = serializers.BooleanField(source="is_shared", help_text="Everybody in the workspace may read it")
+
+    class Meta:
+        model = Conversation
+        fields = (
+            "id",
+            "title",
+            "user_id",
+            "shared",
+            "running",
+            "turn_count",
+            "total_tokens",
+            "engine",
+            "created_at",
+            "last_turn_at",
+        )
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200, required=False)
+    shared = serializers.BooleanField(required=False, help_text="Whether the whole workspace may read it")
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if not data:
+            raise serializers.ValidationError({"title": ["Name what is to change: title or shared."]})
+        return data
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    cost = serializers.IntegerField(allow_null=True)
+    exactness = serializers.CharField()
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    content = serializers.SerializerMethodField()
+    model = serializers.CharField(source="turn.model")
+    turn_id = serializers.UUIDField()
+    user_id = serializers.UUIDField(source="turn.user_id", help_text="Who asked")
+    finish_reason = serializers.SerializerMethodField()
+    usage = serializers.SerializerMethodField()
+    images = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Message
+        fields = (
+            "id",
+            "role",
+            "content",
+            "created_at",
+            "turn_id",
+            "user_id",
+            "model",
+            "finish_reason",
+            "usage",
+            "images",
+        )
+
+    def get_content(self, message: Message) -> str:
+        return text_of(message, message.turn, self.context["engine_texts"])
+
+    def get_finish_reason(self, message: Message) -> str | None:
+        return message.turn.finish_reason if message.role == Message.Role.ASSISTANT else None
+
+    def get_usage(self, message: Message) -> dict[str, Any] | None:
+        return turn_usage_data(message.turn) if message.role == Message.Role.ASSISTANT else None
+
+    @extend_schema_field(ImageSerializer(many=True))
+    def get_images(self, message: Message) -> list[dict[str, Any]]:
+        return told_images(message.image_ids, self.context["images"])
+
+
+class TurnSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    conversation_id = serializers.UUIDField(allow_null=True)
+    previous_id = serializers.UUIDField(allow_null=True, help_text="The turn that it follows")
+    is_current = serializers.BooleanField(help_text="Not replaced by another turn")
+    status = serializers.CharField()
+    finish_reason = serializers.CharField(allow_null=True)
+    model = serializers.CharField()
+    reply = serializers.CharField()
+    error = serializers.JSONField()
+    decision = serializers.JSONField()
+    usage = UsageSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ConversationPageSerializer(serializers.Serializer[Any]):
+    """One page of conversations."""
+
+    data = ConversationSerializer(many=True)  # type: ignore[assignment]  # a field called data
+    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True)
+
+
+class MessagePageSerializer(serializers.Serializer[Any]):
+    """One page of messages."""
+
+    data = MessageSerializer(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
+    next = serializers.CharField(allow_null=True)
+
+
+class ConversationPages(Pages):
+    ordering = ("-last_turn_at", "-id")
+
+
+class MessagePages(Pages):
+    ordering = ("created_at", "id")
+
+
+class ConversationsView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
+
+    @extend_schema(
+        operation_id="conversations",
+        tags=["conversations"],
+        parameters=[*PAGING, OpenApiParameter("workspace_id", str, description="A slug; yours by default")],
+        responses=ConversationPageSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Lists your conversations in a workspace and those shared with it, the latest first."""
+        place = in_workspace(self.principal, request.query_params.get("workspace_id"))
+        pages = ConversationPages()
+        rows = pages.paginate_queryset(conversations.listed_conversations(place), request, self)
+        return pages.get_paginated_response(ConversationSerializer(rows, many=True).data)
+
+
+class ConversationView(PolicyView):
+    policy: ClassVar = {
+        "GET": Action.CONVERSATIONS_VIEW,
+        "PATCH": Action.CONVERSATIONS_CHANGE,
+        "DELETE": Action.CONVERSATIONS_CHANGE,
+    }
+
+    @extend_schema(operation_id="conversation", tags=["conversations"], responses=ConversationSerializer)
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        """Returns one of your conversations, or one shared with the workspace."""
+        found = conversations.open_conversation(self.principal, conversation_id)
+        return Response(ConversationSerializer(found).data)
+
+    @extend_schema(
+        operation_id="change_conversation",
+        tags=["conversations"],
+        request=ChangeSerializer,
+        responses=ConversationSerializer,
+    )
+    def patch(self, request: Request, conversation_id: UUID) -> Response:
+        """Renames a conversation or shares it with the workspace; only its owner can."""
+        changed = conversations.change_conversation(
+            principal=self.principal, conversation_id=conversation_id, **checked(ChangeSerializer, request)
+        )
+        return Response(ConversationSerializer(changed).data)
+
+    @extend_schema(operation_id="delete_conversation", tags=["conversations"], responses={204: None})
+    def delete(self, request: Request, conversation_id: UUID) -> Response:
+        """Deletes a conversation and its messages permanently."""
+        conversations.delete_conversation(principal=self.principal, conversation_id=conversation_id)
+        return Response(status=204)
+
+
+class MessagesView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
+
+    @extend_schema(
+        operation_id="messages",
+        tags=["conversations"],
+        parameters=PAGING,
+        responses=MessagePageSerializer,
+    )
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        """Lists the messages of the current branch, the oldest first, with the engine's texts."""
+        found = conversations.open_conversation(self.principal, conversation_id)
+        pages = MessagePages()
+        rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
+        images = images_of(rows)
+        self.leave_tenant()  # the engine is asked without holding a connection
+        texts = engine_texts(found)
+        return pages.get_paginated_response(
+            MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data
+        )
+
+
+class TurnView(PolicyView):
+    policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW}
+
+    @extend_schema(operation_id="turn", tags=["chat"], responses=TurnSerializer)
+    def get(self, request: Request, turn_id: UUID) -> Response:
+        """Returns a turn of yours or of a shared conversation: its reply so far, and why it was admitted."""
+        return Response(turn_data(visible_turn(self.principal, turn_id)))
+
+
+def turn_data(turn: Turn) -> dict[str, Any]:
+    done = turn.status == Turn.Status.DONE
+    return {
+        "id": str(turn.id),
+        "conversation_id": str(turn.conversation_id) if turn.conversation_id else None,
+        "previous_id": str(turn.previous_id) if turn.previous_id else None,
+        "is_current": turn.is_current,
+        "status": turn.status,
+        "finish_reason": turn.finish_reason or None,
+        "model": turn.model,
+        "reply": turn.reply,
+        "error": turn.error,
+        "decision": turn.decision,
+        "usage": turn_usage_data(turn) if done else None,
+        "created_at": turn.created_at,
+        "finished_at": turn.finished_at,
+    }
+
+
+def turn_usage_data(turn: Turn) -> dict[str, Any]:
+    data = usage_data(stored_usage(turn), None)
+    data.pop("quota")
+    return data
+
+
+class ApprovalWishSerializer(serializers.Serializer[Any]):
+    decision = serializers.ChoiceField(DECISIONS, help_text="`always`: nobody is asked for this tool again")
+
+
+class ApprovalSerializer(serializers.Serializer[Any]):
+    decision = serializers.CharField(help_text="`allowed` or `refused`")
+
+
+class ApprovalView(PolicyView):
+    policy: ClassVar = {"POST": Action.CHAT}
+
+    @extend_schema(
+        operation_id="answer_approval",
+        tags=["chat"],
+        request=ApprovalWishSerializer,
+        responses=ApprovalSerializer,
+    )
+    def post(self, request: Request, turn_id: UUID, approval_id: UUID) -> Response:
+        """Answers a tool call of your turn that waits for a person: the event `approval` names it."""
+        state = answer_approval(
+            principal=self.principal,
+            turn_id=turn_id,
+            approval_id=approval_id,
+            **checked(ApprovalWishSerializer, request),
+        )
+        return Response(told_approval(state))
+
+
+class OpenAIErrorMixin:
+    """The error shape as OpenAI's clients expect it."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response: Response = super().handle_exception(exc)  # type: ignore[misc]
+        error = translate(exc)
+        if error is not None:
+            response.data = error_body(error, requests.current().request_id)
+        return response
+
+
+class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
+    @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """Lists the models that you may use in your workspace, in OpenAI's format."""
+        models = usable_models(self.principal)
+        return Response({"object": "list", "data": [openai_model(model) for model in models]})
+
+
+class OpenAIModelView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
+    @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, model: str) -> Response:
+        """Returns a model."""
+        models = usable_models(self.principal)
+        found = next((candidate for candidate in models if candidate.slug == model), None)
+        if found is None:
+            raise NotFound
+        return Response(openai_model(found))
+
+
+def openai_model(model: ModelRef) -> dict[str, Any]:
+    created = int(model.created_at.timestamp())
+    return {"id": model.slug, "object": "model", "created": created, "owned_by": model.provider}

@@ -1,0 +1,59 @@
+"""Which address which consumer answers, and how large a body each takes; everything else is Django's."""
+
+import re
+from typing import Any, cast
+
+from channels.routing import URLRouter
+from django.conf import settings
+from django.urls import path, re_path
+
+from gateway.api import browser, turn_consumers
+from gateway.api.completions import CompletionsConsumer
+from gateway.api.socket import ChatSocket
+
+PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
+FORM_BYTES = 20_000  # of the form around a picture
+# Where strangers sign in, up and with passkeys, whose readers take the square of what they read.
+ACCOUNT_FORMS = ("/accounts/", "/_allauth/")
+ACCOUNT_BYTES = 64_000
+
+
+def most_body_bytes(path: str) -> int:
+    """The largest body that an address takes."""
+    if PICTURES.fullmatch(path):
+        return max(settings.IMAGE_MAX_BYTES + FORM_BYTES, settings.MAX_BODY_BYTES)
+    most: int = settings.MAX_BODY_BYTES
+    return min(ACCOUNT_BYTES, most) if path.startswith(ACCOUNT_FORMS) else most
+
+
+def http_router(django_app: Any) -> URLRouter:
+    """Consumers first, Django behind them."""
+    return URLRouter(
+        [
+            path("v1/chat/send", turn_consumers.SendConsumer.as_asgi()),
+            path("v1/chat/explain", turn_consumers.ExplainConsumer.as_asgi()),
+            path("v1/chat/turns/<uuid:turn_id>/events", turn_consumers.EventsConsumer.as_asgi()),
+            path("v1/chat/turns/<uuid:turn_id>/stop", turn_consumers.StopConsumer.as_asgi()),
+            path("t/<slug:tenant>/w/<slug:workspace>/chat/send", browser.WebSendConsumer.as_asgi()),
+            path(
+                "t/<slug:tenant>/w/<slug:workspace>/turns/<uuid:turn_id>/events",
+                browser.WebEventsConsumer.as_asgi(),
+            ),
+            path(
+                "t/<slug:tenant>/w/<slug:workspace>/turns/<uuid:turn_id>/stop",
+                browser.WebStopConsumer.as_asgi(),
+            ),
+            path("v1/chat/completions", CompletionsConsumer.as_asgi()),
+            re_path(r"", django_app),
+        ]
+    )
+
+
+def websocket_router() -> URLRouter:
+    return URLRouter([path("ws/chat", ChatSocket.as_asgi()), re_path(r"", cast("Any", refuse_socket))])
+
+
+async def refuse_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An unknown address: refused before it is accepted, which the server tells as a 403."""
+    await receive()
+    await send({"type": "websocket.close"})

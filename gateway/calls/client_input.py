@@ -1,0 +1,133 @@
+"""What a client may send on to a provider: parts and tools of bounded cost, parameters of bounded size.
+
+A part by reference, such as a file, a video or a recording, has few bytes here and costs many tokens there;
+so has a tool that the provider runs itself. They are refused by name.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.providers.base import JsonObject, is_image
+from gateway.providers.openai_chunks import MOST_BYTES
+from gateway.providers.sizes import encoded
+from kit.errors import InvalidInput
+
+PARTS = ("text", "image_url", "refusal")
+PART_FIELDS = {"type", "cache_control", *PARTS}
+IMAGE_FIELDS = {"url", "detail"}
+TOOLS = ("function", "custom")
+FIELDS = {
+    "role",
+    "content",
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "refusal",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "cache_control",
+    "prefix",
+}
+MOST_IMAGES = 100  # of one request
+LONGEST_URL = 8192
+IMAGE = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
+LARGEST_TOOLS = 512 * 1024  # bytes of all definitions
+NO_IMAGE = (
+    "Send a PNG, JPEG, GIF or WebP image as a data URL in base64, "
+    f"or a web address of at most {LONGEST_URL:,} characters."
+)
+MOST_TOLD = 20  # problems in one refusal
+Problem = tuple[str, str]  # a field's path, and what is wrong with it
+
+
+def check_messages(messages: list[JsonObject], *, own_images: str = "") -> None:
+    """InvalidInput names each field or part that is not sent on; of images also an address.
+
+    Addresses that begin with `own_images` are the gateway's own, which it fills in itself.
+    """
+    problems = [
+        problem
+        for at, message in enumerate(messages)
+        for problem in _problems(f"messages[{at}]", message, own_images)
+    ]
+    images = sum(is_image(part) for message in messages for part in _listed(message.get("content")))
+    if images > MOST_IMAGES:
+        problems.append(("messages", f"There are {images} images; send at most {MOST_IMAGES}."))
+    _raise(problems)
+
+
+def check_tools(tools: list[JsonObject], *, most_bytes: int = LARGEST_TOOLS) -> None:
+    """InvalidInput for tools that the provider would run itself, and for definitions that are too large."""
+    known = ", ".join(TOOLS)
+    problems = [
+        (f"tools[{at}].type", f"Tools of this type are not supported here. Known: {known}.")
+        for at, tool in enumerate(tools)
+        if tool.get("type", "function") not in TOOLS
+    ]
+    _raise([*problems, *_too_large("tools", tools, most_bytes)])
+
+
+def check_parameters(parameters: JsonObject) -> None:
+    """InvalidInput for a parameter that is larger than MOST_BYTES says."""
+    _raise([p for name, value in parameters.items() for p in _too_large(name, value, MOST_BYTES[name])])
+
+
+def _problems(path: str, message: JsonObject, own_images: str) -> Iterator[Problem]:
+    for name, value in message.items():
+        is_known = name in FIELDS or (name == "annotations" and _are_citations(value))
+        if not is_known and value not in (None, "", [], {}):
+            yield f"{path}.{name}", "This field is not supported. Remove it."
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        yield f"{path}.content", "Send text or a list of parts."
+    for at, part in enumerate(_listed(content)):
+        yield from _part_problems(f"{path}.content[{at}]", part, own_images)
+
+
+def _are_citations(annotations: Any) -> bool:
+    """Others may name a file."""
+    kinds = [item.get("type") if isinstance(item, dict) else None for item in _listed(annotations)]
+    return bool(kinds) and all(kind == "url_citation" for kind in kinds)
+
+
+def _part_problems(path: str, part: Any, own_images: str) -> Iterator[Problem]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in PARTS:
+        yield f"{path}.type", f"Parts of this type are not supported here. Known: {', '.join(PARTS)}."
+        return
+    others = {name for name in part if name not in PART_FIELDS or (name in PARTS and name != kind)}
+    if kind == "image_url" and isinstance(part.get(kind), dict):
+        others |= {f"{kind}.{name}" for name in part[kind].keys() - IMAGE_FIELDS}
+    for name in sorted(others):
+        yield f"{path}.{name}", "This field is not supported. Remove it."
+    if kind == "image_url":
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, dict) else image
+        if not _is_image_address(url, own_images):
+            yield f"{path}.image_url.url", NO_IMAGE
+
+
+def _is_image_address(url: Any, own_images: str) -> bool:
+    if not isinstance(url, str):
+        return False
+    if IMAGE.match(url) or (own_images and url.startswith(own_images)):
+        return True
+    return url.startswith(("https://", "http://")) and len(url) <= LONGEST_URL
+
+
+def _too_large(name: str, value: Any, most: int) -> Iterator[Problem]:
+    size = len(encoded({name: value}))
+    if size > most:
+        yield name, f"This is {size:,} bytes of JSON; send at most {most:,}."
+
+
+def _listed(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidInput(**{path: [text] for path, text in problems[:MOST_TOLD]})

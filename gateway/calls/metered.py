@@ -1,0 +1,333 @@
+"""The one metered model call, shared by every engine: hold, send, stream, settle by the provider's count."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+import structlog
+
+from gateway.calls.bounds import Bounds, bound_call, expect_fit, planned, with_defaults
+from gateway.calls.call_notes import call_notes
+from gateway.calls.cover import Cover
+from gateway.calls.late_counts import reading_on
+from gateway.calls.prompt_estimate import PromptEstimate, estimate_prompt
+from gateway.calls.pump import Pump, merged
+from gateway.calls.token_count import (
+    Exactness,
+    Flag,
+    Streamed,
+    call_text,
+    final_usage,
+    is_plausible,
+    partial_usage,
+)
+from gateway.providers.base import (
+    Finish,
+    ModelEvent,
+    ModelRequest,
+    Notice,
+    Provider,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Unread,
+    UsageReport,
+)
+from gateway.providers.registry import provider_for
+from gateway.providers.sizes import most_pieces, most_streamed
+from kit.errors import AtCapacity, ContextTooLong, ProviderError
+from kit.patience import patiently
+from kit.tenancy import TenantRef, in_tenant
+from kit.unbroken import unbroken
+from quotas.holds import hold_call, mark_sent
+from quotas.prices import Usage
+from quotas.settling import release_call, settle_call
+from workspaces.language_models.services import ModelRef
+
+log = structlog.get_logger(__name__)
+COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
+NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
+MOST_TOOL_CALLS = 256  # of one reply
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The budget covers the call: it goes to the provider now."""
+
+
+MeteredEvent = ModelEvent | Held
+
+
+async def metered_call(
+    *,
+    tenant: TenantRef,
+    turn_id: UUID,
+    models: Sequence[ModelRef],
+    request: ModelRequest,
+    bounds: Bounds | None = None,
+    fingerprint: str = "",
+) -> AsyncGenerator[MeteredEvent, None]:
+    """Streams the events of the first of `models` that answers; each attempt ends settled or released.
+
+    `models` are the one that was asked for and those that stand in for it; `bounds` are the first one's,
+    where they are known. A model that fails before its first word hands over to the next, which is told by a
+    Notice and held anew; one into whose window the call does not fit is passed over. The settlement is
+    committed before the final UsageReport and Finish are given on.
+
+    Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
+    known by its `fingerprint`, that the turn has made too often; AtCapacity where a limit of ours kept the
+    call from being sent. Once the iterator is closed, the reply is read on for a moment to get the provider's
+    own count; else the prompt's estimate and what streamed are charged.
+    A reply that runs far beyond its bound, or beyond it where the budget has no room for more, is cut off: it
+    ends with the reason `length`.
+    """
+    failure: tuple[ModelRef, ProviderError] | None = None
+    for model in models:
+        begun = False
+        try:
+            provider = provider_for(model)
+            asked = with_defaults(request, model)
+            known = bounds if bounds and failure is None else await bound_call(provider, asked, model)
+            if failure is not None:
+                expect_fit(model, known)
+                yield _fallback(*failure, model)
+            known, prompt = await estimate_prompt(provider, asked, model, known)
+            attempt = _Attempt(tenant, turn_id, model, provider, asked, known, prompt)
+            async with aclosing(attempt.run(fingerprint)) as events:
+                async for event in events:
+                    begun = begun or not isinstance(event, Notice | Held)
+                    yield event
+            return
+        except ContextTooLong:
+            if begun or failure is None:
+                raise
+        except ProviderError as exc:
+            if begun or exc.details["provider_status"] in NOT_THE_PROVIDERS_FAULT:
+                raise
+            failure = model, exc
+    if failure is not None:
+        raise failure[1]
+
+
+def _fallback(failed: ModelRef, error: ProviderError, model: ModelRef) -> Notice:
+    status = error.details["provider_status"]
+    return Notice("fallback", {"from": failed.slug, "to": model.slug, "provider_status": status})
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One model's answer to the call, with a hold of its own."""
+
+    tenant: TenantRef
+    turn_id: UUID
+    model: ModelRef
+    provider: Provider
+    request: ModelRequest
+    bounds: Bounds
+    prompt: PromptEstimate | None
+
+    async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
+        call = _Call(
+            tenant=self.tenant,
+            turn_id=self.turn_id,
+            provider=self.provider,
+            bounds=self.bounds,
+            prompt=self.prompt,
+        )
+        try:
+            # A thread that holds cannot be called off: what it took is given back.
+            await unbroken(self._hold(call.id, fingerprint))
+            await patiently(in_tenant, self.tenant, mark_sent, call_id=call.id)
+            yield Held()
+        except BaseException:  # nothing was sent, so nothing is charged
+            await unbroken(call.release())
+            raise
+        pump = Pump(self.provider.stream(self.request))
+        try:
+            with call_notes().noting(call):
+                while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
+                    for event in merged(await call.take_in(batch)):
+                        yield event
+        except (ProviderError, ContextTooLong, AtCapacity) as exc:
+            await unbroken(call.end_failed(exc))
+            raise
+        except BaseException:  # stopped, or closed by its reader: the provider has worked until here
+            await unbroken(_leave(call, pump))
+            raise
+        usage = await unbroken(_end(call, pump))
+        yield UsageReport(usage.input_tokens, usage.output_tokens)
+        yield Finish(call.finish_reason)
+
+    async def _hold(self, call_id: UUID, fingerprint: str) -> None:
+        await patiently(
+            in_tenant,
+            self.tenant,
+            hold_call,
+            turn_id=self.turn_id,
+            call_id=call_id,
+            call=planned(self.model, self.bounds),
+            fingerprint=fingerprint,
+        )
+
+
+async def _leave(call: "_Call", pump: Pump) -> None:
+    """The reader has left: the reply is read on in the background, or ends here."""
+    if not await reading_on().take(call, pump):
+        await call.take_in(await pump.close())
+        await call.settle_estimate()
+
+
+async def _end(call: "_Call", pump: Pump) -> Usage:
+    await pump.close()
+    return await call.settle_final()
+
+
+class _Call:
+    """Counts one call while it streams."""
+
+    def __init__(
+        self,
+        *,
+        tenant: TenantRef,
+        turn_id: UUID,
+        provider: Provider,
+        bounds: Bounds,
+        prompt: PromptEstimate | None,
+    ) -> None:
+        self.id = uuid4()
+        self.tenant = tenant
+        self.turn_id = turn_id
+        self.provider = provider
+        self.bounds = bounds
+        self._prompt = prompt
+        self.report: UsageReport | None = None
+        self.finish_reason = "stop"
+        self.is_cut_off = False
+        self._streamed = Streamed()
+        self._texts: list[str] = []  # for the tokenizer, where there is one
+        self._tool_calls: set[object] = set()
+        self._cover = Cover(tenant, self.id, bounds)
+        self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
+
+    @property
+    def streamed_tokens(self) -> int:
+        return self._streamed.tokens
+
+    async def take_in(self, batch: Iterable[ModelEvent]) -> list[ModelEvent]:
+        """Counts the events, and returns those that are for the reader.
+
+        The end is held back until the settlement is committed. What is beyond the bytes of a reply, or beyond
+        what the budget has room for, is not passed on, and cuts it off.
+        """
+        passed_on: list[ModelEvent] = []
+        for event in () if self.is_cut_off else batch:
+            rest = self._most_bytes - self._streamed.bytes
+            self._count(event)
+            if self._is_beyond():
+                self._cut_off()
+                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, rest)):
+                    passed_on.append(type(event)(text))
+                break
+            if not isinstance(event, UsageReport | Finish | Unread):
+                passed_on.append(event)
+            if not await self._cover.reaches(self.streamed_tokens):
+                self._cut_off()
+                break
+        return passed_on
+
+    def _cut_off(self) -> None:
+        self.is_cut_off, self.finish_reason = True, "length"
+
+    def _count(self, event: ModelEvent) -> None:
+        match event:
+            case UsageReport():
+                self.report = event
+            case Finish(reason):
+                self.finish_reason = reason
+            case TextDelta(text) | ReasoningDelta(text):
+                self._streamed.add_text(text)
+                self._keep(text)
+            case ToolCallDelta(calls):
+                self._streamed.add_calls(calls)
+                self._tool_calls.update(call.get("index") for call in calls)
+                self._keep("".join(call_text(call) for call in calls))
+            case Unread(size):
+                self._streamed.add_unread(min(size, max(0, self._most_bytes - self._streamed.bytes)))
+
+    def _keep(self, text: str) -> None:
+        if self.provider.has_tokenizer:
+            self._texts.append(text)
+
+    def _is_beyond(self) -> bool:
+        return (
+            self._streamed.bytes > self._most_bytes
+            or self._streamed.pieces > self._most_pieces
+            or len(self._tool_calls) > MOST_TOOL_CALLS
+        )
+
+    async def read_on(self, pump: Pump, most_bytes: int) -> bool:
+        """Counts what still comes, at most so many bytes; whether the reply came to its end."""
+        most = self._streamed.bytes + most_bytes
+        while self._streamed.bytes <= most and not self.is_cut_off:
+            batch = await pump.next_batch()
+            if batch is None:
+                return True
+            await self.take_in(batch)
+        return False
+
+    async def end_failed(self, error: Exception) -> None:
+        """A refused call costs nothing; one that broke off costs what it did until then."""
+        did_no_work = not isinstance(error, ProviderError) or error.did_no_work
+        if did_no_work and not self._streamed.pieces:
+            await self.release()
+        else:
+            await self.settle_estimate()
+
+    async def settle_final(self) -> Usage:
+        """The charge of a reply that came to its end, or was cut off."""
+        if self.is_cut_off:
+            usage = await self._partial(Flag.CUT_OFF)
+        else:
+            is_doubtful = self.report is None or not is_plausible(self.report, self.bounds, self._streamed)
+            counted = await self._counted_output() if is_doubtful else None
+            usage = final_usage(self.report, self.bounds, self._streamed, counted)
+        if self._prompt and usage.exactness == Exactness.EXACT:
+            self._prompt.learn(usage.input_tokens)
+        if usage.flag:
+            log.warning(
+                "a call was flagged", call_id=str(self.id), provider=self.provider.name, flag=usage.flag
+            )
+        await self.settle(usage)
+        return usage
+
+    async def settle_estimate(self) -> None:
+        await self.settle(await self._partial(Flag.CUT_OFF if self.is_cut_off else ""))
+
+    async def _partial(self, flag: str) -> Usage:
+        counted = await self._counted_output()
+        return partial_usage(self.report, self.bounds, self._streamed, counted, flag=flag)
+
+    async def settle(self, usage: Usage) -> None:
+        """The hold may have been extended: it is the first bound that says whether the call overran it."""
+        if not usage.flag and usage.total > self.bounds.prompt + self.bounds.output:
+            usage = replace(usage, flag=Flag.OVERRUN)
+        await patiently(in_tenant, self.tenant, settle_call, call_id=self.id, usage=usage)
+
+    async def release(self) -> None:
+        await patiently(in_tenant, self.tenant, release_call, call_id=self.id)
+
+    async def _counted_output(self) -> int | None:
+        """What streamed, by the tokenizer; None without one, and where it takes too long."""
+        if not self._texts:
+            return None
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return await self.provider.count_text("".join(self._texts))
+        except TimeoutError:  # whoever stopped the turn is waiting
+            return None
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[: max(0, most_bytes)].decode("utf-8", "ignore")

@@ -1,0 +1,144 @@
+"""The provider's count is charged where it can be true; else no less than what was sent and what streamed."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.calls.bounds import Bounds
+from gateway.calls.token_count import ABSURD_BEYOND, Streamed, final_usage, partial_usage
+from gateway.providers.base import UsageReport
+from gateway.providers.garbled import NO_COUNT
+
+BOUNDS = Bounds(prompt=1000, output=50, least=3)
+
+
+def streamed(*texts: str) -> Streamed:
+    seen = Streamed()
+    for text in texts:
+        seen.add_text(text)
+    return seen
+
+
+REPLY = streamed("word " * 20, "word " * 20)  # 200 bytes in 2 pieces: 50 tokens
+
+
+def charged(*report: int) -> tuple[int, int, str, str]:
+    usage = final_usage(UsageReport(*report), BOUNDS, REPLY, None)
+    return usage.input_tokens, usage.output_tokens, str(usage.exactness), str(usage.flag)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        (240, 40),
+        (3, 2),
+        (1000, 50),
+        (1000 + ABSURD_BEYOND, 50 + ABSURD_BEYOND),  # its own instructions, and reasoning beyond the bound
+    ],
+)
+def test_a_count_that_can_be_true_is_believed(report: tuple[int, int]) -> None:
+    assert charged(*report) == (*report, "exact", "")
+
+
+@pytest.mark.parametrize(
+    ("report", "charge"),
+    [
+        ((0, 40), (1000, 40)),
+        ((2, 40), (1000, 40)),
+        ((NO_COUNT, 40), (1000, 40)),
+        ((1001 + ABSURD_BEYOND, 40), (1000, 40)),
+        ((10**40, 40), (1000, 40)),
+        ((240, 1), (240, 50)),
+        ((240, 0), (240, 50)),
+        ((240, NO_COUNT), (240, 50)),
+        ((240, 10**40), (240, 50)),
+        ((0, 0), (1000, 50)),
+        ((10**40, 10**40), (1000, 50)),
+    ],
+)
+def test_one_that_cannot_is_replaced_by_what_was_sent_and_streamed(
+    report: tuple[int, int], charge: tuple[int, int]
+) -> None:
+    assert charged(*report) == (*charge, "estimated", "implausible")
+
+
+def test_a_missing_count_is_the_bound_and_what_streamed() -> None:
+    usage = final_usage(None, BOUNDS, REPLY, None)
+    assert (usage.input_tokens, usage.output_tokens, usage.exactness) == (1000, 50, "unreported")
+
+
+@pytest.mark.parametrize(("estimate", "charge"), [(300, 300), (1000, 1000), (1001, 1000), (None, 1000)])
+@pytest.mark.parametrize(
+    "report", [None, UsageReport(0, 40), UsageReport(10**9, 40), UsageReport(NO_COUNT, NO_COUNT)]
+)
+def test_an_unknown_prompt_is_charged_its_estimate_and_never_more_than_its_bound(
+    report: UsageReport | None, estimate: int | None, charge: int
+) -> None:
+    bounds = replace(BOUNDS, estimate=estimate)
+    assert final_usage(report, bounds, REPLY, None).input_tokens == charge
+    assert partial_usage(report, bounds, REPLY, None).input_tokens == charge
+
+
+def test_a_count_that_came_early_replaces_the_estimate() -> None:
+    bounds = replace(BOUNDS, estimate=300)
+    assert partial_usage(UsageReport(240, 1), bounds, REPLY, None).input_tokens == 240
+    assert partial_usage(UsageReport(900, 1), bounds, REPLY, None).input_tokens == 900
+
+
+def test_a_reply_far_larger_than_its_count_is_counted_by_its_bytes() -> None:
+    usage = final_usage(UsageReport(240, 19), BOUNDS, streamed(*["word " * 800] * 19), None)
+    assert (usage.output_tokens, usage.flag) == (19_000, "implausible")
+
+
+def test_what_the_tokenizer_counts_goes_before_the_bytes() -> None:
+    usage = final_usage(UsageReport(240, 1), BOUNDS, REPLY, 40)
+    assert (usage.output_tokens, usage.flag) == (40, "implausible")
+
+
+def test_reasoning_and_cached_tokens_stay_within_what_is_charged() -> None:
+    usage = final_usage(UsageReport(0, 40, 0, 30), BOUNDS, REPLY, None)
+    assert (usage.input_tokens, usage.cached_tokens, usage.reasoning_tokens) == (1000, 0, 30)
+    usage = final_usage(UsageReport(240, 1, 200, 1), BOUNDS, REPLY, None)
+    assert (usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens) == (50, 200, 0)
+
+
+@pytest.mark.parametrize(
+    ("report", "charge"),
+    [
+        (None, (1000, 50, "")),
+        (UsageReport(240, 1), (240, 50, "")),  # Claude's first event
+        (UsageReport(240, 77), (240, 77, "")),  # a count so far that includes what is not shown
+        (UsageReport(0, 1), (1000, 50, "implausible")),
+        (UsageReport(240, 10**9), (240, 50, "")),
+    ],
+)
+def test_a_reply_that_ended_early_is_charged_by_what_is_known(
+    report: UsageReport | None, charge: tuple[int, int, str]
+) -> None:
+    usage = partial_usage(report, BOUNDS, REPLY, None)
+    assert (usage.input_tokens, usage.output_tokens, str(usage.flag)) == charge
+    assert usage.exactness == "estimated"
+
+
+@given(st.lists(st.text(min_size=1)))
+def test_a_reply_counts_at_least_a_token_for_a_piece_and_for_four_bytes(texts: list[str]) -> None:
+    seen = streamed(*texts)
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    assert seen.bytes == size
+    assert seen.tokens >= max(len(texts), -(-size // 4))
+
+
+def test_a_huge_piece_counts_in_proportion_to_its_beginning() -> None:
+    word = "nonsense qwzx "
+    many = streamed(*[word * 1000] * 100).tokens
+    assert many <= streamed(word * 100_000).tokens <= 1.01 * many
+
+
+def test_tool_calls_count_by_name_arguments_and_number() -> None:
+    seen = Streamed()
+    seen.add_calls([{"index": 0, "function": {"name": "add", "arguments": "word " * 80}}])
+    assert seen.tokens == 103
+    seen.add_calls([{"index": at, "function": {}} for at in range(100)])
+    assert seen.tokens == 303

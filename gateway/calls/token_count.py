@@ -1,0 +1,130 @@
+"""What a model call is charged: the provider's count where it can be true, else our own."""
+
+from dataclasses import dataclass
+
+from gateway.calls.bounds import Bounds
+from gateway.calls.token_costs import TOKEN
+from gateway.calls.token_estimate import BYTES_OF_PROSE, estimated_hundredths
+from gateway.providers.base import JsonObject, UsageReport
+from gateway.providers.sizes import BYTES_A_TOKEN
+from quotas.models import UsageRecord
+from quotas.prices import Usage
+
+Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
+
+# Instructions, search results and reasoning of the provider's own come on top of what a call is bounded by.
+# Up to this many tokens it is believed, and the excess is flagged; more is a mistake, or a lie.
+ABSURD_BEYOND = 100_000
+FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
+CALL_TOKENS = 2  # that each tool call has beside its texts
+# Characters of one piece, whose estimate takes up to 60 ms of the event loop; the rest counts in proportion.
+MOST_MEASURED = 128 * 1024
+
+
+@dataclass(slots=True)
+class Streamed:
+    """How much of a reply has arrived: pieces, bytes of UTF-8, and an estimate in hundredths of a token."""
+
+    pieces: int = 0
+    bytes: int = 0
+    hundredths: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """The estimate without a tokenizer: a token a piece, as most providers stream, or more by content."""
+        return max(self.pieces, -(-self.hundredths // TOKEN), -(-self.bytes // BYTES_OF_PROSE))
+
+    @property
+    def least(self) -> int:
+        """The fewest tokens that a truthful provider can count for it."""
+        return max(self.pieces, (self.bytes - FEW_BYTES) // BYTES_A_TOKEN)
+
+    def add_text(self, text: str) -> None:
+        self.pieces += 1
+        self._add(text)
+
+    def add_calls(self, calls: list[JsonObject]) -> None:
+        self.pieces += 1
+        for call in calls:
+            self.hundredths += CALL_TOKENS * TOKEN
+            self._add(call_text(call))
+
+    def add_unread(self, size: int) -> None:
+        self.pieces += 1
+        self.bytes += size
+
+    def _add(self, text: str) -> None:
+        self.bytes += len(text.encode("utf-8", "replace"))
+        measured = text[:MOST_MEASURED]
+        self.hundredths += estimated_hundredths(measured) * len(text) // max(1, len(measured))
+
+
+def call_text(call: JsonObject) -> str:
+    """The texts of a piece of a tool call."""
+    function = call.get("function")
+    return f"{function.get('name', '')}{function.get('arguments', '')}" if isinstance(function, dict) else ""
+
+
+def is_plausible(report: UsageReport, bounds: Bounds, streamed: Streamed) -> bool:
+    return can_be_input(report, bounds) and can_be_output(report, bounds, streamed.least)
+
+
+def can_be_input(report: UsageReport, bounds: Bounds) -> bool:
+    return bounds.least <= report.input_tokens <= bounds.prompt + ABSURD_BEYOND
+
+
+def can_be_output(report: UsageReport, bounds: Bounds, seen: int) -> bool:
+    return seen <= report.output_tokens <= max(bounds.output, seen) + ABSURD_BEYOND
+
+
+def final_usage(report: UsageReport | None, bounds: Bounds, streamed: Streamed, counted: int | None) -> Usage:
+    """The charge for a reply that came to its end; `counted` is what a tokenizer says that streamed.
+
+    A count that cannot be true is replaced by ours, and flagged: the prompt by its estimate, the output by
+    what streamed, or by its bound where the provider claims more than that.
+    """
+    ours = streamed.tokens if counted is None else counted
+    if report is None:
+        return Usage(bounds.estimated_prompt, ours, Exactness.UNREPORTED)
+    seen = streamed.least if counted is None else counted
+    fits = can_be_input(report, bounds), can_be_output(report, bounds, seen)
+    if all(fits):
+        return _believed(report)
+    told, cached = (report.input_tokens, report.cached_tokens) if fits[0] else (bounds.estimated_prompt, 0)
+    written, reasoning = (report.output_tokens, report.reasoning_tokens) if fits[1] else (ours, 0)
+    if not fits[1] and report.output_tokens > seen:
+        written = max(ours, bounds.output)
+    return Usage(
+        told,
+        written,
+        Exactness.ESTIMATED,
+        cached_tokens=cached,
+        reasoning_tokens=reasoning,
+        flag=Flag.IMPLAUSIBLE,
+    )
+
+
+def partial_usage(
+    report: UsageReport | None, bounds: Bounds, streamed: Streamed, counted: int | None, *, flag: str = ""
+) -> Usage:
+    """The charge for a reply that ended early: by what the provider said so far, and by what streamed."""
+    ours = streamed.tokens if counted is None else counted
+    if report is None:
+        return Usage(bounds.estimated_prompt, ours, Exactness.ESTIMATED, flag=flag)
+    told, cached, reasoning = bounds.estimated_prompt, 0, 0
+    if can_be_input(report, bounds):
+        told, cached = report.input_tokens, report.cached_tokens
+    else:
+        flag = flag or Flag.IMPLAUSIBLE
+    if can_be_output(report, bounds, 0) and report.output_tokens > ours:
+        ours, reasoning = report.output_tokens, report.reasoning_tokens
+    return Usage(told, ours, Exactness.ESTIMATED, cached_tokens=cached, reasoning_tokens=reasoning, flag=flag)
+
+
+def _believed(report: UsageReport) -> Usage:
+    return Usage(
+        report.input_tokens,
+        report.output_tokens,
+        cached_tokens=report.cached_tokens,
+        reasoning_tokens=report.reasoning_tokens,
+    )

@@ -1,0 +1,1 @@
+"""Conversations: listing, renaming, sharing, images, copies at engines, final deletion."""

@@ -1,0 +1,103 @@
+"""What is final once a grace is over: deleted workspaces, and the private things of who left."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import ApiKey, Departure, InvitationPlace, Workspace, WorkspaceLink, WorkspaceMember
+from gateway.calls.channels import notify_stop
+from gateway.engines.outbox import tell_of_deletion
+from gateway.models import Conversation, Turn
+from kit.tenancy import tenant_scope
+from workspaces.language_models.services import remove_models
+from workspaces.mcp_servers.services import remove_servers
+from workspaces.prompts.services import forget_prompts, remove_prompts
+
+BATCH = 100  # conversations of one transaction
+
+
+def end_graces() -> None:
+    """Can be run at any time, and again after it broke off: each step is done or not, and counted with it."""
+    now = timezone.now()
+    due = Workspace.objects.filter(deleted_at=None, delete_after__lte=now).select_related("tenant")
+    for workspace in due.order_by("delete_after"):
+        _empty(workspace)
+    gone = Departure.objects.filter(delete_after__lte=now).select_related("tenant", "user")
+    for departure in gone.order_by("delete_after"):
+        _forget(departure)
+
+
+def _empty(workspace: Workspace) -> None:
+    due = Workspace.objects.filter(id=workspace.id, deleted_at=None, delete_after=workspace.delete_after)
+    with tenant_scope(workspace.tenant.ref):
+        if not _delete_all(Conversation.objects.filter(workspace_id=workspace.id), due):
+            return
+        Turn.objects.filter(workspace_id=workspace.id).delete()
+        remove_models(workspace_id=workspace.id)
+        remove_servers(workspace_id=workspace.id)
+        remove_prompts(workspace_id=workspace.id)
+    with transaction.atomic():
+        row = due.select_for_update().first()
+        if row is None:
+            return
+        for model in (ApiKey, InvitationPlace, WorkspaceLink, WorkspaceMember):
+            model.objects.filter(workspace=workspace).delete()
+        due.update(deleted_at=timezone.now())
+        audit.record(
+            "workspace.emptied",
+            tenant_id=workspace.tenant_id,
+            workspace_id=workspace.id,
+            target=workspace.slug,
+            via="grace",
+            conversations=row.conversations_deleted,
+        )
+
+
+def _forget(departure: Departure) -> None:
+    """Shared conversations and prompts are the team's; they stay."""
+    due = Departure.objects.filter(id=departure.id)
+    with tenant_scope(departure.tenant.ref):
+        private = Conversation.objects.filter(user_id=departure.user_id, is_shared=False)
+        if not _delete_all(private, due):
+            return
+    with transaction.atomic(), tenant_scope(departure.tenant.ref):
+        row = due.select_for_update().first()
+        if row is None:
+            return
+        forgotten = forget_prompts(user_id=departure.user_id)
+        due.delete()
+        audit.record(
+            "member.conversations_deleted",
+            tenant_id=departure.tenant_id,
+            target=departure.user.email,
+            via="grace",
+            conversations=row.conversations_deleted,
+            prompts=forgotten,
+        )
+
+
+def _delete_all(rows: QuerySet[Conversation], due: QuerySet[Any]) -> bool:
+    """Deletes them here and, by errands, at their engines; counts them on the row that is `due`.
+
+    False, with nothing more deleted, once that row is no longer due: someone came back or restored it.
+    """
+    while True:
+        with transaction.atomic():
+            batch = list(rows.select_for_update().order_by("id")[:BATCH])
+            if not due.update(conversations_deleted=F("conversations_deleted") + len(batch)):
+                return False
+            _delete(batch)
+        if not batch:
+            return True
+
+
+def _delete(batch: list[Conversation]) -> None:
+    running = Turn.objects.filter(conversation__in=batch, status=Turn.Status.RUNNING)
+    for turn_id in running.values_list("id", flat=True):
+        notify_stop(turn_id)
+    for conversation in batch:
+        tell_of_deletion(conversation)
+    Conversation.objects.filter(id__in=[row.id for row in batch]).delete()

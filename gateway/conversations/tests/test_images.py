@@ -1,0 +1,223 @@
+"""Images: checked by what they are, kept sealed, seen by models that can and by who may read the chat."""
+
+import base64
+import struct
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image as Pixels
+
+from accounts.tests.cast import Cast
+from gateway.conversations.images import MOST_UNSENT, SIDE, forget_unsent_images
+from gateway.models import Image
+from gateway.tests.events import body, send
+from gateway.tests.pictures import picture
+from gateway.tests.real_mcp import RealMCP
+from gateway.tests.scripted_provider import ScriptedProvider
+from gateway.tests.tool_stand import MODEL
+from kit.tenancy import tenant_scope
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+@pytest.fixture
+def seeing(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    """The clever model sees images."""
+    model = f"/v1/workspaces/sales/models/{MODEL}"
+    assert client_of(cast.alice).patch(model, json={"abilities": ["images", "tools"]}).is_success
+
+
+def attach(client: Any, data: bytes = b"") -> str:
+    made = client.post("/v1/images", content=data or picture())
+    assert made.status_code == 201, made.text
+    image_id: str = made.json()["id"]
+    return image_id
+
+
+def shown(request: dict[str, Any]) -> list[list[str]]:
+    """The media types of the images in each of a model call's messages."""
+    contents = [message["content"] for message in request["messages"]]
+    return [
+        [part["image_url"]["url"].partition(";")[0] for part in content if part["type"] == "image_url"]
+        for content in contents
+        if isinstance(content, list)
+    ]
+
+
+def test_a_model_sees_what_was_attached(
+    seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    bob = client_of(cast.bob)
+    images = [attach(bob), attach(bob, picture("JPEG"))]
+    told = send(bob, "what is this?", model=MODEL, images=images).json()
+    asked = provider.requests[-1]
+    assert asked["messages"][-1]["content"][0] == {"type": "text", "text": "what is this?"}
+    assert shown(asked) == [["data:image/png", "data:image/jpeg"]]
+    messages = bob.get(f"/v1/conversations/{told['conversation_id']}/messages").json()["data"]
+    assert [image["id"] for image in messages[0]["images"]] == images
+    assert (messages[0]["images"][0]["width"], messages[1]["images"]) == (40, [])
+
+
+def test_later_messages_show_it_again_and_blind_models_are_told_in_words(
+    seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    bob = client_of(cast.bob)
+    first = send(bob, "look", model=MODEL, images=[attach(bob)]).json()
+    here = {"conversation_id": first["conversation_id"]}
+    send(bob, "and now?", model=MODEL, **here)
+    assert shown(provider.requests[-1]) == [["data:image/png"]]
+    send(bob, "and you?", model="local", **here)
+    assert "which this model cannot see" in str(provider.requests[-1]["messages"][0]["content"])
+
+
+def test_a_message_with_many_images_is_shown_again_with_all_of_them(
+    seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    bob = client_of(cast.bob)
+    first = send(bob, "look", model=MODEL, images=[attach(bob)]).json()
+    here = {"conversation_id": first["conversation_id"]}
+    send(bob, "and these?", model=MODEL, images=[attach(bob) for _ in range(6)], **here)
+    send(bob, "the sixth?", model=MODEL, **here)
+    assert [len(types) for types in shown(provider.requests[-1])] == [6]
+
+
+def test_a_regenerated_question_keeps_its_images_and_an_edited_one_those_it_names(
+    seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
+) -> None:
+    bob = client_of(cast.bob)
+    image = attach(bob)
+    first = send(bob, "look", model=MODEL, images=[image]).json()
+    here = {"conversation_id": first["conversation_id"], "model": MODEL}
+    again = send(bob, None, replaces=first["turn_id"], **here).json()  # type: ignore[arg-type]
+    assert shown(provider.requests[-1]) == [["data:image/png"]]
+    edited = send(bob, "look closer", replaces=again["turn_id"], images=[image, attach(bob)], **here).json()
+    assert shown(provider.requests[-1]) == [["data:image/png"] * 2]
+    send(bob, "never mind", replaces=edited["turn_id"], **here)
+    assert shown(provider.requests[-1]) == []
+    assert send(bob, "steal", model=MODEL, images=[image]).status_code == 422  # it is that conversation's
+
+
+def test_a_model_that_cannot_see_says_so(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    bob = client_of(cast.bob)
+    wish = body("look", model=MODEL, images=[attach(bob)])
+    refused = bob.post("/v1/chat/send", json=wish)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_lacks_ability")
+    told = bob.post("/v1/chat/explain", json=wish).json()
+    assert [check["allowed"] for check in told["checks"] if check["check"] == "images"] == [False]
+    part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    completion = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
+    assert bob.post("/v1/chat/completions", json=completion).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        SVG,
+        b"",
+        b"GIF89a",
+        picture()[:60],
+        b"%PDF-1.7",
+        picture("BMP"),
+        b"<html>",
+        base64.b64encode(picture()),
+    ],
+)
+def test_what_is_no_picture_is_refused(server: Any, client_of: Any, cast: Cast, upload: bytes) -> None:
+    claims = {"Content-Type": "image/png"}
+    refused = client_of(cast.bob).post("/v1/images", content=upload, headers=claims)
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["image"])
+
+
+def test_bombs_and_floods_are_refused(server: Any, client_of: Any, cast: Cast, settings: Any) -> None:
+    bob = client_of(cast.bob)
+    bomb = bob.post("/v1/images", content=picture("PNG", (6_000, 6_000)))
+    assert (bomb.status_code, bomb.json()["error"]["code"]) == (422, "invalid_input")
+    settings.IMAGE_MAX_BYTES = 10_000
+    assert bob.post("/v1/images", content=b"x" * 10_001).status_code == 413
+    with tenant_scope(cast.bob.principal.tenant):
+        place = {"workspace_id": cast.bob.principal.workspace.id, "user_id": cast.bob.principal.user_id}
+        for _ in range(MOST_UNSENT):
+            Image.objects.create(media_type="image/png", width=1, height=1, **place)
+        oldest = Image.objects.earliest("created_at").id
+    settings.IMAGE_MAX_BYTES = 1_000_000
+    attach(bob)
+    assert bob.get(f"/v1/images/{oldest}").status_code == 404  # it gave way
+    with tenant_scope(cast.bob.principal.tenant):
+        assert Image.objects.count() == MOST_UNSENT
+
+
+ASCII, SHORT, FLOAT = 2, 3, 11  # TIFF's types
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"), [(0x0100, ASCII), (0x010E, SHORT), (0x011A, ASCII), (0x0131, SHORT), (0x9000, FLOAT)]
+)
+def test_a_camera_that_writes_nonsense_takes_pictures_too(
+    server: Any, client_of: Any, cast: Cast, tag: int, kind: int
+) -> None:
+    turned = (0x0112, SHORT, 1, 6 << 16)  # by 90 degrees
+    entries = sorted([turned, (tag, kind, 1, 0x41000000)])
+    written = b"".join(struct.pack(">HHLL", *entry) for entry in entries)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">LH", 8, len(entries)) + written + bytes(4)
+    bob = client_of(cast.bob)
+    answer = bob.get(f"/v1/images/{attach(bob, picture('JPEG', (40, 30), exif=exif))}")
+    with Pixels.open(BytesIO(answer.content)) as kept:
+        assert kept.size == (30, 40)
+
+
+def test_it_is_made_anew_without_what_the_camera_wrote(server: Any, client_of: Any, cast: Cast) -> None:
+    exif = Pixels.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"  # to be turned by 90 degrees
+    bob = client_of(cast.bob)
+    image_id = attach(bob, picture("JPEG", (3_000, 1_500), exif=exif))
+    answer = bob.get(f"/v1/images/{image_id}")
+    with Pixels.open(BytesIO(answer.content)) as kept:
+        assert (kept.format, kept.size) == ("JPEG", (SIDE // 2, SIDE))
+        assert not kept.getexif()
+    assert (answer.headers["content-type"], answer.headers["x-content-type-options"]) == (
+        "image/jpeg",
+        "nosniff",
+    )
+    known = {"If-None-Match": answer.headers["etag"]}
+    again = bob.get(f"/v1/images/{image_id}", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert client_of(cast.alice).get(f"/v1/images/{image_id}", headers=known).status_code == 404
+    with tenant_scope(cast.bob.principal.tenant):
+        assert Image.objects.get().sealed.startswith("gAAAA")  # a Fernet token
+
+
+def test_who_may_see_it(seeing: None, client_of: Any, cast: Cast) -> None:
+    bob, others = client_of(cast.bob), [client_of(p) for p in (cast.alice, cast.dana, cast.charlie)]
+    image_id = attach(bob)
+    where = f"/v1/images/{image_id}"
+    assert [other.get(where).status_code for other in others] == [404] * 3
+    assert send(others[0], "mine?", model=MODEL, images=[image_id]).status_code == 422
+    told = send(bob, "look", model=MODEL, images=[image_id]).json()
+    assert [other.get(where).status_code for other in others] == [404] * 3
+    bob.patch(f"/v1/conversations/{told['conversation_id']}", json={"shared": True})
+    assert [other.get(where).status_code for other in others] == [200, 404, 404]
+    assert bob.delete(where).status_code == 404  # it was sent
+    bob.delete(f"/v1/conversations/{told['conversation_id']}")
+    assert bob.get(where).status_code == 404
+    with tenant_scope(cast.bob.principal.tenant):
+        assert not Image.objects.exists()
+
+
+def test_what_is_not_sent_goes(server: Any, client_of: Any, cast: Cast) -> None:
+    bob = client_of(cast.bob)
+    assert bob.delete(f"/v1/images/{attach(bob)}").status_code == 204
+    attach(bob)
+    with tenant_scope(cast.bob.principal.tenant):
+        assert forget_unsent_images() == 0
+        row = Image.objects.get()
+        Image.objects.update(created_at=row.created_at - timedelta(days=2))
+        assert forget_unsent_images() == 1
+
+
+@pytest.mark.parametrize("images", [["nothing"], "all", [None], ["00000000-0000-4000-8000-000000000000"] * 9])
+def test_nonsense_is_refused_at_its_field(seeing: None, client_of: Any, cast: Cast, images: Any) -> None:
+    refused = send(client_of(cast.bob), "look", model=MODEL, images=images)
+    assert refused.status_code == 422
+    assert all(field.startswith("images") for field in refused.json()["error"]["details"])

@@ -1,0 +1,179 @@
+"""The history in an engine's model call: completed from our own copy where it lacks something, then repaired.
+
+An engine trims its history to the model's window, which is its right. It may also have lost some of it: its
+database was emptied, or it died while a reply was written. Pure, but for the count of tokens.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.calls.images import text_of
+from gateway.calls.own_branch import Branch, Exchange, words_of
+from gateway.engines.librechat.placeholders import SYSTEM
+from gateway.providers.base import JsonObject, ModelRequest
+
+FLATTENED = "[Previous tool interaction]"  # how LibreChat begins a user message that stands for tool calls
+ROOM = 0.9  # of the window: history that is within this, by its bytes, is never trimmed
+REPLIES = {"assistant", "tool"}
+Fits = Callable[[ModelRequest], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A call's messages: instructions, what was said before, and the turn itself from its question on."""
+
+    system: list[JsonObject]
+    earlier: list[JsonObject]
+    turn: list[JsonObject]
+
+
+def parts_of(messages: Sequence[JsonObject], question: str) -> Parts | None:
+    """None where the question is not found, so that nothing is known of what surrounds it."""
+    asked = words_of(question)
+    places = (at for at in reversed(range(len(messages))) if _asks(messages[at], asked))
+    at = next(places, None)
+    if at is None:
+        return None
+    first = next((n for n in range(at + 1) if messages[n].get("role") not in SYSTEM), at)
+    return Parts(list(messages[:first]), list(messages[first:at]), list(messages[at:]))
+
+
+def _asks(message: JsonObject, asked: str) -> bool:
+    return message.get("role") == "user" and words_of(text_of(message)) == asked
+
+
+async def completed(
+    request: ModelRequest, branch: Branch, *, context_window: int, fits: Fits
+) -> ModelRequest | None:
+    """The request with as much of our own copy as fits; None where the engine's own history is complete."""
+    parts = parts_of(request.messages, branch.question) if branch.earlier else None
+    if parts is None or not _lacks(parts, branch, request, context_window):
+        return None
+    ours = branch.replied
+
+    def with_turns(number: int) -> ModelRequest:
+        said = [message for exchange in reversed(ours[:number]) for message in _messages(exchange)]
+        return replace(request, messages=[*parts.system, *said, *parts.turn])
+
+    fewest, most = 0, len(ours)
+    if await fits(with_turns(most)):
+        return with_turns(most)
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        fewest, most = (middle, most) if await fits(with_turns(middle)) else (fewest, middle)
+    return with_turns(fewest) if fewest else None
+
+
+def _messages(exchange: Exchange) -> list[JsonObject]:
+    return [{"role": "user", "content": exchange.question}, {"role": "assistant", "content": exchange.reply}]
+
+
+def _lacks(parts: Parts, branch: Branch, request: ModelRequest, context_window: int) -> bool:
+    """Whether what is missing was lost rather than trimmed.
+
+    Trimming takes the oldest first, and only when the window is full. So it is lost if anything older or
+    nothing at all is there, if some was lost before, or if it would have fitted by its bytes alone.
+    """
+    ours, sent = branch.replied, _exchanges(parts.earlier)
+    at = 0
+    for number, exchange in enumerate(ours):
+        asked = words_of(exchange.question)
+        found = next((n for n in range(at, len(sent)) if sent[n] == (asked, True)), None)
+        if found is None:
+            older = {words_of(later.question) for later in ours[number + 1 :]}
+            has_older = any(question in older for question, _ in sent[at:])
+            lost_before = branch.is_ours or number == 0 or has_older
+            return lost_before or _has_room(request, exchange, context_window)
+        at = found + 1
+    return False
+
+
+def _exchanges(messages: Sequence[JsonObject]) -> list[tuple[str, bool]]:
+    """What was asked, and whether a reply follows; the latest first."""
+    found: list[tuple[str, bool]] = []
+    for message in messages:
+        text = text_of(message)
+        if message.get("role") == "user" and not text.startswith(FLATTENED):
+            found.append((words_of(text), False))
+        elif found:
+            found[-1] = (found[-1][0], True)
+    return found[::-1]
+
+
+def _has_room(request: ModelRequest, missing: Exchange, context_window: int) -> bool:
+    sent = json.dumps([request.messages, request.tools], ensure_ascii=False)
+    size = sum(len(text.encode("utf-8", "replace")) for text in (sent, missing.question, missing.reply))
+    return size <= ROOM * (context_window - request.max_tokens)
+
+
+def repaired(messages: Sequence[JsonObject], unanswered: set[str] | None = None) -> list[JsonObject]:
+    """The messages as strict providers accept them: after the instructions a `user` first, roles in turn.
+
+    Replies without their question go, as do tool calls without answers and answers without calls. Of two
+    messages of one role in a row the first goes if it is one of `unanswered`; otherwise they become one.
+    """
+    first = next((at for at, said in enumerate(messages) if said.get("role") not in SYSTEM), len(messages))
+    begin = next((at for at in range(first, len(messages)) if messages[at].get("role") not in REPLIES), None)
+    if begin is None:  # nothing would be left to answer
+        return list(messages)
+    found: list[JsonObject] = list(messages[:first])
+    for message in _paired(messages[begin:]):
+        before = found[-1] if len(found) > first else None
+        if before is None or not _are_one(before, message):
+            found.append(message)
+        elif words_of(text_of(before)) in (unanswered or set()):
+            found[-1] = message
+        else:
+            found[-1] = _joined(before, message)
+    return found
+
+
+def _are_one(before: JsonObject, message: JsonObject) -> bool:
+    role = message.get("role")
+    return role in {"user", "assistant"} and before.get("role") == role and not before.get("tool_calls")
+
+
+def _joined(before: JsonObject, message: JsonObject) -> JsonObject:
+    first, second = before.get("content"), message.get("content")
+    if not first or not second:
+        return {**before, **message, "content": first or second}
+    if isinstance(first, str) and isinstance(second, str):
+        return {**before, **message, "content": f"{first}\n\n{second}"}
+    return {**before, **message, "content": [*_listed(first), *_listed(second)]}
+
+
+def _listed(content: object) -> list[object]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
+
+
+def _paired(messages: Sequence[JsonObject]) -> list[JsonObject]:
+    """Each tool call with its answer behind it, and nothing of either alone; calls at the very end stay."""
+    found: list[JsonObject] = []
+    at = 0
+    while at < len(messages):
+        message, at = messages[at], at + 1
+        if message.get("role") == "tool":
+            continue
+        if message.get("role") != "assistant" or not message.get("tool_calls"):
+            found.append(message)
+            continue
+        answers = []
+        while at < len(messages) and messages[at].get("role") == "tool":
+            answers.append(messages[at])
+            at += 1
+        found += _answered(message, answers) if answers or at < len(messages) else [message]
+    return found
+
+
+def _answered(message: JsonObject, answers: list[JsonObject]) -> list[JsonObject]:
+    ids = {answer.get("tool_call_id") for answer in answers}
+    calls = [call for call in message["tool_calls"] if isinstance(call, dict) and call.get("id") in ids]
+    if calls:
+        known = {call["id"] for call in calls}
+        return [
+            {**message, "tool_calls": calls},
+            *(answer for answer in answers if answer.get("tool_call_id") in known),
+        ]
+    plain = {name: value for name, value in message.items() if name != "tool_calls"}
+    return [plain] if message.get("content") else []

@@ -1,0 +1,125 @@
+"""The turn that an engine's model call belongs to, found by the ids in its headers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError
+
+from accounts.engine_accounts import find_account
+from accounts.models import Tenant
+from gateway.calls.images import AskedWith, questions_of
+from gateway.calls.own_branch import Branch, branch_of
+from gateway.calls.rights import models_now
+from gateway.calls.tool_runs import Caller
+from gateway.models import Turn
+from kit.errors import DomainError, ModelNotAllowed, ModelNotEnabled, NotFound, TurnInterrupted
+from kit.tenancy import TenantRef, in_public, in_tenant
+from quotas.models import Reservation
+from workspaces.language_models.services import ModelRef
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerIds:
+    """What an engine says about itself: the ids in its headers, forged until they are found to fit."""
+
+    turn_id: UUID
+    conversation_id: UUID
+    engine_user_id: str
+
+    @classmethod
+    def from_headers(cls, header: dict[str, str]) -> "CallerIds":
+        """NotFound where they are no ids, as those of calls that belong to no turn."""
+        try:
+            return cls(
+                turn_id=UUID(header.get("x-message", "")),
+                conversation_id=UUID(header.get("x-conversation", "")),
+                engine_user_id=header.get("x-engine-user", ""),
+            )
+        except ValueError as exc:
+            raise NotFound from exc
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedTurn:
+    """A running turn whose engine may call its models: the one asked for, and those that stand in for it."""
+
+    turn_id: UUID
+    caller: Caller
+    models: tuple[ModelRef, ...]
+    engine_account_id: UUID | None = None
+    conversation_id: UUID | None = None
+    questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
+    mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
+    branch: Branch = field(default_factory=Branch)  # what was said before it, by our own copy
+
+    @property
+    def tenant(self) -> TenantRef:
+        return self.caller.tenant
+
+
+async def find_turn(ids: CallerIds) -> RoutedTurn:
+    """NotFound for a turn that is not the caller's, TurnInterrupted for one that has ended, ModelNotEnabled.
+
+    That a turn is somebody else's cannot be told from its not existing.
+    """
+    tenant = await in_public(_tenant_of, ids.turn_id)
+    return await in_tenant(tenant, _routed_turn, tenant, ids)
+
+
+def _tenant_of(turn_id: UUID) -> TenantRef:
+    """A turn's reservation stands in the public schema under the same id, and says whose it is."""
+    tenant_id = Reservation.objects.filter(id=turn_id).values_list("tenant_id", flat=True).first()
+    tenant = Tenant.objects.filter(id=tenant_id, suspended_at=None).first() if tenant_id else None
+    if tenant is None:
+        raise NotFound
+    ref: TenantRef = tenant.ref
+    return ref
+
+
+def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
+    turn = Turn.objects.select_related("conversation").filter(id=ids.turn_id).first()
+    if turn is None or not _fits(turn, ids):
+        raise NotFound
+    if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
+        raise TurnInterrupted("The turn has ended.")
+    try:
+        models = models_now(user_id=turn.user_id, workspace_id=turn.workspace_id, model=turn.model)
+    except (ModelNotEnabled, ModelNotAllowed) as error:
+        _note_end(turn.id, {"error": error.as_dict()})
+        raise
+    return RoutedTurn(
+        turn_id=turn.id,
+        caller=Caller(tenant, turn.workspace_id, turn.user_id, turn.id),
+        models=models,
+        engine_account_id=turn.conversation.engine_account_id if turn.conversation else None,
+        conversation_id=turn.conversation_id,
+        questions=questions_of(conversation_id=ids.conversation_id),
+        mcps=tuple(turn.parameters.get("mcps") or ()),
+        branch=branch_of(turn),
+    )
+
+
+def _fits(turn: Turn, ids: CallerIds) -> bool:
+    """The conversation is the turn's, and the engine account the conversation's."""
+    conversation = turn.conversation
+    if conversation is None or conversation.id != ids.conversation_id or not conversation.engine_account_id:
+        return False
+    account = find_account(conversation.engine_account_id)
+    return account is not None and bool(ids.engine_user_id) and account.engine_user_id == ids.engine_user_id
+
+
+async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainError | None = None) -> None:
+    """Writes down how a call ended, since the engine may tell it otherwise or not at all."""
+    told: dict[str, Any] = {"error": error.as_dict()} if error else {"finish_reason": finish_reason}
+    try:
+        await in_tenant(turn.tenant, _note_end, turn.turn_id, told)
+    except DatabaseError as exc:  # the engine is told all the same
+        log.warning("end was not noted", turn_id=str(turn.turn_id), error=type(exc).__name__)
+
+
+def _note_end(turn_id: UUID, told: dict[str, Any]) -> None:
+    Turn.objects.filter(id=turn_id).update(last_call=told)

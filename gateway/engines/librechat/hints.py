@@ -1,0 +1,156 @@
+"""What is wrong with a LibreChat that fails a step of its check, and how it is mended, in words.
+
+LibreChat's own words come with it where it said any.
+"""
+
+from django.conf import settings
+
+from gateway.engines.check_steps import FAILED, WARNING, Step
+from gateway.engines.librechat.error_text import plain_words
+from kit.errors import DomainError, EngineUnavailable
+
+CONFIG = "`manage.py librechat_config` and restart LibreChat"
+IMAGE = (
+    "Run an image of LibreChat that docs/librechat.md names under “Which LibreChat”; this one may be too old."
+)
+
+
+def unreachable() -> Step:
+    text = f"LibreChat does not answer at {settings.LIBRECHAT_URL or 'LIBRECHAT_URL, which is not set'}."
+    mend = "Wait half a minute if it is starting; else see its log, and whether LIBRECHAT_URL is right."
+    return Step("reachable", FAILED, text, mend, may_pass=True)
+
+
+def no_login(why: str) -> Step:
+    text = f"The operator's account cannot sign in: {why}"
+    mend = f"Registration is off or we are banned: rewrite LibreChat's .env with {CONFIG}."
+    return Step("login", FAILED, text, mend)
+
+
+def unreadable_password() -> Step:
+    text = "The password of the operator's account cannot be read."
+    mend = "Put the key that it was sealed with back behind the others in ENCRYPTION_KEYS."
+    return Step("login", FAILED, text, mend)
+
+
+def no_admin() -> Step:
+    text = "The operator's account signs in, but is not LibreChat's admin: somebody was registered before."
+    mend = (
+        "Begin with an empty MongoDB, or see to it that nobody else knows the password of its first account."
+    )
+    return Step("login", WARNING, text, mend)
+
+
+def bad_start(why: str) -> Step:
+    return Step("starts", FAILED, why, IMAGE)
+
+
+def no_start(error: DomainError) -> Step:
+    """LibreChat refused, and its own words say why."""
+    may_pass = isinstance(error, EngineUnavailable)
+    mend = "See LibreChat's log. Without a reason there, run an image that docs/librechat.md names."
+    if "Illegal request" in error.text:
+        mend = "LibreChat does not accept Switchyard's User-Agent. Report this with LibreChat's version."
+    return Step(
+        "starts", FAILED, f"LibreChat does not start a generation. {error.text}", mend, may_pass=may_pass
+    )
+
+
+def no_endpoint() -> Step:
+    text = "LibreChat does not know the endpoint “Routed”: its librechat.yaml is not ours."
+    return Step("routing", FAILED, text, f"Write it with {CONFIG}.")
+
+
+def broken_off(said: str) -> Step:
+    text = f"LibreChat's stream of the generation broke off.{_said(said)}"
+    return Step("routing", FAILED, text, "See LibreChat's log.", may_pass=True)
+
+
+def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
+    """The model call never came to us; `status` is what LibreChat was answered, wherever it called."""
+    text, mend = _NOT_ROUTED.get(status, _elsewhere(egress_answers))
+    answered = f" (LibreChat was answered {status})" if status else ""
+    return Step("routing", FAILED, f"{text}{answered}.{_said(said)}", mend, may_pass=status is None)
+
+
+def wrong_headers(missing: list[str]) -> Step:
+    text = f"The model call comes to our egress, but not with our {', '.join(missing)}."
+    mend = f"Rewrite its librechat.yaml with {CONFIG}. If that is done: {IMAGE}"
+    return Step("routing", FAILED, text, mend)
+
+
+def bad_again() -> Step:
+    return Step("again", FAILED, "The same start again is not `resumed`: turns would be run twice.", IMAGE)
+
+
+def no_reply(said: str) -> Step:
+    text = f"The model call comes to our egress, but LibreChat does not return the reply.{_said(said)}"
+    return Step("ids", FAILED, text, "See LibreChat's log, and the egress's.")
+
+
+def not_stored() -> Step:
+    return Step("ids", FAILED, "LibreChat does not keep the reply under the id that we chose.", IMAGE)
+
+
+def no_usage() -> Step:
+    text = "LibreChat tells no usage (no `on_token_usage` events)."
+    mend = f"`streamUsage` is missing: rewrite its librechat.yaml with {CONFIG}."
+    return Step("usage", FAILED, text, mend)
+
+
+def odd_usage(calls: int) -> Step:
+    times = f"{calls} time{'s' * (calls != 1)}"
+    text = f"LibreChat reports different usage from the egress, which was called {times}."
+    mend = "It may summarise or make titles by itself, which costs tokens: rewrite its librechat.yaml with "
+    return Step("usage", WARNING, text, f"{mend}{CONFIG}.")
+
+
+def no_tools(why: str) -> Step:
+    text = f"LibreChat does not take an MCP server at our egress, so turns could use no tools. {why}"
+    mend = (
+        "If it names no other reason, `mcpSettings` or `interface.mcpServers` is missing, or its MongoDB was "
+        f"emptied while it ran: write its librechat.yaml with {CONFIG}."
+    )
+    return Step("tools", FAILED, text, mend)
+
+
+def tools_not_offered(said: str) -> Step:
+    text = f"LibreChat takes the MCP server, but does not offer its tool to the model.{_said(said)}"
+    mend = f"`endpoints.agents.capabilities` lacks `tools`: write its librechat.yaml with {CONFIG}."
+    return Step("tools", FAILED, text, mend)
+
+
+def tool_not_called(said: str) -> Step:
+    text = f"LibreChat offers the tool to the model, but does not call it at our egress.{_said(said)}"
+    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+
+
+def tool_not_answered(said: str) -> Step:
+    text = f"LibreChat calls the tool at our egress, but the turn does not end with its answer.{_said(said)}"
+    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+
+
+def _said(words: str) -> str:
+    told = plain_words(words)
+    return f" LibreChat says: {told}" if told else ""
+
+
+def _elsewhere(egress_answers: bool) -> tuple[str, str]:
+    if egress_answers:
+        text = f"The model call does not come to our egress, which answers at {settings.EGRESS_URL}"
+        return text, f"LibreChat calls somewhere else: rewrite its librechat.yaml with {CONFIG}."
+    text = "The model call does not come to our egress"
+    start = f"No egress answers at {settings.EGRESS_URL}: start it, or correct EGRESS_URL."
+    return text, f"{start} If LibreChat alone can reach it, rewrite its librechat.yaml with {CONFIG}."
+
+
+_NOT_ROUTED: dict[int | None, tuple[str, str]] = {
+    401: (
+        "The egress refuses LibreChat's secret",
+        f"It is none of EGRESS_SECRETS: rewrite its librechat.yaml with {CONFIG}.",
+    ),
+    404: (
+        "The model call reaches a server that does not know it by its headers",
+        f"Rewrite its librechat.yaml with {CONFIG}, and see that the egress uses this same database.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""The life of a turn: request, context, decision, admission, running, events, closing."""

@@ -1,0 +1,277 @@
+"""Admits a turn: bounds its cost, writes Conversation, Turn and Reservation at once."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts import refusals
+from accounts.engine_accounts import member_account
+from accounts.principals import Principal
+from gateway.calls.bounds import Bounds, planned
+from gateway.calls.images import with_images
+from gateway.calls.tool_names import offer_tools
+from gateway.conversations.images import take_images
+from gateway.conversations.services import visible_conversations
+from gateway.engines.base import Question, TurnJob
+from gateway.engines.registry import current_engine, engine_for
+from gateway.models import Conversation, Message, Turn
+from gateway.providers.base import ModelRequest
+from gateway.providers.registry import provider_for
+from gateway.turns.context import Branch, Draft, current_turns, find_replay, is_asked_again, read_draft
+from gateway.turns.heartbeat import HOLDER
+from gateway.turns.history import fit_request
+from gateway.turns.requests import SendRequest
+from kit.errors import DomainError, NotFound, TurnInProgress
+from kit.tenancy import in_public, in_tenant
+from quotas.calls import Payer
+from quotas.limits import Limit
+from quotas.reservations import open_turn
+from workspaces.language_models.services import ModelRef
+from workspaces.mcp_servers.services import ServerRef
+
+TITLE_LENGTH = 80
+MOST_ANCESTORS = 20  # that an engine is told
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A turn that exists; `job` is None where an Idempotency-Key led to an earlier one."""
+
+    turn_id: UUID
+    job: TurnJob | None
+    limits: tuple[Limit, ...] = ()  # that it met, as they stand now
+
+
+async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
+    """Raises the refusal (audited), or returns a turn whose reservation is open."""
+    try:
+        draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
+        if draft.replayed_turn is not None:
+            return Admitted(turn_id=draft.replayed_turn, job=None)
+        request, bounds = await fit_draft(draft, wish)
+        return await in_tenant(
+            principal.tenant,
+            write_turn,
+            principal=principal,
+            wish=wish,
+            draft=draft,
+            request=request,
+            bounds=bounds,
+        )
+    except DomainError as refusal:
+        await in_public(record_refusal, principal=principal, refusal=refusal, model=wish.model)
+        raise
+
+
+async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
+    """The model call that the draft comes to, and what it may cost. Raises the decision's refusal."""
+    model = draft.decision.admitted_model()
+    return await fit_request(
+        provider=provider_for(model),
+        model=model,
+        history=draft.branch.history,
+        message=with_images(draft.message, draft.images),
+        instructions=draft.instructions,
+        max_tokens=wish.max_tokens,
+        temperature=wish.temperature,
+        tools=[tool.definition for tool in offer_tools(draft.servers)],
+    )
+
+
+def write_turn(
+    *, principal: Principal, wish: SendRequest, draft: Draft, request: ModelRequest, bounds: Bounds
+) -> Admitted:
+    """One transaction: Conversation, Turn, the user's Message, Reservation; the budget comes last.
+
+    The unique constraints settle races: of two first turns in a conversation one gets TurnInProgress, of two
+    requests with one Idempotency-Key the second gets the first one's turn.
+    """
+    try:
+        with transaction.atomic():
+            conversation = _conversation_for(principal, wish, draft)
+            turn = _create_turn(principal, wish, draft, conversation)
+            limits = reserve_turn(turn, principal=principal, model=draft.models[0], bounds=bounds)
+    except IntegrityError as exc:
+        return _explain_race(principal, wish, exc)
+    job = job_of(
+        turn,
+        principal=principal,
+        models=draft.models,
+        request=request,
+        bounds=bounds,
+        question=_question(turn, wish, draft),
+        ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
+        engine_account_id=conversation.engine_account_id,
+        servers=draft.servers,
+    )
+    return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
+
+
+def reserve_turn(turn: Turn, *, principal: Principal, model: ModelRef, bounds: Bounds) -> list[Limit]:
+    """Opens the turn's reservation, in the transaction that wrote the turn and as its last step."""
+    return open_turn(
+        turn_id=turn.id,
+        payer=Payer.of(principal),
+        call=planned(model, bounds),
+        purpose=turn.kind,
+        engine=turn.engine,
+        lease_seconds=settings.TURN_LEASE_SECONDS,
+        holder=HOLDER,
+    )
+
+
+def job_of(
+    turn: Turn,
+    *,
+    principal: Principal,
+    models: tuple[ModelRef, ...],
+    request: ModelRequest,
+    bounds: Bounds,
+    question: Question | None = None,
+    ancestors: tuple[UUID, ...] = (),
+    engine_account_id: UUID | None = None,
+    servers: tuple[ServerRef, ...] = (),
+) -> TurnJob:
+    """What runs the turn; of a completion nothing that is said is kept."""
+    return TurnJob(
+        turn_id=turn.id,
+        conversation_id=turn.conversation_id,
+        tenant=principal.tenant,
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        engine=turn.engine,
+        model=models[0],
+        fallbacks=models[1:],
+        request=request,
+        bounds=bounds,
+        keeps_reply=turn.kind == Turn.Kind.CHAT,
+        question=question,
+        ancestors=ancestors,
+        engine_account_id=engine_account_id,
+        servers=servers,
+    )
+
+
+def _question(turn: Turn, wish: SendRequest, draft: Draft) -> Question:
+    return Question(id=turn.question_id, text=draft.message, is_asked_again=is_asked_again(wish))
+
+
+def _conversation_for(principal: Principal, wish: SendRequest, draft: Draft) -> Conversation:
+    if wish.conversation_id is None:
+        return _begin_conversation(principal, draft.message)
+    conversation = (
+        visible_conversations(principal).select_for_update().filter(id=wish.conversation_id).first()
+    )
+    if conversation is None:
+        raise NotFound
+    _expect_unchanged(conversation, draft.branch)
+    engine = engine_for(conversation.engine)
+    if engine != conversation.engine:  # its engine is not this installation's any more: ours goes on
+        conversation.engine, conversation.engine_account_id = engine, None
+        conversation.save(update_fields=["engine", "engine_account_id"])
+    return conversation
+
+
+def _begin_conversation(principal: Principal, message: str) -> Conversation:
+    engine = current_engine()
+    account = (
+        member_account(engine=engine.name, tenant_id=principal.tenant.id, user_id=principal.user_id)
+        if engine.has_accounts
+        else None
+    )
+    return Conversation.objects.create(
+        id=uuid4(),
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        title=title_of(message),
+        engine=engine.name,
+        engine_account_id=account.id if account else None,
+    )
+
+
+def _expect_unchanged(conversation: Conversation, branch: Branch) -> None:
+    """Another turn may have come and gone since the draft was read: its reply belongs into the history."""
+    latest = current_turns(conversation).values_list("id", flat=True).first()
+    if latest != branch.latest:
+        raise TurnInProgress(turn_id=str(latest))
+
+
+def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversation: Conversation) -> Turn:
+    if draft.branch.replaced is not None:
+        _leave_branch(conversation, draft.branch.replaced)
+    message_id = uuid4()
+    turn = Turn.objects.create(
+        conversation=conversation,
+        previous_id=draft.branch.ancestors[0] if draft.branch.ancestors else None,
+        question_id=(is_asked_again(wish) and draft.branch.question_id) or message_id,
+        workspace_id=principal.workspace.id,
+        user_id=principal.user_id,
+        kind=Turn.Kind.CHAT,
+        model=wish.model,
+        engine=conversation.engine,
+        decision=draft.decision.as_dict(),
+        parameters=_parameters(wish, draft),
+        idempotency_key=wish.idempotency_key,
+        body_hash=wish.body_hash,
+    )
+    message = Message.objects.create(
+        id=message_id,
+        conversation=conversation,
+        turn=turn,
+        role=Message.Role.USER,
+        content=draft.message,
+        image_ids=list(draft.images),
+    )
+    take_images(message=message, image_ids=draft.images, user_id=principal.user_id)
+    Conversation.objects.filter(id=conversation.id).update(
+        turn_count=F("turn_count") + 1, last_turn_at=timezone.now()
+    )
+    return turn
+
+
+def _leave_branch(conversation: Conversation, replaced: UUID) -> None:
+    """The replaced turn and what followed it are kept, beside the path that is shown."""
+    since = Turn.objects.filter(id=replaced).values("created_at")
+    conversation.turns.filter(is_current=True, created_at__gte=since).update(is_current=False)
+
+
+def _parameters(wish: SendRequest, draft: Draft) -> dict[str, Any]:
+    named = {
+        "max_tokens": wish.max_tokens,
+        "temperature": wish.temperature,
+        "mcps": list(wish.mcps) or None,
+        "prompt": {"slug": draft.prompt.slug, "version": draft.prompt.number} if draft.prompt else None,
+    }
+    told = {"instructions": draft.instructions} if draft.instructions else {}
+    return {**{name: value for name, value in named.items() if value is not None}, **told}
+
+
+def _explain_race(principal: Principal, wish: SendRequest, exc: IntegrityError) -> Admitted:
+    replayed = find_replay(principal, wish)
+    if replayed is not None:
+        return Admitted(turn_id=replayed, job=None)
+    running = _running_turn(wish.conversation_id)
+    if running is not None:
+        raise TurnInProgress(turn_id=str(running.id)) from exc
+    raise exc
+
+
+def _running_turn(conversation_id: UUID | None) -> Turn | None:
+    if conversation_id is None:
+        return None
+    return Turn.objects.filter(conversation_id=conversation_id, status=Turn.Status.RUNNING).first()
+
+
+def title_of(message: str) -> str:
+    """A conversation is called by its first message's first line until somebody renames it."""
+    line = " ".join(message.strip().splitlines()[0].split())
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def record_refusal(*, principal: Principal, refusal: DomainError, model: str) -> None:
+    refusals.record_refusal("turn.refused", code=refusal.code, principal=principal, target=model)
