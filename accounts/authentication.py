@@ -6,10 +6,10 @@ from uuid import UUID
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from accounts.api_keys import is_alive, looks_like_key, principal_from_key
+from accounts.keys.services import is_alive, looks_like_key, principal_from_key
 from accounts.principals import Principal, find_principal
 from accounts.request_limits import count_request
-from accounts.tokens import principal_from_access
+from accounts.sign_in.tokens import principal_from_access
 from kit.errors import TokenInvalid
 
 WORKSPACE_HEADER = "x-workspace"  # where a key of the whole tenant acts: a slug

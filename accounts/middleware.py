@@ -14,11 +14,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from accounts import audit
-from accounts.app_tokens import AppTokens
+from accounts.audit import services as audit
 from accounts.models import User
 from accounts.principals import Principal, find_principal
 from accounts.request_limits import count_request_of
+from accounts.sign_in.app_tokens import AppTokens
 from kit import requests
 from kit.api import error_headers, json_error
 from kit.errors import RateLimited

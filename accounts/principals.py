@@ -31,7 +31,7 @@ class Principal:
     workspace_role: str
     membership_id: UUID
     access_version: int
-    reply_language: str = ""  # a code of accounts.profiles; empty: the question's
+    reply_language: str = ""  # a code of accounts.sign_in.profile; empty: the question's
     scopes: frozenset[Scope] | None = None
     api_key: str = ""
     api_key_id: UUID | None = None

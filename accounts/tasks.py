@@ -3,11 +3,11 @@
 from django.core.management import call_command
 from procrastinate.contrib.django import app
 
-from accounts.invitation_limits import forget_old_counts
-from accounts.mail_queue import deliver_mail, forget_old_mail
-from accounts.refusals import write_repeats
-from accounts.team_limits import forget_old_foundings
-from accounts.token_families import forget_ended_families
+from accounts.audit.refusals import write_repeats
+from accounts.mail.queue import deliver_mail, forget_old_mail
+from accounts.sign_in.token_families import forget_ended_families
+from accounts.teams.invitation_limits import forget_old_counts
+from accounts.teams.limits import forget_old_foundings
 from kit.stalled_jobs import retry_stalled_jobs
 
 __all__ = ["clear_expired", "count_refusals", "deliver_mail", "forget_jobs", "retry_stalled"]

@@ -2,7 +2,7 @@
 
 from procrastinate.contrib.django import app
 
-from accounts.tenants import all_tenants
+from accounts.teams.tenants import all_tenants
 from gateway.conversations.images import forget_unsent_images
 from gateway.conversations.purge import end_graces
 from gateway.engines.cleanup import forget_removed_servers

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.links import site_link
-from accounts.mail import send_mail
+from accounts.mail.links import site_link
+from accounts.mail.services import send_mail
 from accounts.models import ApiKey, Membership, Tenant, User, Workspace, WorkspaceMember
 from quotas.amounts import amount_text
 from quotas.models import Budget, BudgetWindow

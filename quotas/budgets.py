@@ -8,11 +8,11 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet, Subquery
 
-from accounts import audit
-from accounts.members import acting
+from accounts.audit import services as audit
 from accounts.models import ApiKey, Membership, Tenant, Workspace, WorkspaceMember
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, over_workspace
+from accounts.teams.members import acting
 from kit.errors import Conflict, InvalidInput, NotFound
 from quotas.models import Budget, TenantPlan
 from quotas.models.rules import MOST

@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts import audit
-from accounts.members import acting
+from accounts.audit import services as audit
 from accounts.policy import Action, expect
 from accounts.principals import Principal
+from accounts.teams.members import acting
 from kit.errors import Conflict, InvalidInput
 from quotas.models import Price
 from quotas.models.prices import MOST_PRICE

@@ -11,16 +11,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.api import PolicyView, WorkspaceView
 from accounts.models import User
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal
-from accounts.rest.shapes import NameField, OldestFirst, page_of
-from accounts.rest.tenant import PAGING
-from accounts.rest.views import PolicyView, WorkspaceView
-from accounts.rest.workspaces import WorkspaceSerializer
-from accounts.tokens import issue_tokens
-from accounts.workspaces import find_workspace, listed_workspaces
+from accounts.serializers import NameField, OldestFirst, page_of
+from accounts.sign_in.api import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.sign_in.tokens import issue_tokens
+from accounts.teams.api.tenant import PAGING
+from accounts.teams.api.workspaces import WorkspaceSerializer
+from accounts.teams.workspaces import find_workspace, listed_workspaces
 from quotas.calls import Payer
 from quotas.limits import limits_of
 from workspaces import onboarding

@@ -6,7 +6,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from accounts.models import User, WorkspaceMember
-from accounts.recovery import access_removed
+from accounts.sign_in.recovery import access_removed
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.grants import forget_member
 

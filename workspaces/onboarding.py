@@ -6,15 +6,15 @@ from uuid import uuid4
 
 from django.db import transaction
 
-from accounts import audit
-from accounts.addresses import normal_address
-from accounts.members import acting
+from accounts.audit import services as audit
+from accounts.email_addresses import normal_address
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal, in_workspace
-from accounts.team_limits import expect_network, note_founding
-from accounts.tenants import create_tenant, create_workspace
-from accounts.users import create_account, send_verification, tell_of_account
+from accounts.sign_in.users import create_account, send_verification, tell_of_account
+from accounts.teams.limits import expect_network, note_founding
+from accounts.teams.members import acting
+from accounts.teams.tenants import create_tenant, create_workspace
 from kit.errors import Conflict, EmailTaken, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.plans import default_plan, give_plan

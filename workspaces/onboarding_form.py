@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.models import User
-from accounts.team_limits import expect_network
-from accounts.web.arrivals import is_joining
+from accounts.teams.limits import expect_network
+from accounts.teams.pages.invitation_acceptance import is_joining
 from kit.errors import RateLimited
 from workspaces.onboarding import FIRST_WORKSPACE, open_place, rehearse_sign_up
 

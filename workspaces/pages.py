@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
-from accounts.web.acts import told
+from accounts.page_helpers import told
 from kit.errors import DomainError
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
 

@@ -17,7 +17,7 @@ from django.contrib.auth.models import Group
 from rest_framework_simplejwt.token_blacklist import admin as token_admin
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts.admin import entries, mail, members, places, users
+from accounts.admin import entries, mail, members, tenants, users
 
 # The imports above register these. Their admins would show sessions' keys and refresh tokens in clear, or
 # change sign-in addresses, second steps and rights past the audit.
@@ -33,9 +33,9 @@ __all__ = [
     "mail",
     "members",
     "mfa_admin",
-    "places",
     "sessions_admin",
     "social_admin",
+    "tenants",
     "token_admin",
     "users",
 ]

@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.models import Membership, Tenant, Workspace, WorkspaceMember
 
 Changes = audit.Changes

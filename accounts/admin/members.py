@@ -9,8 +9,8 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from accounts.admin.audited import AuditedAdmin
-from accounts.members import is_last_owner, remove_member
 from accounts.models import Membership, WorkspaceMember
+from accounts.teams.members import is_last_owner, remove_member
 from kit.errors import LastOwner
 
 

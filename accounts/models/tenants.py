@@ -52,9 +52,11 @@ class Tenant(TenantMixin):
     )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    migrated_to = models.CharField(max_length=64, default="", editable=False)  # accounts.template.version()
+    migrated_to = models.CharField(
+        max_length=64, default="", editable=False
+    )  # accounts.teams.schema_template.version()
 
-    # `accounts.tenants.create_tenant` copies the template schema; nothing ever drops one.
+    # `accounts.teams.tenants.create_tenant` copies the template schema; nothing ever drops one.
     auto_create_schema = False
     auto_drop_schema = False
 

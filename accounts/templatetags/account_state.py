@@ -3,8 +3,8 @@
 from django import template
 
 from accounts.models import User
-from accounts.operator_site import lacks_second_factor
-from accounts.users import is_verified
+from accounts.sign_in.operator_site import lacks_second_factor
+from accounts.sign_in.users import is_verified
 
 register = template.Library()
 

@@ -2,7 +2,7 @@
 
 from django import template
 
-from accounts.mail_names import is_plain
+from accounts.mail.names import is_plain
 
 register = template.Library()
 

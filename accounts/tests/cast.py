@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from accounts.models import Membership, User, Workspace, WorkspaceMember
 from accounts.principals import Principal, find_principal
-from accounts.tokens import access_token
+from accounts.sign_in.tokens import access_token
 from workspaces.onboarding import furnish_workspace, sign_up
 
 PASSWORD = "correct horse battery staple"

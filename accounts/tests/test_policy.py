@@ -9,13 +9,13 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from accounts.bearer_secrets import hash_of
+from accounts.keys.bearer_secrets import hash_of
 from accounts.models import ApiKey, Membership, OwnershipOffer, User, Workspace, WorkspaceMember
 from accounts.policy import POLICY, Action, Scope
 from accounts.principals import find_principal
+from accounts.sign_in.tokens import access_token
 from accounts.tests.cast import Cast
 from accounts.tests.policy_table import PAGE, documented_rows
-from accounts.tokens import access_token
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer, Prompt
 

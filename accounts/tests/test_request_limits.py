@@ -12,10 +12,10 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts import guesses, sessions
+from accounts.keys.tests.test_api_keys import make
+from accounts.sign_in import guesses, sessions
 from accounts.tests.cast import PASSWORD, Cast
 from accounts.tests.requests_as import As, code_of
-from accounts.tests.test_api_keys import make
 from kit import rates
 from kit.errors import RateLimited
 from kit.rates import spend

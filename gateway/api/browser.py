@@ -12,9 +12,9 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 
+from accounts.page_urls import place_url
 from accounts.principals import Principal
-from accounts.web.places import place_url
-from accounts.web_sessions import check_csrf, principal_of_session, request_of
+from accounts.sign_in.web_sessions import check_csrf, principal_of_session, request_of
 from gateway.api.turn_consumers import (
     EventsConsumer,
     StopConsumer,

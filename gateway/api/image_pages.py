@@ -7,7 +7,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.web.places import place_url
+from accounts.page_urls import place_url
 from gateway.api.images_rest import image_answer, read_bounded
 from gateway.conversations.images import discard_image, keep_image, make_anew, show_image
 from kit.api import json_error

@@ -11,8 +11,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api import PolicyView
 from accounts.policy import Action
-from accounts.rest.views import PolicyView
 from gateway.conversations.images import bytes_of, discard_image, keep_image, make_anew, show_image
 from gateway.models import Image
 from kit.errors import PayloadTooLarge

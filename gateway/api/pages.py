@@ -13,9 +13,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_urls import place_url
+from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
-from accounts.web.paging import cursor_of, rows_after
-from accounts.web.places import place_url
 from gateway.api.browser import turn_address
 from gateway.api.reply_parts import lasting_notice, reply_parts
 from gateway.api.rest import ApprovalWishSerializer

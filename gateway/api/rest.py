@@ -9,10 +9,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import PolicyView
 from accounts.policy import Action
 from accounts.principals import in_workspace
-from accounts.rest.views import PolicyView
+from accounts.sign_in.api import checked
 from gateway.api.images_rest import ImageSerializer
 from gateway.api.openai_wire import error_body
 from gateway.conversations import services as conversations

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.principals import may_chat
 from gateway.models import ToolRun, Turn
 from kit.errors import DomainError

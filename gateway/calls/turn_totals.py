@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
-from accounts.tenants import find_tenant
+from accounts.teams.tenants import find_tenant
 from gateway.models import Conversation, Turn
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation

@@ -7,9 +7,9 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.page_urls import place_url
 from accounts.policy import Action, expect
 from accounts.principals import Principal
-from accounts.web.places import place_url
 from gateway.conversations.services import visible_conversations
 from gateway.models import Image, Message
 from kit.errors import InvalidInput, NotFound

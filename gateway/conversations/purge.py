@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.models import ApiKey, Departure, InvitationPlace, Workspace, WorkspaceLink, WorkspaceMember
 from gateway.calls.channels import notify_stop
 from gateway.engines.outbox import tell_of_deletion

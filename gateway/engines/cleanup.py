@@ -6,7 +6,7 @@ import structlog
 from django.db.models import Exists, OuterRef
 
 from accounts.engine_accounts import engine_of
-from accounts.tenants import all_tenants
+from accounts.teams.tenants import all_tenants
 from gateway.engines.registry import engine_named
 from gateway.models import EngineServer
 from kit.errors import DomainError

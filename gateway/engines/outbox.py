@@ -6,7 +6,7 @@ from django.db import InterfaceError, OperationalError
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
-from accounts.tenants import find_tenant
+from accounts.teams.tenants import find_tenant
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
 from gateway.models import Conversation

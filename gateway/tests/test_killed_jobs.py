@@ -20,13 +20,13 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts.mail import send_mail
-from accounts.mail_queue import deliver_mail
+from accounts.audit.refusals import record_refusal
+from accounts.mail.queue import deliver_mail
+from accounts.mail.services import send_mail
+from accounts.mail.tests.test_mail import CONTEXT, Post
 from accounts.models import AuditEntry, Departure, OutgoingMail, Refusal, Tenant, Workspace
-from accounts.refusals import record_refusal
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
-from accounts.tests.test_mail import CONTEXT, Post
 from gateway.conversations.images import keep_image
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
@@ -95,7 +95,7 @@ def kill_at_each_statement(task: str, surroundings: dict[str, str], **arguments:
 
 @pytest.fixture
 def post(settings: Any) -> Iterator[tuple[Post, int]]:
-    settings.EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
+    settings.EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
     handler = Post()
     controller = Controller(handler, hostname="127.0.0.1", port=free_port())
     controller.start()

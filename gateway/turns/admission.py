@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import refusals
+from accounts.audit import refusals
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, planned

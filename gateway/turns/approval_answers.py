@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.calls.approvals import decide

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.tenants import find_tenant
+from accounts.teams.tenants import find_tenant
 from gateway.calls.channels import notify_stop
 from gateway.calls.token_count import Streamed
 from gateway.engines.base import Event

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.principals import Principal
-from accounts.profiles import language_name
+from accounts.sign_in.profile import language_name
 from gateway.calls.images import AskedWith, Earlier
 from gateway.conversations.images import find_images
 from gateway.conversations.services import visible_conversations

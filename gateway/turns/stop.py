@@ -5,8 +5,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from accounts.access import ACCESS_CHANGED
 from accounts.principals import Principal
+from accounts.revocation import ACCESS_CHANGED
 from gateway.calls.channels import TURN_LEFT, TURN_STOP, notify_stop
 from gateway.calls.tool_news import TOOL_NEWS, tell_news
 from gateway.models import Turn

@@ -4,4 +4,4 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class OperatorAdminConfig(AdminConfig):
-    default_site = "accounts.operator_site.OperatorSite"
+    default_site = "accounts.sign_in.operator_site.OperatorSite"

@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.middleware import WorkspaceRequest
-from accounts.pages import listed_places
+from accounts.page_urls import place_url
+from accounts.pagination import cursor_of, rows_after
 from accounts.policy import Permissions
 from accounts.principals import Principal
-from accounts.web.paging import cursor_of, rows_after
-from accounts.web.places import place_url
+from accounts.teams.pages.start import listed_places
 from gateway.api.pages import conversation_data
 from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation

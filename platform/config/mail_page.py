@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from accounts.mail_queue import Bodies, read_bodies
+from accounts.mail.queue import Bodies, read_bodies
 from accounts.models import OutgoingMail
 from kit.errors import SecretUnreadable
 

@@ -33,11 +33,14 @@ def providers(
     if not re.fullmatch(r"[A-Za-z0-9.-]+", microsoft_tenant):
         raise ImproperlyConfigured("MICROSOFT_TENANT is a tenant's id or domain, common or organizations.")
     ours: dict[str, dict[str, Any]] = {
-        "google": {"provider_class": "accounts.google.provider.GoogleProvider", "APPS": _apps(google)},
+        "google": {
+            "provider_class": "accounts.sign_in.google.provider.GoogleProvider",
+            "APPS": _apps(google),
+        },
         "github": {"APPS": _apps(github)},
         "microsoft": {"APPS": _apps(microsoft), "TENANT": microsoft_tenant},
         "openid_connect": {
-            "provider_class": "accounts.oidc.provider.OpenIDConnectProvider",
+            "provider_class": "accounts.sign_in.oidc.provider.OpenIDConnectProvider",
             "APPS": _issuers(issuers),
         },
     }

@@ -8,8 +8,8 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from accounts import audit
 from accounts.admin.tenancy import OperatorRequest
+from accounts.audit import services as audit
 from accounts.models import Tenant
 from kit.tenancy import TenantRef, tenant_scope
 

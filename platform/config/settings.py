@@ -93,12 +93,12 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "accounts.sessions.SeenMiddleware",
-    "accounts.known_devices.KnownDeviceMiddleware",
-    "accounts.app_bodies.AppBodiesMiddleware",
-    "accounts.whole_changes.WholeChangesMiddleware",
-    "accounts.leaving.LeavingMiddleware",
-    "accounts.passkey_errors.PasskeyErrorsMiddleware",
+    "accounts.sign_in.sessions.SeenMiddleware",
+    "accounts.sign_in.known_devices.KnownDeviceMiddleware",
+    "accounts.sign_in.app_bodies.AppBodiesMiddleware",
+    "accounts.sign_in.atomic_allauth.WholeChangesMiddleware",
+    "accounts.sign_in.external_redirect.LeavingMiddleware",
+    "accounts.sign_in.passkey_errors.PasskeyErrorsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.WorkspaceMiddleware",
     "config.operators.OperatorMiddleware",
@@ -164,7 +164,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@loca
 EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT_SECONDS", 20, at_least=1)
 # Mail is queued, and a job hands it on. Without a mail server development shows it in the terminal and on
 # /mail; production drops it: links in it are secrets.
-EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
+EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
 _mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
 MAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
 
@@ -178,7 +178,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # optional: people are in at once and may prove their address later; mandatory: they must, to get in.
 _verification = "mandatory" if EMAIL_HOST and not DEVELOPMENT else "optional"
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", _verification, ("optional", "mandatory", "none"))
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.sign_in.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -193,18 +193,18 @@ ACCOUNT_LOGOUT_ON_GET = False
 SIGNUPS_PER_MINUTE = env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1)
 TOKENS_PER_MINUTE = env.integer("TOKENS_PER_MINUTE", 30, at_least=1)
 ACCOUNT_RATE_LIMITS = {  # tries / time / of whom
-    "login": None,  # passwords and codes: accounts.guesses
+    "login": None,  # passwords and codes: accounts.sign_in.guesses
     "login_failed": None,
     "signup": f"{SIGNUPS_PER_MINUTE}/m/ip",
-    "reset_password": "10/m/ip",  # and accounts.mail_limits for each address
+    "reset_password": "10/m/ip",  # and accounts.mail.limits for each address
     "reset_password_from_key": "20/m/ip",
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
     "manage_email": "10/m/user",
     "confirm_email": "1/3m/key",
 }
-SOCIALACCOUNT_ADAPTER = "accounts.social.SocialAdapter"
-SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # accounts.social says when
+SOCIALACCOUNT_ADAPTER = "accounts.sign_in.social.SocialAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # accounts.sign_in.social says when
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS = oauth.providers(
     google=oauth.client("GOOGLE", env.text("GOOGLE_CLIENT_ID"), env.text("GOOGLE_CLIENT_SECRET")),
@@ -213,7 +213,7 @@ SOCIALACCOUNT_PROVIDERS = oauth.providers(
     microsoft_tenant=env.text("MICROSOFT_TENANT", "common"),
     issuers=env.objects("OIDC_PROVIDERS"),
 )
-MFA_ADAPTER = "accounts.mfa.MfaAdapter"
+MFA_ADAPTER = "accounts.sign_in.mfa.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
@@ -221,11 +221,11 @@ MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # nobody is asked to prove an address, or no mail is sent by which they could, nobody could have one.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
 ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
-USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
+USERSESSIONS_ADAPTER = "accounts.sign_in.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
-HEADLESS_ADAPTER = "accounts.headless.HeadlessAdapter"
+HEADLESS_ADAPTER = "accounts.sign_in.headless.HeadlessAdapter"
 HEADLESS_CLIENTS = ["app"]
-HEADLESS_TOKEN_STRATEGY = "accounts.app_tokens.AppTokens"  # noqa: S105
+HEADLESS_TOKEN_STRATEGY = "accounts.sign_in.app_tokens.AppTokens"  # noqa: S105
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
@@ -250,7 +250,7 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,
     "USER_ID_CLAIM": "userId",
 }
-SESSION_ENGINE = "accounts.session_store"
+SESSION_ENGINE = "accounts.sign_in.session_store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -307,8 +307,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
-        "TenantRole": "accounts.rest.shapes.GIVEN_ROLES",
-        "WorkspaceRole": "accounts.rest.shapes.WORKSPACE_ROLES",
+        "TenantRole": "accounts.serializers.GIVEN_ROLES",
+        "WorkspaceRole": "accounts.serializers.WORKSPACE_ROLES",
     },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
     "POSTPROCESSING_HOOKS": [

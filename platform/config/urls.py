@@ -5,10 +5,14 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from accounts import api as accounts_api
-from accounts import pages as accounts_pages
-from accounts.rest import api_keys, audit, invitations, me, tenant, workspaces
-from accounts.web import account, arrivals, confirmation, team
+from accounts.audit import api as audit_api
+from accounts.keys import api as keys_api
+from accounts.sign_in import account_api
+from accounts.sign_in import api as accounts_api
+from accounts.sign_in.pages import account, confirmation
+from accounts.teams.api import invitations, tenant, workspaces
+from accounts.teams.pages import invitation_acceptance, members
+from accounts.teams.pages import start as accounts_pages
 from config import faults, health, mail_page, styleguide
 from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
@@ -40,7 +44,7 @@ v1: list[URLPattern | URLResolver] = [
     path("auth/invitations/accept", invitations.InvitationAcceptView.as_view()),
     path("auth/links/look", invitations.LinkLookView.as_view()),
     path("auth/links/join", invitations.LinkJoinView.as_view()),
-    path("me", me.MeView.as_view()),
+    path("me", account_api.MeView.as_view()),
     path("tenant", tenant.TenantDetailView.as_view()),
     path("tenant/members", tenant.MembersView.as_view()),
     path("tenant/members/<uuid:user_id>", tenant.MemberView.as_view()),
@@ -49,18 +53,18 @@ v1: list[URLPattern | URLResolver] = [
     path("tenant/invitations", invitations.InvitationsView.as_view()),
     path("tenant/invitations/<uuid:invitation_id>", invitations.InvitationView.as_view()),
     path("tenant/invitations/<uuid:invitation_id>/resend", invitations.InvitationResendView.as_view()),
-    path("tenant/api-keys", api_keys.TenantKeysView.as_view()),
-    path("tenant/service-accounts", api_keys.ServiceAccountsView.as_view()),
-    path("tenant/service-accounts/<uuid:user_id>", api_keys.ServiceAccountView.as_view()),
-    path("tenant/audit", audit.TenantAuditView.as_view()),
-    path("api-keys/<uuid:key_id>", api_keys.KeyView.as_view()),
+    path("tenant/api-keys", keys_api.TenantKeysView.as_view()),
+    path("tenant/service-accounts", keys_api.ServiceAccountsView.as_view()),
+    path("tenant/service-accounts/<uuid:user_id>", keys_api.ServiceAccountView.as_view()),
+    path("tenant/audit", audit_api.TenantAuditView.as_view()),
+    path("api-keys/<uuid:key_id>", keys_api.KeyView.as_view()),
     path("workspaces", workspaces_api.WorkspacesView.as_view()),
     path("workspaces/<slug:workspace>", workspaces.WorkspaceDetailView.as_view()),
     path("workspaces/<slug:workspace>/members", workspaces.PlacesView.as_view()),
     path("workspaces/<slug:workspace>/members/<uuid:user_id>", workspaces.PlaceView.as_view()),
     path("workspaces/<slug:workspace>/link", invitations.LinkView.as_view()),
-    path("workspaces/<slug:workspace>/api-keys", api_keys.WorkspaceKeysView.as_view()),
-    path("workspaces/<slug:workspace>/audit", audit.WorkspaceAuditView.as_view()),
+    path("workspaces/<slug:workspace>/api-keys", keys_api.WorkspaceKeysView.as_view()),
+    path("workspaces/<slug:workspace>/audit", audit_api.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
     *language_models.api(prober),
     *mcps.api,
@@ -109,19 +113,19 @@ workspace = [
     path("usage/budgets/zone", budget_pages.change_zone, name="change_zone"),
     path("usage/budgets/<uuid:budget_id>", budget_pages.change_budget, name="change_budget"),
     path("usage/budgets/<uuid:budget_id>/remove", budget_pages.remove_budget, name="remove_budget"),
-    path("members", team.team, name="members"),
-    path("members/<uuid:user_id>/role", team.change_role, name="change_role"),
-    path("members/<uuid:user_id>/remove", team.remove, name="remove_member"),
-    path("members/<uuid:user_id>/offer", team.offer_ownership, name="offer_ownership"),
-    path("members/offer/withdraw", team.withdraw_offer, name="withdraw_offer"),
-    path("members/offer/accept", team.accept_ownership, name="accept_ownership"),
-    path("members/invitations", team.invited, name="invitations"),
-    path("members/invitations/<uuid:invitation_id>/resend", team.resend, name="resend_invitation"),
-    path("members/invitations/<uuid:invitation_id>/withdraw", team.withdraw, name="withdraw_invitation"),
-    path("members/service-accounts", team.service_accounts, name="service_accounts"),
+    path("members", members.team, name="members"),
+    path("members/<uuid:user_id>/role", members.change_role, name="change_role"),
+    path("members/<uuid:user_id>/remove", members.remove, name="remove_member"),
+    path("members/<uuid:user_id>/offer", members.offer_ownership, name="offer_ownership"),
+    path("members/offer/withdraw", members.withdraw_offer, name="withdraw_offer"),
+    path("members/offer/accept", members.accept_ownership, name="accept_ownership"),
+    path("members/invitations", members.invited, name="invitations"),
+    path("members/invitations/<uuid:invitation_id>/resend", members.resend, name="resend_invitation"),
+    path("members/invitations/<uuid:invitation_id>/withdraw", members.withdraw, name="withdraw_invitation"),
+    path("members/service-accounts", members.service_accounts, name="service_accounts"),
     path(
         "members/service-accounts/<uuid:user_id>/remove",
-        team.remove_service_account,
+        members.remove_service_account,
         name="remove_service_account",
     ),
     path("settings", team_settings.team, name="settings"),
@@ -161,12 +165,12 @@ urlpatterns = [
     path("", accounts_pages.root),
     path("places/", accounts_pages.places, name="places"),
     path("places/new", workspace_pages.new_team, name="new_team"),
-    path("invitations/", arrivals.invitation, name="invitation"),
-    path("invitations/<str:token>", arrivals.take_invitation),
-    path("join/", arrivals.join, name="join"),
-    path("join/<str:token>", arrivals.take_link),
-    path("join/verify/", arrivals.prove_address, name="prove_address"),
-    path("leave/", arrivals.other_person, name="other_person"),
+    path("invitations/", invitation_acceptance.invitation, name="invitation"),
+    path("invitations/<str:token>", invitation_acceptance.take_invitation),
+    path("join/", invitation_acceptance.join, name="join"),
+    path("join/<str:token>", invitation_acceptance.take_link),
+    path("join/verify/", invitation_acceptance.prove_address, name="prove_address"),
+    path("leave/", invitation_acceptance.other_person, name="other_person"),
     path("mcp/client.json", mcp_sign_in.document),
     path("mcp/callback", mcp_sign_in.come_back, name="mcp_callback"),
     path("mcp/back/<slug:mark>", mcp_sign_in.come_back),

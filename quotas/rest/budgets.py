@@ -8,12 +8,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import PolicyView, WorkspaceView
 from accounts.models import Workspace
 from accounts.policy import Action
-from accounts.rest.shapes import OldestFirst, PersonSerializer, page_of
-from accounts.rest.tenant import PAGING
-from accounts.rest.views import PolicyView, WorkspaceView
+from accounts.serializers import OldestFirst, PersonSerializer, page_of
+from accounts.sign_in.api import checked
+from accounts.teams.api.tenant import PAGING
 from kit.errors import NotFound
 from quotas import budgets
 from quotas.budgets import Rule

@@ -10,11 +10,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import PolicyView, WorkspaceView
 from accounts.models import ApiKey, Membership, Workspace
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.rest.views import PolicyView, WorkspaceView
+from accounts.sign_in.api import checked
 from kit.errors import NotFound
 from quotas.budgets import change_time_zone
 from quotas.exports import exported

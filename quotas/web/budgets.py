@@ -13,11 +13,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import ApiKey, Tenant, Workspace, WorkspaceMember
+from accounts.page_helpers import act, blame, needs
+from accounts.page_urls import place_url
+from accounts.pagination import page_of
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs
-from accounts.web.paging import page_of
-from accounts.web.places import place_url
 from kit.errors import DomainError
 from quotas import budgets as services
 from quotas.budgets import Rule

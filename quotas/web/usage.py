@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import needs
+from accounts.page_urls import place_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.web.acts import needs
-from accounts.web.places import place_url
 from kit.errors import InvalidInput
 from quotas.calls import Payer
 from quotas.exports import EXPORTS, exported

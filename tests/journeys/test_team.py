@@ -13,8 +13,8 @@ from django.core import mail
 from playwright.sync_api import Browser, Page, expect
 
 from accounts.models import User
+from accounts.sign_in.tests.test_social import providers
 from accounts.tests.cast import PASSWORD, Cast
-from accounts.tests.test_social import providers
 from gateway.tests.chromium import Chromium, page_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider

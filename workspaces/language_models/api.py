@@ -6,10 +6,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import WorkspaceView
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.rest.views import WorkspaceView
+from accounts.sign_in.api import checked
 from kit.errors import NotFound
 from kit.tenancy import tenant_scope
 from quotas.pricing import rates_in_force

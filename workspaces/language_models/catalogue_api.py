@@ -7,9 +7,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import PolicyView
 from accounts.policy import Action
-from accounts.rest.views import PolicyView
+from accounts.sign_in.api import checked
 from workspaces.language_models import catalogue, installing
 from workspaces.language_models.api import told_models
 from workspaces.language_models.probing_api import ProbingView, TestField

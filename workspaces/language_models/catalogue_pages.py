@@ -10,10 +10,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import blame, needs
+from accounts.page_urls import place_url
 from accounts.policy import Action
 from accounts.principals import Principal
-from accounts.web.acts import blame, needs
-from accounts.web.places import place_url
 from kit.errors import DomainError, NotFound
 from workspaces.language_models import managing
 from workspaces.language_models.catalogue import CatalogueProvider, find_provider, read_catalogue

@@ -8,9 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
 from accounts.policy import Action
-from accounts.rest.shapes import NameField
+from accounts.serializers import NameField
+from accounts.sign_in.api import checked
 from workspaces.language_models import managing
 from workspaces.language_models.models import ProviderCredential
 from workspaces.language_models.probing_api import ProbingView, TestField

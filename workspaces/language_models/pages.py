@@ -12,10 +12,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import act, blame, needs
+from accounts.page_urls import place_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs
-from accounts.web.places import place_url
 from kit.errors import DomainError
 from quotas.pricing import rates_in_force
 from workspaces.language_models import managing

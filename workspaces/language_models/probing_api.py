@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from rest_framework import serializers
 
-from accounts.rest.views import WorkspaceView
+from accounts.api import WorkspaceView
 from kit.tenancy import tenant_scope
 from workspaces.language_models.probing import Prober, save_probed
 from workspaces.language_models.services import ModelRef

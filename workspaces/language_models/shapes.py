@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import WorkspaceMember
-from accounts.rest.shapes import NameField
+from accounts.serializers import NameField
 from workspaces.language_models import managing
 from workspaces.language_models.access import Group
 from workspaces.language_models.models import LanguageModel

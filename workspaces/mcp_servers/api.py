@@ -7,9 +7,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import PolicyView, WorkspaceView
 from accounts.policy import Action, may
-from accounts.rest.views import PolicyView, WorkspaceView
+from accounts.sign_in.api import checked
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers import managing, services, tools
 from workspaces.mcp_servers.gallery import read_gallery

@@ -6,7 +6,7 @@ import httpx
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput
 from kit.outbound import origin_of

@@ -14,9 +14,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import act, blame, needs, told
+from accounts.page_urls import place_url
 from accounts.policy import Action, may
-from accounts.web.acts import act, blame, needs, told
-from accounts.web.places import place_url
 from kit.errors import DomainError, InvalidInput
 from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import managing, services, tools

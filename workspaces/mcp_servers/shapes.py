@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 
-from accounts.rest.shapes import NameField
+from accounts.serializers import NameField
 from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
 from workspaces.mcp_servers.models import MCPServer, Tool
 

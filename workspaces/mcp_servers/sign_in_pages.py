@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
+from accounts.page_helpers import needs, told
+from accounts.page_urls import place_url
 from accounts.policy import Action
 from accounts.principals import find_in_or_above
-from accounts.web.acts import needs, told
-from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, NotFound
 from workspaces.mcp_servers.authorization import client_document
 from workspaces.mcp_servers.sign_ins import (

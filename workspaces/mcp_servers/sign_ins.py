@@ -11,8 +11,8 @@ from django.utils import timezone
 from mcp.client.auth import PKCEParameters
 from mcp.client.auth.utils import union_scopes
 
-from accounts import audit
-from accounts.bearer_secrets import PLAIN, hash_of, make_secret
+from accounts.audit import services as audit
+from accounts.keys.bearer_secrets import PLAIN, hash_of, make_secret
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, find_in_or_above
 from kit.errors import AtCapacity, DomainError, McpSignInFailed, NotFound

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.principals import Principal
 from kit.errors import Conflict, NotFound
 from workspaces.mcp_servers.argument_rules import check_rule

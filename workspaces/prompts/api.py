@@ -7,11 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import checked
+from accounts.api import WorkspaceView
 from accounts.policy import Action
-from accounts.rest.shapes import NameField, page_of
-from accounts.rest.tenant import PAGING
-from accounts.rest.views import WorkspaceView
+from accounts.serializers import NameField, page_of
+from accounts.sign_in.api import checked
+from accounts.teams.api.tenant import PAGING
 from kit.api import Pages
 from kit.errors import InvalidInput
 from workspaces.prompts import services

@@ -10,11 +10,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import act, blame, needs, told
+from accounts.page_urls import place_url
+from accounts.pagination import page_of, searched
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs, told
-from accounts.web.paging import page_of, searched
-from accounts.web.places import place_url
 from kit.errors import DomainError, Forbidden, InvalidInput
 from workspaces.diffs import shown_diff
 from workspaces.prompts import services

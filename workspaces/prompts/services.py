@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import Conflict, Forbidden, InvalidInput, NotFound

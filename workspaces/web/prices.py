@@ -11,9 +11,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import blame, needs
+from accounts.page_urls import place_url
 from accounts.policy import Action
-from accounts.web.acts import blame, needs
-from accounts.web.places import place_url
 from kit.errors import DomainError
 from quotas.models.prices import MOST_PRICE
 from quotas.prices import MILLION

@@ -12,15 +12,15 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import workspace_links
-from accounts import workspaces as rooms
 from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, Tenant, Workspace, WorkspaceLink, WorkspaceMember
+from accounts.page_helpers import act, answered, blame, declared, needed
+from accounts.page_urls import place_url
+from accounts.pagination import page_of
 from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
-from accounts.web.acts import act, answered, blame, declared, needed
-from accounts.web.paging import page_of
-from accounts.web.places import place_url
+from accounts.teams import workspace_links
+from accounts.teams import workspaces as rooms
 from kit.errors import DomainError, Forbidden, NotFound
 
 LINK_ROLES = [choice for choice in WorkspaceMember.Role.choices if choice[0] != WorkspaceMember.Role.MANAGER]

@@ -11,17 +11,18 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import api_keys, tenants
-from accounts import workspaces as rooms
-from accounts.audit_reading import AuditFilter, entries_of
+from accounts.audit.queries import AuditFilter, entries_of
+from accounts.keys import services as api_keys
 from accounts.middleware import WorkspaceRequest
 from accounts.models import Tenant
+from accounts.page_helpers import act, blame, needs, told
+from accounts.page_urls import place_url
+from accounts.pagination import page_of
 from accounts.policy import Action, Scope, may
 from accounts.principals import Principal
-from accounts.web.acts import act, blame, needs, told
-from accounts.web.paging import page_of
-from accounts.web.places import place_url
-from accounts.web.team import offer_for
+from accounts.teams import tenants
+from accounts.teams import workspaces as rooms
+from accounts.teams.pages.members import offer_for
 from kit.errors import DomainError
 from quotas.usage import used_this_month
 from workspaces import onboarding

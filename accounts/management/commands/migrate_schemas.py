@@ -8,7 +8,7 @@ from django_tenants.management.commands.migrate_schemas import MigrateSchemasCom
 from django_tenants.migration_executors import get_executor
 
 from accounts.models import SchemaScript, Tenant
-from accounts.template import distrust_script, store_script, version
+from accounts.teams.schema_template import distrust_script, store_script, version
 
 # Options that leave some schemas, or some migrations, out.
 PARTIAL = (

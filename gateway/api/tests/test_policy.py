@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from accounts.api_keys import create_key
+from accounts.keys.services import create_key
 from accounts.models import Membership, WorkspaceMember
 from accounts.policy import Scope
 from accounts.principals import find_principal
+from accounts.sign_in.tokens import access_token
 from accounts.tests.cast import Cast, Person
 from accounts.tests.policy_table import documented_rows
-from accounts.tokens import access_token
 from gateway.tests.events import body, send
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from accounts import refusals
+from accounts.audit import refusals
 from accounts.models import AuditEntry, Membership
 from accounts.tests.cast import Cast, Person
 from gateway.api.frame_limits import MOST_REFUSED, TOO_MANY

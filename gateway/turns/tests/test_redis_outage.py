@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from accounts.keys.tests.test_api_keys import make
 from accounts.tests.cast import Cast
-from accounts.tests.test_api_keys import make
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.waiting import wait_until

@@ -11,12 +11,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 from rest_framework.views import APIView
 
-from accounts.api_keys import create_key
-from accounts.members import join_workspace
+from accounts.api import PolicyView
+from accounts.keys.services import create_key
 from accounts.models import AuditEntry, Invitation, Membership, Workspace
 from accounts.policy import POLICY, SAFE_METHODS, Action
 from accounts.principals import find_principal
-from accounts.rest.views import PolicyView
+from accounts.teams.members import join_workspace
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
 from config.urls import urlpatterns, v1

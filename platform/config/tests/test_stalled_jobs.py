@@ -17,9 +17,9 @@ from django.db import connection
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from accounts.mail import send_mail
+from accounts.mail.services import send_mail
+from accounts.mail.tests.test_mail import CONTEXT
 from accounts.models import OutgoingMail
-from accounts.tests.test_mail import CONTEXT
 from gateway.tests.test_jobs import run_worker
 from gateway.tests.waiting import wait_until
 from kit.stalled_jobs import MOST_ATTEMPTS, SILENT_SECONDS
@@ -164,7 +164,7 @@ def worker_process(mail_port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def mail_server(settings: Any) -> Iterator[SilentServer]:
-    settings.EMAIL_BACKEND = "accounts.mail_queue.QueueBackend"
+    settings.EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
     server = SilentServer()
     yield server
     server.close()

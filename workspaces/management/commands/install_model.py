@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from accounts import audit
+from accounts.audit import services as audit
 from accounts.models import Tenant, Workspace
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import tenant_scope

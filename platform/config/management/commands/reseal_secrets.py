@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Model
 
-from accounts.mfa import SEALED
 from accounts.models import EngineAccount, OutgoingMail, Tenant
+from accounts.sign_in.mfa import SEALED
 from gateway.models import EngineServer, Image
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope

@@ -1,0 +1,1 @@
+"""The audit: written, counted, read."""

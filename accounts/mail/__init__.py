@@ -1,0 +1,1 @@
+"""Mail: composed, limited, queued, sent."""

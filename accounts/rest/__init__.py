@@ -1,1 +1,0 @@
-"""REST for the team: the tenant, its members, invitations, workspaces, keys and audit."""

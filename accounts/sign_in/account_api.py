@@ -1,0 +1,78 @@
+"""One's own account, over REST: who one is, and what counts wherever one is."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import PolicyView
+from accounts.models import User
+from accounts.policy import expect_person
+from accounts.serializers import NameField
+from accounts.sign_in import profile
+from accounts.sign_in.api import checked
+from accounts.sign_in.profile import LANGUAGES
+from accounts.teams import members
+
+
+class TeamSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="tenant.slug")
+    name = serializers.CharField(source="tenant.name")
+    role = serializers.CharField()
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    name = serializers.CharField()
+    reply_language = serializers.CharField(help_text="Empty: in the question's")
+    teams = TeamSerializer(many=True)
+
+
+class ProfileSerializer(serializers.Serializer[Any]):
+    name = NameField(required=False)
+    reply_language = serializers.ChoiceField(LANGUAGES, required=False, allow_blank=True)
+
+
+class MeView(PolicyView):
+    policy: ClassVar = {}  # everybody sees and changes themselves; a key only sees
+
+    @extend_schema(operation_id="me", tags=["auth"], responses=MeSerializer)
+    def get(self, request: Request) -> Response:
+        """Returns the person that the token or key acts for, and their teams."""
+        return self._told(self._user())
+
+    @extend_schema(operation_id="change_me", tags=["auth"], request=ProfileSerializer, responses=MeSerializer)
+    def patch(self, request: Request) -> Response:
+        """Changes your name, or the language that models reply to you in."""
+        expect_person(self.principal)
+        user = self._user()
+        wish = {
+            "name": user.name,
+            "reply_language": user.reply_language,
+            **checked(ProfileSerializer, request),
+        }
+        profile.change_profile(user=user, **wish)
+        return self._told(user)
+
+    def _user(self) -> User:
+        return User.objects.get(id=self.principal.user_id)
+
+    def _told(self, user: User) -> Response:
+        teams = [
+            membership
+            for membership in members.memberships_of(user.id)
+            if self.principal.scopes is None or membership.id == self.principal.membership_id
+        ]
+        shown = MeSerializer(
+            {
+                "id": user.id,
+                "email": user.email,
+                "name": user.name,
+                "reply_language": user.reply_language,
+                "teams": teams,
+            }
+        )
+        return Response(shown.data)

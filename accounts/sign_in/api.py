@@ -1,0 +1,137 @@
+"""The auth routes: tokens, refresh, switch, logout."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from accounts.principals import Principal
+from accounts.sign_in import services as sign_in
+from accounts.sign_in import tokens
+from kit.requests import current_network
+
+
+class TokensSerializer(serializers.Serializer[Any]):
+    """What every route that signs somebody in answers."""
+
+    access = serializers.CharField(read_only=True)
+    refresh = serializers.CharField(read_only=True)
+    userId = serializers.UUIDField(read_only=True)
+    tenantId = serializers.CharField(read_only=True)
+    workspaceId = serializers.CharField(read_only=True)
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    code = serializers.CharField(
+        max_length=20,
+        required=False,
+        default="",
+        allow_blank=True,
+        write_only=True,
+        help_text="Of the account's authenticator app, or a recovery code, where the account asks for one",
+    )
+    tenantId = serializers.CharField(max_length=40, required=False, allow_null=True)
+    workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    tenantId = serializers.CharField(max_length=40)
+    workspaceId = serializers.CharField(max_length=40)
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = serializers.CharField(max_length=4000, write_only=True)
+
+
+class AddressThrottle(SimpleRateThrottle):
+    """So many tries a minute from one network."""
+
+    def get_rate(self) -> str:
+        return f"{settings.THROTTLE_PER_MINUTE[str(self.scope)]}/minute"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return f"throttle:{self.scope}:{current_network()}"
+
+
+class TokenThrottle(AddressThrottle):
+    scope = "token"
+
+
+def checked(
+    serializer_class: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False
+) -> dict[str, Any]:
+    """The body's fields, validated; InvalidInput names each wrong one. Of a `partial` one none must be."""
+    serializer = serializer_class(data=request.data, partial=partial)
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+class OpenView(APIView):
+    """A route that needs no token."""
+
+    authentication_classes = []
+    permission_classes = []
+
+
+class TokenView(OpenView):
+    throttle_classes = [TokenThrottle]
+
+    @extend_schema(
+        operation_id="token", tags=["auth"], request=CredentialsSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Signs in with email, password and, where the account needs one, a two-factor code."""
+        data = checked(CredentialsSerializer, request)
+        return Response(
+            sign_in.sign_in(
+                email=data["email"],
+                password=data["password"],
+                code=data["code"],
+                tenant_slug=data.get("tenantId"),
+                workspace_slug=data.get("workspaceId"),
+            )
+        )
+
+
+class RefreshView(OpenView):
+    throttle_classes = [TokenThrottle]
+
+    @extend_schema(
+        operation_id="token_refresh", tags=["auth"], request=RefreshSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Exchanges a refresh token for new tokens; the old one no longer works."""
+        return Response(tokens.rotate_tokens(checked(RefreshSerializer, request)["refresh"]))
+
+
+class SwitchView(APIView):
+    @extend_schema(operation_id="switch", tags=["auth"], request=PlaceSerializer, responses=TokensSerializer)
+    def post(self, request: Request) -> Response:
+        """Issues tokens for another tenant and workspace of yours."""
+        data = checked(PlaceSerializer, request)
+        return Response(
+            sign_in.switch_place(
+                principal=cast("Principal", request.auth),  # set by BearerAuthentication
+                tenant_slug=data["tenantId"],
+                workspace_slug=data["workspaceId"],
+            )
+        )
+
+
+class LogoutView(APIView):
+    @extend_schema(operation_id="logout", tags=["auth"], request=RefreshSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Ends the sign-in that the refresh token belongs to, with every token that came from it."""
+        sign_in.sign_out(
+            principal=cast("Principal", request.auth),  # set by BearerAuthentication
+            refresh=checked(RefreshSerializer, request)["refresh"],
+        )
+        return Response(status=204)

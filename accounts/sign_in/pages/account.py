@@ -1,0 +1,164 @@
+"""One's own account, across all teams: profile, picture, sessions, keys, teams."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from allauth.usersessions.models import UserSession
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import connection, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.keys import services as api_keys
+from accounts.models import Membership, User
+from accounts.page_helpers import act, told
+from accounts.sign_in import pictures
+from accounts.sign_in import profile as own_profile
+from accounts.sign_in.credential_changes import end_other_sessions
+from accounts.sign_in.profile import LANGUAGES
+from accounts.sign_in.sessions import SessionsAdapter, listed_sessions
+from accounts.sign_in.user_agents import device_of
+from accounts.teams import members
+from kit.errors import DomainError
+from kit.images import NewPicture
+
+
+class ProfileForm(forms.Form):
+    name = forms.CharField(
+        label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    reply_language = forms.ChoiceField(label="Language of replies", choices=LANGUAGES, required=False)
+    picture = forms.FileField(
+        label="Picture", required=False, widget=forms.FileInput(attrs={"accept": "image/*"})
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def profile(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    initial = {"name": user.name, "reply_language": user.reply_language}
+    form = ProfileForm(request.POST or None, request.FILES or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        upload = form.cleaned_data.pop("picture")
+        try:
+            made = _made(user, upload.read()) if upload else None
+            with transaction.atomic():
+                if made:
+                    pictures.set_picture(user=user, made=made)
+                own_profile.change_profile(user=user, **form.cleaned_data)
+        except DomainError as problem:
+            form.add_error("picture", told(problem))
+        else:
+            messages.success(request, "Saved.")
+            return redirect("profile")
+    return render(request, "account/profile.html", {"form": form})
+
+
+def _made(user: User, upload: bytes) -> NewPicture:
+    if not connection.in_atomic_block:
+        connection.close()  # so that no one waits for it while the picture is read
+    return pictures.make_square(user_id=user.id, upload=upload)
+
+
+@require_POST
+@login_required
+def remove_picture(request: HttpRequest) -> HttpResponse:
+    pictures.remove_picture(user=_user(request))
+    return redirect("profile")
+
+
+@require_GET
+@login_required
+def picture(request: HttpRequest, user_id: UUID, version: str) -> HttpResponse:
+    """The address changes with the picture, so a browser may keep it for good."""
+    webp = pictures.picture_for(viewer_id=_user(request).id, user_id=user_id)
+    if webp is None:
+        raise Http404
+    answer = HttpResponse(webp, content_type="image/webp")
+    answer["Cache-Control"] = "private, max-age=31536000, immutable"
+    return answer
+
+
+@require_GET
+@login_required
+def sessions(request: HttpRequest) -> HttpResponse:
+    rows = listed_sessions(_user(request))
+    for row in rows:
+        row.device = device_of(row.user_agent)
+    return render(request, "usersessions/usersession_list.html", {"sessions": rows})
+
+
+@require_POST
+@login_required
+def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
+    row = UserSession.objects.filter(user=_user(request), pk=session_id).first()
+    if row is None:
+        raise Http404
+    SessionsAdapter().end_sessions([row])
+    messages.success(request, "That session has ended.")
+    return redirect("usersessions_list")
+
+
+@require_POST
+@login_required
+def end_others(request: HttpRequest) -> HttpResponse:
+    """Everywhere but here, apps and their tokens too."""
+    ended = end_other_sessions(_user(request))
+    own_profile.end_all_tokens(user=_user(request), sessions=ended)
+    messages.success(request, "You are signed out everywhere else.")
+    return redirect("usersessions_list")
+
+
+@require_GET
+@login_required
+def own_keys(request: HttpRequest) -> HttpResponse:
+    user_id = _user(request).id
+    context = {
+        "keys": api_keys.keys_of_person(user_id),
+        "lost_keys": api_keys.keys_lost_in_recovery(user_id),
+    }
+    return render(request, "account/keys.html", context)
+
+
+@require_POST
+@login_required
+def revoke_own_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
+    user = _user(request)
+    return act(
+        request,
+        api_keys.revoke_own_key,
+        user_id=user.id,
+        key_id=key_id,
+        done="The key is revoked.",
+        back="own_keys",
+    )
+
+
+@require_GET
+@login_required
+def teams(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/teams.html", {"memberships": members.memberships_of(_user(request).id)})
+
+
+@require_POST
+@login_required
+def leave(request: HttpRequest, membership_id: UUID) -> HttpResponse:
+    mine = Membership.objects.filter(user=_user(request)).select_related("tenant", "user")
+    membership = mine.filter(id=membership_id).first()
+    if membership is None:
+        raise Http404
+    return act(
+        request,
+        members.leave_by_membership,
+        membership=membership,
+        done=f"You have left {membership.tenant.name}.",
+        back="own_teams",
+    )
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", cast("Any", request.user))  # every view here needs a login

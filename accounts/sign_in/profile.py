@@ -1,0 +1,39 @@
+"""What people say of themselves, and what counts wherever they are."""
+
+from django.conf.locale import LANG_INFO
+from django.db import transaction
+
+from accounts.audit import services as audit
+from accounts.models import User
+from accounts.revocation import end_tokens
+
+CODES = (
+    *("ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nb"),
+    *("nl", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh-hans", "zh-hant"),
+)
+NAMED = [(code, str(LANG_INFO[code]["name_local"]).capitalize()) for code in CODES]
+LANGUAGES = [("", "As the question"), *sorted(NAMED, key=lambda pair: pair[1])]
+
+
+def language_name(code: str) -> str:
+    """In English, as a model is told; empty for none."""
+    return str(LANG_INFO[code]["name"]) if code in CODES else ""
+
+
+@transaction.atomic
+def change_profile(*, user: User, name: str, reply_language: str) -> None:
+    wanted = {"name": " ".join(name.split()), "reply_language": reply_language}
+    changes = {field: [getattr(user, field), value] for field, value in wanted.items()}
+    changes = {field: pair for field, pair in changes.items() if pair[0] != pair[1]}
+    if changes:
+        for field, (_, value) in changes.items():
+            setattr(user, field, value)
+        user.save(update_fields=list(changes))
+        audit.record("user.profile_changed", actor_id=user.id, target=user.email, changes=changes)
+
+
+@transaction.atomic
+def end_all_tokens(*, user: User, sessions: int) -> None:
+    """Part of signing out everywhere else."""
+    end_tokens(user.id)
+    audit.record("user.signed_out_elsewhere", actor_id=user.id, target=user.email, sessions_ended=sessions)

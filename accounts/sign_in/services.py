@@ -1,0 +1,57 @@
+"""Signing in by the API and moving between the places one belongs to; every step is audited."""
+
+from accounts.audit import services as audit
+from accounts.audit.refusals import record_refusal
+from accounts.email_addresses import plain_address
+from accounts.policy import expect_person
+from accounts.principals import Principal, default_principal, find_principal
+from accounts.sign_in.tokens import issue_tokens, revoke_refresh
+from accounts.sign_in.users import prove
+from kit.errors import Forbidden, NotFound
+
+
+def sign_in(
+    *,
+    email: str,
+    password: str,
+    code: str = "",
+    tenant_slug: str | None = None,
+    workspace_slug: str | None = None,
+) -> dict[str, str]:
+    """Tokens for the named place, else for the first that the person joined; `users.prove` refuses."""
+    user = prove(email=plain_address(email), password=password, code=code)
+    principal = default_principal(user_id=user.id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if principal is None:
+        refusal = _no_place(named=bool(tenant_slug or workspace_slug))
+        record_refusal(
+            "user.sign_in_refused", code=refusal.code, actor_id=user.id, target=email, reason="no_place"
+        )
+        raise refusal
+    audit.record("user.signed_in", principal=principal, via="api")
+    return issue_tokens(principal)
+
+
+def switch_place(*, principal: Principal, tenant_slug: str, workspace_slug: str) -> dict[str, str]:
+    """Tokens for another place of the same person; 404 where they are no member.
+
+    PersonRequired for an API key: tokens know neither its scopes nor its workspace.
+    """
+    expect_person(principal)
+    place = find_principal(user_id=principal.user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if place is None:
+        target = f"{tenant_slug}/{workspace_slug}"
+        record_refusal("user.switch_refused", code=NotFound.code, principal=principal, target=target)
+        raise NotFound
+    audit.record("user.switched", principal=place, target=f"{tenant_slug}/{workspace_slug}")
+    return issue_tokens(place, family=principal.family)
+
+
+def sign_out(*, principal: Principal, refresh: str) -> None:
+    """Ends the sign-in that the refresh token belongs to, where it is the caller's own."""
+    expect_person(principal)
+    revoke_refresh(refresh, user_id=principal.user_id)
+    audit.record("user.signed_out", actor_id=principal.user_id, via="api")
+
+
+def _no_place(*, named: bool) -> NotFound | Forbidden:
+    return NotFound() if named else Forbidden("You belong to no workspace yet.")

@@ -1,0 +1,34 @@
+"""Families of tokens, one for each sign-in: ended by logging out, and by reuse of a spent refresh token.
+
+RFC 9700, 4.14: a refresh token works once. If it is used again, somebody has a copy of it, and nobody can
+tell which of the two is the thief: so everything that came from that sign-in ends. There is no grace for a
+client that never received its answer: it signs in again.
+"""
+
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import EndedFamily
+from accounts.revocation import access_changed
+
+APP_SESSION = (
+    "app_session"  # in the session of an app: its family's id, which survives a change of the session's key
+)
+
+
+def end_family(family: UUID, *, user_id: UUID) -> bool:
+    """Dead from the next request on, open sockets too; False where it was dead already."""
+    _, is_new = EndedFamily.objects.get_or_create(id=family)
+    if is_new:
+        access_changed(user_id)
+    return is_new
+
+
+def forget_ended_families() -> None:
+    """Those of which no token could still be valid."""
+    lifetime = cast("timedelta", settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
+    EndedFamily.objects.filter(ended_at__lt=timezone.now() - lifetime - timedelta(days=1)).delete()

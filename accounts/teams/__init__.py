@@ -1,0 +1,1 @@
+"""Teams: tenants, members, invitations, workspaces and who is in them."""

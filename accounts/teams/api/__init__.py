@@ -1,0 +1,1 @@
+"""REST for the team: the tenant, its members, invitations, workspaces."""

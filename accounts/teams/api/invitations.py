@@ -1,0 +1,248 @@
+"""Invitations and workspaces' links: made by admins, used by whoever holds one."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import PolicyView, WorkspaceView
+from accounts.audit import services as audit
+from accounts.models import WorkspaceMember
+from accounts.policy import Action
+from accounts.serializers import GIVEN_ROLES, WORKSPACE_ROLES, NameField, PersonSerializer, page_of
+from accounts.sign_in.api import OpenView, TokensSerializer, TokenThrottle, checked
+from accounts.sign_in.tokens import issue_tokens
+from accounts.teams import invitation_acceptance, invitations, workspace_links
+from accounts.teams.api.tenant import PAGING
+from kit.api import Pages
+from kit.errors import DomainError
+
+LINK_ROLES = [choice for choice in WORKSPACE_ROLES if choice[0] != WorkspaceMember.Role.MANAGER]
+MOST_PLACES = 50
+
+
+class InvitationPlaceSerializer(serializers.Serializer[Any]):
+    workspace = serializers.CharField(source="workspace.slug")
+    role = serializers.CharField()
+
+
+class InvitationSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    role = serializers.CharField(help_text="In the team")
+    workspaces = InvitationPlaceSerializer(many=True, source="places.all")
+    invited_by = PersonSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField()
+    times_sent = serializers.IntegerField()
+    expires_at = serializers.DateTimeField()
+
+
+class PlaceWishSerializer(serializers.Serializer[Any]):
+    workspace = serializers.CharField(max_length=40)
+    role = serializers.ChoiceField(WORKSPACE_ROLES, default=WorkspaceMember.Role.EDITOR)
+
+
+class InvitationWishSerializer(serializers.Serializer[Any]):
+    emails = serializers.ListField(
+        child=serializers.CharField(max_length=320), min_length=1, max_length=invitations.MOST_AT_ONCE
+    )
+    role = serializers.ChoiceField(GIVEN_ROLES, default="member")
+    workspaces = PlaceWishSerializer(
+        many=True, required=False, default=list, help_text="Left out: the default one"
+    )
+
+    def validate_workspaces(self, places: list[Any]) -> list[Any]:
+        if len(places) > MOST_PLACES:
+            raise serializers.ValidationError(f"Name at most {MOST_PLACES} workspaces.")
+        return places
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField()
+    invitation = InvitationSerializer(allow_null=True)
+    error = serializers.SerializerMethodField(help_text="Why this address was not invited")
+
+    def get_error(self, outcome: invitations.Outcome) -> dict[str, Any] | None:
+        return outcome.problem.as_dict() if isinstance(outcome.problem, DomainError) else None
+
+
+class OutcomesSerializer(serializers.Serializer[Any]):
+    data = OutcomeSerializer(many=True)  # type: ignore[assignment]  # a field called data
+
+
+class LinkWishSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(LINK_ROLES, default=WorkspaceMember.Role.EDITOR)
+    most_uses = serializers.IntegerField(min_value=1, max_value=1000, default=25)
+    days = serializers.IntegerField(min_value=1, max_value=30, default=7)
+
+
+class LinkSerializer(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    most_uses = serializers.IntegerField()
+    uses = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+
+class NewLinkSerializer(LinkSerializer):
+    url = serializers.CharField(help_text="Shown here and nowhere else")
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(max_length=200, help_text="The last part of the link's address")
+
+
+class WelcomeSerializer(serializers.Serializer[Any]):
+    tenant_name = serializers.CharField()
+    inviter = serializers.CharField()
+    email = serializers.CharField(help_text="Empty for a workspace's link: anybody may come")
+    workspaces = serializers.ListField(child=serializers.CharField())
+    expires_at = serializers.DateTimeField()
+    has_account = serializers.BooleanField()
+
+
+class AcceptSerializer(TokenSerializer):
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    name = NameField(required=False, default="", allow_blank=True, help_text="For a new account")
+    code = serializers.CharField(max_length=20, required=False, default="", allow_blank=True, write_only=True)
+
+
+class JoinSerializer(TokenSerializer):
+    email = serializers.CharField(max_length=320)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+    code = serializers.CharField(max_length=20, required=False, default="", allow_blank=True, write_only=True)
+
+
+class InvitationsView(PolicyView):
+    policy: ClassVar = {"GET": Action.INVITATIONS_VIEW, "POST": Action.INVITATIONS_CHANGE}
+
+    @extend_schema(
+        operation_id="invitations", tags=["team"], parameters=PAGING, responses=page_of(InvitationSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Lists the open invitations, including expired ones, the newest first."""
+        pages = Pages()
+        rows = pages.paginate_queryset(invitations.open_invitations(self.principal), request, self)
+        return pages.get_paginated_response(InvitationSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="invite",
+        tags=["team"],
+        request=InvitationWishSerializer,
+        responses={201: OutcomesSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Emails an invitation to each address; an address that cannot be invited gets a reason."""
+        wish = checked(InvitationWishSerializer, request)
+        outcomes = invitations.invite_list(
+            principal=self.principal,
+            emails=wish["emails"],
+            role=wish["role"],
+            places={place["workspace"]: place["role"] for place in wish["workspaces"]},
+        )
+        return Response({"data": OutcomeSerializer(outcomes, many=True).data}, status=201)
+
+
+class InvitationView(PolicyView):
+    policy: ClassVar = {"DELETE": Action.INVITATIONS_CHANGE}
+
+    @extend_schema(operation_id="revoke_invitation", tags=["team"], responses={204: None})
+    def delete(self, request: Request, invitation_id: UUID) -> Response:
+        """Withdraws an invitation; its link no longer works."""
+        invitations.revoke(principal=self.principal, invitation_id=invitation_id)
+        return Response(status=204)
+
+
+class InvitationResendView(PolicyView):
+    policy: ClassVar = {"POST": Action.INVITATIONS_CHANGE}
+
+    @extend_schema(
+        operation_id="resend_invitation", tags=["team"], request=None, responses=InvitationSerializer
+    )
+    def post(self, request: Request, invitation_id: UUID) -> Response:
+        """Emails a new link, valid for seven days; the previous link no longer works."""
+        sent = invitations.resend(principal=self.principal, invitation_id=invitation_id)
+        return Response(InvitationSerializer(sent).data)
+
+
+class LinkView(WorkspaceView):
+    policy: ClassVar = {
+        "GET": Action.WORKSPACE_LINK,
+        "PUT": Action.WORKSPACE_LINK,
+        "DELETE": Action.WORKSPACE_LINK,
+    }
+
+    @extend_schema(operation_id="workspace_link", tags=["workspaces"], responses=LinkSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """Returns the open link, without its address; 404 if there is none."""
+        return Response(LinkSerializer(workspace_links.current_link(self.place)).data)
+
+    @extend_schema(
+        operation_id="open_workspace_link",
+        tags=["workspaces"],
+        request=LinkWishSerializer,
+        responses={201: NewLinkSerializer},
+    )
+    def put(self, request: Request, workspace: str) -> Response:
+        """Creates a link that replaces the previous one. Only this response contains its address."""
+        new = workspace_links.open_link(principal=self.place, **checked(LinkWishSerializer, request))
+        return Response({**LinkSerializer(new.row).data, "url": new.url}, status=201)
+
+    @extend_schema(operation_id="close_workspace_link", tags=["workspaces"], responses={204: None})
+    def delete(self, request: Request, workspace: str) -> Response:
+        """Closes the link; people who joined with it stay."""
+        workspace_links.close_link(principal=self.place)
+        return Response(status=204)
+
+
+class TokenRouteView(OpenView):
+    throttle_classes = [TokenThrottle]
+
+
+class InvitationLookView(TokenRouteView):
+    @extend_schema(
+        operation_id="look_at_invitation", tags=["auth"], request=TokenSerializer, responses=WelcomeSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Returns what an invitation is for, and for whom."""
+        found = invitation_acceptance.welcome_of_invitation(checked(TokenSerializer, request)["token"])
+        return Response(WelcomeSerializer(found).data)
+
+
+class InvitationAcceptView(TokenRouteView):
+    @extend_schema(
+        operation_id="accept_invitation", tags=["auth"], request=AcceptSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Accepts an invitation with the account's password, or creates the account with it."""
+        principal = invitation_acceptance.accept_with_password(**checked(AcceptSerializer, request))
+        audit.record("user.signed_in", principal=principal, via="api")
+        return Response(issue_tokens(principal))
+
+
+class LinkLookView(TokenRouteView):
+    @extend_schema(
+        operation_id="look_at_workspace_link",
+        tags=["auth"],
+        request=TokenSerializer,
+        responses=WelcomeSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Returns the workspace that a link is for."""
+        found = invitation_acceptance.welcome_of_link(checked(TokenSerializer, request)["token"])
+        return Response(WelcomeSerializer(found).data)
+
+
+class LinkJoinView(TokenRouteView):
+    @extend_schema(
+        operation_id="join_workspace", tags=["auth"], request=JoinSerializer, responses=TokensSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """Joins a workspace by its link, with an account whose address is confirmed."""
+        principal = invitation_acceptance.join_with_password(**checked(JoinSerializer, request))
+        audit.record("user.signed_in", principal=principal, via="api")
+        return Response(issue_tokens(principal))

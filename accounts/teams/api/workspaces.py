@@ -1,0 +1,126 @@
+"""Workspaces: the list, one, who is in it, and its open link. Making one stands in workspaces/api.py."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import WorkspaceView
+from accounts.policy import Action
+from accounts.serializers import WORKSPACE_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.sign_in.api import checked
+from accounts.teams import workspaces
+from accounts.teams.api.tenant import PAGING
+
+
+class WorkspaceSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="slug")
+    name = serializers.CharField()
+    member_count = serializers.IntegerField()
+    archived_at = serializers.DateTimeField(allow_null=True)
+    delete_after = serializers.DateTimeField(allow_null=True, help_text="Gone for good then, unless restored")
+    created_at = serializers.DateTimeField()
+
+
+class WorkspaceChangeSerializer(serializers.Serializer[Any]):
+    name = NameField(required=False)
+    archived = serializers.BooleanField(required=False)
+    default = serializers.BooleanField(required=False, help_text="true: newcomers arrive here")
+
+    def validate_default(self, wanted: bool) -> bool:
+        if not wanted:
+            raise serializers.ValidationError("Make another workspace the default one instead.")
+        return wanted
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if not data:
+            raise serializers.ValidationError(
+                {"name": ["Name what is to change: name, archived or default."]}
+            )
+        return data
+
+
+class WorkspaceMemberSerializer(serializers.Serializer[Any]):
+    user = PersonSerializer()
+    role = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class PlaceRoleSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(WORKSPACE_ROLES)
+
+
+class WorkspaceDetailView(WorkspaceView):
+    policy: ClassVar = {
+        "GET": Action.WORKSPACE_VIEW,
+        "PATCH": Action.WORKSPACE_CHANGE,
+        "DELETE": Action.WORKSPACE_DELETE,
+    }
+
+    @extend_schema(operation_id="workspace", tags=["workspaces"], responses=WorkspaceSerializer)
+    def get(self, request: Request, workspace: str) -> Response:
+        """Returns a workspace."""
+        return self._told()
+
+    @extend_schema(
+        operation_id="change_workspace",
+        tags=["workspaces"],
+        request=WorkspaceChangeSerializer,
+        responses=WorkspaceSerializer,
+    )
+    def patch(self, request: Request, workspace: str) -> Response:
+        """Renames, archives or restores a workspace, or makes it the default."""
+        workspaces.change_workspace(principal=self.place, **checked(WorkspaceChangeSerializer, request))
+        return self._told()
+
+    @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})
+    def delete(self, request: Request, workspace: str) -> Response:
+        """Closes a workspace immediately and deletes its content after the grace period."""
+        workspaces.delete(principal=self.place)
+        return self._told(202)
+
+    def _told(self, status: int = 200) -> Response:
+        row = workspaces.find_workspace(self.place)
+        return Response(WorkspaceSerializer(row).data, status=status)
+
+
+class PlacesView(WorkspaceView):
+    policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
+
+    @extend_schema(
+        operation_id="workspace_members",
+        tags=["workspaces"],
+        parameters=PAGING,
+        responses=page_of(WorkspaceMemberSerializer),
+    )
+    def get(self, request: Request, workspace: str) -> Response:
+        """Lists the workspace's members and their roles."""
+        pages = OldestFirst()
+        rows = pages.paginate_queryset(workspaces.members_here(self.place), request, self)
+        return pages.get_paginated_response(WorkspaceMemberSerializer(rows, many=True).data)
+
+
+class PlaceView(WorkspaceView):
+    policy: ClassVar = {"PUT": Action.WORKSPACE_MEMBERS, "DELETE": Action.WORKSPACE_MEMBERS}
+    own_policy: ClassVar = {"DELETE": Action.WORKSPACE_LEAVE}
+
+    @extend_schema(
+        operation_id="put_workspace_member",
+        tags=["workspaces"],
+        request=PlaceRoleSerializer,
+        responses=WorkspaceMemberSerializer,
+    )
+    def put(self, request: Request, workspace: str, user_id: UUID) -> Response:
+        """Adds a member of the team, or changes their role here."""
+        role = checked(PlaceRoleSerializer, request)["role"]
+        place = workspaces.add_member(principal=self.place, user_id=user_id, role=role)
+        return Response(WorkspaceMemberSerializer(place).data)
+
+    @extend_schema(operation_id="remove_workspace_member", tags=["workspaces"], responses={204: None})
+    def delete(self, request: Request, workspace: str, user_id: UUID) -> Response:
+        """Removes a member from the workspace. With your own id you leave; no key can."""
+        workspaces.remove_from_workspace(principal=self.place, user_id=user_id)
+        return Response(status=204)

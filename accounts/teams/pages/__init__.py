@@ -1,0 +1,1 @@
+"""The pages of a team: its members, invitations, service accounts."""

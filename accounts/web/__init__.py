@@ -1,1 +1,0 @@
-"""The pages of accounts: arriving, one's own account, the team and its settings."""
