@@ -10,7 +10,7 @@ ARGS ?=
 # Checks and tests have a cluster of their own and leave the one of `make run` alone; it is stopped at
 # the end, whatever the outcome, unless somebody else is testing there.
 APART := MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
-STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m kit.embedded_postgres stop-unused '$(TEST_POSTGRES)'
+STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres stop-unused '$(TEST_POSTGRES)'
 
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
@@ -19,11 +19,11 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
-	@PYTHONPATH=.:platform exec $(PYTHON) -m config.up
+	@PYTHONPATH=.:platform exec $(PYTHON) -m devserver.up
 
 # docs/backup.md: make backup FILE=/somewhere/else/switchyard.dump, also while it runs; make restore FILE=…
 backup restore: $(RUN_STAMP)
-	@PYTHONPATH=.:platform exec $(PYTHON) -m kit.postgres_backup $@ '$(FILE)'
+	@PYTHONPATH=.:platform exec $(PYTHON) -m devserver.postgres_backup $@ '$(FILE)'
 
 # In two processes, each with a database of its own; ARGS="-n 0" runs them in one.
 test: $(DEV_STAMP) tools weights

@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.principals import Principal, find_principal
 from accounts.request_limits import count_request_of
 from accounts.sign_in.app_tokens import AppTokens
-from kit import requests
+from kit import request_origin
 from kit.api import error_headers, json_error
 from kit.errors import RateLimited
 from kit.tenancy import tenant_scope
@@ -104,5 +104,5 @@ def _signed_in(request: HttpRequest) -> UUID | None:
 def _refused(request: HttpRequest, refusal: RateLimited) -> HttpResponse:
     if request.path_info.startswith(JSON_PATHS):
         return json_error(refusal)
-    page = render_to_string("429.html", {"error": refusal, "request_id": requests.current().request_id})
+    page = render_to_string("429.html", {"error": refusal, "request_id": request_origin.current().request_id})
     return HttpResponse(page, status=refusal.status, headers=error_headers(refusal))

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db.models import F
 
 from accounts.models import User
-from kit.notices import notify
+from kit.pg_notify import notify
 
 ACCESS_CHANGED = "switchyard_access_changed"  # payload: the id of a user, or of a tenant for everybody in it
 

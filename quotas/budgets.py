@@ -14,9 +14,9 @@ from accounts.policy import Action, expect, may
 from accounts.principals import Principal, over_workspace
 from accounts.teams.members import acting
 from kit.errors import Conflict, InvalidInput, NotFound
+from quotas.counter_backfill import seed_all, seed_counters
 from quotas.models import Budget, TenantPlan
 from quotas.models.rules import MOST
-from quotas.seeding import seed_all, seed_counters
 from quotas.windows import known_zone
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window

@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Tenant
+from quotas.counter_backfill import seed_counters
 from quotas.models import Budget, Plan, TenantPlan
-from quotas.seeding import seed_counters
 
 FIRST_PLAN = "Standard"
 SOFT_PERCENT = 80

@@ -15,7 +15,7 @@ from quotas.holds import call_shares, hold_columns, payer_of, turn_shares
 from quotas.limits import Limit, limits_of
 from quotas.models import Hold, Reservation, UsageRecord
 from quotas.prices import Usage
-from quotas.settling import end_hold, write_off
+from quotas.settlement import end_hold, write_off
 
 log = structlog.get_logger(__name__)
 # One statement, so that the counters' rows are locked for no longer than the commit takes.

@@ -11,7 +11,7 @@ from django.db.models import Model
 
 from accounts.models import AuditEntry, User
 from accounts.principals import Principal
-from kit import requests
+from kit import request_origin
 
 # A field whose name has one of these words in it is told as changed, never with its value.
 SECRET_WORDS = {"password", "password1", "password2", "secret", "token", "key", "credential", "credentials"}
@@ -84,7 +84,7 @@ def entry_fields(
     A principal stands for actor, key and tenant, and for the workspace unless the act is `of_tenant`: of no
     one workspace, whichever the person is in.
     """
-    origin = requests.current()
+    origin = request_origin.current()
     if principal is not None:
         actor_id, actor_email = principal.user_id, principal.email
         tenant_id = principal.tenant.id

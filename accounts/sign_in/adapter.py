@@ -23,7 +23,7 @@ from accounts.sign_in.credential_changes import credentials_changed
 from accounts.sign_in.guesses import forget_guesses, guess_password
 from accounts.sign_in.recovery import recover
 from accounts.sign_in.users import is_verified
-from kit import requests
+from kit import request_origin
 from kit.errors import InvalidInput
 
 # The notices that allauth sends about a change of credentials, and what the audit calls the change.
@@ -132,7 +132,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """As the request's own middleware found it; limits then count all who come without one together."""
-        return requests.current().address or UNKNOWN_ADDRESS
+        return request_origin.current().address or UNKNOWN_ADDRESS
 
 
 def _via(request: HttpRequest) -> str:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.principals import Principal
 from accounts.sign_in import services as sign_in
 from accounts.sign_in import tokens
-from kit.requests import current_network
+from kit.request_origin import current_network
 
 
 class TokensSerializer(serializers.Serializer[Any]):

@@ -21,7 +21,7 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.sign_in.known_devices import known_device
-from kit.requests import current_network
+from kit.request_origin import current_network
 
 # tries / time; allauth's limiter takes a `key` for whom it counts
 RATES = {

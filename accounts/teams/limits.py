@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import Founding, Tenant, User
 from kit.errors import Conflict, RateLimited
-from kit.requests import current_network
+from kit.request_origin import current_network
 
 DAY = timedelta(days=1)
 

@@ -32,8 +32,8 @@ from kit.highlighting import Budget
 from kit.json_input import parse_object
 from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import usable_models
-from workspaces.mcp_servers.services import offered_servers
+from workspaces.language_models.queries import usable_models
+from workspaces.mcp_servers.queries import offered_servers
 
 TURNS_SHOWN = 30
 Ability = LanguageModel.Ability

@@ -22,10 +22,10 @@ from gateway.models import Conversation, Message, Turn
 from gateway.turns.approval_answers import DECISIONS, answer_approval, told_approval
 from gateway.turns.closing import stored_usage, usage_data
 from gateway.turns.event_stream import visible_turn
-from kit import requests
+from kit import request_origin
 from kit.api import Pages, translate
 from kit.errors import NotFound
-from workspaces.language_models.services import ModelRef, usable_models
+from workspaces.language_models.queries import ModelRef, usable_models
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
@@ -287,7 +287,7 @@ class OpenAIErrorMixin:
         response: Response = super().handle_exception(exc)  # type: ignore[misc]
         error = translate(exc)
         if error is not None:
-            response.data = error_body(error, requests.current().request_id)
+            response.data = error_body(error, request_origin.current().request_id)
         return response
 
 

@@ -29,7 +29,7 @@ from gateway.turns.access_watch import watching
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
 from gateway.turns.requests import SendRequest, validated
-from kit import requests
+from kit import request_origin
 from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
     AccessEnded,
@@ -150,7 +150,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         handler = handlers.get(kind) if isinstance(kind, str) else None
         if handler is None:
             raise InvalidInput(type=[f"Use one of: {', '.join(handlers)}."])
-        requests.begin(None, self.origin.address)
+        request_origin.begin(None, self.origin.address)
         await handler(frame, principal)
 
     async def _send_message(self, frame: dict[str, Any], principal: Principal) -> None:
@@ -236,7 +236,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         return task
 
     async def _send_error(self, error: DomainError, frame: dict[str, Any]) -> None:
-        shape = error.as_dict(requests.current().request_id)
+        shape = error.as_dict(request_origin.current().request_id)
         await self._send_frame({"type": "error", "error": shape, **_ref(frame)})
 
     async def _send_frame(self, frame: dict[str, Any]) -> None:

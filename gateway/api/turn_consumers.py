@@ -18,7 +18,7 @@ from gateway.turns.requests import SendRequest
 from gateway.turns.runner import runner
 from gateway.turns.stop import request_stop
 from gateway.turns.transcript import NumberedEvent
-from kit import requests
+from kit import request_origin
 from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
@@ -161,7 +161,7 @@ def moved_frame(error: DomainError) -> bytes:
 
 def error_frame(error: DomainError) -> bytes:
     """An error that is no event of the turn, and so has no id."""
-    shape = error.as_dict(requests.current().request_id)
+    shape = error.as_dict(request_origin.current().request_id)
     return f"event: error\ndata: {json.dumps({'error': shape})}\n\n".encode()
 
 

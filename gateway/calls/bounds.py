@@ -13,7 +13,7 @@ from gateway.providers.sizes import (
 )
 from kit.errors import ContextTooLong
 from quotas.calls import PlannedCall
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128 spaces
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from kit.notices import notify
+from kit.pg_notify import notify
 
 TURN_STOP = "switchyard_turn_stop"  # payload: the turn's id
 CALL_REPEATED = "switchyard_call_repeated"  # payload: turn id, fingerprint and the newer attempt's id

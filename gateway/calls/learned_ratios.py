@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict, deque
 
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 RECENT = 32  # exact calls of a model
 MOST_MODELS = 1024  # the least recently used are forgotten

@@ -43,8 +43,8 @@ from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from quotas.holds import hold_call, mark_sent
 from quotas.prices import Usage
-from quotas.settling import release_call, settle_call
-from workspaces.language_models.services import ModelRef
+from quotas.settlement import release_call, settle_call
+from workspaces.language_models.queries import ModelRef
 
 log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed

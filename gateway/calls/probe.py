@@ -16,7 +16,7 @@ from kit.unbroken import unbroken
 from quotas.calls import Payer
 from quotas.models import UsageRecord
 from quotas.reservations import close_turn, open_turn
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 QUESTION = [{"role": "user", "content": "Say OK."}]
 MOST_TOKENS = 64  # a model that reasons first may need all of them: that it wrote is enough
@@ -26,7 +26,7 @@ UNFIT = {400, 404, 422}
 
 
 class ProviderProber:
-    """What `workspaces.language_models.probing.Prober` asks for."""
+    """What `workspaces.language_models.probe.Prober` asks for."""
 
     async def reach(self, model: ModelRef) -> None:
         try:

@@ -10,7 +10,7 @@ from gateway.calls.learned_ratios import learned_ratios
 from gateway.calls.token_estimate import BYTES_OF_PROSE, CHUNK, estimated_tokens
 from gateway.providers.base import ModelRequest, Provider
 from gateway.providers.sizes import IMAGE_BOUND, measured_body
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="estimates")
 # As the provider reads the body's strings: their escapes are JSON's, not the prompt's.

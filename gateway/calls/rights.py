@@ -4,8 +4,8 @@ from uuid import UUID
 
 from accounts.principals import chat_role
 from kit.errors import ModelNotAllowed, ModelNotEnabled, TurnInterrupted
-from workspaces.language_models.access import Chatter
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models
+from workspaces.language_models.model_access import Chatter
+from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models
 
 
 def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelRef, ...]:

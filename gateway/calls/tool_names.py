@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.providers.base import JsonObject
-from workspaces.mcp_servers.services import ServerRef, ToolRef
+from workspaces.mcp_servers.queries import ServerRef, ToolRef
 
 MARK = "_mcp_"  # between a tool's name and its server's, as LibreChat has it
 LONGEST = 64  # signs of a function's name at OpenAI and Anthropic

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from kit.notices import notify
 from kit.per_loop import PerLoop
+from kit.pg_notify import notify
 
 TOOL_NEWS = "switchyard_tool_news"  # payload: the id of the turn
 

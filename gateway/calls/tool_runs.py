@@ -27,9 +27,9 @@ from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.argument_rules import unfit_arguments
-from workspaces.mcp_servers.connecting import ToolOutcome, call_tool
-from workspaces.mcp_servers.reaching import reach
-from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server, enabled_servers
+from workspaces.mcp_servers.client import ToolOutcome, call_tool
+from workspaces.mcp_servers.connection import reach
+from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State

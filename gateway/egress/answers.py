@@ -36,7 +36,7 @@ from kit.errors import DomainError, InternalError, ProviderError
 from kit.postgresql.failures import database_failure
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef, needed_abilities
+from workspaces.language_models.queries import ModelRef, needed_abilities
 
 Ability = LanguageModel.Ability
 log = structlog.get_logger(__name__)

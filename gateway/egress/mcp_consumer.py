@@ -31,8 +31,8 @@ from gateway.providers.base import JsonObject
 from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import NotFound, TurnInterrupted
 from kit.tenancy import in_public, in_tenant
-from workspaces.mcp_servers.connecting import ToolOutcome
-from workspaces.mcp_servers.services import ToolRef
+from workspaces.mcp_servers.client import ToolOutcome
+from workspaces.mcp_servers.queries import ToolRef
 
 log = structlog.get_logger(__name__)
 CHECK_TOOL = ToolRef(

@@ -10,8 +10,8 @@ from typing import Any
 from gateway.engines.librechat.registrations import engine_name
 from gateway.providers.base import JsonObject
 from kit.errors import InvalidInput
-from workspaces.mcp_servers.connecting import ToolOutcome
-from workspaces.mcp_servers.services import ToolRef
+from workspaces.mcp_servers.client import ToolOutcome
+from workspaces.mcp_servers.queries import ToolRef
 
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")  # the latest first
 INVALID_PARAMS, NO_METHOD = -32602, -32601

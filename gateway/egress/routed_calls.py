@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from gateway.calls.channels import CALL_REPEATED, TURN_STOP
 from gateway.calls.tool_news import TOOL_NEWS, tell_news
-from kit.notices import listen
 from kit.per_loop import PerLoop
+from kit.pg_notify import listen
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from gateway.calls.images import SCHEME
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from kit.errors import InvalidInput
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 ROUTED = "routed"  # the one model that engines know
 MOST_TOKENS = 10**9  # beyond what any window holds, and within what a hold can count

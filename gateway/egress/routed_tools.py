@@ -29,7 +29,7 @@ from gateway.providers.base import JsonObject
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.services import ServerRef, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers
 
 MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down by nobody and runs nowhere
 

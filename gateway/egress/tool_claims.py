@@ -10,7 +10,7 @@ from gateway.calls.tool_runs import REFUSED, UNANSWERED, UNCLAIMED, Caller, Open
 from gateway.engines.librechat.registrations import find_caller, find_tool
 from gateway.models import ToolRun, Turn
 from kit.tenancy import TenantRef
-from workspaces.mcp_servers.services import ServerRef, ToolRef, enabled_server
+from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server
 
 State = ToolRun.State
 NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."

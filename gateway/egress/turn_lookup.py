@@ -17,7 +17,7 @@ from gateway.models import Turn
 from kit.errors import DomainError, ModelNotAllowed, ModelNotEnabled, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from gateway.calls.tool_names import OfferedTool, offer_tools
 from gateway.engines.check_steps import Step
 from gateway.providers.base import JsonObject, ModelRequest
 from kit.tenancy import TenantRef
-from workspaces.language_models.services import ModelRef
-from workspaces.mcp_servers.services import ServerRef
+from workspaces.language_models.queries import ModelRef
+from workspaces.mcp_servers.queries import ServerRef
 
 HISTORY_RESTORED = "history_restored"  # the kind of a notice: earlier messages came from our own copy
 

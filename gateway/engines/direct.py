@@ -19,7 +19,7 @@ from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError
 from kit.patience import patiently
 from kit.tenancy import in_tenant
-from workspaces.language_models.services import needed_abilities
+from workspaces.language_models.queries import needed_abilities
 
 
 class DirectEngine:

@@ -17,7 +17,7 @@ from gateway.engines.base import Event, TurnJob
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
-from workspaces.mcp_servers.connecting import ToolOutcome
+from workspaces.mcp_servers.client import ToolOutcome
 
 MOST_CALLS = 32  # of one answer of the model
 TOO_MANY = f"At most {MOST_CALLS} tools are called at a time; this one was not."

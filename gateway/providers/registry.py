@@ -8,7 +8,7 @@ from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIPr
 from gateway.providers.resilience import ResilientProvider
 from kit.errors import ProviderError
 from kit.secrets import SecretUnreadable, unseal
-from workspaces.language_models.services import Endpoint, ModelRef
+from workspaces.language_models.queries import Endpoint, ModelRef
 
 REMOTE: dict[str, type[OpenAIProvider] | type[AnthropicProvider]] = {
     kind.name: kind for kind in (OpenAIProvider, AzureProvider, AnthropicProvider, CompatibleProvider)

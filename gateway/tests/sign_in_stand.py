@@ -13,8 +13,8 @@ from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.tool_stand import MODEL, asks_for, say
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.connecting import Address
-from workspaces.mcp_servers.reaching import address_for
+from workspaces.mcp_servers.client import Address
+from workspaces.mcp_servers.connection import address_for
 from workspaces.models import MCPServer, MCPSignIn
 
 WHERE = "/v1/workspaces/sales/mcps/vault"

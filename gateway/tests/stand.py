@@ -17,10 +17,10 @@ from uuid import uuid4
 import httpx
 import psycopg
 
+from devserver import embedded_postgres
 from gateway.tests.events import STREAM, Frames, Told, body
 from gateway.tests.paced_provider import PacedProvider, answer_to, question
 from gateway.tests.served import Served
-from kit import embedded_postgres
 from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -41,8 +41,8 @@ from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.images import NewPicture
 from kit.tenancy import tenant_scope
 from kit.tests.ports import free_port
-from quotas.checking import check_ledger
 from quotas.holds import mark_sent
+from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to, note_streamed
 from quotas.tests.test_holds import held, opened

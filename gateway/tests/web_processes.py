@@ -11,7 +11,7 @@ import httpx
 from django.conf import settings
 from django.db import connection
 
-from config.up import serve_command
+from devserver.up import serve_command
 from gateway.tests.waiting import wait_until
 from kit.tests.ports import free_port
 

@@ -31,8 +31,8 @@ from kit.tenancy import in_public, in_tenant
 from quotas.calls import Payer
 from quotas.limits import Limit
 from quotas.reservations import open_turn
-from workspaces.language_models.services import ModelRef
-from workspaces.mcp_servers.services import ServerRef
+from workspaces.language_models.queries import ModelRef
+from workspaces.mcp_servers.queries import ServerRef
 
 TITLE_LENGTH = 80
 MOST_ANCESTORS = 20  # that an engine is told

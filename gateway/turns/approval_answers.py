@@ -13,7 +13,7 @@ from gateway.calls.tool_runs import Caller, audit_call, target_of
 from gateway.models import ToolRun, Turn
 from gateway.turns.event_stream import visible_turn
 from kit.errors import ApprovalDecided, Forbidden, NotFound
-from workspaces.mcp_servers.tools import change_tool
+from workspaces.mcp_servers.tool_rules import change_tool
 
 ALLOW, ALWAYS, REFUSE = "allow", "always", "refuse"
 DECISIONS = (ALLOW, ALWAYS, REFUSE)

@@ -20,7 +20,7 @@ from gateway.turns.decision import Decision, decide
 from kit.errors import DomainError, InvalidInput, ProviderError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models, needed_abilities
+from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
 
 # Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
 REFUSED_AS_INVALID = {400, 422}

@@ -16,8 +16,8 @@ from gateway.turns.history import HISTORY_TURNS
 from gateway.turns.requests import LONGEST_MESSAGE, SendRequest
 from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef, fallback_chain, installed_models, needed_abilities
-from workspaces.mcp_servers.services import ServerRef, enabled_servers, enabled_slugs
+from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers, enabled_slugs
 from workspaces.prompts.services import RenderedPrompt, render_prompt
 
 Ability = LanguageModel.Ability

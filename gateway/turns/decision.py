@@ -17,9 +17,9 @@ from kit.errors import (
     RoleTooLow,
 )
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import ModelRef
-from workspaces.mcp_servers.grants import sign_in_needed
-from workspaces.mcp_servers.services import ServerRef
+from workspaces.language_models.queries import ModelRef
+from workspaces.mcp_servers.oauth.token_store import sign_in_needed
+from workspaces.mcp_servers.queries import ServerRef
 
 MOST_TOOLS = 128  # of one model call, at OpenAI and most others
 

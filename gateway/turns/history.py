@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
 from gateway.providers.base import JsonObject, ModelRequest, Provider
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 HISTORY_TURNS = 100  # the most that is ever considered
 

@@ -20,7 +20,7 @@ from gateway.turns.heartbeat import Heartbeat
 from gateway.turns.journal import Journal
 from gateway.turns.relay import send_events
 from gateway.turns.transcript import NumberedEvent, Transcript
-from kit import requests
+from kit import request_origin
 from kit.errors import (
     AtCapacity,
     DatabaseUnavailable,
@@ -65,7 +65,7 @@ class RunningTurn:
         self.transcript = Transcript(
             started_data(job.turn_id, job.conversation_id, job.model.slug), list(job.told)
         )
-        self.request_id = requests.current().request_id
+        self.request_id = request_origin.current().request_id
         self.events = list(self.transcript.after(0))
         self.ending: Ending | None = None
         self._lost_lease = False

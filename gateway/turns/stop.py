@@ -14,7 +14,7 @@ from gateway.turns.access_watch import access_changed
 from gateway.turns.event_stream import visible_turn
 from gateway.turns.runner import runner
 from kit.errors import Forbidden
-from kit.notices import listen
+from kit.pg_notify import listen
 
 
 def request_stop(*, principal: Principal, turn_id: UUID) -> str:

@@ -15,8 +15,8 @@ from gateway.turns.runner import runner
 from kit.errors import AtCapacity, ShuttingDown
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
-from workspaces.language_models.services import ModelRef, installed_models
-from workspaces.mcp_servers.services import ServerRef, enabled_servers
+from workspaces.language_models.queries import ModelRef, installed_models
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers
 
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:

@@ -7,4 +7,4 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401, PLC0415 - checks register once the apps are loaded
+        from config import system_checks  # noqa: F401, PLC0415 - they register once apps are loaded

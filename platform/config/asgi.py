@@ -17,8 +17,8 @@ django_app = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - consumers import models
 
-from config.checks import refuse_broken_setup  # noqa: E402
-from config.engine_checks import check_at_start, should_check_at_start  # noqa: E402
+from config.engine_check_runner import check_at_start, should_check_at_start  # noqa: E402
+from config.system_checks import refuse_broken_setup  # noqa: E402
 from gateway.api.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
 from gateway.turns import background  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402

@@ -19,7 +19,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - consu
 from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
-from config.checks import refuse_broken_setup  # noqa: E402
+from config.system_checks import refuse_broken_setup  # noqa: E402
 from gateway.calls.late_counts import reading_on  # noqa: E402
 from gateway.egress import consumers  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402

@@ -18,15 +18,15 @@ from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
 from gateway.api import rest as gateway_api
 from gateway.calls.probe import ProviderProber
-from quotas.rest import budgets, usage
-from quotas.web import budgets as budget_pages
-from quotas.web import usage as usage_pages
+from quotas.api import budgets, usage
+from quotas.pages import budgets as budget_pages
+from quotas.pages import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
 from workspaces.language_models import routes as language_models
 from workspaces.mcp_servers import api as mcps_api
 from workspaces.mcp_servers import routes as mcps
-from workspaces.mcp_servers import sign_in_pages as mcp_sign_in
+from workspaces.mcp_servers.oauth import pages as mcp_sign_in
 from workspaces.prompts import routes as prompts
 from workspaces.web import room
 from workspaces.web import settings as team_settings

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kit import errors, requests
+from kit import errors, request_origin
 from kit.postgresql.failures import database_failure
 from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
@@ -90,7 +90,7 @@ def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None
     error = translate(exc)
     if error is None:
         return None
-    response = Response({"error": error.as_dict(requests.current().request_id)}, status=error.status)
+    response = Response({"error": error.as_dict(request_origin.current().request_id)}, status=error.status)
     for name, value in error_headers(error).items():
         response[name] = value
     return response
@@ -150,5 +150,5 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
 
 def json_error(error: errors.DomainError) -> JsonResponse:
     """The one error shape for the few places outside DRF: middleware and Django's own handlers."""
-    body = {"error": error.as_dict(requests.current().request_id)}
+    body = {"error": error.as_dict(request_origin.current().request_id)}
     return JsonResponse(body, status=error.status, headers=error_headers(error))

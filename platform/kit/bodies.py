@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from kit import requests
+from kit import request_origin
 from kit.api import error_headers
 from kit.consumers import SECURITY_HEADERS, begin_request
 from kit.errors import BodyTooSlow, DomainError, PayloadTooLarge, RateLimited
@@ -178,7 +178,7 @@ class _BoundedReader:
             self._place.take()
 
 
-def refusal_of(error: DomainError, origin: requests.RequestOrigin) -> tuple[bytes, dict[str, str]]:
+def refusal_of(error: DomainError, origin: request_origin.RequestOrigin) -> tuple[bytes, dict[str, str]]:
     """The answer's body and headers; the connection ends with it, since the rest of the body is not read."""
     body = json.dumps({"error": error.as_dict(origin.request_id)}).encode()
     return body, {
@@ -209,7 +209,9 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 def _network_of(scope: Scope, headers: dict[bytes, bytes]) -> str:
     peer = (scope.get("client") or [None])[0]
     forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-    return network_of(requests.forwarded_address(peer, forwarded, behind_proxy=settings.BEHIND_PROXY) or "")
+    return network_of(
+        request_origin.forwarded_address(peer, forwarded, behind_proxy=settings.BEHIND_PROXY) or ""
+    )
 
 
 async def _drain(receive: Receive) -> None:

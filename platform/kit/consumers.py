@@ -10,7 +10,7 @@ import structlog
 from channels.generic.http import AsyncHttpConsumer
 from django.conf import settings
 
-from kit import requests
+from kit import request_origin
 from kit.api import error_headers
 from kit.errors import (
     DomainError,
@@ -194,10 +194,10 @@ async def _wait_for_disconnect(receive: Callable[[], Awaitable[dict[str, Any]]])
         pass
 
 
-def begin_request(scope: dict[str, Any], header: dict[str, str]) -> requests.RequestOrigin:
+def begin_request(scope: dict[str, Any], header: dict[str, str]) -> request_origin.RequestOrigin:
     """Gives the request its id and finds where it came from."""
     peer = (scope.get("client") or [None])[0]
-    address = requests.forwarded_address(
+    address = request_origin.forwarded_address(
         peer, header.get("x-forwarded-for", ""), behind_proxy=settings.BEHIND_PROXY
     )
-    return requests.begin(header.get("x-request-id"), address)
+    return request_origin.begin(header.get("x-request-id"), address)

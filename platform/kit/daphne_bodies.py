@@ -7,7 +7,7 @@ import daphne.http_protocol
 from daphne.http_protocol import WebRequest
 from twisted.internet import reactor
 
-from kit import requests
+from kit import request_origin
 from kit.bodies import DRAIN_BYTES, DRAIN_SECONDS, deadline_seconds, refusal_of
 from kit.errors import BodyTooSlow, DomainError, PayloadTooLarge
 
@@ -65,7 +65,7 @@ def bound_daphne(*, most_bytes: Callable[[str], int]) -> None:
             a client that is still sending gets to read the answer."""
             self._stop_timer()
             self.is_refused = True
-            body, headers = refusal_of(error, requests.begin(None, None))
+            body, headers = refusal_of(error, request_origin.begin(None, None))
             lines = [f"HTTP/1.1 {error.status} Refused", *(f"{n}: {v}" for n, v in headers.items())]
             transport = self.channel.transport
             transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)

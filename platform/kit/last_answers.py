@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from kit import requests
+from kit import request_origin
 from kit.bodies import refusal_of
 from kit.consumers import begin_request
 from kit.errors import DomainError, ShuttingDown
@@ -44,7 +44,7 @@ class LastAnswers:
                 await self._answer(scope, send)
 
     async def _answer(self, scope: Scope, send: Send) -> None:
-        origin = requests.current()
+        origin = request_origin.current()
         if not origin.request_id:
             header = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             origin = begin_request(scope, header)

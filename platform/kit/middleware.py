@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 from django.http import Http404, HttpRequest, HttpResponse
 
-from kit import requests
+from kit import request_origin
 
 
 class RequestMiddleware:
@@ -16,9 +16,9 @@ class RequestMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        origin = requests.begin(
+        origin = request_origin.begin(
             request.META.get("HTTP_X_REQUEST_ID"),
-            requests.forwarded_address(
+            request_origin.forwarded_address(
                 request.META.get("REMOTE_ADDR"),
                 request.META.get("HTTP_X_FORWARDED_FOR", ""),
                 behind_proxy=settings.BEHIND_PROXY,

@@ -13,9 +13,9 @@ from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.named_ids import NamedIdsAdmin
 from kit.errors import InvalidInput
 from quotas.models import Hold, Reservation, UsageDay, UsageRecord
+from quotas.pages.charts import day_chart
+from quotas.pages.usage import PeriodForm
 from quotas.usage import break_down, slice_of
-from quotas.web.charts import day_chart
-from quotas.web.usage import PeriodForm
 
 OPERATORS_COLUMNS = ("tenant", "model", "purpose")
 

@@ -13,8 +13,8 @@ from accounts.admin.audited import AuditedAdmin
 from accounts.models import Tenant
 from kit.errors import InvalidInput
 from quotas.budgets import Rule, check_rule
+from quotas.counter_backfill import seed_counters
 from quotas.models import Budget, Plan, TenantPlan
-from quotas.seeding import seed_counters
 
 TAKEN = "There is such a budget already; change its limit."
 

@@ -15,7 +15,7 @@ from quotas.calls import Payer
 from quotas.holds import hold_call, mark_sent
 from quotas.prices import Usage
 from quotas.reservations import open_turn
-from quotas.settling import settle_call
+from quotas.settlement import settle_call
 from quotas.tests.ledger import note_streamed, planned_call
 
 PROMPT, OUTPUT, STREAMED = 10, 20, 7

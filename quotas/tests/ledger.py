@@ -9,7 +9,7 @@ from quotas.holds import hold_call, mark_sent
 from quotas.models import Budget, Hold, UsageRecord
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settling import settle_call
+from quotas.settlement import settle_call
 
 
 def limit_to(person: Person, limit: int, **rule: Any) -> Budget:

@@ -11,7 +11,7 @@ from accounts.models import ApiKey, AuditEntry, Membership, WorkspaceMember
 from accounts.tests.cast import Cast, Person
 from kit.errors import QuotaExceeded
 from quotas.calls import Payer
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow
 from quotas.tests.ledger import limit_to, store_usage

@@ -13,12 +13,12 @@ from django.db.models.functions import Now
 from accounts.tests.cast import Cast
 from kit.errors import QuotaExceeded, TurnInterrupted
 from quotas.calls import Payer
-from quotas.checking import check_ledger
 from quotas.holds import hold_call, mark_sent, read_on_until
+from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord
 from quotas.prices import Usage
 from quotas.reservations import close_turn, expired_reservations, open_turn, turn_usage
-from quotas.settling import release_call, settle_call
+from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call
 
 pytestmark = pytest.mark.django_db

@@ -20,12 +20,12 @@ from accounts.tests.cast import Cast, Person
 from gateway.tests import snapshot
 from kit.errors import QuotaExceeded, RateLimited, RepeatedCall, TurnInterrupted
 from quotas.calls import Payer
-from quotas.checking import check_ledger
 from quotas.holds import hold_call, mark_sent
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Price, Reservation
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settling import release_call, settle_call
+from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call, store_usage
 from quotas.tests.test_holds import opened
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from accounts.tests.cast import Cast
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, Reservation, UsageRecord
 from quotas.tests.die_at import STATES
 from quotas.tests.ledger import limit_to

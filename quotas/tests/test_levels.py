@@ -14,14 +14,14 @@ from accounts.models import ApiKey, Tenant, Workspace
 from accounts.tests.cast import Cast, Person
 from kit.errors import DomainError, PriceUnknown, QuotaExceeded, RateLimited
 from quotas.calls import Payer
-from quotas.checking import check_ledger
 from quotas.holds import hold_call, mark_sent
+from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow, Hold, Plan, Price, TenantPlan, UsageDay, UsageRecord
 from quotas.plans import give_plan
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settling import settle_call
+from quotas.settlement import settle_call
 from quotas.tests.ledger import limit_to, planned_call, settled, store_usage
 
 pytestmark = pytest.mark.django_db

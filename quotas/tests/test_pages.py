@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Tenant, WorkspaceMember
 from accounts.tests.cast import Cast, Person
 from quotas.models import Budget
+from quotas.pages.charts import day_chart
 from quotas.tests.ledger import limit_to, store_usage
 from quotas.tests.test_budgets import manage
 from quotas.usage import Group, Used
-from quotas.web.charts import day_chart
 
 pytestmark = pytest.mark.django_db
 

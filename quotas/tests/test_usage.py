@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.tests.cast import Cast
 from quotas import exports
 from quotas.calls import Payer
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import Price, UsageDay, UsageRecord
 from quotas.prices import Usage
 from quotas.reservations import open_turn

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accounts.models import Tenant
 from accounts.tests.cast import Cast
 from kit.errors import InvalidInput
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageDay
 from quotas.prices import Usage
 from quotas.reservations import close_turn

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config.tests.test_up import Run
+from devserver.tests.test_up import Run
 from gateway.tests.events import read_events, send, text_of
 
 pytestmark = pytest.mark.slow

@@ -2,11 +2,14 @@
 
 from django.urls import URLPattern, path
 
-from workspaces.language_models import api as rest
-from workspaces.language_models import catalogue_api, catalogue_pages, credentials_api, prices_api
-from workspaces.language_models import pages as web
-from workspaces.language_models.probing import Prober
-from workspaces.web import prices
+from workspaces.language_models.api import catalogue as catalogue_api
+from workspaces.language_models.api import credentials as credentials_api
+from workspaces.language_models.api import models as models_api
+from workspaces.language_models.api import prices as prices_api
+from workspaces.language_models.pages import catalogue as catalogue_pages
+from workspaces.language_models.pages import models as model_pages
+from workspaces.language_models.pages import prices as price_pages
+from workspaces.language_models.probe import Prober
 
 HERE = "workspaces/<slug:workspace>"
 
@@ -15,11 +18,11 @@ def api(prober: Prober) -> list[URLPattern]:
     """`prober` asks providers; it stands above this package."""
     return [
         path("model-catalogue", catalogue_api.CatalogueView.as_view()),
-        path(f"{HERE}/models", rest.ModelsView.as_view(prober=prober)),
-        path(f"{HERE}/models/bulk", rest.ModelsBulkView.as_view()),
+        path(f"{HERE}/models", models_api.ModelsView.as_view(prober=prober)),
+        path(f"{HERE}/models/bulk", models_api.ModelsBulkView.as_view()),
         path(f"{HERE}/models/install", catalogue_api.CatalogueInstallView.as_view(prober=prober)),
-        path(f"{HERE}/models/<str:model>", rest.ModelView.as_view()),
-        path(f"{HERE}/models/<str:model>/test", rest.ModelTestView.as_view(prober=prober)),
+        path(f"{HERE}/models/<str:model>", models_api.ModelView.as_view()),
+        path(f"{HERE}/models/<str:model>/test", models_api.ModelTestView.as_view(prober=prober)),
         path(f"{HERE}/models/<str:model>/prices", prices_api.ModelPricesView.as_view()),
         path(f"{HERE}/credentials", credentials_api.CredentialsView.as_view(prober=prober)),
         path(
@@ -31,15 +34,17 @@ def api(prober: Prober) -> list[URLPattern]:
 def pages(prober: Prober) -> list[URLPattern]:
     known = {"prober": prober}
     return [
-        path("models", web.models, name="models"),
+        path("models", model_pages.models, name="models"),
         path("models/catalogue/", catalogue_pages.catalogue, name="model_catalogue"),
         path("models/catalogue/<str:provider>", catalogue_pages.install, known, name="install_models"),
-        path("models/install/", web.install, known, name="install_model"),
-        path("models/change/", web.change_models, name="change_models"),
-        path("models/<str:model>", web.model, name="model"),
-        path("models/<str:model>/test", web.test, known, name="test_model"),
-        path("models/<str:model>/remove", web.remove, name="uninstall_model"),
-        path("models/<str:model>/price", prices.price, name="model_price"),
-        path("credentials/<uuid:credential_id>/rotate", web.rotate, known, name="rotate_credential"),
-        path("credentials/<uuid:credential_id>/remove", web.remove_credential, name="remove_credential"),
+        path("models/install/", model_pages.install, known, name="install_model"),
+        path("models/change/", model_pages.change_models, name="change_models"),
+        path("models/<str:model>", model_pages.model, name="model"),
+        path("models/<str:model>/test", model_pages.test, known, name="test_model"),
+        path("models/<str:model>/remove", model_pages.remove, name="uninstall_model"),
+        path("models/<str:model>/price", price_pages.price, name="model_price"),
+        path("credentials/<uuid:credential_id>/rotate", model_pages.rotate, known, name="rotate_credential"),
+        path(
+            "credentials/<uuid:credential_id>/remove", model_pages.remove_credential, name="remove_credential"
+        ),
     ]

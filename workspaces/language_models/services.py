@@ -1,280 +1,244 @@
-"""What can be done with a workspace's language models."""
+"""What those who run a workspace do with its models and credentials; each act is audited."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol, TypeVar
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet
 
-from accounts.policy import Action, may
+from accounts.audit import services as audit
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
-from workspaces.language_models.access import Access, Person
+from workspaces.language_models.model_access import Access, checked_access
 from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
+from workspaces.language_models.queries import (
+    BASE_URLS,
+    LOCAL_SLUG,
+    add_credential,
+    install_model,
+    pick_model,
+    set_fallback,
+)
+from workspaces.slugs import is_like_an_id
 
-LOCAL_SLUG = "local"
-LOCAL_UPSTREAM = "smollm2-135m"
-LOCAL_OUTPUT_BOUND = 512
+SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+MOST_MODELS, MOST_CREDENTIALS = 200, 50  # of a workspace
+RESERVED = {LOCAL_SLUG, "bulk", "install", "catalogue"}  # routes and pages of ours
+EFFORTS = ("none", "minimal", "low", "medium", "high")
+CHANGED = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 Kind = ProviderCredential.Kind
-BASE_URLS = {Kind.OPENAI: "https://api.openai.com/v1", Kind.ANTHROPIC: "https://api.anthropic.com/v1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a provider is reached, and with which key; the key stays sealed until a call is made."""
-
-    credential_id: UUID
-    base_url: str
-    sealed_key: str = field(repr=False)
+def credentials_of(place: Principal) -> QuerySet[ProviderCredential]:
+    """The workspace's, with how many models use each; never with their keys."""
+    rows = ProviderCredential.objects.filter(workspace_id=place.workspace.id)
+    return rows.annotate(models_count=Count("language_models")).order_by("name")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRef:
-    """An installed model as plain data; windows and bounds are tokens."""
-
-    id: UUID
-    slug: str
-    name: str
-    provider: str
-    upstream_name: str
-    context_window: int
-    output_bound: int
-    enabled: bool
-    created_at: datetime
-    endpoint: Endpoint | None = None  # None: the built-in model
-    abilities: frozenset[str] = frozenset()  # of LanguageModel.Ability
-    fallback: str = ""  # the slug of the model that answers when this one's provider fails
-    parameters: dict[str, Any] = field(default_factory=dict)  # where a request names none
-    access: Access = field(default_factory=Access)
-
-    def may_be_used_by(self, person: Person) -> bool:
-        return self.enabled and not self.access.refusal(person)
+def find_credential(*, place: Principal, credential_id: UUID, is_locked: bool = False) -> ProviderCredential:
+    """NotFound. Locked for whoever changes or removes it, or installs a model that is to use it."""
+    rows = ProviderCredential.objects.filter(workspace_id=place.workspace.id, id=credential_id)
+    row = (rows.select_for_update() if is_locked else rows).first()
+    if row is None:
+        raise NotFound
+    return row
 
 
-def install_local_model(*, workspace_id: UUID) -> LanguageModel:
-    """Enables the built-in model, so that a new workspace can chat at once."""
-    return LanguageModel.objects.create(
-        workspace_id=workspace_id,
-        slug=LOCAL_SLUG,
-        name="SmolLM2 135M",
-        provider=LanguageModel.Provider.LOCAL,
-        upstream_name=LOCAL_UPSTREAM,
-        context_window=settings.LOCAL_MODEL_CONTEXT,
-        output_bound=min(LOCAL_OUTPUT_BOUND, settings.LOCAL_MODEL_CONTEXT // 2),
-        enabled=True,
-    )
-
-
-def add_credential(
-    *, workspace_id: UUID, name: str, kind: str, key: str, base_url: str = ""
+@transaction.atomic
+def create_credential(
+    *, principal: Principal, name: str, kind: str, key: str, base_url: str = ""
 ) -> ProviderCredential:
-    """Keeps a key, sealed. `base_url` ends where OpenAI's own does (`…/v1`); the kinds that have one public
-    address know it.
+    """InvalidInput by field; Conflict for a name that is taken."""
+    check_key(kind, key)
+    check_url(base_url or BASE_URLS.get(Kind(kind), ""))
+    if credentials_of(principal).count() >= MOST_CREDENTIALS:
+        raise Conflict(f"A workspace has at most {MOST_CREDENTIALS} credentials.")
+    row = add_credential(
+        workspace_id=principal.workspace.id, name=name, kind=kind, key=key, base_url=base_url
+    )
+    audit.record("provider_credential.added", principal=principal, target=name, kind=kind)
+    return row
 
-    InvalidInput, Conflict for a name that is taken. Whether the address may be reached is asked at each call.
-    """
-    base_url = (base_url or BASE_URLS.get(Kind(kind), "")).strip().rstrip("/")
-    if urlsplit(base_url).scheme not in {"http", "https"}:
+
+def check_key(kind: str, key: str) -> None:
+    """InvalidInput for what is no key; only a compatible provider may ask for none."""
+    is_plain = key.isascii() and key.isprintable() and " " not in key
+    if (not key and kind != Kind.COMPATIBLE) or not is_plain:
+        raise InvalidInput(key=["A key is a single line of plain letters, digits and signs."])
+
+
+def check_url(url: str) -> None:
+    """InvalidInput for what is no address of an API."""
+    try:
+        parts = urlsplit(url)
+        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and url.isprintable()
+        _ = parts.port
+    except ValueError:
+        is_sound = False
+    if not is_sound:
         raise InvalidInput(base_url=["Give the address of the provider's API, https://…"])
+    if parts.username or parts.password:
+        raise InvalidInput(base_url=["An address holds no password: give it as the key."])
+
+
+@transaction.atomic
+def change_credential(
+    *,
+    principal: Principal,
+    credential_id: UUID,
+    name: str | None = None,
+    key: str | None = None,
+    base_url: str | None = None,
+) -> ProviderCredential:
+    """Another name, a new key, another address: the latter only with its key, which must not be sent to where
+    its owner never meant it to go."""
+    row = find_credential(place=principal, credential_id=credential_id, is_locked=True)
+    changes: dict[str, list[Any]] = {}
+    if base_url is not None and base_url.rstrip("/") != row.base_url:
+        if key is None:
+            raise InvalidInput(key=["Give the key again: it is not sent to another address unseen."])
+        check_url(base_url)
+        changes["base_url"] = [row.base_url, base_url.rstrip("/")]
+        row.base_url = base_url.rstrip("/")
+    if key is not None:
+        check_key(row.kind, key)
+        row.sealed_key = seal(key) if key else ""
+        changes["key"] = ["", ""]
+    if name is not None and name != row.name:
+        changes["name"] = [row.name, name]
+        row.name = name
     try:
         with transaction.atomic():
-            return ProviderCredential.objects.create(
-                workspace_id=workspace_id,
-                name=name,
-                kind=kind,
-                base_url=base_url,
-                sealed_key=seal(key) if key else "",
-            )
+            row.save(update_fields=["name", "base_url", "sealed_key", "updated_at"])
     except IntegrityError as exc:
         raise Conflict(f"There is a credential called {name} already.") from exc
+    audit.record("provider_credential.changed", principal=principal, target=row.name, changes=changes)
+    return row
 
 
-def change_key(*, credential: ProviderCredential, key: str) -> None:
-    """A new key; the models that use the credential are not touched."""
-    credential.sealed_key = seal(key) if key else ""
-    credential.save(update_fields=["sealed_key", "updated_at"])
+@transaction.atomic
+def remove_credential(*, principal: Principal, credential_id: UUID) -> None:
+    """Conflict for one that models still use, which are named."""
+    row = find_credential(place=principal, credential_id=credential_id, is_locked=True)
+    used = list(row.language_models.values_list("slug", flat=True)[:20])
+    if used:
+        raise Conflict(f"{row.name} is used by {', '.join(used)}.", models=used)
+    row.delete()
+    audit.record("provider_credential.removed", principal=principal, target=row.name)
 
 
-def install_model(
-    *,
-    credential: ProviderCredential,
-    slug: str,
-    upstream_name: str,
-    context_window: int,
-    output_bound: int,
-    name: str = "",
-    abilities: Iterable[str] = (),
-    parameters: dict[str, Any] | None = None,
-    enabled: bool = False,
+@transaction.atomic
+def add_model(
+    *, principal: Principal, credential_id: UUID, slug: str, upstream_name: str, **fields: Any
 ) -> LanguageModel:
-    """Installs a model, private until it is enabled. Conflict for a slug that is or was taken."""
-    if RetiredSlug.objects.filter(workspace_id=credential.workspace_id, slug=slug).exists():
-        raise Conflict(f"There was a model called {slug} already: choose another name.", slug=slug)
-    if not 0 < output_bound < context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
-    try:
-        with transaction.atomic():
-            return LanguageModel.objects.create(
-                workspace_id=credential.workspace_id,
-                slug=slug,
-                name=name or slug,
-                provider=credential.kind,
-                credential=credential,
-                upstream_name=upstream_name,
-                context_window=context_window,
-                output_bound=output_bound,
-                abilities=sorted(set(abilities)),
-                parameters=parameters or {},
-                enabled=enabled,
-            )
-    except IntegrityError as exc:
-        raise Conflict(f"There is a model called {slug} already.") from exc
-
-
-@transaction.atomic
-def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
-    """Names the model that answers when `slug`'s provider fails; empty: none.
-
-    NotFound for a slug that is not installed, InvalidInput for a chain that would come back to itself.
-    """
-    locked = LanguageModel.objects.select_for_update().filter(workspace_id=workspace_id).order_by("id")
-    models = {row.slug: row for row in locked}  # two changes at once could make a circle of two chains
-    if slug not in models or (fallback and fallback not in models):
-        raise NotFound
-    by_id = {row.id: row for row in models.values()}
-    following, seen = models[fallback] if fallback else None, {slug}
-    while following is not None:
-        if following.slug in seen:
-            raise InvalidInput(fallback=["This chain of fallbacks would come back to itself."])
-        seen.add(following.slug)
-        following = by_id.get(following.fallback_id) if following.fallback_id else None
-    models[slug].fallback = models[fallback] if fallback else None
-    models[slug].save(update_fields=["fallback"])
-
-
-@transaction.atomic
-def remove_models(*, workspace_id: UUID) -> None:
-    """All of a workspace's, with the keys to their providers."""
-    LanguageModel.objects.filter(workspace_id=workspace_id).delete()
-    RetiredSlug.objects.filter(workspace_id=workspace_id).delete()
-    ProviderCredential.objects.filter(workspace_id=workspace_id).delete()
-
-
-def installed_models(*, workspace_id: UUID) -> list[ModelRef]:
-    """Every model of the workspace, by slug; a workspace has few."""
-    rows = LanguageModel.objects.filter(workspace_id=workspace_id).order_by("slug")
-    return [ref_of(row) for row in rows.select_related("credential", "fallback")]
-
-
-class Named(Protocol):
-    """A model's row, or a ModelRef."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def slug(self) -> str: ...
-
-
-N = TypeVar("N", bound=Named)
-
-
-def pick_model(models: Iterable[N], slug: str) -> N:
-    """By slug or id. NotFound."""
-    model = next((row for row in models if slug in (row.slug, str(row.id))), None)
-    if model is None:
-        raise NotFound
-    return model
-
-
-def find_model(*, workspace_id: UUID, slug: str) -> ModelRef:
-    """By slug or id. NotFound for one that the workspace has not installed."""
-    return pick_model(installed_models(workspace_id=workspace_id), slug)
-
-
-def known_models(place: Principal) -> list[ModelRef]:
-    """Those that somebody may know of, and stand-ins only among them: all for who may change them, to others
-    those that they may use."""
-    rows = installed_models(workspace_id=place.workspace.id)
-    if may(place, Action.MODELS_CHANGE):
-        return rows
-    known = [row for row in rows if row.may_be_used_by(place)]
-    slugs = {row.slug for row in known}
-    return [row if row.fallback in slugs else replace(row, fallback="") for row in known]
-
-
-def usable_models(place: Principal) -> list[ModelRef]:
-    """Those that somebody may use where they are."""
-    return [row for row in installed_models(workspace_id=place.workspace.id) if row.may_be_used_by(place)]
-
-
-def needed_abilities(*, tools: bool, images: bool) -> frozenset[str]:
-    """What a model has to be able to do to answer a request with tools, or with images."""
-    needed = {LanguageModel.Ability.TOOLS: tools, LanguageModel.Ability.IMAGES: images}
-    return frozenset(ability for ability, is_needed in needed.items() if is_needed)
-
-
-def fallback_chain(
-    model: ModelRef, installed: list[ModelRef], person: Person, needed: frozenset[str] = frozenset()
-) -> list[ModelRef]:
-    """The model, then those that stand in for it, in order, each once.
-
-    Only what the person may use and what has the `needed` abilities; the model itself is judged elsewhere.
-    """
-    enabled = {candidate.slug: candidate for candidate in installed if candidate.may_be_used_by(person)}
-    chain = [model]
-    while (following := enabled.pop(chain[-1].fallback, None)) is not None and following not in chain:
-        chain.append(following)
-    return [model, *(stand_in for stand_in in chain[1:] if needed <= stand_in.abilities)]
-
-
-def ref_of(row: LanguageModel) -> ModelRef:
-    """As plain data; also of one that is not saved."""
-    return ModelRef(
-        id=row.id,
-        slug=row.slug,
-        name=row.name,
-        provider=row.provider,
-        upstream_name=row.upstream_name,
-        context_window=row.context_window,
-        output_bound=row.output_bound,
+    """Installs a model of one of the workspace's credentials. InvalidInput, Conflict, NotFound."""
+    if not SLUG.fullmatch(slug) or slug in RESERVED:
+        raise InvalidInput(slug=["Use up to 60 small letters, digits, dots, hyphens and underscores."])
+    if is_like_an_id(slug):
+        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+    check_parameters(fields.get("parameters") or {})
+    credential = find_credential(place=principal, credential_id=credential_id, is_locked=True)
+    if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
+        raise Conflict(f"A workspace has at most {MOST_MODELS} models.")
+    row = install_model(credential=credential, slug=slug, upstream_name=upstream_name, **fields)
+    audit.record(
+        "language_model.added",
+        principal=principal,
+        target=slug,
+        provider=credential.kind,
+        upstream_name=upstream_name,
         enabled=row.enabled,
-        created_at=row.created_at,
-        endpoint=_endpoint(row.credential) if row.credential else None,
-        abilities=frozenset(row.abilities),
-        fallback=row.fallback.slug if row.fallback else "",
-        parameters=row.parameters,
-        access=Access.from_data(row.access),
     )
+    return row
 
 
-def endpoint_ref(credential: ProviderCredential) -> ModelRef:
-    """A credential's provider without any model, for whoever wants to know whether it is there."""
-    return ref_of(
-        LanguageModel(
-            workspace_id=credential.workspace_id,
-            provider=credential.kind,
-            credential=credential,
-            context_window=2,
-            output_bound=1,
-        )
-    )
+@transaction.atomic
+def change_model(*, principal: Principal, slug: str, **wanted: Any) -> None:
+    """Whatever is named of name, enabled, context_window, output_bound, abilities, parameters, access (groups
+    of `allow` and `deny`; the one that is not named stays), fallback.
+
+    NotFound, InvalidInput.
+    """
+    rows = _lock_all(principal)
+    _change(principal, rows, pick_model(rows, slug), wanted)
 
 
-def probe_ref(credential: ProviderCredential) -> ModelRef:
-    """What shows best whether a credential works: a model that uses it, else its provider alone."""
-    row = credential.language_models.order_by("-enabled", "created_at").first()
-    if row is None:
-        return endpoint_ref(credential)
-    row.credential = credential  # with the key that is to be tried
-    return ref_of(row)
+@transaction.atomic
+def change_models(*, principal: Principal, slugs: Iterable[str], enabled: bool) -> None:
+    """Enables or disables all of them, or none. NotFound where one is not installed."""
+    rows = _lock_all(principal)
+    for row in dict.fromkeys(pick_model(rows, slug) for slug in slugs):
+        _change(principal, rows, row, {"enabled": enabled})
 
 
-def _endpoint(credential: ProviderCredential) -> Endpoint:
-    return Endpoint(
-        credential_id=credential.id, base_url=credential.base_url, sealed_key=credential.sealed_key
-    )
+def _change(
+    principal: Principal, rows: Sequence[LanguageModel], row: LanguageModel, wanted: dict[str, Any]
+) -> None:
+    changes = audit.change(row, _checked(principal, row, wanted), CHANGED)
+    if not 0 < row.output_bound < row.context_window:
+        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+    if changes:
+        row.save(update_fields=list(changes))
+    before = next((other.slug for other in rows if other.id == row.fallback_id), "")
+    if wanted.get("fallback") is not None and wanted["fallback"] != before:
+        try:
+            set_fallback(workspace_id=row.workspace_id, slug=row.slug, fallback=wanted["fallback"])
+        except NotFound as exc:
+            raise InvalidInput(fallback=["There is no such model here."]) from exc
+        changes["fallback"] = [before, wanted["fallback"]]
+    if changes:
+        audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
+
+
+def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is wanted, as its columns hold it."""
+    plain = dict(wanted)
+    window = wanted.get("context_window")
+    if row.provider == LanguageModel.Provider.LOCAL and window not in {None, row.context_window}:
+        raise InvalidInput(context_window=["The built-in model's window is what it was built with."])
+    if wanted.get("abilities") is not None:
+        plain["abilities"] = sorted(set(wanted["abilities"]))
+    if wanted.get("parameters") is not None:
+        check_parameters(wanted["parameters"])
+    if wanted.get("access") is not None:
+        before = Access.from_data(row.access)
+        access = checked_access(principal, before.but(wanted["access"]), before=before)
+        plain["access"] = {} if access.is_open else access.as_data()
+    return plain
+
+
+@transaction.atomic
+def remove_model(*, principal: Principal, slug: str) -> None:
+    """For good: a turn that uses it ends at its next call, those it stood in for have nobody."""
+    row = pick_model(_lock_all(principal), slug)
+    if row.provider == LanguageModel.Provider.LOCAL:
+        raise Conflict("The built-in model is not removed; disable it.")
+    RetiredSlug.objects.create(workspace_id=row.workspace_id, slug=row.slug)
+    row.delete()
+    audit.record("language_model.removed", principal=principal, target=row.slug)
+
+
+def _lock_all(principal: Principal) -> Sequence[LanguageModel]:
+    """All of the workspace's, in one order: chains of fallbacks are judged as a whole."""
+    rows = LanguageModel.objects.select_for_update().filter(workspace_id=principal.workspace.id)
+    return list(rows.order_by("id"))
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """InvalidInput for what no request could ask for either."""
+    wrong: list[str] = []
+    for name, most in (("temperature", 2), ("top_p", 1)):
+        value = parameters.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value <= most):
+            wrong.append(f"{name} is a number between 0 and {most}.")
+    if parameters.get("reasoning_effort") not in (None, *EFFORTS):
+        wrong.append(f"reasoning_effort is one of {', '.join(EFFORTS)}.")
+    if unknown := sorted(set(parameters) - {"temperature", "top_p", "reasoning_effort"}):
+        wrong.append(f"There is no parameter {unknown[0][:60]!r} here.")
+    if wrong:
+        raise InvalidInput(parameters=wrong)

@@ -11,13 +11,15 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.policy import Action, may
 from accounts.sign_in.api import checked
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers import managing, services, tools
+from workspaces.mcp_servers import queries, services, tool_rules
 from workspaces.mcp_servers.gallery import read_gallery
-from workspaces.mcp_servers.grants import missing_sign_ins
 from workspaces.mcp_servers.health import look_again
-from workspaces.mcp_servers.installing import look_at
+from workspaces.mcp_servers.inputs import ServerWish
+from workspaces.mcp_servers.inspection import look_at
 from workspaces.mcp_servers.models import MCPServer
-from workspaces.mcp_servers.shapes import (
+from workspaces.mcp_servers.oauth.flow import begin_sign_in, forget_sign_in
+from workspaces.mcp_servers.oauth.token_store import missing_sign_ins
+from workspaces.mcp_servers.serializers import (
     GallerySerializer,
     ListedServerSerializer,
     ServerChangeSerializer,
@@ -29,8 +31,6 @@ from workspaces.mcp_servers.shapes import (
     ToolsChangeSerializer,
     ToolSerializer,
 )
-from workspaces.mcp_servers.sign_ins import begin_sign_in, forget_sign_in
-from workspaces.mcp_servers.wishes import ServerWish
 
 
 class McpView(WorkspaceView):
@@ -52,7 +52,7 @@ class ServersView(McpView):
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the MCP servers that you may use, by slug, at most 50; managers see all of them.
         Request a single server to get its tools."""
-        listed = {one.row.id: one for one in services.listed_servers(self.place)}
+        listed = {one.row.id: one for one in queries.listed_servers(self.place)}
         missing = {id_ for id_, one in listed.items() if one.needs_sign_in}
         seen = {"changes": self.changes, "missing": missing, "listed": listed}
         rows = [one.row for one in listed.values()]
@@ -73,7 +73,7 @@ class ServersView(McpView):
         self.leave_tenant()  # the server is asked without holding a connection
         found = look_at(wish)
         with tenant_scope(self.place.tenant):
-            row = managing.install_server(principal=self.place, wish=wish, found=found)
+            row = services.install_server(principal=self.place, wish=wish, found=found)
             return self.answer(row, 201)
 
 
@@ -87,7 +87,7 @@ class ServerView(McpView):
     @extend_schema(operation_id="mcp_server", tags=["mcps"], responses=ServerSerializer)
     def get(self, request: Request, workspace: str, server: str) -> Response:
         """Returns a server, by slug or id."""
-        return self.answer(services.find_server(place=self.place, slug=server))
+        return self.answer(queries.find_server(place=self.place, slug=server))
 
     @extend_schema(
         operation_id="change_mcp_server",
@@ -98,12 +98,12 @@ class ServerView(McpView):
     def patch(self, request: Request, workspace: str, server: str) -> Response:
         """Changes the name, whether it may be used, the address (same host) or the key."""
         sent = checked(ServerChangeSerializer, request)
-        return self.answer(managing.change_server(principal=self.place, slug=server, **sent))
+        return self.answer(services.change_server(principal=self.place, slug=server, **sent))
 
     @extend_schema(operation_id="remove_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
         """Deletes a server and its key permanently; its slug is never reused."""
-        managing.remove_server(principal=self.place, slug=server)
+        services.remove_server(principal=self.place, slug=server)
         return Response(status=204)
 
 
@@ -113,11 +113,11 @@ class ServerRefreshView(McpView):
     @extend_schema(operation_id="refresh_mcp_server", tags=["mcps"], request=None, responses=ServerSerializer)
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Refreshes the server's tools; changes wait to be accepted."""
-        row = services.find_server(place=self.place, slug=server)
+        row = queries.find_server(place=self.place, slug=server)
         self.leave_tenant()
         async_to_sync(look_again)(principal=self.place, server_id=row.id)
         with tenant_scope(self.place.tenant):
-            return self.answer(services.find_server(place=self.place, slug=row.slug))
+            return self.answer(queries.find_server(place=self.place, slug=row.slug))
 
 
 class ServerSignInView(McpView):
@@ -156,9 +156,9 @@ class ToolsView(McpView):
     def patch(self, request: Request, workspace: str, server: str) -> Response:
         """Allows, denies or requires approval for several tools; changes all of them or none."""
         wish = checked(ToolsChangeSerializer, request)
-        row = services.find_server(place=self.place, slug=server)
+        row = queries.find_server(place=self.place, slug=server)
         named = wish.pop("tools", None) or [tool.name for tool in row.tools.all()]
-        tools.change_tools(principal=self.place, slug=server, wishes=dict.fromkeys(named, wish))
+        tool_rules.change_tools(principal=self.place, slug=server, wishes=dict.fromkeys(named, wish))
         return self.answer(row)
 
 
@@ -173,8 +173,8 @@ class ToolView(McpView):
         sent = checked(ToolChangeSerializer, request)
         shown_hash = sent.pop("accept", None)
         if shown_hash is not None:
-            tools.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=shown_hash)
-        row = tools.change_tool(principal=self.place, slug=server, tool=tool, **sent)
+            tool_rules.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=shown_hash)
+        row = tool_rules.change_tool(principal=self.place, slug=server, tool=tool, **sent)
         return Response(ToolSerializer(row).data)
 
 

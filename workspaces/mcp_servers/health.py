@@ -14,10 +14,10 @@ from accounts.principals import Principal
 from kit.errors import AtCapacity, DomainError, McpServerFailed, McpSignInNeeded, NotFound
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_public, in_tenant
-from workspaces.mcp_servers.connecting import list_tools
+from workspaces.mcp_servers.client import list_tools
+from workspaces.mcp_servers.connection import reach
 from workspaces.mcp_servers.models import MCPServer
-from workspaces.mcp_servers.reaching import reach
-from workspaces.mcp_servers.services import address_of, note_problem, note_seen, note_tools
+from workspaces.mcp_servers.queries import address_of, note_problem, note_seen, note_tools
 
 log = structlog.get_logger(__name__)
 EVERY = timedelta(hours=6)

@@ -19,15 +19,20 @@ from accounts.page_urls import place_url
 from accounts.policy import Action, may
 from kit.errors import DomainError, InvalidInput
 from workspaces.diffs import diff_lines, shown_diff
-from workspaces.mcp_servers import managing, services, tools
-from workspaces.mcp_servers.authorization import redirect_uri
+from workspaces.mcp_servers import queries, services, tool_rules
 from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
 from workspaces.mcp_servers.gallery import find_entry, gallery_by_category
-from workspaces.mcp_servers.grants import address_to_register, find_sign_in, may_sign_in, missing_sign_ins
 from workspaces.mcp_servers.health import look_again
-from workspaces.mcp_servers.installing import Found, look_at
+from workspaces.mcp_servers.inputs import ServerWish
+from workspaces.mcp_servers.inspection import Found, look_at
 from workspaces.mcp_servers.models import MCPServer, Tool
-from workspaces.mcp_servers.wishes import ServerWish
+from workspaces.mcp_servers.oauth.metadata import redirect_uri
+from workspaces.mcp_servers.oauth.token_store import (
+    address_to_register,
+    find_sign_in,
+    may_sign_in,
+    missing_sign_ins,
+)
 
 LONGEST_SCHEMA = 20_000  # characters of a restriction
 RULES = {  # for all tools of a server at once
@@ -108,7 +113,7 @@ class WrongRestriction:
 @needs(Action.MCPS_VIEW)
 def servers(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Those that may be used; for managers all of them."""
-    return render(request, "mcp_servers/list.html", {"servers": services.listed_servers(request.principal)})
+    return render(request, "mcp_servers/list.html", {"servers": queries.listed_servers(request.principal)})
 
 
 def _tool_context(tool: Tool, wrong: WrongRestriction | None) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
             wish.check()
             connection.close()  # the server is asked without holding one
             found = look_at(wish)
-            row = managing.install_server(principal=request.principal, wish=wish, found=found)
+            row = services.install_server(principal=request.principal, wish=wish, found=found)
         except DomainError as problem:
             blame(form, problem)
         else:
@@ -174,7 +179,7 @@ def _installed(found: Found) -> str:
 @needs(Action.MCPS_VIEW)
 def server(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """One server and its tools."""
-    return _server_page(request, services.find_server(place=request.principal, slug=server))
+    return _server_page(request, queries.find_server(place=request.principal, slug=server))
 
 
 def _server_page(
@@ -205,7 +210,7 @@ def _server_page(
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    row = services.find_server(place=request.principal, slug=server)
+    row = queries.find_server(place=request.principal, slug=server)
     connection.close()
     try:
         offered = async_to_sync(look_again)(principal=request.principal, server_id=row.id)
@@ -221,18 +226,18 @@ def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
 def change(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """Enables or disables it."""
     wanted = {"enabled": request.POST["enabled"] == "1"} if "enabled" in request.POST else {}
-    return _act(request, server, managing.change_server, "Saved.", **wanted)
+    return _act(request, server, services.change_server, "Saved.", **wanted)
 
 
 @require_POST
 @needs(Action.MCPS_CHANGE)
 def connect(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """Keeps a new address, a new key, or both."""
-    row = services.find_server(place=request.principal, slug=server)
+    row = queries.find_server(place=request.principal, slug=server)
     form = ConnectionForm(row, request.POST)
     if form.is_valid():
         try:
-            managing.change_server(principal=request.principal, slug=server, **form.wish())
+            services.change_server(principal=request.principal, slug=server, **form.wish())
         except DomainError as problem:
             blame(form, problem)
         else:
@@ -248,7 +253,7 @@ def remove(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse
     back = place_url(request.principal, "mcp_servers")
     return act(
         request,
-        managing.remove_server,
+        services.remove_server,
         principal=request.principal,
         slug=server,
         done="Removed, with its key.",
@@ -267,9 +272,9 @@ def change_tool(request: WorkspaceRequest, server: str, tool: str, **place: str)
     typed = request.POST.get("argument_schema", "")
     try:
         wanted["argument_schema"] = _restriction(typed)
-        tools.change_tool(principal=request.principal, slug=server, tool=tool, **wanted)
+        tool_rules.change_tool(principal=request.principal, slug=server, tool=tool, **wanted)
     except InvalidInput as problem:
-        row = services.find_server(place=request.principal, slug=server)
+        row = queries.find_server(place=request.principal, slug=server)
         return _server_page(request, row, WrongRestriction(tool, typed, told(problem)))
     except DomainError as problem:
         messages.error(request, told(problem))
@@ -293,10 +298,10 @@ def _restriction(text: str) -> dict[str, Any]:
 @needs(Action.MCPS_CHANGE)
 def change_tools(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
     """Those of a server's tools that the page showed, by one rule."""
-    row = services.find_server(place=request.principal, slug=server)
+    row = queries.find_server(place=request.principal, slug=server)
     shown = row.tools.filter(name__in=request.POST.getlist("tool")[:MOST_TOOLS])
     wishes = {tool.name: _by_rule(request.POST.get("rule", ""), tool) for tool in shown}
-    return _act(request, server, tools.change_tools, "Saved for all tools.", wishes=wishes)
+    return _act(request, server, tool_rules.change_tools, "Saved for all tools.", wishes=wishes)
 
 
 def _by_rule(rule: str, tool: Tool) -> dict[str, Any]:
@@ -316,7 +321,7 @@ def accept_tool(request: WorkspaceRequest, server: str, tool: str, **place: str)
     """The changed definition, as it was shown."""
     shown_hash = request.POST.get("hash", "")
     done = "Accepted. It may be used again."
-    return _act(request, server, tools.accept_tool, done, tool=tool, shown_hash=shown_hash)
+    return _act(request, server, tool_rules.accept_tool, done, tool=tool, shown_hash=shown_hash)
 
 
 def _act(

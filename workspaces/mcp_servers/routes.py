@@ -4,7 +4,7 @@ from django.urls import URLPattern, path
 
 from workspaces.mcp_servers import api as rest
 from workspaces.mcp_servers import pages as web
-from workspaces.mcp_servers import sign_in_pages as web_sign_in
+from workspaces.mcp_servers.oauth import pages as web_sign_in
 
 api: list[URLPattern] = [
     path("workspaces/<slug:workspace>/mcps", rest.ServersView.as_view()),

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             field=models.JSONField(
                 blank=True,
                 default=dict,
-                help_text="Who may use it; empty: everybody (language_models/access.py)",
+                help_text="Who may use it; empty: everybody (language_models/model_access.py)",
             ),
         ),
         migrations.AddField(

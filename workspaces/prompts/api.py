@@ -16,7 +16,7 @@ from kit.api import Pages
 from kit.errors import InvalidInput
 from workspaces.prompts import services
 from workspaces.prompts.models import Prompt
-from workspaces.prompts.rendering import TYPES, Variable
+from workspaces.prompts.render import TYPES, Variable
 
 
 class LabelField(serializers.CharField):

@@ -19,7 +19,7 @@ from kit.errors import DomainError, Forbidden, InvalidInput
 from workspaces.diffs import shown_diff
 from workspaces.prompts import services
 from workspaces.prompts.models import Prompt
-from workspaces.prompts.rendering import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES, Variable, plain_lines
+from workspaces.prompts.render import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES, Variable, plain_lines
 
 OFFERED = 8  # prompts in the composer's list
 VERSIONS_SHOWN = 50

@@ -17,7 +17,7 @@ from accounts.principals import Principal
 from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
 from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
-from workspaces.prompts.rendering import Variable, check_prompt, plain_lines, render
+from workspaces.prompts.render import Variable, check_prompt, plain_lines, render
 from workspaces.slugs import is_like_an_id
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")

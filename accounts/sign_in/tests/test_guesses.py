@@ -16,7 +16,7 @@ from accounts.sign_in.tests.test_sign_in import App, codes
 from accounts.tests.cast import PASSWORD, Cast
 from accounts.tests.mailbox import path_in
 from accounts.tests.requests_as import As, code_of
-from kit import requests
+from kit import request_origin
 
 pytestmark = pytest.mark.django_db
 SECRET = "JBSWY3DPEHPK3PXP"
@@ -261,4 +261,4 @@ def test_the_refusal_says_so(cast: Cast) -> None:
     api.client = client
     refused = api.ask("POST", "auth/token", {"email": ALICE, "password": PASSWORD})
     assert (refused.status_code, code_of(refused)) == (429, "rate_limited")
-    assert requests.current().address == "203.0.113.7"
+    assert request_origin.current().address == "203.0.113.7"

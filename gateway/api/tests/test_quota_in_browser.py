@@ -8,7 +8,7 @@ from gateway.tests.chromium import Chromium, page_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from tests.journeys.test_first_message import TIMEOUT, last_reply, say, sign_up
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]

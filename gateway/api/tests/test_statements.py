@@ -11,7 +11,7 @@ from django.db.backends import utils
 
 from accounts.tests.cast import Cast
 from gateway.tests.events import send
-from kit import requests
+from kit import request_origin
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 
@@ -72,7 +72,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Statement]]:
     execute = utils.CursorWrapper.execute
 
     def note(self: Any, sql: Any, params: Any = None) -> Any:
-        if requests.current().request_id and not str(sql).startswith("SET search_path"):
+        if request_origin.current().request_id and not str(sql).startswith("SET search_path"):
             statements.append((str(sql), params))
         return execute(self, sql, params)
 

@@ -30,11 +30,11 @@ from gateway.providers.sizes import most_streamed
 from kit.errors import DomainError
 from kit.tenancy import in_public
 from quotas.calls import Payer
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import limit_to
-from workspaces.language_models.services import Endpoint, ModelRef
+from workspaces.language_models.queries import Endpoint, ModelRef
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BUDGET = 8000

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.calls.learned_ratios import LearnedRatios
 from gateway.calls.tests.test_charges import model_at
-from workspaces.language_models.services import Endpoint
+from workspaces.language_models.queries import Endpoint
 
 MODEL = model_at("https://models.example.com/v1", "compatible")
 

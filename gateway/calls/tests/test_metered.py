@@ -19,7 +19,7 @@ from kit.tenancy import in_public
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.reservations import close_turn
 from quotas.tests.test_holds import opened
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

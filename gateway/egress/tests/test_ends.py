@@ -22,8 +22,8 @@ from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledg
 from gateway.models import Turn
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
-from kit import requests
-from kit.notices import notify
+from kit import request_origin
+from kit.pg_notify import notify
 from kit.tenancy import in_public, tenant_scope
 from quotas.models import BudgetWindow, Hold
 from quotas.reservations import close_turn
@@ -248,7 +248,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     execute = utils.CursorWrapper.execute
 
     def count(self: Any, sql: Any, params: Any = None) -> Any:
-        if requests.current().request_id and not str(sql).startswith("SET search_path"):
+        if request_origin.current().request_id and not str(sql).startswith("SET search_path"):
             seen.append(str(sql))
         return execute(self, sql, params)
 

@@ -18,7 +18,7 @@ from gateway.providers.sse import Frame
 from kit.errors import EngineFailed, EngineUnavailable
 from kit.tenancy import in_public
 from quotas.holds import has_calls
-from workspaces.mcp_servers.services import ServerRef
+from workspaces.mcp_servers.queries import ServerRef
 
 T = TypeVar("T")
 MOST_BREAKS = 8  # of the stream, in a row and without a frame between them

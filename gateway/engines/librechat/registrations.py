@@ -20,7 +20,7 @@ from django.utils import timezone
 from gateway.calls.tool_names import HASH_SIGNS, LONGEST, MARK, UNFIT
 from gateway.models import EngineServer
 from kit.secrets import seal, unseal
-from workspaces.mcp_servers.services import ServerRef, ToolRef
+from workspaces.mcp_servers.queries import ServerRef, ToolRef
 
 SECRET_BYTES = 32
 CLAIM_SECONDS = 30.0  # what registering one may take

@@ -26,7 +26,7 @@ from gateway.providers.base import JsonObject
 from kit.errors import EngineUnavailable
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.services import ServerRef
+from workspaces.mcp_servers.queries import ServerRef
 
 T = TypeVar("T")
 WAIT_SECONDS = 30.0  # for somebody else who is registering it

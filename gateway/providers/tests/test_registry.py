@@ -18,7 +18,7 @@ from kit.errors import ProviderError
 from kit.secrets import seal
 from kit.tests.ports import free_port
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import Endpoint, ModelRef
+from workspaces.language_models.queries import Endpoint, ModelRef
 
 ALL = (AnthropicProvider, AzureProvider, CompatibleProvider, LocalProvider, OpenAIProvider)
 

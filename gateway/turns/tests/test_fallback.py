@@ -11,7 +11,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.services import add_credential, install_model, set_fallback
+from workspaces.language_models.queries import add_credential, install_model, set_fallback
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from gateway.providers.sizes import most_streamed
 from gateway.tests.events import body
 from gateway.turns.tests.test_crash import web_process
 from kit.tenancy import tenant_scope
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 

@@ -10,7 +10,7 @@ from accounts.tests.cast import Cast
 from gateway.calls.token_count import ABSURD_BEYOND
 from gateway.tests.events import STREAM, body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, Price, TenantPlan, UsageRecord
 from quotas.tests.ledger import limit_to
 

@@ -18,7 +18,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
 from gateway.turns.tests.test_crash import web_process
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from accounts.tests.cast import Cast
 from config.asgi import application
-from config.checks import check_processes, refuse_broken_setup
+from config.system_checks import check_processes, refuse_broken_setup
 from gateway.tests.events import STREAM, body, parse, resume, send, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider

@@ -15,12 +15,12 @@ import httpx
 import psycopg
 import pytest
 
-from config.tests.test_up import ROOT
 from config.tests.turns_under_fire import MODEL, Ledger, RunUnderFire, expect_nothing_reserved, half_way
+from devserver import embedded_postgres
+from devserver.tests.test_up import ROOT
 from gateway.tests.pictures import picture
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from kit import embedded_postgres
 
 pytestmark = pytest.mark.slow
 SECRET, OTHER_SECRET = "the secret key of the first machine", "the secret key of another machine"

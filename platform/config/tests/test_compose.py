@@ -14,7 +14,7 @@ import yaml
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from config.up import STOP_MARGIN_SECONDS
+from devserver.up import STOP_MARGIN_SECONDS
 from gateway.tests.needs import needs
 from gateway.turns import background
 from gateway.turns.runner import CLOSE_SECONDS

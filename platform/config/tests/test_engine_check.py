@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from accounts import engine_checks
 from accounts.models import EngineAccount, EngineCheck
-from config import engine_checks as checks_at_start
+from config import engine_check_runner as checks_at_start
 from config.asgi import application
 from config.egress import application as egress_application
 from gateway.engines.librechat import diagnostics
@@ -363,7 +363,7 @@ def test_at_the_start_each_thing_that_is_wrong_is_logged_with_its_mend(
 ) -> None:
     librechat.stream_usage = False
     asyncio.run(checks_at_start.check_at_start(()))
-    (line,) = [record for record in caplog.records if record.name == "config.engine_checks"]
+    (line,) = [record for record in caplog.records if record.name == "config.engine_check_runner"]
     assert line.levelno == logging.ERROR
     assert "streamUsage" in str(line.msg)
 
@@ -381,7 +381,7 @@ def test_a_librechat_that_comes_up_after_us_is_waited_for(
         await waiting
 
     asyncio.run(check_while_it_comes_up())
-    levels = {record.levelno for record in caplog.records if record.name == "config.engine_checks"}
+    levels = {record.levelno for record in caplog.records if record.name == "config.engine_check_runner"}
     assert levels == {logging.INFO}
 
 

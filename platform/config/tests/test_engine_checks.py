@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.checks import check_egress_secrets, check_librechat, refuse_broken_setup
+from config.system_checks import check_egress_secrets, check_librechat, refuse_broken_setup
 from gateway.engines.registry import ENGINES
 
 LONG = "s" * 32

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from config.tests.test_up import PROCESSES, wait_for
 from config.tests.turns_under_fire import (
     WHOLE,
     Ledger,
@@ -14,6 +13,7 @@ from config.tests.turns_under_fire import (
     half_way,
     runs_a_turn,
 )
+from devserver.tests.test_up import PROCESSES, wait_for
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 

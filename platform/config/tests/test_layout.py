@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 READ_IN = [
     ROOT / "platform/config/settings.py",
-    ROOT / "platform/config/up.py",
+    ROOT / "platform/devserver/up.py",
     ROOT / "Makefile",
 ]
 READS = [
@@ -47,7 +47,9 @@ def test_pythons_own_platform_module_works_under_manage_py() -> None:
     assert f"version {sys.version.split()[0]}" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["config.up", "gateway.providers.weights", "kit.embedded_postgres"])
+@pytest.mark.parametrize(
+    "module", ["devserver.up", "gateway.providers.weights", "devserver.embedded_postgres"]
+)
 def test_what_runs_before_django_imports_no_settings(module: str) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
     code = f"import sys, {module}; sys.exit('config.settings' in sys.modules or 'django.conf' in sys.modules)"

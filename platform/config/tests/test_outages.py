@@ -13,9 +13,9 @@ import psutil
 import psycopg
 import pytest
 
+from devserver import embedded_postgres
 from gateway.tests.events import STREAM, body
 from gateway.tests.stand import SmallDisk, Stand, Team, ask, expect_exact, timed
-from kit import embedded_postgres
 
 pytestmark = pytest.mark.slow
 TURNS, WORDS = 30, 30

@@ -13,11 +13,11 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from config.tests.test_up import ROOT, Run
+from devserver import embedded_postgres
+from devserver.tests.test_up import ROOT, Run
 from gateway.tests.events import STREAM, parse
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from kit import embedded_postgres
-from quotas.checking import CHECKS
+from quotas.ledger_audit import CHECKS
 
 MODEL = "scripted"
 LEASE_SECONDS = 5

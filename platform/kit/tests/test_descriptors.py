@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.checks import check_descriptors
+from config.system_checks import check_descriptors
 from kit import descriptors
 
 

@@ -13,8 +13,8 @@ import pytest
 from kit import outbound
 from kit.errors import AtCapacity
 from kit.per_loop import PerLoop
-from workspaces.mcp_servers.authorization import asking
-from workspaces.mcp_servers.connecting import Address, list_tools
+from workspaces.mcp_servers.client import Address, list_tools
+from workspaces.mcp_servers.oauth.metadata import asking
 
 
 class HoldingServer:

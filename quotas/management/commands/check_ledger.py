@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from quotas.checking import check_ledger
+from quotas.ledger_audit import check_ledger
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.managing import change_models
-from workspaces.language_models.services import installed_models
+from workspaces.language_models.queries import installed_models
+from workspaces.language_models.services import change_models
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from gateway.tests.waiting import wait_until
 from kit.errors import Conflict, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.managing import (
+from workspaces.language_models.services import (
     add_model,
     change_credential,
     create_credential,

@@ -3,8 +3,8 @@
 from datetime import date
 
 from workspaces.language_models.catalogue import read_catalogue
-from workspaces.language_models.managing import RESERVED, SLUG, check_parameters, check_url
 from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.services import RESERVED, SLUG, check_parameters, check_url
 
 CATALOGUE = read_catalogue()
 MODELS = [model for provider in CATALOGUE.providers for model in provider.models]

@@ -10,7 +10,7 @@ from accounts.tests.cast import Cast, Person
 from accounts.tests.filled import filled
 from accounts.tests.requests_as import As
 from kit.tenancy import tenant_scope
-from workspaces.language_models import model_form
+from workspaces.language_models import forms
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
@@ -96,7 +96,7 @@ def limit(cast: Cast, **access: Any) -> None:
 def test_a_form_saved_as_it_stands_forgets_nobody(
     cast: Cast, side: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_form, "MOST_OFFERED", 1)  # alice: bob stands for whoever is beyond the list
+    monkeypatch.setattr(forms, "MOST_OFFERED", 1)  # alice: bob stands for whoever is beyond the list
     limit(cast, **{side: {"roles": [], "members": [str(cast.bob.principal.user_id)]}})
     before, alice = access_of(cast), browser(cast.alice)
     for _ in ("bob is here", "bob left"):

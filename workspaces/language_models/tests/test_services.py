@@ -8,9 +8,9 @@ from accounts.tests.cast import Cast
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.access import Chatter
+from workspaces.language_models.model_access import Chatter
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.services import (
+from workspaces.language_models.queries import (
     add_credential,
     change_key,
     fallback_chain,

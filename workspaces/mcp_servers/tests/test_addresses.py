@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from accounts.tests.cast import Cast
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.addresses import secrets_in, shown_url, url_of
-from workspaces.mcp_servers.wishes import url_problem
+from workspaces.mcp_servers.inputs import url_problem
+from workspaces.mcp_servers.urls import secrets_in, shown_url, url_of
 from workspaces.models import MCPServer
 
 

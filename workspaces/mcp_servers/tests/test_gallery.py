@@ -3,8 +3,8 @@
 import re
 
 from workspaces.mcp_servers.gallery import gallery_by_category, read_gallery
+from workspaces.mcp_servers.inputs import ServerWish
 from workspaces.mcp_servers.models import MCPServer
-from workspaces.mcp_servers.wishes import ServerWish
 
 
 def test_every_entry_can_be_installed() -> None:

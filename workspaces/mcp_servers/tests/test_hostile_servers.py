@@ -14,7 +14,7 @@ import pytest
 from gateway.tests.real_mcp import answer
 from gateway.tests.served import Served
 from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, UpstreamTooLarge
-from workspaces.mcp_servers.connecting import Address, ToolOutcome, call_tool, list_tools
+from workspaces.mcp_servers.client import Address, ToolOutcome, call_tool, list_tools
 from workspaces.mcp_servers.definitions import MOST_TOOLS
 
 TOOL = {"name": "look", "description": "Looks", "inputSchema": {"type": "object", "properties": {}}}

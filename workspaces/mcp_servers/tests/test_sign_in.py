@@ -27,7 +27,7 @@ from gateway.tests.sign_in_stand import (
 )
 from kit.secrets import seal, unseal
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.services import note_problem
+from workspaces.mcp_servers.queries import note_problem
 from workspaces.models import MCPServer, PendingSignIn
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
-from workspaces.prompts.rendering import Variable, check_prompt, render
+from workspaces.prompts.render import Variable, check_prompt, render
 
 NAME = Variable("name")
 

@@ -13,7 +13,7 @@ from gateway.engines.base import Question, TurnJob
 from gateway.engines.librechat.accounts import ENGINE
 from gateway.providers.base import ModelRequest
 from kit.tenancy import TenantRef, in_public
-from workspaces.language_models.services import ModelRef
+from workspaces.language_models.queries import ModelRef
 
 NOWHERE = TenantRef(id=uuid4(), slug="nowhere", schema_name="nowhere")
 MODEL = ModelRef(uuid4(), "local", "Local", "local", "m", 4096, 512, True, timezone.now())

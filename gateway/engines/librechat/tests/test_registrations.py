@@ -26,7 +26,7 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.services import enabled_servers
+from workspaces.mcp_servers.queries import enabled_servers
 
 NAME = "calculator-abc123"
 OFFERED = [{"type": "function", "function": {"name": f"{tool}_mcp_{NAME}"}} for tool in ("add", "wipe")]

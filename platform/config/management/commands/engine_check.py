@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from config.engine_checks import check_engine
+from config.engine_check_runner import check_engine
 from gateway.engines.check_steps import FAILED, OK, WARNING, Step
 
 WORDS = {OK: "ok", WARNING: "warning", FAILED: "FAILED"}
