@@ -6,8 +6,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from accounts.errors import KeyBound, PersonRequired, RoleTooLow, ScopeMissing
 from accounts.models import Membership, WorkspaceMember
-from kit.errors import Forbidden, KeyBound, PersonRequired, RoleTooLow, ScopeMissing
+from kit.errors import Forbidden
 
 OWNER, ADMIN = Membership.Role.OWNER.value, Membership.Role.ADMIN.value
 MEMBER, GUEST = Membership.Role.MEMBER.value, Membership.Role.GUEST.value

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from kit.errors import DomainError, PriceUnknown, RepeatedCall, TurnInterrupted, TurnLimit
+from kit.errors import DomainError, TurnInterrupted
 from quotas.calls import Payer, PlannedCall
 from quotas.counters import Share, limits_with_counters, lock_counters, take
+from quotas.errors import PriceUnknown, RepeatedCall, TurnLimit
 from quotas.limits import Applying, Metric, find_applying
 from quotas.models import Hold, Reservation
 

@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from kit.errors import DomainError, PriceUnknown, QuotaExceeded, RateLimited
+from kit.errors import DomainError, RateLimited
 from quotas.calls import Payer, PlannedCall
+from quotas.errors import PriceUnknown, QuotaExceeded
 from quotas.models import Budget
 from quotas.models.rules import EVERYBODY
 from quotas.prices import Rates

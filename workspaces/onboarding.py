@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.audit import services as audit
 from accounts.email_addresses import normal_address
+from accounts.errors import EmailTaken
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal, in_workspace
@@ -15,7 +16,7 @@ from accounts.sign_in.users import create_account, send_verification, tell_of_ac
 from accounts.teams.limits import expect_network, note_founding
 from accounts.teams.members import acting
 from accounts.teams.tenants import create_tenant, create_workspace
-from kit.errors import Conflict, EmailTaken, InvalidInput
+from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.plans import default_plan, give_plan
 from workspaces.language_models.queries import install_local_model

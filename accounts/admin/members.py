@@ -9,9 +9,9 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from accounts.admin.audited import AuditedAdmin
+from accounts.errors import LastOwner
 from accounts.models import Membership, WorkspaceMember
 from accounts.teams.members import is_last_owner, remove_member
-from kit.errors import LastOwner
 
 
 class MembershipForm(forms.ModelForm):

@@ -19,13 +19,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.audit import services as audit
+from accounts.errors import EmailTaken
 from accounts.mail.links import site_link
 from accounts.mail.services import send_mail
 from accounts.models import ApiKey, Invitation, OwnershipOffer, Tenant, User, WorkspaceLink
 from accounts.revocation import access_changed, end_tokens
 from accounts.sign_in.credential_changes import end_other_sessions
 from accounts.sign_in.users import is_verified, mark_verified
-from kit.errors import EmailTaken
 
 # Sent with `user` in the same transaction, for what the apps above hold in the name of a person.
 access_removed = Signal()

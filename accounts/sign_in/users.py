@@ -11,15 +11,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from accounts.errors import AddressUnverified, CredentialsInvalid, EmailTaken, SecondStepRequired
 from accounts.models import User
-from kit.errors import (
-    AddressUnverified,
-    CredentialsInvalid,
-    EmailTaken,
-    InvalidInput,
-    RateLimited,
-    SecondStepRequired,
-)
+from kit.errors import InvalidInput, RateLimited
 
 RETRY_SECONDS = 300  # the longer of the windows in which wrong passwords and codes are counted
 

@@ -11,10 +11,11 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
+from accounts.errors import OriginRefused
 from accounts.models import User
 from accounts.principals import Principal, find_principal
 from accounts.request_limits import count_request_of
-from kit.errors import NotAuthenticated, NotFound, OriginRefused
+from kit.errors import NotAuthenticated, NotFound
 
 
 def request_of(scope: HTTPScope, body: bytes) -> ASGIRequest:

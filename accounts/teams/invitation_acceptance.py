@@ -8,13 +8,14 @@ from django.db import transaction
 
 from accounts.audit import services as audit
 from accounts.email_addresses import plain_address
+from accounts.errors import AddressUnverified, InvitationInvalid
 from accounts.models import Invitation, User, WorkspaceLink
 from accounts.principals import Principal, find_principal
 from accounts.sign_in.recovery import prove_by_mail
 from accounts.sign_in.users import create_account, is_verified, prove
 from accounts.teams.invitations import accept, find_invitation
 from accounts.teams.workspace_links import find_link, join
-from kit.errors import AddressUnverified, InvalidInput, InvitationInvalid
+from kit.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)

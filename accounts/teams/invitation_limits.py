@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.email_addresses import mailbox_of
+from accounts.errors import AddressUnverified, InvitationLimit
 from accounts.models import ApiKey, InvitationMail, User
 from accounts.principals import Principal
 from accounts.sign_in.users import is_verified
-from kit.errors import AddressUnverified, InvitationLimit
 
 DAY = timedelta(days=1)
 KEPT = 2 * DAY

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.email_addresses import normal_address, plain_address
+from accounts.errors import InvitationInvalid, WrongAddress
 from accounts.keys.bearer_secrets import hash_of, make_secret, split_token
 from accounts.mail.links import site_link
 from accounts.mail.services import send_mail
@@ -26,7 +27,7 @@ from accounts.teams.invitation_limits import (
     note_mail,
 )
 from accounts.teams.members import acting, join_tenant, join_workspace
-from kit.errors import Conflict, DomainError, InvalidInput, InvitationInvalid, NotFound, WrongAddress
+from kit.errors import Conflict, DomainError, InvalidInput, NotFound
 
 DAYS = 7
 MOST_AT_ONCE = 100

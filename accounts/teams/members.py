@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
+from accounts.errors import LastOwner
 from accounts.models import (
     ApiKey,
     Departure,
@@ -29,7 +30,7 @@ from accounts.models import (
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
 from accounts.revocation import access_changed
-from kit.errors import Forbidden, InvalidInput, LastOwner, NotFound
+from kit.errors import Forbidden, InvalidInput, NotFound
 
 OFFER_DAYS = 7
 

@@ -8,6 +8,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
+from accounts.errors import InvitationInvalid
 from accounts.keys.bearer_secrets import hash_of, make_secret, split_token
 from accounts.mail.links import site_link
 from accounts.models import Membership, Tenant, User, Workspace, WorkspaceLink
@@ -15,7 +16,7 @@ from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.revocation import access_changed
 from accounts.teams.members import acting, join_tenant, join_workspace
-from kit.errors import Conflict, InvitationInvalid, NotFound
+from kit.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True, slots=True)

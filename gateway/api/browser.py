@@ -24,12 +24,13 @@ from gateway.api.turn_consumers import (
     start_turn,
 )
 from gateway.conversations.images import images_told, shown_images
+from gateway.errors import AccessEnded
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
 from gateway.turns.requests import SendRequest
 from gateway.turns.transcript import REPLACE, NumberedEvent
 from kit.api import error_headers
-from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown
+from kit.errors import DomainError, InvalidInput, ShuttingDown
 from kit.markdown import GrowingText, render_blocks
 from kit.tenancy import in_public, in_tenant
 

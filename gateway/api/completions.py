@@ -19,7 +19,8 @@ from gateway.turns.runner import RunningTurn, runner
 from gateway.turns.transcript import NumberedEvent
 from kit.api import error_headers
 from kit.consumers import ClientGone
-from kit.errors import DomainError, QuotaExceeded, TurnInterrupted, restore
+from kit.errors import DomainError, TurnInterrupted, restore
+from quotas.errors import QuotaExceeded
 
 T = TypeVar("T")
 BEFORE_THE_REPLY = {"started", "notice"}  # a provider that is tried again may still refuse

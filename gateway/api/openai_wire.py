@@ -5,7 +5,8 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 
 from typing import Any
 
-from kit.errors import DomainError, InvalidInput, QuotaExceeded
+from kit.errors import DomainError, InvalidInput
+from quotas.errors import QuotaExceeded
 
 
 def error_body(error: DomainError, request_id: str) -> dict[str, Any]:

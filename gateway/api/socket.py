@@ -25,6 +25,7 @@ from accounts.principals import Principal
 from gateway.api.consumer_base import check_host
 from gateway.api.frame_limits import TOO_MANY, FrameFlood
 from gateway.api.turn_consumers import LARGEST_ID, start_turn, stop_turn
+from gateway.errors import AccessEnded
 from gateway.turns.access_watch import watching
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
@@ -32,7 +33,6 @@ from gateway.turns.requests import SendRequest, validated
 from kit import request_origin
 from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
-    AccessEnded,
     DomainError,
     InternalError,
     InvalidInput,

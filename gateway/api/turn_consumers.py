@@ -10,6 +10,7 @@ from accounts.policy import Action
 from accounts.principals import Principal
 from gateway.api.consumer_base import EdgeConsumer
 from gateway.api.limit_headers import limit_headers
+from gateway.errors import AccessEnded
 from gateway.turns.admission import Admitted, admit_turn
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import MOVED, collect_result, follow_turn, read_turn
@@ -19,7 +20,7 @@ from gateway.turns.runner import runner
 from gateway.turns.stop import request_stop
 from gateway.turns.transcript import NumberedEvent
 from kit import request_origin
-from kit.errors import AccessEnded, DomainError, InvalidInput, ShuttingDown, restore
+from kit.errors import DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
 RESUME_MILLISECONDS = (500, 1500)  # between which a client's pause lies before it resumes

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from gateway.errors import ContextTooLong
 from gateway.providers.base import ModelRequest, Provider
 from gateway.providers.sizes import (
     byte_bound,
@@ -11,7 +12,6 @@ from gateway.providers.sizes import (
     most_streamed,
     text_bytes,
 )
-from kit.errors import ContextTooLong
 from quotas.calls import PlannedCall
 from workspaces.language_models.queries import ModelRef
 

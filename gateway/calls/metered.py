@@ -23,6 +23,7 @@ from gateway.calls.token_count import (
     is_plausible,
     partial_usage,
 )
+from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import (
     Finish,
     ModelEvent,
@@ -37,7 +38,7 @@ from gateway.providers.base import (
 )
 from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_pieces, most_streamed
-from kit.errors import AtCapacity, ContextTooLong, ProviderError
+from kit.errors import AtCapacity
 from kit.patience import patiently
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken

@@ -8,9 +8,10 @@ from django.conf import settings
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, bound_call, planned
 from gateway.calls.metered import metered_call
+from gateway.errors import ContextTooLong, ProviderError, ProviderTimeout
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
-from kit.errors import ContextTooLong, InvalidInput, ProviderError, ProviderTimeout
+from kit.errors import InvalidInput
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
 from quotas.calls import Payer

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from accounts.principals import chat_role
-from kit.errors import ModelNotAllowed, ModelNotEnabled, TurnInterrupted
+from gateway.errors import ModelNotAllowed, ModelNotEnabled
+from kit.errors import TurnInterrupted
 from workspaces.language_models.model_access import Chatter
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models
 

@@ -19,6 +19,7 @@ from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
 from gateway.egress.turn_lookup import RoutedTurn, note_end
 from gateway.engines.librechat.placeholders import with_placeholders
+from gateway.errors import ProviderError
 from gateway.providers.base import (
     Finish,
     JsonObject,
@@ -32,7 +33,7 @@ from gateway.providers.base import (
 from gateway.providers.openai_chunks import DONE, Envelope, line, usage_of
 from gateway.providers.registry import provider_for
 from gateway.providers.tool_calls import merge_tool_calls
-from kit.errors import DomainError, InternalError, ProviderError
+from kit.errors import DomainError, InternalError
 from kit.postgresql.failures import database_failure
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel

@@ -13,8 +13,9 @@ from gateway.calls.images import AskedWith, questions_of
 from gateway.calls.own_branch import Branch, branch_of
 from gateway.calls.rights import models_now
 from gateway.calls.tool_runs import Caller
+from gateway.errors import ModelNotAllowed, ModelNotEnabled
 from gateway.models import Turn
-from kit.errors import DomainError, ModelNotAllowed, ModelNotEnabled, NotFound, TurnInterrupted
+from kit.errors import DomainError, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
 from workspaces.language_models.queries import ModelRef

@@ -9,8 +9,8 @@ from procrastinate.contrib.django import app
 from accounts.teams.tenants import find_tenant
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
+from gateway.errors import EngineUnavailable
 from gateway.models import Conversation
-from kit.errors import EngineUnavailable
 from kit.tenancy import TenantRef, in_public, in_tenant
 
 # For about a day: 3 s, 9 s, 27 s … then every few hours.

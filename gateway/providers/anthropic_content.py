@@ -7,9 +7,9 @@ import json
 import re
 from typing import Any
 
+from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object, objects
-from kit.errors import ProviderError
 
 Block = JsonObject
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.errors import ProviderError
 from gateway.providers.base import (
     Finish,
     JsonObject,
@@ -19,7 +20,6 @@ from gateway.providers.base import (
 from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, parsed, told_count
 from gateway.providers.refusals import GAVE_UP_WAITING, is_transient
 from gateway.providers.sse import Frame
-from kit.errors import ProviderError
 
 FINISH_REASONS = {
     "end_turn": "stop",

@@ -9,8 +9,8 @@ from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
+from gateway.errors import ProviderError
 from gateway.providers.refusals import is_outage
-from kit.errors import ProviderError
 
 FAILURES = 5
 OPEN_SECONDS = 30.0

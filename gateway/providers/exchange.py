@@ -9,10 +9,11 @@ import aiohttp
 import httpx
 from django.conf import settings
 
+from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import JsonObject
 from gateway.providers.refusals import refusal
 from gateway.providers.sizes import LARGEST_ANSWER, encoded
-from kit.errors import AddressRefused, ProviderError, ProviderTimeout
+from kit.errors import AddressRefused
 
 ClientFactory = Callable[[], httpx.AsyncClient]
 

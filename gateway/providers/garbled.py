@@ -3,8 +3,8 @@
 import json
 from typing import Any, TypeGuard
 
+from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject
-from kit.errors import ProviderError
 
 NO_COUNT = -1
 

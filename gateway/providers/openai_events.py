@@ -6,6 +6,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.errors import ProviderError
 from gateway.providers.base import (
     Finish,
     JsonObject,
@@ -18,7 +19,6 @@ from gateway.providers.base import (
 from gateway.providers.garbled import a_count, a_text, an_object, is_count, objects, parsed, told_count
 from gateway.providers.refusals import is_transient
 from gateway.providers.sse import Frame
-from kit.errors import ProviderError
 
 FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 

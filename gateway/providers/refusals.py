@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from kit.errors import ContextTooLong, DomainError, ProviderError
+from gateway.errors import ContextTooLong, ProviderError
+from kit.errors import DomainError
 
 # OpenAI, llama.cpp, vLLM and DeepSeek, Anthropic (twice), xAI, Gemini, in this order.
 CONTEXT = re.compile(

@@ -1,12 +1,12 @@
 """Finds the provider that answers a model's calls, with the key that its workspace keeps."""
 
+from gateway.errors import ProviderError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Provider
 from gateway.providers.breaker import breaker_for
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.resilience import ResilientProvider
-from kit.errors import ProviderError
 from kit.secrets import SecretUnreadable, unseal
 from workspaces.language_models.queries import Endpoint, ModelRef
 

@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 from django.conf import settings
 
+from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject, ModelEvent, ModelRequest, Notice, Provider
 from gateway.providers.breaker import CircuitBreaker
-from kit.errors import ProviderError
 
 ATTEMPTS = 3
 FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Protocol
 
+from gateway.errors import ProviderError
 from gateway.providers.base import Finish, ModelEvent, Unread
 from gateway.providers.garbled import garbled
 from gateway.providers.soundness import SoundEvents
 from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
-from kit.errors import ProviderError
 
 
 class FrameReader(Protocol):

@@ -14,8 +14,8 @@ import structlog
 
 from accounts.authentication import still_stands
 from accounts.principals import Principal
+from gateway.errors import AccessEnded
 from gateway.turns.runner import runner
-from kit.errors import AccessEnded
 from kit.per_loop import PerLoop
 from kit.tenancy import in_public
 

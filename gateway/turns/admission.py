@@ -19,6 +19,7 @@ from gateway.conversations.images import take_images
 from gateway.conversations.services import visible_conversations
 from gateway.engines.base import Question, TurnJob
 from gateway.engines.registry import current_engine, engine_for
+from gateway.errors import TurnInProgress
 from gateway.models import Conversation, Message, Turn
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
@@ -26,7 +27,7 @@ from gateway.turns.context import Branch, Draft, current_turns, find_replay, is_
 from gateway.turns.heartbeat import HOLDER
 from gateway.turns.history import fit_request
 from gateway.turns.requests import SendRequest
-from kit.errors import DomainError, NotFound, TurnInProgress
+from kit.errors import DomainError, NotFound
 from kit.tenancy import in_public, in_tenant
 from quotas.calls import Payer
 from quotas.limits import Limit

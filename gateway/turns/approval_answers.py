@@ -10,9 +10,10 @@ from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.calls.approvals import decide
 from gateway.calls.tool_runs import Caller, audit_call, target_of
+from gateway.errors import ApprovalDecided
 from gateway.models import ToolRun, Turn
 from gateway.turns.event_stream import visible_turn
-from kit.errors import ApprovalDecided, Forbidden, NotFound
+from kit.errors import Forbidden, NotFound
 from workspaces.mcp_servers.tool_rules import change_tool
 
 ALLOW, ALWAYS, REFUSE = "allow", "always", "refuse"

@@ -11,13 +11,14 @@ from gateway.calls.bounds import Bounds, bound_call, expect_fit
 from gateway.engines.base import Event, Finished, Thread, TurnJob
 from gateway.engines.check_steps import OK, Step
 from gateway.engines.model_calls import call_model
+from gateway.errors import ProviderError
 from gateway.models import Turn
 from gateway.providers.base import ModelRequest, has_images
 from gateway.providers.registry import provider_for
 from gateway.turns.admission import job_of, record_refusal, reserve_turn
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.decision import Decision, decide
-from kit.errors import DomainError, InvalidInput, ProviderError
+from kit.errors import DomainError, InvalidInput
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities

@@ -10,11 +10,12 @@ from gateway.calls.images import AskedWith, Earlier
 from gateway.conversations.images import find_images
 from gateway.conversations.services import visible_conversations
 from gateway.engines.registry import current_engine, engine_for, engine_named
+from gateway.errors import IdempotencyConflict, TurnInProgress
 from gateway.models import Conversation, Message, Turn
 from gateway.turns.decision import Decision, decide
 from gateway.turns.history import HISTORY_TURNS
 from gateway.turns.requests import LONGEST_MESSAGE, SendRequest
-from kit.errors import IdempotencyConflict, InvalidInput, NotFound, TurnInProgress
+from kit.errors import InvalidInput, NotFound
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
 from workspaces.mcp_servers.queries import ServerRef, enabled_servers, enabled_slugs

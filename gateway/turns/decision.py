@@ -4,18 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from accounts.errors import RoleTooLow
 from accounts.policy import Action, expect
 from accounts.principals import Principal
-from kit.errors import (
-    DomainError,
-    Forbidden,
-    InvalidInput,
-    McpNotEnabled,
-    ModelLacksAbility,
-    ModelNotAllowed,
-    ModelNotEnabled,
-    RoleTooLow,
-)
+from gateway.errors import McpNotEnabled, ModelLacksAbility, ModelNotAllowed, ModelNotEnabled
+from kit.errors import DomainError, Forbidden, InvalidInput
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.oauth.token_store import sign_in_needed

@@ -14,6 +14,7 @@ from accounts.principals import may_chat
 from gateway.calls.channels import notify_left
 from gateway.engines.base import Engine, Finished, TurnJob
 from gateway.engines.registry import engine_named
+from gateway.errors import ProviderTimeout
 from gateway.models import Turn
 from gateway.turns.closing import Ending, end_turn, write_progress
 from gateway.turns.heartbeat import Heartbeat
@@ -26,17 +27,15 @@ from kit.errors import (
     DatabaseUnavailable,
     DomainError,
     InternalError,
-    ProviderTimeout,
-    QuotaExceeded,
     ShuttingDown,
     TurnInterrupted,
-    TurnLimit,
 )
 from kit.patience import patiently
 from kit.per_loop import PerLoop
 from kit.postgresql.failures import database_failure
 from kit.shutdown_state import stopping
 from kit.tenancy import TenantRef, in_public, in_tenant
+from quotas.errors import QuotaExceeded, TurnLimit
 from quotas.holds import is_settled
 from quotas.prices import Usage
 from quotas.reservations import hand_over

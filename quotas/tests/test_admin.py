@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, Tenant
 from accounts.tests.cast import Cast
 from accounts.tests.operators import address, desk, fields_of, queries_of
-from kit.errors import QuotaExceeded
+from quotas.errors import QuotaExceeded
 from quotas.models import Budget, BudgetWindow, Plan, Price, Reservation, TenantPlan, UsageDay, UsageRecord
 from quotas.tests.ledger import limit_to, store_usage
 from quotas.tests.test_levels import begin

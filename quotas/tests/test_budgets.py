@@ -9,8 +9,8 @@ from django.test import Client
 
 from accounts.models import ApiKey, AuditEntry, Membership, WorkspaceMember
 from accounts.tests.cast import Cast, Person
-from kit.errors import QuotaExceeded
 from quotas.calls import Payer
+from quotas.errors import QuotaExceeded
 from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow

@@ -11,8 +11,9 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from accounts.tests.cast import Cast
-from kit.errors import QuotaExceeded, TurnInterrupted
+from kit.errors import TurnInterrupted
 from quotas.calls import Payer
+from quotas.errors import QuotaExceeded
 from quotas.holds import hold_call, mark_sent, read_on_until
 from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord

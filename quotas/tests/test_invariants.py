@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from accounts.tests.cast import Cast, Person
 from gateway.tests import snapshot
-from kit.errors import QuotaExceeded, RateLimited, RepeatedCall, TurnInterrupted
+from kit.errors import RateLimited, TurnInterrupted
 from quotas.calls import Payer
+from quotas.errors import QuotaExceeded, RepeatedCall
 from quotas.holds import hold_call, mark_sent
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Price, Reservation

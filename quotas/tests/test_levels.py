@@ -12,8 +12,9 @@ from django.db import transaction
 
 from accounts.models import ApiKey, Tenant, Workspace
 from accounts.tests.cast import Cast, Person
-from kit.errors import DomainError, PriceUnknown, QuotaExceeded, RateLimited
+from kit.errors import DomainError, RateLimited
 from quotas.calls import Payer
+from quotas.errors import PriceUnknown, QuotaExceeded
 from quotas.holds import hold_call, mark_sent
 from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of

@@ -77,7 +77,9 @@ class LanguageModel(models.Model):
         default=dict, blank=True, help_text="temperature, top_p, reasoning_effort where a request names none"
     )
     access = models.JSONField(
-        default=dict, blank=True, help_text="Who may use it; empty: everybody (language_models/model_access.py)"
+        default=dict,
+        blank=True,
+        help_text="Who may use it; empty: everybody (language_models/model_access.py)",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

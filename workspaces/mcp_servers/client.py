@@ -21,8 +21,9 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, ToolChanged
+from kit.errors import DomainError
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
+from workspaces.errors import McpServerFailed, McpSignInNeeded, ToolChanged
 from workspaces.mcp_servers.definitions import (
     MOST_TOOLS,
     ToolDefinition,

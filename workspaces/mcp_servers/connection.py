@@ -17,10 +17,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from kit.errors import McpSignInFailed, McpSignInNeeded, NotFound
+from kit.errors import NotFound
 from kit.secrets import unseal
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
+from workspaces.errors import McpSignInFailed, McpSignInNeeded
 from workspaces.mcp_servers.client import Address
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn
 from workspaces.mcp_servers.oauth.metadata import Authorization, Client, Tokens

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from accounts.principals import Principal
-from kit.errors import AtCapacity, DomainError, McpServerFailed, McpSignInNeeded, NotFound
+from kit.errors import AtCapacity, DomainError, NotFound
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_public, in_tenant
+from workspaces.errors import McpServerFailed, McpSignInNeeded
 from workspaces.mcp_servers.client import list_tools
 from workspaces.mcp_servers.connection import reach
 from workspaces.mcp_servers.models import MCPServer

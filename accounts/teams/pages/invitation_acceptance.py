@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.errors import AddressUnverified, EmailTaken, InvitationInvalid
 from accounts.models import Invitation, User
 from accounts.page_helpers import blame
 from accounts.page_urls import place_url
@@ -21,7 +22,7 @@ from accounts.sign_in.recovery import prove_by_mail
 from accounts.sign_in.users import is_verified, send_verification
 from accounts.teams import invitation_acceptance
 from accounts.teams.invitations import accept, find_invitation
-from kit.errors import AddressUnverified, DomainError, EmailTaken, InvitationInvalid
+from kit.errors import DomainError
 
 INVITATION, LINK = "invitation", "workspace_link"  # in the session: what brought somebody here
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from accounts.engine_accounts import EngineAccountRef, find_account, note_registered, operator_account
 from gateway.engines.librechat.client import LibreChatClient, Session, TokenRefused
-from kit.errors import EngineFailed
+from gateway.errors import EngineFailed
 from kit.secrets import unseal
 from kit.tenancy import in_public
 

@@ -13,10 +13,10 @@ import aiohttp
 import httpx
 
 from gateway.engines.librechat.error_text import plain_words, words_of_answer
+from gateway.errors import EngineFailed, EngineUnavailable
 from gateway.providers.base import JsonObject
 from gateway.providers.http import client
 from gateway.providers.sse import Frame, FrameParser, FrameTooLong
-from kit.errors import EngineFailed, EngineUnavailable
 
 ENDPOINT, MODEL = "Routed", "routed"
 # LibreChat answers "Illegal request" unless ua-parser-js finds a browser's name and version in this.

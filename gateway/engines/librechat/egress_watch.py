@@ -15,8 +15,8 @@ from django.conf import settings
 
 from gateway.engines.base import Event
 from gateway.engines.librechat.stream_parser import Read
+from gateway.errors import EngineUnavailable
 from gateway.providers.http import client as http_client
-from kit.errors import EngineUnavailable
 from kit.per_loop import PerLoop
 
 PROBE_SECONDS = 2.0  # how long one answer may take

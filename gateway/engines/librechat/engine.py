@@ -25,7 +25,8 @@ from gateway.engines.librechat.generation import Generation
 from gateway.engines.librechat.history_notice import with_notices
 from gateway.engines.librechat.outcome import outcome_of
 from gateway.engines.librechat.stream_parser import REPLACE, Failure, Read
-from kit.errors import DomainError, EngineFailed, EngineUnavailable
+from gateway.errors import EngineFailed, EngineUnavailable
+from kit.errors import DomainError
 from kit.per_loop import PerLoop
 from kit.secrets import SecretUnreadable
 

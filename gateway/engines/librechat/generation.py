@@ -13,9 +13,9 @@ from gateway.engines.librechat.client import StreamGone, TokenRefused
 from gateway.engines.librechat.registrations import KnownServer
 from gateway.engines.librechat.servers import known_servers, register_servers
 from gateway.engines.librechat.stream_parser import Failure, Read, Reading
+from gateway.errors import EngineFailed, EngineUnavailable
 from gateway.providers.base import JsonObject
 from gateway.providers.sse import Frame
-from kit.errors import EngineFailed, EngineUnavailable
 from kit.tenancy import in_public
 from quotas.holds import has_calls
 from workspaces.mcp_servers.queries import ServerRef

@@ -7,7 +7,8 @@ from django.conf import settings
 
 from gateway.engines.check_steps import FAILED, WARNING, Step
 from gateway.engines.librechat.error_text import plain_words
-from kit.errors import DomainError, EngineUnavailable
+from gateway.errors import EngineUnavailable
+from kit.errors import DomainError
 
 CONFIG = "`manage.py librechat_config` and restart LibreChat"
 IMAGE = (

@@ -13,8 +13,9 @@ import structlog
 from gateway.engines.base import Finished, TurnJob
 from gateway.engines.librechat.error_text import plain_words
 from gateway.engines.librechat.stream_parser import Failure
+from gateway.errors import ContextTooLong, EngineFailed
 from gateway.models import Turn
-from kit.errors import ContextTooLong, DomainError, EngineFailed, restore
+from kit.errors import DomainError, restore
 from kit.tenancy import in_public, in_tenant
 from quotas.reservations import turn_usage
 

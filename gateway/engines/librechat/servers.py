@@ -22,8 +22,8 @@ from gateway.engines.librechat.registrations import (
     registered_servers,
     release_registration,
 )
+from gateway.errors import EngineUnavailable
 from gateway.providers.base import JsonObject
-from kit.errors import EngineUnavailable
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.queries import ServerRef

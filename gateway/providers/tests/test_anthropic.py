@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Finish, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.tests.scripted_anthropic import (
@@ -16,7 +17,6 @@ from gateway.providers.tests.scripted_anthropic import (
     tool_block,
 )
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
-from kit.errors import ContextTooLong, ProviderError
 
 
 async def test_claude_is_asked_in_its_own_words(upstream: ScriptedServer, asked: Any) -> None:

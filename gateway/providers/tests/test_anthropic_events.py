@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import ProviderError
 from gateway.providers.anthropic_events import AnthropicReader
 from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.sse import Frame, FrameParser
 from gateway.providers.tests.scripted_anthropic import block, end, error, frame, start, text_block, tool_block
-from kit.errors import ProviderError
 
 THINKING = block(
     0,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ProviderError
 from gateway.providers.anthropic_request import messages_body
 from gateway.providers.base import JsonObject, ModelRequest
-from kit.errors import ProviderError
 
 HI = {"role": "user", "content": "hi"}
 TOOL = {

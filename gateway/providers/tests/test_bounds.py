@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import ProviderError
 from gateway.providers.anthropic import TOOL_PROMPT, AnthropicProvider
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.sizes import IMAGE_BOUND, byte_bound
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
-from kit.errors import ProviderError
 
 REMOTE = [OpenAIProvider, AzureProvider, CompatibleProvider, AnthropicProvider]
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a/b.png"}}

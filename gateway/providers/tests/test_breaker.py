@@ -4,8 +4,9 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.breaker import CircuitBreaker, breaker_for
-from kit.errors import AtCapacity, ProviderError, ProviderTimeout
+from kit.errors import AtCapacity
 
 DOWN = ProviderError(provider="openai", provider_status=503, transient=True)
 AWAY = ProviderError(provider="openai", did_no_work=True, transient=True)

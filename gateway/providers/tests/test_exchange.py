@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import ModelEvent, ModelRequest, Unread
 from gateway.providers.exchange import url_below
 from gateway.providers.openai import CompatibleProvider
 from gateway.providers.sizes import longest_line
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import chunk, refused, reply
-from kit.errors import ProviderError, ProviderTimeout
 
 HI = chunk({"content": "Hi"})
 

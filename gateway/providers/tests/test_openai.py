@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import Finish, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import DONE, chunk, refused, reply, usage
-from kit.errors import ContextTooLong, ProviderError
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import ProviderError
 from gateway.providers.base import Finish, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.garbled import NO_COUNT
 from gateway.providers.openai_events import OpenAIReader, usage_of
 from gateway.providers.sse import Frame
-from kit.errors import ProviderError
 
 
 def read(*chunks: dict[str, Any]) -> list[ModelEvent]:

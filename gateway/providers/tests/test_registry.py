@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.errors import ProviderError
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Finish, Provider
 from gateway.providers.local import LocalProvider
@@ -14,7 +15,6 @@ from gateway.providers.registry import provider_for
 from gateway.providers.resilience import ResilientProvider
 from gateway.providers.tests.scripted_http import ScriptedServer
 from gateway.providers.tests.scripted_openai import reply
-from kit.errors import ProviderError
 from kit.secrets import seal
 from kit.tests.ports import free_port
 from workspaces.language_models.models import LanguageModel

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Finish, ModelRequest, Notice, Provider, TextDelta
 from gateway.providers.breaker import CircuitBreaker
@@ -13,7 +14,6 @@ from gateway.providers.resilience import ResilientProvider
 from gateway.providers.tests import scripted_anthropic
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import DONE, chunk, refused, reply
-from kit.errors import ProviderError, ProviderTimeout
 
 
 class Patience:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from gateway.errors import ProviderError
 from kit import errors
 from kit.api import error_headers
 
@@ -13,10 +14,14 @@ def test_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_every_error_stands_in_the_drawing_with_its_status() -> None:
+def test_the_drawing_has_every_general_error_with_its_status() -> None:
     drawing = errors.__doc__ or ""
-    for kind in errors.all_errors():
+    for kind in (kind for kind in errors.all_errors() if kind.__module__ == errors.__name__):
         assert re.search(rf"─ {kind.__name__} +{kind.status}\b", drawing), kind.__name__
+
+
+def test_every_error_is_defined_in_an_errors_module() -> None:
+    assert {kind.__module__.rpartition(".")[2] for kind in errors.all_errors()} == {"errors"}
 
 
 def test_every_error_is_documented_for_clients() -> None:
@@ -26,9 +31,9 @@ def test_every_error_is_documented_for_clients() -> None:
 
 
 def test_a_stored_error_is_restored_as_it_was() -> None:
-    error = errors.ProviderError("gone", provider="local", provider_status=500)
+    error = ProviderError("gone", provider="local", provider_status=500)
     again = errors.restore(error.as_dict("r1"))
-    assert type(again) is errors.ProviderError
+    assert type(again) is ProviderError
     assert (again.text, again.details, again.status) == (error.text, error.details, 502)
 
 

@@ -10,7 +10,7 @@ from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_serv
 from mcp_types import LATEST_PROTOCOL_VERSION
 
 from kit import outbound
-from kit.errors import McpSignInFailed
+from workspaces.errors import McpSignInFailed
 from workspaces.mcp_servers.oauth.metadata import (
     GRANTS,
     METHODS,

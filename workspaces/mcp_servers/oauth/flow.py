@@ -15,9 +15,10 @@ from accounts.audit import services as audit
 from accounts.keys.bearer_secrets import PLAIN, hash_of, make_secret
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, find_in_or_above
-from kit.errors import AtCapacity, DomainError, McpSignInFailed, NotFound
+from kit.errors import AtCapacity, DomainError, NotFound
 from kit.secrets import seal, unseal
 from kit.tenancy import in_tenant
+from workspaces.errors import McpSignInFailed
 from workspaces.mcp_servers.client import Address, list_tools
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.mcp_servers.oauth.discovery import discover

@@ -18,8 +18,8 @@ import httpx2
 from django.conf import settings
 from mcp.client.auth import OAuthFlowError
 
-from kit.errors import McpSignInFailed
 from kit.outbound_sdk import GuardedSDKTransport, guarded_client
+from workspaces.errors import McpSignInFailed
 
 LONGEST_SCOPE = 2_000  # characters
 SCOPE = re.compile(r"[ !#-\[\]-~]*")

@@ -12,8 +12,9 @@ from mcp.client.auth.utils import union_scopes
 
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
-from kit.errors import Conflict, DomainError, InvalidInput, McpSignInNeeded
+from kit.errors import Conflict, DomainError, InvalidInput
 from kit.secrets import seal, unseal
+from workspaces.errors import McpSignInNeeded
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.mcp_servers.oauth.metadata import (
     PLAIN,

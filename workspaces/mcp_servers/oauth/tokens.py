@@ -11,7 +11,8 @@ from django.utils import timezone
 from mcp.client.auth import utils as protocol
 from mcp.shared.auth import OAuthClientMetadata
 
-from kit.errors import DomainError, McpSignInFailed
+from kit.errors import DomainError
+from workspaces.errors import McpSignInFailed
 from workspaces.mcp_servers.oauth.metadata import (
     GRANTS,
     METHODS,

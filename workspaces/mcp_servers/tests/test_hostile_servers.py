@@ -13,7 +13,8 @@ import pytest
 
 from gateway.tests.real_mcp import answer
 from gateway.tests.served import Served
-from kit.errors import DomainError, McpServerFailed, McpSignInNeeded, UpstreamTooLarge
+from kit.errors import DomainError, UpstreamTooLarge
+from workspaces.errors import McpServerFailed, McpSignInNeeded
 from workspaces.mcp_servers.client import Address, ToolOutcome, call_tool, list_tools
 from workspaces.mcp_servers.definitions import MOST_TOOLS
 

@@ -16,8 +16,9 @@ from gateway.engines.librechat import accounts as accounts_module
 from gateway.engines.librechat.accounts import ENGINE, Accounts
 from gateway.engines.librechat.client import LibreChatClient, Session, TokenRefused
 from gateway.engines.librechat.tests.jobs import account_of
+from gateway.errors import EngineFailed, EngineUnavailable
 from gateway.tests.replayed_librechat import ReplayedLibreChat
-from kit.errors import DomainError, EngineFailed, EngineUnavailable
+from kit.errors import DomainError
 from kit.secrets import unseal
 from kit.tenancy import in_public
 

@@ -11,11 +11,12 @@ import pytest
 
 from gateway.engines.librechat import client as client_module
 from gateway.engines.librechat.client import LibreChatClient, Session, StreamGone, TokenRefused
+from gateway.errors import EngineFailed, EngineUnavailable
 from gateway.providers.sse import LONGEST_LINE
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.tests.replayed_librechat.browsers import is_browser
 from gateway.tests.replayed_librechat.recorded import exchanges
-from kit.errors import DomainError, EngineFailed, EngineUnavailable
+from kit.errors import DomainError
 
 CONVERSATION = uuid4()
 HTML = {"Content-Type": "text/html"}

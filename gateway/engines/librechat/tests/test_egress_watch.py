@@ -9,7 +9,7 @@ import pytest
 
 from gateway.engines.librechat import egress_watch
 from gateway.engines.librechat.egress_watch import EgressWatch
-from kit.errors import EngineUnavailable
+from gateway.errors import EngineUnavailable
 from kit.tests.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

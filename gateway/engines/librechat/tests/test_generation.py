@@ -19,12 +19,12 @@ from gateway.engines.librechat.generation import Generation
 from gateway.engines.librechat.stream_parser import Failure, Read
 from gateway.engines.librechat.tests.jobs import account_of, job, next_job
 from gateway.engines.librechat.tests.playback import text_of
+from gateway.errors import EngineFailed, EngineUnavailable
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.replayed_librechat.tests.engine_client import until
 from gateway.tests.replayed_librechat.tests.scripted_egress import Reply, ScriptedEgress, text
 from gateway.turns.transcript import Transcript
-from kit.errors import EngineFailed, EngineUnavailable
 from kit.tenancy import in_public
 from quotas.tests.test_holds import held, opened
 

@@ -5,7 +5,8 @@ import pytest
 from gateway.engines.librechat.outcome import error_of, status_in
 from gateway.engines.librechat.stream_parser import Failure
 from gateway.engines.librechat.tests.playback import play_stream, streams
-from kit.errors import ContextTooLong, EngineFailed, ProviderError, QuotaExceeded
+from gateway.errors import ContextTooLong, EngineFailed, ProviderError
+from quotas.errors import QuotaExceeded
 
 NEVER_BEGAN = {
     "chat_unknown_endpoint-1": "endpoint_models_not_loaded",

@@ -1,0 +1,88 @@
+"""Errors about turns, engines and providers."""
+
+from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
+
+
+class ContextTooLong(InvalidInput):
+    code, status = "context_too_long", 422
+    message = "The message does not fit into the model's context window."
+
+
+class AccessEnded(Forbidden):
+    code, status = "access_ended", 403
+    message = "Your access to this workspace has ended."
+
+
+class ModelNotEnabled(Forbidden):
+    code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
+
+
+class ModelNotAllowed(Forbidden):
+    """Details: model. It is enabled here, and not for this person."""
+
+    code, status, message = "model_not_allowed", 403, "You may not use this model."
+
+
+class McpNotEnabled(Forbidden):
+    code, status = "mcp_not_enabled", 403
+    message = "This MCP server is not enabled in the workspace."
+
+
+class TurnInProgress(Conflict):
+    code, status = "turn_in_progress", 409
+    message = "A reply is still being written in this conversation."
+
+
+class IdempotencyConflict(Conflict):
+    code, status = "idempotency_conflict", 409
+    message = "This Idempotency-Key was used with another body."
+
+
+class ModelLacksAbility(Conflict):
+    code, status, message = "model_lacks_ability", 409, "This model cannot do what was asked of it."
+
+
+class ApprovalDecided(Conflict):
+    code, status, message = (
+        "approval_decided",
+        409,
+        "This was answered already, or nobody waits for it any more.",
+    )
+
+
+class ProviderError(DomainError):
+    """Details: provider, provider_status (None when it never answered)."""
+
+    code, status, message = "provider_error", 502, "The model's provider failed."
+
+    def __init__(
+        self,
+        text: str | None = None,
+        /,
+        *,
+        provider: str,
+        provider_status: int | None = None,
+        did_no_work: bool = False,
+        transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(text, provider=provider, provider_status=provider_status)
+        self.did_no_work = did_no_work  # refused or never reached, so nothing is billed
+        self.transient = transient  # the same request may succeed a little later
+        self.retry_after = retry_after  # seconds that the provider wants to be left alone
+
+
+class ProviderTimeout(ProviderError):
+    code, status, message = "provider_timeout", 504, "The model's provider did not answer in time."
+
+
+class EngineUnavailable(DomainError):
+    """Details: part, where a part of the engine is away; status and engine_said, its own answer."""
+
+    code, status, message = "engine_unavailable", 503, "The engine cannot be reached."
+
+
+class EngineFailed(DomainError):
+    """Details: engine_said, its own words without secrets; status, where it answered with one."""
+
+    code, status, message = "engine_failed", 502, "The engine could not run the turn."

@@ -1,0 +1,28 @@
+"""Errors about budgets, prices and the calls of a turn."""
+
+from kit.errors import Conflict, DomainError
+
+
+class RepeatedCall(Conflict):
+    """Details: attempts. Only engines ever see it."""
+
+    code, status, message = "repeated_call", 409, "This model call was made before in this turn."
+
+
+class TurnLimit(Conflict):
+    """Details: calls. Ends a turn with the finish reason `tool_limit`."""
+
+    code, status, message = "turn_limit", 409, "The turn made as many model calls as a turn may."
+
+
+class PriceUnknown(Conflict):
+    """Details: model. A budget of money cannot be held against what nobody knows the price of."""
+
+    code, status = "price_unknown", 409
+    message = "A budget of money applies here, and this model has no price yet."
+
+
+class QuotaExceeded(DomainError):
+    """Details: level, metric, window, limit, used, reserved, requested, resets_at, retry_after in seconds."""
+
+    code, status, message = "quota_exceeded", 429, "The budget does not cover this."
