@@ -1,7 +1,8 @@
 """The accounts app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
 
 
 class AccountsConfig(AppConfig):
@@ -10,4 +11,5 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Imports signal receivers once apps are loaded."""
-        autodiscover_modules("allauth_events", "membership_events")
+        import_module("accounts.sign_in.allauth_events")
+        import_module("accounts.teams.membership_events")
