@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from gateway.engines.base import HISTORY_RESTORED
+from gateway.engines.events import HISTORY_RESTORED
 from kit.highlighting import Budget
 from kit.markdown import render as render_markdown
 

@@ -91,8 +91,8 @@ def take_images(*, message: Message, image_ids: tuple[UUID, ...], user_id: UUID)
         raise InvalidInput(images=STRANGE)
 
 
-def told_images(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, object]]:
-    """As the API tells them, in their order."""
+def as_data(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, object]]:
+    """The images as JSON, in their order."""
     rows = [known[image_id] for image_id in image_ids if image_id in known]
     return [
         {"id": str(row.id), "media_type": row.media_type, "width": row.width, "height": row.height}
@@ -100,9 +100,9 @@ def told_images(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[st
     ]
 
 
-def shown_images(principal: Principal, told: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The same with where a page finds each."""
-    return [{**row, "url": place_url(principal, "chat_image", image_id=row["id"])} for row in told]
+def with_urls(principal: Principal, images: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The same with the URL of each image for the web."""
+    return [{**row, "url": place_url(principal, "chat_image", image_id=row["id"])} for row in images]
 
 
 def images_of(messages: list[Message]) -> dict[UUID, Image]:
@@ -112,10 +112,10 @@ def images_of(messages: list[Message]) -> dict[UUID, Image]:
     return {row.id: row for row in rows}
 
 
-def images_told(image_ids: list[UUID]) -> list[dict[str, object]]:
-    """In the tenant's schema: what is told of images whose use was decided already."""
+def image_data(image_ids: list[UUID]) -> list[dict[str, object]]:
+    """In the tenant's schema: images as JSON, without an access check."""
     rows = Image.objects.filter(id__in=image_ids).defer("sealed") if image_ids else ()
-    return told_images(image_ids, {row.id: row for row in rows})
+    return as_data(image_ids, {row.id: row for row in rows})
 
 
 def _unsent(principal: Principal) -> models.QuerySet[Image]:

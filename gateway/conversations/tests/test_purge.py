@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, Departure, Tenant, Workspace, WorkspaceMember
 from accounts.tests.cast import Cast, Person
 from accounts.tests.requests_as import As
-from gateway.conversations.purge import end_graces
+from gateway.conversations.purge import end_grace_periods
 from gateway.models import Conversation, Turn
 from gateway.tests.stored import store_turn
 from kit.tenancy import tenant_scope
@@ -29,10 +29,10 @@ def test_a_deleted_workspace_is_emptied_when_its_grace_is_over(cast: Cast) -> No
     store_turn(cast.dana)
     store_turn(cast.bob)
     As(cast.alice).ask("DELETE", "workspaces/ops")
-    end_graces()
+    end_grace_periods()
     assert len(conversations_of(cast.dana)) == 1
     Workspace.objects.filter(slug="ops").update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.dana) == []
     assert len(conversations_of(cast.bob)) == 1
     ops = Workspace.objects.get(slug="ops")
@@ -49,7 +49,7 @@ def test_a_restored_workspace_keeps_everything(cast: Cast) -> None:
     store_turn(cast.dana)
     As(cast.alice).ask("DELETE", "workspaces/ops")
     As(cast.alice).ask("PATCH", "workspaces/ops", {"archived": False})
-    end_graces()
+    end_grace_periods()
     assert len(conversations_of(cast.dana)) == 1
 
 
@@ -63,10 +63,10 @@ def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, 
         Conversation.objects.filter(pk=latest.pk).update(is_shared=True)  # type: ignore[union-attr]
     As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
     Departure.objects.update(delete_after=timezone.now() + timedelta(days=1))
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.bob) == [False, True]
     Departure.objects.update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.bob) == left
     assert not Departure.objects.exists()
 
@@ -80,10 +80,10 @@ def test_a_leavers_private_prompts_go_with_their_conversations(
         wish = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
         assert As(cast.bob).ask("POST", "workspaces/sales/prompts", wish).status_code == 201
     As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
-    end_graces()
+    end_grace_periods()
     assert prompts_of(cast.bob) == ["mine", "ours"]
     Departure.objects.update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert prompts_of(cast.bob) == left
     again = {"slug": "mine", "title": "T", "text": "Anew"}
     assert As(cast.alice).ask("POST", "workspaces/sales/prompts", again).status_code == 409

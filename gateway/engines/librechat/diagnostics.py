@@ -13,7 +13,6 @@ from uuid import UUID, uuid5
 from django.conf import settings
 
 from accounts.engine_checks import TOOL_CALLED, TOOL_OFFERED, CheckRef, find_check, let_end, open_check
-from gateway.engines.base import Event, Finished
 from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.librechat import hints
 from gateway.engines.librechat.accounts import ENGINE, Accounts
@@ -27,8 +26,8 @@ from gateway.engines.librechat.client import (
 from gateway.engines.librechat.egress_watch import egress_answers
 from gateway.engines.librechat.outcome import status_in
 from gateway.engines.librechat.servers import server_title
-from gateway.engines.librechat.stream_parser import Failure, Reading
-from gateway.providers.base import JsonObject
+from gateway.engines.librechat.stream_parser import Failure, ReplyReader
+from gateway.providers.base import Finish, JsonObject
 from kit.errors import DomainError
 from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public
@@ -92,11 +91,11 @@ class Trial:
         self.client = client
         self.token = session.token
         self.check = check
-        self.reading = Reading(check.id)
+        self.reader = ReplyReader(check.id)
         self.created_at: object = None
         self._server = ""  # that it has registered
         self._tool_check: CheckRef | None = None  # of the generation that calls the server's tool
-        self._end: asyncio.Task[Finished | Failure] | None = None
+        self._end: asyncio.Task[Finish | Failure] | None = None
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         try:
@@ -139,7 +138,7 @@ class Trial:
         """What is wrong with how it starts; empty where nothing is."""
         first = await self.client.start(self.token, _body(self.check))
         self.created_at = first.get("generationCreatedAt")
-        self._end = asyncio.create_task(self._follow(self.check, self.reading))
+        self._end = asyncio.create_task(self._follow(self.check, self.reader))
         if first.get("conversationId") != str(self.check.conversation_id):
             return "LibreChat gives the conversation another id than ours."
         if self.created_at is None:
@@ -180,12 +179,12 @@ class Trial:
         return hints.not_stored()
 
     @property
-    def _following(self) -> asyncio.Task[Finished | Failure]:
+    def _following(self) -> asyncio.Task[Finish | Failure]:
         if self._end is None:
             raise RuntimeError("A generation is followed from its start.")
         return self._end
 
-    async def _seen(self, end: asyncio.Task[Finished | Failure]) -> CheckRef | None:
+    async def _seen(self, end: asyncio.Task[Finish | Failure]) -> CheckRef | None:
         """The check once its call has arrived; None when it ended before, or nothing came for long."""
         until = asyncio.get_running_loop().time() + ROUTE_SECONDS
         while True:
@@ -197,7 +196,7 @@ class Trial:
                 return None
             await asyncio.wait({end}, timeout=POLL_SECONDS)
 
-    async def _not_routed(self, end: asyncio.Task[Finished | Failure]) -> Step:
+    async def _not_routed(self, end: asyncio.Task[Finish | Failure]) -> Step:
         told = end.result() if end.done() else None
         if isinstance(told, Failure):
             if told.text in NO_ENDPOINT:
@@ -217,7 +216,7 @@ class Trial:
         return False
 
     async def _usage(self) -> Step:
-        if not any(self.reading.usage):
+        if not any(self.reader.usage):
             return hints.no_usage()
         check = await in_public(find_check, self.check.id)
         if check is not None and check.calls > 1:
@@ -249,11 +248,11 @@ class Trial:
         check = await in_public(open_check, engine=ENGINE)
         self._tool_check = check
         await in_public(let_end, check.id)
-        reading = Reading(check.id)
+        reader = ReplyReader(check.id)
         await self.client.start(self.token, {**_body(check), "ephemeralAgent": {"mcp": [self._server]}})
         try:
             async with asyncio.timeout(END_SECONDS):
-                end = await self._follow(check, reading)
+                end = await self._follow(check, reader)
         except TimeoutError:
             end = Failure("the turn did not end", never_began=True)
         seen = [await in_public(find_check, row.id) for row in (self.check, check)]
@@ -267,14 +266,14 @@ class Trial:
             return hints.tool_not_answered(said)
         return Step("tools", OK, "LibreChat offers a tool at our egress, calls it and passes its answer on.")
 
-    async def _follow(self, check: CheckRef, reading: Reading) -> Finished | Failure:
+    async def _follow(self, check: CheckRef, reader: ReplyReader) -> Finish | Failure:
         """Reads the generation to its end, whatever that is."""
         try:
             stream = self.client.stream(self.token, check.conversation_id, resume=False)
             async with aclosing(stream) as frames:
                 async for frame in frames:
-                    for item in reading.read(frame):
-                        if not isinstance(item, Event):
+                    for item in reader.read(frame):
+                        if isinstance(item, Finish | Failure):
                             return item
         except (DomainError, TokenRefused, StreamGone) as exc:
             return Failure(type(exc).__name__, never_began=True)

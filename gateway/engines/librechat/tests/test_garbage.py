@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.engines.base import Event, Finished
-from gateway.engines.librechat.stream_parser import Failure, Read, Reading
+from gateway.engines.events import Event
+from gateway.engines.librechat.stream_parser import Failure, ReplyReader, StreamItem
 from gateway.engines.librechat.tests.playback import (
     REPLY,
     completed,
@@ -20,8 +20,10 @@ from gateway.engines.librechat.tests.playback import (
     text_of,
 )
 from gateway.engines.librechat.tests.test_resuming import MADE_UP, scene
+from gateway.providers.base import Finish
 from gateway.providers.sse import Frame
 from gateway.tests.replayed_librechat.recorded import frames as taken_apart
+from gateway.turns.event_json import data_of
 
 WORDS = st.text(max_size=5) | st.sampled_from(["\0", "\ud83d", "text", "think", "tool_call", "final", "sync"])
 JUNK = st.recursive(
@@ -56,12 +58,12 @@ def _spoil(draw: st.DrawFn, value: Any) -> Any:
     return draw(JUNK)
 
 
-def check_sound(items: list[Read]) -> None:
+def check_sound(items: list[StreamItem]) -> None:
     """PostgreSQL's JSON takes neither NaN nor a NUL, and UTF-8 no half of a surrogate pair."""
     for item in items:
-        assert isinstance(item, Event | Finished | Failure)
+        assert isinstance(item, Event | Finish | Failure)
         if isinstance(item, Event):
-            text = json.dumps(item.data, allow_nan=False, ensure_ascii=False)
+            text = json.dumps(data_of(item), allow_nan=False, ensure_ascii=False)
             text.encode()
             assert "\\u0000" not in text
         elif isinstance(item, Failure):
@@ -78,7 +80,7 @@ def test_a_spoiled_frame_never_breaks_the_reading(frames: list[tuple[Any, str]])
 @given(spoiled())
 def test_a_spoiled_stored_reply_never_breaks_the_reading(data: Any) -> None:
     reply = data.get("responseMessage") if isinstance(data, dict) else None
-    check_sound(list(Reading(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
+    check_sound(list(ReplyReader(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
 
 
 @given(st.text() | st.sampled_from(["null", "[]", "1", '"x"', "{", '{"final": tru', "NaN", "[" * 5000]))

@@ -10,16 +10,18 @@ from uuid import UUID, uuid4
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.engines.base import Event, Finished, Question, TurnJob
+from gateway.engines.base import Question, TurnJob
+from gateway.engines.events import Event
 from gateway.engines.librechat import generation as generation_module
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.branches import START
 from gateway.engines.librechat.client import LibreChatClient
 from gateway.engines.librechat.generation import Generation
-from gateway.engines.librechat.stream_parser import Failure, Read
+from gateway.engines.librechat.stream_parser import Failure, StreamItem
 from gateway.engines.librechat.tests.jobs import account_of, job, next_job
 from gateway.engines.librechat.tests.playback import text_of
 from gateway.errors import EngineFailed, EngineUnavailable
+from gateway.providers.base import Finish
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.replayed_librechat.tests.engine_client import until
@@ -47,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation_module, "FIRST_PAUSE", 0.001)
 
 
-async def run(turn: TurnJob, accounts: Accounts) -> list[Read]:
+async def run(turn: TurnJob, accounts: Accounts) -> list[StreamItem]:
     return [item async for item in Generation(turn, accounts).events()]
 
 
@@ -64,10 +66,10 @@ async def begin(turn: TurnJob, accounts: Accounts, count: int) -> list[Event]:
 
 
 def adopted(turn: TurnJob, told: list[Event]) -> TurnJob:
-    transcript = Transcript({})
+    transcript = Transcript()
     for event in told:
         transcript.append(event)
-    return replace(turn, is_adopted=True, told=tuple(transcript.parts))
+    return replace(turn, is_takeover=True, reply_so_far=transcript.events)
 
 
 def starts(librechat: ReplayedLibreChat) -> list[dict[str, Any]]:
@@ -84,7 +86,7 @@ async def test_a_first_turn_looks_for_no_parent(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob
 ) -> None:
     assert text_of(items := await run(turn, accounts)) == "You said: hi."
-    assert items[-1] == Finished("stop")
+    assert items[-1] == Finish("stop")
     assert not [call for call in librechat.requests if call.path.startswith("/api/messages/")]
     assert models.requests[0].headers["x-message"] == str(turn.turn_id)
     assert models.requests[0].headers["x-conversation"] == str(turn.conversation_id)
@@ -107,7 +109,7 @@ async def test_a_reply_that_librechat_lost_is_passed_over(
     await run(turn, accounts)
     await until(lambda: librechat.counters["stored"] == 1)
     lost = next_job(turn)
-    assert isinstance((await run(next_job(lost), accounts))[-1], Finished)
+    assert isinstance((await run(next_job(lost), accounts))[-1], Finish)
     assert starts(librechat)[-1]["parentMessageId"] == str(turn.turn_id)
 
 
@@ -141,7 +143,7 @@ async def test_a_running_turn_is_taken_up_and_nothing_told_twice(
     told = await begin(turn, accounts, 2)
     asyncio.get_running_loop().call_later(0.1, gate.set)
     rest = await run(adopted(turn, told), accounts)
-    assert (text_of(told), text_of(rest), rest[-1]) == ("One two ", "three", Finished("stop"))
+    assert (text_of(told), text_of(rest), rest[-1]) == ("One two ", "three", Finish("stop"))
     assert (librechat.counters["starts"], len(models.requests)) == (1, 1)
 
 
@@ -153,7 +155,7 @@ async def test_a_turn_that_ended_unseen_is_read_from_what_was_stored(
     whole = await run(turn, accounts)
     rest = await run(adopted(turn, [event for event in whole[:2] if isinstance(event, Event)]), accounts)
     assert text_of(whole[:2]) + text_of(rest) == "You said: hi."
-    assert rest[-1] == Finished("stop")
+    assert rest[-1] == Finish("stop")
     assert (librechat.counters["starts"], len(models.requests)) == (1, 1)
 
 
@@ -161,7 +163,7 @@ async def test_a_turn_whose_process_died_before_it_began_is_begun(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob
 ) -> None:
     items = await run(adopted(turn, []), accounts)
-    assert (text_of(items), items[-1]) == ("You said: hi.", Finished("stop"))
+    assert (text_of(items), items[-1]) == ("You said: hi.", Finish("stop"))
     assert librechat.counters["starts"] == 1
 
 
@@ -197,7 +199,7 @@ async def test_stopping_ends_the_generation_and_its_model_call(
     await asyncio.sleep(0.05)
     await Generation(turn, accounts).abort()
     items = await reading
-    assert (text_of(items), items[-1]) == ("One ", Finished("cancelled"))
+    assert (text_of(items), items[-1]) == ("One ", Finish("cancelled"))
     assert librechat.counters["aborts"] == 1
     await until(lambda: models.hangups == 1)
 
@@ -260,7 +262,7 @@ async def test_a_librechat_that_is_away_for_a_moment_is_asked_again(turn: TurnJo
         away, broken, whole = Answer(status=503), Answer(hangs_up=True), Answer([end.encode()])
         server.answers = [SIGNED_IN, away, STARTED, broken, whole]
         items = await run(turn, Accounts(LibreChatClient(f"http://127.0.0.1:{server.port}")))
-    assert items == [Finished("stop")]
+    assert items == [Finish("stop")]
     (first, second) = [request.body for request in server.requests if request.path.endswith("/Routed")]
     assert first == second
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines.base import Event, Finished
+from gateway.engines.events import Event, Replacement, ToolCall, ToolResult
 from gateway.engines.librechat.stream_parser import Failure
 from gateway.engines.librechat.tests.playback import (
     REPLY,
@@ -16,18 +16,19 @@ from gateway.engines.librechat.tests.playback import (
     frames_of,
     play,
     play_stream,
-    reading,
+    reader,
     said,
     streams,
     text_of,
     used,
 )
+from gateway.providers.base import Finish, ReasoningDelta, TextDelta
 from gateway.providers.soundness import sound
 
 TROUBLE = "An error occurred while processing the request: "
 REPLACED = "Generation state changed; reconnect to load the saved response."
-ENDS_OTHERWISE = {  # than with a Finished("stop")
-    "chat_abort-3": Finished("cancelled"),
+ENDS_OTHERWISE = {  # than with a Finish("stop")
+    "chat_abort-3": Finish("cancelled"),
     "chat_routed_402-1": Failure(f"{TROUBLE}402 scripted failure 402"),
     "chat_upstream_dies-1": Failure(f"{TROUBLE}terminated"),
     "chat_second_turn_replaces-1": Failure(REPLACED, never_began=True),
@@ -54,7 +55,7 @@ def test_a_recorded_stream_tells_its_reply_and_ends_once(stream: Stream) -> None
         assert end.text.startswith(TROUBLE + REFUSED[stream.name])
         assert not end.never_began
     else:
-        assert end == ENDS_OTHERWISE.get(stream.name, Finished("stop"))
+        assert end == ENDS_OTHERWISE.get(stream.name, Finish("stop"))
 
 
 def test_a_stream_that_broke_off_before_the_first_word_tells_nothing() -> None:
@@ -63,20 +64,19 @@ def test_a_stream_that_broke_off_before_the_first_word_tells_nothing() -> None:
 
 def test_a_recorded_tool_call_is_told_and_answered_once() -> None:
     stream = streams()["mcp_with_usage-2"]
-    by = reading(stream.reply_id)
+    by = reader(stream.reply_id)
     call, answer, *words, end = play(frames_of([stream.sse]), by)
-    told = {"call_id": "call_104537", "server": "calc2", "tool": "add", "arguments": {"a": 2, "b": 40}}
-    output = {"call_id": "call_104537", "output": "42.0", "is_error": False, "duration_ms": 0}
-    assert (call, answer) == (Event("tool_call", told), Event("tool_result", output))
-    assert (text_of(words), end) == ("The tool answered: 42.0", Finished("stop"))
+    assert call == ToolCall("call_104537", "calc2", "add", {"a": 2, "b": 40})
+    assert answer == ToolResult("call_104537", "42.0", is_error=False, duration_ms=0)
+    assert (text_of(words), end) == ("The tool answered: 42.0", Finish("stop"))
     assert by.usage == [21, 5]
 
 
 def test_a_stream_that_was_left_and_resumed_loses_and_doubles_nothing() -> None:
     before, after = streams()["chat_disconnect_and_resume-1"], streams()[RESUMED]
-    items = play(frames_of([before.sse, after.sse]), reading(after.reply_id))
+    items = play(frames_of([before.sse, after.sse]), reader(after.reply_id))
     assert text_of(items) == "".join(f"w{number} " for number in range(40))
-    assert items[-1] == Finished("stop")
+    assert items[-1] == Finish("stop")
 
 
 @OF_ALL
@@ -107,18 +107,18 @@ def test_random_chunks_give_the_same_events(stream: Stream, sizes: list[int]) ->
 def test_reasoning_is_told_apart_from_the_text() -> None:
     parts = [{"type": "think", "think": "Hm, well."}, {"type": "text", "text": "Yes."}]
     items = play([said("think", "Hm, "), said("think", "well."), said("text", "Yes."), final(*parts)])
-    assert (text_of(items, "reasoning"), text_of(items)) == ("Hm, well.", "Yes.")
-    assert items[-1] == Finished("stop")
+    assert (text_of(items, ReasoningDelta), text_of(items)) == ("Hm, well.", "Yes.")
+    assert items[-1] == Finish("stop")
 
 
 def test_what_only_the_end_tells_is_told_then() -> None:
     parts = [{"type": "think", "think": "Hm."}, {"type": "text", "text": {"value": "Yes."}}]
     items = play([said("text", "Ye"), final(*parts)])
     assert items == [
-        Event("delta", {"text": "Ye"}),
-        Event("reasoning", {"text": "Hm."}),
-        Event("delta", {"text": "s."}),
-        Finished("stop"),
+        TextDelta("Ye"),
+        ReasoningDelta("Hm."),
+        TextDelta("s."),
+        Finish("stop"),
     ]
 
 
@@ -135,10 +135,10 @@ def test_what_only_the_end_tells_is_told_then() -> None:
 def test_the_end_is_authoritative_where_the_stream_said_otherwise(streamed: str, stored: str) -> None:
     items = play([said("text", streamed), final({"type": "text", "text": stored})])
     assert items == [
-        Event("delta", {"text": streamed}),
-        Event("replace"),
-        Event("delta", {"text": stored}),
-        Finished("stop"),
+        TextDelta(streamed),
+        Replacement(),
+        TextDelta(stored),
+        Finish("stop"),
     ]
 
 
@@ -152,9 +152,9 @@ def test_a_replaced_reply_is_told_in_its_order_with_its_thoughts_and_tools() -> 
     ]
     streamed = [said("think", "see."), completed("c1", "add_mcp_calc", "{}", "42"), said("text", "is 42.")]
     items = play([*streamed, final(*parts)])
-    at = items.index(Event("replace"))
-    kinds = [item.type for item in items[at + 1 : -1] if isinstance(item, Event)]
-    assert kinds == ["reasoning", "delta", "tool_call", "tool_result", "delta"]
+    at = items.index(Replacement())
+    kinds = [type(item) for item in items[at + 1 : -1]]
+    assert kinds == [ReasoningDelta, TextDelta, ToolCall, ToolResult, TextDelta]
     assert text_of(items[at:]) == "I add.It is 42."
 
 
@@ -163,15 +163,15 @@ def test_blank_parts_that_the_end_drops_around_tools_replace_nothing() -> None:
     told = [said("text", "I add.\n\n"), completed("c1", "add", "{}", "42"), said("text", "Done.")]
     parts = [{"type": "text", "text": "I add."}, {"type": "tool_call", "tool_call": call}]
     items = play([*told, final(*parts, {"type": "text", "text": "Done."})])
-    assert Event("replace") not in items
+    assert Replacement() not in items
 
 
 @pytest.mark.parametrize("more", [{"unfinished": True}, {"error": True, "text": "x"}])
 def test_of_a_reply_that_was_cut_off_what_was_streamed_beyond_the_end_stays(more: dict[str, object]) -> None:
     items = play([said("text", "One two"), final({"type": "text", "text": "One"}, **more)])
-    assert Event("replace") not in items
+    assert Replacement() not in items
     items = play([said("text", "two"), final({"type": "text", "text": "One two"}, **more)])
-    assert Event("replace") in items
+    assert Replacement() in items
 
 
 @given(st.text(min_size=1), st.lists(st.integers(0, 30), max_size=4))
@@ -179,7 +179,7 @@ def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str
     pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
     kept = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
     items = play([*kept, final({"type": "text", "text": text})])
-    last = max((at for at, item in enumerate(items) if item == Event("replace")), default=-1)
+    last = max((at for at, item in enumerate(items) if item == Replacement()), default=-1)
     assert text_of(items[last + 1 :]).rstrip() == sound(text).rstrip()
 
 
@@ -237,13 +237,13 @@ def test_a_reply_that_is_marked_as_failed_is_a_failure() -> None:
 
 
 def test_usage_is_summed_over_the_model_calls() -> None:
-    by = reading(REPLY)
+    by = reader(REPLY)
     play([used(10, 1), used(11, 4), used(True, 1)], by)  # type: ignore[arg-type]
     assert by.usage == [21, 6]
 
 
 def test_an_end_without_a_reply_says_whether_it_was_stopped_or_failed() -> None:
     stopped = {"final": True, "responseMessage": None, "aborted": True, "earlyAbort": True}
-    assert play([said("text", "One"), frame(stopped)])[-1] == Finished("cancelled")
+    assert play([said("text", "One"), frame(stopped)])[-1] == Finish("cancelled")
     failed = {"final": True, "responseMessage": None, "error": {"message": "Out of luck"}}
     assert play([frame(failed)]) == [Failure("Out of luck")]
