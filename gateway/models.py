@@ -1,4 +1,4 @@
-"""Conversations, the turns in them and the messages they left; all in the tenant's schema."""
+"""Conversations, their turns and messages; all in the tenant's schema."""
 
 from typing import ClassVar
 from uuid import uuid4
@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from gateway.turn_states import TurnStates
+from gateway.turn_states import TurnQuerySet, TurnStates
 
 
 class Conversation(models.Model):
@@ -73,6 +73,8 @@ class Turn(TurnStates):
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TurnQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -81,8 +81,6 @@ class TurnStates(models.Model):
     stop_requested_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
-    objects = TurnQuerySet.as_manager()
-
     class Meta:
         abstract = True
 

@@ -119,12 +119,12 @@ class ChatSocket(AsyncWebsocketConsumer):
             self.flood.expect_calm()
             principal = await self._identify()
         except RateLimited as refusal:
-            self.flood.note(refusal)
+            self.flood.note_refusal(refusal)
             await self._send_error(refusal, {})
             if self.flood.is_sustained:
                 await self.close(code=TOO_MANY)
             return None
-        self.flood.calm()
+        self.flood.reset()
         return principal
 
     def _offered_token(self) -> str:

@@ -1,8 +1,8 @@
-"""Tries what we rely on LibreChat for, from the first connection to the usage of a call that came back to us.
+"""Checks everything that we rely on LibreChat for, from the first connection to the usage of a model call.
 
-The trial's generations run as the operator's account. Our egress knows them and answers them itself, without
-a provider and without a bill. It holds the first reply open until the trial has seen it run; the second one
-calls a tool of a server that the trial registers, through LibreChat and back.
+The trial's generations run in the operator's account. Our egress recognises them and answers them itself,
+without a provider and without cost. It holds the first reply open until the trial has seen it run. The second
+one calls a tool of a server that the trial registers, through LibreChat and back.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public
 
 STEPS = ("reachable", "login", "version", "starts", "routing", "again", "ids", "usage", "tools")
-ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be trying somewhere else for minutes
-END_SECONDS = 30.0  # for the reply to be told, once its call has arrived
+ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be calling elsewhere for minutes
+END_SECONDS = 30.0  # for the reply to end, once its call has arrived
 POLL_SECONDS = 0.1
 PROBE_SECONDS = 5.0  # for the egress to answer
 STORED_TRIES = 50
@@ -43,7 +43,7 @@ NO_ENDPOINT = {"endpoint_models_not_loaded", "illegal_model_request"}
 
 
 async def check_librechat() -> AsyncGenerator[Step, None]:
-    """One step after another, until one fails."""
+    """The steps in order, until one fails."""
     accounts = Accounts(LibreChatClient(settings.LIBRECHAT_URL))
     try:
         await accounts.client.health()
@@ -70,11 +70,11 @@ async def check_librechat() -> AsyncGenerator[Step, None]:
             async for step in steps:
                 yield step
     finally:
-        await trial.clear_away()
+        await trial.clean_up()
 
 
 async def _version(client: LibreChatClient, session: Session) -> Step:
-    """LibreChat tells the commit that it was built from, if it knows, and never the number of its release."""
+    """LibreChat reports the commit that it was built from, if it knows it, but never its release number."""
     build = ""
     with suppress(DomainError, TokenRefused):
         build = await client.build(session.token)
@@ -85,7 +85,7 @@ async def _version(client: LibreChatClient, session: Session) -> Step:
 
 
 class Trial:
-    """Generations with our own ids, as the operator's account."""
+    """Generations with our own ids, in the operator's account."""
 
     def __init__(self, client: LibreChatClient, session: Session, check: CheckRef) -> None:
         self.client = client
@@ -115,8 +115,8 @@ class Trial:
             if step.state == FAILED:
                 return
 
-    async def clear_away(self) -> None:
-        """Nothing of the trial stays at LibreChat."""
+    async def clean_up(self) -> None:
+        """Removes everything that the trial created at LibreChat."""
         await in_public(let_end, self.check.id)
         if self._end is not None:
             self._end.cancel()
@@ -135,7 +135,7 @@ class Trial:
         await self.client.delete(self.token, conversation_id)
 
     async def _start(self) -> str:
-        """What is wrong with how it starts; empty where nothing is."""
+        """The problem with the start; empty if there is none."""
         first = await self.client.start(self.token, _body(self.check))
         self.created_at = first.get("generationCreatedAt")
         self._end = asyncio.create_task(self._follow(self.check, self.reader))
@@ -146,7 +146,7 @@ class Trial:
         return ""
 
     async def _routing(self) -> Step:
-        """Whether the model call comes to our egress as it should, which then holds its reply open."""
+        """Checks that the model call reaches our egress, which then holds its reply open."""
         end = self._following
         seen = await self._seen(end)
         if seen is None:
@@ -156,23 +156,23 @@ class Trial:
         return Step("routing", OK, "The model call comes to our egress, with our ids in its headers.")
 
     async def _again(self) -> Step:
-        """Asked only now: a generation that fails immediately would be over, and rightly start again."""
-        told: JsonObject = {}
+        """Runs only now: a generation that failed immediately would rightly start again."""
+        answer: JsonObject = {}
         with suppress(DomainError, TokenRefused):
-            told = await self.client.start(self.token, _body(self.check))
+            answer = await self.client.start(self.token, _body(self.check))
         await in_public(let_end, self.check.id)
-        if (told.get("status"), told.get("generationCreatedAt")) != ("resumed", self.created_at):
+        if (answer.get("status"), answer.get("generationCreatedAt")) != ("resumed", self.created_at):
             return hints.bad_again()
         return Step("again", OK, "The same start again is `resumed`: no turn is run twice.")
 
     async def _reply(self) -> Step:
         try:
             async with asyncio.timeout(END_SECONDS):
-                told = await asyncio.shield(self._following)
+                end = await asyncio.shield(self._following)
         except TimeoutError:
             return hints.no_reply("")
-        if isinstance(told, Failure):
-            return hints.no_reply(told.text)
+        if isinstance(end, Failure):
+            return hints.no_reply(end.text)
         with suppress(DomainError, TokenRefused):
             if await self._is_stored():
                 return Step("ids", OK, "The reply comes back, and is kept under the id that we chose.")
@@ -185,7 +185,7 @@ class Trial:
         return self._end
 
     async def _seen(self, end: asyncio.Task[Finish | Failure]) -> CheckRef | None:
-        """The check once its call has arrived; None when it ended before, or nothing came for long."""
+        """The check once its call has arrived; None if the generation ended first, or after ROUTE_SECONDS."""
         until = asyncio.get_running_loop().time() + ROUTE_SECONDS
         while True:
             has_ended = end.done()
@@ -197,14 +197,14 @@ class Trial:
             await asyncio.wait({end}, timeout=POLL_SECONDS)
 
     async def _not_routed(self, end: asyncio.Task[Finish | Failure]) -> Step:
-        told = end.result() if end.done() else None
-        if isinstance(told, Failure):
-            if told.text in NO_ENDPOINT:
+        outcome = end.result() if end.done() else None
+        if isinstance(outcome, Failure):
+            if outcome.text in NO_ENDPOINT:
                 return hints.no_endpoint()
-            if told.never_began:
-                return hints.broken_off(told.text)
+            if outcome.never_began:
+                return hints.broken_off(outcome.text)
         answers = await egress_answers(settings.EGRESS_URL, PROBE_SECONDS)
-        said = told.text if isinstance(told, Failure) else ""
+        said = outcome.text if isinstance(outcome, Failure) else ""
         return hints.not_routed(status_in(said), said, egress_answers=answers)
 
     async def _is_stored(self) -> bool:
@@ -224,7 +224,7 @@ class Trial:
         return Step("usage", OK, "LibreChat tells the usage of each model call.")
 
     async def _tools(self) -> Step:
-        """Whether a tool at our egress is offered to the model, called when it asks, and answered to it."""
+        """Checks that a tool at our egress is offered to the model, called, and its result returned."""
         config = {
             "type": "streamable-http",
             "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp-check/{self.check.id.hex}",
@@ -234,8 +234,7 @@ class Trial:
         }
         try:
             self._server = await self.client.add_server(self.token, config)
-            is_there = self._server in await self.client.servers(self.token)
-            if not is_there:
+            if self._server not in await self.client.servers(self.token):
                 return hints.no_tools("LibreChat does not list it afterwards.")
             return await self._tool_call()
         except DomainError as exc:
@@ -244,7 +243,7 @@ class Trial:
             return hints.no_tools("LibreChat refuses the token.")
 
     async def _tool_call(self) -> Step:
-        """A generation of its own, whose model asks for the tool at once."""
+        """Runs a second generation, whose model calls the tool immediately."""
         check = await in_public(open_check, engine=ENGINE)
         self._tool_check = check
         await in_public(let_end, check.id)
@@ -267,7 +266,7 @@ class Trial:
         return Step("tools", OK, "LibreChat offers a tool at our egress, calls it and passes its answer on.")
 
     async def _follow(self, check: CheckRef, reader: ReplyReader) -> Finish | Failure:
-        """Reads the generation to its end, whatever that is."""
+        """Reads the generation to its end."""
         try:
             stream = self.client.stream(self.token, check.conversation_id, resume=False)
             async with aclosing(stream) as frames:
@@ -292,5 +291,5 @@ def _body(check: CheckRef) -> JsonObject:
 
 
 def _question_id(check_id: UUID) -> UUID:
-    """Another id than the reply's, and always the same: a repeated start is to be the very same."""
+    """Not the reply's id, and always the same, so that a repeated start is the same generation."""
     return uuid5(check_id, "question")
