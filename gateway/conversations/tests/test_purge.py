@@ -1,4 +1,4 @@
-"""After a grace period: deleted workspaces are emptied, and leavers' private things are gone."""
+"""After the grace period deleted workspaces are emptied and departed members' private data is deleted."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def conversations_of(person: Person) -> list[bool]:
         return list(mine.values_list("is_shared", flat=True))
 
 
-def test_a_deleted_workspace_is_emptied_when_its_grace_is_over(cast: Cast) -> None:
+def test_a_deleted_workspace_is_emptied_after_the_grace_period(cast: Cast) -> None:
     store_turn(cast.dana)
     store_turn(cast.bob)
     As(cast.alice).ask("DELETE", "workspaces/ops")
@@ -54,7 +54,9 @@ def test_a_restored_workspace_keeps_everything(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(("rule", "left"), [("keep", [False, True]), ("delete", [True])])
-def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, left: list[bool]) -> None:
+def test_a_departed_members_private_conversations_are_deleted_by_the_rule(
+    cast: Cast, rule: str, left: list[bool]
+) -> None:
     Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
     store_turn(cast.bob)
     store_turn(cast.bob)
@@ -72,9 +74,7 @@ def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, 
 
 
 @pytest.mark.parametrize(("rule", "left"), [("keep", ["mine", "ours"]), ("delete", ["ours"])])
-def test_a_leavers_private_prompts_go_with_their_conversations(
-    cast: Cast, rule: str, left: list[str]
-) -> None:
+def test_a_departed_members_private_prompts_are_deleted_too(cast: Cast, rule: str, left: list[str]) -> None:
     Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
     for slug, visibility in (("mine", "me"), ("ours", "workspace")):
         wish = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
@@ -92,7 +92,7 @@ def test_a_leavers_private_prompts_go_with_their_conversations(
 
 
 def prompts_of(person: Person) -> list[str]:
-    """Those of which anything is left beside the name."""
+    """Those of which anything is left except the name."""
     with tenant_scope(person.principal.tenant):
         written = PromptVersion.objects.filter(user_id=person.principal.user_id).order_by("prompt__slug")
         rows = Prompt.objects.filter(user_id=person.principal.user_id).exclude(title="", text="")

@@ -1,4 +1,4 @@
-"""What only some engines do is optional: callers get None from an engine without it."""
+"""Callers get None for an optional part that an engine does not have."""
 
 from typing import Any
 

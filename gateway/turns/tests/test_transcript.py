@@ -66,7 +66,7 @@ def test_ids_grow_and_a_stored_transcript_numbers_as_the_live_one_did(emitted: l
 
 
 @given(events, st.data())
-def test_after_any_id_comes_exactly_the_rest(emitted: list[Event], data: st.DataObject) -> None:
+def test_after_any_id_exactly_the_rest_is_sent(emitted: list[Event], data: st.DataObject) -> None:
     live = Transcript(STARTED)
     numbered = [NumberedEvent(1, STARTED), *(live.append(event) for event in emitted)]
     seen_until = data.draw(st.integers(0, live.position))
@@ -79,7 +79,7 @@ def test_after_any_id_comes_exactly_the_rest(emitted: list[Event], data: st.Data
 
 
 @given(events, st.integers(0, 200))
-def test_after_a_crash_the_closing_events_come_whatever_was_seen(emitted: list[Event], seen: int) -> None:
+def test_after_a_crash_the_closing_events_are_sent_whatever_was_seen(emitted: list[Event], seen: int) -> None:
     stored = Transcript(STARTED)
     for event in emitted:
         stored.append(event)
@@ -90,10 +90,10 @@ def test_after_a_crash_the_closing_events_come_whatever_was_seen(emitted: list[E
 
 
 @pytest.mark.slow
-def test_a_reply_in_tiny_pieces_costs_what_its_length_does() -> None:
+def test_a_reply_in_tiny_pieces_takes_linear_time() -> None:
     begun = time.process_time()
     live = Transcript(STARTED)
     for _ in range(300_000):
         live.append(TextDelta("abcd"))
     assert len(live.text) == 1_200_000
-    assert time.process_time() - begun < 5  # minutes, when each piece copied what came before
+    assert time.process_time() - begun < 5  # copying the text for each piece took minutes

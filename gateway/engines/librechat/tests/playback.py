@@ -22,7 +22,7 @@ RESUMED = "chat_disconnect_and_resume-2"
 class Stream:
     """One recorded stream and the reply that it is about."""
 
-    name: str  # of the recording, with the place of the exchange in it
+    name: str  # of the recording, with the index of the exchange
     sse: bytes
     reply_id: UUID
     content: tuple[dict[str, Any], ...]  # of the whole reply, as its end has it
@@ -77,7 +77,7 @@ def happened(event: str, data: Any) -> Frame:
 
 
 def said(kind: str, text: str) -> Frame:
-    """A piece of the text, or of what was thought: `text` or `think`."""
+    """A piece of the text or the reasoning: `text` or `think`."""
     event = "on_message_delta" if kind == "text" else "on_reasoning_delta"
     return happened(event, {"id": "step", "delta": {"content": [{"type": kind, kind: text}]}})
 

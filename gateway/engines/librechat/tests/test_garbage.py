@@ -1,4 +1,4 @@
-"""Whatever stands in a frame, nothing is raised, and what is told can be stored and sent."""
+"""No frame raises, and the events of any frame can be stored and sent."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ from gateway.engines.librechat.tests.playback import (
     streams,
     text_of,
 )
-from gateway.engines.librechat.tests.test_resuming import MADE_UP, scene
+from gateway.engines.librechat.tests.test_resumed_streams import MADE_UP, scene
 from gateway.providers.base import Finish
 from gateway.providers.sse import Frame
 from gateway.tests.replayed_librechat.recorded import frames as taken_apart
@@ -40,20 +40,20 @@ KNOWN = [
 
 
 @st.composite
-def spoiled(draw: st.DrawFn) -> Any:
-    """A known frame with junk in some of its places."""
+def damaged(draw: st.DrawFn) -> Any:
+    """A known frame with junk in some of its values."""
     data = json.loads(json.dumps(draw(st.sampled_from(KNOWN))))
     for _ in range(draw(st.integers(0, 3))):
-        data = _spoil(draw, data)
+        data = _damage(draw, data)
     return data
 
 
-def _spoil(draw: st.DrawFn, value: Any) -> Any:
-    """Goes down into one of the value's places, and puts junk there."""
+def _damage(draw: st.DrawFn, value: Any) -> Any:
+    """Descends into one of the values, and replaces it with junk."""
     if value and isinstance(value, dict | list) and draw(st.integers(0, 9)):
-        places = sorted(value, key=repr) if isinstance(value, dict) else range(len(value))
-        place = draw(st.sampled_from(list(places)))
-        value[place] = _spoil(draw, value[place])
+        keys = sorted(value, key=repr) if isinstance(value, dict) else range(len(value))
+        key = draw(st.sampled_from(list(keys)))
+        value[key] = _damage(draw, value[key])
         return value
     return draw(JUNK)
 
@@ -71,30 +71,30 @@ def check_sound(items: list[StreamItem]) -> None:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(spoiled(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
-def test_a_spoiled_frame_never_breaks_the_reading(frames: list[tuple[Any, str]]) -> None:
+@given(st.lists(st.tuples(damaged(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
+def test_a_damaged_frame_never_raises(frames: list[tuple[Any, str]]) -> None:
     check_sound(play([frame(data, event) for data, event in frames]))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(spoiled())
-def test_a_spoiled_stored_reply_never_breaks_the_reading(data: Any) -> None:
+@given(damaged())
+def test_a_damaged_stored_reply_never_raises(data: Any) -> None:
     reply = data.get("responseMessage") if isinstance(data, dict) else None
     check_sound(list(ReplyReader(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
 
 
 @given(st.text() | st.sampled_from(["null", "[]", "1", '"x"', "{", '{"final": tru', "NaN", "[" * 5000]))
-def test_what_is_no_json_object_means_nothing(text: str) -> None:
+def test_a_frame_that_is_not_a_json_object_is_ignored(text: str) -> None:
     assert play([Frame("message", text)]) == []
 
 
-def test_unknown_events_mean_nothing() -> None:
+def test_unknown_events_are_ignored() -> None:
     unknown = [{"event": "on_new_thing", "data": {"text": "hi"}}, {"event": ["x"]}, {"created": True}, {}]
     assert play([frame(data) for data in unknown]) == []
 
 
 @pytest.mark.parametrize("wrong", [[], {}, 1, True, "another"])
-def test_an_id_of_a_wrong_type_is_another_replys(wrong: Any) -> None:
+def test_an_id_of_a_wrong_type_belongs_to_another_reply(wrong: Any) -> None:
     ends = play([frame({"final": True, "responseMessage": {"messageId": wrong}})])
     assert [type(end) for end in ends] == [Failure]
     resumed = play([frame({"sync": True, "resumeState": {"responseMessageId": wrong}})])

@@ -1,4 +1,4 @@
-"""What the recorded streams of LibreChat mean, wherever the network cut them."""
+"""The events of LibreChat's recorded streams, wherever the network cut them."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ OF_ALL = pytest.mark.parametrize("stream", streams().values(), ids=list(streams(
 
 
 @OF_ALL
-def test_a_recorded_stream_tells_its_reply_and_ends_once(stream: Stream) -> None:
+def test_a_recorded_stream_yields_its_reply_and_one_end(stream: Stream) -> None:
     if stream.name in BROKEN_OFF:
         assert all(isinstance(item, Event) for item in play_stream(stream))
         return
@@ -58,11 +58,11 @@ def test_a_recorded_stream_tells_its_reply_and_ends_once(stream: Stream) -> None
         assert end == ENDS_OTHERWISE.get(stream.name, Finish("stop"))
 
 
-def test_a_stream_that_broke_off_before_the_first_word_tells_nothing() -> None:
+def test_a_stream_that_broke_before_the_first_word_yields_nothing() -> None:
     assert play_stream(streams()["chat_upstream_500-1"]) == []
 
 
-def test_a_recorded_tool_call_is_told_and_answered_once() -> None:
+def test_a_recorded_tool_call_and_its_result_are_sent_once() -> None:
     stream = streams()["mcp_with_usage-2"]
     by = reader(stream.reply_id)
     call, answer, *words, end = play(frames_of([stream.sse]), by)
@@ -72,7 +72,7 @@ def test_a_recorded_tool_call_is_told_and_answered_once() -> None:
     assert by.usage == [21, 5]
 
 
-def test_a_stream_that_was_left_and_resumed_loses_and_doubles_nothing() -> None:
+def test_a_resumed_stream_loses_and_repeats_nothing() -> None:
     before, after = streams()["chat_disconnect_and_resume-1"], streams()[RESUMED]
     items = play(frames_of([before.sse, after.sse]), reader(after.reply_id))
     assert text_of(items) == "".join(f"w{number} " for number in range(40))
@@ -81,7 +81,7 @@ def test_a_stream_that_was_left_and_resumed_loses_and_doubles_nothing() -> None:
 
 @OF_ALL
 def test_every_cut_into_two_gives_the_same_frames(stream: Stream) -> None:
-    """Two neighbours at a time: a frame's end leaves nothing behind. The same frames are the same events."""
+    """Two adjacent frames at a time: the parser has no state after a frame. Equal frames, equal events."""
     blocks = [block + b"\n\n" for block in stream.sse.split(b"\n\n")]
     for pair in map(b"".join, zip(blocks, [*blocks[1:], b""], strict=True)):
         whole = frames_of([pair])
@@ -104,14 +104,14 @@ def test_random_chunks_give_the_same_events(stream: Stream, sizes: list[int]) ->
     assert play_stream(stream, [*chunks, rest]) == play_stream(stream)
 
 
-def test_reasoning_is_told_apart_from_the_text() -> None:
+def test_reasoning_is_separate_from_the_text() -> None:
     parts = [{"type": "think", "think": "Hm, well."}, {"type": "text", "text": "Yes."}]
     items = play([said("think", "Hm, "), said("think", "well."), said("text", "Yes."), final(*parts)])
     assert (text_of(items, ReasoningDelta), text_of(items)) == ("Hm, well.", "Yes.")
     assert items[-1] == Finish("stop")
 
 
-def test_what_only_the_end_tells_is_told_then() -> None:
+def test_content_that_only_the_end_has_is_sent_then() -> None:
     parts = [{"type": "think", "think": "Hm."}, {"type": "text", "text": {"value": "Yes."}}]
     items = play([said("text", "Ye"), final(*parts)])
     assert items == [
@@ -129,7 +129,7 @@ def test_what_only_the_end_tells_is_told_then() -> None:
         ("w2 w3", "w0 w1 w2 w3"),  # the beginning was lost
         ("w0 w3", "w0 w1 w2 w3"),  # the middle was lost
         ("w0w1", "w0 w1"),  # a blank was lost
-        ("w0 w1 w2", "w0 w1"),  # told twice, or too much
+        ("w0 w1 w2", "w0 w1"),  # sent twice, or too much
     ],
 )
 def test_the_end_is_authoritative_where_the_stream_said_otherwise(streamed: str, stored: str) -> None:
@@ -142,7 +142,7 @@ def test_the_end_is_authoritative_where_the_stream_said_otherwise(streamed: str,
     ]
 
 
-def test_a_replaced_reply_is_told_in_its_order_with_its_thoughts_and_tools() -> None:
+def test_a_replaced_reply_is_sent_in_order_with_reasoning_and_tools() -> None:
     call = {"id": "c1", "name": "add_mcp_calc", "args": "{}", "output": "42", "progress": 1}
     parts = [
         {"type": "think", "think": "Hm. Let me see."},
@@ -167,7 +167,7 @@ def test_blank_parts_that_the_end_drops_around_tools_replace_nothing() -> None:
 
 
 @pytest.mark.parametrize("more", [{"unfinished": True}, {"error": True, "text": "x"}])
-def test_of_a_reply_that_was_cut_off_what_was_streamed_beyond_the_end_stays(more: dict[str, object]) -> None:
+def test_a_cut_off_reply_keeps_what_was_streamed_beyond_its_stored_end(more: dict[str, object]) -> None:
     items = play([said("text", "One two"), final({"type": "text", "text": "One"}, **more)])
     assert Replacement() not in items
     items = play([said("text", "two"), final({"type": "text", "text": "One two"}, **more)])
@@ -175,7 +175,7 @@ def test_of_a_reply_that_was_cut_off_what_was_streamed_beyond_the_end_stays(more
 
 
 @given(st.text(min_size=1), st.lists(st.integers(0, 30), max_size=4))
-def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str, lost: list[int]) -> None:
+def test_the_end_decides_whichever_pieces_a_stream_lost(text: str, lost: list[int]) -> None:
     pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
     kept = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
     items = play([*kept, final({"type": "text", "text": text})])
@@ -191,7 +191,7 @@ def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str
         ("endpoint_models_not_loaded", False),
     ],
 )
-def test_an_error_that_refers_to_the_stored_reply_is_told_apart(text: str, is_stored: bool) -> None:
+def test_an_error_that_refers_to_the_stored_reply_is_recognised(text: str, is_stored: bool) -> None:
     (end,) = play([frame({"error": text}, "error")])
     assert isinstance(end, Failure)
     assert end.is_stored == is_stored
@@ -228,7 +228,7 @@ def test_the_end_of_another_reply_is_not_ours() -> None:
         ([], "LibreChat gave no reason."),
     ],
 )
-def test_an_error_frame_says_why(data: object, words: str) -> None:
+def test_an_error_frame_gives_the_reason(data: object, words: str) -> None:
     assert play([frame(data, "error")]) == [Failure(words, never_began=True)]
 
 
@@ -242,7 +242,7 @@ def test_usage_is_summed_over_the_model_calls() -> None:
     assert by.usage == [21, 6]
 
 
-def test_an_end_without_a_reply_says_whether_it_was_stopped_or_failed() -> None:
+def test_an_end_without_a_reply_is_cancelled_or_failed() -> None:
     stopped = {"final": True, "responseMessage": None, "aborted": True, "earlyAbort": True}
     assert play([said("text", "One"), frame(stopped)])[-1] == Finish("cancelled")
     failed = {"final": True, "responseMessage": None, "error": {"message": "Out of luck"}}

@@ -1,4 +1,4 @@
-"""A stream that is left anywhere and resumed anywhere later tells the whole, each thing once."""
+"""A stream that is left at any frame and resumed at any later one yields the whole reply once."""
 
 import json
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ NAMES = ["chat_abort-3", "chat_routed-4", "chat_upstream_dies-1", "chat_local_mo
 
 @cache
 def scene(name: str) -> tuple[UUID, list[Frame], list[Frame]]:
-    """The reply's id, the frames, and for each place the sync frame of whoever resumes there."""
+    """The reply's id, the frames, and for each position the sync frame of a client that resumes there."""
     if name in streams():
         stream = streams()[name]
         frames = frames_of([stream.sse])
@@ -125,7 +125,7 @@ def test_left_at_any_frame_and_resumed_at_any_later_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, "made up"])
 def test_left_at_any_frame_and_resumed_by_another_process(name: str) -> None:
-    """Which knows only what was stored of the reply."""
+    """That process has only the stored reply so far."""
     reply_id, frames, resumed = scene(name)
     whole = play(frames, reader(reply_id))
     for left in range(len(frames)):
