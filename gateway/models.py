@@ -1,4 +1,4 @@
-"""Conversations, the turns in them and the messages they left; all in the tenant's schema."""
+"""Conversations, their turns and messages; all in the tenant's schema."""
 
 from typing import ClassVar
 from uuid import uuid4
@@ -6,6 +6,8 @@ from uuid import uuid4
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+
+from gateway.turn_states import TurnQuerySet, TurnStates
 
 
 class Conversation(models.Model):
@@ -40,31 +42,16 @@ class Conversation(models.Model):
         return str(self.id)
 
 
-class Turn(models.Model):
-    """One message and its reply, from admission to the end.
+class Turn(TurnStates):
+    """One message and its reply, from admission to the end; its states are in `turn_states.py`.
 
-    Turns form a tree: a regenerated or edited one follows the same turn as the one it replaces. What is
-    current is one path through it, from the first turn to the latest.
+    Turns form a tree: a regenerated or edited one follows the same turn as the one it replaces. One path
+    through it is current, from the first turn to the latest.
     """
 
     class Kind(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
-
-    class Status(models.TextChoices):
-        RUNNING = "running"
-        DONE = "done"
-
-    class FinishReason(models.TextChoices):
-        STOP = "stop"
-        LENGTH = "length"
-        TOOL_CALLS = "tool_calls"
-        TOOL_LIMIT = "tool_limit"
-        CONTENT_FILTER = "content_filter"
-        CANCELLED = "cancelled"
-        QUOTA_EXCEEDED = "quota_exceeded"
-        INTERRUPTED = "interrupted"
-        ERROR = "error"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="turns")
@@ -78,24 +65,16 @@ class Turn(models.Model):
     workspace_id = models.UUIDField()
     user_id = models.UUIDField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
-    finish_reason = models.CharField(max_length=20, choices=FinishReason.choices, blank=True)
     model = models.CharField(max_length=60)
     engine = models.CharField(max_length=20)
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
-    parts = models.JSONField(default=list, help_text="What the reply is made of so far, in order")
-    error = models.JSONField(null=True, help_text="The error shape, where it ended with one")
     parameters = models.JSONField(default=dict, help_text="max_tokens, temperature, instructions, if any")
     last_call = models.JSONField(null=True, help_text="How the egress saw its latest model call end")
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    exactness = models.CharField(max_length=10, blank=True)
-    cost = models.BigIntegerField(null=True, help_text="Millionths of the currency; empty: no price is known")
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
-    stop_requested_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    finished_at = models.DateTimeField(null=True)
+
+    objects = TurnQuerySet.as_manager()
 
     class Meta:
         constraints = [

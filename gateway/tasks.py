@@ -1,10 +1,10 @@
-"""The gateway's jobs: errands at engines, lost turns, and what is final once a grace is over."""
+"""The gateway's jobs: engine copies, lost turns, final deletions, unsent images."""
 
 from procrastinate.contrib.django import app
 
 from accounts.teams.tenants import all_tenants
 from gateway.conversations.images import forget_unsent_images
-from gateway.conversations.purge import end_graces
+from gateway.conversations.purge import end_grace_periods
 from gateway.engines.cleanup import forget_removed_servers
 from gateway.engines.outbox import delete_at_engine, rename_at_engine
 from gateway.turns.closing import recover_turns, was_database_away
@@ -12,9 +12,9 @@ from kit.tenancy import in_public, tenant_scope
 
 __all__ = [
     "delete_at_engine",
-    "end_graces_that_are_over",
     "forget_images",
     "forget_servers_at_engines",
+    "purge_after_grace",
     "recover_lost_turns",
     "rename_at_engine",
 ]
@@ -23,14 +23,14 @@ __all__ = [
 @app.periodic(cron="* * * * *")
 @app.task(name="gateway.recover_turns", queueing_lock="gateway.recover_turns", pass_context=False)
 async def recover_lost_turns(timestamp: int) -> None:
-    """Ends the turns whose process has gone, so that nothing stays reserved."""
+    """Ends turns whose process is gone, so that nothing stays reserved."""
     await recover_turns(only_given_up=await in_public(was_database_away))
 
 
 @app.periodic(cron="41 * * * *")
 @app.task(name="gateway.end_graces", queueing_lock="gateway.end_graces")
-def end_graces_that_are_over(timestamp: int) -> None:
-    end_graces()
+def purge_after_grace(timestamp: int) -> None:
+    end_grace_periods()
 
 
 @app.periodic(cron="23 * * * *")

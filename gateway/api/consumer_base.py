@@ -1,4 +1,4 @@
-"""Wraps every consumer that clients call: the host's name and who calls, beside what kit's consumer does."""
+"""The base of all consumers that clients call: adds the host check and identity to kit's consumer."""
 
 from typing import ClassVar
 
@@ -14,9 +14,9 @@ from kit.tenancy import in_public
 
 
 class EdgeConsumer(HttpConsumer):
-    """Host, identity and right; a handler finds the caller in `self.principal`.
+    """Checks host, identity and permission; handlers use `self.principal`.
 
-    A consumer whose `action` is None asks the policy itself, since it tells the refusal in its own way.
+    A consumer whose `action` is None checks the policy itself, since it reports a refusal in its own way.
     """
 
     principal: Principal
@@ -29,7 +29,7 @@ class EdgeConsumer(HttpConsumer):
             expect(self.principal, self.action)
 
     async def identify(self, body: bytes) -> Principal:
-        """Who calls, by bearer token; the tenant's schema is entered by nobody here."""
+        """The principal of the bearer token; the tenant's schema is not entered."""
         raw = bearer_token(self.header.get("authorization", "").encode("latin-1"))
         if raw is None:
             raise NotAuthenticated

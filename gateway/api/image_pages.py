@@ -1,4 +1,4 @@
-"""Images for the web: attached by the composer's script, shown in the chat."""
+"""Images for the web: uploaded by the composer's script, shown in the chat."""
 
 from uuid import UUID
 
@@ -9,35 +9,35 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.middleware import WorkspaceRequest
 from accounts.page_urls import place_url
 from gateway.api.images_rest import image_answer, read_bounded
-from gateway.conversations.images import discard_image, keep_image, make_anew, show_image
+from gateway.conversations.images import discard_image, find_image, reencode, store_image
 from kit.api import json_error
 from kit.errors import DomainError, NotFound, SecretUnreadable
 
 
 @require_POST
-def attach(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    """The picture as the body; where it is shown, as JSON."""
+def attach(request: WorkspaceRequest, **_: str) -> HttpResponse:
+    """The body is the picture; returns its id and URL as JSON."""
     try:
         upload = read_bounded(request)
-        connection.close()  # it is made smaller without holding one
-        made = make_anew(principal=request.principal, upload=upload)
-        row = keep_image(principal=request.principal, made=made)
+        connection.close()  # no connection is held while it is resized
+        picture = reencode(principal=request.principal, upload=upload)
+        row = store_image(principal=request.principal, picture=picture)
     except DomainError as error:
         return json_error(error)
-    where = place_url(request.principal, "chat_image", image_id=row.id)
-    return JsonResponse({"id": str(row.id), "url": where}, status=201)
+    url = place_url(request.principal, "chat_image", image_id=row.id)
+    return JsonResponse({"id": str(row.id), "url": url}, status=201)
 
 
 @require_GET
-def image(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
+def image(request: WorkspaceRequest, image_id: UUID, **_: str) -> HttpResponse:
     try:
-        return image_answer(request, show_image(principal=request.principal, image_id=image_id))
+        return image_answer(request, find_image(principal=request.principal, image_id=image_id))
     except (NotFound, SecretUnreadable) as exc:
         raise Http404 from exc
 
 
 @require_POST
-def discard(request: WorkspaceRequest, image_id: UUID, **place: str) -> HttpResponse:
+def discard(request: WorkspaceRequest, image_id: UUID, **_: str) -> HttpResponse:
     try:
         discard_image(principal=request.principal, image_id=image_id)
     except DomainError as error:

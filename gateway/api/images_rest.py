@@ -1,4 +1,4 @@
-"""REST for images: attached here, named in `chat/send`."""
+"""REST for images: uploaded here, sent by id in `chat/send`."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.api import PolicyView
 from accounts.policy import Action
-from gateway.conversations.images import bytes_of, discard_image, keep_image, make_anew, show_image
+from gateway.conversations.images import bytes_of, discard_image, find_image, reencode, store_image
 from gateway.models import Image
 from kit.errors import PayloadTooLarge
 from kit.tenancy import tenant_scope
@@ -27,7 +27,7 @@ class ImageSerializer(serializers.Serializer[Any]):
 
 
 def read_bounded(stream: Any) -> bytes:
-    """A body as it is, whatever it claims to be. PayloadTooLarge beyond the bound."""
+    """The raw body. PayloadTooLarge."""
     body: bytes = stream.read(settings.IMAGE_MAX_BYTES + 1) if stream else b""
     if len(body) > settings.IMAGE_MAX_BYTES:
         raise PayloadTooLarge
@@ -35,8 +35,8 @@ def read_bounded(stream: Any) -> bytes:
 
 
 def image_answer(request: HttpRequest, row: Image) -> HttpResponse:
-    """One that a browser shows, and in which nothing can run. It asks each time, since rights may have gone,
-    and is sent again only what it does not have: an image never changes."""
+    """A response in which nothing can run. Browsers revalidate each time, since access may have ended; the
+    bytes are sent only once, since an image never changes."""
     etag = f'"{row.id}"'
     if request.headers.get("if-none-match") == etag:
         answer = HttpResponse(status=304)
@@ -63,10 +63,10 @@ class ImagesView(PolicyView):
         pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
         in a workspace; further uploads replace the oldest."""
         upload = read_bounded(request.stream)
-        self.leave_tenant()  # it is made smaller without holding a connection
-        made = make_anew(principal=self.principal, upload=upload)
+        self.leave_tenant()  # no connection is held while it is resized
+        picture = reencode(principal=self.principal, upload=upload)
         with tenant_scope(self.principal.tenant):
-            row = keep_image(principal=self.principal, made=made)
+            row = store_image(principal=self.principal, picture=picture)
         return Response(ImageSerializer(row).data, status=201)
 
 
@@ -76,7 +76,7 @@ class ImageView(PolicyView):
     @extend_schema(operation_id="image", tags=["chat"], responses={(200, "image/*"): OpenApiTypes.BINARY})
     def get(self, request: Request, image_id: UUID) -> HttpResponse:
         """Returns the image to anyone who can read the conversation."""
-        return image_answer(request, show_image(principal=self.principal, image_id=image_id))
+        return image_answer(request, find_image(principal=self.principal, image_id=image_id))
 
     @extend_schema(operation_id="discard_image", tags=["chat"], responses={204: None})
     def delete(self, request: Request, image_id: UUID) -> Response:

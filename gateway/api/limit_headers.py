@@ -1,4 +1,4 @@
-"""`x-ratelimit-*` headers of a turn: what is left of the tightest limit of requests and tokens."""
+"""`x-ratelimit-*` headers of a turn: the remainder of the tightest limits of requests and tokens."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ METRICS = (Metric.REQUESTS, Metric.TOKENS)
 
 
 def limit_headers(limits: Iterable[Limit]) -> dict[str, str]:
-    """Of each metric the limit with the least left; none for a metric that nothing limits."""
+    """For each metric the limit with the least left; no header for a metric without a limit."""
     limits = list(limits)
     headers: dict[str, str] = {}
     for metric in METRICS:

@@ -1,4 +1,4 @@
-"""Our errors in OpenAI's wire format, so that its own clients work unchanged.
+"""Our errors in OpenAI's wire format, so that its clients work unchanged.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -10,7 +10,7 @@ from quotas.errors import QuotaExceeded
 
 
 def error_body(error: DomainError, request_id: str) -> dict[str, Any]:
-    """The one error shape with the `type` and `param` that OpenAI's clients look for."""
+    """Our error format with the `type` and `param` that OpenAI's clients expect."""
     param = next(iter(error.details), None) if isinstance(error, InvalidInput) else None
     return {"error": {**error.as_dict(request_id), "type": error_type(error), "param": param}}
 

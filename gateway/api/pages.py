@@ -1,4 +1,4 @@
-"""The chat's pages: a new chat, a conversation, the list beside it, rename and delete."""
+"""The chat pages: a new chat, a conversation, the list of conversations, rename, share and delete."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -16,15 +16,14 @@ from accounts.middleware import WorkspaceRequest
 from accounts.page_urls import place_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
-from gateway.api.browser import turn_address
+from gateway.api.browser import turn_url
 from gateway.api.reply_parts import lasting_notice, reply_parts
-from gateway.api.rest import ApprovalWishSerializer
+from gateway.api.rest import ApprovalInputSerializer
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
-from gateway.conversations.images import images_of, shown_images, told_images
+from gateway.conversations.images import as_data, images_of, with_urls
 from gateway.models import Conversation, Image, Message, Turn
-from gateway.turns.approval_answers import answer_approval, told_approval
-from gateway.turns.context import current_turns
+from gateway.turns.approval_answers import answer_approval, approval_data
 from gateway.turns.requests import validated
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
@@ -47,7 +46,7 @@ def new_chat(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResp
 
 @require_GET
 def conversation_list(request: WorkspaceRequest, tenant: str, workspace: str) -> HttpResponse:
-    """The rail's list alone, for when it has changed."""
+    """The rail's list alone, to refresh it."""
     return render(request, "chat/_conversations.html")
 
 
@@ -76,18 +75,20 @@ def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_
 def approve(
     request: WorkspaceRequest, tenant: str, workspace: str, turn_id: UUID, approval_id: UUID
 ) -> HttpResponse:
-    """Answers a tool call that waits, for the page's script."""
+    """Answers a tool call that waits for approval, for the page's script."""
     try:
-        wish = validated(ApprovalWishSerializer, parse_object(request.body))
-        state = answer_approval(principal=request.principal, turn_id=turn_id, approval_id=approval_id, **wish)
+        answer = validated(ApprovalInputSerializer, parse_object(request.body))
+        state = answer_approval(
+            principal=request.principal, turn_id=turn_id, approval_id=approval_id, **answer
+        )
     except DomainError as error:
         return json_error(error)
-    return JsonResponse(told_approval(state))
+    return JsonResponse(approval_data(state))
 
 
 @require_POST
 def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
-    """Opens the conversation to everybody in the workspace, or closes it again."""
+    """Shares the conversation with the workspace, or makes it private again."""
     shared = request.POST.get("shared") == "1"
     _or_404(
         conversations.change_conversation,
@@ -136,8 +137,8 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 
 
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
-    """The servers that may be used, with those that the latest turn used chosen."""
-    latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
+    """The usable servers; those of the latest turn are selected."""
+    latest = opened.turns.current().values_list("parameters", flat=True).first() if opened else None
     chosen = (latest or {}).get("mcps", [])
     return [
         {
@@ -152,36 +153,35 @@ def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str
 
 
 def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
-    """What the pages need of one conversation."""
-    where = place_url(request.principal, "conversation", conversation_id=row.id)
+    """One conversation for the templates."""
+    url = place_url(request.principal, "conversation", conversation_id=row.id)
     is_own = row.user_id == request.principal.user_id
     return {
         "id": str(row.id),
         "title": row.title,
-        "url": where,
+        "url": url,
         "is_shared": row.is_shared,
-        # Only its owner changes a conversation, however many may read it.
-        "rename_url": f"{where}/rename" if is_own else "",
-        "share_url": f"{where}/share" if is_own else "",
-        "delete_url": f"{where}/delete" if is_own else "",
-        "current": request.path == where,
+        # Only its owner can change a conversation.
+        "rename_url": f"{url}/rename" if is_own else "",
+        "share_url": f"{url}/share" if is_own else "",
+        "delete_url": f"{url}/delete" if is_own else "",
+        "current": request.path == url,
         "running": getattr(row, "running", False),
     }
 
 
 def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dict[str, Any]], str]:
-    """The latest turns, or those before `?before=`, oldest first; and where still earlier ones are."""
-    rows = current_turns(opened).prefetch_related(
+    """The latest turns, or those before `?before=`, oldest first; and the URL of earlier ones."""
+    rows = opened.turns.current().prefetch_related(
         Prefetch("messages", queryset=Message.objects.order_by("created_at"))
     )
-    rows = rows_after(rows, request.GET.get("before", ""), newest_first=True)
-    page = list(rows[: TURNS_SHOWN + 1])
+    page = list(rows_after(rows, request.GET.get("before", ""), newest_first=True)[: TURNS_SHOWN + 1])
     shown = page[:TURNS_SHOWN]
     earlier = f"?before={cursor_of(shown[-1])}" if len(page) > TURNS_SHOWN else ""
     texts = engine_texts(opened)
     images = images_of([message for turn in shown for message in turn.messages.all()])
     if not connection.in_atomic_block:
-        connection.close()  # so that drawing replies holds no connection
+        connection.close()  # no connection is held while replies are rendered
     budget = Budget(PAGE_SECONDS)
     return [turn_context(request, turn, texts, images, budget) for turn in reversed(shown)], earlier
 
@@ -189,27 +189,26 @@ def _turns_of(request: WorkspaceRequest, opened: Conversation) -> tuple[list[dic
 def turn_context(
     request: WorkspaceRequest, turn: Turn, texts: dict[UUID, str], images: dict[UUID, Image], budget: Budget
 ) -> dict[str, Any]:
-    """One turn as the template shows it, with the engine's texts where it has them."""
+    """One turn for the template; the engine's texts take precedence."""
     said = {message.role: text_of(message, turn, texts) for message in turn.messages.all()}
     reply = said.get(Message.Role.ASSISTANT, turn.reply)
-    done = turn.status == Turn.Status.DONE
     return {
         "id": str(turn.id),
-        "url_events": turn_address(request.principal, turn.id, "events"),
-        "url_stop": turn_address(request.principal, turn.id, "stop"),
-        "state": "done" if done else "running",
+        "url_events": turn_url(request.principal, turn.id, "events"),
+        "url_stop": turn_url(request.principal, turn.id, "stop"),
+        "state": "done" if turn.is_done else "running",
         "is_mine": turn.user_id == request.principal.user_id,
         "finish_reason": turn.finish_reason,
         "model": turn.model,
         "message": {
             "text": said.get(Message.Role.USER, ""),
             "created_at": turn.created_at,
-            "images": shown_images(
+            "images": with_urls(
                 request.principal,
-                told_images([i for message in turn.messages.all() for i in message.image_ids], images),
+                as_data([i for message in turn.messages.all() for i in message.image_ids], images),
             ),
         },
-        "parts": reply_parts(turn.parts, reply, is_running=not done, page=budget),
+        "parts": reply_parts(turn.parts, reply, is_running=turn.is_running, page=budget),
         "notice": lasting_notice(turn.parts),
         "error": turn.error,
         "usage": {
@@ -219,7 +218,7 @@ def turn_context(
             "exactness": turn.exactness,
             "cost": turn.cost,
         }
-        if done
+        if turn.is_done
         else None,
     }
 

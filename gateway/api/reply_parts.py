@@ -1,24 +1,24 @@
-"""What a reply is made of, as the page shows it: texts and tool calls in the order in which they came."""
+"""The parts of a reply for the page: texts and tool calls in order."""
 
 import json
 from typing import Any
 
-from gateway.engines.base import HISTORY_RESTORED
+from gateway.engines.events import HISTORY_RESTORED
 from kit.highlighting import Budget
 from kit.markdown import render as render_markdown
 
-SHOWN = 20_000  # characters of a result; the whole of it is in the API
-UNTOLD = {"state": "error", "told": "No result"}
+LONGEST_RESULT = 20_000  # characters; the API returns the whole
+NO_RESULT = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
 
 
 def reply_parts(
     parts: list[dict[str, Any]], text: str, *, is_running: bool, page: Budget | None = None
 ) -> list[dict[str, Any]]:
-    """Texts as HTML, with their segments' numbers, and a card a call; `text` is a reply without calls.
+    """Texts as HTML with their segment numbers, and one card per call; `text` is a reply without calls.
 
-    Call ids may repeat, so a result belongs to the latest call that has none. `page` is what all replies of a
-    page may take together.
+    Call ids may repeat, so a result belongs to the latest call that has none. `page` is the time budget of
+    all replies of a page.
     """
     if not any(part["type"] == "tool_call" for part in parts):
         return [{"segment": 0, "html": render_markdown(text, page)}] if text.strip() else []
@@ -30,8 +30,8 @@ def reply_parts(
             segments[-1] += part["text"]
         elif part["type"] == "tool_call":
             _close(segments, shown, page)
-            told = RUNNING if is_running else UNTOLD
-            cards.append({**part, **told, "arguments": _text(part["arguments"])})
+            status = RUNNING if is_running else NO_RESULT
+            cards.append({**part, **status, "arguments": _text(part["arguments"])})
             shown.append({"tool": cards[-1]})
         elif part["type"] == "tool_result":
             waiting = (c for c in reversed(cards) if c["call_id"] == part["call_id"] and "output" not in c)
@@ -42,15 +42,15 @@ def reply_parts(
 
 
 def lasting_notice(parts: list[dict[str, Any]]) -> str:
-    """The notice that concerns the whole reply and is shown for good; empty where there is none."""
-    kept = [
+    """The notice about the whole reply, which stays visible; empty if there is none."""
+    texts = [
         part["text"] for part in parts if part["type"] == "notice" and part.get("kind") == HISTORY_RESTORED
     ]
-    return str(kept[-1]) if kept else ""
+    return str(texts[-1]) if texts else ""
 
 
 def _close(segments: list[str], shown: list[dict[str, Any]], page: Budget | None) -> None:
-    """A text ends where a call begins; one that says nothing is none."""
+    """A text ends where a call begins; a blank one is dropped."""
     if segments[-1].strip():
         shown.append({"segment": len(segments) - 1, "html": render_markdown(segments[-1], page)})
         segments.append("")
@@ -68,4 +68,4 @@ def _result(part: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+    return text if len(text) <= LONGEST_RESULT else text[:LONGEST_RESULT] + "…"

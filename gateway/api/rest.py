@@ -1,4 +1,4 @@
-"""REST for conversations and turns; what streams stands in consumers.py."""
+"""REST for conversations and turns; streaming routes are in turn_consumers.py."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -17,10 +17,11 @@ from gateway.api.images_rest import ImageSerializer
 from gateway.api.openai_wire import error_body
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
-from gateway.conversations.images import images_of, told_images
+from gateway.conversations.images import as_data, images_of
 from gateway.models import Conversation, Message, Turn
-from gateway.turns.approval_answers import DECISIONS, answer_approval, told_approval
-from gateway.turns.closing import stored_usage, usage_data
+from gateway.turns.approval_answers import DECISIONS, answer_approval, approval_data
+from gateway.turns.closing import stored_usage
+from gateway.turns.event_json import usage_data
 from gateway.turns.event_stream import visible_turn
 from kit import request_origin
 from kit.api import Pages, translate
@@ -103,7 +104,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     @extend_schema_field(ImageSerializer(many=True))
     def get_images(self, message: Message) -> list[dict[str, Any]]:
-        return told_images(message.image_ids, self.context["images"])
+        return as_data(message.image_ids, self.context["images"])
 
 
 class TurnSerializer(serializers.Serializer[Any]):
@@ -157,9 +158,9 @@ class ConversationsView(PolicyView):
     )
     def get(self, request: Request) -> Response:
         """Lists your conversations in a workspace and those shared with it, the latest first."""
-        place = in_workspace(self.principal, request.query_params.get("workspace_id"))
+        principal = in_workspace(self.principal, request.query_params.get("workspace_id"))
         pages = ConversationPages()
-        rows = pages.paginate_queryset(conversations.listed_conversations(place), request, self)
+        rows = pages.paginate_queryset(conversations.listed_conversations(principal), request, self)
         return pages.get_paginated_response(ConversationSerializer(rows, many=True).data)
 
 
@@ -211,7 +212,7 @@ class MessagesView(PolicyView):
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
         images = images_of(rows)
-        self.leave_tenant()  # the engine is asked without holding a connection
+        self.leave_tenant()  # no connection is held while the engine is called
         texts = engine_texts(found)
         return pages.get_paginated_response(
             MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data
@@ -228,7 +229,6 @@ class TurnView(PolicyView):
 
 
 def turn_data(turn: Turn) -> dict[str, Any]:
-    done = turn.status == Turn.Status.DONE
     return {
         "id": str(turn.id),
         "conversation_id": str(turn.conversation_id) if turn.conversation_id else None,
@@ -240,19 +240,17 @@ def turn_data(turn: Turn) -> dict[str, Any]:
         "reply": turn.reply,
         "error": turn.error,
         "decision": turn.decision,
-        "usage": turn_usage_data(turn) if done else None,
+        "usage": turn_usage_data(turn) if turn.is_done else None,
         "created_at": turn.created_at,
         "finished_at": turn.finished_at,
     }
 
 
 def turn_usage_data(turn: Turn) -> dict[str, Any]:
-    data = usage_data(stored_usage(turn), None)
-    data.pop("quota")
-    return data
+    return usage_data(stored_usage(turn))
 
 
-class ApprovalWishSerializer(serializers.Serializer[Any]):
+class ApprovalInputSerializer(serializers.Serializer[Any]):
     decision = serializers.ChoiceField(DECISIONS, help_text="`always`: nobody is asked for this tool again")
 
 
@@ -266,7 +264,7 @@ class ApprovalView(PolicyView):
     @extend_schema(
         operation_id="answer_approval",
         tags=["chat"],
-        request=ApprovalWishSerializer,
+        request=ApprovalInputSerializer,
         responses=ApprovalSerializer,
     )
     def post(self, request: Request, turn_id: UUID, approval_id: UUID) -> Response:
@@ -275,13 +273,13 @@ class ApprovalView(PolicyView):
             principal=self.principal,
             turn_id=turn_id,
             approval_id=approval_id,
-            **checked(ApprovalWishSerializer, request),
+            **checked(ApprovalInputSerializer, request),
         )
-        return Response(told_approval(state))
+        return Response(approval_data(state))
 
 
 class OpenAIErrorMixin:
-    """The error shape as OpenAI's clients expect it."""
+    """Errors in the format that OpenAI's clients expect."""
 
     def handle_exception(self, exc: Exception) -> Response:
         response: Response = super().handle_exception(exc)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Which address which consumer answers, and how large a body each takes; everything else is Django's."""
+"""The consumers' URLs, and the largest body per URL; all other URLs are Django's."""
 
 import re
 from typing import Any, cast
@@ -13,13 +13,13 @@ from gateway.api.socket import ChatSocket
 
 PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
 FORM_BYTES = 20_000  # of the form around a picture
-# Where strangers sign in, up and with passkeys, whose readers take the square of what they read.
+# Sign-in, sign-up and passkeys, without authentication: their parsers take quadratic time.
 ACCOUNT_FORMS = ("/accounts/", "/_allauth/")
 ACCOUNT_BYTES = 64_000
 
 
 def most_body_bytes(path: str) -> int:
-    """The largest body that an address takes."""
+    """The largest body that a URL accepts."""
     if PICTURES.fullmatch(path):
         return max(settings.IMAGE_MAX_BYTES + FORM_BYTES, settings.MAX_BODY_BYTES)
     most: int = settings.MAX_BODY_BYTES
@@ -27,7 +27,7 @@ def most_body_bytes(path: str) -> int:
 
 
 def http_router(django_app: Any) -> URLRouter:
-    """Consumers first, Django behind them."""
+    """Consumers first, then Django."""
     return URLRouter(
         [
             path("v1/chat/send", turn_consumers.SendConsumer.as_asgi()),
@@ -54,6 +54,6 @@ def websocket_router() -> URLRouter:
 
 
 async def refuse_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """An unknown address: refused before it is accepted, which the server tells as a 403."""
+    """For an unknown URL: closes before accepting, which the server sends as a 403."""
     await receive()
     await send({"type": "websocket.close"})

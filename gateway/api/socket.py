@@ -1,11 +1,11 @@
 """Chat over a WebSocket: the same turns and the same events as over HTTP, several at a time.
 
-The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, never in the address.
+The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, never in the URL.
 Frames in:
 `{"type": "send", …body of chat/send, "idempotency_key"?}`, `{"type": "resume", "turn_id", "last_event_id"?}`,
-`{"type": "stop", "turn_id"}`; an optional `ref` comes back with what answers it.
-A server that restarts sends `{"type": "moved", "turn_id", "text"}` for each turn that goes on elsewhere, and
-closes with 1012 when no turn is left on the socket: connect again after a pause and resume.
+`{"type": "stop", "turn_id"}`; an optional `ref` is returned with the answer.
+A server that restarts sends `{"type": "moved", "turn_id", "text"}` for each turn that continues elsewhere. It
+closes with 1012 once the socket follows no more turns: reconnect after a pause and resume.
 """
 
 import asyncio
@@ -23,13 +23,16 @@ from accounts.authentication import principal_of_bearer
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.api.consumer_base import check_host
+from gateway.api.event_frames import socket_frame
 from gateway.api.frame_limits import TOO_MANY, FrameFlood
-from gateway.api.turn_consumers import LARGEST_ID, start_turn, stop_turn
+from gateway.api.turn_consumers import LARGEST_ID
 from gateway.errors import AccessEnded
 from gateway.turns.access_watch import watching
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
+from gateway.turns.events import Started
 from gateway.turns.requests import SendRequest, validated
+from gateway.turns.services import start_turn, stop_turn
 from kit import request_origin
 from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
@@ -49,10 +52,10 @@ from kit.tenancy import in_public, in_tenant
 log = structlog.get_logger(__name__)
 PROTOCOL = "bearer"
 TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket/websocket.xhtml
-UNAUTHENTICATED = 4401  # the close code that stands for HTTP's 401
+UNAUTHENTICATED = 4401  # the close code for HTTP's 401
 MOST_FOLLOWED = 32  # turns that one socket may follow at a time
-BESIDE = 3  # tasks of the socket itself: its ping, its watch over the right to it, and over the server's stop
-SERVICE_RESTART = 1012  # the close code of a server that stops: connect again and resume
+OWN_TASKS = 3  # of the socket itself: its ping, its access watch, and its watch for the server's stop
+SERVICE_RESTART = 1012  # the close code of a server that stops: reconnect and resume
 
 
 class TurnFrameSerializer(serializers.Serializer[Any]):
@@ -61,13 +64,13 @@ class TurnFrameSerializer(serializers.Serializer[Any]):
 
 
 class ChatSocket(AsyncWebsocketConsumer):
-    """Identity is checked again for each frame, so a lost right counts at once; each counts as a request."""
+    """Each frame is authenticated again, so lost access takes effect immediately, and counts as a request."""
 
     async def connect(self) -> None:
         header = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
         self.origin = begin_request(self.scope, header)
-        self.followers: set[asyncio.Task[None]] = set()
-        self.forwarders: set[asyncio.Task[None]] = set()  # those of the followers that forward a turn
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.forwarders: set[asyncio.Task[None]] = set()  # those of the tasks that forward a turn
         self.frames = asyncio.Lock()  # held while a frame is handled
         self.flood = FrameFlood()
         self.token = self._offered_token()
@@ -89,11 +92,11 @@ class ChatSocket(AsyncWebsocketConsumer):
         stopping().wait_for(self._spawn(self._close_when_stopping()))
 
     async def disconnect(self, code: int) -> None:
-        for task in self.followers:
+        for task in self.tasks:
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Counted before anything of the frame is looked at, so that no frame is free."""
+        """Counted before the frame is parsed, so that no frame is free."""
         frame: dict[str, Any] = {}
         try:
             principal = await self._counted()
@@ -111,17 +114,17 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self._send_error(self._failure(exc), frame)
 
     async def _counted(self) -> Principal | None:
-        """Who sends the frame; None where they sent too many, and were told so or are sent away."""
+        """The sender of the frame; None after too many frames: an error was sent, or the socket is closed."""
         try:
             self.flood.expect_calm()
             principal = await self._identify()
         except RateLimited as refusal:
-            self.flood.note(refusal)
+            self.flood.note_refusal(refusal)
             await self._send_error(refusal, {})
             if self.flood.is_sustained:
                 await self.close(code=TOO_MANY)
             return None
-        self.flood.calm()
+        self.flood.reset()
         return principal
 
     def _offered_token(self) -> str:
@@ -157,15 +160,14 @@ class ChatSocket(AsyncWebsocketConsumer):
         key = frame.get("idempotency_key")
         if key is not None and not isinstance(key, str):
             raise InvalidInput(idempotency_key=["This has the wrong type."])
-        self._check_room()
-        wish = SendRequest.parse(frame, idempotency_key=key)
-        admitted = await start_turn(principal, wish)
+        self._expect_free()
+        admitted = await start_turn(principal, SendRequest.parse(frame, idempotency_key=key))
         self._follow(principal, admitted.turn_id, 0, frame)
 
     async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CONVERSATIONS_VIEW)
         data = validated(TurnFrameSerializer, frame)
-        self._check_room()
+        self._expect_free()
         await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=data["turn_id"])
         self._follow(principal, data["turn_id"], data["last_event_id"], frame)
 
@@ -173,8 +175,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         expect(principal, Action.CHAT)
         await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
 
-    def _check_room(self) -> None:
-        if len(self.followers) >= MOST_FOLLOWED + BESIDE:
+    def _expect_free(self) -> None:
+        if len(self.tasks) >= MOST_FOLLOWED + OWN_TASKS:
             raise InvalidInput(type=[f"One socket follows at most {MOST_FOLLOWED} turns at a time."])
 
     def _follow(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
@@ -197,25 +199,25 @@ class ChatSocket(AsyncWebsocketConsumer):
     ) -> None:
         async for batch in follow_turn(principal, turn_id, after):
             for event in batch:
-                told = {"type": event.type, "id": event.id, "turn_id": str(turn_id), **event.data}
-                await self._send_frame({**told, **_ref(frame)} if event.type == "started" else told)
+                ref = _ref(frame) if isinstance(event.event, Started) else {}
+                await self._send_frame({**socket_frame(event, turn_id), **ref})
 
     def _failure(self, problem: Exception) -> DomainError:
-        """What a client gets of a failure; a fault of ours is logged."""
+        """The error that the client gets; a fault of ours is logged."""
         failure = database_failure(problem)
         if failure is None:
             log.error("socket failed", request_id=self.origin.request_id, exc_info=problem)
         return failure or InternalError()
 
     async def _close_when_lost(self, principal: Principal) -> None:
-        """A socket that nobody sends on closes too, as soon as its token opens nothing any more."""
+        """Closes an idle socket too, as soon as its token is no longer valid."""
         with watching(principal) as watch:
             await watch.lost.wait()
         await self._send_error(AccessEnded(), {})
         await self.close(code=UNAUTHENTICATED)
 
     async def _close_when_stopping(self) -> None:
-        """Closes once the server stops and this socket follows no turn any more."""
+        """Closes once the server stops and this socket follows no more turns."""
         await stopping().begun.wait()
         while True:
             async with self.frames:
@@ -231,13 +233,13 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self.followers.add(task)
-        task.add_done_callback(self.followers.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     async def _send_error(self, error: DomainError, frame: dict[str, Any]) -> None:
-        shape = error.as_dict(request_origin.current().request_id)
-        await self._send_frame({"type": "error", "error": shape, **_ref(frame)})
+        data = error.as_dict(request_origin.current().request_id)
+        await self._send_frame({"type": "error", "error": data, **_ref(frame)})
 
     async def _send_frame(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(frame))

@@ -1,43 +1,35 @@
 """The chat routes as Channels consumers: send, explain, follow, stop."""
 
-import json
-import random
-from collections.abc import AsyncIterator
 from typing import ClassVar
 from uuid import UUID
 
 from accounts.policy import Action
-from accounts.principals import Principal
 from gateway.api.consumer_base import EdgeConsumer
+from gateway.api.event_frames import moved_frame, sse_frames, turn_result
 from gateway.api.limit_headers import limit_headers
-from gateway.errors import AccessEnded
-from gateway.turns.admission import Admitted, admit_turn
-from gateway.turns.background import ensure_started
-from gateway.turns.event_stream import MOVED, collect_result, follow_turn, read_turn
+from gateway.turns.event_stream import MOVED, follow_turn, read_turn
+from gateway.turns.events import Failed
 from gateway.turns.explain import explain_turn
 from gateway.turns.requests import SendRequest
-from gateway.turns.runner import runner
-from gateway.turns.stop import request_stop
-from gateway.turns.transcript import NumberedEvent
-from kit import request_origin
+from gateway.turns.services import start_turn, stop_turn
 from kit.errors import DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
-RESUME_MILLISECONDS = (500, 1500)  # between which a client's pause lies before it resumes
-LARGEST_ID = 2**53  # what a JavaScript client can hold
-LONGEST_ID = 16  # its digits
+LARGEST_ID = 2**53  # that JavaScript represents exactly
+LONGEST_ID = 16  # digits
 
 
 class TurnConsumer(EdgeConsumer):
-    """What the routes of a turn share."""
+    """Shared by the routes of a turn."""
 
     followed_id: UUID | None = None  # the turn whose end the client waits for
 
     async def begin_turn(self, body: bytes) -> UUID:
-        """Validates, admits and starts a turn; from here on it runs without this socket."""
-        ensure_started()
-        wish = SendRequest.parse(self.json_body(body), idempotency_key=self.header.get("idempotency-key"))
-        admitted = await start_turn(self.principal, wish)
+        """Validates and starts a turn, which then runs independently of this socket."""
+        key = self.header.get("idempotency-key")
+        admitted = await start_turn(
+            self.principal, SendRequest.parse(self.json_body(body), idempotency_key=key)
+        )
         self.told_headers |= limit_headers(admitted.limits)
         return admitted.turn_id
 
@@ -47,7 +39,7 @@ class TurnConsumer(EdgeConsumer):
         return turn_id
 
     def last_event_id(self) -> int:
-        """What the client has seen already; 0 is nothing."""
+        """The last event that the client received; 0 for none."""
         text = self.header.get("last-event-id", "").strip()
         if not text:
             return 0
@@ -72,7 +64,7 @@ class TurnConsumer(EdgeConsumer):
 
 
 class SendConsumer(TurnConsumer):
-    """`POST /v1/chat/send`: a stream where the client accepts one, else one JSON at the end."""
+    """`POST /v1/chat/send`: a stream if the client accepts one, else one JSON at the end."""
 
     async def handle(self, body: bytes) -> None:
         turn_id = await self.begin_turn(body)
@@ -84,18 +76,18 @@ class SendConsumer(TurnConsumer):
     async def _send_result(self, turn_id: UUID) -> None:
         self.followed_id = turn_id
         events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
-        result = collect_result(events)
-        stored = next((event.data["error"] for event in events if event.type == "error"), None)
-        if stored is None:
+        result = turn_result(events)
+        failed = next((each.event for each in events if isinstance(each.event, Failed)), None)
+        if failed is None:
             await self.send_json(200, result)
             return
-        error = restore(stored)
+        error = restore(failed.error)
         error.details |= result
         await self.send_error(error)
 
 
 class ExplainConsumer(TurnConsumer):
-    """`POST /v1/chat/explain`: what send would decide, and why, without running anything."""
+    """`POST /v1/chat/explain`: the decision that send would make, with its reasons; nothing runs."""
 
     async def handle(self, body: bytes) -> None:
         await self.send_json(200, await explain_turn(self.principal, SendRequest.parse(self.json_body(body))))
@@ -122,50 +114,3 @@ class StopConsumer(TurnConsumer):
     async def handle(self, body: bytes) -> None:
         status = await stop_turn(self.principal, self.turn_id)
         await self.send_json(202, {"turn_id": str(self.turn_id), "status": status})
-
-
-async def start_turn(principal: Principal, wish: SendRequest) -> Admitted:
-    """Admits a turn and starts it in this process; the earlier one for a repeated key."""
-    with runner().slot(principal.tenant):
-        admitted = await admit_turn(principal, wish)
-        if admitted.job is not None:
-            runner().start(admitted.job)
-    return admitted
-
-
-async def stop_turn(principal: Principal, turn_id: UUID) -> str:
-    status = await in_tenant(principal.tenant, request_stop, principal=principal, turn_id=turn_id)
-    runner().stop(turn_id)
-    return status
-
-
-async def sse_frames(batches: AsyncIterator[list[NumberedEvent]]) -> AsyncIterator[bytes]:
-    """Server-sent events, a batch to a chunk; the last one is an error's where the stream is broken off."""
-    try:
-        async for batch in batches:
-            yield b"".join(sse_frame(event) for event in batch)
-    except (AccessEnded, ShuttingDown) as ended:
-        yield end_frame(ended)
-
-
-def end_frame(ended: DomainError) -> bytes:
-    """The last frame of a stream that ends before its turn."""
-    return moved_frame(ended) if isinstance(ended, ShuttingDown) else error_frame(ended)
-
-
-def moved_frame(error: DomainError) -> bytes:
-    """Asks the client to resume after a short pause, which differs between clients. It has no id."""
-    pause = random.randint(*RESUME_MILLISECONDS)
-    data = json.dumps({"turn_id": error.details.get("turn_id"), "text": error.message})
-    return f"retry: {pause}\nevent: moved\ndata: {data}\n\n".encode()
-
-
-def error_frame(error: DomainError) -> bytes:
-    """An error that is no event of the turn, and so has no id."""
-    shape = error.as_dict(request_origin.current().request_id)
-    return f"event: error\ndata: {json.dumps({'error': shape})}\n\n".encode()
-
-
-def sse_frame(event: NumberedEvent) -> bytes:
-    data = json.dumps(event.data, separators=(",", ":"))
-    return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode()

@@ -1,4 +1,4 @@
-"""The images that people attach: made anew from the upload, kept sealed, theirs until they are sent."""
+"""Attached images: re-encoded from the upload, stored encrypted, private until they are sent."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -16,16 +16,16 @@ from kit.errors import InvalidInput, NotFound
 from kit.images import NewPicture, make_picture
 from kit.secrets import seal_bytes, unseal_bytes
 
-SIDE = 2048  # pixels: providers make larger ones smaller themselves
-MOST_UNSENT = 32  # of a person in a workspace
+SIDE = 2048  # pixels: providers scale larger ones down themselves
+MOST_UNSENT = 32  # per person and workspace
 UNSENT_LIFETIME = timedelta(days=1)
-STRANGE = ["There is no such image of yours that was not sent yet."]
+UNKNOWN = ["There is no such image of yours that was not sent yet."]
 
 
-def make_anew(*, principal: Principal, upload: bytes) -> NewPicture:
-    """Takes a second of computing and no database: to be called without a connection to it.
+def reencode(*, principal: Principal, upload: bytes) -> NewPicture:
+    """Takes a second of computing and no database: call it without holding a connection.
 
-    InvalidInput for what is no picture, AtCapacity where too many are made at a time.
+    InvalidInput for a body that is not a picture, AtCapacity if too many are processed concurrently.
     """
     expect(principal, Action.CHAT)
     payers = (principal.tenant.id, principal.user_id)
@@ -33,26 +33,26 @@ def make_anew(*, principal: Principal, upload: bytes) -> NewPicture:
 
 
 @transaction.atomic
-def keep_image(*, principal: Principal, made: NewPicture) -> Image:
-    """Until it is sent. Of too many that never were, the oldest give way."""
-    kept = _unsent(principal).order_by("-created_at").values_list("id", flat=True)
-    Image.objects.filter(id__in=list(kept[MOST_UNSENT - 1 :]), conversation=None).delete()
-    width, height = made.size
+def store_image(*, principal: Principal, picture: NewPicture) -> Image:
+    """Stores it as unsent. Beyond MOST_UNSENT, the oldest unsent images are deleted."""
+    unsent = _unsent(principal).order_by("-created_at").values_list("id", flat=True)
+    Image.objects.filter(id__in=list(unsent[MOST_UNSENT - 1 :]), conversation=None).delete()
+    width, height = picture.size
     return Image.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
-        media_type=made.media_type,
+        media_type=picture.media_type,
         width=width,
         height=height,
-        sealed=seal_bytes(made.data),
+        sealed=seal_bytes(picture.data),
     )
 
 
-def show_image(*, principal: Principal, image_id: UUID) -> Image:
-    """NotFound unless it is one's own, or in a conversation that one may read. Its bytes: `bytes_of`."""
-    mine = Q(conversation=None, user_id=principal.user_id, workspace_id=principal.workspace.id)
+def find_image(*, principal: Principal, image_id: UUID) -> Image:
+    """The principal's own, or one in a visible conversation. NotFound. Its bytes: `bytes_of`."""
+    own = Q(conversation=None, user_id=principal.user_id, workspace_id=principal.workspace.id)
     readable = Q(conversation__in=visible_conversations(principal).values("id"))
-    row = Image.objects.filter(mine | readable, id=image_id).defer("sealed").first()
+    row = Image.objects.filter(own | readable, id=image_id).defer("sealed").first()
     if row is None:
         raise NotFound
     return row
@@ -63,7 +63,7 @@ def bytes_of(row: Image) -> bytes:
 
 
 def discard_image(*, principal: Principal, image_id: UUID) -> None:
-    """One that was not sent. NotFound."""
+    """Deletes an unsent image. NotFound."""
     deleted, _ = _unsent(principal).filter(id=image_id).delete()
     if not deleted:
         raise NotFound
@@ -72,27 +72,27 @@ def discard_image(*, principal: Principal, image_id: UUID) -> None:
 def find_images(
     *, principal: Principal, wanted: tuple[UUID, ...], known: tuple[UUID, ...]
 ) -> tuple[UUID, ...]:
-    """The wanted ones, each once: unsent, or `known` from the message that is edited. InvalidInput."""
+    """The wanted ones without duplicates: unsent, or `known` from the edited message. InvalidInput."""
     fresh = set(wanted) - set(known)
     found = set(_unsent(principal).filter(id__in=fresh).values_list("id", flat=True)) if fresh else set()
     if fresh - found:
-        raise InvalidInput(images=STRANGE)
+        raise InvalidInput(images=UNKNOWN)
     return tuple(dict.fromkeys(wanted))
 
 
 def take_images(*, message: Message, image_ids: tuple[UUID, ...], user_id: UUID) -> None:
-    """They are the message's from now on. InvalidInput where another request has sent one meanwhile."""
+    """Assigns them to the message. InvalidInput if another request has sent one meanwhile."""
     if not image_ids:
         return
-    here = Q(conversation=message.conversation_id)
+    sent = Q(conversation=message.conversation_id)
     unsent = Q(conversation=None, user_id=user_id)
-    rows = Image.objects.filter(here | unsent, id__in=image_ids)
+    rows = Image.objects.filter(sent | unsent, id__in=image_ids)
     if rows.update(conversation=message.conversation_id) != len(image_ids):
-        raise InvalidInput(images=STRANGE)
+        raise InvalidInput(images=UNKNOWN)
 
 
-def told_images(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, object]]:
-    """As the API tells them, in their order."""
+def as_data(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, object]]:
+    """The images as JSON, in their order."""
     rows = [known[image_id] for image_id in image_ids if image_id in known]
     return [
         {"id": str(row.id), "media_type": row.media_type, "width": row.width, "height": row.height}
@@ -100,22 +100,22 @@ def told_images(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[st
     ]
 
 
-def shown_images(principal: Principal, told: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The same with where a page finds each."""
-    return [{**row, "url": place_url(principal, "chat_image", image_id=row["id"])} for row in told]
+def with_urls(principal: Principal, images: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The same with the URL of each image for the web."""
+    return [{**row, "url": place_url(principal, "chat_image", image_id=row["id"])} for row in images]
 
 
 def images_of(messages: list[Message]) -> dict[UUID, Image]:
-    """What is told of the images of these messages, by id; without their bytes."""
+    """The images of these messages by id, without their bytes."""
     wanted = [image_id for message in messages for image_id in message.image_ids]
     rows = Image.objects.filter(id__in=wanted).defer("sealed") if wanted else ()
     return {row.id: row for row in rows}
 
 
-def images_told(image_ids: list[UUID]) -> list[dict[str, object]]:
-    """In the tenant's schema: what is told of images whose use was decided already."""
+def image_data(image_ids: list[UUID]) -> list[dict[str, object]]:
+    """In the tenant's schema: images as JSON, without an access check."""
     rows = Image.objects.filter(id__in=image_ids).defer("sealed") if image_ids else ()
-    return told_images(image_ids, {row.id: row for row in rows})
+    return as_data(image_ids, {row.id: row for row in rows})
 
 
 def _unsent(principal: Principal) -> models.QuerySet[Image]:
@@ -126,7 +126,7 @@ def _unsent(principal: Principal) -> models.QuerySet[Image]:
 
 @transaction.atomic
 def forget_unsent_images() -> int:
-    """In a tenant's schema: those that nobody sent within a day."""
+    """In a tenant's schema: deletes images that were not sent within a day."""
     old = Image.objects.filter(conversation=None, created_at__lt=timezone.now() - UNSENT_LIFETIME)
     deleted, _ = old.delete()
     return deleted

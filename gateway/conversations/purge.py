@@ -1,4 +1,4 @@
-"""What is final once a grace is over: deleted workspaces, and the private things of who left."""
+"""Final deletion after the grace period: deleted workspaces, and the private data of departed members."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.audit import services as audit
 from accounts.models import ApiKey, Departure, InvitationPlace, Workspace, WorkspaceLink, WorkspaceMember
 from gateway.calls.channels import notify_stop
-from gateway.engines.outbox import tell_of_deletion
+from gateway.engines.outbox import defer_deletion
 from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
 from workspaces.language_models.queries import remove_models
@@ -19,8 +19,8 @@ from workspaces.prompts.services import forget_prompts, remove_prompts
 BATCH = 100  # conversations of one transaction
 
 
-def end_graces() -> None:
-    """Can be run at any time, and again after it broke off: each step is done or not, and counted with it."""
+def end_grace_periods() -> None:
+    """Can be run at any time, also again after an abort: each step and its count are one transaction."""
     now = timezone.now()
     due = Workspace.objects.filter(deleted_at=None, delete_after__lte=now).select_related("tenant")
     for workspace in due.order_by("delete_after"):
@@ -57,7 +57,7 @@ def _empty(workspace: Workspace) -> None:
 
 
 def _forget(departure: Departure) -> None:
-    """Shared conversations and prompts are the team's; they stay."""
+    """Shared conversations and prompts belong to the team and stay."""
     due = Departure.objects.filter(id=departure.id)
     with tenant_scope(departure.tenant.ref):
         private = Conversation.objects.filter(user_id=departure.user_id, is_shared=False)
@@ -80,9 +80,10 @@ def _forget(departure: Departure) -> None:
 
 
 def _delete_all(rows: QuerySet[Conversation], due: QuerySet[Any]) -> bool:
-    """Deletes them here and, by errands, at their engines; counts them on the row that is `due`.
+    """Deletes them, by jobs also at their engines, and counts them on the row that is `due`.
 
-    False, with nothing more deleted, once that row is no longer due: someone came back or restored it.
+    False, with nothing more deleted, once that row is no longer due: the member returned or the workspace was
+    restored.
     """
     while True:
         with transaction.atomic():
@@ -95,9 +96,8 @@ def _delete_all(rows: QuerySet[Conversation], due: QuerySet[Any]) -> bool:
 
 
 def _delete(batch: list[Conversation]) -> None:
-    running = Turn.objects.filter(conversation__in=batch, status=Turn.Status.RUNNING)
-    for turn_id in running.values_list("id", flat=True):
+    for turn_id in Turn.objects.running().filter(conversation__in=batch).ids():
         notify_stop(turn_id)
     for conversation in batch:
-        tell_of_deletion(conversation)
+        defer_deletion(conversation)
     Conversation.objects.filter(id__in=[row.id for row in batch]).delete()

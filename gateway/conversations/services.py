@@ -1,4 +1,4 @@
-"""What people do with their conversations beside chatting: list, open, rename, delete."""
+"""Lists, opens, renames, shares and deletes conversations."""
 
 from uuid import UUID
 
@@ -8,36 +8,36 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.calls.channels import notify_stop
-from gateway.engines.outbox import tell_of_deletion, tell_of_rename
+from gateway.engines.outbox import defer_deletion, defer_rename
 from gateway.models import Conversation, Message, Turn
 from kit.errors import Forbidden, NotFound
 
 
 def own_conversations(principal: Principal) -> QuerySet[Conversation]:
-    """The caller's conversations in the workspace; nobody else's, whatever the role."""
+    """The principal's conversations in the workspace; no one else's, whatever the role."""
     return Conversation.objects.filter(workspace_id=principal.workspace.id, user_id=principal.user_id)
 
 
 def visible_conversations(principal: Principal) -> QuerySet[Conversation]:
-    """The caller's own in the workspace, and those that others share with it."""
-    here = Conversation.objects.filter(workspace_id=principal.workspace.id)
-    return here.filter(Q(user_id=principal.user_id) | Q(is_shared=True))
+    """The principal's own in the workspace, and those that others share with it."""
+    rows = Conversation.objects.filter(workspace_id=principal.workspace.id)
+    return rows.filter(Q(user_id=principal.user_id) | Q(is_shared=True))
 
 
 def visible_turns(principal: Principal) -> QuerySet[Turn]:
-    """The caller's own turns in the workspace, and those of conversations that are shared with it."""
-    here = Turn.objects.filter(workspace_id=principal.workspace.id)
-    return here.filter(Q(user_id=principal.user_id) | Q(conversation__is_shared=True))
+    """The principal's own turns in the workspace, and those of conversations shared with it."""
+    rows = Turn.objects.filter(workspace_id=principal.workspace.id)
+    return rows.filter(Q(user_id=principal.user_id) | Q(conversation__is_shared=True))
 
 
 def listed_conversations(principal: Principal) -> QuerySet[Conversation]:
-    """The visible ones, each knowing whether a reply is being written (`running`)."""
-    busy = Turn.objects.filter(conversation=OuterRef("pk"), status=Turn.Status.RUNNING)
+    """The visible ones, annotated with whether a reply is being written (`running`)."""
+    busy = Turn.objects.running().filter(conversation=OuterRef("pk"))
     return visible_conversations(principal).annotate(running=Exists(busy))
 
 
 def open_conversation(principal: Principal, conversation_id: UUID) -> Conversation:
-    """NotFound unless it is the caller's own or shared with the workspace."""
+    """NotFound unless it is the principal's own or shared with the workspace."""
     conversation = listed_conversations(principal).filter(id=conversation_id).first()
     if conversation is None:
         raise NotFound
@@ -53,7 +53,7 @@ def messages_of(conversation: Conversation) -> QuerySet[Message]:
 def change_conversation(
     *, principal: Principal, conversation_id: UUID, title: str | None = None, shared: bool | None = None
 ) -> Conversation:
-    """Renames or shares it; None leaves as it is. Forbidden for another's, NotFound for a hidden one."""
+    """Renames or shares it; None: unchanged. Forbidden for another's, NotFound for a hidden one."""
     expect(principal, Action.CONVERSATIONS_CHANGE)
     with transaction.atomic():
         conversation = visible_conversations(principal).select_for_update().filter(id=conversation_id).first()
@@ -63,7 +63,7 @@ def change_conversation(
             raise Forbidden("Only the owner may change a conversation.")
         if title is not None and title != conversation.title:
             conversation.title = title
-            tell_of_rename(principal.tenant, conversation)
+            defer_rename(principal.tenant, conversation)
         if shared is not None:
             conversation.is_shared = shared
         conversation.save(update_fields=["title", "is_shared"])
@@ -72,9 +72,9 @@ def change_conversation(
 
 @transaction.atomic
 def delete_conversation(*, principal: Principal, conversation_id: UUID) -> None:
-    """Removes it with its turns and messages; a running turn is stopped and still settled.
+    """Deletes it with its turns and messages; a running turn is stopped and still settled.
 
-    Forbidden for one that somebody else shares, NotFound for a hidden one.
+    Forbidden for another's shared one, NotFound for a hidden one.
     """
     expect(principal, Action.CONVERSATIONS_CHANGE)
     conversation = visible_conversations(principal).select_for_update().filter(id=conversation_id).first()
@@ -82,7 +82,7 @@ def delete_conversation(*, principal: Principal, conversation_id: UUID) -> None:
         raise NotFound
     if conversation.user_id != principal.user_id:
         raise Forbidden("Only the owner may delete a conversation.")
-    for turn_id in conversation.turns.filter(status=Turn.Status.RUNNING).values_list("id", flat=True):
+    for turn_id in conversation.turns.running().ids():
         notify_stop(turn_id)
-    tell_of_deletion(conversation)
+    defer_deletion(conversation)
     conversation.delete()

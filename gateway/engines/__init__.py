@@ -1,1 +1,1 @@
-"""What runs a turn."""
+"""Engines: each runs turns."""

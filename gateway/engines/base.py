@@ -1,36 +1,38 @@
-"""What an engine is: it runs one turn and tells what happens, one event after another.
+"""The engine protocol: an engine runs one turn and yields its events.
 
-A third engine is one file beside these: a class with the methods of `Engine`, named in `registry.py`.
+A third engine is one module in this folder: a subclass of `Engine`, listed in `registry.py`. What only some
+engines do is an optional protocol of its own (`ConversationStore`, `ServerRegistry`, `HealthProbe`,
+`SelfCheck`); callers ask the registry for it and get None where the engine lacks it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
 from gateway.calls.bounds import Bounds
 from gateway.calls.tool_names import OfferedTool, offer_tools
 from gateway.engines.check_steps import Step
-from gateway.providers.base import JsonObject, ModelRequest
+from gateway.engines.events import EngineEvent, Event
+from gateway.providers.base import ModelRequest
 from kit.tenancy import TenantRef
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.queries import ServerRef
 
-HISTORY_RESTORED = "history_restored"  # the kind of a notice: earlier messages came from our own copy
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The message that a turn answers, with the id it has at the engine."""
+    """The message that a turn answers, with its id at the engine."""
 
     id: UUID
     text: str = field(repr=False)
-    is_asked_again: bool = False  # the turn regenerates a reply: the engine has the message already
+    is_asked_again: bool = False  # the turn regenerates a reply: the engine already has the message
 
 
 @dataclass(frozen=True, slots=True)
 class TurnJob:
-    """A turn that was admitted, with all that an engine needs to run it; plain data."""
+    """Everything that an engine needs to run an admitted turn, as plain data."""
 
     turn_id: UUID
     conversation_id: UUID | None
@@ -39,16 +41,16 @@ class TurnJob:
     user_id: UUID
     engine: str
     model: ModelRef
-    request: ModelRequest  # the first call, history trimmed to the model's window
+    request: ModelRequest  # the first call, its history trimmed to the model's window
     bounds: Bounds
-    fallbacks: tuple[ModelRef, ...] = ()  # the models that stand in for `model`, in order
-    keeps_reply: bool = True  # False: nothing of the reply is stored, only what it cost
-    question: Question | None = None  # None: a completion, which no engine runs
-    ancestors: tuple[UUID, ...] = ()  # the turns before this one on its branch, the latest first; bounded
-    engine_account_id: UUID | None = None  # of the conversation; None where the engine has no accounts
+    fallbacks: tuple[ModelRef, ...] = ()  # in order
+    stores_reply: bool = True  # False: only the cost is stored
+    question: Question | None = None  # None for a completion
+    ancestors: tuple[UUID, ...] = ()  # the turns before this one on its branch, latest first; bounded
+    engine_account_id: UUID | None = None  # the conversation's; None for an engine without accounts
     servers: tuple[ServerRef, ...] = ()  # the MCP servers whose tools the model may call
-    told: tuple[JsonObject, ...] = ()  # the stored parts of a reply that another process began
-    is_adopted: bool = False  # another process began it, and may have told `told`
+    reply_so_far: tuple[Event, ...] = ()  # stored by the process that ran the turn before
+    is_takeover: bool = False  # another process began the turn, and clients may have seen `reply_so_far`
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
@@ -61,55 +63,76 @@ class TurnJob:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation as an engine knows it."""
+    """A conversation as an engine identifies it."""
 
     conversation_id: UUID
     engine_account_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that a turn emits; types and data as the API documents them."""
+class Engine(ABC):
+    """Runs turns. Raises errors as DomainError. Closing the iterator of `run` ends our part in the turn."""
 
-    type: str
-    data: dict[str, Any] = field(default_factory=dict)
+    name: ClassVar[str]
+    runs_tools: ClassVar[bool] = False  # of MCP servers
+    outlives_process: ClassVar[bool] = False  # its turns continue without us, and `run` can take them over
+
+    @abstractmethod
+    def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
+        """Ends after exactly one Finish."""
+
+    async def stop(self, job: TurnJob) -> None:  # noqa: B027 - optional
+        """Ends the turn at the engine too, if closing `run` does not. Never raises: for us it has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The engine's last word: a finish reason."""
-
-    reason: str
-
-
-class Engine(Protocol):
-    """Runs turns. An error is raised as a DomainError; closing the iterator ends our part in the turn."""
-
-    name: str
-    has_accounts: bool  # it keeps conversations, in an account for each tenant and person
-    runs_tools: bool  # of MCP servers
-    outlives_us: bool  # its turns go on when our process dies, and `run` takes an adopted one up again
-
-    def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
-        """Ends after exactly one Finished."""
-
-    async def stop(self, job: TurnJob) -> None:
-        """Ends the turn at the engine as well; never raises, since the turn is stopped for us already."""
+@runtime_checkable
+class ConversationStore(Protocol):
+    """An engine with its own copy of conversations, in an account for each tenant and person."""
 
     async def messages(self, thread: Thread) -> dict[UUID, str] | None:
-        """The texts of a conversation by message id; None where the engine keeps none or is away."""
+        """The texts of a conversation by message id; None while the engine is unavailable."""
 
     async def rename(self, thread: Thread, title: str) -> None:
-        """EngineUnavailable when it could not be done now."""
+        """EngineUnavailable if it cannot be done now."""
 
     async def delete(self, thread: Thread) -> None:
-        """Harmless for a conversation that is gone. EngineUnavailable when it could not be done now."""
+        """Harmless if the conversation is gone. EngineUnavailable if it cannot be done now."""
+
+
+@runtime_checkable
+class ServerRegistry(Protocol):
+    """An engine at which MCP servers are registered."""
 
     async def forget_server(self, engine_account_id: UUID, name: str) -> None:
-        """Removes an MCP server that it knows by this name. EngineUnavailable when it cannot be done now."""
+        """Removes the server with this name at the engine. EngineUnavailable if it cannot be done now."""
+
+
+@runtime_checkable
+class HealthProbe(Protocol):
+    """An engine that is a program of its own, and may be down."""
 
     async def health(self) -> None:
-        """Returns when turns can run; raises a DomainError that says why they cannot."""
+        """Returns if turns can run; raises a DomainError that says why they cannot."""
+
+
+@runtime_checkable
+class SelfCheck(Protocol):
+    """An engine that can try everything that turns rely on."""
 
     def check(self) -> AsyncGenerator[Step, None]:
-        """Tries everything that turns rely on, at nobody's expense; ends after a step that failed."""
+        """Ends after a step that failed. Costs no tenant anything."""
+
+
+@runtime_checkable
+class SettingsCheck(Protocol):
+    """An engine that needs settings of its own."""
+
+    def settings_problems(self) -> list["SettingsProblem"]:
+        """Pure: reads the settings only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsProblem:
+    """A wrong or missing setting; `id` is that of the Django system check."""
+
+    text: str
+    id: str

@@ -1,4 +1,4 @@
-"""What a check of an engine tells, step by step."""
+"""The steps of an engine check."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that an engine was asked to prove, in plain words; `mend` says what to do about it.
+    """The result of one step, for people; `mend` says how to repair a failure.
 
-    `may_pass`: another part may still be starting, so it is worth another try.
+    `may_pass`: another part may still be starting, so a retry is worthwhile.
     """
 
     name: str

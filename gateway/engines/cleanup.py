@@ -1,4 +1,4 @@
-"""Takes away at engines what was removed here: the MCP servers that no workspace has any more."""
+"""Removes at engines the MCP servers that no workspace has any more."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.engine_accounts import engine_of
 from accounts.teams.tenants import all_tenants
-from gateway.engines.registry import engine_named
+from gateway.engines.registry import server_registry
 from gateway.models import EngineServer
 from kit.errors import DomainError
 from kit.secrets import SecretUnreadable
@@ -19,7 +19,7 @@ BATCH = 100  # of a tenant, at a time
 
 
 async def forget_removed_servers() -> None:
-    """Can be run at any time; what cannot be reached now is tried again the next time."""
+    """Can be run at any time; a server whose engine is unavailable is tried again the next time."""
     for tenant in await in_public(all_tenants):
         unreachable: set[UUID] = set()
         for row_id, account_id, name in await in_tenant(tenant, removed_registrations):
@@ -28,7 +28,11 @@ async def forget_removed_servers() -> None:
             try:
                 await _forget(account_id, name)
             except (DomainError, SecretUnreadable) as exc:
-                log.warning("a server was not forgotten", tenant=tenant.slug, error=type(exc).__name__)
+                log.warning(
+                    "MCP server could not be removed at its engine",
+                    tenant=tenant.slug,
+                    error=type(exc).__name__,
+                )
                 unreachable.add(account_id)
                 continue
             await in_tenant(tenant, drop_registration, row_id)
@@ -36,14 +40,17 @@ async def forget_removed_servers() -> None:
 
 async def _forget(account_id: UUID, name: str) -> None:
     engine = await in_public(engine_of, account_id)
-    if engine and name:
-        await engine_named(engine).forget_server(account_id, name)
+    registry = server_registry(engine) if engine else None
+    if registry is not None and name:
+        await registry.forget_server(account_id, name)
 
 
 def removed_registrations() -> list[tuple[UUID, UUID, str]]:
-    """In the tenant's schema: id, engine account and name of those whose server is gone."""
-    kept = MCPServer.objects.filter(id=OuterRef("server_id"), removed_at=None)
-    rows = EngineServer.objects.filter(~Exists(kept)).order_by("?")[:BATCH]  # so that none waits for ever
+    """In the tenant's schema: id, engine account and name of registrations whose server was removed."""
+    installed = MCPServer.objects.filter(id=OuterRef("server_id"), removed_at=None)
+    rows = EngineServer.objects.filter(~Exists(installed)).order_by("?")[
+        :BATCH
+    ]  # random, so that none waits forever
     return [(row.id, row.engine_account_id, row.name) for row in rows]
 
 

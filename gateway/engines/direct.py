@@ -1,19 +1,19 @@
-"""The direct engine: our own history, the tool loop and the metered call in-process, nothing to install."""
+"""The direct engine: our own history, tool loop and metered call in-process, with nothing to install."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from uuid import UUID
 
 from django.conf import settings
 
 from gateway.calls.images import names_images
 from gateway.calls.rights import models_now
-from gateway.engines.base import Event, Finished, Thread, TurnJob
+from gateway.engines.base import Engine, TurnJob
 from gateway.engines.check_steps import FAILED, OK, Step
+from gateway.engines.events import EngineEvent, ToolResult
 from gateway.engines.model_calls import call_model
-from gateway.engines.tools import ToolAnswer, ToolCall, run_tools
-from gateway.providers.base import JsonObject
+from gateway.engines.tools import Answered, RequestedCall, run_tools
+from gateway.providers.base import Finish, JsonObject, TextDelta, ToolCallDelta
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.errors import DomainError
@@ -22,14 +22,12 @@ from kit.tenancy import in_tenant
 from workspaces.language_models.queries import needed_abilities
 
 
-class DirectEngine:
+class DirectEngine(Engine):
     name = "direct"
     runs_tools = True
-    has_accounts = False
-    outlives_us = False
 
-    async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
-        """Calls the model, runs the tools it asks for, and calls it again with what they said."""
+    async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
+        """Calls the model, runs the tools that it calls, and calls it again with their results."""
         request, first = job.request, True
         offered = {tool.wire_name: tool for tool in job.tools}
         while True:
@@ -38,39 +36,21 @@ class DirectEngine:
                 async for event in events:
                     if answer.passes_on(event):
                         yield event
-            calls = [ToolCall.from_wire(call, offered) for call in answer.calls]
+            calls = [RequestedCall.from_wire(call, offered) for call in answer.calls]
             if not calls:
-                yield Finished(answer.reason)
+                yield Finish(answer.reason)
                 return
-            answers: dict[int, ToolAnswer] = {}
+            results: dict[int, ToolResult] = {}
             async with aclosing(run_tools(job, calls)) as items:
                 async for item in items:
-                    if isinstance(item, ToolAnswer):
-                        answers[id(item.call)] = item
-                        yield item.event
+                    if isinstance(item, Answered):
+                        results[item.position] = item.result
+                        yield item.result
                     else:
                         yield item
-            said = [answer.message, *(answers[id(call)].message for call in calls)]
-            request, first = replace(request, messages=[*request.messages, *said]), False
-            job = await _as_of_now(job)
-
-    async def stop(self, job: TurnJob) -> None:
-        """Closing `run` has cancelled the call already."""
-
-    async def messages(self, thread: Thread) -> dict[UUID, str] | None:
-        return None
-
-    async def rename(self, thread: Thread, title: str) -> None:
-        """Ours is the only copy."""
-
-    async def delete(self, thread: Thread) -> None:
-        """Ours is the only copy."""
-
-    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
-        """It knows none but ours."""
-
-    async def health(self) -> None:
-        """It runs in our own processes. The local model is one provider among others, and decides nothing."""
+            added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
+            request, first = replace(request, messages=[*request.messages, *added]), False
+            job = await _with_current_models(job)
 
     async def check(self) -> AsyncGenerator[Step, None]:
         yield Step(
@@ -86,8 +66,13 @@ class DirectEngine:
             yield Step("model", OK, f"The local model answers at {settings.LOCAL_MODEL_URL}.")
 
 
-async def _as_of_now(job: TurnJob) -> TurnJob:
-    """The turn with what its person may use now: a model may be disabled, or its key changed, meanwhile."""
+def _message(result: ToolResult) -> JsonObject:
+    """The result as the model is sent it."""
+    return {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
+
+
+async def _with_current_models(job: TurnJob) -> TurnJob:
+    """The job with the models that its person may use now: one may have been disabled, its key changed."""
     models = await patiently(
         in_tenant,
         job.tenant,
@@ -102,28 +87,28 @@ async def _as_of_now(job: TurnJob) -> TurnJob:
 
 
 class _Answer:
-    """Gathers one answer of the model: its text, and the tools that it asks for."""
+    """Collects one answer of the model: its text and its tool calls."""
 
     def __init__(self) -> None:
         self.reason = "stop"
         self._texts: list[str] = []
         self._pieces: list[list[JsonObject]] = []
 
-    def passes_on(self, event: Event | Finished) -> bool:
+    def passes_on(self, event: EngineEvent) -> bool:
         match event:
-            case Finished(reason):
+            case Finish(reason):
                 self.reason = reason
                 return False
-            case Event("tool_calls", {"calls": pieces}):
+            case ToolCallDelta(pieces):
                 self._pieces.append(pieces)
                 return False
-            case Event("delta", {"text": text}):
+            case TextDelta(text):
                 self._texts.append(text)
         return True
 
     @property
     def calls(self) -> list[JsonObject]:
-        """None where the output's bound cut the answer off: half a call is not to be run."""
+        """Empty if the answer was cut off by its output bound: half a call must not be run."""
         return merge_tool_calls(self._pieces) if self.reason != "length" else []
 
     @property

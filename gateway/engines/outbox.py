@@ -1,4 +1,4 @@
-"""Jobs that do at an engine what was done here already: a new title, a deletion. Retried while it is away."""
+"""Jobs that repeat a rename or deletion at the engine; retried while it is unavailable."""
 
 from uuid import UUID
 
@@ -8,12 +8,12 @@ from procrastinate.contrib.django import app
 
 from accounts.teams.tenants import find_tenant
 from gateway.engines.base import Thread
-from gateway.engines.registry import engine_named
+from gateway.engines.registry import conversation_store
 from gateway.errors import EngineUnavailable
 from gateway.models import Conversation
 from kit.tenancy import TenantRef, in_public, in_tenant
 
-# For about a day: 3 s, 9 s, 27 s … then every few hours.
+# For about a day: after 3 s, 9 s, 27 s … then every few hours.
 PERSISTENT = RetryStrategy(
     max_attempts=10,
     exponential_wait=3,
@@ -21,15 +21,15 @@ PERSISTENT = RetryStrategy(
 )
 
 
-def tell_of_rename(tenant: TenantRef, conversation: Conversation) -> None:
-    """Leaves the job in the caller's transaction; the title itself is read when it runs."""
-    if engine_named(conversation.engine).has_accounts:
+def defer_rename(tenant: TenantRef, conversation: Conversation) -> None:
+    """Defers the job in the caller's transaction; the title is read when it runs."""
+    if conversation_store(conversation.engine):
         rename_at_engine.defer(tenant_id=str(tenant.id), conversation_id=str(conversation.id))
 
 
-def tell_of_deletion(conversation: Conversation) -> None:
-    """Leaves the job in the caller's transaction."""
-    if engine_named(conversation.engine).has_accounts and conversation.engine_account_id:
+def defer_deletion(conversation: Conversation) -> None:
+    """Defers the job in the caller's transaction."""
+    if conversation_store(conversation.engine) and conversation.engine_account_id:
         delete_at_engine.defer(
             engine=conversation.engine,
             conversation_id=str(conversation.id),
@@ -41,14 +41,16 @@ def tell_of_deletion(conversation: Conversation) -> None:
 async def rename_at_engine(tenant_id: str, conversation_id: str) -> None:
     tenant = await in_public(find_tenant, UUID(tenant_id))
     conversation = await in_tenant(tenant, _conversation, UUID(conversation_id)) if tenant else None
-    if conversation is not None:
-        await engine_named(conversation.engine).rename(_thread(conversation), conversation.title)
+    store = conversation_store(conversation.engine) if conversation else None
+    if conversation is not None and store is not None:
+        await store.rename(_thread(conversation), conversation.title)
 
 
 @app.task(name="gateway.delete_at_engine", retry=PERSISTENT)
 async def delete_at_engine(engine: str, conversation_id: str, engine_account_id: str) -> None:
     thread = Thread(conversation_id=UUID(conversation_id), engine_account_id=UUID(engine_account_id))
-    await engine_named(engine).delete(thread)
+    if (store := conversation_store(engine)) is not None:
+        await store.delete(thread)
 
 
 def _conversation(conversation_id: UUID) -> Conversation | None:

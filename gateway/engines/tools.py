@@ -1,4 +1,4 @@
-"""Tool calls of the direct engine: what the model asked for, run at the same time, and what it is told."""
+"""The direct engine's tool calls: runs them concurrently and gives the model their results."""
 
 import asyncio
 import json
@@ -13,7 +13,8 @@ from django.conf import settings
 from gateway.calls.approvals import wait_for_decision
 from gateway.calls.tool_names import OfferedTool
 from gateway.calls.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
-from gateway.engines.base import Event, TurnJob
+from gateway.engines.base import TurnJob
+from gateway.engines.events import ApprovalRequest, ApprovalResolution, Event, ToolCall, ToolResult
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
@@ -24,8 +25,8 @@ TOO_MANY = f"At most {MOST_CALLS} tools are called at a time; this one was not."
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool call as the model made it; `arguments` is JSON text that may be wrong."""
+class RequestedCall:
+    """A tool call as the model wrote it; `arguments` is text that may not be JSON."""
 
     id: str
     name: str
@@ -33,7 +34,7 @@ class ToolCall:
     offered: OfferedTool | None = None
 
     @classmethod
-    def from_wire(cls, call: JsonObject, offered: dict[str, OfferedTool] | None = None) -> "ToolCall":
+    def from_wire(cls, call: JsonObject, offered: dict[str, OfferedTool] | None = None) -> "RequestedCall":
         function = call["function"]
         name = function["name"]
         return cls(
@@ -46,43 +47,24 @@ class ToolCall:
         return Asked(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
 
     @property
-    def told(self) -> JsonObject:
-        """As events tell it."""
+    def event(self) -> ToolCall:
         asked = self.asked
-        arguments = arguments_of(self.arguments)
-        return {
-            "call_id": self.id,
-            "server": asked.server or None,
-            "tool": asked.tool,
-            "arguments": arguments,
-        }
-
-    @property
-    def event(self) -> Event:
-        return Event("tool_call", self.told)
+        return ToolCall(self.id, asked.server or None, asked.tool, arguments_of(self.arguments))
 
 
 @dataclass(frozen=True, slots=True)
-class ToolAnswer:
-    """What a tool said; an error is told to the model in words too."""
+class Answered:
+    """The result of the call at `position`: ids of calls may repeat."""
 
-    call: ToolCall
-    output: str
-    is_error: bool
-    duration_ms: int
+    position: int
+    result: ToolResult
 
-    @property
-    def event(self) -> Event:
-        told = {"output": self.output, "is_error": self.is_error, "duration_ms": self.duration_ms}
-        return Event("tool_result", {"call_id": self.call.id, **told})
 
-    @property
-    def message(self) -> JsonObject:
-        return {"role": "tool", "tool_call_id": self.call.id, "content": self.output}
+News = asyncio.Queue["Event | Answered | BaseException"]
 
 
 def arguments_of(text: str) -> Any:
-    """A call's arguments as data that can be stored; what is no JSON is shown as the text it is."""
+    """A call's arguments as data that can be stored; text that is not JSON stays text."""
     try:
         return _storable(json.loads(text)) if text.strip() else {}
     except (ValueError, RecursionError):
@@ -90,7 +72,7 @@ def arguments_of(text: str) -> Any:
 
 
 def storable(value: Any) -> Any:
-    """The same without what JSON escapes smuggle past `sound`, NaN and infinities; {} if it is too deep."""
+    """The value as a database can store it; {} if it is nested too deeply."""
     try:
         return _storable(value)
     except RecursionError:
@@ -98,7 +80,7 @@ def storable(value: Any) -> Any:
 
 
 def _storable(value: Any) -> Any:
-    """The same without what JSON's escapes can smuggle past `sound`, and without NaN and infinities."""
+    """Without NaN, infinities and the characters that JSON's escapes can hide from `sound`."""
     if isinstance(value, str):
         return sound(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -110,19 +92,19 @@ def _storable(value: Any) -> Any:
     return value
 
 
-async def run_tools(job: TurnJob, calls: list[ToolCall]) -> AsyncGenerator[Event | ToolAnswer, None]:
-    """Runs the calls beside each other; what a person has to allow holds up only itself.
+async def run_tools(job: TurnJob, calls: list[RequestedCall]) -> AsyncGenerator[Event | Answered, None]:
+    """Runs the calls concurrently; a call that waits for a person's approval delays no other.
 
-    Closing the iterator cancels what still runs.
+    Closing the iterator cancels the calls that are still running.
     """
-    news: asyncio.Queue[Event | ToolAnswer | BaseException] = asyncio.Queue()
-    together = asyncio.Semaphore(settings.MCP_PARALLEL_CALLS)
+    news: News = asyncio.Queue()
+    slots = asyncio.Semaphore(settings.MCP_PARALLEL_CALLS)
     caller = Caller(job.tenant, job.workspace_id, job.user_id, job.turn_id)
     for call in calls:
         yield call.event
     tasks = [
-        asyncio.create_task(_run_one(caller, call, news, together, is_one_too_many=number >= MOST_CALLS))
-        for number, call in enumerate(calls)
+        asyncio.create_task(_run_one(caller, position, call, news, slots))
+        for position, call in enumerate(calls)
     ]
     try:
         left = len(tasks)
@@ -130,7 +112,7 @@ async def run_tools(job: TurnJob, calls: list[ToolCall]) -> AsyncGenerator[Event
             item = await news.get()
             if isinstance(item, BaseException):
                 raise item
-            left -= isinstance(item, ToolAnswer)
+            left -= isinstance(item, Answered)
             yield item
     finally:
         for task in tasks:
@@ -139,52 +121,33 @@ async def run_tools(job: TurnJob, calls: list[ToolCall]) -> AsyncGenerator[Event
 
 
 async def _run_one(
-    caller: Caller,
-    call: ToolCall,
-    news: "asyncio.Queue[Event | ToolAnswer | BaseException]",
-    together: asyncio.Semaphore,
-    *,
-    is_one_too_many: bool,
+    caller: Caller, position: int, call: RequestedCall, news: News, slots: asyncio.Semaphore
 ) -> None:
     try:
         begun = time.monotonic()
-        if is_one_too_many:
+        if position >= MOST_CALLS:
             outcome = ToolOutcome(output=TOO_MANY, is_error=True)
         else:
             run = await open_judged(caller=caller, asked=call.asked)
-            outcome, begun = await _run_opened(caller, call, run, news, together)
-        spent = int((time.monotonic() - begun) * 1000)
-        output = sound(outcome.output)
-        await news.put(ToolAnswer(call=call, output=output, is_error=outcome.is_error, duration_ms=spent))
+            outcome, begun = await _run_opened(caller, call, run, news, slots)
+        milliseconds = int((time.monotonic() - begun) * 1000)
+        result = ToolResult(call.id, sound(outcome.output), outcome.is_error, milliseconds)
+        await news.put(Answered(position, result))
     except Exception as exc:  # a fault of ours ends the turn, as any other does
         await news.put(exc)
 
 
 async def _run_opened(
-    caller: Caller,
-    call: ToolCall,
-    run: OpenedRun,
-    news: "asyncio.Queue[Event | ToolAnswer | BaseException]",
-    together: asyncio.Semaphore,
+    caller: Caller, call: RequestedCall, run: OpenedRun, news: News, slots: asyncio.Semaphore
 ) -> tuple[ToolOutcome, float]:
-    """The outcome, and when the tool itself began: what a person takes to answer is not the tool's time."""
+    """The outcome, and when the tool itself began: the time a person takes to answer is not the tool's."""
     if run.waits_until:
-        await news.put(approval_event(run, call.told))
+        await news.put(ApprovalRequest(str(run.id), call.event, run.waits_until))
         decision = await wait_for_decision(caller, run.id)
-        await news.put(resolved_event(run, call.id, decision))
+        await news.put(ApprovalResolution(str(run.id), call.id, str(decision)))
         if decision != ToolRun.State.ALLOWED:
             words = REFUSED if decision == ToolRun.State.REFUSED else UNANSWERED
             return ToolOutcome(output=words, is_error=True), time.monotonic()
-    async with together:
+    async with slots:
         begun = time.monotonic()
         return await execute_run(caller, run), begun
-
-
-def approval_event(run: OpenedRun, told: JsonObject) -> Event:
-    return Event("approval", {"approval_id": str(run.id), **told, "expires_at": run.waits_until})
-
-
-def resolved_event(run: OpenedRun, call_id: str, decision: str) -> Event:
-    return Event(
-        "approval_resolved", {"approval_id": str(run.id), "call_id": call_id, "decision": str(decision)}
-    )

@@ -27,7 +27,7 @@ from accounts.mail.tests.test_mail import CONTEXT, Post
 from accounts.models import AuditEntry, Departure, OutgoingMail, Refusal, Tenant, Workspace
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
-from gateway.conversations.images import keep_image
+from gateway.conversations.images import store_image
 from gateway.engines.base import Thread
 from gateway.engines.registry import engine_named
 from gateway.models import Conversation, EngineServer, Image, Message, Turn
@@ -238,7 +238,7 @@ def test_a_servers_tools_are_noted_once(
 def test_unsent_images_go(cast: Cast, surroundings: dict[str, str]) -> None:
     made = NewPicture(data=picture("WEBP"), media_type="image/webp", size=(40, 30))
     with tenant_scope(cast.bob.principal.tenant):
-        old, _ = (keep_image(principal=cast.bob.principal, made=made) for _ in range(2))
+        old, _ = (store_image(principal=cast.bob.principal, picture=made) for _ in range(2))
         Image.objects.filter(id=old.id).update(created_at=timezone.now() - timedelta(days=2))
     kill_at_each_statement("gateway.forget_images", surroundings, **PERIODIC)
     with tenant_scope(cast.bob.principal.tenant):

@@ -1,6 +1,7 @@
-"""Ends what somebody has open when they lose the right to it: streams, sockets, running turns.
+"""Ends streams, sockets and running turns when their person loses access.
 
-The notice only brings haste: every request, every frame and every heartbeat of a turn asks by itself.
+The notification only makes this fast: every request, every frame and every heartbeat of a turn checks access
+too.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """Somebody's open stream or socket; `lost` is set when they may have it no longer."""
+    """An open stream or socket of a principal; `lost` is set once access has ended."""
 
     principal: Principal
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,7 +54,7 @@ def watching(principal: Principal) -> Iterator[Watch]:
 
 
 async def until_lost(principal: Principal, source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """What `source` tells, for as long as the principal may hear it; then AccessEnded."""
+    """The items of `source` as long as the principal has access; then AccessEnded."""
     with watching(principal) as watch:
         lost = asyncio.ensure_future(watch.lost.wait())
         pending = asyncio.ensure_future(anext(source, None))
@@ -73,9 +74,9 @@ async def until_lost(principal: Principal, source: AsyncIterator[T]) -> AsyncGen
             await asyncio.gather(lost, pending, return_exceptions=True)
 
 
-def access_changed(told: str) -> None:
-    """Looks again at all that the user, or everybody in the tenant, has open in this process."""
-    subject_id = UUID(told)
+def access_changed(payload: str) -> None:
+    """Rechecks everything that the user, or everyone in the tenant, has open in this process."""
+    subject_id = UUID(payload)
     tasks = _checks.get()
     task = asyncio.create_task(_recheck(subject_id))
     tasks.add(task)
@@ -85,10 +86,10 @@ def access_changed(told: str) -> None:
 async def _recheck(subject_id: UUID) -> None:
     watches = [watch.recheck() for watch in _watches.get() if watch.concerns(subject_id)]
     turns = [
-        turn.check_right()
+        turn.recheck_access()
         for turn in runner().turns.values()
         if subject_id in {turn.job.user_id, turn.job.tenant.id}
     ]
     for outcome in await asyncio.gather(*watches, *turns, return_exceptions=True):
-        if isinstance(outcome, Exception):  # asked again at the next frame or heartbeat
-            log.warning("a right could not be looked up", error=type(outcome).__name__)
+        if isinstance(outcome, Exception):  # rechecked at the next frame or heartbeat
+            log.warning("access could not be checked", error=type(outcome).__name__)

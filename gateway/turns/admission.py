@@ -1,4 +1,4 @@
-"""Admits a turn: bounds its cost, writes Conversation, Turn and Reservation at once."""
+"""Admits a turn: bounds its cost, then writes Conversation, Turn and Reservation in one transaction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +18,19 @@ from gateway.calls.tool_names import offer_tools
 from gateway.conversations.images import take_images
 from gateway.conversations.services import visible_conversations
 from gateway.engines.base import Question, TurnJob
-from gateway.engines.registry import current_engine, engine_for
+from gateway.engines.registry import conversation_store, current_engine, engine_for
 from gateway.errors import TurnInProgress
 from gateway.models import Conversation, Message, Turn
 from gateway.providers.base import ModelRequest
 from gateway.providers.registry import provider_for
-from gateway.turns.context import Branch, Draft, current_turns, find_replay, is_asked_again, read_draft
+from gateway.turns.context import (
+    Branch,
+    Draft,
+    Replay,
+    find_replay,
+    is_asked_again,
+    read_draft_or_replay,
+)
 from gateway.turns.heartbeat import HOLDER
 from gateway.turns.history import fit_request
 from gateway.turns.requests import SendRequest
@@ -36,41 +43,43 @@ from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.queries import ServerRef
 
 TITLE_LENGTH = 80
-MOST_ANCESTORS = 20  # that an engine is told
+MOST_ANCESTORS = 20  # passed to an engine
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A turn that exists; `job` is None where an Idempotency-Key led to an earlier one."""
+    """An admitted turn; `job` is None for an earlier turn with the same Idempotency-Key."""
 
     turn_id: UUID
     job: TurnJob | None
-    limits: tuple[Limit, ...] = ()  # that it met, as they stand now
+    limits: tuple[Limit, ...] = ()  # that it met, with what is left now
 
 
-async def admit_turn(principal: Principal, wish: SendRequest) -> Admitted:
-    """Raises the refusal (audited), or returns a turn whose reservation is open."""
+async def admit_turn(principal: Principal, send_request: SendRequest) -> Admitted:
+    """A turn whose reservation is open. Raises the refusal, which is audited."""
     try:
-        draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
-        if draft.replayed_turn is not None:
-            return Admitted(turn_id=draft.replayed_turn, job=None)
-        request, bounds = await fit_draft(draft, wish)
+        draft = await in_tenant(
+            principal.tenant, read_draft_or_replay, principal=principal, send_request=send_request
+        )
+        if isinstance(draft, Replay):
+            return Admitted(turn_id=draft.turn_id, job=None)
+        request, bounds = await fit_draft(draft, send_request)
         return await in_tenant(
             principal.tenant,
             write_turn,
             principal=principal,
-            wish=wish,
+            send_request=send_request,
             draft=draft,
             request=request,
             bounds=bounds,
         )
     except DomainError as refusal:
-        await in_public(record_refusal, principal=principal, refusal=refusal, model=wish.model)
+        await in_public(record_refusal, principal=principal, refusal=refusal, model=send_request.model)
         raise
 
 
-async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Bounds]:
-    """The model call that the draft comes to, and what it may cost. Raises the decision's refusal."""
+async def fit_draft(draft: Draft, send_request: SendRequest) -> tuple[ModelRequest, Bounds]:
+    """The draft's first model call, and its bounds. Raises the decision's refusal."""
     model = draft.decision.admitted_model()
     return await fit_request(
         provider=provider_for(model),
@@ -78,34 +87,34 @@ async def fit_draft(draft: Draft, wish: SendRequest) -> tuple[ModelRequest, Boun
         history=draft.branch.history,
         message=with_images(draft.message, draft.images),
         instructions=draft.instructions,
-        max_tokens=wish.max_tokens,
-        temperature=wish.temperature,
+        max_tokens=send_request.max_tokens,
+        temperature=send_request.temperature,
         tools=[tool.definition for tool in offer_tools(draft.servers)],
     )
 
 
 def write_turn(
-    *, principal: Principal, wish: SendRequest, draft: Draft, request: ModelRequest, bounds: Bounds
+    *, principal: Principal, send_request: SendRequest, draft: Draft, request: ModelRequest, bounds: Bounds
 ) -> Admitted:
     """One transaction: Conversation, Turn, the user's Message, Reservation; the budget comes last.
 
-    The unique constraints settle races: of two first turns in a conversation one gets TurnInProgress, of two
-    requests with one Idempotency-Key the second gets the first one's turn.
+    The unique constraints decide races: of two turns in a conversation one gets TurnInProgress, of two
+    requests with one Idempotency-Key the second gets the turn of the first.
     """
     try:
         with transaction.atomic():
-            conversation = _conversation_for(principal, wish, draft)
-            turn = _create_turn(principal, wish, draft, conversation)
+            conversation = _conversation_for(principal, send_request, draft)
+            turn = _create_turn(principal, send_request, draft, conversation)
             limits = reserve_turn(turn, principal=principal, model=draft.models[0], bounds=bounds)
     except IntegrityError as exc:
-        return _explain_race(principal, wish, exc)
+        return _explain_race(principal, send_request, exc)
     job = job_of(
         turn,
         principal=principal,
         models=draft.models,
         request=request,
         bounds=bounds,
-        question=_question(turn, wish, draft),
+        question=_question(turn, send_request, draft),
         ancestors=draft.branch.ancestors[:MOST_ANCESTORS],
         engine_account_id=conversation.engine_account_id,
         servers=draft.servers,
@@ -138,7 +147,7 @@ def job_of(
     engine_account_id: UUID | None = None,
     servers: tuple[ServerRef, ...] = (),
 ) -> TurnJob:
-    """What runs the turn; of a completion nothing that is said is kept."""
+    """The job that runs the turn; the reply of a completion is not stored."""
     return TurnJob(
         turn_id=turn.id,
         conversation_id=turn.conversation_id,
@@ -150,7 +159,7 @@ def job_of(
         fallbacks=models[1:],
         request=request,
         bounds=bounds,
-        keeps_reply=turn.kind == Turn.Kind.CHAT,
+        stores_reply=turn.kind == Turn.Kind.CHAT,
         question=question,
         ancestors=ancestors,
         engine_account_id=engine_account_id,
@@ -158,21 +167,21 @@ def job_of(
     )
 
 
-def _question(turn: Turn, wish: SendRequest, draft: Draft) -> Question:
-    return Question(id=turn.question_id, text=draft.message, is_asked_again=is_asked_again(wish))
+def _question(turn: Turn, send_request: SendRequest, draft: Draft) -> Question:
+    return Question(id=turn.question_id, text=draft.message, is_asked_again=is_asked_again(send_request))
 
 
-def _conversation_for(principal: Principal, wish: SendRequest, draft: Draft) -> Conversation:
-    if wish.conversation_id is None:
+def _conversation_for(principal: Principal, send_request: SendRequest, draft: Draft) -> Conversation:
+    if send_request.conversation_id is None:
         return _begin_conversation(principal, draft.message)
     conversation = (
-        visible_conversations(principal).select_for_update().filter(id=wish.conversation_id).first()
+        visible_conversations(principal).select_for_update().filter(id=send_request.conversation_id).first()
     )
     if conversation is None:
         raise NotFound
     _expect_unchanged(conversation, draft.branch)
     engine = engine_for(conversation.engine)
-    if engine != conversation.engine:  # its engine is not this installation's any more: ours goes on
+    if engine != conversation.engine:  # no longer this installation's: our own copy is continued
         conversation.engine, conversation.engine_account_id = engine, None
         conversation.save(update_fields=["engine", "engine_account_id"])
     return conversation
@@ -182,7 +191,7 @@ def _begin_conversation(principal: Principal, message: str) -> Conversation:
     engine = current_engine()
     account = (
         member_account(engine=engine.name, tenant_id=principal.tenant.id, user_id=principal.user_id)
-        if engine.has_accounts
+        if conversation_store(engine.name)
         else None
     )
     return Conversation.objects.create(
@@ -196,29 +205,31 @@ def _begin_conversation(principal: Principal, message: str) -> Conversation:
 
 
 def _expect_unchanged(conversation: Conversation, branch: Branch) -> None:
-    """Another turn may have come and gone since the draft was read: its reply belongs into the history."""
-    latest = current_turns(conversation).values_list("id", flat=True).first()
+    """TurnInProgress if another turn ran since the draft was read: its reply belongs in the history."""
+    latest = conversation.turns.current().values_list("id", flat=True).first()
     if latest != branch.latest:
         raise TurnInProgress(turn_id=str(latest))
 
 
-def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversation: Conversation) -> Turn:
+def _create_turn(
+    principal: Principal, send_request: SendRequest, draft: Draft, conversation: Conversation
+) -> Turn:
     if draft.branch.replaced is not None:
         _leave_branch(conversation, draft.branch.replaced)
     message_id = uuid4()
     turn = Turn.objects.create(
         conversation=conversation,
         previous_id=draft.branch.ancestors[0] if draft.branch.ancestors else None,
-        question_id=(is_asked_again(wish) and draft.branch.question_id) or message_id,
+        question_id=(is_asked_again(send_request) and draft.branch.question_id) or message_id,
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
         kind=Turn.Kind.CHAT,
-        model=wish.model,
+        model=send_request.model,
         engine=conversation.engine,
         decision=draft.decision.as_dict(),
-        parameters=_parameters(wish, draft),
-        idempotency_key=wish.idempotency_key,
-        body_hash=wish.body_hash,
+        parameters=_parameters(send_request, draft),
+        idempotency_key=send_request.idempotency_key,
+        body_hash=send_request.body_hash,
     )
     message = Message.objects.create(
         id=message_id,
@@ -236,40 +247,35 @@ def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversa
 
 
 def _leave_branch(conversation: Conversation, replaced: UUID) -> None:
-    """The replaced turn and what followed it are kept, beside the path that is shown."""
+    """The replaced turn and all that followed it stay stored, but not on the current path."""
     since = Turn.objects.filter(id=replaced).values("created_at")
     conversation.turns.filter(is_current=True, created_at__gte=since).update(is_current=False)
 
 
-def _parameters(wish: SendRequest, draft: Draft) -> dict[str, Any]:
+def _parameters(send_request: SendRequest, draft: Draft) -> dict[str, Any]:
     named = {
-        "max_tokens": wish.max_tokens,
-        "temperature": wish.temperature,
-        "mcps": list(wish.mcps) or None,
+        "max_tokens": send_request.max_tokens,
+        "temperature": send_request.temperature,
+        "mcps": list(send_request.mcps) or None,
         "prompt": {"slug": draft.prompt.slug, "version": draft.prompt.number} if draft.prompt else None,
     }
-    told = {"instructions": draft.instructions} if draft.instructions else {}
-    return {**{name: value for name, value in named.items() if value is not None}, **told}
+    given = {name: value for name, value in named.items() if value is not None}
+    return {**given, "instructions": draft.instructions} if draft.instructions else given
 
 
-def _explain_race(principal: Principal, wish: SendRequest, exc: IntegrityError) -> Admitted:
-    replayed = find_replay(principal, wish)
-    if replayed is not None:
-        return Admitted(turn_id=replayed, job=None)
-    running = _running_turn(wish.conversation_id)
-    if running is not None:
-        raise TurnInProgress(turn_id=str(running.id)) from exc
+def _explain_race(principal: Principal, send_request: SendRequest, exc: IntegrityError) -> Admitted:
+    replay = find_replay(principal, send_request)
+    if replay is not None:
+        return Admitted(turn_id=replay.turn_id, job=None)
+    if send_request.conversation_id is not None:
+        running = Turn.objects.running().filter(conversation=send_request.conversation_id).first()
+        if running is not None:
+            raise TurnInProgress(turn_id=str(running.id)) from exc
     raise exc
 
 
-def _running_turn(conversation_id: UUID | None) -> Turn | None:
-    if conversation_id is None:
-        return None
-    return Turn.objects.filter(conversation_id=conversation_id, status=Turn.Status.RUNNING).first()
-
-
 def title_of(message: str) -> str:
-    """A conversation is called by its first message's first line until somebody renames it."""
+    """The first line of a conversation's first message is its title until it is renamed."""
     line = " ".join(message.strip().splitlines()[0].split())
     return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
 

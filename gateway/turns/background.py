@@ -1,4 +1,4 @@
-"""What every web process does beside serving: recover lost turns and listen for stops."""
+"""Background work of every process that runs turns: recover lost turns, listen for stop requests."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from gateway.turns.closing import recover_turns, was_database_away
 from gateway.turns.journal import forget_old
 from gateway.turns.runner import runner
 from gateway.turns.stop import listen_for_notices
-from gateway.turns.takeover import adopt_turn
+from gateway.turns.takeover import take_over_turn
 from kit.patience import end_patience
 from kit.per_loop import PerLoop, close_values
 from kit.postgresql.failures import database_failure
@@ -24,7 +24,7 @@ GOODBYE_SECONDS = 2.0  # for the last frame and close code of each socket
 
 
 def ensure_started() -> None:
-    """Starts once in an event loop: at its start where the server speaks lifespan, else at the first turn."""
+    """Starts it once in an event loop: at startup if the server supports lifespan, else at the first turn."""
     _tasks.get()
 
 
@@ -37,9 +37,9 @@ def _begin() -> list[asyncio.Task[None]]:
 
 
 async def drain() -> None:
-    """Lets running turns go on for GRACE and interrupts the rest; their clients are told all of it.
+    """Lets running turns continue for GRACE seconds and interrupts the rest; their clients get all events.
 
-    Clients without a turn that runs here are told immediately that they may go on elsewhere.
+    Clients without a turn in this process are told immediately to reconnect elsewhere.
     """
     stopping().begun.set()
     await runner().drain(settings.GRACE)
@@ -47,7 +47,7 @@ async def drain() -> None:
 
 
 async def stop() -> None:
-    """Ends everything, after `drain` where the server has not called it."""
+    """Ends everything, after `drain` if the server has not called it."""
     await drain()
     end_patience()
     await reading_on().settle_all()
@@ -59,13 +59,13 @@ async def stop() -> None:
 
 
 async def _recover_forever(wanted: asyncio.Event) -> None:
-    """At once, then as often as a lease may run out, and whenever it is wanted."""
+    """Immediately, then several times per lease, and whenever `wanted` is set."""
     forget_old(time.time())
     while True:
         wanted.clear()
         try:
             only_given_up = await in_public(was_database_away)
-            recovered = await recover_turns(adopt_turn, only_given_up=only_given_up)
+            recovered = await recover_turns(take_over_turn, only_given_up=only_given_up)
             if recovered:
                 log.info("recovered turns", turns=recovered)
         except Exception as exc:

@@ -1,4 +1,4 @@
-"""Ends a turn in the database: settles what is open, writes reply and totals, tells the closing events."""
+"""Ends a turn in the database: settles open holds, writes reply and totals, returns the closing events."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,11 @@ from django.utils import timezone
 from accounts.teams.tenants import find_tenant
 from gateway.calls.channels import notify_stop
 from gateway.calls.token_count import Streamed
-from gateway.engines.base import Event
-from gateway.engines.registry import outlives_us
+from gateway.engines.registry import outlives_process
 from gateway.models import Conversation, Message, Turn
 from gateway.turns import journal
+from gateway.turns.event_json import reply_events
+from gateway.turns.events import ClosingEvent, Done, Failed, UsageTotal
 from gateway.turns.relay import relayed
 from gateway.turns.transcript import Transcript
 from kit.errors import TurnInterrupted
@@ -37,38 +38,22 @@ from quotas.reservations import (
 )
 
 log = structlog.get_logger(__name__)
-ADOPTION_SECONDS = 60.0  # how long a turn that goes on without us waits to be adopted
-Adopt = Callable[[TenantRef, UUID], Awaitable[bool]]
+TAKEOVER_SECONDS = 60.0  # how long a turn that its engine continues waits for another process
+TakeOver = Callable[[TenantRef, UUID], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a turn ended: all that `error`, `usage` and `done` tell."""
+    """How a turn ended."""
 
     finish_reason: str
     usage: Usage
     quota: dict[str, Any] | None
     error: dict[str, Any] | None = None
 
-    def events(self) -> list[Event]:
-        ends = [
-            Event("usage", usage_data(self.usage, self.quota)),
-            Event("done", {"finish_reason": self.finish_reason}),
-        ]
-        return [Event("error", {"error": self.error}), *ends] if self.error else ends
-
-
-def usage_data(usage: Usage, quota: dict[str, Any] | None) -> dict[str, Any]:
-    """The `usage` event's data: tokens, the cost in millionths of the currency (None: no price is known), and
-    the budget with least left as it stands after the turn."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total,
-        "cost": usage.cost,
-        "exactness": str(usage.exactness),
-        "quota": quota,
-    }
+    def events(self) -> list[ClosingEvent]:
+        last: list[ClosingEvent] = [UsageTotal(self.usage, self.quota), Done(self.finish_reason)]
+        return [Failed(self.error), *last] if self.error else last
 
 
 @transaction.atomic
@@ -79,19 +64,19 @@ def end_turn(
     finish_reason: str,
     error: dict[str, Any] | None,
 ) -> Ending:
-    """Closes reservation and turn together; a turn that was ended already stays as it is."""
+    """Closes reservation and turn in one transaction; a turn that has ended already stays unchanged."""
     turn = _lock_turn(turn_id)
     close_turn(turn_id=turn_id, shown_tokens=shown_tokens(parts))
     usage = turn_usage(turn_id)
-    if turn is None:  # its conversation was deleted meanwhile; the ledger keeps what it cost
+    if turn is None:  # its conversation was deleted meanwhile; the ledger has the cost
         return Ending(finish_reason=finish_reason, usage=usage, quota=None, error=error)
-    if turn.status == Turn.Status.RUNNING:
+    if turn.is_running:
         _write_end(turn, parts=parts, finish_reason=finish_reason, error=error, usage=usage)
     return ending_of(turn, usage)
 
 
 def shown_tokens(parts: list[dict[str, Any]]) -> int:
-    """The least number of output tokens that the parts of a reply can have cost, as an estimate.
+    """An estimate of the fewest output tokens that the parts of a reply can have cost.
 
     A write-off charges no less: the process that counted the stream may have died with its count.
     """
@@ -107,7 +92,7 @@ def shown_tokens(parts: list[dict[str, Any]]) -> int:
 
 
 def _lock_turn(turn_id: UUID) -> Turn | None:
-    """Conversation first, then turn: the order in which a deletion takes them."""
+    """Conversation first, then turn: the order in which a deletion locks them."""
     Conversation.objects.select_for_update().filter(turns=turn_id).first()
     return Turn.objects.select_for_update().filter(id=turn_id).first()
 
@@ -131,16 +116,7 @@ def stored_usage(turn: Turn) -> Usage:
 def _write_end(
     turn: Turn, *, parts: list[dict[str, Any]], finish_reason: str, error: dict[str, Any] | None, usage: Usage
 ) -> None:
-    turn.status = Turn.Status.DONE
-    turn.parts, turn.finish_reason, turn.error = parts, finish_reason, error
-    turn.input_tokens, turn.output_tokens, turn.exactness = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.exactness,
-    )
-    turn.cost = usage.cost
-    turn.finished_at = timezone.now()
-    turn.save()
+    turn.finish(parts=parts, finish_reason=finish_reason, error=error, usage=usage)
     if turn.conversation_id is None:
         return
     if turn.reply:
@@ -153,17 +129,17 @@ def _write_end(
 
 
 def write_progress(*, turn_id: UUID, parts: list[dict[str, Any]] | None) -> bool:
-    """Stores the reply so far (None: unchanged); False when a stop was asked for or the turn is gone."""
-    running = Turn.objects.filter(id=turn_id, status=Turn.Status.RUNNING)
+    """Stores the reply so far (None: unchanged); False if a stop was requested or the turn is gone."""
+    turn = Turn.objects.filter(id=turn_id)
     if parts is not None:
-        running.update(parts=parts)
-    return running.filter(stop_requested_at=None).exists()
+        turn.write_progress(parts)
+    return turn.running().not_stopping().exists()
 
 
 def was_database_away() -> bool:
-    """For one lease after this process lost the database and has it again, or the database was started.
+    """Whether the database was lost or restarted within the last lease.
 
-    Others may have lost it too, and need that time to renew the leases of what they run.
+    Other processes may have lost it too, and need that time to renew the leases of their turns.
     """
     if outage.seconds_since() < settings.TURN_LEASE_SECONDS:
         return True
@@ -173,29 +149,29 @@ def was_database_away() -> bool:
     return runs.total_seconds() < settings.TURN_LEASE_SECONDS
 
 
-async def recover_turns(adopt: Adopt | None = None, *, only_given_up: bool = False) -> int:
-    """Ends every turn whose runner has gone, with what it had written; returns how many.
+async def recover_turns(take_over: TakeOver | None = None, *, only_given_up: bool = False) -> int:
+    """Ends every turn whose process is gone, with the reply so far; returns how many.
 
-    One that its engine carries on is given to `adopt`, or left for a while to a process that can.
-    `only_given_up`: of those whose process said so, not of those whose lease has only run out.
+    A turn that its engine continues is passed to `take_over`, or left for a while to a process that can.
+    `only_given_up`: only turns whose process gave them up, not those whose lease has merely expired.
     """
     await in_public(write_off_left)
     expired = await in_public(expired_reservations, only_given_up=only_given_up)
     recovered = 0
     for lost in expired:
         try:
-            recovered += await _recover(lost, adopt)
-        except Exception:  # one that cannot be ended must not keep the others from it
+            recovered += await _recover(lost, take_over)
+        except Exception:  # one failure must not prevent the recovery of the others
             log.exception("turn could not be recovered", turn_id=str(lost.turn_id))
     return recovered
 
 
-async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
+async def _recover(lost: Expired, take_over: TakeOver | None) -> bool:
     tenant = await in_public(find_tenant, lost.tenant_id)
     if tenant is None:
         return await in_public(close_turn, turn_id=lost.turn_id, only_expired=True)
-    if lost.lapsed.total_seconds() < ADOPTION_SECONDS and outlives_us(lost.engine):
-        return await adopt(tenant, lost.turn_id) if adopt else False
+    if lost.lapsed.total_seconds() < TAKEOVER_SECONDS and outlives_process(lost.engine):
+        return await take_over(tenant, lost.turn_id) if take_over else False
     shown = longest(journal.recorded(lost.turn_id), await relayed(tenant, lost.turn_id))
     is_recovered = await in_tenant(tenant, recover_turn, turn_id=lost.turn_id, shown=shown)
     if is_recovered:
@@ -204,23 +180,23 @@ async def _recover(lost: Expired, adopt: Adopt | None) -> bool:
 
 
 def longest(*transcripts: Transcript | None) -> Transcript | None:
-    """The one that has most of the reply; None where there is none."""
+    """The one with the longest reply; None if there is none."""
     found = [transcript for transcript in transcripts if transcript is not None]
     return max(found, key=lambda transcript: transcript.position, default=None)
 
 
 @transaction.atomic
 def recover_turn(*, turn_id: UUID, shown: Transcript | None = None) -> bool:
-    """Interrupts one turn, unless its runner came back in time; `shown` is what clients may have seen."""
+    """Interrupts one turn, unless its lease was renewed in time; `shown`: what clients may have seen."""
     turn = _lock_turn(turn_id)
-    if turn is not None and shown is not None and turn.status == Turn.Status.RUNNING:
-        best = longest(shown, Transcript({}, turn.parts))
+    if turn is not None and shown is not None and turn.is_running:
+        best = longest(shown, Transcript(events=reply_events(turn.parts)))
         turn.parts = best.parts if best else turn.parts
     charged = shown_tokens(turn.parts) if turn is not None else 0
     if not close_turn(turn_id=turn_id, only_expired=True, shown_tokens=charged):
         return False
-    notify_stop(turn_id)  # a call of it may still be out
-    if turn is not None and turn.status == Turn.Status.RUNNING:
+    notify_stop(turn_id)  # one of its calls may still be running
+    if turn is not None and turn.is_running:
         _write_end(
             turn,
             parts=turn.parts,

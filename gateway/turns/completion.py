@@ -1,15 +1,14 @@
-"""A completion as a turn: admitted and reserved like a chat's, one metered call, nothing of it kept."""
+"""A completion as a turn: admitted and reserved like a chat's, one metered call, no stored reply."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from uuid import UUID
 
 from django.db import transaction
 
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
-from gateway.engines.base import Event, Finished, Thread, TurnJob
-from gateway.engines.check_steps import OK, Step
+from gateway.engines.base import Engine, TurnJob
+from gateway.engines.events import EngineEvent
 from gateway.engines.model_calls import call_model
 from gateway.errors import ProviderError
 from gateway.models import Turn
@@ -23,19 +22,16 @@ from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
 
-# Here the request is the client's own, passed on: what the provider finds wrong with it is the client's.
+# The client's own request is passed on, so what the provider rejects in it is the client's mistake.
 REFUSED_AS_INVALID = {400, 422}
 
 
-class OneCall:
-    """Runs a completion in a turn's clothes: the lease, the close and the stop are the turn's own."""
+class OneCall(Engine):
+    """Runs one completion as a turn (lease, close, stop)."""
 
     name = "none"
-    runs_tools = False
-    has_accounts = False
-    outlives_us = False
 
-    async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
+    async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
         try:
             async with aclosing(call_model(job)) as events:
                 async for event in events:
@@ -45,41 +41,21 @@ class OneCall:
                 raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
             raise
 
-    async def stop(self, job: TurnJob) -> None:
-        """Closing `run` has cancelled the call already."""
 
-    async def messages(self, thread: Thread) -> dict[UUID, str] | None:
-        return None
-
-    async def rename(self, thread: Thread, title: str) -> None:
-        """A completion has no conversation."""
-
-    async def delete(self, thread: Thread) -> None:
-        """A completion has no conversation."""
-
-    async def forget_server(self, engine_account_id: UUID, name: str) -> None:
-        """A completion has no MCP servers."""
-
-    async def health(self) -> None:
-        return None
-
-    async def check(self) -> AsyncGenerator[Step, None]:
-        yield Step("engine", OK, "A completion needs none.")
-
-
-async def admit_completion(principal: Principal, wanted: CompletionRequest) -> tuple[TurnJob, list[Limit]]:
-    """Raises the refusal (audited), or returns a turn whose reservation is open, with the limits it met."""
+async def admit_completion(
+    principal: Principal, completion: CompletionRequest
+) -> tuple[TurnJob, list[Limit]]:
+    """A turn whose reservation is open, and the limits that it met. Raises the refusal, which is audited."""
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
     decision = decide(
         principal=principal,
-        model_slug=wanted.model,
-        mcps=(),
+        model_slug=completion.model,
         installed=installed,
-        has_images=has_images(wanted.messages),
+        has_images=has_images(completion.messages),
     )
     try:
         model = decision.admitted_model()
-        request, bounds = await _bound(model, wanted)
+        request, bounds = await _bound(model, completion)
         turn, limits = await in_tenant(
             principal.tenant,
             write_completion,
@@ -89,21 +65,21 @@ async def admit_completion(principal: Principal, wanted: CompletionRequest) -> t
             bounds=bounds,
         )
     except DomainError as refusal:
-        await in_public(record_refusal, principal=principal, refusal=refusal, model=wanted.model)
+        await in_public(record_refusal, principal=principal, refusal=refusal, model=completion.model)
         raise
-    needed = needed_abilities(tools=bool(wanted.tools), images=has_images(wanted.messages))
+    needed = needed_abilities(tools=bool(completion.tools), images=has_images(completion.messages))
     models = tuple(fallback_chain(model, installed, principal, needed))
     return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
 
 
-async def _bound(model: ModelRef, wanted: CompletionRequest) -> tuple[ModelRequest, Bounds]:
+async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelRequest, Bounds]:
     request = ModelRequest(
         model=model.upstream_name,
-        messages=wanted.messages,
-        max_tokens=wanted.max_tokens or model.output_bound,
-        temperature=wanted.temperature,
-        tools=wanted.tools,
-        extra=wanted.extra,
+        messages=completion.messages,
+        max_tokens=completion.max_tokens or model.output_bound,
+        temperature=completion.temperature,
+        tools=completion.tools,
+        extra=completion.extra,
     )
     return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 

@@ -1,4 +1,4 @@
-"""A completion's request, checked and typed; parameters that are passed through are the provider's to judge.
+"""A completion's request, validated and typed; the provider validates the parameters that are passed on.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -18,7 +18,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class CompletionSerializer(serializers.Serializer[Any]):
-    """What is checked of a completion's body; the parameters passed through are the provider's to judge."""
+    """The fields of a completion's body that we validate."""
 
     model = StrictString(max_length=60)
     messages = serializers.ListField(child=serializers.DictField(), allow_empty=False, max_length=2000)
@@ -57,13 +57,13 @@ class CompletionRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Any], data: dict[str, Any]) -> "CompletionRequest":
-        """From a body and what its serializer made of it.
+        """From a body and its validated `data`.
 
-        InvalidInput names texts that are no Unicode, and all that is not sent on to providers.
+        InvalidInput names texts that are not valid Unicode, and all fields that are not passed on.
         """
-        unsound = [name for name in ("messages", "tools", *PASSED_THROUGH) if not is_sound(body.get(name))]
-        if unsound:
-            raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in unsound})
+        invalid = [name for name in ("messages", "tools", *PASSED_THROUGH) if not is_sound(body.get(name))]
+        if invalid:
+            raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
         extra = {name: body[name] for name in PASSED_THROUGH if body.get(name) is not None}
         check_messages(data["messages"])
         check_tools(data["tools"] or [])

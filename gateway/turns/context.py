@@ -1,5 +1,6 @@
-"""Reads what decides about a wish to send a message: the models, the conversation, the branch it goes on."""
+"""Reads everything that decides about a message to send: models, servers, conversation, branch, images."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from gateway.conversations.services import visible_conversations
 from gateway.engines.registry import current_engine, engine_for, engine_named
 from gateway.errors import IdempotencyConflict, TurnInProgress
 from gateway.models import Conversation, Message, Turn
-from gateway.turns.decision import Decision, decide
+from gateway.turns.decision import Decision, RequestedServers, decide
 from gateway.turns.history import HISTORY_TURNS
 from gateway.turns.requests import LONGEST_MESSAGE, SendRequest
 from kit.errors import InvalidInput, NotFound
@@ -26,91 +27,99 @@ Ability = LanguageModel.Ability
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The place in a conversation that a turn takes: the turns before it, and the one it stands in for."""
+    """A turn's position in its conversation: the turns before it, and the one that it replaces."""
 
     history: list[list[dict[str, Any]]] = field(default_factory=list)  # messages by turn, oldest first
-    ancestors: tuple[UUID, ...] = ()  # the turns before it, the latest first
+    ancestors: tuple[UUID, ...] = ()  # the turns before it, latest first
     latest: UUID | None = None  # the conversation's latest turn now
     replaced: UUID | None = None
-    asked: str = ""  # the message of the turn that is replaced
-    asked_images: tuple[UUID, ...] = ()  # and the images that it was asked with
-    question_id: UUID | None = None  # and its id at the engine
+    asked: str = ""  # the message of the replaced turn
+    asked_images: tuple[UUID, ...] = ()  # its images
+    question_id: UUID | None = None  # its id at the engine
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one read of the tenant's schema found out about a wish; `message` is what is asked."""
+    """A turn before its admission, from one read of the tenant's schema."""
 
     decision: Decision
-    message: str = ""
-    images: tuple[UUID, ...] = ()  # that are asked about
-    branch: Branch = field(default_factory=Branch)
-    instructions: str = ""  # what every call of the turn is told first
-    prompt: RenderedPrompt | None = None  # whose text the message is, or begins with
-    servers: tuple[ServerRef, ...] = ()  # the MCP servers that were asked for
-    models: tuple[ModelRef, ...] = ()  # the admitted one, and those that stand in for it
-    replayed_turn: UUID | None = None
+    message: str
+    branch: Branch
+    images: tuple[UUID, ...] = ()
+    instructions: str = ""  # the system message of every call of the turn
+    prompt: RenderedPrompt | None = None  # the message is, or begins with, its text
+    servers: tuple[ServerRef, ...] = ()  # the requested MCP servers
+    models: tuple[ModelRef, ...] = ()  # the admitted one and its fallbacks
 
 
-def read_draft(*, principal: Principal, wish: SendRequest) -> Draft:
-    """Reads models, conversation and history in the tenant's schema.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The turn that the same Idempotency-Key created before."""
 
-    NotFound for a conversation or a turn in it that the caller may not see, TurnInProgress,
-    IdempotencyConflict.
-    """
-    replayed = find_replay(principal, wish)
-    if replayed is not None:
-        return Draft(decision=Decision(checks=(), model=None), replayed_turn=replayed)
-    installed = installed_models(workspace_id=principal.workspace.id)
-    servers = _wanted_servers(principal, wish)
+    turn_id: UUID
+
+
+def read_draft_or_replay(*, principal: Principal, send_request: SendRequest) -> Draft | Replay:
+    """Raises as `read_draft` does, and IdempotencyConflict."""
+    replay = find_replay(principal, send_request)
+    if replay is not None:
+        return replay
     try:
-        branch = _read_branch(principal, wish)
+        return read_draft(principal=principal, send_request=send_request)
     except TurnInProgress:
-        replayed = find_replay(principal, wish)  # the running one may be this very wish, sent twice at once
-        if replayed is None:
+        # The running turn may come from this very request, sent twice concurrently.
+        replay = find_replay(principal, send_request)
+        if replay is None:
             raise
-        return Draft(decision=Decision(checks=(), model=None), replayed_turn=replayed)
-    images = _images_of(principal, wish, branch)
+        return replay
+
+
+def read_draft(*, principal: Principal, send_request: SendRequest) -> Draft:
+    """Reads the turn's context in the tenant's schema.
+
+    NotFound for a conversation or a turn in it that is not visible, TurnInProgress, InvalidInput.
+    """
+    installed = installed_models(workspace_id=principal.workspace.id)
+    servers = _requested_servers(principal, send_request)
+    branch = _read_branch(principal, send_request)
+    images = _images_of(principal, send_request, branch)
     decision = decide(
         principal=principal,
-        model_slug=wish.model,
-        mcps=wish.mcps,
+        model_slug=send_request.model,
         installed=installed,
         servers=servers,
-        server_slugs=_known_slugs(principal, wish, servers),
-        engine_runs_tools=engine_named(_engine_of(wish)).runs_tools,
+        engine_runs_tools=engine_named(_engine_of(send_request)).runs_tools,
         has_images=bool(images),
     )
-    needed = needed_abilities(tools=bool(wish.mcps), images=bool(images))
+    needed = needed_abilities(tools=bool(send_request.mcps), images=bool(images))
     models = tuple(fallback_chain(decision.model, installed, principal, needed)) if decision.model else ()
-    rendered = _rendered(principal, wish)
-    message = _message_of(wish, rendered) or branch.asked
-    instructions = instructions_for(principal)
+    rendered = _rendered(principal, send_request)
     return Draft(
         decision=decision,
-        message=message,
+        message=_message_of(send_request, rendered) or branch.asked,
         images=images,
-        branch=replace(branch, history=_shown(branch.history, decision.model)),
-        instructions=instructions,
+        branch=replace(branch, history=_model_history(branch.history, decision.model)),
+        instructions=instructions_for(principal),
         models=models,
         prompt=rendered,
-        servers=tuple(servers),
+        servers=servers.enabled,
     )
 
 
-def _rendered(principal: Principal, wish: SendRequest) -> RenderedPrompt | None:
-    """InvalidInput for a prompt that the caller may not use, and for values that do not fit it."""
-    if wish.prompt is None:
+def _rendered(principal: Principal, send_request: SendRequest) -> RenderedPrompt | None:
+    """InvalidInput for an unusable prompt and for values that do not fit it."""
+    if send_request.prompt is None:
         return None
     try:
-        return render_prompt(place=principal, slug=wish.prompt, values=wish.variables)
+        return render_prompt(place=principal, slug=send_request.prompt, values=send_request.variables)
     except NotFound as exc:
         raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
 
 
-def _message_of(wish: SendRequest, rendered: RenderedPrompt | None) -> str:
-    """What is asked; empty where the replaced turn's question is asked again."""
-    message = "\n\n".join(text for text in (rendered.text if rendered else "", wish.message or "") if text)
+def _message_of(send_request: SendRequest, rendered: RenderedPrompt | None) -> str:
+    """The message to send; empty if the replaced turn's question is asked again."""
+    texts = (rendered.text if rendered else "", send_request.message or "")
+    message = "\n\n".join(text for text in texts if text)
     if len(message) > LONGEST_MESSAGE:
         raise InvalidInput(message=[f"With its prompt it is longer than {LONGEST_MESSAGE} characters."])
     if rendered is not None and not message.strip():
@@ -118,78 +127,79 @@ def _message_of(wish: SendRequest, rendered: RenderedPrompt | None) -> str:
     return message
 
 
-def _wanted_servers(principal: Principal, wish: SendRequest) -> list[ServerRef]:
-    """Nothing is read for a wish that names no MCP server."""
-    if not wish.mcps:
-        return []
-    return enabled_servers(workspace_id=principal.workspace.id, slugs=wish.mcps, user_id=principal.user_id)
+def _requested_servers(principal: Principal, send_request: SendRequest) -> RequestedServers:
+    """Reads nothing for a request without MCP servers."""
+    slugs = send_request.mcps
+    if not slugs:
+        return RequestedServers()
+    enabled = enabled_servers(workspace_id=principal.workspace.id, slugs=slugs, user_id=principal.user_id)
+    return RequestedServers(slugs, tuple(enabled), _alternatives(principal, slugs, enabled))
 
 
-def _known_slugs(principal: Principal, wish: SendRequest, servers: list[ServerRef]) -> list[str]:
-    """What there is, for whoever asks for what there is not."""
-    is_complete = {server.slug for server in servers} >= set(wish.mcps)
-    return [] if is_complete else enabled_slugs(workspace_id=principal.workspace.id)
+def _alternatives(
+    principal: Principal, requested: Iterable[str], enabled: Iterable[ServerRef]
+) -> tuple[str, ...]:
+    """Enabled server slugs, for the error when an unknown one was requested."""
+    is_complete = {server.slug for server in enabled} >= set(requested)
+    return () if is_complete else tuple(enabled_slugs(workspace_id=principal.workspace.id))
 
 
-def _engine_of(wish: SendRequest) -> str:
+def _engine_of(send_request: SendRequest) -> str:
     """The engine that the turn would run on."""
-    if not wish.mcps or wish.conversation_id is None:
+    conversation_id = send_request.conversation_id
+    if not send_request.mcps or conversation_id is None:
         return current_engine().name
-    kept = Conversation.objects.filter(id=wish.conversation_id).values_list("engine", flat=True).first()
-    return engine_for(kept) if kept else current_engine().name
+    previous = Conversation.objects.filter(id=conversation_id).values_list("engine", flat=True).first()
+    return engine_for(previous) if previous else current_engine().name
 
 
-def find_replay(principal: Principal, wish: SendRequest) -> UUID | None:
-    """The turn that this Idempotency-Key made before; another body is a conflict."""
-    if wish.idempotency_key is None:
+def find_replay(principal: Principal, send_request: SendRequest) -> Replay | None:
+    """IdempotencyConflict if the key was used with another body."""
+    if send_request.idempotency_key is None:
         return None
     turn = Turn.objects.filter(
         user_id=principal.user_id,
         workspace_id=principal.workspace.id,
-        idempotency_key=wish.idempotency_key,
+        idempotency_key=send_request.idempotency_key,
     ).first()
     if turn is None:
         return None
-    if turn.body_hash != wish.body_hash:
+    if turn.body_hash != send_request.body_hash:
         raise IdempotencyConflict
-    return turn.id
+    return Replay(turn.id)
 
 
-def _read_branch(principal: Principal, wish: SendRequest) -> Branch:
-    if wish.conversation_id is None:
+def _read_branch(principal: Principal, send_request: SendRequest) -> Branch:
+    if send_request.conversation_id is None:
         return Branch()
-    conversation = visible_conversations(principal).filter(id=wish.conversation_id).first()
+    conversation = visible_conversations(principal).filter(id=send_request.conversation_id).first()
     if conversation is None:
         raise NotFound
-    path = list(current_turns(conversation).prefetch_related("messages")[: HISTORY_TURNS + 1])
-    if path and path[0].status == Turn.Status.RUNNING:  # only the latest can be
+    path = list(conversation.turns.current().prefetch_related("messages")[: HISTORY_TURNS + 1])
+    if path and path[0].is_running:  # only the latest can be
         raise TurnInProgress(turn_id=str(path[0].id))
     latest = path[0].id if path else None
-    replaced = _find_replaced(conversation, wish.replaces)
+    replaced = _find_replaced(conversation, send_request.replaces)
     if replaced is not None:
-        before = current_turns(conversation).filter(created_at__lt=replaced.created_at)
+        before = conversation.turns.current().filter(created_at__lt=replaced.created_at)
         path = list(before.prefetch_related("messages")[:HISTORY_TURNS])
     turns = path[:HISTORY_TURNS]
+    question = _question_of(replaced) if replaced else None
     return Branch(
-        history=_told(turns),
+        history=_history(turns),
         ancestors=tuple(turn.id for turn in turns),
         latest=latest,
         replaced=replaced.id if replaced else None,
-        asked=_question_of(replaced).content if replaced else "",
-        asked_images=tuple(_question_of(replaced).image_ids) if replaced else (),
+        asked=question.content if question else "",
+        asked_images=tuple(question.image_ids) if question else (),
         question_id=replaced.question_id if replaced else None,
     )
-
-
-def current_turns(conversation: Conversation) -> Any:
-    """The turns on the path that is shown, the latest first."""
-    return conversation.turns.filter(is_current=True).order_by("-created_at", "-id")
 
 
 def _find_replaced(conversation: Conversation, turn_id: UUID | None) -> Turn | None:
     if turn_id is None:
         return None
-    turn: Turn | None = current_turns(conversation).prefetch_related("messages").filter(id=turn_id).first()
+    turn = conversation.turns.current().prefetch_related("messages").filter(id=turn_id).first()
     if turn is None:
         raise NotFound
     return turn
@@ -199,47 +209,46 @@ def _question_of(turn: Turn) -> Message:
     return next(message for message in turn.messages.all() if message.role == Message.Role.USER)
 
 
-def _told(turns: list[Turn]) -> list[list[dict[str, Any]]]:
-    """What was said, a list a turn, oldest first.
+def _history(turns: list[Turn]) -> list[list[dict[str, Any]]]:
+    """One list of messages a turn, oldest first.
 
-    A turn that brought no reply is left out: models answer best to questions and answers in turn.
+    A turn without a reply is left out: models answer best to alternating questions and answers.
     """
-    told = [sorted(turn.messages.all(), key=lambda m: m.role != Message.Role.USER) for turn in turns]
+    messages = [sorted(turn.messages.all(), key=lambda m: m.role != Message.Role.USER) for turn in turns]
     return [
         [{"role": m.role, "content": m.content, "image_ids": m.image_ids} for m in pair]
-        for pair in reversed(told)
+        for pair in reversed(messages)
         if len(pair) == 2
     ]
 
 
-def _shown(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:
-    """The same as a model is told it: with the latest images, where it can see any."""
+def _model_history(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:
+    """The history as the model is sent it: with the latest images, if it can see any."""
     earlier = Earlier(is_seeing=model is not None and Ability.IMAGES in model.abilities)
-    shown = [
-        [
-            {
-                "role": said["role"],
-                "content": earlier.content(AskedWith(said["content"], tuple(said["image_ids"]))),
-            }
-            for said in reversed(turn)
-        ][::-1]
-        for turn in reversed(history)
+    # Only so many images are shown, counted from the latest message back.
+    contents = {
+        (at, number): earlier.content(AskedWith(message["content"], tuple(message["image_ids"])))
+        for at, turn in reversed(list(enumerate(history)))
+        for number, message in reversed(list(enumerate(turn)))
+    }
+    return [
+        [{"role": message["role"], "content": contents[at, number]} for number, message in enumerate(turn)]
+        for at, turn in enumerate(history)
     ]
-    return shown[::-1]
 
 
-def _images_of(principal: Principal, wish: SendRequest, branch: Branch) -> tuple[UUID, ...]:
-    if is_asked_again(wish):
+def _images_of(principal: Principal, send_request: SendRequest, branch: Branch) -> tuple[UUID, ...]:
+    if is_asked_again(send_request):
         return branch.asked_images
-    return find_images(principal=principal, wanted=wish.images, known=branch.asked_images)
+    return find_images(principal=principal, wanted=send_request.images, known=branch.asked_images)
 
 
-def is_asked_again(wish: SendRequest) -> bool:
-    """Whether the turn answers a question that stands there already."""
-    return wish.replaces is not None and wish.message is None and wish.prompt is None
+def is_asked_again(send_request: SendRequest) -> bool:
+    """Whether the turn answers an existing question once more."""
+    return send_request.replaces is not None and send_request.message is None and send_request.prompt is None
 
 
 def instructions_for(principal: Principal) -> str:
-    """In the language that the person wants; empty where they want none."""
+    """The person's reply language; empty if they have set none."""
     language = language_name(principal.reply_language)
     return f"Reply in {language} unless you are asked for another language." if language else ""

@@ -1,6 +1,6 @@
-"""Decides whether a turn may run, and says why: one object, kept with the turn and shown by explain."""
+"""Decides whether a turn may run, and why: one object, stored with the turn and returned by explain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,129 +18,148 @@ MOST_TOOLS = 128  # of one model call, at OpenAI and most others
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One question that was asked; `refusal` None means that it holds."""
+class Condition:
+    """One condition of the decision; `refusal` None means that it holds."""
 
     name: str
     reason: str
     refusal: DomainError | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"check": self.name, "allowed": self.refusal is None, "reason": self.reason}
+        data: dict[str, Any] = {"check": self.name, "allowed": self.refusal is None, "reason": self.reason}
         if self.refusal is not None:
-            told |= {"code": self.refusal.code, "details": self.refusal.details}
-        return told
+            data |= {"code": self.refusal.code, "details": self.refusal.details}
+        return data
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All checks; the model where it may be used."""
+    """All conditions; the model if it may be used."""
 
-    checks: tuple[Check, ...]
+    conditions: tuple[Condition, ...]
     model: ModelRef | None
 
     @property
     def refusal(self) -> DomainError | None:
-        """The first check that failed speaks."""
-        return next((check.refusal for check in self.checks if check.refusal), None)
+        """That of the first condition that does not hold."""
+        return next((condition.refusal for condition in self.conditions if condition.refusal), None)
 
     def admitted_model(self) -> ModelRef:
-        """The model to use, or the refusal raised."""
+        """The model to use. Raises the refusal."""
         if self.refusal is not None:
             raise self.refusal
-        return cast("ModelRef", self.model)  # there, since the model check passed
+        return cast("ModelRef", self.model)  # not None, since its condition holds
 
     def as_dict(self) -> dict[str, Any]:
-        return {"allowed": self.refusal is None, "checks": [check.as_dict() for check in self.checks]}
+        return {
+            "allowed": self.refusal is None,
+            "checks": [condition.as_dict() for condition in self.conditions],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedServers:
+    """The MCP servers that a turn asks for."""
+
+    slugs: tuple[str, ...] = ()
+    enabled: tuple[ServerRef, ...] = ()  # those of the slugs that are enabled in the workspace
+    alternatives: tuple[str, ...] = ()  # all enabled slugs, if one of the requested is not
+
+
+NO_SERVERS = RequestedServers()
 
 
 def decide(
     *,
     principal: Principal,
     model_slug: str,
-    mcps: tuple[str, ...],
     installed: list[ModelRef],
-    servers: Sequence[ServerRef] = (),
-    server_slugs: Sequence[str] = (),
+    servers: RequestedServers = NO_SERVERS,
     engine_runs_tools: bool = True,
     has_images: bool = False,
 ) -> Decision:
-    """Pure: asks the role, the model, each MCP server, and whether the model can do what is asked of it."""
+    """Pure: checks the role, the model, each MCP server, and the abilities that the turn needs."""
     enabled = {model.slug: model for model in installed if model.enabled}
     usable = {slug: model for slug, model in enabled.items() if model.may_be_used_by(principal)}
-    checks = (
+    conditions = (
         _check_role(principal),
         _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
-        *(_check_mcp(slug, {server.slug: server for server in servers}, server_slugs) for slug in mcps),
-        *(_check_tools(usable.get(model_slug), engine_runs_tools) if mcps else ()),
-        *_check_number(servers),
+        *_check_mcps(servers),
+        *(_check_tools(usable.get(model_slug), engine_runs_tools) if servers.slugs else ()),
+        *_check_number(servers.enabled),
         *(_check_images(usable.get(model_slug)) if has_images else ()),
     )
-    return Decision(checks=checks, model=usable.get(model_slug))
+    return Decision(conditions=conditions, model=usable.get(model_slug))
 
 
-def _check_role(principal: Principal) -> Check:
+def _check_role(principal: Principal) -> Condition:
     role = principal.workspace_role
     try:
         expect(principal, Action.CHAT)
     except RoleTooLow as refusal:
-        return Check("role", f"A {role} may only read.", refusal)
+        return Condition("role", f"A {role} may only read.", refusal)
     except Forbidden as refusal:
-        return Check("role", refusal.text, refusal)
-    return Check("role", f"A {role} may chat.")
+        return Condition("role", refusal.text, refusal)
+    return Condition("role", f"A {role} may chat.")
 
 
-def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Check:
-    """Somebody is told of what they may use themselves, and why they may not use what they asked for."""
+def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Condition:
+    """A refusal names only models that the principal may use."""
     if model is None:
         refusal: DomainError = ModelNotEnabled(model=slug, enabled=usable)
-        return Check("model", f"{slug} is not enabled in the workspace.", refusal)
+        return Condition("model", f"{slug} is not enabled in the workspace.", refusal)
     if reason := model.access.refusal(principal):
-        return Check("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
+        return Condition("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
     who = "everybody in it" if model.access.is_open else "you"
-    return Check("model", f"{slug} is enabled in the workspace, for {who}.")
+    return Condition("model", f"{slug} is enabled in the workspace, for {who}.")
 
 
-def _check_mcp(slug: str, wanted: Mapping[str, ServerRef], enabled: Sequence[str]) -> Check:
-    server = wanted.get(slug)
+def _check_mcps(servers: RequestedServers) -> tuple[Condition, ...]:
+    by_slug = {server.slug: server for server in servers.enabled}
+    return tuple(_check_mcp(slug, by_slug.get(slug), servers.alternatives) for slug in servers.slugs)
+
+
+def _check_mcp(slug: str, server: ServerRef | None, alternatives: Sequence[str]) -> Condition:
     if server is None:
-        refusal = McpNotEnabled(mcp=slug, enabled=list(enabled))
-        return Check("mcp", f"{slug} is not installed in the workspace, or not enabled.", refusal)
+        refusal = McpNotEnabled(mcp=slug, enabled=list(alternatives))
+        return Condition("mcp", f"{slug} is not installed in the workspace, or not enabled.", refusal)
     if server.needs_sign_in:
         needed = sign_in_needed(slug, server.needs_sign_in)
-        return Check("mcp", needed.text, needed)
+        return Condition("mcp", needed.text, needed)
     tools = len(server.tools)
     if not tools:
-        return Check("mcp", f"{slug} is enabled in the workspace, but no tool of it may be used.")
-    return Check("mcp", f"{slug} is enabled in the workspace, with {tools} tool{'s' if tools > 1 else ''}.")
+        return Condition("mcp", f"{slug} is enabled in the workspace, but no tool of it may be used.")
+    return Condition(
+        "mcp", f"{slug} is enabled in the workspace, with {tools} tool{'s' if tools > 1 else ''}."
+    )
 
 
-def _check_number(servers: Sequence[ServerRef]) -> tuple[Check, ...]:
-    """Providers refuse a call that offers more, in words that nobody would understand."""
+def _check_number(servers: Sequence[ServerRef]) -> tuple[Condition, ...]:
+    """Providers refuse a call that offers more, with obscure messages."""
     tools = sum(len(server.tools) for server in servers)
     if tools <= MOST_TOOLS:
         return ()
     reason = f"These servers have {tools} tools; a model takes at most {MOST_TOOLS}. Choose fewer of them."
-    return (Check("tools", reason, InvalidInput(mcps=[reason])),)
+    return (Condition("tools", reason, InvalidInput(mcps=[reason])),)
 
 
-def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check, ...]:
-    """Whether what answers can call tools at all."""
+def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Condition, ...]:
+    """Whether the engine and the model can use tools."""
     if model is None:
         return ()
     if not engine_runs_tools:
         reason = "The engine of this conversation does not run tools of MCP servers."
-        return (Check("tools", reason, ModelLacksAbility(reason, ability="tools")),)
+        return (Condition("tools", reason, ModelLacksAbility(reason, ability="tools")),)
     if LanguageModel.Ability.TOOLS not in model.abilities:
         reason = f"{model.slug} cannot use tools."
-        return (Check("tools", reason, ModelLacksAbility(reason, model=model.slug, ability="tools")),)
-    return (Check("tools", f"{model.slug} can use tools."),)
+        return (Condition("tools", reason, ModelLacksAbility(reason, model=model.slug, ability="tools")),)
+    return (Condition("tools", f"{model.slug} can use tools."),)
 
 
-def _check_images(model: ModelRef | None) -> tuple[Check, ...]:
+def _check_images(model: ModelRef | None) -> tuple[Condition, ...]:
     if model is None:
         return ()
     if LanguageModel.Ability.IMAGES not in model.abilities:
         reason = f"{model.slug} cannot see images."
-        return (Check("images", reason, ModelLacksAbility(reason, model=model.slug, ability="images")),)
-    return (Check("images", f"{model.slug} can see images."),)
+        return (Condition("images", reason, ModelLacksAbility(reason, model=model.slug, ability="images")),)
+    return (Condition("images", f"{model.slug} can see images."),)

@@ -1,4 +1,4 @@
-"""Explains what a wish would meet: the decision with its reasons, the budget among them; runs nothing."""
+"""Explains the decision about a message with its reasons, including the budget, without running it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from accounts.principals import Principal
 from gateway.calls.bounds import planned
 from gateway.turns.admission import fit_draft
 from gateway.turns.context import Draft, read_draft
-from gateway.turns.decision import Check, Decision
+from gateway.turns.decision import Condition, Decision
 from gateway.turns.requests import SendRequest
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
@@ -14,23 +14,23 @@ from quotas.calls import Payer
 from quotas.holds import foresee
 
 
-async def explain_turn(principal: Principal, wish: SendRequest) -> dict[str, Any]:
-    """The decision with its reasons, the budget among them, without running anything."""
-    draft = await in_tenant(principal.tenant, read_draft, principal=principal, wish=wish)
+async def explain_turn(principal: Principal, send_request: SendRequest) -> dict[str, Any]:
+    """The decision as JSON. Raises as `read_draft` does."""
+    draft = await in_tenant(principal.tenant, read_draft, principal=principal, send_request=send_request)
     decision = draft.decision
     if decision.refusal is None:
-        check = await _check_cost(principal, draft, wish)
-        decision = Decision(checks=(*decision.checks, check), model=decision.model)
+        budget = await _check_budget(principal, draft, send_request)
+        decision = Decision(conditions=(*decision.conditions, budget), model=decision.model)
     return decision.as_dict()
 
 
-async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> Check:
+async def _check_budget(principal: Principal, draft: Draft, send_request: SendRequest) -> Condition:
     try:
-        _, bounds = await fit_draft(draft, wish)
+        _, bounds = await fit_draft(draft, send_request)
     except DomainError as exc:
-        return Check("quota", exc.text, exc)
+        return Condition("quota", exc.text, exc)
     call = planned(draft.models[0], bounds)
     refusal = await in_public(foresee, Payer.of(principal), call)
     if refusal is None:
-        return Check("quota", f"The budget covers the {call.tokens} tokens that this may use.")
-    return Check("quota", refusal.text, refusal)
+        return Condition("quota", f"The budget covers the {call.tokens} tokens that this may use.")
+    return Condition("quota", refusal.text, refusal)

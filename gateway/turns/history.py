@@ -7,7 +7,7 @@ from gateway.calls.bounds import Bounds, bound_call, expect_fit
 from gateway.providers.base import JsonObject, ModelRequest, Provider
 from workspaces.language_models.queries import ModelRef
 
-HISTORY_TURNS = 100  # the most that is ever considered
+HISTORY_TURNS = 100  # at most
 
 
 async def fit_request(
@@ -21,20 +21,19 @@ async def fit_request(
     temperature: float | None,
     tools: Sequence[JsonObject] = (),
 ) -> tuple[ModelRequest, Bounds]:
-    """The request with as much history as fits beside the output.
+    """The request with as much history as fits next to the output.
 
-    `instructions` stand before everything and are never dropped; `history` holds one list of messages a turn,
-    oldest first. ContextTooLong when the message alone does not fit: what was asked for is refused rather
-    than shrunk.
+    `instructions` come first and are never dropped. `history` has one list of messages per turn, oldest
+    first. ContextTooLong if the message alone does not fit: a request is refused rather than shortened.
     """
     output = max_tokens or model.output_bound
-    before = [{"role": "system", "content": instructions}] if instructions else []
+    system = [{"role": "system", "content": instructions}] if instructions else []
 
     async def attempt(dropped: int) -> tuple[ModelRequest, Bounds, bool]:
-        kept = [message_ for turn in history[dropped:] for message_ in turn]
+        remaining = [earlier for turn in history[dropped:] for earlier in turn]
         request = ModelRequest(
             model=model.upstream_name,
-            messages=[*before, *kept, {"role": "user", "content": message}],
+            messages=[*system, *remaining, {"role": "user", "content": message}],
             max_tokens=output,
             temperature=temperature,
             tools=list(tools),

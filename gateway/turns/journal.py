@@ -1,7 +1,7 @@
-"""Keeps each event of a running turn on disk before it is shown, so that none is lost with the process.
+"""Writes each event of a running turn to disk before clients see it, so that none is lost with the process.
 
-A file per turn in DATA_DIR, written without waiting for the disk: it outlives the process, not the machine.
-Another machine recovers a turn by what Redis relayed, or by what the turn had written to the database.
+One file per turn in DATA_DIR, written without waiting for the disk: it outlives the process, not the machine.
+Another machine recovers a turn from the events on Redis, or from the reply so far in the database.
 """
 
 import json
@@ -14,23 +14,27 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from gateway.engines.base import Event
+from gateway.engines.events import Event
+from gateway.turns.event_json import data_of, name_of, reply_event, reply_events
 from gateway.turns.transcript import Transcript
 
 log = structlog.get_logger(__name__)
-OLDEST_SECONDS = 24 * 3600  # a turn takes minutes: what is older was recovered elsewhere
+OLDEST_SECONDS = 24 * 3600  # a turn takes minutes: an older file's turn was recovered elsewhere
 
 
 class Journal:
-    """One turn's file; a disk that takes nothing more ends it, and the turn goes on without."""
+    """One turn's file. If the disk is full, the file ends and the turn continues without it.
 
-    def __init__(self, turn_id: UUID, told: list[dict[str, Any]]) -> None:
+    `parts` is the reply so far of a turn that was taken over.
+    """
+
+    def __init__(self, turn_id: UUID, parts: list[dict[str, Any]]) -> None:
         self._path = _path_of(turn_id)
         self._file: int | None = None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._write({"parts": told})
+            self._write({"parts": parts})
         except OSError as problem:
             self._give_up(problem)
 
@@ -38,12 +42,12 @@ class Journal:
         if self._file is None:
             return
         try:
-            self._write([event.type, event.data])
+            self._write([name_of(event), data_of(event)])
         except OSError as problem:
             self._give_up(problem)
 
     def end(self) -> None:
-        """Once the turn is closed in the database, which has it all."""
+        """Deletes the file, once the turn is closed in the database."""
         self._close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
@@ -65,7 +69,7 @@ class Journal:
 
 
 def recorded(turn_id: UUID) -> Transcript | None:
-    """The reply as far as it was recorded here; None where it was not."""
+    """The reply as recorded on this machine; None if it was not."""
     try:
         lines = _path_of(turn_id).read_bytes().split(b"\n")
     except OSError:
@@ -75,20 +79,20 @@ def recorded(turn_id: UUID) -> Transcript | None:
         with suppress(ValueError):
             entry = json.loads(line)
             if transcript is None:
-                transcript = Transcript({}, entry["parts"])
+                transcript = Transcript(events=reply_events(entry["parts"]))
             else:
-                transcript.append(Event(*entry))
+                transcript.append(reply_event(*entry))
     return transcript
 
 
 def forget(turn_id: UUID) -> None:
-    """For a turn that was recovered."""
+    """Deletes the file of a turn that was recovered."""
     with suppress(OSError):
         _path_of(turn_id).unlink(missing_ok=True)
 
 
 def forget_old(now: float) -> None:
-    """Deletes what turns left that another machine has recovered; `now` in seconds since the epoch."""
+    """Deletes the files of turns that another machine recovered; `now` in seconds since the epoch."""
     for path in _folder().glob("*.jsonl"):
         with suppress(OSError):
             if now - path.stat().st_mtime > OLDEST_SECONDS:

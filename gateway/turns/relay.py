@@ -1,6 +1,6 @@
-"""Carries a running turn's events to other processes, by Redis Streams where there is REDIS_URL.
+"""Carries a running turn's events to other processes, by Redis Streams if REDIS_URL is set.
 
-Without Redis another process still tells everything that the turn has written down, every two seconds.
+Without Redis, other processes still send the stored reply so far, which is updated every two seconds.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway.engines.base import Event
-from gateway.turns.transcript import NumberedEvent, Transcript
+from gateway.turns.event_json import NAMES, relayed_event, relayed_json, reply_event
+from gateway.turns.events import Done, Failed, NumberedEvent, UsageTotal
+from gateway.turns.transcript import Transcript
 from kit.per_loop import PerLoop
 from kit.redis_access import FAILURES, SOCKET_SECONDS, Outage
 from kit.tenancy import TenantRef
 
 WAIT_SECONDS = 1.0  # how long one read waits for news
-CLOSING = {"error", "usage", "done"}
-ANSWER_SECONDS = 1.0  # how long Redis may take; nobody waits for it but the relay
-KEPT_SECONDS = 600  # after its last event; the database has it all by then
-
+CLOSING = {NAMES[kind] for kind in (Failed, UsageTotal, Done)}
+ANSWER_SECONDS = 1.0  # how long Redis may take; only the relay waits for it
+STREAM_SECONDS = 600  # after the last event; by then the whole reply is in the database
 MOST_CONNECTIONS = 100_000  # the library's own limit is 100, below the turns that one process runs
 
-# Not the cache's: a limit here may also pass because the event loop is busy, and that must not loosen limits.
+# Not shared with the cache: a timeout here may also mean a busy event loop, which must not loosen limits.
 OUTAGE = Outage("replies that run in other processes come late")
 
 
@@ -50,9 +50,9 @@ def stream_name(tenant: TenantRef, turn_id: UUID) -> str:
 
 
 async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[list[NumberedEvent]]) -> None:
-    """Copies a turn's events as they come; a failing Redis costs other processes the deltas, nothing else.
+    """Copies a turn's events as they come; if Redis fails, other processes lose the deltas, nothing else.
 
-    A turn that begins while Redis is away, or that it fails, is not relayed to its end.
+    A turn is not relayed any further if Redis is unavailable at its start or fails later.
     """
     if not settings.REDIS_URL or not OUTAGE.may_ask():
         return
@@ -61,8 +61,8 @@ async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[l
         async for batch in batches:
             async with _connections.get().pipeline(transaction=False) as pipe:
                 for event in batch:
-                    pipe.xadd(name, {"event": json.dumps([event.id, event.type, event.data])})
-                pipe.expire(name, KEPT_SECONDS)
+                    pipe.xadd(name, {"event": json.dumps(relayed_json(event))})
+                pipe.expire(name, STREAM_SECONDS)
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await pipe.execute()
             OUTAGE.end()
@@ -71,30 +71,30 @@ async def send_events(tenant: TenantRef, turn_id: UUID, batches: AsyncIterator[l
 
 
 async def relayed(tenant: TenantRef, turn_id: UUID) -> Transcript | None:
-    """The reply as far as it was relayed; None where nothing was, or Redis is away."""
+    """The reply as relayed so far; None if Redis is not used or unavailable."""
     if not settings.REDIS_URL:
         return None
     try:
         entries: Any = await _connections.get().xrange(stream_name(tenant, turn_id))
     except FAILURES:
         return None
-    events = [NumberedEvent(*json.loads(fields["event"])) for _, fields in entries]
-    transcript = Transcript({})
-    for event in events:
-        if event.id > transcript.position and event.type not in CLOSING:
-            transcript.append(Event(event.type, event.data))
+    transcript = Transcript()
+    for _, fields in entries:
+        position, name, data = json.loads(fields["event"])
+        if position > transcript.position and name not in CLOSING:
+            transcript.append(reply_event(name, data))
     return transcript
 
 
-class Reader:
-    """Reads one turn's events that another process sends."""
+class RelayReader:
+    """Reads one turn's events from the process that runs it."""
 
     def __init__(self, tenant: TenantRef, turn_id: UUID) -> None:
         self._name = stream_name(tenant, turn_id)
         self._cursor = "0"
 
     async def next_events(self) -> list[NumberedEvent]:
-        """What has come since; empty after a second of silence, or while Redis is away."""
+        """The events since the last call; empty after a second of silence, or while Redis is unavailable."""
         if not settings.REDIS_URL or not OUTAGE.may_ask():
             await asyncio.sleep(WAIT_SECONDS)
             return []
@@ -109,4 +109,4 @@ class Reader:
         entries = answer[0][1] if answer else []
         if entries:
             self._cursor = entries[-1][0]
-        return [NumberedEvent(*json.loads(fields["event"])) for _, fields in entries]
+        return [relayed_event(json.loads(fields["event"])) for _, fields in entries]

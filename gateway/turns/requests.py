@@ -1,4 +1,4 @@
-"""What clients may ask of a turn, validated at the edge."""
+"""A client's request for a turn, validated at the edge."""
 
 import hashlib
 import json
@@ -99,10 +99,10 @@ class SendSerializer(serializers.Serializer[Any]):
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """A validated wish to send a message; `conversation_id` None begins a conversation.
+    """A validated request to send a message; `conversation_id` None starts a conversation.
 
-    `replaces` names a turn to be answered anew on a branch of its own: with the same question where `message`
-    is None, else with an edited one.
+    `replaces` names a turn to answer again on a new branch: with the same question if `message` is None, else
+    with an edited one.
     """
 
     message: str | None
@@ -126,7 +126,7 @@ class SendRequest:
 
     @property
     def body_hash(self) -> str:
-        """The same for the same wish, however its JSON was written."""
+        """The same for equal requests, however their JSON was written."""
         fields = [
             self.message,
             self.model,
@@ -143,7 +143,7 @@ class SendRequest:
 
 
 def validated(serializer_class: type[serializers.Serializer[Any]], body: dict[str, Any]) -> dict[str, Any]:
-    """DRF's validation outside of DRF's views, with our error."""
+    """DRF's validation outside DRF's views, with our error."""
     serializer = serializer_class(data=body)
     try:
         serializer.is_valid(raise_exception=True)

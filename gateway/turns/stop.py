@@ -1,9 +1,7 @@
-"""Stops turns across processes: a column that says so, and a NOTIFY that makes it quick."""
+"""Stops turns across processes: a column records the request, and a NOTIFY makes it fast."""
 
 from collections.abc import Callable
 from uuid import UUID
-
-from django.utils import timezone
 
 from accounts.principals import Principal
 from accounts.revocation import ACCESS_CHANGED
@@ -18,28 +16,28 @@ from kit.pg_notify import listen
 
 
 def request_stop(*, principal: Principal, turn_id: UUID) -> str:
-    """Marks a turn as stopped and tells every process; returns its status.
+    """Requests the stop and notifies every process; returns the turn's status.
 
-    Whose turn it is and whose conversation it is in may stop it: Forbidden for others who see it.
+    The turn's author and the conversation's owner may stop it: Forbidden for others who can see it.
     """
     turn = visible_turn(principal, turn_id)
     owners = {turn.user_id, turn.conversation.user_id if turn.conversation else None}
     if principal.user_id not in owners:
         raise Forbidden("Only its author may stop this reply.")
-    if turn.status == Turn.Status.RUNNING:
-        Turn.objects.filter(id=turn.id, stop_requested_at=None).update(stop_requested_at=timezone.now())
+    if turn.is_running:
+        Turn.objects.filter(id=turn.id).request_stop()
         notify_stop(turn.id)
     return turn.status
 
 
 async def listen_for_notices(recover: Callable[[], None]) -> None:
-    """Runs for as long as the process does: stops turns, looks at rights, calls `recover` for a turn left.
+    """Listens as long as the process runs: stops turns, rechecks access, calls `recover` for a turn left.
 
-    Without it both still happen, at the next heartbeat and the next look for lost turns.
+    Without it the same happens later: at the next heartbeat and the next search for lost turns.
     """
     await listen(
         {
-            TURN_STOP: lambda told: runner().stop(UUID(told)),
+            TURN_STOP: lambda payload: runner().stop(UUID(payload)),
             TOOL_NEWS: tell_news,
             TURN_LEFT: lambda _: recover(),
             ACCESS_CHANGED: access_changed,

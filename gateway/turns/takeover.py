@@ -1,4 +1,4 @@
-"""Adopts a turn whose process died while its engine goes on: the lease changes hands, the reply continues."""
+"""Takes over a turn whose process died while its engine continues: the lease changes hands."""
 
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from gateway.engines.base import Question, TurnJob
 from gateway.models import Message, Turn
 from gateway.providers.base import ModelRequest
 from gateway.turns.admission import MOST_ANCESTORS
+from gateway.turns.event_json import reply_events
 from gateway.turns.heartbeat import HOLDER
 from gateway.turns.runner import runner
 from kit.errors import AtCapacity, ShuttingDown
@@ -19,9 +20,9 @@ from workspaces.language_models.queries import ModelRef, installed_models
 from workspaces.mcp_servers.queries import ServerRef, enabled_servers
 
 
-async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
-    """Takes the turn into this process; False where another was faster or there is no room for it."""
-    if turn_id in runner().turns:  # it is ours, and only late with its heartbeat
+async def take_over_turn(tenant: TenantRef, turn_id: UUID) -> bool:
+    """Continues the turn in this process; False if another was faster or there is no free slot."""
+    if turn_id in runner().turns:  # it is ours, and its heartbeat is only late
         return False
     try:
         with runner().slot(tenant):
@@ -35,8 +36,8 @@ async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
 
 @transaction.atomic
 def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
-    """The lost turn's job, its lease renewed for us; None when it is not ours to have."""
-    turn = Turn.objects.select_related("conversation").filter(id=turn_id, status=Turn.Status.RUNNING).first()
+    """The lost turn's job, with its lease renewed for this process; None if it cannot be taken over."""
+    turn = Turn.objects.running().select_related("conversation").filter(id=turn_id).first()
     if turn is None or turn.conversation is None:
         return None
     models = _models_of(turn)
@@ -57,37 +58,37 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
         ancestors=_ancestors_of(turn),
         engine_account_id=turn.conversation.engine_account_id,
         servers=_servers_of(turn),
-        told=tuple(turn.parts),
-        is_adopted=True,
+        reply_so_far=reply_events(turn.parts),
+        is_takeover=True,
     )
 
 
 def _models_of(turn: Turn) -> list[ModelRef]:
-    """Only what is told of the model counts: each call asks the egress, which asks for the rights of now."""
+    """Only the model's name and figures matter: each call goes to the egress, which checks current rights."""
     return [row for row in installed_models(workspace_id=turn.workspace_id) if row.slug == turn.model]
 
 
 def _servers_of(turn: Turn) -> tuple[ServerRef, ...]:
-    """What its tools are called; whether they may run is asked at each call."""
+    """For the names of their tools; whether these may run is checked at each call."""
     named = turn.parameters.get("mcps") or []
     return tuple(enabled_servers(workspace_id=turn.workspace_id, slugs=named) if named else ())
 
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:
-    """What was asked for; the engine has the history."""
-    told = turn.parameters.get("instructions")
+    """The parameters of the request; the engine has the history."""
+    instructions = turn.parameters.get("instructions")
     return ModelRequest(
         model=model.upstream_name,
-        messages=[{"role": "system", "content": told}] if told else [],
+        messages=[{"role": "system", "content": instructions}] if instructions else [],
         max_tokens=turn.parameters.get("max_tokens") or model.output_bound,
         temperature=turn.parameters.get("temperature"),
     )
 
 
 def _question_of(turn: Turn) -> Question:
-    """A regenerated turn's question stands at the engine under another turn's message."""
-    asked = turn.messages.get(role=Message.Role.USER)
-    return Question(id=turn.question_id, text=asked.content, is_asked_again=asked.id != turn.question_id)
+    """The engine has the question of a regenerated turn under another turn's message id."""
+    message = turn.messages.get(role=Message.Role.USER)
+    return Question(id=turn.question_id, text=message.content, is_asked_again=message.id != turn.question_id)
 
 
 def _ancestors_of(turn: Turn) -> tuple[UUID, ...]:

@@ -1,128 +1,120 @@
-"""What a turn has emitted so far, kept so that any event's id is its position in the reply.
+"""The events of a turn's reply so far, numbered so that an event's id is its position in the reply.
 
-A text or reasoning event counts as many positions as it has characters, every other event one. So the
-same ids come out of the running turn and of the stored one, and a client that resumes after any id, in
-any process, gets exactly what it lacks.
+A text or reasoning event counts as many positions as it has characters, every other event one. So a running
+turn and its stored copy give the same ids, and a client that resumes after any id, in any process, gets
+exactly what it lacks.
 
-`replace` withdraws all of the reply before it. Its part remembers how many positions those were, so that
-positions only ever grow, and whoever resumes before it gets it and all that follows (ADR 0023).
+A Replacement withdraws all of the reply before it. It remembers how many positions those were, so positions
+only ever grow, and a client that resumes before it gets it and all that follows (ADR 0023).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gateway.engines.base import Event
+from gateway.engines.events import Event, Replacement, TextEvent
+from gateway.providers.base import TextDelta
+from gateway.turns.event_json import part_of
+from gateway.turns.events import ClosingEvent, NumberedEvent, Started
 
-TEXTS = {"delta", "reasoning"}
-PART_OF_EVENT = {"delta": "text", "reasoning": "reasoning"}
-REPLACE = "replace"
-EVENT_OF_PART = {part: event for event, part in PART_OF_EVENT.items()}
 STARTED_POSITION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class NumberedEvent:
-    """An event with its id: the position at its end."""
-
-    id: int
-    type: str
-    data: dict[str, Any]
-
-    def past(self, last_id: int) -> "NumberedEvent":
-        """What of this event lies past `last_id`: a text may be cut in its middle."""
-        if self.type not in TEXTS:
-            return self
-        begin = self.id - len(self.data["text"])
-        return (
-            self
-            if last_id <= begin
-            else NumberedEvent(self.id, self.type, {"text": self.data["text"][last_id - begin :]})
-        )
-
-
 class Transcript:
-    """Grows by one event at a time; `parts` are merged where texts follow each other."""
+    """Grows by one event at a time; consecutive texts are merged.
 
-    def __init__(self, started: dict[str, Any], parts: list[dict[str, Any]] | None = None) -> None:
+    `started` is None for a reply that is only being recovered.
+    """
+
+    def __init__(self, started: Started | None = None, events: Iterable[Event] = ()) -> None:
         self.position = STARTED_POSITION
         self.started = started
-        self._parts: list[dict[str, Any]] = []
-        self._growing: list[str] = []  # pieces of the last part's text: joining each would take their square
-        for part in parts or []:
-            self.append(_event_of(part))
+        self._events: list[Event] = []
+        # Pieces of the last event's text: concatenating each would take quadratic time.
+        self._growing: list[str] = []
+        for event in events:
+            self.append(event)
 
     def append(self, event: Event) -> NumberedEvent:
-        """Takes an event that belongs to the reply and numbers it."""
-        if event.type in TEXTS:
-            self._append_text(PART_OF_EVENT[event.type], event.data["text"])
-            self.position += len(event.data["text"])
-        elif event.type == REPLACE:
-            event = self._replace(event)
-        else:
-            self._join()
-            self._parts.append({"type": event.type, **event.data})
-            self.position += 1
-        return NumberedEvent(self.position, event.type, event.data)
+        """Adds an event of the reply and numbers it."""
+        match event:
+            case _ if isinstance(event, TextEvent):
+                self._append_text(event)
+                self.position += len(event.text)
+            case Replacement():
+                event = self._replace(event)
+            case _:
+                self._join()
+                self._events.append(event)
+                self.position += 1
+        return NumberedEvent(self.position, event)
 
-    def _replace(self, event: Event) -> Event:
-        """A stored one, which comes first, has the number of positions that it withdrew already."""
-        withdrawn = event.data.get("positions", self.position - STARTED_POSITION)
+    def _replace(self, event: Replacement) -> Replacement:
+        """A stored Replacement comes first, and already has the number of positions that it withdrew."""
+        positions = event.positions
+        withdrawn = self.position - STARTED_POSITION if positions is None else positions
         self._growing.clear()
-        self._parts = [{"type": REPLACE, "positions": withdrawn}]
+        numbered = Replacement(withdrawn)
+        self._events = [numbered]
         self.position = STARTED_POSITION + withdrawn + 1
-        return Event(REPLACE, {"positions": withdrawn})
+        return numbered
 
-    def _append_text(self, kind: str, text: str) -> None:
-        if not self._parts or self._parts[-1]["type"] != kind:
+    def _append_text(self, event: TextEvent) -> None:
+        if not self._events or type(self._events[-1]) is not type(event):
             self._join()
-            self._parts.append({"type": kind, "text": ""})
-        self._growing.append(text)
+            self._events.append(replace(event, text=""))
+        self._growing.append(event.text)
 
     def _join(self) -> None:
         if self._growing:
-            self._parts[-1] = {**self._parts[-1], "text": self._parts[-1]["text"] + "".join(self._growing)}
+            last = self._events[-1]
+            if isinstance(last, TextEvent):
+                self._events[-1] = replace(last, text=last.text + "".join(self._growing))
             self._growing.clear()
 
     @property
-    def parts(self) -> list[dict[str, Any]]:
-        """What is stored."""
+    def events(self) -> tuple[Event, ...]:
         self._join()
-        return self._parts
+        return tuple(self._events)
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """The reply as it is stored."""
+        return [part_of(event) for event in self.events]
 
     @property
     def text(self) -> str:
-        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
 
     def after(self, last_id: int) -> Iterator[NumberedEvent]:
-        """Everything past `last_id`, texts in one piece each, the first of them cut where it must be."""
-        if last_id < STARTED_POSITION:
-            yield NumberedEvent(STARTED_POSITION, "started", self.started)
+        """Everything after `last_id`, each text in one piece, the first one cut if necessary."""
+        if last_id < STARTED_POSITION and self.started is not None:
+            yield NumberedEvent(STARTED_POSITION, self.started)
         position = STARTED_POSITION
-        for part in self.parts:
-            event = _event_of(part)
-            position += _length(part)
+        for event in self.events:
+            position += _length(event)
             if position > last_id:
-                yield NumberedEvent(position, event.type, event.data).past(last_id)
+                yield NumberedEvent(position, event).past(last_id)
 
-    def ending(self, last_id: int, events: list[Event], *, lagging: bool) -> Iterator[NumberedEvent]:
-        """The closing events, numbered past the reply.
+    def ending(
+        self, last_id: int, events: Sequence[ClosingEvent], *, lagging: bool
+    ) -> Iterator[NumberedEvent]:
+        """The closing events, numbered after the reply.
 
-        `lagging`: the process died, so a client may have seen more than was written down; it gets them all.
+        `lagging`: the process died, so a client may have seen more than was stored. It gets them all.
         """
         base = max(self.position, last_id) if lagging else self.position
         for number, event in enumerate(events, start=1):
             if base + number > last_id:
-                yield NumberedEvent(base + number, event.type, event.data)
+                yield NumberedEvent(base + number, event)
 
 
-def _length(part: dict[str, Any]) -> int:
-    if part["type"] == REPLACE:
-        return int(part["positions"]) + 1
-    return len(part["text"]) if part["type"] in EVENT_OF_PART else 1
-
-
-def _event_of(part: dict[str, Any]) -> Event:
-    if part["type"] in EVENT_OF_PART:
-        return Event(EVENT_OF_PART[part["type"]], {"text": part["text"]})
-    return Event(part["type"], {key: value for key, value in part.items() if key != "type"})
+def _length(event: Event) -> int:
+    """In positions."""
+    match event:
+        case Replacement(positions):
+            return (positions or 0) + 1
+        case _ if isinstance(event, TextEvent):
+            return len(event.text)
+        case _:
+            return 1

@@ -2,25 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import structlog
 from django.conf import settings
 
 from gateway.engines.check_steps import FAILED, OK, Step
-from gateway.engines.registry import current_engine
+from gateway.engines.registry import health_probe, self_check
 
 log = structlog.get_logger(__name__)
 PAUSES = (5, 10, 20, 30, 60)  # seconds between the tries at the start: LibreChat may come up after us
 
 
-def check_engine() -> AsyncGenerator[Step, None]:
-    """The steps of the ENGINE that is set, each as it is taken."""
-    return current_engine().check()
+async def check_engine() -> AsyncGenerator[Step, None]:
+    """The steps of the installation's engine as they are taken; none for an engine without a check."""
+    if (checked := self_check()) is not None:
+        async with aclosing(checked.check()) as steps:
+            async for step in steps:
+                yield step
 
 
 def should_check_at_start() -> bool:
-    """In production, and where the engine is a program of somebody else's."""
-    return not settings.DEVELOPMENT and current_engine().has_accounts
+    """In production, if the engine is a program of its own."""
+    return not settings.DEVELOPMENT and health_probe() is not None
 
 
 async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:

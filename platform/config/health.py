@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
-from gateway.engines.registry import current_engine
+from gateway.engines.registry import health_probe
 from gateway.providers.local import LocalProvider
 from kit import redis_access
 from kit.errors import DomainError
@@ -63,10 +63,14 @@ migrations = Migrations()
 
 async def _probes() -> tuple[str, dict[str, str]]:
     """The engine's state, and those of what decides nothing."""
-    engine, model, redis = await asyncio.gather(
-        _state(current_engine().health()), _state(LocalProvider().health()), _redis()
-    )
+    engine, model, redis = await asyncio.gather(_engine(), _state(LocalProvider().health()), _redis())
     return engine, {"local_model": model, **redis}
+
+
+async def _engine() -> str:
+    """An engine without a probe runs in our own processes."""
+    probe = health_probe()
+    return await _state(probe.health()) if probe is not None else "ok"
 
 
 async def _state(probe: Coroutine[Any, Any, None]) -> str:

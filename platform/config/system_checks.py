@@ -6,10 +6,8 @@ from django.conf import settings
 from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from gateway.engines.registry import ENGINES
+from gateway.engines.registry import ENGINES, settings_problems
 from kit.descriptors import granted, needed
-
-EGRESS_SECRET_LENGTH = 32
 
 
 @register()
@@ -40,24 +38,8 @@ def check_engine(**_: Any) -> list[Error]:
 
 
 @register()
-def check_librechat(**_: Any) -> list[Error]:
-    if settings.ENGINE == "librechat" and not settings.LIBRECHAT_URL:
-        return [Error("ENGINE=librechat needs LIBRECHAT_URL.", id="switchyard.E004")]
-    return []
-
-
-@register()
-def check_egress_secrets(**_: Any) -> list[Error]:
-    """Whoever shows such a secret gets model calls paid for by a running turn's workspace."""
-    if settings.ENGINE != "librechat":
-        return []
-    if not settings.EGRESS_SECRETS:
-        return [Error("ENGINE=librechat needs EGRESS_SECRETS.", id="switchyard.E005")]
-    shortest = min(len(secret) for secret in settings.EGRESS_SECRETS)
-    if not settings.DEVELOPMENT and shortest < EGRESS_SECRET_LENGTH:
-        text = f"EGRESS_SECRETS has one shorter than {EGRESS_SECRET_LENGTH} characters; make a longer one."
-        return [Error(text, id="switchyard.E005")]
-    return []
+def check_engine_settings(**_: Any) -> list[Error]:
+    return [Error(problem.text, id=problem.id) for problem in settings_problems()]
 
 
 @register()
@@ -86,7 +68,7 @@ def check_descriptors(**_: Any) -> list[Warning]:
 
 def refuse_broken_setup() -> None:
     """The same at the start of a web process, where Django runs no checks."""
-    checks = (check_processes, check_pool, check_engine, check_librechat, check_egress_secrets)
+    checks = (check_processes, check_pool, check_engine, check_engine_settings)
     errors = [error for check in checks for error in check()]
     if errors:
         raise ImproperlyConfigured(" ".join(str(error.msg) for error in errors))

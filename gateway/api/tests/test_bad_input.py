@@ -1,4 +1,4 @@
-"""Whatever comes in: the right status and code in the one error shape, and nothing left held."""
+"""Any input gets the right status and code in our error format, and leaves nothing reserved."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:
-    """The error, once it has the one shape."""
+    """The error, after checking its format."""
     told = answer.json()
     assert set(told) == {"error"}
     assert set(told["error"]) >= {"code", "message", "details", "request_id"}
@@ -106,7 +106,7 @@ def test_other_methods_are_refused(client_of: Any, cast: Cast, path: str) -> Non
     assert (answer.status_code, error_of(answer)["code"]) == (405, "method_not_allowed")
 
 
-def test_an_unknown_address_is_404_in_the_same_shape(client_of: Any, cast: Cast) -> None:
+def test_an_unknown_url_is_404_in_the_same_format(client_of: Any, cast: Cast) -> None:
     answer = client_of(cast.alice).get("/v1/nothing")
     assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found")
 
@@ -143,7 +143,7 @@ def nothing_is_held() -> bool:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-def test_a_provider_that_refuses_is_a_502_that_costs_nothing_and_tells_none_of_its_words(
+def test_a_refusing_provider_is_a_502_without_cost_and_without_its_message(
     client_of: Any, cast: Cast, provider: ScriptedProvider, status: int
 ) -> None:
     provider.script = Script(status=status)
@@ -165,7 +165,7 @@ def test_a_dead_provider_is_a_502_that_costs_nothing(client_of: Any, cast: Cast,
     assert nothing_is_held()
 
 
-def test_a_provider_that_dies_in_mid_reply_leaves_the_partial_reply_marked_and_charged(
+def test_a_provider_that_dies_mid_reply_leaves_a_charged_partial_reply(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["Half ", "a "], dies=True)
@@ -182,7 +182,7 @@ def test_a_provider_that_dies_in_mid_reply_leaves_the_partial_reply_marked_and_c
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_what_the_connection_does_after_the_end_is_nobodys_concern(
+def test_a_connection_that_breaks_after_the_end_is_ignored(
     client_of: Any, cast: Cast, provider: ScriptedProvider, hangs: bool
 ) -> None:
     after_done = threading.Event()
@@ -195,7 +195,7 @@ def test_what_the_connection_does_after_the_end_is_nobodys_concern(
     assert answer["usage"]["exactness"] == "exact"
 
 
-def test_in_a_stream_the_error_comes_before_usage_and_done(
+def test_in_a_stream_the_error_precedes_usage_and_done(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["Half "], dies=True)
@@ -212,7 +212,7 @@ def test_in_a_stream_the_error_comes_before_usage_and_done(
         (["lone \ud83d"], "lone \ufffd"),
     ],
 )
-def test_text_that_no_database_holds_comes_out_mended(
+def test_text_that_cannot_be_stored_is_repaired(
     client_of: Any, cast: Cast, provider: ScriptedProvider, steps: list[str], told: str
 ) -> None:
     provider.script = Script(steps=list(steps))
@@ -224,7 +224,9 @@ def test_text_that_no_database_holds_comes_out_mended(
     assert "".join(event.data["text"] for event in events if event.type == "delta") == told
 
 
-def test_a_long_message_to_a_dead_provider_is_told_as_such(client_of: Any, cast: Cast, settings: Any) -> None:
+def test_a_long_message_to_a_dead_provider_is_a_provider_error(
+    client_of: Any, cast: Cast, settings: Any
+) -> None:
     settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
     answer = send(client_of(cast.alice), "a" * 5000)
     assert (answer.status_code, error_of(answer)["code"]) == (502, "provider_error")
@@ -288,7 +290,7 @@ def test_answers_of_consumers_carry_the_security_headers(client_of: Any, cast: C
     assert "default-src 'self'" in headers["content-security-policy"]
 
 
-def test_no_more_turns_than_the_process_may_run_are_admitted_at_once(
+def test_the_limit_of_concurrent_turns_per_process_holds(
     client_of: Any, cast: Cast, provider: ScriptedProvider, at_once: Any, settings: Any
 ) -> None:
     settings.MAX_RUNNING_TURNS = 3

@@ -64,7 +64,7 @@ def attach(page: Page) -> None:
     page.locator("[data-part=image-files]").set_input_files([upload("one.png", "image/png", picture())])
 
 
-def test_a_failed_question_is_asked_again_in_its_place_with_its_images(
+def test_a_failed_question_is_asked_again_with_its_images(
     server: Served, seeing: None, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     provider.script = Script(status=500)
@@ -121,7 +121,7 @@ def test_a_pasted_table_stays_text_and_a_pasted_image_is_attached(
     chromium.run(journey)
 
 
-def test_attached_images_are_kept_with_the_draft_and_leave_nothing_behind(
+def test_attached_images_are_stored_with_the_draft_and_removed_with_it(
     server: Served, seeing: None, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     def journey(browser: Browser) -> None:

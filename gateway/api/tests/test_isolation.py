@@ -207,7 +207,7 @@ def nobodys() -> dict[str, str]:
 
 @pytest.mark.parametrize("route", sorted(OWNED))
 @pytest.mark.parametrize("name", ["charlie", "dana"])
-def test_a_stranger_gets_what_they_would_get_for_nothing_at_all(
+def test_a_foreign_object_is_indistinguishable_from_a_missing_one(
     client_of: Any, cast: Cast, alices: dict[str, str], route: str, name: str
 ) -> None:
     """charlie is of another tenant, dana of another workspace of the same one."""

@@ -75,7 +75,7 @@ def test_it_is_charged_like_a_chat_and_leaves_no_conversation(
     assert client_of(cast.alice).get("/v1/conversations").json()["data"] == []
 
 
-def test_over_budget_it_is_told_so_once_and_does_not_retry(
+def test_openais_client_does_not_retry_over_budget(
     alice: openai.OpenAI, cast: Cast, provider: ScriptedProvider
 ) -> None:
     limit_to(cast.alice, 10)
@@ -108,7 +108,7 @@ def test_its_errors_carry_type_and_param(
     assert body["param"] == param
 
 
-def test_what_the_provider_finds_wrong_is_the_clients_to_mend(
+def test_a_provider_that_rejects_the_request_is_a_client_error(
     alice: openai.OpenAI, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(status=400)

@@ -1,4 +1,4 @@
-"""The web's pages: one's own things in one's own places, working without a script, safe against forgery."""
+"""The web pages: they show only one's own data, work without scripts, and are safe against forgery."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +61,7 @@ def test_signing_up_on_the_web_leads_into_the_first_chat(browser: Browser, cast:
     assert {"user.signed_up", "user.signed_in"} <= actions
 
 
-def test_a_sign_up_with_a_taken_address_keeps_what_was_typed(browser: Browser, cast: Cast) -> None:
+def test_a_sign_up_with_a_taken_address_preserves_the_form(browser: Browser, cast: Cast) -> None:
     answer = browser.submit(
         "/accounts/signup/",
         name="Mallory",
@@ -111,7 +111,7 @@ def test_going_to_another_workspace_is_audited_and_the_root_leads_back_there(
     assert (switched.target, switched.actor) == ("acme/ops", cast.alice.user)
 
 
-def test_the_switcher_and_the_list_of_places_lead_only_to_ones_own(browser: Browser, cast: Cast) -> None:
+def test_the_switcher_lists_only_ones_own_workspaces(browser: Browser, cast: Cast) -> None:
     page = browser.sign_in("alice").get("/places/").text
     assert page.count('href="/t/acme/w/') == 2
     assert "globex" not in page
@@ -133,7 +133,7 @@ def test_without_a_script_a_form_sends_and_the_page_shows_the_reply(browser: Bro
     assert "Say **hello**" in answer.text
 
 
-def test_a_page_shows_a_replaced_reply_once_and_the_notice_that_lasts(browser: Browser, cast: Cast) -> None:
+def test_a_page_shows_a_replaced_reply_once_with_its_lasting_notice(browser: Browser, cast: Cast) -> None:
     browser.sign_in("alice")
     form = {"message": "hi", "model": "local", "conversation_id": ""}
     where = browser.submit(f"{SALES}/chat/send", page=f"{SALES}/chat/", **form).url.path
@@ -149,16 +149,14 @@ def test_a_page_shows_a_replaced_reply_once_and_the_notice_that_lasts(browser: B
     assert '<p class="reply-notice quiet" data-kind="history_restored">From our own copy.</p>' in page
 
 
-def test_a_refused_form_says_why(browser: Browser, cast: Cast) -> None:
+def test_a_refused_form_shows_the_reason(browser: Browser, cast: Cast) -> None:
     browser.sign_in("alice")
     answer = browser.submit(f"{SALES}/chat/send", page=f"{SALES}/chat/", message="hi", model="gpt-4")
     assert answer.status_code == 403
     assert "not enabled" in answer.text
 
 
-def test_a_form_that_finds_no_place_says_when_to_come_back(
-    browser: Browser, cast: Cast, settings: Any
-) -> None:
+def test_a_form_refused_at_capacity_says_when_to_retry(browser: Browser, cast: Cast, settings: Any) -> None:
     settings.MAX_RUNNING_TURNS = 0
     browser.sign_in("alice")
     answer = browser.submit(f"{SALES}/chat/send", page=f"{SALES}/chat/", message="hi", model="local")
@@ -241,7 +239,7 @@ def test_a_form_that_cannot_be_read_is_refused(
     assert answer.status_code in {403, 422}
 
 
-def test_of_two_sign_ups_of_one_address_at_once_one_is_led_to_sign_in(server: Served, cast: Cast) -> None:
+def test_of_two_concurrent_sign_ups_of_an_address_one_is_sent_to_sign_in(server: Served, cast: Cast) -> None:
     fields = {
         "name": "Erin",
         "email": "erin@example.com",
@@ -297,7 +295,7 @@ def test_conversations_are_listed_searched_renamed_and_deleted(
 
 
 @pytest.mark.parametrize("name", ["bob", "dana", "charlie"])
-def test_nobody_else_opens_renames_or_deletes_my_conversation(
+def test_no_one_else_can_open_rename_or_delete_a_conversation(
     browser: Browser, cast: Cast, client_of: Any, name: str
 ) -> None:
     mine = send(client_of(cast.alice), "Mine").json()["conversation_id"]

@@ -1,4 +1,4 @@
-"""What a completion may send on: everything is within its bound, and what cannot be bounded is refused."""
+"""The content that a completion passes on is bounded; content that cannot be bounded is refused."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_an_image_is_a_picture(url: Any) -> None:
     assert list(refused(messages=with_part(part))) == [f"{PATH}.image_url.url"]
 
 
-def test_what_has_its_bound_is_sent_on() -> None:
+def test_content_within_its_bound_is_passed_on() -> None:
     image = {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}
     link = {"type": "image_url", "image_url": "https://example.com/a.png"}
     answer = {
@@ -156,7 +156,7 @@ def test_many_wrong_parts_make_one_short_refusal() -> None:
     assert len(refused(messages=[{"role": "user", "content": [None] * 5000}])) == 20
 
 
-def test_a_client_is_told_which_part_it_is(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
+def test_an_error_names_the_offending_part(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
     body = {"model": "local", "messages": with_part({"type": "video_url", "video_url": {"url": "https://a"}})}
     answer = client_of(cast.alice).post("/v1/chat/completions", json=body)
     error = answer.json()["error"]

@@ -1,4 +1,4 @@
-"""The policy's cells that a consumer or a conversation asks: chatting, and changing what one has said."""
+"""The policy of consumers and conversations: chatting, and changing conversations."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""Budgets in a real browser: set one, use it, be told, and see the use in its chart and table."""
+"""Budgets in a real browser: set one, use it, get its warning, and see the usage chart and table."""
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -14,7 +14,7 @@ from tests.journeys.test_first_message import TIMEOUT, last_reply, say, sign_up
 pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 
 
-def test_a_budget_is_set_used_told_of_and_seen(
+def test_a_budget_is_set_used_and_shown(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     provider.script = Script(steps=["word "] * 40)

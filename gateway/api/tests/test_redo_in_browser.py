@@ -1,4 +1,4 @@
-"""A message is edited in place, a reply asked for again with another model, in a real browser."""
+"""In a real browser: editing a message, regenerating a reply with another model."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_a_message_is_edited_and_a_reply_asked_for_again(
         assert [turn.model for turn in current] == ["clever"]
 
 
-def test_an_edit_that_is_refused_comes_back_with_its_text(
+def test_a_refused_edit_preserves_its_text(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     provider.scripts = [Script(steps=[word]) for word in ("first", "second")]

@@ -20,7 +20,7 @@ from tests.journeys.test_first_message import TIMEOUT, last_reply
 pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]
 
 
-def test_a_page_goes_on_with_its_reply_when_its_server_restarts(
+def test_a_page_resumes_its_reply_when_its_server_restarts(
     client_of: Any, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     gate = threading.Event()

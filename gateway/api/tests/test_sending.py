@@ -26,7 +26,7 @@ def test_one_json_holds_the_whole_turn(client_of: Any, cast: Cast) -> None:
     assert (told["quota"]["used"], told["quota"]["reserved"]) == (6, 0)
 
 
-def test_a_stream_tells_started_deltas_usage_done_in_this_order(client_of: Any, cast: Cast) -> None:
+def test_a_stream_has_started_deltas_usage_done_in_this_order(client_of: Any, cast: Cast) -> None:
     events = read_events(client_of(cast.alice), "Say hello")
     assert [event.type for event in events] == ["started", "delta", "delta", "delta", "usage", "done"]
     assert "".join(event.data["text"] for event in events if event.type == "delta") == "Hello there."
@@ -34,7 +34,7 @@ def test_a_stream_tells_started_deltas_usage_done_in_this_order(client_of: Any, 
     assert events[-1].data == {"finish_reason": "stop"}
 
 
-def test_the_model_is_told_the_conversations_earlier_turns(
+def test_the_model_is_sent_the_conversations_earlier_turns(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -66,7 +66,7 @@ def test_messages_and_conversation_are_stored(client_of: Any, cast: Cast) -> Non
     ]
 
 
-def test_the_oldest_turns_make_room_when_the_window_is_full(
+def test_the_oldest_turns_are_dropped_when_the_window_is_full(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)

@@ -84,7 +84,7 @@ async def test_a_turn_resumes_on_another_socket_and_can_be_stopped_there(
 async def test_two_sockets_of_two_tenants_interleave_and_neither_reads_the_others_rows(
     server: Served, cast: Cast
 ) -> None:
-    """The mistake this keeps out: a tenant set in one coroutine and a query run in another's."""
+    """Guards against setting a tenant in one coroutine and querying in another."""
     async with chat_of(server, cast.alice) as one, chat_of(server, cast.charlie) as two:
         alice, charlie = Chat(one), Chat(two)
         conversations: dict[str, str] = {}
@@ -126,7 +126,7 @@ BAD_FRAMES: list[str | bytes] = [
 
 
 @pytest.mark.parametrize("frame", BAD_FRAMES)
-async def test_a_bad_frame_is_answered_in_the_one_shape_and_the_socket_stays(
+async def test_a_bad_frame_is_an_error_and_the_socket_stays_open(
     server: Served, cast: Cast, frame: Any
 ) -> None:
     async with chat_of(server, cast.alice) as socket:
@@ -173,7 +173,7 @@ async def test_an_unknown_socket_address_is_refused(server: Served, cast: Cast) 
 
 @pytest.fixture
 def one_minute(monkeypatch: Any) -> None:
-    """The minute that a test begins in does not end within it."""
+    """Waits so that the minute does not end within a test."""
     clock = StoppedClock()
     monkeypatch.setattr(rates, "time", clock)
     monkeypatch.setattr(refusals, "timezone", clock)

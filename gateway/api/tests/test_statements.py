@@ -132,7 +132,7 @@ def test_twelve_limits_take_as_many_statements_as_one(
     send(client, "second")
     many = of_quotas(turn_of(client, monkeypatch))
     assert len(one) == QUOTA_STATEMENTS, [sql for sql, _ in one]
-    # One more: the places among turns at once are given back.
+    # One more: the slots of concurrent turns are released.
     assert len(many) == QUOTA_STATEMENTS + 1, [sql for sql, _ in many]
 
 

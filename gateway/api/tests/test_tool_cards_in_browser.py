@@ -65,7 +65,7 @@ def cut_connections(server: Served) -> None:
         connection.loop.call_soon_threadsafe(connection.transport.abort)  # type: ignore[union-attr]
 
 
-def test_a_connection_that_is_lost_and_found_tells_nothing_twice(
+def test_a_reconnected_page_repeats_nothing(
     server: Served, installed: RealMCP, cast: Cast, chromium: Chromium
 ) -> None:
     def journey(browser: Browser) -> None:
@@ -83,7 +83,7 @@ def test_a_connection_that_is_lost_and_found_tells_nothing_twice(
                 cut_connections(server)
                 expect(page.get_by_text("Reconnecting…")).to_be_visible(timeout=TIMEOUT)
             expect(page.get_by_text("Reconnecting…")).to_be_hidden(timeout=TIMEOUT)
-            page.wait_for_timeout(300)  # whatever comes twice would be there
+            page.wait_for_timeout(300)  # a repeated event would be visible by then
             expect(card).to_have_count(1)
             page.get_by_role("button", name="Allow once").click()
             expect(last_reply(page)).to_have_text(IN_ORDER, timeout=TIMEOUT)
@@ -91,7 +91,7 @@ def test_a_connection_that_is_lost_and_found_tells_nothing_twice(
     chromium.run(journey)
 
 
-def test_only_whoever_asked_is_asked_and_nobody_after_a_stop(
+def test_only_the_author_is_asked_for_approval_and_no_one_after_a_stop(
     server: Served, installed: RealMCP, cast: Cast, client_of: Any, chromium: Chromium
 ) -> None:
     def journey(browser: Browser) -> None:

@@ -27,7 +27,7 @@ def sign_in(page: Page, url: str, email: str) -> None:
 
 
 def install_model(page: Page, base: str, url: str) -> None:
-    """By address and key; it answers the trial before it is kept."""
+    """By URL and key; it answers the trial before it is saved."""
     page.goto(f"{base}models/catalogue/")
     page.get_by_test_id("other-provider").click()
     page.fill("[name=name]", "Ours")

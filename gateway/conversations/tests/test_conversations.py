@@ -1,4 +1,4 @@
-"""Conversations by REST: listed in pages, opened, renamed, deleted; odd queries are answered, not failed."""
+"""Conversations by REST: list in pages, open, rename, delete; invalid queries do not fail."""
 
 import base64
 from typing import Any
@@ -59,7 +59,7 @@ def test_messages_are_paged_oldest_first(client_of: Any, cast: Cast) -> None:
         ("limit=999999999999999999999999", 200),
     ],
 )
-def test_odd_queries_are_answered(client_of: Any, cast: Cast, query: str, status: int) -> None:
+def test_invalid_query_parameters_do_not_fail(client_of: Any, cast: Cast, query: str, status: int) -> None:
     assert client_of(cast.alice).get(f"/v1/conversations?{query}").status_code == status
 
 
@@ -71,7 +71,7 @@ def test_a_conversation_is_renamed(client_of: Any, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("title", ["", "x" * 201, None, ["a"], "nul \0"])
-def test_a_wrong_title_is_named_and_changes_nothing(client_of: Any, cast: Cast, title: Any) -> None:
+def test_an_invalid_title_is_rejected_and_changes_nothing(client_of: Any, cast: Cast, title: Any) -> None:
     client = client_of(cast.alice)
     address = f"/v1/conversations/{send(client, 'hi').json()['conversation_id']}"
     answer = client.patch(address, json={"title": title})
@@ -79,7 +79,7 @@ def test_a_wrong_title_is_named_and_changes_nothing(client_of: Any, cast: Cast, 
     assert client.get(address).json()["title"] == "hi"
 
 
-def test_a_deleted_conversation_is_gone_but_what_it_cost_stays(client_of: Any, cast: Cast) -> None:
+def test_a_deleted_conversations_cost_stays_in_the_ledger(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     told = send(client, "hi").json()
     address = f"/v1/conversations/{told['conversation_id']}"
@@ -89,7 +89,7 @@ def test_a_deleted_conversation_is_gone_but_what_it_cost_stays(client_of: Any, c
     assert client.get("/v1/workspaces/sales/quota").json()["data"][0]["used"] == told["usage"]["total_tokens"]
 
 
-def test_a_turn_tells_its_reply_and_why_it_was_admitted(client_of: Any, cast: Cast) -> None:
+def test_a_turn_has_its_reply_and_the_decision(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     turn = client.get(f"/v1/chat/turns/{send(client, 'hi').json()['turn_id']}").json()
     assert (turn["status"], turn["finish_reason"], turn["reply"]) == ("done", "stop", "Hello there.")

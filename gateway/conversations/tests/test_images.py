@@ -1,4 +1,4 @@
-"""Images: checked by what they are, kept sealed, seen by models that can and by who may read the chat."""
+"""Images: validated by content, stored encrypted, sent to models with vision, shown to readers only."""
 
 import base64
 import struct
@@ -46,7 +46,7 @@ def shown(request: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def test_a_model_sees_what_was_attached(
+def test_a_model_sees_attached_images(
     seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     bob = client_of(cast.bob)
@@ -60,26 +60,26 @@ def test_a_model_sees_what_was_attached(
     assert (messages[0]["images"][0]["width"], messages[1]["images"]) == (40, [])
 
 
-def test_later_messages_show_it_again_and_blind_models_are_told_in_words(
+def test_later_messages_show_an_image_again_and_blind_models_get_a_note(
     seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     bob = client_of(cast.bob)
     first = send(bob, "look", model=MODEL, images=[attach(bob)]).json()
-    here = {"conversation_id": first["conversation_id"]}
-    send(bob, "and now?", model=MODEL, **here)
+    conversation = {"conversation_id": first["conversation_id"]}
+    send(bob, "and now?", model=MODEL, **conversation)
     assert shown(provider.requests[-1]) == [["data:image/png"]]
-    send(bob, "and you?", model="local", **here)
+    send(bob, "and you?", model="local", **conversation)
     assert "which this model cannot see" in str(provider.requests[-1]["messages"][0]["content"])
 
 
-def test_a_message_with_many_images_is_shown_again_with_all_of_them(
+def test_an_earlier_message_is_sent_with_all_of_its_images(
     seeing: None, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     bob = client_of(cast.bob)
     first = send(bob, "look", model=MODEL, images=[attach(bob)]).json()
-    here = {"conversation_id": first["conversation_id"]}
-    send(bob, "and these?", model=MODEL, images=[attach(bob) for _ in range(6)], **here)
-    send(bob, "the sixth?", model=MODEL, **here)
+    conversation = {"conversation_id": first["conversation_id"]}
+    send(bob, "and these?", model=MODEL, images=[attach(bob) for _ in range(6)], **conversation)
+    send(bob, "the sixth?", model=MODEL, **conversation)
     assert [len(types) for types in shown(provider.requests[-1])] == [6]
 
 
@@ -89,17 +89,19 @@ def test_a_regenerated_question_keeps_its_images_and_an_edited_one_those_it_name
     bob = client_of(cast.bob)
     image = attach(bob)
     first = send(bob, "look", model=MODEL, images=[image]).json()
-    here = {"conversation_id": first["conversation_id"], "model": MODEL}
-    again = send(bob, None, replaces=first["turn_id"], **here).json()  # type: ignore[arg-type]
+    conversation = {"conversation_id": first["conversation_id"], "model": MODEL}
+    again = send(bob, None, replaces=first["turn_id"], **conversation).json()  # type: ignore[arg-type]
     assert shown(provider.requests[-1]) == [["data:image/png"]]
-    edited = send(bob, "look closer", replaces=again["turn_id"], images=[image, attach(bob)], **here).json()
+    edited = send(
+        bob, "look closer", replaces=again["turn_id"], images=[image, attach(bob)], **conversation
+    ).json()
     assert shown(provider.requests[-1]) == [["data:image/png"] * 2]
-    send(bob, "never mind", replaces=edited["turn_id"], **here)
+    send(bob, "never mind", replaces=edited["turn_id"], **conversation)
     assert shown(provider.requests[-1]) == []
     assert send(bob, "steal", model=MODEL, images=[image]).status_code == 422  # it is that conversation's
 
 
-def test_a_model_that_cannot_see_says_so(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_a_model_without_vision_refuses_images(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
     bob = client_of(cast.bob)
     wish = body("look", model=MODEL, images=[attach(bob)])
     refused = bob.post("/v1/chat/send", json=wish)
@@ -124,13 +126,17 @@ def test_a_model_that_cannot_see_says_so(calculator: RealMCP, client_of: Any, ca
         base64.b64encode(picture()),
     ],
 )
-def test_what_is_no_picture_is_refused(server: Any, client_of: Any, cast: Cast, upload: bytes) -> None:
+def test_a_body_that_is_not_a_picture_is_refused(
+    server: Any, client_of: Any, cast: Cast, upload: bytes
+) -> None:
     claims = {"Content-Type": "image/png"}
     refused = client_of(cast.bob).post("/v1/images", content=upload, headers=claims)
     assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["image"])
 
 
-def test_bombs_and_floods_are_refused(server: Any, client_of: Any, cast: Cast, settings: Any) -> None:
+def test_decompression_bombs_and_oversized_pictures_are_refused(
+    server: Any, client_of: Any, cast: Cast, settings: Any
+) -> None:
     bob = client_of(cast.bob)
     bomb = bob.post("/v1/images", content=picture("PNG", (6_000, 6_000)))
     assert (bomb.status_code, bomb.json()["error"]["code"]) == (422, "invalid_input")
@@ -154,7 +160,7 @@ ASCII, SHORT, FLOAT = 2, 3, 11  # TIFF's types
 @pytest.mark.parametrize(
     ("tag", "kind"), [(0x0100, ASCII), (0x010E, SHORT), (0x011A, ASCII), (0x0131, SHORT), (0x9000, FLOAT)]
 )
-def test_a_camera_that_writes_nonsense_takes_pictures_too(
+def test_invalid_metadata_does_not_prevent_an_upload(
     server: Any, client_of: Any, cast: Cast, tag: int, kind: int
 ) -> None:
     turned = (0x0112, SHORT, 1, 6 << 16)  # by 90 degrees
@@ -167,7 +173,7 @@ def test_a_camera_that_writes_nonsense_takes_pictures_too(
         assert kept.size == (30, 40)
 
 
-def test_it_is_made_anew_without_what_the_camera_wrote(server: Any, client_of: Any, cast: Cast) -> None:
+def test_an_image_is_reencoded_without_metadata(server: Any, client_of: Any, cast: Cast) -> None:
     exif = Pixels.Exif()
     exif[0x0112], exif[0x010F] = 6, "A camera"  # to be turned by 90 degrees
     bob = client_of(cast.bob)
@@ -188,24 +194,26 @@ def test_it_is_made_anew_without_what_the_camera_wrote(server: Any, client_of: A
         assert Image.objects.get().sealed.startswith("gAAAA")  # a Fernet token
 
 
-def test_who_may_see_it(seeing: None, client_of: Any, cast: Cast) -> None:
+def test_an_image_is_visible_to_readers_of_its_conversation_only(
+    seeing: None, client_of: Any, cast: Cast
+) -> None:
     bob, others = client_of(cast.bob), [client_of(p) for p in (cast.alice, cast.dana, cast.charlie)]
     image_id = attach(bob)
-    where = f"/v1/images/{image_id}"
-    assert [other.get(where).status_code for other in others] == [404] * 3
+    url = f"/v1/images/{image_id}"
+    assert [other.get(url).status_code for other in others] == [404] * 3
     assert send(others[0], "mine?", model=MODEL, images=[image_id]).status_code == 422
     told = send(bob, "look", model=MODEL, images=[image_id]).json()
-    assert [other.get(where).status_code for other in others] == [404] * 3
+    assert [other.get(url).status_code for other in others] == [404] * 3
     bob.patch(f"/v1/conversations/{told['conversation_id']}", json={"shared": True})
-    assert [other.get(where).status_code for other in others] == [200, 404, 404]
-    assert bob.delete(where).status_code == 404  # it was sent
+    assert [other.get(url).status_code for other in others] == [200, 404, 404]
+    assert bob.delete(url).status_code == 404  # it was sent
     bob.delete(f"/v1/conversations/{told['conversation_id']}")
-    assert bob.get(where).status_code == 404
+    assert bob.get(url).status_code == 404
     with tenant_scope(cast.bob.principal.tenant):
         assert not Image.objects.exists()
 
 
-def test_what_is_not_sent_goes(server: Any, client_of: Any, cast: Cast) -> None:
+def test_unsent_images_are_deleted(server: Any, client_of: Any, cast: Cast) -> None:
     bob = client_of(cast.bob)
     assert bob.delete(f"/v1/images/{attach(bob)}").status_code == 204
     attach(bob)
@@ -217,7 +225,9 @@ def test_what_is_not_sent_goes(server: Any, client_of: Any, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("images", [["nothing"], "all", [None], ["00000000-0000-4000-8000-000000000000"] * 9])
-def test_nonsense_is_refused_at_its_field(seeing: None, client_of: Any, cast: Cast, images: Any) -> None:
+def test_an_invalid_image_id_is_rejected_with_the_field_name(
+    seeing: None, client_of: Any, cast: Cast, images: Any
+) -> None:
     refused = send(client_of(cast.bob), "look", model=MODEL, images=images)
     assert refused.status_code == 422
     assert all(field.startswith("images") for field in refused.json()["error"]["details"])

@@ -1,4 +1,4 @@
-"""After a grace period: deleted workspaces are emptied, and leavers' private things are gone."""
+"""After the grace period deleted workspaces are emptied and departed members' private data is deleted."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, Departure, Tenant, Workspace, WorkspaceMember
 from accounts.tests.cast import Cast, Person
 from accounts.tests.requests_as import As
-from gateway.conversations.purge import end_graces
+from gateway.conversations.purge import end_grace_periods
 from gateway.models import Conversation, Turn
 from gateway.tests.stored import store_turn
 from kit.tenancy import tenant_scope
@@ -25,14 +25,14 @@ def conversations_of(person: Person) -> list[bool]:
         return list(mine.values_list("is_shared", flat=True))
 
 
-def test_a_deleted_workspace_is_emptied_when_its_grace_is_over(cast: Cast) -> None:
+def test_a_deleted_workspace_is_emptied_after_the_grace_period(cast: Cast) -> None:
     store_turn(cast.dana)
     store_turn(cast.bob)
     As(cast.alice).ask("DELETE", "workspaces/ops")
-    end_graces()
+    end_grace_periods()
     assert len(conversations_of(cast.dana)) == 1
     Workspace.objects.filter(slug="ops").update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.dana) == []
     assert len(conversations_of(cast.bob)) == 1
     ops = Workspace.objects.get(slug="ops")
@@ -49,12 +49,14 @@ def test_a_restored_workspace_keeps_everything(cast: Cast) -> None:
     store_turn(cast.dana)
     As(cast.alice).ask("DELETE", "workspaces/ops")
     As(cast.alice).ask("PATCH", "workspaces/ops", {"archived": False})
-    end_graces()
+    end_grace_periods()
     assert len(conversations_of(cast.dana)) == 1
 
 
 @pytest.mark.parametrize(("rule", "left"), [("keep", [False, True]), ("delete", [True])])
-def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, left: list[bool]) -> None:
+def test_a_departed_members_private_conversations_are_deleted_by_the_rule(
+    cast: Cast, rule: str, left: list[bool]
+) -> None:
     Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
     store_turn(cast.bob)
     store_turn(cast.bob)
@@ -63,27 +65,25 @@ def test_a_leavers_private_conversations_follow_the_rule(cast: Cast, rule: str, 
         Conversation.objects.filter(pk=latest.pk).update(is_shared=True)  # type: ignore[union-attr]
     As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
     Departure.objects.update(delete_after=timezone.now() + timedelta(days=1))
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.bob) == [False, True]
     Departure.objects.update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert conversations_of(cast.bob) == left
     assert not Departure.objects.exists()
 
 
 @pytest.mark.parametrize(("rule", "left"), [("keep", ["mine", "ours"]), ("delete", ["ours"])])
-def test_a_leavers_private_prompts_go_with_their_conversations(
-    cast: Cast, rule: str, left: list[str]
-) -> None:
+def test_a_departed_members_private_prompts_are_deleted_too(cast: Cast, rule: str, left: list[str]) -> None:
     Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
     for slug, visibility in (("mine", "me"), ("ours", "workspace")):
         wish = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
         assert As(cast.bob).ask("POST", "workspaces/sales/prompts", wish).status_code == 201
     As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
-    end_graces()
+    end_grace_periods()
     assert prompts_of(cast.bob) == ["mine", "ours"]
     Departure.objects.update(delete_after=timezone.now())
-    end_graces()
+    end_grace_periods()
     assert prompts_of(cast.bob) == left
     again = {"slug": "mine", "title": "T", "text": "Anew"}
     assert As(cast.alice).ask("POST", "workspaces/sales/prompts", again).status_code == 409
@@ -92,7 +92,7 @@ def test_a_leavers_private_prompts_go_with_their_conversations(
 
 
 def prompts_of(person: Person) -> list[str]:
-    """Those of which anything is left beside the name."""
+    """Those of which anything is left except the name."""
     with tenant_scope(person.principal.tenant):
         written = PromptVersion.objects.filter(user_id=person.principal.user_id).order_by("prompt__slug")
         rows = Prompt.objects.filter(user_id=person.principal.user_id).exclude(title="", text="")

@@ -1,4 +1,4 @@
-"""A conversation shared with its workspace: everybody there reads and goes on in it, nobody else does."""
+"""A shared conversation: everyone in the workspace reads and continues it, no one else does."""
 
 from typing import Any
 
@@ -19,7 +19,9 @@ def shared(client_of: Any, cast: Cast) -> dict[str, str]:
     return turn
 
 
-def test_a_member_finds_reads_and_follows_it(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
+def test_a_member_lists_reads_and_follows_a_shared_conversation(
+    client_of: Any, cast: Cast, shared: dict[str, str]
+) -> None:
     bob = client_of(cast.bob)
     listed = bob.get("/v1/conversations").json()["data"]
     assert [(row["id"], row["user_id"]) for row in listed] == [
@@ -30,7 +32,7 @@ def test_a_member_finds_reads_and_follows_it(client_of: Any, cast: Cast, shared:
     assert text_of(resume(bob, shared["turn_id"])) == "Hello there."
 
 
-def test_a_member_goes_on_in_it(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
+def test_a_member_continues_a_shared_conversation(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
     events = read_events(client_of(cast.bob), "from bob", conversation_id=shared["conversation_id"])
     assert events[-1].data == {"finish_reason": "stop"}
     address = f"/v1/conversations/{shared['conversation_id']}/messages"
@@ -39,7 +41,9 @@ def test_a_member_goes_on_in_it(client_of: Any, cast: Cast, shared: dict[str, st
     assert {message["user_id"] for message in said[2:]} == {str(cast.bob.principal.user_id)}
 
 
-def test_a_viewer_reads_it_and_may_not_go_on(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
+def test_a_viewer_can_only_read_a_shared_conversation(
+    client_of: Any, cast: Cast, shared: dict[str, str]
+) -> None:
     WorkspaceMember.objects.filter(user=cast.bob.user).update(role=WorkspaceMember.Role.VIEWER)
     bob = client_of(cast.bob)
     assert bob.get(f"/v1/conversations/{shared['conversation_id']}").status_code == 200
@@ -47,7 +51,9 @@ def test_a_viewer_reads_it_and_may_not_go_on(client_of: Any, cast: Cast, shared:
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "role_too_low")
 
 
-def test_only_its_owner_changes_or_deletes_it(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
+def test_only_the_owner_changes_or_deletes_a_shared_conversation(
+    client_of: Any, cast: Cast, shared: dict[str, str]
+) -> None:
     bob, address = client_of(cast.bob), f"/v1/conversations/{shared['conversation_id']}"
     for answer in (
         bob.patch(address, json={"title": "Mine"}),
@@ -58,7 +64,9 @@ def test_only_its_owner_changes_or_deletes_it(client_of: Any, cast: Cast, shared
     assert bob.get(address).json()["title"] == "from alice"
 
 
-def test_nobody_outside_the_workspace_finds_it(client_of: Any, cast: Cast, shared: dict[str, str]) -> None:
+def test_a_shared_conversation_is_hidden_outside_its_workspace(
+    client_of: Any, cast: Cast, shared: dict[str, str]
+) -> None:
     for outsider in (cast.dana, cast.charlie):
         client = client_of(outsider)
         assert client.get("/v1/conversations").json()["data"] == []
@@ -68,7 +76,7 @@ def test_nobody_outside_the_workspace_finds_it(client_of: Any, cast: Cast, share
         assert send(client, "hi", conversation_id=shared["conversation_id"]).status_code == 404
 
 
-def test_what_is_shared_no_more_is_gone_for_the_others(
+def test_a_conversation_that_is_no_longer_shared_is_hidden_from_others(
     client_of: Any, cast: Cast, shared: dict[str, str]
 ) -> None:
     address = f"/v1/conversations/{shared['conversation_id']}"
@@ -89,7 +97,7 @@ def test_only_the_author_and_the_owner_stop_a_reply(
     ("body", "status"),
     [({}, 422), ({"shared": "perhaps"}, 422), ({"title": ""}, 422), ({"title": "x" * 201}, 422)],
 )
-def test_a_change_that_makes_no_sense_is_refused(
+def test_an_invalid_change_is_refused(
     client_of: Any, cast: Cast, shared: dict[str, str], body: dict[str, Any], status: int
 ) -> None:
     answer = client_of(cast.alice).patch(f"/v1/conversations/{shared['conversation_id']}", json=body)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.calls.own_branch import Branch, Exchange
 from gateway.egress.history import completed, repaired
 from gateway.engines.librechat.placeholders import (
-    MARK,
+    SEPARATOR,
     hide_placeholders,
     show_placeholders,
     with_placeholders,
@@ -202,7 +202,7 @@ def test_whatever_an_engine_sends_roles_take_turns_and_tools_are_paired(said: li
     assert set(asked_for) == set(answered)
 
 
-@given(st.text(alphabet=["{", "}", MARK, "a", " "]))
+@given(st.text(alphabet=["{", "}", SEPARATOR, "a", " "]))
 def test_hidden_placeholders_come_back_as_they_were_written(text: str) -> None:
     hidden = hide_placeholders(text)
     assert "{{" not in hidden

@@ -19,7 +19,12 @@ from gateway.egress.routed_tools import open_calls, unjudged_calls
 from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, told
 from gateway.egress.tool_claims import NO_CALL
 from gateway.egress.turn_lookup import RoutedTurn
-from gateway.engines.librechat.registrations import ROOM, engine_name, find_registration, note_registration
+from gateway.engines.librechat.registrations import (
+    LONGEST_TOOL,
+    engine_name,
+    find_registration,
+    note_registration,
+)
 from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
@@ -271,7 +276,7 @@ def test_the_secret_is_sealed(door: Door, cast: Cast) -> None:
 @pytest.mark.parametrize("name", ["a", "x" * 128, "with.dots/and/slashes", "a_mcp_b", "add"])
 def test_every_tool_has_a_name_that_fits_and_stays(name: str) -> None:
     told = engine_name(name)
-    assert len(told) <= ROOM
+    assert len(told) <= LONGEST_TOOL
     assert "_mcp_" not in told
     assert told == engine_name(name)
     assert (told == name) is (name in {"a", "add"})

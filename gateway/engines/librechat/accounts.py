@@ -1,4 +1,4 @@
-"""Signs our engine accounts in at LibreChat: registered on first use, tokens kept, renewed when refused."""
+"""Signs our engine accounts in at LibreChat: registers them on first use, stores and renews their tokens."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from kit.tenancy import in_public
 
 T = TypeVar("T")
 ENGINE = "librechat"
-TOKEN_SECONDS = 600.0  # of the 15 minutes that one lives
-NAMES = {True: "Switchyard operator", False: "Switchyard member"}  # no person's own name leaves for LibreChat
+TOKEN_SECONDS = 600.0  # of a token's lifetime of 15 minutes
+NAMES = {True: "Switchyard operator", False: "Switchyard member"}  # LibreChat never gets a person's name
 
 
 class Accounts:
@@ -27,7 +27,7 @@ class Accounts:
         self._locks: dict[UUID, asyncio.Lock] = {}
 
     async def call(self, account_id: UUID, work: Callable[[str], Awaitable[T]]) -> T:
-        """Does `work` with the account's token, once more with a new one where LibreChat refuses it."""
+        """Runs `work` with the account's token, and again with a new one if LibreChat refuses it."""
         session = await self.session(account_id)
         try:
             return await work(session.token)
@@ -39,18 +39,18 @@ class Accounts:
             raise EngineFailed("LibreChat refuses a token that it has just given.") from exc
 
     async def session(self, account_id: UUID, refused: Session | None = None) -> Session:
-        """The account's session; a new one where there is none, it is old, or it is the `refused` one."""
+        """The account's session; a new one if there is none, it is old, or it is the `refused` one."""
         async with self._locks.setdefault(account_id, asyncio.Lock()):
-            kept, since = self._sessions.get(account_id, (None, 0.0))
-            if kept is not None and kept is not refused and time.monotonic() - since < TOKEN_SECONDS:
-                return kept
-            fresh = await self._renewed(kept) if kept is not None else None
+            known, since = self._sessions.get(account_id, (None, 0.0))
+            if known is not None and known is not refused and time.monotonic() - since < TOKEN_SECONDS:
+                return known
+            fresh = await self._renewed(known) if known is not None else None
             fresh = fresh or await self._signed_in(account_id)
             self._sessions[account_id] = (fresh, time.monotonic())
             return fresh
 
     async def operator(self) -> Session:
-        """The installation's own account, which is registered before any member's."""
+        """The session of the installation's own account, which is registered before any member's."""
         account = await in_public(operator_account, engine=ENGINE)
         return await self.session(account.id)
 
@@ -74,12 +74,12 @@ class Accounts:
         return session
 
     async def _registered(self, account: EngineAccountRef, password: str) -> Session:
-        """LibreChat's first account becomes its admin, so the operator's comes before any member's."""
+        """LibreChat's first account becomes its admin, so the operator's is registered first."""
         operator = await in_public(operator_account, engine=ENGINE)
         is_operator = account.id == operator.id
         if not is_operator:
-            # This LibreChat may be an empty one. A renewal shows that it knows the operator, and costs it no
-            # hashing of a password; all who register at the same time share one.
+            # This LibreChat may be empty. A renewal shows that it knows the operator, without the cost of
+            # hashing a password. Concurrent registrations share one renewal.
             known, _ = self._sessions.get(operator.id, (None, 0.0))
             await self.session(operator.id, refused=known)
         await self.client.register(name=NAMES[is_operator], address=account.address, password=password)

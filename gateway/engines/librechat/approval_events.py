@@ -1,6 +1,6 @@
-"""What a person is asked while LibreChat waits for a model call, told among the events of its stream.
+"""Adds approvals to the events of LibreChat's stream while LibreChat waits for a model call.
 
-The egress holds the call; LibreChat hears of a tool when it may be run, so who is asked hears of it from us.
+The egress holds the call. LibreChat learns of a tool only when it may run, so clients learn of it from us.
 """
 
 import asyncio
@@ -15,27 +15,30 @@ from django.db import DatabaseError
 
 from gateway.calls.approvals import POLL_SECONDS
 from gateway.calls.tool_news import listening
-from gateway.calls.tool_runs import OpenedRun
-from gateway.engines.base import Event, TurnJob
-from gateway.engines.librechat.stream_parser import REPLACE, Read, Reading
-from gateway.engines.tools import approval_event, resolved_event
+from gateway.engines.base import TurnJob
+from gateway.engines.events import (
+    ApprovalRequest,
+    ApprovalResolution,
+    Event,
+    Replacement,
+    ToolCall,
+    ToolResult,
+)
+from gateway.engines.librechat.stream_parser import ReplyReader, StreamItem
 from gateway.models import ToolRun
 from kit.tenancy import in_tenant
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
 FAILED = {State.FAILED, State.DENIED, State.REFUSED, State.EXPIRED}
-NEVER_RAN = {
-    State.ASKED,
-    State.ALLOWED,
-    State.WAITING,
-}  # an answer to one of these is LibreChat's own refusal
+# Before any of these the tool did not run, so a result is LibreChat's own refusal.
+NEVER_RAN = {State.ASKED, State.ALLOWED, State.WAITING}
 MOST_RUNS = 1_000  # of one turn
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRun:
-    """A tool run as it stands now."""
+    """The current state of a tool run."""
 
     id: UUID
     call_id: str
@@ -43,24 +46,19 @@ class SeenRun:
     tool: str
     arguments: dict[str, Any]
     state: str
-    expires_at: str  # empty: nobody is asked
+    expires_at: str  # empty: no approval is needed
     duration_ms: int | None
 
     @property
     def decision(self) -> str:
-        """Empty while a person is still asked; what ran was allowed."""
+        """Empty while a person is still being asked; a tool that ran was allowed."""
         if self.state == State.WAITING:
             return ""
         return self.state if self.state in {State.REFUSED, State.EXPIRED} else State.ALLOWED
 
     @property
-    def told(self) -> dict[str, Any]:
-        return {
-            "call_id": self.call_id,
-            "server": self.server or None,
-            "tool": self.tool,
-            "arguments": self.arguments,
-        }
+    def call(self) -> ToolCall:
+        return ToolCall(self.call_id, self.server or None, self.tool, self.arguments)
 
 
 def seen_runs(*, turn_id: UUID) -> list[SeenRun]:
@@ -81,51 +79,53 @@ def seen_runs(*, turn_id: UUID) -> list[SeenRun]:
     ]
 
 
-class Asking:
-    """Follows the tool runs of one turn beside its stream."""
+class ApprovalEvents:
+    """Follows the tool runs of one turn and merges their events into its stream."""
 
-    def __init__(self, job: TurnJob, reading: Reading) -> None:
-        self.job, self.reading = job, reading
-        self._told: set[UUID] = set()
+    def __init__(self, job: TurnJob, reader: ReplyReader) -> None:
+        self.job, self.reader = job, reader
+        self._requested: set[UUID] = set()
         self._resolved: set[UUID] = set()
         self._runs: dict[str, SeenRun] = {}
-        self._looking = asyncio.Lock()
-        self._is_first = job.is_adopted
+        self._reading_runs = asyncio.Lock()
+        self._is_first = job.is_takeover
 
-    async def events(self, items: AsyncIterator[Read]) -> AsyncGenerator[Read, None]:
-        """The stream's items, each decision told before what followed from it."""
-        news: asyncio.Queue[Read | BaseException | None] = asyncio.Queue()
-        reader = asyncio.create_task(self._read(items, news))
-        watcher = asyncio.create_task(self._watch(news))
+    async def merged(self, items: AsyncIterator[StreamItem]) -> AsyncGenerator[StreamItem, None]:
+        """The stream's items, each decision before what followed from it."""
+        news: asyncio.Queue[StreamItem | BaseException | None] = asyncio.Queue()
+        tasks = (asyncio.create_task(self._read(items, news)), asyncio.create_task(self._watch(news)))
         try:
             while (item := await news.get()) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
         finally:
-            for task in (reader, watcher):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reader, watcher, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, items: AsyncIterator[Read], news: asyncio.Queue[Any]) -> None:
+    async def _read(self, items: AsyncIterator[StreamItem], news: asyncio.Queue[Any]) -> None:
         try:
             async for item in items:
-                if isinstance(item, Event) and item.type == REPLACE:
-                    await self._tell_again(item, news)
-                    continue
-                if isinstance(item, Event) and item.type != "tool_result":
-                    await news.put(item)
-                    continue
-                is_known = await self._try_look(news)
-                await news.put(self._as_it_was(item) if isinstance(item, Event) and is_known else item)
+                match item:
+                    case Replacement():
+                        await self._start_over(item, news)
+                    case ToolResult():
+                        is_known = await self._try_read_runs(news)
+                        await news.put(self._corrected(item) if is_known else item)
+                    case _ if isinstance(item, Event):
+                        await news.put(item)
+                    case _:
+                        await self._try_read_runs(news)
+                        await news.put(item)
             await news.put(None)
         except Exception as exc:
             await news.put(exc)
 
-    async def _tell_again(self, item: Event, news: asyncio.Queue[Any]) -> None:
-        """The reply is withdrawn and told again, so its approvals are too."""
-        async with self._looking:
-            self._told.clear()
+    async def _start_over(self, item: Replacement, news: asyncio.Queue[Any]) -> None:
+        """The reply is withdrawn and sent again, so its approvals are too."""
+        async with self._reading_runs:
+            self._requested.clear()
             self._resolved.clear()
             await news.put(item)
 
@@ -134,77 +134,75 @@ class Asking:
             with listening(self.job.turn_id) as heard:
                 while True:
                     heard.clear()
-                    await self._try_look(news)
+                    await self._try_read_runs(news)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_SECONDS):
                             await heard.wait()
         except Exception as exc:
             await news.put(exc)
 
-    async def _try_look(self, news: asyncio.Queue[Any]) -> bool:
-        """False where the database cannot be asked for a moment: the reply goes on, and it is asked again."""
+    async def _try_read_runs(self, news: asyncio.Queue[Any]) -> bool:
+        """False while the database is unavailable: the reply continues, and the read is repeated."""
         try:
-            await self._look(news)
+            await self._read_runs(news)
         except DatabaseError as exc:
-            log.warning("tool runs were not looked at", turn_id=str(self.job.turn_id), error=str(exc)[:200])
+            log.warning("tool runs could not be read", turn_id=str(self.job.turn_id), error=str(exc)[:200])
             return False
         return True
 
-    async def _look(self, news: asyncio.Queue[Any]) -> None:
-        """Tells what is new. Who takes up another's turn tells only what still waits."""
-        async with self._looking:
+    async def _read_runs(self, news: asyncio.Queue[Any]) -> None:
+        """Sends what is new. The first read after a takeover sends only what is still waiting."""
+        async with self._reading_runs:
             runs = await in_tenant(self.job.tenant, seen_runs, turn_id=self.job.turn_id)
             self._runs = {run.call_id: run for run in runs}
             for run in runs:
                 if not run.expires_at:
                     continue
                 if self._is_first and run.decision:
-                    self._told.add(run.id)
+                    self._requested.add(run.id)
                     self._resolved.add(run.id)
-                for event in self._news_of(run):
+                for event in self._new_events(run):
                     await news.put(event)
             self._is_first = False
 
-    def _news_of(self, run: SeenRun) -> list[Event]:
+    def _new_events(self, run: SeenRun) -> list[Event]:
         events: list[Event] = []
-        if run.id not in self._told:
-            self._told.add(run.id)
-            if self.reading.remember_call(run.call_id):
-                events.append(Event("tool_call", run.told))
-            opened = OpenedRun(id=run.id, waits_until=run.expires_at)
-            events.append(approval_event(opened, run.told))
+        if run.id not in self._requested:
+            self._requested.add(run.id)
+            if self.reader.remember_call(run.call_id):
+                events.append(run.call)
+            events.append(ApprovalRequest(str(run.id), run.call, run.expires_at))
         if run.decision and run.id not in self._resolved:
             self._resolved.add(run.id)
-            events.append(resolved_event(OpenedRun(id=run.id), run.call_id, run.decision))
+            events.append(ApprovalResolution(str(run.id), run.call_id, str(run.decision)))
         return events
 
-    def _as_it_was(self, result: Event) -> Event:
-        """LibreChat tells neither whether a tool failed nor how long it took; the egress knows.
+    def _corrected(self, result: ToolResult) -> ToolResult:
+        """The result with the error state and duration that the egress recorded: LibreChat sends neither.
 
-        A call that the egress did not run is an error, whatever LibreChat says in the tool's place.
+        A call that the egress did not run is an error, whatever LibreChat sent as its result.
         """
-        run = self._runs.get(str(result.data["call_id"]))
+        run = self._runs.get(result.call_id)
         if run is None or run.state in NEVER_RAN:
             return never_ran(result)
-        known: dict[str, Any] = {"duration_ms": run.duration_ms}
-        if run.state in FAILED or run.state == State.DONE:
-            known["is_error"] = run.state in FAILED
-        return replace(result, data={**result.data, **known})
+        is_final = run.state in FAILED or run.state == State.DONE
+        is_error = run.state in FAILED if is_final else result.is_error
+        return replace(result, is_error=is_error, duration_ms=run.duration_ms)
 
 
-def never_ran(result: Event) -> Event:
-    return replace(result, data={**result.data, "is_error": True, "duration_ms": None})
+def never_ran(result: ToolResult) -> ToolResult:
+    return replace(result, is_error=True, duration_ms=None)
 
 
-async def with_asking(
-    job: TurnJob, reading: Reading, items: AsyncGenerator[Read, None]
-) -> AsyncGenerator[Read, None]:
-    """The items alone where the turn has no MCP servers, and so no tool that could have run."""
+async def with_approvals(
+    job: TurnJob, reader: ReplyReader, items: AsyncGenerator[StreamItem, None]
+) -> AsyncGenerator[StreamItem, None]:
+    """Without MCP servers no tool can have run, so nothing is added."""
     async with aclosing(items):
         if not job.servers:
             async for item in items:
-                yield never_ran(item) if isinstance(item, Event) and item.type == "tool_result" else item
+                yield never_ran(item) if isinstance(item, ToolResult) else item
             return
-        async with aclosing(Asking(job, reading).events(items)) as told:
-            async for item in told:
+        async with aclosing(ApprovalEvents(job, reader).merged(items)) as merged:
+            async for item in merged:
                 yield item

@@ -1,4 +1,4 @@
-"""Where a turn hangs in LibreChat's tree of messages, and what is sent to begin it. Pure."""
+"""A turn's position in LibreChat's tree of messages, and the request that starts it. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,10 +16,10 @@ START = UUID(int=0)  # the parent of a conversation's first message
 def chat_body(
     job: TurnJob, question: Question, parent: UUID, *, knows_question: bool, servers: Iterable[str] = ()
 ) -> JsonObject:
-    """The body that starts the turn's generation with our own ids.
+    """The request body that starts the turn's generation with our own ids.
 
-    `knows_question`: LibreChat has the message already, and only its reply is to be written again. `servers`
-    are those whose tools it may use, as it calls them.
+    `knows_question`: LibreChat has the message already and only regenerates the reply. `servers` are
+    LibreChat's names of those whose tools it may use.
     """
     request = job.request
     body = start_body(
@@ -46,7 +46,7 @@ def chat_body(
 def start_body(
     text: str, *, conversation_id: UUID | None, reply_id: UUID, parent: UUID, max_tokens: int
 ) -> JsonObject:
-    """What every start says; asked for twice, it is one generation by the reply's id."""
+    """The fields of every start; a repeated start is the same generation, by the reply's id."""
     return {
         "text": text,
         "endpoint": ENDPOINT,
@@ -62,7 +62,7 @@ def start_body(
 
 
 def choose_parent(ancestors: tuple[UUID, ...], known: set[UUID]) -> UUID:
-    """The latest turn before this one whose reply LibreChat has."""
+    """The latest of the ancestors whose reply LibreChat has."""
     return next((turn_id for turn_id in ancestors if turn_id in known), START)
 
 
@@ -71,7 +71,7 @@ def message_ids(rows: list[JsonObject]) -> set[UUID]:
 
 
 def texts_of(rows: list[JsonObject]) -> dict[UUID, str]:
-    """Each message's text by its id; of a reply, what it says, without thoughts, tools and errors."""
+    """Each message's text by its id; a reply's without reasoning, tools and errors."""
     return {message_id: _text_of(row) for row in rows if (message_id := _id_of(row)) is not None}
 
 
@@ -85,11 +85,13 @@ def _id_of(row: JsonObject) -> UUID | None:
 def _text_of(row: JsonObject) -> str:
     parts = row.get("content")
     if isinstance(parts, list) and parts:
-        return "".join(_said(part) for part in parts if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(
+            _part_text(part) for part in parts if isinstance(part, dict) and part.get("type") == "text"
+        )
     return sound(str(row.get("text") or ""))
 
 
-def _said(part: JsonObject) -> str:
+def _part_text(part: JsonObject) -> str:
     text: Any = part.get("text")
     if isinstance(text, dict):
         text = text.get("value")

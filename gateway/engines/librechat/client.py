@@ -1,6 +1,6 @@
-"""LibreChat's HTTP API as far as we drive it; an engine account's token comes with each call.
+"""The part of LibreChat's HTTP API that we use; each call sends an engine account's token.
 
-What it answers is described in docs/librechat.md and shown by the recordings in the tests.
+Its responses are described in docs/librechat.md and shown by the recordings in the tests.
 """
 
 from collections.abc import AsyncGenerator
@@ -21,27 +21,27 @@ from gateway.providers.sse import Frame, FrameParser, FrameTooLong
 ENDPOINT, MODEL = "Routed", "routed"
 # LibreChat answers "Illegal request" unless ua-parser-js finds a browser's name and version in this.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 Switchyard/1.0"
-CONVERSATION_HEADER = "x-conversation"  # by which a proxy sends all calls of a conversation to one replica
+CONVERSATION_HEADER = "x-conversation"  # a proxy routes all calls of a conversation to one replica by it
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-SERVER_TIMEOUT = httpx.Timeout(25.0, connect=5.0)  # it calls us back before it answers
+SERVER_TIMEOUT = httpx.Timeout(25.0, connect=5.0)  # LibreChat calls us back before it answers
 LONGEST_SERVER_NAME = 100
-BROKEN = (httpx.HTTPError, aiohttp.ClientError)  # the second for what is no HTTP, which httpx does not hide
-AWAY = {502, 503, 504}  # said by what stands before it, or by itself while it starts
-# Its model calls may be silent for over a minute while they are repeated; longer means a dead socket.
+BROKEN = (httpx.HTTPError, aiohttp.ClientError)  # httpx does not wrap the second, for invalid HTTP
+AWAY = {502, 503, 504}  # from a proxy in front of it, or from itself while it starts
+# The stream may be silent for over a minute while a model call is repeated; longer means a dead socket.
 STREAM_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 
 
 class TokenRefused(Exception):
-    """LibreChat does not know the token, any more or at all."""
+    """The token is invalid or has expired."""
 
 
 class StreamGone(Exception):
-    """There is no generation to follow: it has ended, or never was."""
+    """There is no generation to follow: it has ended or never existed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in account; tokens live 15 minutes, the cookie 7 days."""
+    """A signed-in account; tokens are valid for 15 minutes, the cookie for 7 days."""
 
     token: str = field(repr=False)
     refresh_cookie: str = field(repr=False)
@@ -50,25 +50,25 @@ class Session:
 
 
 class LibreChatClient:
-    """One LibreChat. EngineUnavailable when it cannot be reached, EngineFailed for a refusal or an invalid
+    """One LibreChat. EngineUnavailable if it cannot be reached, EngineFailed for a refusal or an invalid
     response.
 
-    What LibreChat said itself is in the error's text and in `details.engine_said`, without secrets. Each call
-    that concerns a conversation names it in CONVERSATION_HEADER.
+    LibreChat's own message is in the error's text and in `details.engine_said`, without secrets. Each call
+    about a conversation names it in CONVERSATION_HEADER.
     """
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
 
     async def register(self, *, name: str, address: str, password: str) -> None:
-        """Makes an account; harmless for one that exists, which LibreChat does not tell apart."""
+        """Creates an account; harmless if it exists, which LibreChat does not report."""
         body = {"name": name, "email": address, "password": password, "confirm_password": password}
         response = await self._send("POST", "/api/auth/register", json=body)
         if response.status_code != httpx.codes.OK:
             raise _failed("LibreChat does not register accounts.", response, password)
 
     async def login(self, *, address: str, password: str) -> Session:
-        """TokenRefused for an account that it does not know."""
+        """TokenRefused for an unknown account."""
         body = {"email": address, "password": password}
         response = await self._send("POST", "/api/auth/login", json=body)
         if response.status_code in {400, 401, 403, 404, 422}:
@@ -76,7 +76,7 @@ class LibreChatClient:
         return _session(response)
 
     async def refresh(self, session: Session) -> Session:
-        """A fresh token by the cookie. TokenRefused when that has run out too."""
+        """A new token by the cookie. TokenRefused if the cookie has expired too."""
         headers = {"Cookie": f"refreshToken={session.refresh_cookie}; token_provider=librechat"}
         response = await self._send("POST", "/api/auth/refresh", headers=headers)
         known = response.status_code == httpx.codes.OK and _is_json(response)
@@ -98,14 +98,12 @@ class LibreChatClient:
         return _json(response)
 
     async def stream(self, token: str, conversation_id: UUID, *, resume: bool) -> AsyncGenerator[Frame, None]:
-        """The generation's frames until the socket closes. StreamGone where there is none."""
+        """The generation's frames until the socket closes. StreamGone."""
         headers = _headers(token, conversation_id)
-        address = (
-            f"{self.base_url}/api/agents/chat/stream/{conversation_id}{'?resume=true' if resume else ''}"
-        )
+        url = f"{self.base_url}/api/agents/chat/stream/{conversation_id}{'?resume=true' if resume else ''}"
         parser = FrameParser()
         try:
-            async with client().stream("GET", address, headers=headers, timeout=STREAM_TIMEOUT) as response:
+            async with client().stream("GET", url, headers=headers, timeout=STREAM_TIMEOUT) as response:
                 _check_stream(response)
                 async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
                     async for chunk in chunks:
@@ -115,7 +113,7 @@ class LibreChatClient:
             raise EngineUnavailable("The connection to LibreChat broke.") from exc
 
     async def abort(self, token: str, conversation_id: UUID, created_at: Any) -> None:
-        """Stops the generation that began at `created_at`; a later one is left alone."""
+        """Stops the generation that began at `created_at`; a later one continues."""
         body = {"streamId": str(conversation_id), "conversationId": str(conversation_id)}
         if created_at is not None:
             body["generationCreatedAt"] = created_at
@@ -126,7 +124,7 @@ class LibreChatClient:
             raise _away("LibreChat did not stop the turn.", response, token)
 
     async def status(self, token: str, conversation_id: UUID) -> JsonObject:
-        """What runs in the conversation: `{active, createdAt, resumeState}`; empty when nothing does."""
+        """The conversation's generation: `{active, createdAt, resumeState}`; empty if there is none."""
         response = await self._send(
             "GET", f"/api/agents/chat/status/{conversation_id}", token=token, conversation=conversation_id
         )
@@ -135,7 +133,7 @@ class LibreChatClient:
         return _json(response) if response.status_code == httpx.codes.OK and _is_json(response) else {}
 
     async def messages(self, token: str, conversation_id: UUID) -> list[JsonObject]:
-        """Every message of the conversation, oldest first; none where the account has no such one."""
+        """Every message of the conversation, oldest first; none if the account does not have it."""
         response = await self._send(
             "GET", f"/api/messages/{conversation_id}", token=token, conversation=conversation_id
         )
@@ -159,7 +157,7 @@ class LibreChatClient:
             raise _away("LibreChat did not rename.", response, token)
 
     async def delete(self, token: str, conversation_id: UUID) -> None:
-        """LibreChat answers 500 for a conversation it does not have: then it is deleted already."""
+        """Harmless if it is gone: LibreChat answers 500 for a conversation that it does not have."""
         body = {"arg": {"conversationId": str(conversation_id)}}
         response = await self._send(
             "DELETE", "/api/convos", token=token, json=body, conversation=conversation_id
@@ -175,9 +173,9 @@ class LibreChatClient:
         return set(_json(response))
 
     async def add_server(self, token: str, config: JsonObject) -> str:
-        """Registers an MCP server, whose tools LibreChat asks for at once; what it calls the server.
+        """Registers an MCP server, whose tools LibreChat lists immediately; returns LibreChat's name for it.
 
-        EngineFailed where its configuration does not let it reach us.
+        EngineFailed if LibreChat's configuration does not let it reach us.
         """
         response = await self._send(
             "POST", "/api/mcp/servers", token=token, json={"config": config}, patience=SERVER_TIMEOUT
@@ -190,7 +188,7 @@ class LibreChatClient:
         return name
 
     async def change_server(self, token: str, name: str, config: JsonObject) -> bool:
-        """Lets it look at the server's tools again; False for one that it does not know."""
+        """Makes LibreChat list the server's tools again; False for an unknown server."""
         response = await self._send(
             "PATCH", f"/api/mcp/servers/{name}", token=token, json={"config": config}, patience=SERVER_TIMEOUT
         )
@@ -201,13 +199,13 @@ class LibreChatClient:
         return True
 
     async def remove_server(self, token: str, name: str) -> None:
-        """Harmless for one that is gone."""
+        """Harmless if it is gone."""
         response = await self._send("DELETE", f"/api/mcp/servers/{name}", token=token)
         if response.status_code >= 500:
             raise _away("LibreChat did not remove the MCP server.", response, token)
 
     async def build(self, token: str) -> str:
-        """The build that LibreChat says it is: its commit, branch and date; empty where it does not say."""
+        """LibreChat's commit, branch and build date; empty if it does not report them."""
         response = await self._send("GET", "/api/config", token=token)
         build = (_data(response) or {}).get("buildInfo") if response.is_success else None
         if not isinstance(build, dict):
@@ -216,7 +214,7 @@ class LibreChatClient:
         return plain_words(", ".join(part[:40] for part in named if isinstance(part, str) and part))
 
     async def health(self) -> None:
-        """Returns when LibreChat answers at all."""
+        """Returns if LibreChat answers. EngineUnavailable."""
         response = await self._send("GET", "/health")
         if response.status_code >= 500:
             raise EngineUnavailable(status=response.status_code)
@@ -259,17 +257,17 @@ def _headers(token: str, conversation: UUID | str | None = None) -> dict[str, st
 
 
 def _failed(text: str, response: httpx.Response, *hidden: str) -> EngineFailed:
-    """The error with LibreChat's own words, in which no `hidden` secret is shown."""
-    told, details = _told(text, response, hidden)
-    return EngineFailed(told, **details)
+    """The error with LibreChat's own message, without the `hidden` secrets."""
+    text, details = _described(text, response, hidden)
+    return EngineFailed(text, **details)
 
 
 def _away(text: str, response: httpx.Response, *hidden: str) -> EngineUnavailable:
-    told, details = _told(text, response, hidden)
-    return EngineUnavailable(told, **details)
+    text, details = _described(text, response, hidden)
+    return EngineUnavailable(text, **details)
 
 
-def _told(text: str, response: httpx.Response, hidden: tuple[str, ...]) -> tuple[str, JsonObject]:
+def _described(text: str, response: httpx.Response, hidden: tuple[str, ...]) -> tuple[str, JsonObject]:
     kind = str(response.headers.get("content-type", ""))
     said = plain_words(words_of_answer(kind, response.text), hidden=hidden)
     details: JsonObject = {"status": response.status_code}
@@ -321,7 +319,7 @@ def _json(response: httpx.Response) -> JsonObject:
 
 
 def _data(response: httpx.Response) -> Any:
-    """What a JSON answer says; None for anything else."""
+    """The JSON of a response; None for anything else."""
     try:
         return response.json() if _is_json(response) else None
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""Builds the two files that LibreChat is configured with: its `librechat.yaml` and its `.env`.
+"""Builds LibreChat's two configuration files: `librechat.yaml` and `.env`.
 
-LibreChat prints the whole of `librechat.yaml` to its log at each start, so every secret is in `.env` alone.
+LibreChat prints all of `librechat.yaml` to its log at each start, so every secret is in `.env` only.
 """
 
 import ipaddress
@@ -14,16 +14,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 Section = dict[str, object]
 
-CONFIG_VERSION = "1.3.17"  # of LibreChat v0.8.8; another release notes the difference in its log, no more
+CONFIG_VERSION = "1.3.17"  # of LibreChat v0.8.8; another release only logs the difference
 DEFAULT_MONGO_URL = "mongodb://mongodb:27017/LibreChat"
 HIGHEST = "1000000"
 SECRET = re.compile(r"[A-Za-z0-9._~+/=-]+")
 ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
-IN_ENV = "EGRESS_SECRET"  # the name in `.env` of what LibreChat shows at the egress
+IN_ENV = "EGRESS_SECRET"  # the name in `.env` of the secret that LibreChat sends to the egress
 LOOPBACK, PORT = "127.0.0.1", "3080"
 
-# LibreChat's own secrets, with their bytes. Lost ones end every session, and what it has encrypted is lost.
+# LibreChat's own secrets, with their sizes in bytes. Losing them ends every session and loses encrypted data.
 OWN_SECRETS = {"CREDS_KEY": 32, "CREDS_IV": 16, "JWT_SECRET": 32, "JWT_REFRESH_SECRET": 32}
 
 ENGINE_HEADERS = {
@@ -44,17 +44,17 @@ ENVIRONMENT = {
     "LOGIN_MAX": HIGHEST,  # all traffic comes from one address
     "REGISTER_MAX": HIGHEST,
     "SEARCH": "false",
-    "DEBUG_LOGGING": "false",  # its debug log has what people say
+    "DEBUG_LOGGING": "false",  # its debug log contains messages
 }
 
-# What people never see is off. `agents` and `mcpServers` stay: turns and tools go through them.
-NOBODY = {"use": False, "create": False, "share": False, "public": False}
+# Features that people never see are off. `agents` and `mcpServers` stay: turns and tools go through them.
+DISABLED = {"use": False, "create": False, "share": False, "public": False}
 INTERFACE: Section = {
     "agents": {"use": True, "create": False, "share": False, "public": False},
     "mcpServers": {"use": True, "create": True, "share": False, "public": False},
-    "prompts": NOBODY,
-    "remoteAgents": NOBODY,
-    "skills": NOBODY,
+    "prompts": DISABLED,
+    "remoteAgents": DISABLED,
+    "skills": DISABLED,
     "sharedLinks": {"create": False, "share": False, "public": False},
     "marketplace": {"use": False},
     "peoplePicker": {"users": False, "groups": False, "roles": False},
@@ -71,23 +71,23 @@ INTERFACE: Section = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes shared parts out each time instead of anchors and aliases."""
+    """Repeats shared parts instead of writing anchors and aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
 def librechat_yaml(*, egress_url: str, most_calls: int) -> str:
-    """The whole `librechat.yaml`: one endpoint, our egress, and nothing that calls models unasked."""
+    """The whole `librechat.yaml`: one endpoint, our egress, and no feature that calls models by itself."""
     header = "# Written by `manage.py librechat_config`, which overwrites it. Its secrets are in .env.\n"
     content = configuration(egress_url=egress_url, most_calls=most_calls)
     return header + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def configuration(*, egress_url: str, most_calls: int) -> Section:
-    """Its content. `most_calls` of a turn is ours to enforce, so LibreChat's own bound lies just above it."""
+    """Its content. We enforce `most_calls` per turn ourselves, so LibreChat's own bound is just above it."""
     egress = _split(egress_url)
-    steps = 2 * most_calls + 2  # a model call and its tools are one each
+    steps = 2 * most_calls + 2  # a model call is one step, its tools are another
     addresses = {"allowedAddresses": [address]} if (address := _private_address(egress)) else {}
     return {
         "version": CONFIG_VERSION,
@@ -113,15 +113,15 @@ def configuration(*, egress_url: str, most_calls: int) -> Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where LibreChat listens; empty: as its `.env` says already, else on this machine's loopback only."""
+class ListenAddress:
+    """Where LibreChat listens; empty: as in its existing `.env`, else on this machine's loopback only."""
 
     host: str = ""
     port: str = ""
 
     def values(self, before: dict[str, str]) -> dict[str, str]:
-        """HOST, PORT and DOMAIN_*. Another name than localhost makes LibreChat's cookies Secure, and we speak
-        plain HTTP; who puts TLS before it names another one in `.env`, where it stays."""
+        """HOST, PORT and DOMAIN_*. With a name other than localhost, LibreChat's cookies are Secure, but we
+        use plain HTTP. A name that `.env` already has, for a TLS proxy in front, is preserved."""
         port = self.port or before.get("PORT") or PORT
         domain = f"http://localhost:{port}"
         values = {"HOST": self.host or before.get("HOST") or LOOPBACK, "PORT": port}
@@ -132,12 +132,13 @@ class Place:
         return values
 
 
-def librechat_env(*, secret: str, mongo_url: str = "", existing: str = "", place: Place | None = None) -> str:
-    """The whole `.env`. LibreChat's own secrets, its database, where it listens and lines of the operator's
-    stay as they were.
+def librechat_env(
+    *, secret: str, mongo_url: str = "", existing: str = "", address: ListenAddress | None = None
+) -> str:
+    """The whole `.env`. Preserves LibreChat's own secrets, database and address, and the operator's lines.
 
-    `secret` is what LibreChat shows at the egress; `existing` is the file's text so far, and `mongo_url` and
-    `place` win over what is in it.
+    `secret` authenticates LibreChat at the egress. `existing` is the file's text so far, which `mongo_url`
+    and `address` override.
     """
     if not SECRET.fullmatch(secret):
         raise ImproperlyConfigured("The first of EGRESS_SECRETS may have letters, digits and ._~+/=- only.")
@@ -148,15 +149,15 @@ def librechat_env(*, secret: str, mongo_url: str = "", existing: str = "", place
         "MONGO_URI": mongo,
         **own,
         IN_ENV: secret,
-        **(place or Place()).values(before),
+        **(address or ListenAddress()).values(before),
         **ENVIRONMENT,
     }
-    kept = {name: value for name, value in before.items() if name not in values}
+    others = {name: value for name, value in before.items() if name not in values}
     lines = ["# Written by `manage.py librechat_config`. It holds secrets that are made only once: keep it."]
     lines += [f"{name}={value}" for name, value in values.items()]
-    if kept:
+    if others:
         lines += ["# Not from there, and left alone."]
-        lines += [f"{name}={value}" for name, value in kept.items()]
+        lines += [f"{name}={value}" for name, value in others.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -167,8 +168,8 @@ def _routed(*, base_url: str) -> Section:
         "baseURL": base_url,
         "models": {"default": ["routed"], "fetch": False},
         "titleConvo": False,
-        "streamRate": 0,  # else LibreChat holds each piece of text back for 25 ms
-        "addParams": {"streamUsage": True},  # without it LibreChat tells no usage
+        "streamRate": 0,  # otherwise LibreChat delays each piece of text by 25 ms
+        "addParams": {"streamUsage": True},  # without it LibreChat reports no usage
         "headers": ENGINE_HEADERS,
     }
 
@@ -204,6 +205,6 @@ def _plain(mongo_url: str) -> str:
 
 
 def _assignments(text: str) -> dict[str, str]:
-    """The lines `NAME=value` of a `.env`, each value as it is written."""
+    """The `NAME=value` lines of a `.env`, with raw values."""
     found = (ASSIGNMENT.match(line) for line in text.splitlines())
     return {match[1]: match[2] for match in found if match}

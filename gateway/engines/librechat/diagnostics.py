@@ -1,8 +1,8 @@
-"""Tries what we rely on LibreChat for, from the first connection to the usage of a call that came back to us.
+"""Checks everything that we rely on LibreChat for, from the first connection to the usage of a model call.
 
-The trial's generations run as the operator's account. Our egress knows them and answers them itself, without
-a provider and without a bill. It holds the first reply open until the trial has seen it run; the second one
-calls a tool of a server that the trial registers, through LibreChat and back.
+The trial's generations run in the operator's account. Our egress recognises them and answers them itself,
+without a provider and without cost. It holds the first reply open until the trial has seen it run. The second
+one calls a tool of a server that the trial registers, through LibreChat and back.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from uuid import UUID, uuid5
 from django.conf import settings
 
 from accounts.engine_checks import TOOL_CALLED, TOOL_OFFERED, CheckRef, find_check, let_end, open_check
-from gateway.engines.base import Event, Finished
 from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.librechat import hints
 from gateway.engines.librechat.accounts import ENGINE, Accounts
@@ -27,15 +26,15 @@ from gateway.engines.librechat.client import (
 from gateway.engines.librechat.egress_watch import egress_answers
 from gateway.engines.librechat.outcome import status_in
 from gateway.engines.librechat.servers import server_title
-from gateway.engines.librechat.stream_parser import Failure, Reading
-from gateway.providers.base import JsonObject
+from gateway.engines.librechat.stream_parser import Failure, ReplyReader
+from gateway.providers.base import Finish, JsonObject
 from kit.errors import DomainError
 from kit.secrets import SecretUnreadable
 from kit.tenancy import in_public
 
 STEPS = ("reachable", "login", "version", "starts", "routing", "again", "ids", "usage", "tools")
-ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be trying somewhere else for minutes
-END_SECONDS = 30.0  # for the reply to be told, once its call has arrived
+ROUTE_SECONDS = 30.0  # for the model call to arrive: LibreChat may be calling elsewhere for minutes
+END_SECONDS = 30.0  # for the reply to end, once its call has arrived
 POLL_SECONDS = 0.1
 PROBE_SECONDS = 5.0  # for the egress to answer
 STORED_TRIES = 50
@@ -44,7 +43,7 @@ NO_ENDPOINT = {"endpoint_models_not_loaded", "illegal_model_request"}
 
 
 async def check_librechat() -> AsyncGenerator[Step, None]:
-    """One step after another, until one fails."""
+    """The steps in order, until one fails."""
     accounts = Accounts(LibreChatClient(settings.LIBRECHAT_URL))
     try:
         await accounts.client.health()
@@ -71,11 +70,11 @@ async def check_librechat() -> AsyncGenerator[Step, None]:
             async for step in steps:
                 yield step
     finally:
-        await trial.clear_away()
+        await trial.clean_up()
 
 
 async def _version(client: LibreChatClient, session: Session) -> Step:
-    """LibreChat tells the commit that it was built from, if it knows, and never the number of its release."""
+    """LibreChat reports the commit that it was built from, if it knows it, but never its release number."""
     build = ""
     with suppress(DomainError, TokenRefused):
         build = await client.build(session.token)
@@ -86,17 +85,17 @@ async def _version(client: LibreChatClient, session: Session) -> Step:
 
 
 class Trial:
-    """Generations with our own ids, as the operator's account."""
+    """Generations with our own ids, in the operator's account."""
 
     def __init__(self, client: LibreChatClient, session: Session, check: CheckRef) -> None:
         self.client = client
         self.token = session.token
         self.check = check
-        self.reading = Reading(check.id)
+        self.reader = ReplyReader(check.id)
         self.created_at: object = None
         self._server = ""  # that it has registered
         self._tool_check: CheckRef | None = None  # of the generation that calls the server's tool
-        self._end: asyncio.Task[Finished | Failure] | None = None
+        self._end: asyncio.Task[Finish | Failure] | None = None
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         try:
@@ -116,8 +115,8 @@ class Trial:
             if step.state == FAILED:
                 return
 
-    async def clear_away(self) -> None:
-        """Nothing of the trial stays at LibreChat."""
+    async def clean_up(self) -> None:
+        """Removes everything that the trial created at LibreChat."""
         await in_public(let_end, self.check.id)
         if self._end is not None:
             self._end.cancel()
@@ -136,10 +135,10 @@ class Trial:
         await self.client.delete(self.token, conversation_id)
 
     async def _start(self) -> str:
-        """What is wrong with how it starts; empty where nothing is."""
+        """The problem with the start; empty if there is none."""
         first = await self.client.start(self.token, _body(self.check))
         self.created_at = first.get("generationCreatedAt")
-        self._end = asyncio.create_task(self._follow(self.check, self.reading))
+        self._end = asyncio.create_task(self._follow(self.check, self.reader))
         if first.get("conversationId") != str(self.check.conversation_id):
             return "LibreChat gives the conversation another id than ours."
         if self.created_at is None:
@@ -147,7 +146,7 @@ class Trial:
         return ""
 
     async def _routing(self) -> Step:
-        """Whether the model call comes to our egress as it should, which then holds its reply open."""
+        """Checks that the model call reaches our egress, which then holds its reply open."""
         end = self._following
         seen = await self._seen(end)
         if seen is None:
@@ -157,36 +156,36 @@ class Trial:
         return Step("routing", OK, "The model call comes to our egress, with our ids in its headers.")
 
     async def _again(self) -> Step:
-        """Asked only now: a generation that fails immediately would be over, and rightly start again."""
-        told: JsonObject = {}
+        """Runs only now: a generation that failed immediately would rightly start again."""
+        answer: JsonObject = {}
         with suppress(DomainError, TokenRefused):
-            told = await self.client.start(self.token, _body(self.check))
+            answer = await self.client.start(self.token, _body(self.check))
         await in_public(let_end, self.check.id)
-        if (told.get("status"), told.get("generationCreatedAt")) != ("resumed", self.created_at):
+        if (answer.get("status"), answer.get("generationCreatedAt")) != ("resumed", self.created_at):
             return hints.bad_again()
         return Step("again", OK, "The same start again is `resumed`: no turn is run twice.")
 
     async def _reply(self) -> Step:
         try:
             async with asyncio.timeout(END_SECONDS):
-                told = await asyncio.shield(self._following)
+                end = await asyncio.shield(self._following)
         except TimeoutError:
             return hints.no_reply("")
-        if isinstance(told, Failure):
-            return hints.no_reply(told.text)
+        if isinstance(end, Failure):
+            return hints.no_reply(end.text)
         with suppress(DomainError, TokenRefused):
             if await self._is_stored():
                 return Step("ids", OK, "The reply comes back, and is kept under the id that we chose.")
         return hints.not_stored()
 
     @property
-    def _following(self) -> asyncio.Task[Finished | Failure]:
+    def _following(self) -> asyncio.Task[Finish | Failure]:
         if self._end is None:
             raise RuntimeError("A generation is followed from its start.")
         return self._end
 
-    async def _seen(self, end: asyncio.Task[Finished | Failure]) -> CheckRef | None:
-        """The check once its call has arrived; None when it ended before, or nothing came for long."""
+    async def _seen(self, end: asyncio.Task[Finish | Failure]) -> CheckRef | None:
+        """The check once its call has arrived; None if the generation ended first, or after ROUTE_SECONDS."""
         until = asyncio.get_running_loop().time() + ROUTE_SECONDS
         while True:
             has_ended = end.done()
@@ -197,15 +196,15 @@ class Trial:
                 return None
             await asyncio.wait({end}, timeout=POLL_SECONDS)
 
-    async def _not_routed(self, end: asyncio.Task[Finished | Failure]) -> Step:
-        told = end.result() if end.done() else None
-        if isinstance(told, Failure):
-            if told.text in NO_ENDPOINT:
+    async def _not_routed(self, end: asyncio.Task[Finish | Failure]) -> Step:
+        outcome = end.result() if end.done() else None
+        if isinstance(outcome, Failure):
+            if outcome.text in NO_ENDPOINT:
                 return hints.no_endpoint()
-            if told.never_began:
-                return hints.broken_off(told.text)
+            if outcome.never_began:
+                return hints.broken_off(outcome.text)
         answers = await egress_answers(settings.EGRESS_URL, PROBE_SECONDS)
-        said = told.text if isinstance(told, Failure) else ""
+        said = outcome.text if isinstance(outcome, Failure) else ""
         return hints.not_routed(status_in(said), said, egress_answers=answers)
 
     async def _is_stored(self) -> bool:
@@ -217,7 +216,7 @@ class Trial:
         return False
 
     async def _usage(self) -> Step:
-        if not any(self.reading.usage):
+        if not any(self.reader.usage):
             return hints.no_usage()
         check = await in_public(find_check, self.check.id)
         if check is not None and check.calls > 1:
@@ -225,7 +224,7 @@ class Trial:
         return Step("usage", OK, "LibreChat tells the usage of each model call.")
 
     async def _tools(self) -> Step:
-        """Whether a tool at our egress is offered to the model, called when it asks, and answered to it."""
+        """Checks that a tool at our egress is offered to the model, called, and its result returned."""
         config = {
             "type": "streamable-http",
             "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp-check/{self.check.id.hex}",
@@ -235,8 +234,7 @@ class Trial:
         }
         try:
             self._server = await self.client.add_server(self.token, config)
-            is_there = self._server in await self.client.servers(self.token)
-            if not is_there:
+            if self._server not in await self.client.servers(self.token):
                 return hints.no_tools("LibreChat does not list it afterwards.")
             return await self._tool_call()
         except DomainError as exc:
@@ -245,15 +243,15 @@ class Trial:
             return hints.no_tools("LibreChat refuses the token.")
 
     async def _tool_call(self) -> Step:
-        """A generation of its own, whose model asks for the tool at once."""
+        """Runs a second generation, whose model calls the tool immediately."""
         check = await in_public(open_check, engine=ENGINE)
         self._tool_check = check
         await in_public(let_end, check.id)
-        reading = Reading(check.id)
+        reader = ReplyReader(check.id)
         await self.client.start(self.token, {**_body(check), "ephemeralAgent": {"mcp": [self._server]}})
         try:
             async with asyncio.timeout(END_SECONDS):
-                end = await self._follow(check, reading)
+                end = await self._follow(check, reader)
         except TimeoutError:
             end = Failure("the turn did not end", never_began=True)
         seen = [await in_public(find_check, row.id) for row in (self.check, check)]
@@ -267,14 +265,14 @@ class Trial:
             return hints.tool_not_answered(said)
         return Step("tools", OK, "LibreChat offers a tool at our egress, calls it and passes its answer on.")
 
-    async def _follow(self, check: CheckRef, reading: Reading) -> Finished | Failure:
-        """Reads the generation to its end, whatever that is."""
+    async def _follow(self, check: CheckRef, reader: ReplyReader) -> Finish | Failure:
+        """Reads the generation to its end."""
         try:
             stream = self.client.stream(self.token, check.conversation_id, resume=False)
             async with aclosing(stream) as frames:
                 async for frame in frames:
-                    for item in reading.read(frame):
-                        if not isinstance(item, Event):
+                    for item in reader.read(frame):
+                        if isinstance(item, Finish | Failure):
                             return item
         except (DomainError, TokenRefused, StreamGone) as exc:
             return Failure(type(exc).__name__, never_began=True)
@@ -293,5 +291,5 @@ def _body(check: CheckRef) -> JsonObject:
 
 
 def _question_id(check_id: UUID) -> UUID:
-    """Another id than the reply's, and always the same: a repeated start is to be the very same."""
+    """Not the reply's id, and always the same, so that a repeated start is the same generation."""
     return uuid5(check_id, "question")

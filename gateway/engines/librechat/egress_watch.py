@@ -1,6 +1,6 @@
-"""Whether our egress answers: asked before a turn begins, and while LibreChat is silent.
+"""Checks that our egress answers, before a turn begins and while LibreChat is silent.
 
-LibreChat repeats a model call to an egress that is away for a minute and a half, and says nothing meanwhile.
+LibreChat repeats a model call to an unavailable egress for a minute and a half, and sends nothing meanwhile.
 """
 
 import asyncio
@@ -13,31 +13,31 @@ import aiohttp
 import httpx
 from django.conf import settings
 
-from gateway.engines.base import Event
-from gateway.engines.librechat.stream_parser import Read
+from gateway.engines.librechat.stream_parser import Failure, StreamItem
 from gateway.errors import EngineUnavailable
+from gateway.providers.base import Finish
 from gateway.providers.http import client as http_client
 from kit.per_loop import PerLoop
 
 PROBE_SECONDS = 2.0  # how long one answer may take
-KNOWN_SECONDS = 5.0  # how long an answer counts; a failure counts for a fifth of it
-MOST_FAILURES = 2  # in a row, of an egress that takes connections: one slow answer is no outage
-SILENT_SECONDS = 5.0  # of the stream, before the egress is asked again
+KNOWN_SECONDS = 5.0  # how long an answer is valid; a failure is valid for a fifth of it
+MOST_FAILURES = 2  # in a row, of an egress that accepts connections: one slow answer is no outage
+SILENT_SECONDS = 5.0  # of the stream, before the egress is probed again
 GONE_SECONDS = 10.0  # without an answer in a silent turn: longer than a restart takes
 UNCHECKED = "none"
 AWAY = "Switchyard's egress does not answer, so no model can be called. Ask the operator to start it."
 
 
 class Probe(Enum):
-    """How an egress took being asked."""
+    """The outcome of probing an egress."""
 
     ANSWERED = "answered"
-    FAILED = "failed"  # too slow, broken off or with an error
-    REFUSED = "refused"  # nobody listens
+    FAILED = "failed"  # too slow, connection lost, or an error
+    REFUSED = "refused"  # nothing listens
 
 
 async def probe_egress(url: str, seconds: float) -> Probe:
-    """Asks the egress at `url`, and waits for so many seconds; never raises over what it meets."""
+    """Probes the egress at `url` for at most `seconds`; never raises."""
     try:
         response = await http_client().get(f"{url.rstrip('/')}/healthz", timeout=seconds)
     except httpx.HTTPError as problem:
@@ -54,34 +54,34 @@ def _is_refusal(problem: httpx.HTTPError) -> bool:
 
 
 async def egress_answers(url: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether an egress answers at `url` within so many seconds, as far as it can be seen from here."""
+    """Whether an egress answers this process at `url` within `seconds`."""
     return await probe_egress(url, seconds) is Probe.ANSWERED
 
 
 class EgressWatch:
-    """What an event loop knows of the egress; one asks, and the answer counts for all turns for a while."""
+    """The state of the egress as an event loop knows it; one probe serves all turns for a while."""
 
     def __init__(self) -> None:
         self._url = ""
         self._is_up = True
         self._failures = 0
         self._known_until = 0.0
-        self._asking = asyncio.Lock()
+        self._probing = asyncio.Lock()
 
     async def is_up(self) -> bool:
         """False after a refused connection or several failures in a row.
 
-        True too where the egress cannot be asked from here, by EGRESS_HEALTH_URL=none.
+        True also if the egress cannot be probed from this process, by EGRESS_HEALTH_URL=none.
         """
         url = settings.EGRESS_HEALTH_URL or settings.EGRESS_URL
         if url == UNCHECKED:
             return True
-        async with self._asking:
+        async with self._probing:
             if url != self._url or time.monotonic() >= self._known_until:
-                await self._ask(url)
+                await self._probe(url)
             return self._is_up
 
-    async def _ask(self, url: str) -> None:
+    async def _probe(self, url: str) -> None:
         if url != self._url:
             self._url, self._failures = url, 0
         probe = await probe_egress(url, PROBE_SECONDS)
@@ -94,7 +94,7 @@ class EgressWatch:
             raise EngineUnavailable(AWAY, part="egress")
 
 
-async def with_egress(items: AsyncGenerator[Read, None]) -> AsyncGenerator[Read, None]:
+async def with_egress(items: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[StreamItem, None]:
     """The items of a turn; EngineUnavailable once both they and the egress have been silent for long."""
     async with aclosing(items):
         pending = asyncio.ensure_future(anext(items, None))
@@ -108,10 +108,11 @@ async def with_egress(items: AsyncGenerator[Read, None]) -> AsyncGenerator[Read,
                 item, gone_since = pending.result(), 0.0
                 if item is None:
                     return
-                if isinstance(item, Event):
+                is_last = isinstance(item, Finish | Failure)
+                if not is_last:
                     pending = asyncio.ensure_future(anext(items, None))
                 yield item
-                if not isinstance(item, Event):
+                if is_last:
                     return
         finally:
             pending.cancel()
@@ -119,7 +120,7 @@ async def with_egress(items: AsyncGenerator[Read, None]) -> AsyncGenerator[Read,
 
 
 async def _gone_since(before: float) -> float:
-    """When the egress was first seen away; 0 while it answers. EngineUnavailable after GONE_SECONDS."""
+    """When the egress first failed to answer; 0 while it answers. EngineUnavailable after GONE_SECONDS."""
     now = time.monotonic()
     if await egress_watch().is_up():
         return 0.0

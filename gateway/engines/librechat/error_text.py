@@ -1,4 +1,4 @@
-"""LibreChat's own words about what went wrong, fit for an error: bounded, without secrets and addresses."""
+"""LibreChat's own error messages, safe to show: bounded, without secrets and network addresses."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 
 LONGEST_WORDS = 300  # characters of an error's text
-LONGEST_READ = 20_000  # of an answer, for whatever it says
-LONGEST_SEARCHED = 2_000  # for secrets: what is shown is shorter
+LONGEST_READ = 20_000  # of a response
+LONGEST_SEARCHED = 2_000  # for secrets: the result is shorter
 FIELDS = ("error", "message", "text")
 HIDDEN = "…"
 SECRETS = re.compile(
@@ -28,22 +28,22 @@ SECRETS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-TRACE = re.compile(r"\n\s*at |\bTraceback\b|Troubleshooting URL")  # what follows is for its developers
+TRACE = re.compile(r"\n\s*at |\bTraceback\b|Troubleshooting URL")  # the rest is for LibreChat's developers
 
 
 def plain_words(text: str, *, hidden: tuple[str, ...] = ()) -> str:
-    """The text on one line of at most LONGEST_WORDS characters; `hidden` are secrets known to the caller."""
-    told = TRACE.split(sound(text[:LONGEST_READ]), maxsplit=1)[0]
+    """The text as one line of at most LONGEST_WORDS characters, without the secrets in `hidden`."""
+    words = TRACE.split(sound(text[:LONGEST_READ]), maxsplit=1)[0]
     for secret in filter(None, (*hidden, *settings.EGRESS_SECRETS)):
-        told = told.replace(secret, HIDDEN)
-    told = " ".join(SECRETS.sub(HIDDEN, told[:LONGEST_SEARCHED]).split())
-    return told if len(told) <= LONGEST_WORDS else told[: LONGEST_WORDS - 1] + HIDDEN
+        words = words.replace(secret, HIDDEN)
+    words = " ".join(SECRETS.sub(HIDDEN, words[:LONGEST_SEARCHED]).split())
+    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + HIDDEN
 
 
 def words_of_answer(content_type: str, text: str) -> str:
-    """What an HTTP answer says went wrong: JSON, an event stream with an `error`, or plain text; else empty.
+    """The error message in a response: in JSON, an event stream with an `error`, or plain text; else empty.
 
-    Pages of HTML are not LibreChat's own words.
+    HTML pages are not from LibreChat itself.
     """
     text = text[:LONGEST_READ].strip()
     if text.startswith("<"):
@@ -58,7 +58,7 @@ def words_of_answer(content_type: str, text: str) -> str:
 
 
 def words_of(data: Any) -> str:
-    """The message in LibreChat's JSON: under one of FIELDS, in a list of problems, or JSON within a text."""
+    """The message in LibreChat's JSON: in one of FIELDS, in a list of `errors`, or in JSON within a text."""
     if isinstance(data, str):
         inner = _parsed(data)
         return (words_of(inner) or data) if inner is not None else data

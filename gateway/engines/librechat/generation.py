@@ -1,4 +1,4 @@
-"""One turn's generation at LibreChat: begun with our ids, followed across broken sockets, taken up again."""
+"""One turn's generation at LibreChat: started with our ids, followed across broken sockets, taken over."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -6,24 +6,24 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.engines.base import Event, Question, TurnJob
+from gateway.engines.base import Question, TurnJob
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.branches import START, chat_body, choose_parent, message_ids
 from gateway.engines.librechat.client import StreamGone, TokenRefused
 from gateway.engines.librechat.registrations import KnownServer
 from gateway.engines.librechat.servers import known_servers, register_servers
-from gateway.engines.librechat.stream_parser import Failure, Read, Reading
+from gateway.engines.librechat.stream_parser import Failure, ReplyReader, StreamItem
 from gateway.errors import EngineFailed, EngineUnavailable
-from gateway.providers.base import JsonObject
+from gateway.providers.base import Finish, JsonObject
 from gateway.providers.sse import Frame
 from kit.tenancy import in_public
 from quotas.holds import has_calls
 from workspaces.mcp_servers.queries import ServerRef
 
 T = TypeVar("T")
-MOST_BREAKS = 8  # of the stream, in a row and without a frame between them
+MOST_BREAKS = 8  # of the stream, in a row without a frame in between
 FIRST_PAUSE = 0.1  # seconds after the first break, doubled with each
-STORED_SECONDS = 3.0  # what LibreChat may take to store a reply after the end of its stream
+STORED_SECONDS = 3.0  # that LibreChat may take to store a reply after the end of its stream
 POLL_SECONDS = 0.1
 ATTEMPTS = 3  # of a call that may be repeated
 
@@ -40,16 +40,16 @@ class Generation:
         self.account_id: UUID = job.engine_account_id
         self.accounts = accounts
         self.client = accounts.client
-        self.reading = Reading(job.turn_id, job.told)
-        self.created_at: Any = None  # when it began, as an abort must say
+        self.reader = ReplyReader(job.turn_id, job.reply_so_far)
+        self.created_at: Any = None  # when it began; an abort must name it
 
-    async def events(self) -> AsyncGenerator[Read, None]:
-        """Everything it tells, each thing once; ends after a Finished or a Failure."""
+    async def events(self) -> AsyncGenerator[StreamItem, None]:
+        """Each item once; ends after a Finish or a Failure."""
         self._know(await known_servers(self.job, self.account_id) if self.job.servers else {})
-        if not self.job.is_adopted:
+        if not self.job.is_takeover:
             await self._begin()
         elif not await self._runs() and not await in_public(has_calls, self.job.turn_id):
-            await self._begin()  # whoever admitted it died before it began
+            await self._begin()  # the process that admitted the turn died before starting it
         try:
             async with aclosing(self._follow()) as items:
                 async for item in items:
@@ -61,27 +61,27 @@ class Generation:
                 yield item
 
     async def abort(self) -> None:
-        """Stops it, unless it has ended or another one runs there by now."""
+        """Stops it, unless it has ended or another generation is running in the conversation by now."""
         if await self._runs():
             await self._call(self.client.abort, self.conversation_id, self.created_at)
 
     async def _begin(self) -> None:
-        """Asks for it; asked twice it is still one, by its request id."""
-        parent, knows_question = await self._place()
+        """Starts it; a repeated start is the same generation, by its request id."""
+        parent, knows_question = await self._position()
         servers = await register_servers(self.job, self.accounts, self.account_id) if self.job.servers else {}
         self._know(servers)
         body = chat_body(self.job, self.question, parent, knows_question=knows_question, servers=servers)
         await self._insist(self.client.start, body)
 
     def _know(self, servers: dict[str, ServerRef]) -> None:
-        """Their names, and their tools', as its stream will have them."""
-        self.reading.servers.update({name: KnownServer.of(server) for name, server in servers.items()})
+        """Notes the names of servers and tools that its stream will use."""
+        self.reader.servers.update({name: KnownServer.of(server) for name, server in servers.items()})
 
-    async def _place(self) -> tuple[UUID, bool]:
-        """The reply to hang the question on, and whether LibreChat has the question already.
+    async def _position(self) -> tuple[UUID, bool]:
+        """The parent of the question, and whether LibreChat already has the question.
 
-        A reply is stored a moment after its stream ended, and one that failed early never is: so a turn that
-        follows another looks first.
+        LibreChat stores a reply a moment after its stream ended, and never one that failed early: so a turn
+        that follows another checks first.
         """
         ancestors = self.job.ancestors
         if not ancestors and not self.question.is_asked_again:
@@ -103,17 +103,17 @@ class Generation:
         self.created_at = status.get("createdAt")
         return True
 
-    async def _follow(self) -> AsyncGenerator[Read, None]:
-        """Reads the stream, again from its middle when the socket breaks. StreamGone when it has ended."""
-        breaks, resume = 0, self.job.is_adopted
+    async def _follow(self) -> AsyncGenerator[StreamItem, None]:
+        """Reads the stream, and resumes it when the socket breaks. StreamGone when it has ended."""
+        breaks, resume = 0, self.job.is_takeover
         while True:
             try:
                 async with aclosing(self._frames(resume=resume)) as frames:
                     async for frame in frames:
                         breaks = 0
-                        for item in self.reading.read(frame):
+                        for item in self.reader.read(frame):
                             yield item
-                            if not isinstance(item, Event):
+                            if isinstance(item, Finish | Failure):
                                 return
                 if breaks >= MOST_BREAKS:
                     raise EngineUnavailable("LibreChat's streams end before the reply does.")
@@ -135,22 +135,22 @@ class Generation:
             await self.accounts.session(self.account_id, refused=session)
             raise EngineUnavailable("LibreChat refused the token.") from exc
 
-    async def _read_stored(self) -> list[Read]:
-        """Its stream has ended or was lost: the rest is read from the stored reply, once that is there."""
+    async def _read_stored(self) -> list[StreamItem]:
+        """After the stream ended or was lost: reads the rest from the stored reply, once that exists."""
         until = _now() + STORED_SECONDS
         while True:
             rows = await self._insist(self.client.messages, self.conversation_id)
             found = next((row for row in rows if _is_reply(row, self.job.turn_id)), None)
             if found is not None:
-                return list(self.reading.read_stored(found))
+                return list(self.reader.read_stored(found))
             if _now() > until:
                 if not await self._runs():
                     return [Failure("LibreChat lost the reply.", never_began=True)]
-                until = _now() + STORED_SECONDS  # a replica still writes it, and will store it
+                until = _now() + STORED_SECONDS  # another replica is still writing it, and will store it
             await asyncio.sleep(POLL_SECONDS)
 
     async def _insist(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Repeats what may be repeated while LibreChat is away for a moment."""
+        """Repeats a call that may be repeated while LibreChat is unavailable for a moment."""
         for attempt in range(ATTEMPTS - 1):
             try:
                 return await self._call(method, *args)

@@ -1,6 +1,6 @@
-"""What is wrong with a LibreChat that fails a step of its check, and how it is mended, in words.
+"""The failed steps of LibreChat's check: what is wrong, and how to repair it.
 
-LibreChat's own words come with it where it said any.
+LibreChat's own message is included if there is one.
 """
 
 from django.conf import settings
@@ -47,7 +47,7 @@ def bad_start(why: str) -> Step:
 
 
 def no_start(error: DomainError) -> Step:
-    """LibreChat refused, and its own words say why."""
+    """LibreChat refused; its own message says why."""
     may_pass = isinstance(error, EngineUnavailable)
     mend = "See LibreChat's log. Without a reason there, run an image that docs/librechat.md names."
     if "Illegal request" in error.text:
@@ -68,7 +68,7 @@ def broken_off(said: str) -> Step:
 
 
 def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
-    """The model call never came to us; `status` is what LibreChat was answered, wherever it called."""
+    """The model call never reached our egress; `status` is the response that LibreChat got instead."""
     text, mend = _NOT_ROUTED.get(status, _elsewhere(egress_answers))
     answered = f" (LibreChat was answered {status})" if status else ""
     return Step("routing", FAILED, f"{text}{answered}.{_said(said)}", mend, may_pass=status is None)

@@ -5,7 +5,7 @@ import re
 from django.core.exceptions import ImproperlyConfigured
 
 USER = "librechat"
-PLAIN = re.compile(r"[A-Za-z0-9._~-]+")  # means the same in a URL
+UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")  # needs no escaping in a URL
 STACKS_OWN = re.compile(
     r"mongodb://(?:librechat:[^@/]*@)?mongodb:27017/LibreChat(?:\?authSource=admin)?", re.ASCII
 )
@@ -13,10 +13,10 @@ LINE = re.compile(r"^\s*(?:export\s+)?MONGO_URI\s*=\s*['\"]?(.*?)['\"]?\s*$", re
 
 
 def stack_mongo_url(*, password: str, existing: str) -> str:
-    """What MONGO_URI is to be; empty without a password, or where `existing`, the .env, has another one."""
+    """The value of MONGO_URI; empty without a password, or if `existing`, the .env, has another one."""
     if not password:
         return ""
-    if not PLAIN.fullmatch(password):
+    if not UNRESERVED.fullmatch(password):
         raise ImproperlyConfigured("MONGO_PASSWORD may have letters, digits and ._~- only.")
     found = LINE.search(existing)
     if found and found[1] and not STACKS_OWN.fullmatch(found[1]):

@@ -1,7 +1,7 @@
-"""How a turn on LibreChat ended: its own last words, and what our egress saw of the turn's model calls.
+"""How a turn on LibreChat ended: by LibreChat's own conclusion, and by what our egress saw of its calls.
 
-LibreChat tells a provider's failure as an odd text inside a reply that looks finished; the egress, which made
-the call, wrote down the very error.
+LibreChat reports a provider's failure as a text inside a reply that looks finished. The egress made the call
+and stored the actual error.
 """
 
 import re
@@ -10,36 +10,37 @@ from uuid import UUID
 
 import structlog
 
-from gateway.engines.base import Finished, TurnJob
+from gateway.engines.base import TurnJob
 from gateway.engines.librechat.error_text import plain_words
 from gateway.engines.librechat.stream_parser import Failure
 from gateway.errors import ContextTooLong, EngineFailed
 from gateway.models import Turn
+from gateway.providers.base import Finish
 from kit.errors import DomainError, restore
 from kit.tenancy import in_public, in_tenant
 from quotas.reservations import turn_usage
 
 log = structlog.get_logger(__name__)
 STATUS = re.compile(r"request: ([45]\d\d)\b")
-# What LibreChat says of a message that does not fit into the window, without asking a model.
+# LibreChat's texts for a message that does not fit into the window; no model was called.
 TOO_LONG = re.compile(r"empty_messages|input_length|fit in the context window|context window", re.IGNORECASE)
-TOLD_BY_EGRESS = {"length": "length", "content_filter": "content_filter", "tool_calls": "tool_limit"}
+REASON_BY_EGRESS = {"length": "length", "content_filter": "content_filter", "tool_calls": "tool_limit"}
 
 
-async def outcome_of(job: TurnJob, end: Finished | Failure, usage: list[int]) -> Finished:
+async def outcome_of(job: TurnJob, end: Finish | Failure, usage: list[int]) -> Finish:
     """The finish reason, or the error raised; `usage` is LibreChat's own count, in and out."""
     seen = await in_tenant(job.tenant, last_call, turn_id=job.turn_id) or {}
     if isinstance(end, Failure):
         log.warning("LibreChat ended a turn badly", turn_id=str(job.turn_id), said=end.text[:300])
         raise error_of(end, seen, context_window=job.model.context_window)
     await _compare(job, usage)
-    return Finished(TOLD_BY_EGRESS.get(str(seen.get("finish_reason")), end.reason))
+    return Finish(REASON_BY_EGRESS.get(str(seen.get("finish_reason")), end.reason))
 
 
 def error_of(end: Failure, seen: dict[str, Any], *, context_window: int) -> DomainError:
-    """The egress's word before LibreChat's: only the egress calls providers, and noted how each call ended.
+    """The error of the egress before LibreChat's: only the egress calls providers, and it stored each end.
 
-    So without an error of the egress's it is LibreChat that failed, or that called no model at all.
+    Without an error of the egress, LibreChat itself failed or called no model.
     """
     if seen.get("error"):
         return restore(seen["error"])
@@ -52,7 +53,7 @@ def error_of(end: Failure, seen: dict[str, Any], *, context_window: int) -> Doma
 
 
 def status_in(text: str) -> int | None:
-    """The status that LibreChat was answered, where its words about a failed call tell it."""
+    """The HTTP status in LibreChat's text about a failed call, if it names one."""
     status = STATUS.search(text)
     return int(status[1]) if status else None
 
@@ -62,7 +63,7 @@ def last_call(*, turn_id: UUID) -> dict[str, Any] | None:
 
 
 async def _compare(job: TurnJob, usage: list[int]) -> None:
-    """LibreChat's count against the ledger: a difference means that a call went past us, or its count did."""
+    """Logs a difference from the ledger: a call bypassed the egress, or its count was lost."""
     if not any(usage):
         return
     ours = await in_public(turn_usage, job.turn_id)

@@ -1,7 +1,7 @@
-"""Keeps LibreChat from filling in its own placeholders, such as `{{current_user}}`, in texts that we send it.
+"""Prevents LibreChat from replacing its own placeholders, such as `{{current_user}}`, in texts that we send.
 
-LibreChat replaces them in `promptPrefix`, which arrives at the egress as the system message. A mark between
-the braces hides every placeholder on the way in; the egress takes the marks out again.
+LibreChat replaces them in `promptPrefix`, which arrives at the egress as the system message. A separator
+between the braces hides every placeholder; the egress removes the separators again.
 """
 
 import re
@@ -10,23 +10,23 @@ from typing import Any
 
 from gateway.providers.base import JsonObject
 
-MARK = "\ue0f1"  # a private-use character; one in the text itself is doubled
+SEPARATOR = "\ue0f1"  # a private-use character; one in the text itself is doubled
 BRACES = re.compile(r"\{(?=\{)")
-MARKS = re.compile(f"{MARK}{MARK}?")
+SEPARATORS = re.compile(f"{SEPARATOR}{SEPARATOR}?")
 SYSTEM = {"system", "developer"}
 
 
 def hide_placeholders(text: str) -> str:
-    """The text without two braces in a row, to be restored by `show_placeholders`."""
-    return BRACES.sub("{" + MARK, text.replace(MARK, MARK * 2))
+    """The text without two consecutive braces; `show_placeholders` restores it."""
+    return BRACES.sub("{" + SEPARATOR, text.replace(SEPARATOR, SEPARATOR * 2))
 
 
 def show_placeholders(text: str) -> str:
-    return MARKS.sub(lambda found: MARK if len(found[0]) > 1 else "", text)
+    return SEPARATORS.sub(lambda found: SEPARATOR if len(found[0]) > 1 else "", text)
 
 
 def with_placeholders(messages: Sequence[JsonObject]) -> list[JsonObject]:
-    """An engine's messages with the placeholders of their instructions as they were written."""
+    """An engine's messages with the original placeholders in their instructions."""
     return [_shown(message) if message.get("role") in SYSTEM else message for message in messages]
 
 

@@ -1,7 +1,7 @@
-"""MCP servers as engine accounts know them: who calls at which address, and what tools are called there.
+"""Registrations of MCP servers in engine accounts: the caller by URL, and the tools' names at the engine.
 
-In a shared conversation several people use one engine account, each with addresses of their own: a call tells
-by its address whose it is.
+In a shared conversation several people use one engine account, each with URLs of their own: the URL of a call
+identifies its person.
 
 An engine calls a tool `<tool>_mcp_<server>`, with the server's name as the engine chose it.
 """
@@ -23,9 +23,9 @@ from kit.secrets import seal, unseal
 from workspaces.mcp_servers.queries import ServerRef, ToolRef
 
 SECRET_BYTES = 32
-CLAIM_SECONDS = 30.0  # what registering one may take
-LONGEST_NAME = 24  # of a server at the engine: what we ask for, and a number where that is taken
-ROOM = LONGEST - len(MARK) - LONGEST_NAME  # for a tool's own name
+CLAIM_SECONDS = 30.0  # for registering one
+LONGEST_NAME = 24  # of a server at the engine: our title, and a number if that is taken
+LONGEST_TOOL = LONGEST - len(MARK) - LONGEST_NAME  # the characters left for a tool's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class KnownServer:
-    """What a server and its tools are called here, for names that the engine tells."""
+    """Our names of a server and its tools."""
 
     slug: str
-    tools: dict[str, str]  # by the name at the engine
+    tools: dict[str, str]  # by their names at the engine
 
     @classmethod
     def of(cls, server: ServerRef) -> "KnownServer":
@@ -55,12 +55,12 @@ class KnownServer:
 
 
 def engine_name(tool: str) -> str:
-    """A tool's name as the engine is told it: short enough for every provider, the server's name included."""
+    """A tool's name at the engine: short enough for every provider, together with the server's name."""
     plain = UNFIT.sub("_", tool).replace(MARK, "_")
-    if plain == tool and len(tool) <= ROOM:
+    if plain == tool and len(tool) <= LONGEST_TOOL:
         return tool
-    mark = hashlib.sha256(tool.encode()).hexdigest()[:HASH_SIGNS]
-    return f"{plain[: ROOM - HASH_SIGNS - 1]}_{mark}"
+    digest = hashlib.sha256(tool.encode()).hexdigest()[:HASH_SIGNS]
+    return f"{plain[: LONGEST_TOOL - HASH_SIGNS - 1]}_{digest}"
 
 
 def find_tool(server: ServerRef, name: str) -> ToolRef | None:
@@ -69,15 +69,15 @@ def find_tool(server: ServerRef, name: str) -> ToolRef | None:
 
 
 def split_name(wire_name: str) -> tuple[str, str]:
-    """A tool's and its server's name, as the engine puts them together; the latter may be missing: empty."""
-    tool, mark, server = wire_name.rpartition(MARK)
-    return (tool, server) if mark else (wire_name, "")
+    """The names of a tool and its server, from the engine's combined name; the server's may be empty."""
+    tool, separator, server = wire_name.rpartition(MARK)
+    return (tool, server) if separator else (wire_name, "")
 
 
 def registered_servers(
     *, engine_account_id: UUID, user_id: UUID, servers: Iterable[ServerRef]
 ) -> dict[str, ServerRef]:
-    """Those of the servers that the account has for this person, by what the engine calls them."""
+    """Those of the servers that the account has for this person, by their names at the engine."""
     by_id = {server.id: server for server in servers}
     rows = EngineServer.objects.filter(
         engine_account_id=engine_account_id, user_id=user_id, server_id__in=by_id
@@ -86,7 +86,7 @@ def registered_servers(
 
 
 def find_registration(*, engine_account_id: UUID, server_id: UUID, user_id: UUID) -> Registration:
-    """Its row is made on first use, once however many ask at a time."""
+    """Creates the row on first use, once for any number of concurrent callers."""
     known = EngineServer.objects.filter(
         engine_account_id=engine_account_id, server_id=server_id, user_id=user_id
     )
@@ -102,7 +102,7 @@ def find_registration(*, engine_account_id: UUID, server_id: UUID, user_id: UUID
 
 
 def claim_registration(seen: Registration) -> bool:
-    """Whether it is ours to tell the engine: one does it, the others wait for it and look again."""
+    """Whether the caller registers it at the engine: one does, the others wait and read it again."""
     free = Q(claimed_until=None) | Q(claimed_until__lt=timezone.now())
     until = timezone.now() + timedelta(seconds=CLAIM_SECONDS)
     as_seen = EngineServer.objects.filter(free, id=seen.id, name=seen.name, version=seen.version)
@@ -119,7 +119,7 @@ def release_registration(registration_id: UUID) -> None:
 
 
 def find_caller(registration_id: UUID, secret: str) -> EngineServer | None:
-    """The row whose secret the engine shows; None for whoever does not know it."""
+    """The row, if the engine sent its secret."""
     row = EngineServer.objects.filter(id=registration_id).first()
     if row is None or not hmac.compare_digest(unseal(row.sealed_secret).encode(), secret.encode()):
         return None

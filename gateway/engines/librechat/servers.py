@@ -1,6 +1,6 @@
-"""Registers a turn's MCP servers in its engine account: on first use, and anew when what they offer changed.
+"""Registers a turn's MCP servers in its engine account: on first use, and again when their tools changed.
 
-LibreChat asks our egress for their tools as it registers them, and never learns where they really are.
+LibreChat lists their tools at our egress when it registers them, and never learns their real URLs.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from kit.unbroken import unbroken
 from workspaces.mcp_servers.queries import ServerRef
 
 T = TypeVar("T")
-WAIT_SECONDS = 30.0  # for somebody else who is registering it
+WAIT_SECONDS = 30.0  # for another process that is registering it
 POLL_SECONDS = 0.1
 LONGEST_STEM = 12  # characters of the slug in a title
-UNTITLED = re.compile(r"[^A-Za-z0-9]+")
+NOT_IN_TITLES = re.compile(r"[^A-Za-z0-9]+")
 
 
 async def known_servers(job: TurnJob, account_id: UUID) -> dict[str, ServerRef]:
-    """The turn's servers that LibreChat has already, by what it calls them."""
+    """The turn's servers that LibreChat has already, by its names for them."""
     return await in_tenant(
         job.tenant,
         registered_servers,
@@ -47,24 +47,27 @@ async def known_servers(job: TurnJob, account_id: UUID) -> dict[str, ServerRef]:
 
 
 async def register_servers(job: TurnJob, accounts: Accounts, account_id: UUID) -> dict[str, ServerRef]:
-    """All of the turn's servers, by what LibreChat calls them. EngineUnavailable, EngineFailed."""
-    there = await accounts.call(account_id, accounts.client.servers)
-    names = [await _Registering(job, server, accounts, account_id, there).name() for server in job.servers]
+    """All of the turn's servers, by LibreChat's names for them. EngineUnavailable, EngineFailed."""
+    registered = await accounts.call(account_id, accounts.client.servers)
+    names = [
+        await _ServerRegistration(job, server, accounts, account_id, registered).name()
+        for server in job.servers
+    ]
     return dict(zip(names, job.servers, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Registering:
-    """One server's registration; `there` are the names that LibreChat knew a moment ago."""
+class _ServerRegistration:
+    """The registration of one server; `registered` are the names that LibreChat knew a moment ago."""
 
     job: TurnJob
     server: ServerRef
     accounts: Accounts
     account_id: UUID
-    there: set[str]
+    registered: set[str]
 
     async def name(self) -> str:
-        """What LibreChat calls it, once it knows of the version that counts now."""
+        """LibreChat's name for it, once LibreChat has its current version."""
         until = asyncio.get_running_loop().time() + WAIT_SECONDS
         first: Registration | None = None
         while asyncio.get_running_loop().time() < until:
@@ -76,18 +79,18 @@ class _Registering:
                 user_id=self.job.user_id,
             )
             first = first or row
-            # A name that another has noted since we began is newer than what we know is there.
-            is_known = row.name in self.there or (bool(row.name) and row != first)
+            # A name that another process stored since we began is newer than `registered`.
+            is_known = row.name in self.registered or (bool(row.name) and row != first)
             if is_known and row.version >= self.server.version:
                 return row.name
             if await in_tenant(self.job.tenant, claim_registration, row):
-                # An engine that knows of a server which we do not would keep it for good.
-                return await unbroken(self._tell(row, is_known=is_known))
+                # If this were aborted, LibreChat could keep a server forever that we do not know of.
+                return await unbroken(self._register(row, is_known=is_known))
             await asyncio.sleep(POLL_SECONDS)
         raise EngineUnavailable("An MCP server is still being registered.")
 
-    async def _tell(self, row: Registration, *, is_known: bool) -> str:
-        """Anew where LibreChat does not know it, any more or at all."""
+    async def _register(self, row: Registration, *, is_known: bool) -> str:
+        """Updates the registration, or creates one if LibreChat does not have it."""
         client, config = self.accounts.client, server_config(row, self.server, tenant=self.job.tenant.slug)
         try:
             name = row.name
@@ -104,7 +107,7 @@ class _Registering:
 
 
 def server_config(row: Registration, server: ServerRef, *, tenant: str) -> JsonObject:
-    """LibreChat derives the server's name from the title, and lists its tools again whenever this changes."""
+    """LibreChat derives the server's name from the title, and lists its tools again when this changes."""
     return {
         "type": "streamable-http",
         "url": f"{settings.EGRESS_URL.rstrip('/')}/mcp/{tenant}.{row.id.hex}",
@@ -119,5 +122,5 @@ def server_title(name: str, row_id: UUID) -> str:
 
     LibreChat names the server `everything-f2052e` by the title `everything f2052e`.
     """
-    words = UNTITLED.sub(" ", name[:LONGEST_STEM]).split()
+    words = NOT_IN_TITLES.sub(" ", name[:LONGEST_STEM]).split()
     return " ".join([*(words or ["server"]), row_id.hex[:6]])

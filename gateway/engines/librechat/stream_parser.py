@@ -1,8 +1,8 @@
-"""LibreChat's stream of one reply as our events: no I/O, so any recording can be played through it.
+"""Parses LibreChat's stream of one reply into our events, without I/O: any recording can be played back.
 
-A stream may be read from its middle (`?resume=true`): then its first frame tells the reply so far, of which
-only what is new becomes events. The whole reply at the end is authoritative: where the stream said otherwise,
-`replace` withdraws it and the reply is told again. Frames: PROTOCOL's table, and what its recordings show.
+A stream may be read from its middle (`?resume=true`): then its first frame contains the reply so far, of
+which only the unseen rest becomes events. The complete reply at the end is authoritative: if the stream said
+otherwise, Replacement withdraws it and the reply is sent again. Frames: PROTOCOL's table, and the recordings.
 """
 
 import json
@@ -13,24 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from gateway.engines.base import Event, Finished
+from gateway.engines.events import EngineEvent, Event, Replacement, TextEvent
 from gateway.engines.librechat.error_text import words_of
 from gateway.engines.librechat.registrations import KnownServer
 from gateway.engines.librechat.tools import ToolCalls
-from gateway.providers.base import JsonObject
+from gateway.providers.base import Finish, JsonObject, ReasoningDelta, TextDelta
 from gateway.providers.soundness import SoundText, sound
 from gateway.providers.sse import Frame
 
-EVENT_OF = {"text": "delta", "think": "reasoning"}
-KIND_OF_PART = {"text": "text", "reasoning": "think"}  # our stored parts, in LibreChat's words
-REPLACE = "replace"
+EVENT_OF: dict[str, type[TextEvent]] = {"text": TextDelta, "think": ReasoningDelta}
 NO_REASON = "LibreChat gave no reason."
 SAVED = re.compile(r"reconnect|saved response|generation state changed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reply ended badly, in LibreChat's own words; `never_began`: nothing of it is stored there."""
+    """The reply failed; `text` is LibreChat's own. `never_began`: LibreChat has stored nothing of it."""
 
     text: str
     never_began: bool = False
@@ -41,46 +39,46 @@ class Failure:
         return self.never_began and bool(SAVED.search(self.text))
 
 
-Read = Event | Finished | Failure
+StreamItem = EngineEvent | Failure
 
 
-class Reading:
-    """Reads the frames of one reply; after a Finished or a Failure there is nothing more to read."""
+class ReplyReader:
+    """Reads the frames of one reply; nothing follows a Finish or a Failure."""
 
     def __init__(
         self,
         reply_id: UUID,
-        told: Iterable[JsonObject] = (),
+        reply_so_far: Iterable[Event] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reply_id = str(reply_id)
-        self.usage = [0, 0]  # what LibreChat says was used, in and out: a cross-check, never a bill
+        self.usage = [0, 0]  # LibreChat's own count, in and out: a cross-check, never a bill
         self._texts = {"text": "", "think": ""}
         self._halves = _no_halves()
-        self.servers: dict[str, KnownServer] = {}  # by what LibreChat calls them
+        self.servers: dict[str, KnownServer] = {}  # by LibreChat's names
         self._clock = clock
         self._calls = ToolCalls(clock, self.servers)
-        for part in told:
-            self._remember(part)
+        for event in reply_so_far:
+            self._remember(event)
 
-    def read(self, frame: Frame) -> Iterator[Read]:
-        """What one frame means; one that we do not know means nothing."""
+    def read(self, frame: Frame) -> Iterator[StreamItem]:
+        """The items of one frame; none for an unknown frame."""
         data = _parsed(frame.data)
         if frame.event == "error":
-            yield Failure(_words(data), never_began=True)
+            yield Failure(_error_text(data), never_began=True)
         elif data is not None:
             yield from self._read(data)
 
     def remember_call(self, call_id: str) -> bool:
-        """Notes that a tool call is told elsewhere; False where it was told before."""
-        return self._calls.note_told(call_id)
+        """Notes that the caller announces a tool call; False if it was announced already."""
+        return self._calls.note_announced(call_id)
 
-    def read_stored(self, message: JsonObject) -> Iterator[Read]:
-        """The same of a reply as LibreChat stored it, for a stream that ended unseen."""
+    def read_stored(self, message: JsonObject) -> Iterator[StreamItem]:
+        """Reads the reply as LibreChat stored it, after a stream whose end was not seen."""
         yield from self._end(message, {})
 
-    def _read(self, data: JsonObject) -> Iterator[Read]:
+    def _read(self, data: JsonObject) -> Iterator[StreamItem]:
         if data.get("final"):
             yield from self._end(_object(data.get("responseMessage")), data)
         elif data.get("sync"):
@@ -88,7 +86,7 @@ class Reading:
         else:
             yield from self._step(data)
 
-    def _step(self, data: JsonObject) -> Iterator[Read]:
+    def _step(self, data: JsonObject) -> Iterator[StreamItem]:
         inner = _object(data.get("data"))
         match data.get("event"):
             case "on_message_delta" | "on_reasoning_delta":
@@ -110,23 +108,23 @@ class Reading:
     def _say(self, kind: str, text: str) -> Iterator[Event]:
         if text:
             self._texts[kind] += text
-            yield Event(EVENT_OF[kind], {"text": text})
+            yield EVENT_OF[kind](text)
 
-    def _catch_up(self, data: JsonObject) -> Iterator[Read]:
-        """`aggregatedContent` is the reply so far, `pendingEvents` what came while that was put together."""
+    def _catch_up(self, data: JsonObject) -> Iterator[StreamItem]:
+        """`aggregatedContent` is the reply so far, `pendingEvents` what arrived while that was assembled."""
         state = _object(data.get("resumeState"))
         if state.get("responseMessageId") not in (None, self.reply_id):
             yield Failure("Another reply is being written in this conversation.")
             return
-        yield from self._tell_rest(_objects(state.get("aggregatedContent")))
+        yield from self._send_rest(_objects(state.get("aggregatedContent")))
         for step in _objects(state.get("runSteps")):
             self._calls.begin(step)
         for pending in _objects(data.get("pendingEvents")):
             if not pending.get("sync"):
                 yield from self._read(pending)
 
-    def _end(self, message: JsonObject, final: JsonObject) -> Iterator[Read]:
-        """A reply as a whole; where there is none, `final` may say that it was stopped or failed."""
+    def _end(self, message: JsonObject, final: JsonObject) -> Iterator[StreamItem]:
+        """The complete reply; if there is none, `final` may say that it was stopped or failed."""
         if message.get("messageId") not in (None, self.reply_id):
             yield Failure("Another reply was written in this conversation.")
             return
@@ -134,43 +132,33 @@ class Reading:
         is_whole = not (message.get("unfinished") or message.get("error") or final.get("aborted"))
         if self._contradicts(content, is_whole=is_whole):
             self._texts, self._calls = dict.fromkeys(EVENT_OF, ""), ToolCalls(self._clock, self.servers)
-            yield Event(REPLACE)
-        yield from self._tell_rest(content)
+            yield Replacement()
+        yield from self._send_rest(content)
         yield from self._calls.announce()  # those that were cut off before they were seen to begin
         for kind, half in self._halves.items():
             yield from self._say(kind, half.end())
-        failure = next((part for part in content if part.get("type") == "error"), None)
-        if failure is not None:
-            yield Failure(sound(_text_of(failure, "error")))
-        elif message.get("error"):
-            yield Failure(sound(str(message.get("text") or NO_REASON)))
-        elif message.get("unfinished") or final.get("aborted"):
-            yield Finished("cancelled")
-        elif final.get("error"):
-            yield Failure(_words(_object(final["error"])))
-        else:
-            yield Finished("stop")
+        yield _conclusion(content, message, final)
 
     def _contradicts(self, content: list[JsonObject], *, is_whole: bool) -> bool:
-        """Whether what was told is not how this reply begins.
+        """Whether the reply does not begin with what was sent.
 
-        Of a reply that was cut off or failed, LibreChat may have stored less than it streamed; of a whole one
-        not. Blank parts, which it may drop around tool calls, make no difference.
+        LibreChat may have stored less than it streamed if the reply was cut off or failed, but not if it is
+        complete. Blank parts make no difference: it may drop them around tool calls.
         """
         whole = _texts_of(content)
         has_tools = any(part.get("type") == "tool_call" for part in content)
         is_whole = is_whole and not any(part.get("type") == "error" for part in content)
-        for kind, told in self._texts.items():
-            says = whole[kind]
-            if not told or not content or (kind == "think" and not says):
+        for kind, sent in self._texts.items():
+            stored = whole[kind]
+            if not sent or not content or (kind == "think" and not stored):
                 continue
-            is_same = says.startswith(told) or _bare(says, has_tools) == _bare(told, has_tools)
-            if not is_same and (is_whole or not told.startswith(says)):
+            is_same = stored.startswith(sent) or _bare(stored, has_tools) == _bare(sent, has_tools)
+            if not is_same and (is_whole or not sent.startswith(stored)):
                 return True
         return False
 
-    def _tell_rest(self, content: list[JsonObject]) -> Iterator[Event]:
-        """What of a whole reply was not told yet, in its order; nothing where it tells another story."""
+    def _send_rest(self, content: list[JsonObject]) -> Iterator[Event]:
+        """The part of a reply that was not sent yet, in its order; no text that contradicts what was sent."""
         seen, self._halves = {"text": "", "think": ""}, _no_halves()
         for part in content:
             kind = str(part.get("type"))
@@ -178,22 +166,37 @@ class Reading:
                 yield from self._calls.recall(_object(part.get("tool_call")))
             elif kind in EVENT_OF:
                 seen[kind] += self._halves[kind].add(_text_of(part))
-                told = self._texts[kind]
-                if len(seen[kind]) > len(told) and seen[kind].startswith(told):
-                    yield from self._say(kind, seen[kind][len(told) :])
+                sent = self._texts[kind]
+                if len(seen[kind]) > len(sent) and seen[kind].startswith(sent):
+                    yield from self._say(kind, seen[kind][len(sent) :])
 
-    def _remember(self, part: JsonObject) -> None:
-        """A part of the reply that was told before, as the turn stored it."""
-        kind = KIND_OF_PART.get(part["type"])
-        if kind:
-            self._texts[kind] += part["text"]
-        else:
-            self._calls.remember(part)
+    def _remember(self, event: Event) -> None:
+        """An event that was sent before a takeover."""
+        match event:
+            case TextDelta(text):
+                self._texts["text"] += text
+            case ReasoningDelta(text):
+                self._texts["think"] += text
+            case _:
+                self._calls.remember(event)
 
     def _count(self, usage: JsonObject) -> None:
-        for place, name in enumerate(("input_tokens", "output_tokens")):
+        for index, name in enumerate(("input_tokens", "output_tokens")):
             if type(usage.get(name)) is int:
-                self.usage[place] += usage[name]
+                self.usage[index] += usage[name]
+
+
+def _conclusion(content: list[JsonObject], message: JsonObject, final: JsonObject) -> Finish | Failure:
+    failure = next((part for part in content if part.get("type") == "error"), None)
+    if failure is not None:
+        return Failure(sound(_text_of(failure, "error")))
+    if message.get("error"):
+        return Failure(sound(str(message.get("text") or NO_REASON)))
+    if message.get("unfinished") or final.get("aborted"):
+        return Finish("cancelled")
+    if final.get("error"):
+        return Failure(_error_text(_object(final["error"])))
+    return Finish("stop")
 
 
 def _parsed(text: str) -> JsonObject | None:
@@ -204,8 +207,8 @@ def _parsed(text: str) -> JsonObject | None:
     return data if isinstance(data, dict) else None
 
 
-def _words(data: JsonObject | None) -> str:
-    """What an `event: error` frame says: a text, or JSON in a text, whose type is what matters."""
+def _error_text(data: JsonObject | None) -> str:
+    """The text of an `event: error` frame; of JSON within that text, the type."""
     data = data or {}
     said = next((data[name] for name in ("error", "message", "text") if isinstance(data.get(name), str)), "")
     inner = _parsed(said)
@@ -213,7 +216,7 @@ def _words(data: JsonObject | None) -> str:
 
 
 def _text_of(part: JsonObject, name: str = "") -> str:
-    """A content part's text, which stands under the part's own type, at times within `value`."""
+    """A content part's text: the value of the field named like its type, sometimes nested in `value`."""
     value = part.get(name or str(part.get("type")))
     if isinstance(value, dict):
         value = value.get("value")
@@ -225,7 +228,7 @@ def _bare(text: str, has_tools: bool) -> str:
 
 
 def _texts_of(content: list[JsonObject]) -> dict[str, str]:
-    """All texts and all thoughts of a reply, each as one."""
+    """The text and the reasoning of a reply, each joined into one."""
     halves = _no_halves()
     found = dict.fromkeys(halves, "")
     for part in content:

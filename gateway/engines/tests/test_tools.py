@@ -1,4 +1,4 @@
-"""What a model writes as a tool call's arguments is stored and shown, however odd it is."""
+"""The arguments of a tool call are stored and shown, however odd the model's JSON is."""
 
 import json
 
@@ -18,7 +18,7 @@ from gateway.engines.tools import arguments_of
         ('{"a": NaN, "b": [Infinity]}', {"a": "nan", "b": ["inf"]}),
     ],
 )
-def test_arguments_become_what_a_database_can_hold(text: str, expected: object) -> None:
+def test_arguments_are_converted_to_storable_json(text: str, expected: object) -> None:
     assert arguments_of(text) == expected
     json.dumps(arguments_of(text), allow_nan=False).encode()
 

@@ -1,4 +1,4 @@
-"""Answering a turn anew: what a client may name as replaced, and what becomes of the old branch."""
+"""Answering a turn again: which turns can be replaced, and what happens to the old branch."""
 
 import threading
 from typing import Any
@@ -15,7 +15,7 @@ def again(client: Any, turn: dict[str, Any], **fields: Any) -> Any:
     return client.post("/v1/chat/send", json={**wish, **fields})
 
 
-def test_a_reply_is_regenerated_with_another_model_setting_and_the_old_one_is_kept(
+def test_a_reply_is_regenerated_with_other_settings_and_the_old_one_stays_stored(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -34,7 +34,7 @@ def test_a_replaced_turn_cannot_be_replaced_again(client_of: Any, cast: Cast) ->
     assert again(client, first).status_code == 404
 
 
-def test_the_turns_after_a_replaced_one_leave_the_path_with_it(client_of: Any, cast: Cast) -> None:
+def test_the_turns_after_a_replaced_one_are_not_current_either(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     first = send(client, "one").json()
     second = send(client, "two", conversation_id=first["conversation_id"]).json()
@@ -58,7 +58,7 @@ def test_a_running_turn_cannot_be_replaced(client_of: Any, cast: Cast, provider:
     resume(client, started["turn_id"])
 
 
-def test_a_turn_of_another_conversation_is_not_there_to_be_replaced(client_of: Any, cast: Cast) -> None:
+def test_a_turn_of_another_conversation_cannot_be_replaced(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     first, other = send(client, "one").json(), send(client, "two").json()
     wish = {**first, "turn_id": other["turn_id"]}
@@ -75,7 +75,7 @@ def test_a_turn_of_another_conversation_is_not_there_to_be_replaced(client_of: A
         ({"message": "  "}, "message"),
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(
+def test_an_invalid_combination_of_fields_is_refused(
     client_of: Any, cast: Cast, fields: dict[str, Any], wrong: str
 ) -> None:
     client = client_of(cast.alice)
@@ -83,7 +83,7 @@ def test_a_wish_that_makes_no_sense_is_refused(
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
-def test_sent_twice_with_one_key_it_is_replaced_once(client_of: Any, cast: Cast) -> None:
+def test_a_repeated_idempotency_key_replaces_a_turn_once(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     first = send(client, "one").json()
     wish = {"model": "local", "conversation_id": first["conversation_id"], "replaces": first["turn_id"]}

@@ -143,7 +143,7 @@ def test_a_stream_of_hostile_code_is_drawn_for_little(
     cost.expect(cpu=8)
 
 
-def test_many_hostile_profile_pictures_at_once_stop_nobody(server: Served, cast: Cast) -> None:
+def test_concurrent_hostile_profile_pictures_delay_no_one(server: Served, cast: Cast) -> None:
     browser = Browser(server.url).sign_in("bob")
     hostile = progressive(7_000, 300)
     token = browser.client.get("/accounts/profile/") and browser.client.cookies["csrftoken"]

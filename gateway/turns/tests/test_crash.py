@@ -1,4 +1,4 @@
-"""A server that is killed in mid-turn: the next one ends the turn with what was written, and settles it."""
+"""After a server is killed mid-turn, the next one ends the turn with its stored reply and settles it."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_the_next_server_settles_what_a_killed_one_held(
 @needs("redis-server")
 @pytest.mark.usefixtures("redis_url")
 @pytest.mark.parametrize("by", ["journal", "relay"])
-def test_whatever_a_client_was_shown_is_stored(
+def test_everything_that_a_client_saw_is_stored(
     cast: Cast, provider: ScriptedProvider, settings: Any, tmp_path: Path, by: str
 ) -> None:
     """Killed right after a word was heard, and long before the reply is written to the database."""

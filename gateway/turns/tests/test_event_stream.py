@@ -1,4 +1,4 @@
-"""A turn belongs to nobody's socket: clients leave, come back, stop it, send it twice."""
+"""A turn runs independently of sockets: clients leave, resume, stop it and send it twice."""
 
 import threading
 from typing import Any
@@ -12,6 +12,7 @@ from gateway.models import Turn
 from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.waiting import wait_until
+from gateway.turns.stop import request_stop
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, Reservation
 
@@ -47,7 +48,7 @@ def test_a_wrong_last_event_id_is_named(client_of: Any, cast: Cast) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
 
 
-def test_stop_ends_the_turn_cancels_upstream_and_keeps_the_partial_reply(
+def test_stop_cancels_the_call_and_stores_the_partial_reply(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -70,11 +71,9 @@ def test_stop_ends_the_turn_cancels_upstream_and_keeps_the_partial_reply(
     assert BudgetWindow.objects.get(subject_id=cast.alice.principal.workspace.id).reserved == 0
 
 
-def test_a_stop_asked_of_another_process_arrives_by_notify(
+def test_a_stop_requested_in_another_process_arrives_by_notify(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
-    from gateway.turns.stop import request_stop  # noqa: PLC0415 - what another process would run
-
     provider.script = Script(steps=["Once ", threading.Event()])
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
         told = parse(answer.iter_lines())
@@ -119,7 +118,7 @@ def test_a_second_message_while_a_reply_is_written_is_refused_with_the_turns_id(
     resume(client, started.data["turn_id"])
 
 
-def test_of_many_messages_at_once_in_one_conversation_one_runs(
+def test_of_concurrent_messages_in_a_conversation_one_runs(
     client_of: Any, cast: Cast, provider: ScriptedProvider, at_once: Any
 ) -> None:
     conversation_id = send(client_of(cast.alice), "hi").json()["conversation_id"]
@@ -151,7 +150,7 @@ def test_the_same_key_with_another_body_is_a_conflict(client_of: Any, cast: Cast
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "idempotency_conflict")
 
 
-def test_one_key_sent_many_times_at_once_makes_one_turn(
+def test_concurrent_requests_with_one_key_create_one_turn(
     client_of: Any, cast: Cast, provider: ScriptedProvider, at_once: Any
 ) -> None:
     requests = [

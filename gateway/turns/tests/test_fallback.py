@@ -16,7 +16,7 @@ from workspaces.language_models.queries import add_credential, install_model, se
 
 @pytest.fixture
 def dead_model(cast: Cast, settings: Any, provider: ScriptedProvider) -> str:
-    """A model at an address where nothing listens; the local one stands in for it."""
+    """A model at a URL where nothing listens; its fallback is the local one."""
     settings.OUTBOUND_ALLOWED = ["127.0.0.1:9"]
     place = cast.alice.principal
     with tenant_scope(place.tenant):
@@ -33,9 +33,7 @@ def dead_model(cast: Cast, settings: Any, provider: ScriptedProvider) -> str:
     return "dead"
 
 
-def test_the_fallback_answers_and_the_ledger_says_who_did(
-    client_of: Any, cast: Cast, dead_model: str
-) -> None:
+def test_the_fallback_answers_and_is_in_the_ledger(client_of: Any, cast: Cast, dead_model: str) -> None:
     events = read_events(client_of(cast.alice), "hi", model=dead_model)
     assert text_of(events) == "Hello there."
     notices = [event.data for event in events if event.type == "notice"]
@@ -51,7 +49,7 @@ def test_the_fallback_answers_and_the_ledger_says_who_did(
 
 
 @pytest.mark.parametrize("abilities", [[], ["tools"]])
-def test_a_completion_with_tools_is_answered_only_by_what_can_use_them(
+def test_a_completion_with_tools_falls_back_only_to_models_with_tools(
     client_of: Any, cast: Cast, dead_model: str, abilities: list[str]
 ) -> None:
     with tenant_scope(cast.alice.principal.tenant):
@@ -88,7 +86,7 @@ def test_a_fallback_into_which_it_does_not_fit_is_passed_over(
     assert BudgetWindow.objects.get().reserved == 0
 
 
-def test_when_all_of_them_fail_the_last_one_is_told_and_nothing_charged(
+def test_if_all_models_fail_the_last_error_is_returned_and_nothing_charged(
     client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(status=503)

@@ -30,7 +30,7 @@ from quotas.tests.ledger import limit_to
 
 pytestmark = pytest.mark.slow
 AT_ONCE, BOUND = 12, 3000
-MOST_CPU_SECONDS, MOST_MEGABYTES = 10.0, 80.0  # of all replies together
+MOST_CPU_SECONDS, MOST_MEGABYTES = 10.0, 80.0  # of all replies
 LONGEST_WAIT, MEDIAN_WAIT = 5.0, 1.0  # the longest on a machine that is busy with other things as well
 
 
@@ -57,7 +57,7 @@ FLOODS = {
 
 
 class Flood(socketserver.StreamRequestHandler):
-    """Answers every request with the server's `flood`, again and again, until nobody reads it."""
+    """Answers every request with the server's `flood`, repeated until the client leaves."""
 
     def handle(self) -> None:
         length = 0
@@ -107,7 +107,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Neighbour(threading.Thread):
-    """Somebody of another tenant, who asks who they are again and again."""
+    """A member of another tenant who requests their profile repeatedly."""
 
     def __init__(self, url: str, cast: Cast) -> None:
         super().__init__(daemon=True)
@@ -161,7 +161,7 @@ def cost_of(flood: FloodServer, client: httpx.Client, neighbour: Neighbour, pid:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_endless_replies_cost_little_and_others_do_not_notice(
+def test_endless_replies_cost_little_and_slow_no_one_else_down(
     cast: Cast, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     limit_to(cast.alice, 10**9)

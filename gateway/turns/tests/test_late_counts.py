@@ -1,4 +1,4 @@
-"""A reply whose reader leaves is read on: the provider's own count is charged, and nobody waits."""
+"""A reply whose reader leaves is read to its end: the provider's count is charged, and no one waits."""
 
 import asyncio
 import threading
@@ -75,7 +75,7 @@ def test_a_client_that_leaves_near_the_end_is_charged_the_providers_count(
         wait_until(lambda: Turn.objects.get().exactness == "exact")
 
 
-def test_a_stop_does_not_wait_for_the_count_which_comes_later(
+def test_a_stop_does_not_wait_for_the_providers_count(
     client_of: Any, cast: Cast, gate: threading.Event
 ) -> None:
     client = client_of(cast.alice)
@@ -101,7 +101,7 @@ def test_a_stop_does_not_wait_for_the_count_which_comes_later(
     assert reserved() == 0
 
 
-def test_a_reply_that_goes_on_too_long_is_cancelled_and_estimated(
+def test_a_reply_that_is_read_for_too_long_is_cancelled_and_estimated(
     server: Served, cast: Cast, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.PROVIDER_READ_ON_SECONDS = 1
@@ -112,13 +112,13 @@ def test_a_reply_that_goes_on_too_long_is_cancelled_and_estimated(
     assert reserved() == 0
 
 
-def test_a_reply_that_goes_on_with_too_much_is_cancelled_too(
+def test_a_reply_that_is_too_large_is_cancelled_and_estimated(
     server: Served, cast: Cast, gate: threading.Event, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.PROVIDER_READ_ON_BYTES = 1000
     provider.script.steps = ["One ", gate, *["word " * 50] * 10, threading.Event()]
     leave_after(server, cast, "One ")
-    wait_until(is_read_on)  # what came before the reader's leaving was noticed would not count
+    wait_until(is_read_on)  # text from before the leaving was noticed would not count
     gate.set()
     assert provider.hangups.acquire(timeout=10)
     wait_until(lambda: bool(lines()))
@@ -161,13 +161,13 @@ class TestInOneLoop:
         await call.aclose()
         await in_public(close_turn, turn_id=turn_id)
 
-    async def test_a_process_that_stops_settles_at_once(self, cast: Cast, gate: threading.Event) -> None:
+    async def test_a_stopping_process_settles_immediately(self, cast: Cast, gate: threading.Event) -> None:
         await self.left_call(cast)
         assert (await in_public(lines), await in_public(reserved)) == ([], 22)
         await reading_on().settle_all()
         assert (await in_public(lines), await in_public(reserved)) == ([(2, 1, "estimated")], 0)
 
-    async def test_one_that_is_stopping_takes_no_call(self, cast: Cast, gate: threading.Event) -> None:
+    async def test_a_stopping_process_accepts_no_call(self, cast: Cast, gate: threading.Event) -> None:
         await reading_on().settle_all()
         await self.left_call(cast)
         assert (await in_public(lines), await in_public(reserved)) == ([(2, 1, "estimated")], 0)

@@ -1,4 +1,4 @@
-"""Limits as clients meet them: headers, refusals, the cost of a turn, and whatever a provider claims."""
+"""Limits for clients: headers, refusals, the cost of a turn, and implausible usage reports."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ def limits_in(headers: Any) -> dict[str, str]:
     return {name: headers[name] for name in headers if name.startswith("x-ratelimit-")}
 
 
-def test_every_answer_tells_what_is_left_of_the_tightest_limits(client_of: Any, cast: Cast) -> None:
+def test_every_response_has_the_remainder_of_the_tightest_limits(client_of: Any, cast: Cast) -> None:
     limit_to(cast.alice, 100, level="tenant", metric="requests", window="minute")
     limit_to(cast.alice, 7, level="member", metric="requests", window="minute")
     limit_to(cast.alice, 5000, level="member", window="day")
@@ -72,7 +72,7 @@ def test_the_openai_client_reads_limits_and_refusals(server: Any, cast: Cast) ->
     assert int(headers["retry-after"]) > 0
 
 
-def test_turns_at_once_are_bounded_also_for_completions(client_of: Any, cast: Cast) -> None:
+def test_concurrent_turns_are_limited_for_completions_too(client_of: Any, cast: Cast) -> None:
     limit_to(cast.alice, 0, level="member", metric="turns", window="at_once")
     client = client_of(cast.alice)
     asked = {"model": "local", "messages": [{"role": "user", "content": "hi"}]}
@@ -80,7 +80,7 @@ def test_turns_at_once_are_bounded_also_for_completions(client_of: Any, cast: Ca
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limited")
 
 
-def test_a_turn_tells_its_cost(client_of: Any, cast: Cast) -> None:
+def test_a_turn_reports_its_cost(client_of: Any, cast: Cast) -> None:
     Price.objects.create(
         workspace_id=cast.alice.principal.workspace.id,
         model="local",
@@ -119,7 +119,7 @@ def test_a_model_without_a_price_is_refused_under_a_budget_of_money(client_of: A
         ((10**40, 1), "estimated", False),
     ],
 )
-def test_whatever_a_provider_claims_the_ledger_holds_what_can_be(
+def test_the_ledger_limits_implausible_usage_reports(
     client_of: Any, cast: Cast, provider: ScriptedProvider, case: tuple[Any, str, bool]
 ) -> None:
     claim, exactness, overrun = case

@@ -1,4 +1,4 @@
-"""The local model replies for real, is counted exactly, and remembers what was said before."""
+"""The real local model replies, is counted exactly, and gets the earlier messages."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +43,7 @@ def test_a_conversation_with_the_real_model(alice: Any) -> None:
     assert second["usage"]["input_tokens"] > told["usage"]["input_tokens"] + told["usage"]["output_tokens"]
 
 
-def test_what_was_held_for_the_prompt_is_what_the_model_counts(alice: Any) -> None:
+def test_the_prompts_hold_equals_the_models_count(alice: Any) -> None:
     """Admission counted with the model's own template and tokenizer, so the bound is the bill."""
     usage = send(alice, "Grüße, 你好, def f(x): return x", max_tokens=4).json()["usage"]
     hold = Hold.objects.get()

@@ -1,4 +1,4 @@
-"""A right that is taken away counts at once: streams, sockets, running turns, tokens and keys end with it."""
+"""Losing access takes effect immediately: streams, sockets, running turns, tokens and keys end."""
 
 import threading
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def test_a_stream_that_lost_its_right_breaks_off_and_its_turn_ends(
     assert turn.output_tokens > 0
 
 
-def test_who_becomes_a_viewer_hears_that_the_running_reply_was_cancelled(
+def test_a_member_who_becomes_a_viewer_is_sent_the_cancellation_of_the_reply(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.bob)
@@ -97,7 +97,7 @@ async def test_an_idle_socket_that_lost_its_right_closes(
 ) -> None:
     async with chat_of(server, cast.bob) as socket:
         chat = Chat(socket)
-        await chat.say({"type": "nonsense"})  # answered: the socket stands
+        await chat.say({"type": "nonsense"})  # answered: the socket is open
         assert (await chat.hear())["type"] == "error"
         await in_public(take, client_of(cast.alice), cast.bob)
         told = await chat.hear_until("error")
@@ -118,9 +118,7 @@ def test_coming_back_revives_no_token(client_of: Any, cast: Cast) -> None:
     assert bob.get("/v1/tenant").status_code == 401
 
 
-def test_other_people_keep_what_they_have_open(
-    client_of: Any, cast: Cast, provider: ScriptedProvider
-) -> None:
+def test_other_peoples_streams_stay_open(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
     gate = threading.Event()
     provider.script = Script(steps=["One ", gate, "two"])
     alice = client_of(cast.alice)

@@ -29,7 +29,7 @@ STEPS = ["One ", "two ", "three."]
 
 
 class Patient(ScriptedProvider):
-    looks_every = 0.2  # 256 replies that wait would else use up a core
+    looks_every = 0.2  # otherwise 256 waiting replies would use up a core
 
 
 async def read_turn(client: httpx.AsyncClient, number: int) -> str:

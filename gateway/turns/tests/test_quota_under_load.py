@@ -1,4 +1,4 @@
-"""Sixty-four turns at once against a budget for ten: exactly ten pass, and nothing is ever over."""
+"""Of 64 concurrent turns against a budget for ten, exactly ten pass, and the budget is never exceeded."""
 
 import threading
 from typing import Any
@@ -60,7 +60,7 @@ def test_a_refusal_names_limit_used_reserved_and_reset(client_of: Any, cast: Cas
     assert details["resets_at"].endswith("-01T00:00:00+00:00")
 
 
-def test_explain_says_that_the_budget_does_not_cover_it_without_running(
+def test_explain_reports_an_insufficient_budget_without_running(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     limit_budget(cast, 20)

@@ -57,7 +57,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 
 class Visitor:
-    """Does what people do, and notes the seconds of each request."""
+    """Makes typical requests and records the seconds of each."""
 
     def __init__(self, url: str, key: str) -> None:
         self.client = httpx.Client(base_url=url, timeout=30)

@@ -1,4 +1,4 @@
-"""The language that a person wants replies in reaches the model, whichever way it is asked."""
+"""A person's reply language is sent to the model by every kind of request."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from kit.tenancy import tenant_scope
 TOLD = {"role": "system", "content": "Reply in German unless you are asked for another language."}
 
 
-def test_the_model_is_told_first_and_with_every_turn(
+def test_the_reply_language_is_the_first_message_of_every_turn(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.bob)
@@ -26,7 +26,9 @@ def test_the_model_is_told_first_and_with_every_turn(
         assert Turn.objects.latest("created_at").parameters["instructions"] == TOLD["content"]
 
 
-def test_without_a_wish_nothing_is_added(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
+def test_without_a_reply_language_nothing_is_added(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
     send(client_of(cast.bob), "Hello")
     assert provider.requests[-1]["messages"] == [{"role": "user", "content": "Hello"}]
 
@@ -37,7 +39,7 @@ def test_a_language_that_is_none_is_refused(client_of: Any, cast: Cast) -> None:
     assert User.objects.get(id=cast.bob.principal.user_id).reply_language == ""
 
 
-def test_me_says_who_one_is_and_in_which_teams(client_of: Any, cast: Cast) -> None:
+def test_me_returns_the_person_and_their_teams(client_of: Any, cast: Cast) -> None:
     told = client_of(cast.bob).get("/v1/me").json()
     assert (told["email"], told["teams"]) == (
         "bob@example.com",

@@ -1,4 +1,4 @@
-"""Real processes are stopped and restarted while replies are written: every client has the whole text."""
+"""Real processes are restarted while replies are written: every client gets the whole text."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ FIRST_WORD, BOTH_WORDS = "One ", "One two"
 
 
 class Client:
-    """Follows one turn as the documentation says, and keeps what it was sent."""
+    """Follows one turn as documented, and stores the events."""
 
     def __init__(self, person: Person, urls: list[str]) -> None:
         self.person = person

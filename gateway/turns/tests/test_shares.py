@@ -1,4 +1,4 @@
-"""Teams share the places for running turns; a refusal says what is full and when to come back."""
+"""Teams share the slots for running turns; a refusal says which limit is reached and when to retry."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ class Stand:
         self.runner, self.kept = TurnRunner(), ExitStack()
 
     def admits(self, tenant: TenantRef, wanted: int) -> tuple[int, str]:
-        """How many slots the team gets, and what is full then."""
+        """The number of slots that the team gets, and the scope of the refusal after them."""
         for count in range(wanted):
             try:
                 self.kept.enter_context(self.runner.slot(tenant))
@@ -48,7 +48,7 @@ class Stand:
 
 
 @pytest.mark.parametrize(("places", "alone"), [(384, 288), (100, 75), (8, 6), (1, 1)])
-async def test_a_team_alone_gets_three_quarters_of_the_places(settings: Any, places: int, alone: int) -> None:
+async def test_a_team_alone_gets_three_quarters_of_the_slots(settings: Any, places: int, alone: int) -> None:
     settings.MAX_RUNNING_TURNS = places
     got, full = Stand().admits(team("acme"), places + 1)
     assert (got, full) == (alone, "server" if places == 1 else "team")
@@ -62,7 +62,7 @@ async def test_while_one_team_has_all_it_can_get_another_gets_its_turns(settings
     assert stand.admits(team("initech"), 10) == (10, "")
 
 
-async def test_the_last_place_is_refused_to_all(settings: Any) -> None:
+async def test_the_last_slot_is_refused_to_all(settings: Any) -> None:
     settings.MAX_RUNNING_TURNS = 2
     stand = Stand()
     assert stand.admits(team("acme"), 1) == (1, "")
@@ -93,7 +93,7 @@ def busy_acme(provider: ScriptedProvider, client_of: Any, cast: Cast, settings: 
         assert [answer.result().status_code for answer in held] == [200] * 3
 
 
-def test_a_refusal_says_whose_share_is_full_and_when_to_come_back(
+def test_a_refusal_names_the_full_share_and_when_to_retry(
     busy_acme: None, client_of: Any, cast: Cast
 ) -> None:
     refused = send(client_of(cast.bob), "hi")
@@ -104,7 +104,7 @@ def test_a_refusal_says_whose_share_is_full_and_when_to_come_back(
     assert send(client_of(cast.charlie), "hi").status_code == 200
 
 
-def test_a_completion_is_refused_in_openais_shape(busy_acme: None, client_of: Any, cast: Cast) -> None:
+def test_a_completion_is_refused_in_openais_format(busy_acme: None, client_of: Any, cast: Cast) -> None:
     wish = {"model": "local", "messages": [{"role": "user", "content": "hi"}]}
     refused = client_of(cast.alice).post("/v1/chat/completions", json=wish)
     assert refused.status_code == 503
@@ -113,7 +113,7 @@ def test_a_completion_is_refused_in_openais_shape(busy_acme: None, client_of: An
     assert client_of(cast.charlie).post("/v1/chat/completions", json=wish).status_code == 200
 
 
-def test_a_socket_is_told_too(busy_acme: None, server: Served, cast: Cast) -> None:
+def test_a_socket_gets_the_refusal_too(busy_acme: None, server: Served, cast: Cast) -> None:
     assert told_on_socket(server, cast.alice)["details"] == {"scope": "team", "retry_after": 5}
 
 
@@ -125,7 +125,7 @@ def told_on_socket(server: Served, person: Person) -> dict[str, Any]:
         return dict(told["error"])
 
 
-def test_a_turn_that_a_limit_of_ours_keeps_back_costs_nothing_and_blames_nobody(
+def test_a_turn_refused_by_our_own_limit_costs_nothing_and_blames_no_provider(
     client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = settings.LOCAL_MODEL_URL.replace("http://127.0.0.1", "model.test")
@@ -143,7 +143,7 @@ def test_a_turn_that_a_limit_of_ours_keeps_back_costs_nothing_and_blames_nobody(
     assert send(client, "hi", model="gpt").json()["reply"] == "Hello there."
 
 
-def test_a_full_server_says_so(client_of: Any, cast: Cast, settings: Any) -> None:
+def test_a_full_server_refuses_with_at_capacity(client_of: Any, cast: Cast, settings: Any) -> None:
     settings.MAX_RUNNING_TURNS = 0
     refused: httpx.Response = send(client_of(cast.alice), "hi")
     assert refused.status_code == 503

@@ -1,4 +1,4 @@
-"""A server that is asked to stop finishes its replies, and tells every client where to go on."""
+"""A server that stops finishes its replies, and tells every client how to continue."""
 
 import asyncio
 import json
@@ -32,14 +32,14 @@ def second(server: Served) -> Iterator[Served]:
 
 @pytest.fixture
 def at_home(client_of: Any, cast: Cast) -> httpx.Client:
-    """Alice at the other server, which goes on."""
+    """Alice at the other server, which keeps running."""
     found: httpx.Client = client_of(cast.alice)
     return found
 
 
 @pytest.fixture
 def client(second: Served, cast: Cast) -> Iterator[httpx.Client]:
-    """Alice at the server that stops, with one connection that is kept open."""
+    """Alice at the server that stops, with one persistent connection."""
     limits = httpx.Limits(max_connections=1)
     with httpx.Client(base_url=second.url, headers=cast.alice.headers, timeout=30, limits=limits) as client:
         yield client
@@ -86,7 +86,7 @@ def test_a_reply_that_is_being_written_is_finished_and_no_other_begins(
     assert len(provider.requests) == 1
 
 
-def test_what_is_not_a_turn_is_still_served_on_open_connections(
+def test_other_requests_are_still_served_on_open_connections(
     second: Served, client: httpx.Client, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -106,7 +106,7 @@ def test_what_is_not_a_turn_is_still_served_on_open_connections(
     assert (answers[0].status_code, answers[0].json()["reply"]) == (200, "One ")
 
 
-def test_a_follower_of_another_processs_turn_is_told_and_resumes_there(
+def test_a_follower_of_another_processs_turn_is_sent_moved_and_resumes_there(
     second: Served, client: httpx.Client, at_home: httpx.Client, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -125,7 +125,7 @@ def test_a_follower_of_another_processs_turn_is_told_and_resumes_there(
     assert text_of(seen + rest) == "One two three"
 
 
-def test_someone_who_reads_a_shared_reply_stays_until_it_is_finished(
+def test_a_reader_of_a_shared_reply_stays_until_it_is_finished(
     second: Served, client: httpx.Client, at_home: httpx.Client, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -144,7 +144,7 @@ def test_someone_who_reads_a_shared_reply_stays_until_it_is_finished(
     assert seen[-1].data == {"finish_reason": "stop"}
 
 
-def test_the_page_is_told_too(
+def test_the_page_is_sent_moved_too(
     second: Served, at_home: httpx.Client, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -165,7 +165,7 @@ def test_the_page_is_told_too(
     gate.set()
 
 
-def test_a_json_answer_of_another_processs_turn_is_refused_with_its_id(
+def test_a_json_response_for_another_processs_turn_is_refused_with_its_id(
     second: Served, client: httpx.Client, at_home: httpx.Client, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -180,13 +180,13 @@ def test_a_json_answer_of_another_processs_turn_is_refused_with_its_id(
     error = answers[0].json()["error"]
     assert (answers[0].status_code, error["code"]) == (503, "shutting_down")
     assert "Retry-After" in answers[0].headers
-    assert error["details"] in ({"turn_id": turn_id}, {})  # {}: it had not been looked up yet
+    assert error["details"] in ({"turn_id": turn_id}, {})  # {}: the turn was not read yet
     gate.set()
     again = at_home.post("/v1/chat/send", json=body("x"), headers=key)
     assert (again.json()["turn_id"], again.json()["reply"]) == (turn_id, "One ")
 
 
-def test_a_turn_beyond_the_grace_ends_interrupted_with_what_was_shown(
+def test_a_turn_beyond_the_grace_period_is_interrupted_with_its_partial_reply(
     second: Served, client: httpx.Client, at_home: httpx.Client, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.GRACE = 0.3
@@ -204,7 +204,7 @@ def test_a_turn_beyond_the_grace_ends_interrupted_with_what_was_shown(
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/send", "/v1/chat/completions"])
-def test_a_json_answer_beyond_the_grace_is_an_error_in_the_usual_shape(
+def test_a_json_response_beyond_the_grace_period_is_an_error(
     second: Served, client: httpx.Client, provider: ScriptedProvider, settings: Any, path: str
 ) -> None:
     settings.GRACE = 0.3

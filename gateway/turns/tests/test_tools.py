@@ -17,7 +17,7 @@ WHERE = "/v1/workspaces/sales/mcps/calculator"
 WITH_TOOLS = {"model": MODEL, "mcps": ["calculator"]}
 
 
-def test_a_turn_calls_a_tool_and_tells_the_model(
+def test_a_turn_calls_a_tool_and_sends_the_result_to_the_model(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     say(provider, asks_for(("add_mcp_calculator", {"a": 2, "b": 40})))
@@ -49,7 +49,7 @@ def test_tools_of_one_answer_run_at_the_same_time(
     assert [event.data["output"] for event in events if event.type == "tool_result"] == ["met", "met"]
 
 
-def test_a_tool_that_nobody_offered_is_not_called(
+def test_a_tool_that_was_not_offered_is_not_called(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     say(provider, asks_for(("add_mcp_other", {"a": 1, "b": 1})))
@@ -75,7 +75,7 @@ def test_a_denied_tool_is_neither_offered_nor_run(
     assert installed.calls == []
 
 
-def test_arguments_outside_of_the_restriction_are_told_to_the_model(
+def test_arguments_outside_the_restriction_are_reported_to_the_model(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     schema = {"properties": {"a": {"maximum": 10}}}
@@ -126,7 +126,7 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
     assert line.details["turn_id"] == told[0].data["turn_id"]
 
 
-def test_a_manager_may_say_that_nobody_is_asked_again(
+def test_a_manager_may_always_allow_a_tool(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -142,7 +142,7 @@ def test_a_manager_may_say_that_nobody_is_asked_again(
     assert installed.calls == [("wipe", "notes")] * 2
 
 
-def test_explain_tells_of_servers_what_they_bring(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_explain_lists_the_servers_and_their_tools(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
 
     def told(*mcps: str) -> list[tuple[bool, str]]:
@@ -156,7 +156,7 @@ def test_explain_tells_of_servers_what_they_bring(installed: RealMCP, client_of:
     assert "no tool of it may be used" in told("calculator")[0][1]
 
 
-def test_more_tools_than_a_model_takes_are_refused_in_words(
+def test_too_many_tools_for_a_model_are_refused(
     installed: RealMCP, client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decision, "MOST_TOOLS", 3)
@@ -172,7 +172,7 @@ def test_more_tools_than_a_model_takes_are_refused_in_words(
         ("/tools/wipe", {"argument_schema": {"maxProperties": 0}}, "does not allow"),
     ],
 )
-def test_what_is_forbidden_while_somebody_is_asked_does_not_run(  # noqa: PLR0917 - fixtures
+def test_a_tool_forbidden_while_it_waits_for_approval_does_not_run(  # noqa: PLR0917 - fixtures
     installed: RealMCP,
     provider: ScriptedProvider,
     client_of: Any,
@@ -194,7 +194,7 @@ def test_what_is_forbidden_while_somebody_is_asked_does_not_run(  # noqa: PLR091
     assert installed.calls == []
 
 
-def test_arguments_nested_too_deeply_are_told_to_the_model(
+def test_arguments_nested_too_deeply_are_reported_to_the_model(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     deep: Any = 1
@@ -206,7 +206,7 @@ def test_arguments_nested_too_deeply_are_told_to_the_model(
     assert events[-1].data == {"finish_reason": "stop"}
 
 
-def test_an_approval_that_nobody_gives_expires(
+def test_an_unanswered_approval_expires(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     settings.APPROVAL_SECONDS = 0.1
@@ -218,7 +218,7 @@ def test_an_approval_that_nobody_gives_expires(
     assert installed.calls == []
 
 
-def test_a_server_that_lies_about_a_tool_is_not_called(
+def test_a_server_whose_tool_changed_is_not_called(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     installed.lie_about_add()
@@ -245,7 +245,7 @@ def test_a_result_is_cut_to_its_bound(
         ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large, and was broken off"),
     ],
 )
-def test_a_tool_that_hangs_or_floods_is_told_to_the_model(  # noqa: PLR0917 - fixtures
+def test_a_tool_that_hangs_or_floods_is_reported_to_the_model(  # noqa: PLR0917 - fixtures
     installed: RealMCP,
     provider: ScriptedProvider,
     client_of: Any,
@@ -266,7 +266,7 @@ def test_a_tool_that_hangs_or_floods_is_told_to_the_model(  # noqa: PLR0917 - fi
     assert events[-1].data == {"finish_reason": "stop"}
 
 
-def test_tools_of_the_same_name_are_told_apart_by_their_servers(
+def test_tools_of_the_same_name_are_distinguished_by_their_servers(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     made = install_calculator(client_of(cast.alice), installed.url, slug="calculator_2")
@@ -287,7 +287,7 @@ def test_tools_of_the_same_name_are_told_apart_by_their_servers(
     assert installed.calls == [("add", (1, 1))]
 
 
-def test_what_a_tool_tells_the_model_to_do_needs_a_person_all_the_same(
+def test_a_tool_call_suggested_by_a_tools_output_still_needs_approval(
     installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     settings.APPROVAL_SECONDS = 0.1
@@ -318,6 +318,6 @@ def test_an_older_server_is_reached_by_sse(
     assert real.calls == [("add", (2, 40))]
 
 
-def test_a_model_without_tools_says_so(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_a_model_without_tools_refuses_them(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     refused = send(client_of(cast.bob), "hi", mcps=["calculator"])
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_lacks_ability")

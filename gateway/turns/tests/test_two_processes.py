@@ -1,4 +1,4 @@
-"""Two web processes: what one runs the other tells, by Redis at once, else from what is written."""
+"""Two web processes: each sends the other's turns, live by Redis, else from the stored reply."""
 
 import threading
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_with_redis_the_deltas_arrive_while_they_are_written(
     ]
 
 
-def test_without_redis_another_process_tells_what_is_written_down_and_then_the_end(
+def test_without_redis_another_process_sends_the_stored_reply_and_then_the_end(
     client_of: Any, cast: Cast, provider: ScriptedProvider, other: httpx.Client
 ) -> None:
     gate = threading.Event()

@@ -5,16 +5,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.system_checks import check_egress_secrets, check_librechat, refuse_broken_setup
-from gateway.engines.registry import ENGINES
+from config.system_checks import check_engine_settings, refuse_broken_setup
 
 LONG = "s" * 32
 
 
 @pytest.fixture(autouse=True)
-def librechat(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def librechat(settings: Any) -> Any:
     """A production installation with LibreChat, complete; each test takes one thing away."""
-    monkeypatch.setitem(ENGINES, "librechat", ENGINES["direct"])
     settings.DEVELOPMENT = False
     settings.ENGINE = "librechat"
     settings.LIBRECHAT_URL = "http://librechat:3080"
@@ -23,7 +21,7 @@ def librechat(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def found() -> list[str | None]:
-    return [error.id for error in check_librechat() + check_egress_secrets()]
+    return [error.id for error in check_engine_settings()]
 
 
 def test_a_complete_setup_is_accepted() -> None:

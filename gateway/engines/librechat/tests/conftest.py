@@ -1,4 +1,4 @@
-"""The replayed LibreChat without a served Switchyard, and the parts of the engine that speak with it."""
+"""The replayed LibreChat without a served Switchyard, and the engine's clients for it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["replay"]
 
 @pytest.fixture(scope="session")
 def served_models() -> Iterator[tuple[ScriptedEgress, Served]]:
-    """What answers the model calls here: it says what it is asked to."""
+    """Answers the model calls, as scripted."""
     egress = ScriptedEgress()
     with Served(egress) as server:
         yield egress, server

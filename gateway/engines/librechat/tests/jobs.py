@@ -1,4 +1,4 @@
-"""Jobs and accounts for tests, as admission would make them."""
+"""Jobs and accounts for tests, as admission creates them."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,17 +1,19 @@
-"""Plays recorded and made-up streams of LibreChat through a Reading."""
+"""Plays recorded and invented streams of LibreChat through a ReplyReader."""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.engines.base import Event
-from gateway.engines.librechat.stream_parser import Read, Reading
+from gateway.engines.events import Event, TextEvent, ToolResult
+from gateway.engines.librechat.stream_parser import ReplyReader, StreamItem
+from gateway.providers.base import TextDelta
 from gateway.providers.sse import Frame, FrameParser
 from gateway.tests.replayed_librechat.recorded import RECORDINGS, exchanges, frames
 
+T = TypeVar("T")
 REPLY = UUID("c0ffee00-0000-4000-8000-000000000001")
 RESUMED = "chat_disconnect_and_resume-2"
 
@@ -20,7 +22,7 @@ RESUMED = "chat_disconnect_and_resume-2"
 class Stream:
     """One recorded stream and the reply that it is about."""
 
-    name: str  # of the recording, with the place of the exchange in it
+    name: str  # of the recording, with the index of the exchange
     sse: bytes
     reply_id: UUID
     content: tuple[dict[str, Any], ...]  # of the whole reply, as its end has it
@@ -47,9 +49,9 @@ def _stream(name: str, sse: str) -> Stream:
     return Stream(name, sse.encode(), UUID(reply_id), tuple(last.get("content", ())))
 
 
-def reading(reply_id: UUID = REPLY, told: Iterable[dict[str, Any]] = ()) -> Reading:
-    """With a clock that stands still."""
-    return Reading(reply_id, told, clock=lambda: 0.0)
+def reader(reply_id: UUID = REPLY, reply_so_far: Iterable[Event] = ()) -> ReplyReader:
+    """With a clock that does not advance."""
+    return ReplyReader(reply_id, reply_so_far, clock=lambda: 0.0)
 
 
 def frames_of(chunks: Iterable[bytes]) -> list[Frame]:
@@ -57,13 +59,13 @@ def frames_of(chunks: Iterable[bytes]) -> list[Frame]:
     return [frame for chunk in chunks for frame in parser.feed(chunk)]
 
 
-def play(frames: Iterable[Frame], by: Reading | None = None) -> list[Read]:
-    by = by or reading()
+def play(frames: Iterable[Frame], by: ReplyReader | None = None) -> list[StreamItem]:
+    by = by or reader()
     return [item for frame in frames for item in by.read(frame)]
 
 
-def play_stream(stream: Stream, chunks: Iterable[bytes] = ()) -> list[Read]:
-    return play(frames_of(chunks or [stream.sse]), reading(stream.reply_id))
+def play_stream(stream: Stream, chunks: Iterable[bytes] = ()) -> list[StreamItem]:
+    return play(frames_of(chunks or [stream.sse]), reader(stream.reply_id))
 
 
 def frame(data: Any, event: str = "message") -> Frame:
@@ -75,7 +77,7 @@ def happened(event: str, data: Any) -> Frame:
 
 
 def said(kind: str, text: str) -> Frame:
-    """A piece of the text, or of what was thought: `text` or `think`."""
+    """A piece of the text or the reasoning: `text` or `think`."""
     event = "on_message_delta" if kind == "text" else "on_reasoning_delta"
     return happened(event, {"id": "step", "delta": {"content": [{"type": kind, kind: text}]}})
 
@@ -105,24 +107,21 @@ def final(*content: dict[str, Any], **more: Any) -> Frame:
     return frame({"final": True, "responseMessage": reply})
 
 
-def merged(items: Iterable[Read]) -> list[Read]:
-    """Texts that follow each other as one, and answers without the time they took."""
-    found: list[Read] = []
+def merged(items: Iterable[StreamItem]) -> list[StreamItem]:
+    """Consecutive texts as one, and results without their duration."""
+    found: list[StreamItem] = []
     for item in items:
         before = found[-1] if found else None
-        if isinstance(item, Event) and "text" in item.data and isinstance(before, Event):
-            if before.type == item.type:
-                found[-1] = replace(before, data={"text": before.data["text"] + item.data["text"]})
-                continue
-        elif isinstance(item, Event) and item.type == "tool_result":
-            item = replace(item, data={**item.data, "duration_ms": None})  # noqa: PLW2901
-        found.append(item)
+        if isinstance(item, TextEvent) and isinstance(before, TextEvent) and type(before) is type(item):
+            found[-1] = replace(before, text=before.text + item.text)
+            continue
+        found.append(replace(item, duration_ms=None) if isinstance(item, ToolResult) else item)
     return found
 
 
-def text_of(items: Iterable[Read], kind: str = "delta") -> str:
-    return "".join(item.data["text"] for item in items if isinstance(item, Event) and item.type == kind)
+def text_of(items: Iterable[StreamItem], kind: type[TextEvent] = TextDelta) -> str:
+    return "".join(item.text for item in items if isinstance(item, kind))
 
 
-def of_type(items: Iterable[Read], kind: str) -> Iterator[dict[str, Any]]:
-    return (item.data for item in items if isinstance(item, Event) and item.type == kind)
+def of_type(items: Iterable[StreamItem], kind: type[T]) -> Iterator[T]:
+    return (item for item in items if isinstance(item, kind))

@@ -1,4 +1,4 @@
-"""Engine accounts sign in whatever happened to them: at once, elsewhere, or at a LibreChat that lost them."""
+"""Engine accounts sign in: concurrently, in other processes, and at a LibreChat that lost them."""
 
 import asyncio
 import logging
@@ -60,7 +60,7 @@ async def test_the_operators_account_is_registered_first_and_is_the_admin(
     assert (await found(alice)).engine_user_id == member.user_id
 
 
-async def test_a_name_or_an_address_of_a_person_never_arrives(
+async def test_librechat_never_gets_a_persons_name_or_address(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     await accounts.session(await account_of(cast.alice))
@@ -71,7 +71,7 @@ async def test_a_name_or_an_address_of_a_person_never_arrives(
     assert not any(word in told for word in ("alice", "acme", "example.com"))
 
 
-async def test_ten_first_turns_of_one_person_at_once_make_one_account(
+async def test_ten_concurrent_first_turns_of_a_person_create_one_account(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     async def begin() -> tuple[UUID, Session]:
@@ -85,7 +85,7 @@ async def test_ten_first_turns_of_one_person_at_once_make_one_account(
     assert signed_in(librechat).count("register") == 2
 
 
-async def test_several_people_at_once_are_as_many_accounts_with_one_admin(
+async def test_several_people_concurrently_get_an_account_each_with_one_admin(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     people = [cast.alice, cast.bob, cast.dana, cast.charlie]
@@ -95,7 +95,7 @@ async def test_several_people_at_once_are_as_many_accounts_with_one_admin(
     assert roles(librechat) == ["ADMIN", *["USER"] * len(people)]
 
 
-def test_processes_that_race_for_an_account_end_with_the_same_one(
+def test_processes_that_race_for_an_account_get_the_same_one(
     librechat: ReplayedLibreChat, settings: Any, cast: Cast
 ) -> None:
     """Each process is a loop in a thread of its own here, with nothing shared but the database."""
@@ -119,7 +119,7 @@ def test_processes_that_race_for_an_account_end_with_the_same_one(
     assert roles(librechat) == ["ADMIN", "USER"]
 
 
-async def test_a_librechat_that_was_emptied_is_filled_again_with_the_operator_first(
+async def test_an_emptied_librechat_gets_the_operators_account_first(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     ids = [await account_of(person) for person in (cast.alice, cast.bob, cast.charlie)]
@@ -134,7 +134,7 @@ async def test_a_librechat_that_was_emptied_is_filled_again_with_the_operator_fi
     assert [(await found(account_id)).engine_user_id for account_id in ids] == [one.user_id for one in after]
 
 
-async def test_many_turns_at_once_sign_in_once_and_are_known_for_ten_minutes(
+async def test_concurrent_turns_share_one_sign_in_for_ten_minutes(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     """A sign-in costs LibreChat the hashing of a password, so none happens twice."""
@@ -166,7 +166,7 @@ async def test_registering_more_people_does_not_sign_the_operator_in_again(
     assert counted["refresh"] <= 4
 
 
-async def test_a_refused_token_is_renewed_once_by_the_cookie_for_all_who_wait(
+async def test_a_refused_token_is_renewed_once_for_all_waiting_calls(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     alice = await account_of(cast.alice)
@@ -201,7 +201,7 @@ async def test_the_password_is_used_only_when_the_cookie_is_refused(
     assert signed_in(librechat) == ["refresh", "login"]
 
 
-async def test_a_token_that_is_refused_again_is_the_engines_failure(accounts: Accounts, cast: Cast) -> None:
+async def test_a_new_token_that_is_refused_is_an_engine_failure(accounts: Accounts, cast: Cast) -> None:
     tokens: list[str] = []
 
     async def refused(token: str) -> None:
@@ -213,12 +213,12 @@ async def test_a_token_that_is_refused_again_is_the_engines_failure(accounts: Ac
     assert len(set(tokens)) == len(tokens) == 2
 
 
-async def test_an_account_that_is_gone_is_the_engines_failure(accounts: Accounts) -> None:
+async def test_a_missing_account_is_an_engine_failure(accounts: Accounts) -> None:
     with pytest.raises(EngineFailed):
         await accounts.session(uuid4())
 
 
-async def test_an_account_whose_password_is_another_there_is_the_engines_failure(
+async def test_a_wrong_password_at_librechat_is_an_engine_failure(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     alice = await account_of(cast.alice)
@@ -230,7 +230,7 @@ async def test_an_account_whose_password_is_another_there_is_the_engines_failure
         await read(accounts, alice)
 
 
-async def test_a_librechat_that_is_away_costs_no_session(
+async def test_an_unavailable_librechat_ends_no_session(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     alice = await account_of(cast.alice)
@@ -245,7 +245,7 @@ async def test_a_librechat_that_is_away_costs_no_session(
     assert (await accounts.session(await account_of(cast.bob))).role == "USER"
 
 
-async def test_no_password_and_no_token_is_ever_shown_or_logged(
+async def test_passwords_and_tokens_are_never_logged(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

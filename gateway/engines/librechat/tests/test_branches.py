@@ -1,4 +1,4 @@
-"""Where a turn hangs at LibreChat and what starts it, held against what was recorded."""
+"""A turn's parent at LibreChat and the request that starts it, compared with the recordings."""
 
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,7 @@ def test_instructions_arrive_as_the_system_message() -> None:
     assert body["promptPrefix"] == "Reply in German."
 
 
-def test_a_reply_as_long_as_the_window_leaves_some_room() -> None:
+def test_a_reply_as_long_as_the_window_leaves_a_prompt_of_one_token() -> None:
     body = body_of(job(request=replace(REQUEST, max_tokens=10_000)), START)
     assert (body["max_tokens"], body["maxContextTokens"]) == (10_000, 1)
 
@@ -87,7 +87,7 @@ def test_recorded_messages_are_read_by_their_ids() -> None:
         ("chat_abort", "".join(f"w{number} " for number in range(16))),
     ],
 )
-def test_of_a_recorded_reply_only_what_it_says_is_shown(name: str, text: str) -> None:
+def test_only_the_text_of_a_recorded_reply_is_read(name: str, text: str) -> None:
     *_, reply = exchanges(name)[-1]["response"]["body"]
     assert texts_of([reply]) == {UUID(reply["messageId"]): text}
 
@@ -104,7 +104,7 @@ def test_of_a_recorded_reply_only_what_it_says_is_shown(name: str, text: str) ->
         ({"content": {"type": "text"}, "text": "kept"}, "kept"),
     ],
 )
-def test_odd_rows_are_read_as_far_as_they_make_sense(row: dict[str, Any], text: str) -> None:
+def test_invalid_parts_of_a_row_are_skipped(row: dict[str, Any], text: str) -> None:
     assert texts_of([{"messageId": str(START), **row}]) == {START: text}
 
 

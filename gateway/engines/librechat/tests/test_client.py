@@ -1,4 +1,4 @@
-"""Whatever LibreChat answers, or does not, becomes an error of ours, in its words and without secrets."""
+"""Failures of LibreChat become our errors, which quote it without secrets."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -74,7 +74,7 @@ def check_silent(error: DomainError) -> None:
 
 @EACH
 @pytest.mark.parametrize("status", [502, 503, 504])
-async def test_a_server_that_is_away_is_told_as_that(
+async def test_an_unavailable_server_is_reported_as_unavailable(
     client: LibreChatClient, server: ScriptedServer, call: Call, status: int
 ) -> None:
     server.answers = [answer(RAW, status, HTML)]
@@ -96,7 +96,7 @@ async def test_a_server_that_is_away_is_told_as_that(
     ],
     ids=["hangs up", "breaks off", "breaks off a stream", "no gzip", "no HTTP", "slow"],
 )
-async def test_a_connection_that_fails_is_told_as_one(
+async def test_a_failed_connection_is_reported_as_unavailable(
     client: LibreChatClient, server: ScriptedServer, call: Call, wrong: Answer
 ) -> None:
     server.answers = [wrong]
@@ -105,7 +105,7 @@ async def test_a_connection_that_fails_is_told_as_one(
     check_silent(caught.value)
 
 
-async def test_nobody_there_is_told_as_that() -> None:
+async def test_a_closed_port_is_reported_as_unavailable() -> None:
     for call in CALLS.values():
         with pytest.raises(EngineUnavailable) as caught:
             await call(LibreChatClient("http://127.0.0.1:1"))
@@ -125,7 +125,7 @@ async def test_nobody_there_is_told_as_that() -> None:
         (answer("Invalid refresh token", 403, HTML), "Invalid refresh token"),
     ],
 )
-async def test_a_refusal_is_told_in_librechats_own_words_without_secrets(
+async def test_a_refusal_quotes_librechat_without_secrets(
     client: LibreChatClient, server: ScriptedServer, wrong: Answer, said: str
 ) -> None:
     server.answers = [wrong]
@@ -149,7 +149,7 @@ async def test_a_refusal_is_told_in_librechats_own_words_without_secrets(
     ],
     ids=["500", "page", "no JSON", "array", "nested", "illegal request"],
 )
-async def test_an_answer_that_makes_no_sense_is_an_error_of_ours(
+async def test_an_invalid_response_becomes_an_engine_error(
     client: LibreChatClient, server: ScriptedServer, name: str, wrong: Answer
 ) -> None:
     server.answers = [wrong]
@@ -162,7 +162,7 @@ async def test_an_answer_that_makes_no_sense_is_an_error_of_ours(
     "wrong",
     [{}, {"token": 1, "user": {}}, {"token": "t", "user": []}, {"token": None, "user": {"id": "u"}}, []],
 )
-async def test_a_sign_in_of_a_wrong_shape_is_the_engines_failure(
+async def test_an_invalid_sign_in_response_is_an_engine_failure(
     client: LibreChatClient, server: ScriptedServer, wrong: Any
 ) -> None:
     server.answers = [answer(wrong)]
@@ -171,7 +171,7 @@ async def test_a_sign_in_of_a_wrong_shape_is_the_engines_failure(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
-async def test_a_registration_that_is_refused_is_the_engines_failure(
+async def test_a_refused_registration_is_an_engine_failure(
     client: LibreChatClient, server: ScriptedServer, status: int
 ) -> None:
     server.answers = [answer({"message": RAW}, status)]
@@ -180,10 +180,10 @@ async def test_a_registration_that_is_refused_is_the_engines_failure(
     check_silent(caught.value)
 
 
-async def test_a_foreign_accounts_refusal_does_not_begin_a_turn(
+async def test_a_refusal_of_another_account_starts_no_turn(
     client: LibreChatClient, server: ScriptedServer
 ) -> None:
-    """It comes with status 200 and a stream in place of the answer."""
+    """It has status 200, and a stream instead of the JSON."""
     (exchange,) = exchanges("chat_foreign_account_posts")
     server.answers = [answer(exchange["response"]["body"], headers=exchange["response"]["headers"])]
     with pytest.raises(EngineFailed) as caught:
@@ -192,7 +192,7 @@ async def test_a_foreign_accounts_refusal_does_not_begin_a_turn(
 
 
 @pytest.mark.parametrize("name", ["start", "stream", "abort", "status", "messages", "rename", "delete"])
-async def test_a_refused_token_is_told_apart(
+async def test_a_refused_token_raises_token_refused(
     client: LibreChatClient, server: ScriptedServer, name: str
 ) -> None:
     server.answers = [answer({"message": "jwt expired"}, 401)]
@@ -201,7 +201,7 @@ async def test_a_refused_token_is_told_apart(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-async def test_an_unknown_account_is_told_apart(
+async def test_an_unknown_account_raises_token_refused(
     client: LibreChatClient, server: ScriptedServer, status: int
 ) -> None:
     server.answers = [answer({"message": "Email does not exist."}, status)]
@@ -213,7 +213,7 @@ async def test_an_unknown_account_is_told_apart(
     "refusal",
     [answer("Refresh token not provided", 200, HTML), answer("Invalid refresh token", 403, HTML), answer({})],
 )
-async def test_a_cookie_that_has_run_out_is_told_apart(
+async def test_an_expired_cookie_raises_token_refused(
     client: LibreChatClient, server: ScriptedServer, refusal: Answer
 ) -> None:
     server.answers = [refusal]
@@ -221,7 +221,7 @@ async def test_a_cookie_that_has_run_out_is_told_apart(
         await CALLS["refresh"](client)
 
 
-async def test_what_is_not_found_is_no_failure(client: LibreChatClient, server: ScriptedServer) -> None:
+async def test_a_404_is_not_a_failure(client: LibreChatClient, server: ScriptedServer) -> None:
     server.answers = [answer({"error": RAW}, 404)]
     assert await CALLS["messages"](client) == []
     assert await CALLS["status"](client) == {}
@@ -245,16 +245,14 @@ async def test_a_500_for_a_deletion_is_believed_only_with_messages_left(
 
 
 @pytest.mark.parametrize("name", ["abort", "status", "messages", "rename", "stream", "health"])
-async def test_a_500_is_not_taken_for_an_answer(
-    client: LibreChatClient, server: ScriptedServer, name: str
-) -> None:
+async def test_a_500_is_a_failure(client: LibreChatClient, server: ScriptedServer, name: str) -> None:
     server.answers = [answer(RAW, 500, HTML)]
     with pytest.raises(EngineUnavailable) as caught:
         await CALLS[name](client)
     check_silent(caught.value)
 
 
-async def test_a_stream_gives_what_came_before_it_broke(
+async def test_a_broken_stream_yields_the_frames_before_the_break(
     client: LibreChatClient, server: ScriptedServer
 ) -> None:
     server.answers = [Answer([b'data: {"a":', b' 1}\n\ndata: {"b"'], breaks_off=True)]
@@ -280,10 +278,10 @@ async def test_leaving_a_stream_closes_its_socket(client: LibreChatClient, serve
     await server.somebody_left()
 
 
-async def test_every_call_looks_like_a_browsers_and_carries_its_own_token_only(
+async def test_every_call_has_a_browsers_user_agent_and_only_its_own_token(
     server: ScriptedServer,
 ) -> None:
-    """Also by a name: cookies of a name are kept where those of an IP address are not."""
+    """By a host name too: clients store cookies of a name, but not those of an IP address."""
     cookies = {**JSON, "Set-Cookie": "refreshToken=r2; Path=/; HttpOnly"}
     client = LibreChatClient(f"http://localhost:{server.port}")
     server.answers = [answer(GOOD, headers=cookies)]
@@ -301,7 +299,7 @@ OF_A_CONVERSATION = ["start", "stream", "abort", "status", "messages", "rename",
 
 
 @pytest.mark.parametrize("name", list(CALLS))
-async def test_each_call_about_a_conversation_names_it_in_a_header_and_no_other_does(
+async def test_only_calls_about_a_conversation_name_it_in_a_header(
     client: LibreChatClient, server: ScriptedServer, name: str
 ) -> None:
     """By which a proxy sends all calls of a conversation to the same replica."""
@@ -322,6 +320,6 @@ async def test_a_refresh_without_a_new_cookie_keeps_the_old_one(
     assert await client.refresh(SESSION) == Session("t2", "r1", "u1", "")
 
 
-def test_a_session_hides_what_opens_it() -> None:
+def test_the_repr_of_a_session_hides_its_token_and_cookie() -> None:
     assert "t1" not in repr(SESSION)
     assert "r1" not in repr(SESSION)

@@ -1,4 +1,4 @@
-"""The egress counts as away once its port is closed, or when it fails twice in a row."""
+"""The egress is unavailable once its port is closed, or after two failures in a row."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from kit.tests.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 ERROR = OK.replace(b"200 OK", b"503 Down")
-SLOW = b""  # says nothing
+SLOW = b""  # sends nothing
 
 
 @pytest.fixture(autouse=True)

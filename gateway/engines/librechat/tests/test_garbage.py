@@ -1,4 +1,4 @@
-"""Whatever stands in a frame, nothing is raised, and what is told can be stored and sent."""
+"""No frame raises, and the events of any frame can be stored and sent."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.engines.base import Event, Finished
-from gateway.engines.librechat.stream_parser import Failure, Read, Reading
+from gateway.engines.events import Event
+from gateway.engines.librechat.stream_parser import Failure, ReplyReader, StreamItem
 from gateway.engines.librechat.tests.playback import (
     REPLY,
     completed,
@@ -19,9 +19,11 @@ from gateway.engines.librechat.tests.playback import (
     streams,
     text_of,
 )
-from gateway.engines.librechat.tests.test_resuming import MADE_UP, scene
+from gateway.engines.librechat.tests.test_resumed_streams import MADE_UP, scene
+from gateway.providers.base import Finish
 from gateway.providers.sse import Frame
 from gateway.tests.replayed_librechat.recorded import frames as taken_apart
+from gateway.turns.event_json import data_of
 
 WORDS = st.text(max_size=5) | st.sampled_from(["\0", "\ud83d", "text", "think", "tool_call", "final", "sync"])
 JUNK = st.recursive(
@@ -38,30 +40,30 @@ KNOWN = [
 
 
 @st.composite
-def spoiled(draw: st.DrawFn) -> Any:
-    """A known frame with junk in some of its places."""
+def damaged(draw: st.DrawFn) -> Any:
+    """A known frame with junk in some of its values."""
     data = json.loads(json.dumps(draw(st.sampled_from(KNOWN))))
     for _ in range(draw(st.integers(0, 3))):
-        data = _spoil(draw, data)
+        data = _damage(draw, data)
     return data
 
 
-def _spoil(draw: st.DrawFn, value: Any) -> Any:
-    """Goes down into one of the value's places, and puts junk there."""
+def _damage(draw: st.DrawFn, value: Any) -> Any:
+    """Descends into one of the values, and replaces it with junk."""
     if value and isinstance(value, dict | list) and draw(st.integers(0, 9)):
-        places = sorted(value, key=repr) if isinstance(value, dict) else range(len(value))
-        place = draw(st.sampled_from(list(places)))
-        value[place] = _spoil(draw, value[place])
+        keys = sorted(value, key=repr) if isinstance(value, dict) else range(len(value))
+        key = draw(st.sampled_from(list(keys)))
+        value[key] = _damage(draw, value[key])
         return value
     return draw(JUNK)
 
 
-def check_sound(items: list[Read]) -> None:
+def check_sound(items: list[StreamItem]) -> None:
     """PostgreSQL's JSON takes neither NaN nor a NUL, and UTF-8 no half of a surrogate pair."""
     for item in items:
-        assert isinstance(item, Event | Finished | Failure)
+        assert isinstance(item, Event | Finish | Failure)
         if isinstance(item, Event):
-            text = json.dumps(item.data, allow_nan=False, ensure_ascii=False)
+            text = json.dumps(data_of(item), allow_nan=False, ensure_ascii=False)
             text.encode()
             assert "\\u0000" not in text
         elif isinstance(item, Failure):
@@ -69,30 +71,30 @@ def check_sound(items: list[Read]) -> None:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(spoiled(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
-def test_a_spoiled_frame_never_breaks_the_reading(frames: list[tuple[Any, str]]) -> None:
+@given(st.lists(st.tuples(damaged(), st.sampled_from(["message", "message", "error", "?"])), max_size=6))
+def test_a_damaged_frame_never_raises(frames: list[tuple[Any, str]]) -> None:
     check_sound(play([frame(data, event) for data, event in frames]))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(spoiled())
-def test_a_spoiled_stored_reply_never_breaks_the_reading(data: Any) -> None:
+@given(damaged())
+def test_a_damaged_stored_reply_never_raises(data: Any) -> None:
     reply = data.get("responseMessage") if isinstance(data, dict) else None
-    check_sound(list(Reading(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
+    check_sound(list(ReplyReader(REPLY).read_stored(reply if isinstance(reply, dict) else {"content": data})))
 
 
 @given(st.text() | st.sampled_from(["null", "[]", "1", '"x"', "{", '{"final": tru', "NaN", "[" * 5000]))
-def test_what_is_no_json_object_means_nothing(text: str) -> None:
+def test_a_frame_that_is_not_a_json_object_is_ignored(text: str) -> None:
     assert play([Frame("message", text)]) == []
 
 
-def test_unknown_events_mean_nothing() -> None:
+def test_unknown_events_are_ignored() -> None:
     unknown = [{"event": "on_new_thing", "data": {"text": "hi"}}, {"event": ["x"]}, {"created": True}, {}]
     assert play([frame(data) for data in unknown]) == []
 
 
 @pytest.mark.parametrize("wrong", [[], {}, 1, True, "another"])
-def test_an_id_of_a_wrong_type_is_another_replys(wrong: Any) -> None:
+def test_an_id_of_a_wrong_type_belongs_to_another_reply(wrong: Any) -> None:
     ends = play([frame({"final": True, "responseMessage": {"messageId": wrong}})])
     assert [type(end) for end in ends] == [Failure]
     resumed = play([frame({"sync": True, "resumeState": {"responseMessageId": wrong}})])

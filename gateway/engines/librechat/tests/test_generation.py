@@ -1,4 +1,4 @@
-"""A turn's generation at a replayed LibreChat: hung in the right place, taken up again, stopped alone."""
+"""A turn's generation at a replayed LibreChat: its parent, takeover and stop."""
 
 import asyncio
 import threading
@@ -10,16 +10,18 @@ from uuid import UUID, uuid4
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.engines.base import Event, Finished, Question, TurnJob
+from gateway.engines.base import Question, TurnJob
+from gateway.engines.events import Event
 from gateway.engines.librechat import generation as generation_module
 from gateway.engines.librechat.accounts import Accounts
 from gateway.engines.librechat.branches import START
 from gateway.engines.librechat.client import LibreChatClient
 from gateway.engines.librechat.generation import Generation
-from gateway.engines.librechat.stream_parser import Failure, Read
+from gateway.engines.librechat.stream_parser import Failure, StreamItem
 from gateway.engines.librechat.tests.jobs import account_of, job, next_job
 from gateway.engines.librechat.tests.playback import text_of
 from gateway.errors import EngineFailed, EngineUnavailable
+from gateway.providers.base import Finish
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.replayed_librechat.tests.engine_client import until
@@ -47,27 +49,27 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation_module, "FIRST_PAUSE", 0.001)
 
 
-async def run(turn: TurnJob, accounts: Accounts) -> list[Read]:
+async def run(turn: TurnJob, accounts: Accounts) -> list[StreamItem]:
     return [item async for item in Generation(turn, accounts).events()]
 
 
 async def begin(turn: TurnJob, accounts: Accounts, count: int) -> list[Event]:
-    """Begins a turn and leaves it after so many events, as a process does that dies."""
-    told: list[Event] = []
+    """Starts a turn and abandons it after `count` events, as a process that dies does."""
+    events: list[Event] = []
     async with aclosing(Generation(turn, accounts).events()) as items:
         async for item in items:
             assert isinstance(item, Event)
-            told.append(item)
-            if len(told) == count:
+            events.append(item)
+            if len(events) == count:
                 break
-    return told
+    return events
 
 
-def adopted(turn: TurnJob, told: list[Event]) -> TurnJob:
-    transcript = Transcript({})
-    for event in told:
+def taken_over(turn: TurnJob, events: list[Event]) -> TurnJob:
+    transcript = Transcript()
+    for event in events:
         transcript.append(event)
-    return replace(turn, is_adopted=True, told=tuple(transcript.parts))
+    return replace(turn, is_takeover=True, reply_so_far=transcript.events)
 
 
 def starts(librechat: ReplayedLibreChat) -> list[dict[str, Any]]:
@@ -80,17 +82,17 @@ def waiting(*words: str) -> tuple[Reply, threading.Event]:
     return Reply([*text(*words[:-1]), gate, *text(words[-1])]), gate
 
 
-async def test_a_first_turn_looks_for_no_parent(
+async def test_a_first_turn_reads_no_messages(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob
 ) -> None:
     assert text_of(items := await run(turn, accounts)) == "You said: hi."
-    assert items[-1] == Finished("stop")
+    assert items[-1] == Finish("stop")
     assert not [call for call in librechat.requests if call.path.startswith("/api/messages/")]
     assert models.requests[0].headers["x-message"] == str(turn.turn_id)
     assert models.requests[0].headers["x-conversation"] == str(turn.conversation_id)
 
 
-async def test_a_turn_finds_the_reply_before_it_though_that_is_stored_late(
+async def test_a_turn_waits_for_the_previous_reply_to_be_stored(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob
 ) -> None:
     librechat.store_delay = 0.5
@@ -101,24 +103,24 @@ async def test_a_turn_finds_the_reply_before_it_though_that_is_stored_late(
     assert roles == ["user", "assistant", "user"]
 
 
-async def test_a_reply_that_librechat_lost_is_passed_over(
+async def test_a_reply_that_librechat_lost_is_skipped(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob, quick: None
 ) -> None:
     await run(turn, accounts)
     await until(lambda: librechat.counters["stored"] == 1)
     lost = next_job(turn)
-    assert isinstance((await run(next_job(lost), accounts))[-1], Finished)
+    assert isinstance((await run(next_job(lost), accounts))[-1], Finish)
     assert starts(librechat)[-1]["parentMessageId"] == str(turn.turn_id)
 
 
-async def test_a_turn_whose_ancestors_are_all_lost_begins_anew(
+async def test_a_turn_without_known_ancestors_starts_at_the_root(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob, quick: None
 ) -> None:
     await run(next_job(turn), accounts)
     assert starts(librechat)[-1]["parentMessageId"] == str(START)
 
 
-async def test_a_question_is_asked_again_only_where_librechat_has_it(
+async def test_a_question_is_regenerated_only_if_librechat_has_it(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob
 ) -> None:
     await run(turn, accounts)
@@ -133,48 +135,48 @@ async def test_a_question_is_asked_again_only_where_librechat_has_it(
     assert "isRegenerate" not in first | third
 
 
-async def test_a_running_turn_is_taken_up_and_nothing_told_twice(
+async def test_a_takeover_continues_a_running_turn_without_repetition(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob
 ) -> None:
     reply, gate = waiting("One ", "two ", "three")
     models.replies = [reply]
-    told = await begin(turn, accounts, 2)
+    before = await begin(turn, accounts, 2)
     asyncio.get_running_loop().call_later(0.1, gate.set)
-    rest = await run(adopted(turn, told), accounts)
-    assert (text_of(told), text_of(rest), rest[-1]) == ("One two ", "three", Finished("stop"))
+    rest = await run(taken_over(turn, before), accounts)
+    assert (text_of(before), text_of(rest), rest[-1]) == ("One two ", "three", Finish("stop"))
     assert (librechat.counters["starts"], len(models.requests)) == (1, 1)
 
 
-async def test_a_turn_that_ended_unseen_is_read_from_what_was_stored(
+async def test_a_turn_that_ended_unseen_is_read_from_the_stored_reply(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob, cast: Cast
 ) -> None:
     turn = replace(turn, turn_id=await called(cast))
     librechat.store_delay = 0.3
     whole = await run(turn, accounts)
-    rest = await run(adopted(turn, [event for event in whole[:2] if isinstance(event, Event)]), accounts)
+    rest = await run(taken_over(turn, [event for event in whole[:2] if isinstance(event, Event)]), accounts)
     assert text_of(whole[:2]) + text_of(rest) == "You said: hi."
-    assert rest[-1] == Finished("stop")
+    assert rest[-1] == Finish("stop")
     assert (librechat.counters["starts"], len(models.requests)) == (1, 1)
 
 
-async def test_a_turn_whose_process_died_before_it_began_is_begun(
+async def test_a_takeover_starts_a_turn_whose_process_died_before_starting_it(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob
 ) -> None:
-    items = await run(adopted(turn, []), accounts)
-    assert (text_of(items), items[-1]) == ("You said: hi.", Finished("stop"))
+    items = await run(taken_over(turn, []), accounts)
+    assert (text_of(items), items[-1]) == ("You said: hi.", Finish("stop"))
     assert librechat.counters["starts"] == 1
 
 
-async def test_a_turn_that_librechat_lost_has_failed(
+async def test_a_turn_that_librechat_lost_fails(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob, cast: Cast, quick: None
 ) -> None:
     """It had made a model call, so it is not begun again."""
-    items = await run(adopted(replace(turn, turn_id=await called(cast)), []), accounts)
+    items = await run(taken_over(replace(turn, turn_id=await called(cast)), []), accounts)
     assert [type(item) for item in items] == [Failure]
     assert librechat.counters["starts"] == 0
 
 
-async def test_a_start_that_came_twice_is_one_generation(
+async def test_a_repeated_start_is_one_generation(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob
 ) -> None:
     reply, gate = waiting("One ", "two")
@@ -197,7 +199,7 @@ async def test_stopping_ends_the_generation_and_its_model_call(
     await asyncio.sleep(0.05)
     await Generation(turn, accounts).abort()
     items = await reading
-    assert (text_of(items), items[-1]) == ("One ", Finished("cancelled"))
+    assert (text_of(items), items[-1]) == ("One ", Finish("cancelled"))
     assert librechat.counters["aborts"] == 1
     await until(lambda: models.hangups == 1)
 
@@ -219,7 +221,7 @@ async def test_stopping_a_turn_leaves_the_one_that_replaced_it_alone(
     assert (text_of(await second), librechat.counters["aborts"]) == ("New one", 0)
 
 
-async def test_stopping_what_has_ended_or_never_was_does_nothing(
+async def test_stopping_an_ended_or_unknown_turn_does_nothing(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob
 ) -> None:
     await Generation(turn, accounts).abort()
@@ -228,14 +230,14 @@ async def test_stopping_what_has_ended_or_never_was_does_nothing(
     assert not [call for call in librechat.requests if call.path.endswith("/abort")]
 
 
-async def test_an_endpoint_that_is_not_configured_begins_nothing(
+async def test_an_endpoint_that_is_not_configured_starts_nothing(
     accounts: Accounts, librechat: ReplayedLibreChat, turn: TurnJob
 ) -> None:
     librechat.endpoints = {}
     assert await run(turn, accounts) == [Failure("endpoint_models_not_loaded", never_began=True)]
 
 
-async def test_another_accounts_conversation_begins_nothing(
+async def test_another_accounts_conversation_starts_nothing(
     accounts: Accounts, librechat: ReplayedLibreChat, models: ScriptedEgress, turn: TurnJob, cast: Cast
 ) -> None:
     await run(turn, accounts)
@@ -244,7 +246,7 @@ async def test_another_accounts_conversation_begins_nothing(
     assert len(models.requests) == 1
 
 
-async def test_streams_that_keep_ending_without_an_end_are_given_up(turn: TurnJob, quick: None) -> None:
+async def test_streams_that_repeatedly_end_early_are_given_up(turn: TurnJob, quick: None) -> None:
     async with ScriptedServer() as server:
         server.answers = [SIGNED_IN, STARTED, Answer()]
         with pytest.raises(EngineUnavailable):
@@ -254,13 +256,13 @@ async def test_streams_that_keep_ending_without_an_end_are_given_up(turn: TurnJo
     assert resumed == [False, *[True] * generation_module.MOST_BREAKS]
 
 
-async def test_a_librechat_that_is_away_for_a_moment_is_asked_again(turn: TurnJob, quick: None) -> None:
+async def test_a_briefly_unavailable_librechat_is_retried(turn: TurnJob, quick: None) -> None:
     end = f'data: {{"final": true, "responseMessage": {{"messageId": "{turn.turn_id}"}}}}\n\n'
     async with ScriptedServer() as server:
         away, broken, whole = Answer(status=503), Answer(hangs_up=True), Answer([end.encode()])
         server.answers = [SIGNED_IN, away, STARTED, broken, whole]
         items = await run(turn, Accounts(LibreChatClient(f"http://127.0.0.1:{server.port}")))
-    assert items == [Finished("stop")]
+    assert items == [Finish("stop")]
     (first, second) = [request.body for request in server.requests if request.path.endswith("/Routed")]
     assert first == second
 

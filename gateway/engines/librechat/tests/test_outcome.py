@@ -1,4 +1,4 @@
-"""How a turn's end is told: the egress's word first, else LibreChat's, never as the provider's fault."""
+"""A turn's end: an error of the egress first, else LibreChat's, which is never the provider's fault."""
 
 import pytest
 
@@ -19,7 +19,7 @@ PREFIX = "An error occurred while processing the request: "
 
 
 @pytest.mark.parametrize("end", [Failure("402 whatever"), Failure("never", never_began=True)])
-def test_the_egress_has_the_first_word(end: Failure) -> None:
+def test_an_error_of_the_egress_takes_precedence(end: Failure) -> None:
     error = error_of(end, {"error": SEEN, "finish_reason": None}, context_window=4096)
     assert isinstance(error, QuotaExceeded)
     assert error.details == {"level": "workspace", "metric": "tokens"}
@@ -27,7 +27,7 @@ def test_the_egress_has_the_first_word(end: Failure) -> None:
 
 @pytest.mark.parametrize("name", FAILED)
 @pytest.mark.parametrize("seen", [{}, {"error": None}, {"finish_reason": "tool_calls"}])
-def test_without_an_error_of_the_egress_it_is_not_the_providers(name: str, seen: dict[str, object]) -> None:
+def test_without_an_error_of_the_egress_the_engine_failed(name: str, seen: dict[str, object]) -> None:
     end = end_of(name)
     error = error_of(end, seen, context_window=4096)
     assert isinstance(error, EngineFailed)
@@ -36,7 +36,7 @@ def test_without_an_error_of_the_egress_it_is_not_the_providers(name: str, seen:
 
 
 @pytest.mark.parametrize(("name", "said"), NEVER_BEGAN.items())
-def test_what_never_began_is_the_engines_failure_in_its_own_words(name: str, said: str) -> None:
+def test_a_turn_that_never_began_is_an_engine_failure_quoting_librechat(name: str, said: str) -> None:
     error = error_of(end_of(name), {}, context_window=4096)
     assert (type(error), error.details) == (EngineFailed, {"engine_said": said})
 
@@ -49,7 +49,7 @@ def test_what_never_began_is_the_engines_failure_in_its_own_words(name: str, sai
         "Message pruning removed all messages as none fit in the context window. Please shorten it.",
     ],
 )
-def test_a_message_that_librechat_finds_too_long_is_told_as_that(text: str) -> None:
+def test_a_message_too_long_for_librechat_is_context_too_long(text: str) -> None:
     error = error_of(Failure(text), {}, context_window=2000)
     assert (error.code, error.details) == ("context_too_long", {"context_window": 2000})
 
@@ -68,7 +68,7 @@ def test_a_status_is_read_only_where_librechat_names_one(text: str, status: int 
     assert status_in(text) == status
 
 
-def test_an_error_with_a_constructor_of_its_own_comes_back_as_itself() -> None:
+def test_an_error_with_its_own_constructor_is_restored() -> None:
     for seen in (ProviderError(provider="x", provider_status=500), ContextTooLong(message=["too long"])):
         error = error_of(Failure("x"), {"error": seen.as_dict()}, context_window=4096)
         assert (type(error), error.as_dict()) == (type(seen), seen.as_dict())

@@ -1,10 +1,10 @@
-"""What the recorded streams of LibreChat mean, wherever the network cut them."""
+"""The events of LibreChat's recorded streams, wherever the network cut them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines.base import Event, Finished
+from gateway.engines.events import Event, Replacement, ToolCall, ToolResult
 from gateway.engines.librechat.stream_parser import Failure
 from gateway.engines.librechat.tests.playback import (
     REPLY,
@@ -16,18 +16,19 @@ from gateway.engines.librechat.tests.playback import (
     frames_of,
     play,
     play_stream,
-    reading,
+    reader,
     said,
     streams,
     text_of,
     used,
 )
+from gateway.providers.base import Finish, ReasoningDelta, TextDelta
 from gateway.providers.soundness import sound
 
 TROUBLE = "An error occurred while processing the request: "
 REPLACED = "Generation state changed; reconnect to load the saved response."
-ENDS_OTHERWISE = {  # than with a Finished("stop")
-    "chat_abort-3": Finished("cancelled"),
+ENDS_OTHERWISE = {  # than with a Finish("stop")
+    "chat_abort-3": Finish("cancelled"),
     "chat_routed_402-1": Failure(f"{TROUBLE}402 scripted failure 402"),
     "chat_upstream_dies-1": Failure(f"{TROUBLE}terminated"),
     "chat_second_turn_replaces-1": Failure(REPLACED, never_began=True),
@@ -40,7 +41,7 @@ OF_ALL = pytest.mark.parametrize("stream", streams().values(), ids=list(streams(
 
 
 @OF_ALL
-def test_a_recorded_stream_tells_its_reply_and_ends_once(stream: Stream) -> None:
+def test_a_recorded_stream_yields_its_reply_and_one_end(stream: Stream) -> None:
     if stream.name in BROKEN_OFF:
         assert all(isinstance(item, Event) for item in play_stream(stream))
         return
@@ -54,34 +55,33 @@ def test_a_recorded_stream_tells_its_reply_and_ends_once(stream: Stream) -> None
         assert end.text.startswith(TROUBLE + REFUSED[stream.name])
         assert not end.never_began
     else:
-        assert end == ENDS_OTHERWISE.get(stream.name, Finished("stop"))
+        assert end == ENDS_OTHERWISE.get(stream.name, Finish("stop"))
 
 
-def test_a_stream_that_broke_off_before_the_first_word_tells_nothing() -> None:
+def test_a_stream_that_broke_before_the_first_word_yields_nothing() -> None:
     assert play_stream(streams()["chat_upstream_500-1"]) == []
 
 
-def test_a_recorded_tool_call_is_told_and_answered_once() -> None:
+def test_a_recorded_tool_call_and_its_result_are_sent_once() -> None:
     stream = streams()["mcp_with_usage-2"]
-    by = reading(stream.reply_id)
+    by = reader(stream.reply_id)
     call, answer, *words, end = play(frames_of([stream.sse]), by)
-    told = {"call_id": "call_104537", "server": "calc2", "tool": "add", "arguments": {"a": 2, "b": 40}}
-    output = {"call_id": "call_104537", "output": "42.0", "is_error": False, "duration_ms": 0}
-    assert (call, answer) == (Event("tool_call", told), Event("tool_result", output))
-    assert (text_of(words), end) == ("The tool answered: 42.0", Finished("stop"))
+    assert call == ToolCall("call_104537", "calc2", "add", {"a": 2, "b": 40})
+    assert answer == ToolResult("call_104537", "42.0", is_error=False, duration_ms=0)
+    assert (text_of(words), end) == ("The tool answered: 42.0", Finish("stop"))
     assert by.usage == [21, 5]
 
 
-def test_a_stream_that_was_left_and_resumed_loses_and_doubles_nothing() -> None:
+def test_a_resumed_stream_loses_and_repeats_nothing() -> None:
     before, after = streams()["chat_disconnect_and_resume-1"], streams()[RESUMED]
-    items = play(frames_of([before.sse, after.sse]), reading(after.reply_id))
+    items = play(frames_of([before.sse, after.sse]), reader(after.reply_id))
     assert text_of(items) == "".join(f"w{number} " for number in range(40))
-    assert items[-1] == Finished("stop")
+    assert items[-1] == Finish("stop")
 
 
 @OF_ALL
 def test_every_cut_into_two_gives_the_same_frames(stream: Stream) -> None:
-    """Two neighbours at a time: a frame's end leaves nothing behind. The same frames are the same events."""
+    """Two adjacent frames at a time: the parser has no state after a frame. Equal frames, equal events."""
     blocks = [block + b"\n\n" for block in stream.sse.split(b"\n\n")]
     for pair in map(b"".join, zip(blocks, [*blocks[1:], b""], strict=True)):
         whole = frames_of([pair])
@@ -104,21 +104,21 @@ def test_random_chunks_give_the_same_events(stream: Stream, sizes: list[int]) ->
     assert play_stream(stream, [*chunks, rest]) == play_stream(stream)
 
 
-def test_reasoning_is_told_apart_from_the_text() -> None:
+def test_reasoning_is_separate_from_the_text() -> None:
     parts = [{"type": "think", "think": "Hm, well."}, {"type": "text", "text": "Yes."}]
     items = play([said("think", "Hm, "), said("think", "well."), said("text", "Yes."), final(*parts)])
-    assert (text_of(items, "reasoning"), text_of(items)) == ("Hm, well.", "Yes.")
-    assert items[-1] == Finished("stop")
+    assert (text_of(items, ReasoningDelta), text_of(items)) == ("Hm, well.", "Yes.")
+    assert items[-1] == Finish("stop")
 
 
-def test_what_only_the_end_tells_is_told_then() -> None:
+def test_content_that_only_the_end_has_is_sent_then() -> None:
     parts = [{"type": "think", "think": "Hm."}, {"type": "text", "text": {"value": "Yes."}}]
     items = play([said("text", "Ye"), final(*parts)])
     assert items == [
-        Event("delta", {"text": "Ye"}),
-        Event("reasoning", {"text": "Hm."}),
-        Event("delta", {"text": "s."}),
-        Finished("stop"),
+        TextDelta("Ye"),
+        ReasoningDelta("Hm."),
+        TextDelta("s."),
+        Finish("stop"),
     ]
 
 
@@ -129,20 +129,20 @@ def test_what_only_the_end_tells_is_told_then() -> None:
         ("w2 w3", "w0 w1 w2 w3"),  # the beginning was lost
         ("w0 w3", "w0 w1 w2 w3"),  # the middle was lost
         ("w0w1", "w0 w1"),  # a blank was lost
-        ("w0 w1 w2", "w0 w1"),  # told twice, or too much
+        ("w0 w1 w2", "w0 w1"),  # sent twice, or too much
     ],
 )
 def test_the_end_is_authoritative_where_the_stream_said_otherwise(streamed: str, stored: str) -> None:
     items = play([said("text", streamed), final({"type": "text", "text": stored})])
     assert items == [
-        Event("delta", {"text": streamed}),
-        Event("replace"),
-        Event("delta", {"text": stored}),
-        Finished("stop"),
+        TextDelta(streamed),
+        Replacement(),
+        TextDelta(stored),
+        Finish("stop"),
     ]
 
 
-def test_a_replaced_reply_is_told_in_its_order_with_its_thoughts_and_tools() -> None:
+def test_a_replaced_reply_is_sent_in_order_with_reasoning_and_tools() -> None:
     call = {"id": "c1", "name": "add_mcp_calc", "args": "{}", "output": "42", "progress": 1}
     parts = [
         {"type": "think", "think": "Hm. Let me see."},
@@ -152,9 +152,9 @@ def test_a_replaced_reply_is_told_in_its_order_with_its_thoughts_and_tools() -> 
     ]
     streamed = [said("think", "see."), completed("c1", "add_mcp_calc", "{}", "42"), said("text", "is 42.")]
     items = play([*streamed, final(*parts)])
-    at = items.index(Event("replace"))
-    kinds = [item.type for item in items[at + 1 : -1] if isinstance(item, Event)]
-    assert kinds == ["reasoning", "delta", "tool_call", "tool_result", "delta"]
+    at = items.index(Replacement())
+    kinds = [type(item) for item in items[at + 1 : -1]]
+    assert kinds == [ReasoningDelta, TextDelta, ToolCall, ToolResult, TextDelta]
     assert text_of(items[at:]) == "I add.It is 42."
 
 
@@ -163,23 +163,23 @@ def test_blank_parts_that_the_end_drops_around_tools_replace_nothing() -> None:
     told = [said("text", "I add.\n\n"), completed("c1", "add", "{}", "42"), said("text", "Done.")]
     parts = [{"type": "text", "text": "I add."}, {"type": "tool_call", "tool_call": call}]
     items = play([*told, final(*parts, {"type": "text", "text": "Done."})])
-    assert Event("replace") not in items
+    assert Replacement() not in items
 
 
 @pytest.mark.parametrize("more", [{"unfinished": True}, {"error": True, "text": "x"}])
-def test_of_a_reply_that_was_cut_off_what_was_streamed_beyond_the_end_stays(more: dict[str, object]) -> None:
+def test_a_cut_off_reply_keeps_what_was_streamed_beyond_its_stored_end(more: dict[str, object]) -> None:
     items = play([said("text", "One two"), final({"type": "text", "text": "One"}, **more)])
-    assert Event("replace") not in items
+    assert Replacement() not in items
     items = play([said("text", "two"), final({"type": "text", "text": "One two"}, **more)])
-    assert Event("replace") in items
+    assert Replacement() in items
 
 
 @given(st.text(min_size=1), st.lists(st.integers(0, 30), max_size=4))
-def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str, lost: list[int]) -> None:
+def test_the_end_decides_whichever_pieces_a_stream_lost(text: str, lost: list[int]) -> None:
     pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
     kept = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
     items = play([*kept, final({"type": "text", "text": text})])
-    last = max((at for at, item in enumerate(items) if item == Event("replace")), default=-1)
+    last = max((at for at, item in enumerate(items) if item == Replacement()), default=-1)
     assert text_of(items[last + 1 :]).rstrip() == sound(text).rstrip()
 
 
@@ -191,7 +191,7 @@ def test_whatever_pieces_a_stream_loses_the_reply_is_what_the_end_says(text: str
         ("endpoint_models_not_loaded", False),
     ],
 )
-def test_an_error_that_refers_to_the_stored_reply_is_told_apart(text: str, is_stored: bool) -> None:
+def test_an_error_that_refers_to_the_stored_reply_is_recognised(text: str, is_stored: bool) -> None:
     (end,) = play([frame({"error": text}, "error")])
     assert isinstance(end, Failure)
     assert end.is_stored == is_stored
@@ -228,7 +228,7 @@ def test_the_end_of_another_reply_is_not_ours() -> None:
         ([], "LibreChat gave no reason."),
     ],
 )
-def test_an_error_frame_says_why(data: object, words: str) -> None:
+def test_an_error_frame_gives_the_reason(data: object, words: str) -> None:
     assert play([frame(data, "error")]) == [Failure(words, never_began=True)]
 
 
@@ -237,13 +237,13 @@ def test_a_reply_that_is_marked_as_failed_is_a_failure() -> None:
 
 
 def test_usage_is_summed_over_the_model_calls() -> None:
-    by = reading(REPLY)
+    by = reader(REPLY)
     play([used(10, 1), used(11, 4), used(True, 1)], by)  # type: ignore[arg-type]
     assert by.usage == [21, 6]
 
 
-def test_an_end_without_a_reply_says_whether_it_was_stopped_or_failed() -> None:
+def test_an_end_without_a_reply_is_cancelled_or_failed() -> None:
     stopped = {"final": True, "responseMessage": None, "aborted": True, "earlyAbort": True}
-    assert play([said("text", "One"), frame(stopped)])[-1] == Finished("cancelled")
+    assert play([said("text", "One"), frame(stopped)])[-1] == Finish("cancelled")
     failed = {"final": True, "responseMessage": None, "error": {"message": "Out of luck"}}
     assert play([frame(failed)]) == [Failure("Out of luck")]

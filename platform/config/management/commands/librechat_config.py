@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from gateway.engines.librechat.configuration import Place, librechat_env, librechat_yaml
+from gateway.engines.librechat.configuration import ListenAddress, librechat_env, librechat_yaml
 from gateway.engines.librechat.mongo import stack_mongo_url
 
 HOST = re.compile(r"[A-Za-z0-9.:_-]+")
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         env = partial(
             librechat_env,
             secret=_secret(),
-            place=Place(options["host"] or "", options["port"] or ""),
+            address=ListenAddress(options["host"] or "", options["port"] or ""),
         )
         url = options["mongo_url"]
         try:

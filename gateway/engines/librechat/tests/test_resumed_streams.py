@@ -1,4 +1,4 @@
-"""A stream that is left anywhere and resumed anywhere later tells the whole, each thing once."""
+"""A stream that is left at any frame and resumed at any later one yields the whole reply once."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from gateway.engines.base import Event
-from gateway.engines.librechat.stream_parser import Read
+from gateway.engines.events import Event, ToolCall, ToolResult
+from gateway.engines.librechat.stream_parser import StreamItem
 from gateway.engines.librechat.tests.playback import (
     REPLY,
     completed,
@@ -19,15 +19,17 @@ from gateway.engines.librechat.tests.playback import (
     merged,
     piece,
     play,
-    reading,
+    reader,
     said,
     step,
     streams,
     text_of,
     used,
 )
+from gateway.providers.base import ReasoningDelta, TextDelta
 from gateway.providers.sse import Frame
 from gateway.tests.replayed_librechat.content import Content
+from gateway.turns.event_json import reply_events
 from gateway.turns.transcript import Transcript
 
 ARGS = ['{"a": 2', ', "b"', ": 40}"]
@@ -54,7 +56,7 @@ NAMES = ["chat_abort-3", "chat_routed-4", "chat_upstream_dies-1", "chat_local_mo
 
 @cache
 def scene(name: str) -> tuple[UUID, list[Frame], list[Frame]]:
-    """The reply's id, the frames, and for each place the sync frame of whoever resumes there."""
+    """The reply's id, the frames, and for each position the sync frame of a client that resumes there."""
     if name in streams():
         stream = streams()[name]
         frames = frames_of([stream.sse])
@@ -95,60 +97,60 @@ def gather(content: Content, steps: list[dict[str, Any]], event: str, data: dict
             content.complete(call["id"], call["args"], call["output"])
 
 
-def check(told: list[Read], whole: list[Read]) -> None:
+def check(told: list[StreamItem], whole: list[StreamItem]) -> None:
     """The same texts and end, the same calls and answers once, each answer after its call."""
-    assert [text_of(told, kind) for kind in ("delta", "reasoning")] == [
-        text_of(whole, kind) for kind in ("delta", "reasoning")
+    assert [text_of(told, kind) for kind in (TextDelta, ReasoningDelta)] == [
+        text_of(whole, kind) for kind in (TextDelta, ReasoningDelta)
     ]
     assert told[-1] == whole[-1]
     assert sorted(map(repr, tools_in(told))) == sorted(map(repr, tools_in(whole)))
-    order = [(event.type, event.data["call_id"]) for event in tools_in(told)]
+    order = [(type(event), event.call_id) for event in tools_in(told)]
     for call_id in {call_id for _, call_id in order}:
-        assert order.index(("tool_call", call_id)) < order.index(("tool_result", call_id))
+        assert order.index((ToolCall, call_id)) < order.index((ToolResult, call_id))
 
 
-def tools_in(items: list[Read]) -> list[Event]:
-    return [item for item in merged(items) if isinstance(item, Event) and item.type.startswith("tool_")]
+def tools_in(items: list[StreamItem]) -> list[ToolCall | ToolResult]:
+    return [item for item in merged(items) if isinstance(item, ToolCall | ToolResult)]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "made up"])
 def test_left_at_any_frame_and_resumed_at_any_later_one(name: str) -> None:
     reply_id, frames, resumed = scene(name)
-    whole = play(frames, reading(reply_id))
+    whole = play(frames, reader(reply_id))
     for left in range(len(frames)):
         for at in range(left, len(frames)):
-            told = play([*frames[:left], resumed[at], *frames[at:]], reading(reply_id))
+            told = play([*frames[:left], resumed[at], *frames[at:]], reader(reply_id))
             check(told, whole)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "made up"])
 def test_left_at_any_frame_and_resumed_by_another_process(name: str) -> None:
-    """Which knows only what was stored of the reply."""
+    """That process has only the stored reply so far."""
     reply_id, frames, resumed = scene(name)
-    whole = play(frames, reading(reply_id))
+    whole = play(frames, reader(reply_id))
     for left in range(len(frames)):
-        before = play(frames[:left], reading(reply_id))
-        transcript = Transcript({})
+        before = play(frames[:left], reader(reply_id))
+        transcript = Transcript()
         for event in before:
             assert isinstance(event, Event)
             transcript.append(event)
         for at in {left, (left + len(frames)) // 2, len(frames) - 1}:
-            after = play([resumed[at], *frames[at:]], reading(reply_id, transcript.parts))
+            after = play([resumed[at], *frames[at:]], reader(reply_id, reply_events(transcript.parts)))
             check([*before, *after], whole)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "made up"])
 def test_left_at_any_frame_and_the_rest_read_from_the_stored_reply(name: str) -> None:
     reply_id, frames, _ = scene(name)
-    whole = play(frames, reading(reply_id))
+    whole = play(frames, reader(reply_id))
     stored = json.loads(frames[-1].data)["responseMessage"]
     for left in range(len(frames)):
-        by = reading(reply_id)
+        by = reader(reply_id)
         check([*play(frames[:left], by), *by.read_stored(stored)], whole)
 
 
 def test_a_resumed_stream_keeps_the_order_of_texts_and_calls() -> None:
     reply_id, frames, resumed = scene("mcp_with_usage-2")
-    whole = merged(play(frames, reading(reply_id)))
+    whole = merged(play(frames, reader(reply_id)))
     for at in range(len(frames)):
-        assert merged(play([resumed[at], *frames[at:]], reading(reply_id))) == whole
+        assert merged(play([resumed[at], *frames[at:]], reader(reply_id))) == whole
