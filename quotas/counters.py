@@ -13,9 +13,9 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from quotas.calls import Payer, PlannedCall
 from quotas.limits import Applying, Limit, find_applying
 from quotas.models import Budget, BudgetWindow
+from quotas.planned_calls import Payer, PlannedCall
 
 # What each counter is to move by, and the condition; `taken` are those that could.
 TAKING = """

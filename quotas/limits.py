@@ -11,10 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 from kit.errors import DomainError, RateLimited
-from quotas.calls import Payer, PlannedCall
 from quotas.errors import PriceUnknown, QuotaExceeded
 from quotas.models import Budget
 from quotas.models.rules import EVERYBODY
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.prices import Rates
 from quotas.windows import Span, day_at, spans_at
 

@@ -113,8 +113,18 @@ class Breakdown:
     total: Used
 
 
-def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **whose: Any) -> Slice:
-    """The running month where no days are named. InvalidInput for days in the wrong order, or too many."""
+def slice_of(
+    tenant: TenantRef | None,
+    first: date | None,
+    last: date | None,
+    *,
+    workspace_id: UUID | None = None,
+    user_id: UUID | None = None,
+    api_key_id: UUID | None = None,
+    model: str = "",
+    purpose: str = "",
+) -> Slice:
+    """The current month if no days are given. InvalidInput for days in the wrong order, or too many."""
     today = day_at(timezone.now(), tenant.time_zone if tenant else "UTC")
     last = last or (today if first is None else max(today, first))
     first = first or last.replace(day=1)
@@ -122,7 +132,16 @@ def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **
         raise InvalidInput(since=["The first day is after the last."])
     if (last - first).days >= MOST_DAYS:
         raise InvalidInput(since=[f"Name at most {MOST_DAYS} days."])
-    return Slice(tenant=tenant, first=first, last=last, **whose)
+    return Slice(
+        tenant=tenant,
+        first=first,
+        last=last,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        api_key_id=api_key_id,
+        model=model,
+        purpose=purpose,
+    )
 
 
 def break_down(wanted: Slice, by: str) -> Breakdown:

@@ -12,7 +12,7 @@ from gateway.providers.sizes import (
     most_streamed,
     text_bytes,
 )
-from quotas.calls import PlannedCall
+from quotas.planned_calls import PlannedCall
 from workspaces.language_models.queries import ModelRef
 
 LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128 spaces

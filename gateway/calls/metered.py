@@ -42,9 +42,9 @@ from kit.errors import AtCapacity
 from kit.patience import patiently
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call
 from quotas.prices import Usage
-from quotas.settlement import release_call, settle_call
 from workspaces.language_models.queries import ModelRef
 
 log = structlog.get_logger(__name__)

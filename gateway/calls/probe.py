@@ -14,8 +14,8 @@ from gateway.providers.registry import provider_for
 from kit.errors import InvalidInput
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
-from quotas.calls import Payer
 from quotas.models import UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from workspaces.language_models.queries import ModelRef
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.calls.channels import CALL_REPEATED, TURN_STOP
-from gateway.calls.tool_news import TOOL_NEWS, tell_news
+from gateway.calls.tool_news import TOOL_NEWS, wake_listeners
 from kit.per_loop import PerLoop
 from kit.pg_notify import listen
 
@@ -71,7 +71,7 @@ class RunningCalls:
         await listen(
             {
                 TURN_STOP: lambda text: self.end_turn(UUID(text)),
-                TOOL_NEWS: tell_news,
+                TOOL_NEWS: wake_listeners,
                 CALL_REPEATED: self._repeated,
             }
         )

@@ -12,7 +12,15 @@ from django.conf import settings
 
 from gateway.calls.approvals import wait_for_decision
 from gateway.calls.tool_names import OfferedTool
-from gateway.calls.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
+from gateway.calls.tool_runs import (
+    REFUSED,
+    UNANSWERED,
+    Caller,
+    OpenedRun,
+    ToolRequest,
+    execute_run,
+    open_checked_run,
+)
 from gateway.engines.base import Event, TurnJob
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
@@ -41,19 +49,19 @@ class ToolCall:
         )
 
     @property
-    def asked(self) -> Asked:
+    def request(self) -> ToolRequest:
         server, tool = (self.offered.server, self.offered.tool.name) if self.offered else ("", self.name)
-        return Asked(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
+        return ToolRequest(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
 
     @property
     def told(self) -> JsonObject:
         """As events tell it."""
-        asked = self.asked
+        request = self.request
         arguments = arguments_of(self.arguments)
         return {
             "call_id": self.id,
-            "server": asked.server or None,
-            "tool": asked.tool,
+            "server": request.server or None,
+            "tool": request.tool,
             "arguments": arguments,
         }
 
@@ -151,7 +159,7 @@ async def _run_one(
         if is_one_too_many:
             outcome = ToolOutcome(output=TOO_MANY, is_error=True)
         else:
-            run = await open_judged(caller=caller, asked=call.asked)
+            run = await open_checked_run(caller=caller, request=call.request)
             outcome, begun = await _run_opened(caller, call, run, news, together)
         spent = int((time.monotonic() - begun) * 1000)
         output = sound(outcome.output)

@@ -41,7 +41,7 @@ from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.images import NewPicture
 from kit.tenancy import tenant_scope
 from kit.tests.ports import free_port
-from quotas.holds import mark_sent
+from quotas.hold_states import mark_sent
 from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to, note_streamed

@@ -29,8 +29,8 @@ from gateway.turns.history import fit_request
 from gateway.turns.requests import SendRequest
 from kit.errors import DomainError, NotFound
 from kit.tenancy import in_public, in_tenant
-from quotas.calls import Payer
 from quotas.limits import Limit
+from quotas.planned_calls import Payer
 from quotas.reservations import open_turn
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.queries import ServerRef

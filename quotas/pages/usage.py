@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,10 +19,10 @@ from accounts.page_urls import place_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import InvalidInput
-from quotas.calls import Payer
 from quotas.exports import EXPORTS, exported
 from quotas.limits import limits_of
 from quotas.pages.charts import day_chart
+from quotas.planned_calls import Payer
 from quotas.usage import Slice, break_down, slice_of
 from quotas.windows import day_at
 
@@ -108,19 +109,17 @@ def _view(principal: Principal, asked: QueryDict) -> View:
         asked.get("of", "") if asked.get("of") in faces else ("workspace" if "workspace" in faces else "mine")
     )
     by = asked.get("by", "") if asked.get("by") in _columns(of) else _columns(of)[0]
-    whose: dict[str, Any] = {
-        "mine": {"user_id": principal.user_id},
-        "workspace": {"workspace_id": principal.workspace.id},
-        "team": {},
-    }[of]
+    user_id = principal.user_id if of == "mine" else None
+    workspace_id = principal.workspace.id if of == "workspace" else None
+    slice_between = partial(slice_of, principal.tenant, user_id=user_id, workspace_id=workspace_id)
     form = PeriodForm(asked)
     days = (form.cleaned_data["since"], form.cleaned_data["until"]) if form.is_valid() else (None, None)
     problem = "" if form.is_valid() else "These are no dates; this month is shown."
     try:
-        return View(of, by, slice_of(principal.tenant, *days, **whose), problem)
+        return View(of, by, slice_between(*days), problem)
     except InvalidInput as wrong:
         text = next(iter(wrong.details.values()))[0]
-        return View(of, by, slice_of(principal.tenant, None, None, **whose), f"{text} This month is shown.")
+        return View(of, by, slice_between(None, None), f"{text} This month is shown.")
 
 
 def _tabs(view: View, name: str, shown: list[str], labels: dict[str, str]) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ if __name__ == "__main__":
 
 from django.db import transaction
 
-from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import open_turn
-from quotas.settlement import settle_call
 from quotas.tests.ledger import note_streamed, planned_call
 
 PROMPT, OUTPUT, STREAMED = 10, 20, 7

@@ -4,12 +4,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from accounts.tests.cast import Person
-from quotas.calls import Payer, PlannedCall
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
 from quotas.models import Budget, Hold, UsageRecord
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import settle_call
 
 
 def limit_to(person: Person, limit: int, **rule: Any) -> Budget:

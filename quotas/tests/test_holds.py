@@ -12,14 +12,14 @@ from django.db.models.functions import Now
 
 from accounts.tests.cast import Cast
 from kit.errors import TurnInterrupted
-from quotas.calls import Payer
 from quotas.errors import QuotaExceeded
-from quotas.holds import hold_call, mark_sent, read_on_until
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call, read_on_until
 from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import close_turn, expired_reservations, open_turn, turn_usage
-from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call
 
 pytestmark = pytest.mark.django_db

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from accounts.tests.cast import Cast, Person
 from gateway.tests import snapshot
 from kit.errors import RateLimited, TurnInterrupted
-from quotas.calls import Payer
 from quotas.errors import QuotaExceeded, RepeatedCall
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Price, Reservation
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call, store_usage
 from quotas.tests.test_holds import opened
 

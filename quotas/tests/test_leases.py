@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from kit.tenancy import in_public
-from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent
+from quotas.holds import hold_call
 from quotas.leases import note_streams, renew_leases
 from quotas.models import Hold, Reservation
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, expired_reservations, open_turn, take_over
 from quotas.tests.ledger import planned_call
 

@@ -13,16 +13,16 @@ from django.db import transaction
 from accounts.models import ApiKey, Tenant, Workspace
 from accounts.tests.cast import Cast, Person
 from kit.errors import DomainError, RateLimited
-from quotas.calls import Payer
 from quotas.errors import PriceUnknown, QuotaExceeded
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
 from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow, Hold, Plan, Price, TenantPlan, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.plans import give_plan
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import settle_call
 from quotas.tests.ledger import limit_to, planned_call, settled, store_usage
 
 pytestmark = pytest.mark.django_db

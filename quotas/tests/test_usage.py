@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from quotas import exports
-from quotas.calls import Payer
 from quotas.ledger_audit import check_ledger
 from quotas.models import Price, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import open_turn
 from quotas.tests.ledger import planned_call, settled, store_usage

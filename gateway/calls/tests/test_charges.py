@@ -29,9 +29,9 @@ from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_streamed
 from kit.errors import DomainError
 from kit.tenancy import in_public
-from quotas.calls import Payer
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import limit_to
 from workspaces.language_models.queries import Endpoint, ModelRef

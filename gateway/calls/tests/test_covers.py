@@ -23,9 +23,9 @@ from gateway.providers.base import Finish, TextDelta
 from gateway.providers.sizes import most_streamed
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from kit.tenancy import in_public
-from quotas.calls import Payer, PlannedCall
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, Price, UsageRecord
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import limit_to
 

@@ -18,8 +18,8 @@ from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDel
 from gateway.providers.sizes import most_pieces, most_streamed
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from kit.tenancy import in_public
-from quotas.calls import Payer
 from quotas.models import BudgetWindow, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import planned_call
 

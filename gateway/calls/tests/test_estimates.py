@@ -65,7 +65,7 @@ PROSE = {
 SCRIPTS = {name: translations(name) for name in OTHERS}
 CODE = {
     "Python": (ROOT / "gateway/calls/metered.py").read_text(),
-    "SQL": (ROOT / "quotas/settlement.py").read_text()[:6000],
+    "SQL": (ROOT / "quotas/hold_states.py").read_text()[:6000],
     "HTML": (ROOT / "templates/usage/usage.html").read_text()[:4000],
     "Makefile": (ROOT / "Makefile").read_text(),
     "tools": json.dumps([TOOL] * 20),

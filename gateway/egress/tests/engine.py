@@ -13,8 +13,8 @@ from accounts.engine_accounts import member_account, note_registered
 from accounts.tests.cast import Person
 from gateway.models import Conversation, Turn
 from kit.tenancy import TenantRef, tenant_scope
-from quotas.calls import Payer
 from quotas.models import BudgetWindow, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import open_turn
 from quotas.tests.ledger import planned_call
 

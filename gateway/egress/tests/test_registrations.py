@@ -15,7 +15,7 @@ from accounts.tests.cast import Cast, Person
 from gateway.calls.approvals import decide
 from gateway.calls.tool_runs import TOO_LATE, Caller, OpenedRun, close_run
 from gateway.egress.consumers import EngineConsumer
-from gateway.egress.routed_tools import open_calls, unjudged_calls
+from gateway.egress.routed_tools import needed_checks, open_calls
 from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, told
 from gateway.egress.tool_claims import NO_CALL
 from gateway.egress.turn_lookup import RoutedTurn
@@ -104,8 +104,8 @@ def test_servers_are_read_once_however_many_calls_a_model_makes_at_a_time(
     def reads(number: int) -> int:
         calls = [{"id": f"{number}-{place}", "function": function} for place in range(number)]
         with tenant_scope(turn.tenant), CaptureQueriesContext(connection) as queries:
-            assert unjudged_calls(turn=routed, calls=calls) == {}
-            _, runs = open_calls(turn=routed, calls=calls, judged={})
+            assert needed_checks(turn=routed, calls=calls) == {}
+            _, runs = open_calls(turn=routed, calls=calls, checked={})
         assert [(run.server, run.refusal) for run in runs] == [("calculator", "")] * number
         return sum('FROM "workspaces_mcpserver"' in query["sql"] for query in queries)
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from gateway.calls.tool_names import HASH_SIGNS, LONGEST, MARK, UNFIT
+from gateway.calls.tool_names import DIGEST_LENGTH, INVALID, LONGEST, SEPARATOR
 from gateway.models import EngineServer
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.queries import ServerRef, ToolRef
@@ -25,7 +25,7 @@ from workspaces.mcp_servers.queries import ServerRef, ToolRef
 SECRET_BYTES = 32
 CLAIM_SECONDS = 30.0  # what registering one may take
 LONGEST_NAME = 24  # of a server at the engine: what we ask for, and a number where that is taken
-ROOM = LONGEST - len(MARK) - LONGEST_NAME  # for a tool's own name
+ROOM = LONGEST - len(SEPARATOR) - LONGEST_NAME  # for a tool's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class KnownServer:
 
 def engine_name(tool: str) -> str:
     """A tool's name as the engine is told it: short enough for every provider, the server's name included."""
-    plain = UNFIT.sub("_", tool).replace(MARK, "_")
+    plain = INVALID.sub("_", tool).replace(SEPARATOR, "_")
     if plain == tool and len(tool) <= ROOM:
         return tool
-    mark = hashlib.sha256(tool.encode()).hexdigest()[:HASH_SIGNS]
-    return f"{plain[: ROOM - HASH_SIGNS - 1]}_{mark}"
+    mark = hashlib.sha256(tool.encode()).hexdigest()[:DIGEST_LENGTH]
+    return f"{plain[: ROOM - DIGEST_LENGTH - 1]}_{mark}"
 
 
 def find_tool(server: ServerRef, name: str) -> ToolRef | None:
@@ -70,7 +70,7 @@ def find_tool(server: ServerRef, name: str) -> ToolRef | None:
 
 def split_name(wire_name: str) -> tuple[str, str]:
     """A tool's and its server's name, as the engine puts them together; the latter may be missing: empty."""
-    tool, mark, server = wire_name.rpartition(MARK)
+    tool, mark, server = wire_name.rpartition(SEPARATOR)
     return (tool, server) if mark else (wire_name, "")
 
 
