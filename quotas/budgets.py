@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -44,6 +45,16 @@ class Rule:
     api_key_id: UUID | None = None
 
 
+class BudgetChange(TypedDict, total=False):
+    """What a change sets; a `soft_percent` of None removes the warning."""
+
+    limit: int
+    soft_percent: int | None
+
+
+CHANGEABLE = ("limit", "soft_percent")
+
+
 def budgets_of(principal: Principal) -> QuerySet[Budget]:
     """Every budget of the team: its own, the operator's and its plan's."""
     expect(principal, Action.USAGE_TEAM)
@@ -74,32 +85,28 @@ def set_budget(*, principal: Principal, rule: Rule) -> Budget:
             raise Conflict(f"A team sets at most {MOST_BUDGETS} budgets.")
         budget = _create(actor, rule)
         seed_counters(Tenant.objects.get(id=actor.tenant.id), budget)
-        _note("budget.set", actor, budget, {"limit": [None, rule.limit]})
+        _record("budget.set", actor, budget, {"limit": [None, rule.limit]})
     return budget
 
 
-def change_budget(*, principal: Principal, budget_id: UUID, **wanted: int | None) -> Budget:
-    """Another `limit` or `soft_percent` (None: nobody is told); what is left out stays.
+def change_budget(*, principal: Principal, budget_id: UUID, **wanted: Unpack[BudgetChange]) -> Budget:
+    """Changes the limit or the soft limit; fields that are left out stay as they are.
 
-    NotFound for one that is not the team's own, RoleTooLow, InvalidInput.
+    NotFound for a budget that is not the team's own, RoleTooLow, InvalidInput.
     """
     with _own_budget(principal, budget_id) as (actor, budget):
-        before = _rule_of(budget)
-        rule = replace(before, **wanted)  # type: ignore[arg-type]  # a limit is never None
-        check_rule(rule)
-        budget.limit, budget.soft_percent = rule.limit, rule.soft_percent
-        budget.save(update_fields=["limit", "soft_percent"])
-        figures = {name: [getattr(before, name), getattr(rule, name)] for name in ("limit", "soft_percent")}
-        changes = {name: pair for name, pair in figures.items() if pair[0] != pair[1]}
+        changes = audit.change(budget, wanted, CHANGEABLE, clearable={"soft_percent"})
         if changes:
-            _note("budget.changed", actor, budget, changes)
+            check_rule(_rule_of(budget))
+            budget.save(update_fields=CHANGEABLE)
+            _record("budget.changed", actor, budget, changes)
     return budget
 
 
 def remove_budget(*, principal: Principal, budget_id: UUID) -> None:
     """What it counted stays in the ledger. NotFound for one that is not the team's own."""
     with _own_budget(principal, budget_id) as (actor, budget):
-        _note("budget.removed", actor, budget, {"limit": [budget.limit, None]})
+        _record("budget.removed", actor, budget, {"limit": [budget.limit, None]})
         budget.delete()
 
 
@@ -217,15 +224,17 @@ def _create(actor: Principal, rule: Rule) -> Budget:
 @contextmanager
 def _own_budget(principal: Principal, budget_id: UUID) -> Iterator[tuple[Principal, Budget]]:
     """The team's own budget, locked, for whom may change it; an operator's is not to be found here."""
-    own = Budget.objects.filter(tenant=principal.tenant.id, set_by=Budget.SetBy.TEAM)
-    budget = own.select_related("workspace", "member", "api_key").filter(id=budget_id).first()
-    if budget is None:
+    own = Budget.objects.filter(tenant=principal.tenant.id, set_by=Budget.SetBy.TEAM, id=budget_id)
+    found = own.first()
+    if found is None:
         raise NotFound
-    place, needed = _right_for(principal, _rule_of(budget))
+    place, needed = _right_for(principal, _rule_of(found))
     if needed == Action.BUDGETS_TEAM and not may(principal, Action.USAGE_TEAM):
         raise NotFound  # one that the caller cannot see either
     with acting(place, needed) as actor:
-        if not own.select_for_update().filter(id=budget_id).exists():
+        related = own.select_related("workspace", "member", "api_key")
+        budget = related.select_for_update(of=("self",)).first()
+        if budget is None:
             raise NotFound
         yield actor, budget
 
@@ -243,7 +252,7 @@ def _rule_of(budget: Budget) -> Rule:
     )
 
 
-def _note(action: str, actor: Principal, budget: Budget, changes: audit.Changes) -> None:
+def _record(action: str, actor: Principal, budget: Budget, changes: audit.Changes) -> None:
     audit.record(
         action,
         principal=actor,

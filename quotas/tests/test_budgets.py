@@ -5,15 +5,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiKey, AuditEntry, Membership, WorkspaceMember
 from accounts.tests.cast import Cast, Person
-from quotas.calls import Payer
 from quotas.errors import QuotaExceeded
 from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow
+from quotas.planned_calls import Payer
 from quotas.tests.ledger import limit_to, store_usage
 from quotas.tests.test_levels import begin
 
@@ -71,6 +73,24 @@ def test_a_budget_is_set_seen_changed_and_removed_each_in_the_audit(cast: Cast) 
         ("budget.removed", [20, None]),
     ]
     assert entries[0].target == "the team: tokens, month"
+
+
+def test_an_unchanged_budget_is_neither_saved_nor_audited(cast: Cast) -> None:
+    body = {"level": "tenant", "limit": 500, "soft_percent": 50}
+    budget_id = ask(cast.alice, "POST", "budgets", body).json()["id"]
+    with CaptureQueriesContext(connection) as captured:
+        answer = ask(cast.alice, "PATCH", f"budgets/{budget_id}", {"limit": 500, "soft_percent": 50})
+    assert (answer.status_code, answer.json()["limit"]) == (200, 500)
+    assert not [query for query in captured if query["sql"].startswith('UPDATE "quotas_budget"')]
+    assert not AuditEntry.objects.filter(action="budget.changed").exists()
+
+
+def test_a_soft_limit_can_be_removed_alone(cast: Cast) -> None:
+    body = {"level": "tenant", "limit": 500, "soft_percent": 50}
+    budget_id = ask(cast.alice, "POST", "budgets", body).json()["id"]
+    changed = ask(cast.alice, "PATCH", f"budgets/{budget_id}", {"soft_percent": None}).json()
+    assert (changed["limit"], changed["soft_percent"]) == (500, None)
+    assert AuditEntry.objects.get(action="budget.changed").changes == {"soft_percent": [50, None]}
 
 
 @pytest.mark.parametrize(
