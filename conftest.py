@@ -20,7 +20,7 @@ from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.runner import runner
 from kit.tenancy import EXECUTOR
 

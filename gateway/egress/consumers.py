@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from gateway.calls.channels import notify_repeat
-from gateway.egress.answers import answer_of, merged
 from gateway.egress.check_model import check_answer, find_check
+from gateway.egress.routed_answers import answer_of, merged
 from gateway.egress.routed_calls import RunningCall, running_calls
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.turn_lookup import CallerIds, find_turn

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from gateway.calls.call_images import SCHEME
 from gateway.calls.client_input import check_messages, check_parameters, check_tools
-from gateway.calls.images import SCHEME
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from kit.errors import InvalidInput

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
-from gateway.calls.images import AskedWith, questions_of
+from gateway.calls.call_images import UserMessage, questions_of
 from gateway.calls.own_branch import Branch, branch_of
 from gateway.calls.rights import models_now
 from gateway.calls.tool_runs import Caller
@@ -53,7 +53,7 @@ class RoutedTurn:
     models: tuple[ModelRef, ...]
     engine_account_id: UUID | None = None
     conversation_id: UUID | None = None
-    questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
+    questions: tuple[UserMessage, ...] = ()  # where any has images: what was asked, the latest first
     mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
     branch: Branch = field(default_factory=Branch)  # what was said before it, by our own copy
 

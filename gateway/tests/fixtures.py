@@ -13,7 +13,7 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import install_calculator, install_clever
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tests.ports import free_port
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from devserver.up import serve_command
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

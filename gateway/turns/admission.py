@@ -13,7 +13,7 @@ from accounts.audit import refusals
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, planned
-from gateway.calls.images import with_images
+from gateway.calls.call_images import with_images
 from gateway.calls.tool_names import offer_tools
 from gateway.conversations.images import take_images
 from gateway.conversations.services import visible_conversations

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from accounts.principals import Principal
 from accounts.sign_in.profile import language_name
-from gateway.calls.images import AskedWith, Earlier
+from gateway.calls.call_images import EarlierImages, UserMessage
 from gateway.conversations.images import find_images
 from gateway.conversations.services import visible_conversations
 from gateway.engines.registry import current_engine, engine_for, engine_named
@@ -214,12 +214,12 @@ def _told(turns: list[Turn]) -> list[list[dict[str, Any]]]:
 
 def _shown(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:
     """The same as a model is told it: with the latest images, where it can see any."""
-    earlier = Earlier(is_seeing=model is not None and Ability.IMAGES in model.abilities)
+    earlier = EarlierImages(is_seeing=model is not None and Ability.IMAGES in model.abilities)
     shown = [
         [
             {
                 "role": said["role"],
-                "content": earlier.content(AskedWith(said["content"], tuple(said["image_ids"]))),
+                "content": earlier.content(UserMessage(said["content"], tuple(said["image_ids"]))),
             }
             for said in reversed(turn)
         ][::-1]

@@ -14,7 +14,7 @@ from gateway.egress.tests.remote import NOBODY, RemoteProvider
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 APPLICATION = "config.egress:application"  # by its name, for nothing in here may import config
 

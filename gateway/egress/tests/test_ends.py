@@ -21,7 +21,7 @@ from gateway.calls.tests.test_metered import REQUEST, local_model
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, told, until_text
 from gateway.models import Turn
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit import request_origin
 from kit.pg_notify import notify
 from kit.tenancy import in_public, tenant_scope

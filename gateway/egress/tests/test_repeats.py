@@ -18,7 +18,7 @@ from gateway.egress.tests.engine import (
     until_text,
 )
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 Begin = Callable[..., EngineTurn]
 

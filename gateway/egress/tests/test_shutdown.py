@@ -10,7 +10,7 @@ import pytest
 from gateway.egress.tests.conftest import serve_egress
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, until_text
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 
 def test_a_call_within_the_grace_is_finished(

@@ -11,7 +11,7 @@ from gateway.egress.tests.test_refusals import limit_budget
 from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import LanguageModel
 

@@ -11,7 +11,7 @@ import httpx
 from django.db import connection
 
 from gateway.tests.conformance.stands import SECRET
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 

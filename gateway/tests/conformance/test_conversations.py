@@ -17,7 +17,7 @@ from gateway.tests.conformance.test_turns import finished, messages, words_of
 from gateway.tests.events import STREAM, body, parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.test_jobs import run_worker
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, UsageRecord
 

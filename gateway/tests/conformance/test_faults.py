@@ -18,7 +18,7 @@ from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_stand import MODEL, install_calculator
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process, written_text
 from quotas.models import BudgetWindow, UsageRecord
 

@@ -27,7 +27,7 @@ from gateway.tests.events import Told, body, read_events, resume, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, UsageRecord

@@ -19,7 +19,7 @@ from gateway.tests.needs import find_program, needs
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow, needs("nginx")]
 DOCUMENTED = re.compile(r"```nginx\n(.*?)```", re.DOTALL)

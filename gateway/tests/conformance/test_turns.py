@@ -10,7 +10,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.conformance.stands import Stand
 from gateway.tests.events import STREAM, Told, body, parse, read_events, resume, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, UsageRecord
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]

@@ -20,7 +20,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import STREAM, Told, body, parse, resume, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, Hold, UsageRecord
 
 ROOT = Path(__file__).resolve().parents[3]

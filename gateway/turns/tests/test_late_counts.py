@@ -18,7 +18,7 @@ from gateway.models import Conversation, Turn
 from gateway.providers.base import TextDelta
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.closing import recover_turns
 from kit.tenancy import in_public, tenant_scope
 from quotas.hold_states import mark_sent

@@ -15,7 +15,7 @@ from gateway.models import Turn
 from gateway.tests.events import STREAM, Told, body, parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tenancy import in_public, tenant_scope
 
 

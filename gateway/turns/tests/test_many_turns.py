@@ -16,7 +16,7 @@ from gateway.egress.tests.remote import install
 from gateway.tests.events import STREAM, body, parse, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord

@@ -18,7 +18,7 @@ from gateway.api.tests.test_socket import Chat, chat_of, message
 from gateway.tests.events import STREAM, Told, body, parse, resume, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 SERVICE_RESTART = 1012
 

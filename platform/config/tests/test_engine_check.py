@@ -25,7 +25,7 @@ from gateway.tests.conformance.stands import SECRET
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import Reservation, UsageRecord
 
 STRANGER = {"name": "Somebody", "email": "a@b.example", "password": "p" * 8, "confirm_password": "p" * 8}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.calls.own_branch import Branch, Exchange
-from gateway.egress.history import completed, repaired
+from gateway.egress.history_repair import completed, repaired
 from gateway.engines.librechat.placeholders import (
     MARK,
     hide_placeholders,

@@ -8,8 +8,8 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.calls.images import text_of
-from gateway.calls.own_branch import Branch, Exchange, words_of
+from gateway.calls.call_images import text_of
+from gateway.calls.own_branch import Branch, Exchange, normalised
 from gateway.engines.librechat.placeholders import SYSTEM
 from gateway.providers.base import JsonObject, ModelRequest
 
@@ -30,7 +30,7 @@ class Parts:
 
 def parts_of(messages: Sequence[JsonObject], question: str) -> Parts | None:
     """None where the question is not found, so that nothing is known of what surrounds it."""
-    asked = words_of(question)
+    asked = normalised(question)
     places = (at for at in reversed(range(len(messages))) if _asks(messages[at], asked))
     at = next(places, None)
     if at is None:
@@ -40,7 +40,7 @@ def parts_of(messages: Sequence[JsonObject], question: str) -> Parts | None:
 
 
 def _asks(message: JsonObject, asked: str) -> bool:
-    return message.get("role") == "user" and words_of(text_of(message)) == asked
+    return message.get("role") == "user" and normalised(text_of(message)) == asked
 
 
 async def completed(
@@ -78,10 +78,10 @@ def _lacks(parts: Parts, branch: Branch, request: ModelRequest, context_window: 
     ours, sent = branch.replied, _exchanges(parts.earlier)
     at = 0
     for number, exchange in enumerate(ours):
-        asked = words_of(exchange.question)
+        asked = normalised(exchange.question)
         found = next((n for n in range(at, len(sent)) if sent[n] == (asked, True)), None)
         if found is None:
-            older = {words_of(later.question) for later in ours[number + 1 :]}
+            older = {normalised(later.question) for later in ours[number + 1 :]}
             has_older = any(question in older for question, _ in sent[at:])
             lost_before = branch.is_ours or number == 0 or has_older
             return lost_before or _has_room(request, exchange, context_window)
@@ -95,7 +95,7 @@ def _exchanges(messages: Sequence[JsonObject]) -> list[tuple[str, bool]]:
     for message in messages:
         text = text_of(message)
         if message.get("role") == "user" and not text.startswith(FLATTENED):
-            found.append((words_of(text), False))
+            found.append((normalised(text), False))
         elif found:
             found[-1] = (found[-1][0], True)
     return found[::-1]
@@ -122,7 +122,7 @@ def repaired(messages: Sequence[JsonObject], unanswered: set[str] | None = None)
         before = found[-1] if len(found) > first else None
         if before is None or not _are_one(before, message):
             found.append(message)
-        elif words_of(text_of(before)) in (unanswered or set()):
+        elif normalised(text_of(before)) in (unanswered or set()):
             found[-1] = message
         else:
             found[-1] = _joined(before, message)

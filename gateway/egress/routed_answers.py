@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
-from gateway.calls.images import filled, placed
+from gateway.calls.call_images import filled, placed
 from gateway.calls.metered import Held, MeteredEvent, metered_call
 from gateway.calls.own_branch import note_restored
-from gateway.egress.history import completed, repaired
+from gateway.egress.history_repair import completed, repaired
 from gateway.egress.routed_calls import RunningCall
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
