@@ -98,7 +98,7 @@ async def test_an_answer_that_is_no_http_is_translated(asked: Any, settings: Any
 async def test_an_answer_without_end_is_not_kept(
     upstream: ScriptedServer, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.providers.exchange.LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("gateway.providers.exchange.LARGEST_RESPONSE", 1000)
     upstream.answers = [Answer([b": ping\n\n" * 50] * 10)]
     with pytest.raises(ProviderError):
         await asked(CompatibleProvider(upstream.url))
