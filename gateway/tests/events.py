@@ -11,7 +11,7 @@ STREAM = {"Accept": "text/event-stream"}
 
 
 @dataclass(frozen=True)
-class Told:
+class StreamEvent:
     """One event as it arrived."""
 
     id: int  # 0 for what is no event of the turn
@@ -31,9 +31,9 @@ def send(client: httpx.Client, message: str, *, key: str = "", **fields: Any) ->
 
 def read_events(
     client: httpx.Client, message: str, *, asked: Callable[[str], None] | None = None, **fields: Any
-) -> list[Told]:
+) -> list[StreamEvent]:
     """`POST /v1/chat/send` for a stream, read to its end; `asked` gets the address of each approval."""
-    told: list[Told] = []
+    told: list[StreamEvent] = []
     with client.stream("POST", "/v1/chat/send", json=body(message, **fields), headers=STREAM) as answer:
         assert answer.status_code == 200, answer.read()
         for event in parse(answer.iter_lines()):
@@ -43,7 +43,7 @@ def read_events(
     return told
 
 
-def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None) -> list[Told]:
+def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None) -> list[StreamEvent]:
     """`GET …/events`, read to its end."""
     headers = {"Last-Event-ID": str(last_event_id)} if last_event_id is not None else {}
     with client.stream("GET", f"/v1/chat/turns/{turn_id}/events", headers=headers) as answer:
@@ -57,7 +57,7 @@ class Frames:
     def __init__(self) -> None:
         self._fields: dict[str, str] = {}
 
-    def event_at(self, line: str) -> Told | None:
+    def event_at(self, line: str) -> StreamEvent | None:
         """The event that the line ends."""
         if line.startswith(":"):
             return None
@@ -66,15 +66,19 @@ class Frames:
             self._fields[name] = value
             return None
         fields, self._fields = self._fields, {}
-        return Told(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"])) if fields else None
+        return (
+            StreamEvent(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
+            if fields
+            else None
+        )
 
 
-def parse(lines: Iterator[str]) -> Iterator[Told]:
+def parse(lines: Iterator[str]) -> Iterator[StreamEvent]:
     frames = Frames()
     for line in lines:
         if (event := frames.event_at(line)) is not None:
             yield event
 
 
-def text_of(events: list[Told]) -> str:
+def text_of(events: list[StreamEvent]) -> str:
     return "".join(event.data["text"] for event in events if event.type == "delta")

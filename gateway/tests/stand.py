@@ -18,7 +18,7 @@ import httpx
 import psycopg
 
 from devserver import embedded_postgres
-from gateway.tests.events import STREAM, Frames, Told, body
+from gateway.tests.events import STREAM, Frames, StreamEvent, body
 from gateway.tests.paced_provider import PacedProvider, answer_to, question
 from gateway.tests.served import Served
 from kit.tests.ports import free_port
@@ -39,7 +39,7 @@ class Team:
 class Heard:
     """What a client got of one turn."""
 
-    events: list[Told] = field(default_factory=list)
+    events: list[StreamEvent] = field(default_factory=list)
     broken: str = ""  # why its stream ended without `done`
 
     @property

@@ -1,4 +1,4 @@
-"""What a provider asks for in `Retry-After`, in either of its forms."""
+"""A provider's `Retry-After`, in either of its forms."""
 
 from datetime import UTC, datetime
 

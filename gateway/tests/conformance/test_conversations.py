@@ -104,7 +104,7 @@ def test_twenty_turns_at_once_all_arrive_and_are_all_counted(
     assert [answer.status_code for answer in answers] == [200] * 20
     assert {answer.json()["reply"] for answer in answers} == {"a " * 5}
     window = BudgetWindow.objects.get()
-    assert (window.used, window.reserved) == (sum(map(sum, provider.told)), 0)
+    assert (window.used, window.reserved) == (sum(map(sum, provider.reported)), 0)
     assert len({answer.json()["conversation_id"] for answer in answers}) == 20
 
 

@@ -158,8 +158,8 @@ def test_a_summary_that_the_engine_makes_for_itself_is_paid_for_and_not_shown(
     provider.scripts = [Script(steps=["A ", "summary."])]
     events = read_events(client_of(cast.alice), "hi")
     assert text_of(events) == "Hello there."
-    assert counted() == provider.told
-    assert len(provider.told) == 2
+    assert counted() == provider.reported
+    assert len(provider.reported) == 2
 
 
 def test_who_is_asked_may_answer_after_the_process_that_asked_has_died(  # noqa: PLR0917 - fixtures

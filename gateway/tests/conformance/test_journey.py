@@ -7,7 +7,7 @@ import pytest
 
 from accounts.tests.cast import Cast
 from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse
+from gateway.tests.events import STREAM, StreamEvent, body, parse
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import install_calculator
@@ -72,7 +72,7 @@ def test_from_a_key_to_an_approved_tool_call(  # noqa: PLR0917 - fixtures
 
     # Every token is counted, to bob, and his conversation is his alone.
     usage = next(event.data for event in told if event.type == "usage")
-    spent = sum(map(sum, provider.told[-2:]))
+    spent = sum(map(sum, provider.reported[-2:]))
     assert (usage["total_tokens"], usage["exactness"]) == (spent, "exact")
     started = told[0].data
     listed = bob.get("/v1/conversations", params={"workspace_id": "sales"}).json()["data"]
@@ -107,9 +107,9 @@ def refusal(client: httpx.Client, **wish: Any) -> str:
     return code
 
 
-def chat(client: httpx.Client) -> list[Told]:
+def chat(client: httpx.Client) -> list[StreamEvent]:
     """Bob's turn; whatever he is asked, he allows."""
-    told: list[Told] = []
+    told: list[StreamEvent] = []
     with client.stream("POST", "/v1/chat/send", json=WISH, headers=STREAM) as answer:
         assert answer.status_code == 200, answer.read()
         for event in parse(answer.iter_lines()):

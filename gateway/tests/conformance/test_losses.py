@@ -23,7 +23,7 @@ from gateway.tests.conformance.egresses import egress_process
 from gateway.tests.conformance.stands import SECRET
 from gateway.tests.conformance.test_conversations import begin, told_to
 from gateway.tests.conformance.test_turns import finished, messages
-from gateway.tests.events import Told, body, read_events, resume, send, text_of
+from gateway.tests.events import StreamEvent, body, read_events, resume, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
@@ -43,7 +43,7 @@ SAID = [
 ]
 
 
-def shown(events: list[Told]) -> str:
+def shown(events: list[StreamEvent]) -> str:
     """The reply as a client shows it in the end."""
     last = max((at for at, event in enumerate(events) if event.type == "replace"), default=-1)
     return text_of(events[last + 1 :])
@@ -72,7 +72,7 @@ def test_a_reply_whose_beginning_the_stream_lost_is_replaced_by_the_whole_one(
     assert "streamed another reply" in caplog.text
 
 
-def split(events: list[Told]) -> tuple[list[Told], list[Told]]:
+def split(events: list[StreamEvent]) -> tuple[list[StreamEvent], list[StreamEvent]]:
     at = [event.type for event in events].index("replace")
     return events[:at], events[at + 1 :]
 
@@ -110,7 +110,7 @@ def test_a_socket_is_told_of_the_replacement_too(torn: ReplayedLibreChat, server
         chat.send(json.dumps({"type": "send", **body("count")}))
         while not frames or frames[-1]["type"] != "done":
             frames.append(json.loads(chat.recv(timeout=20)))
-    told = [Told(frame.get("id", 0), frame["type"], frame) for frame in frames]
+    told = [StreamEvent(frame.get("id", 0), frame["type"], frame) for frame in frames]
     assert (shown(told), [frame["type"] for frame in frames].count("replace")) == (WHOLE, 1)
 
 

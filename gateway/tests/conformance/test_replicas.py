@@ -14,7 +14,7 @@ import pytest
 from accounts.tests.cast import Cast
 from gateway.tests.conformance import stands
 from gateway.tests.conformance.test_losses import WHOLE, WORDS, free_port, shown
-from gateway.tests.events import Told, read_events
+from gateway.tests.events import StreamEvent, read_events
 from gateway.tests.needs import find_program, needs
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -88,7 +88,7 @@ def test_replies_are_whole_and_pinned_ones_are_streamed_whole(  # noqa: PLR0917 
     application, ports = replicas
     provider.script = Script(steps=list(WORDS))
 
-    def turn(number: int) -> list[Told]:
+    def turn(number: int) -> list[StreamEvent]:
         return read_events(client_of(cast.alice), f"count {number}")
 
     with nginx(tmp_path, ports, pinned=pinned) as url:

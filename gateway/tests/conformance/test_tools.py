@@ -11,7 +11,7 @@ from accounts.tests.cast import Cast
 from gateway.engines.cleanup import forget_removed_servers
 from gateway.models import EngineServer, ToolRun
 from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
@@ -60,7 +60,7 @@ def test_a_tool_is_called_and_its_result_told_to_the_model(
     assert told["tool_result"]["duration_ms"] is not None
     assert text_of(events) == "Hello there."
     assert clever.provider.requests[-1]["messages"][-1]["content"] == "42.0"
-    assert told["usage"]["total_tokens"] == sum(map(sum, clever.provider.told))
+    assert told["usage"]["total_tokens"] == sum(map(sum, clever.provider.reported))
     assert installed.calls == [("add", (2, 40))]
     line = AuditEntry.objects.get(action="tool.called")
     assert (line.target, line.actor_id) == ("calculator/add", cast.bob.principal.user_id)
@@ -130,14 +130,14 @@ def test_in_a_shared_conversation_everybody_calls_as_themselves(
     assert [line.actor_id for line in lines] == [cast.bob.principal.user_id, cast.alice.principal.user_id]
 
 
-def converse(client: Any, decision: str) -> list[Told]:
+def converse(client: Any, decision: str) -> list[StreamEvent]:
     def answer(path: str) -> None:
         assert client.post(path, json={"decision": decision}).status_code == 200
 
     return read_events(client, "wipe", asked=answer, **WISH)
 
 
-def kinds(events: list[Told]) -> list[str]:
+def kinds(events: list[StreamEvent]) -> list[str]:
     return [event.type for event in events if event.type not in {"delta", "notice"}]
 
 

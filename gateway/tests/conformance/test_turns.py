@@ -8,7 +8,7 @@ import pytest
 
 from accounts.tests.cast import Cast
 from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse, read_events, resume, send, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, resume, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, UsageRecord
@@ -131,9 +131,9 @@ def test_a_tool_call_is_told_answered_and_counted(
     assert shown[0].data["call_id"] == shown[1].data["call_id"] == "call_1"
     assert shown[1].data["is_error"] is True  # the workspace has no such server
     assert text_of(events) == "It is 42."
-    assert counted() == provider.told
+    assert counted() == provider.reported
     usage = events[-2].data
-    assert usage["total_tokens"] == sum(map(sum, provider.told))
+    assert usage["total_tokens"] == sum(map(sum, provider.reported))
 
 
 def test_the_bill_is_exactly_the_providers_own_count(
@@ -159,7 +159,7 @@ def test_a_second_turn_in_the_conversation_waits_for_the_first(
     assert finished(client, started.data["turn_id"])["reply"] == "One two"
 
 
-def until_text(told: Any, text: str) -> list[Told]:
+def until_text(told: Any, text: str) -> list[StreamEvent]:
     """The events up to the one that completes `text`."""
     seen = [next(told)]
     while text_of(seen) != text:
