@@ -40,7 +40,7 @@ OPEN = f"""
         FROM admitted
     )
     SELECT * FROM taken
-"""  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - a constant
 
 CLOSE = """
     UPDATE quotas_reservation SET state = 'closed', closed_at = now()

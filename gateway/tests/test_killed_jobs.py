@@ -253,7 +253,7 @@ def test_past_minutes_go(cast: Cast, surroundings: dict[str, str]) -> None:
     minute = BudgetWindow.objects.filter(window=Budget.Window.MINUTE)
     assert minute.update(starts_at=now - timedelta(hours=2)) == 1
     kept = BudgetWindow.objects.count() - 1
-    kill_at_each_statement("quotas.forget_minutes", surroundings, **PERIODIC)
+    kill_at_each_statement("quotas.delete_minutes", surroundings, **PERIODIC)
     assert not minute.exists()
     assert BudgetWindow.objects.count() == kept
 
@@ -306,7 +306,7 @@ def _job_since(status: str, days: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO procrastinate_jobs (task_name, queue_name, status) "
-            "VALUES ('quotas.forget_minutes', 'default', 'todo') RETURNING id",
+            "VALUES ('quotas.delete_minutes', 'default', 'todo') RETURNING id",
         )
         (job_id,) = cursor.fetchone()
         cursor.execute("UPDATE procrastinate_jobs SET status = %s WHERE id = %s", [status, job_id])
@@ -316,7 +316,7 @@ def _job_since(status: str, days: int) -> int:
         )
         cursor.execute(
             "INSERT INTO procrastinate_periodic_defers (task_name, periodic_id, defer_timestamp, job_id) "
-            "VALUES ('quotas.forget_minutes', '', %s, %s)",
+            "VALUES ('quotas.delete_minutes', '', %s, %s)",
             [job_id, job_id],
         )
     return int(job_id)

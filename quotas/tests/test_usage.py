@@ -199,7 +199,7 @@ def test_a_name_that_a_spreadsheet_would_calculate_is_only_text(cast: Cast) -> N
     key = key_of(cast.alice, bound=False)
     key.name = "=HYPERLINK(evil)"
     row = dict.fromkeys(exports.FIELDS) | {"api_key": key.name, "model": "+1"}
-    told = parsed(exports._csv([exports.FIELDS, [exports._plain(row[name]) for name in exports.FIELDS]]))
+    told = parsed(exports._csv([exports.FIELDS, [exports._escaped(row[name]) for name in exports.FIELDS]]))
     assert (told[0]["api_key"], told[0]["model"]) == ("'=HYPERLINK(evil)", "'+1")
 
 
