@@ -102,7 +102,7 @@ def test_a_conversation_leads_to_its_turns(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_longer_lists_need_no_more_queries(cast: Cast, model: Any) -> None:
+def test_longer_lists_take_no_more_queries(cast: Cast, model: Any) -> None:
     store_turn(cast.bob)
     client = desk(tenant="acme")
     before = len(queries_of(client, address(model, "changelist")))
