@@ -1,4 +1,4 @@
-"""Reads a turn as a client does: sends a message, takes the server-sent events apart."""
+"""Reads a turn like a client: sends a message and parses the server-sent events."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ STREAM = {"Accept": "text/event-stream"}
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """One event as it arrived."""
+    """One received event."""
 
-    id: int  # 0 for what is no event of the turn
+    id: int  # 0 if it is not an event of the turn
     type: str
     data: dict[str, Any]
 
@@ -24,23 +24,25 @@ def body(message: str, **fields: Any) -> dict[str, Any]:
 
 
 def send(client: httpx.Client, message: str, *, key: str = "", **fields: Any) -> httpx.Response:
-    """`POST /v1/chat/send` for one JSON."""
+    """`POST /v1/chat/send` without a stream."""
     headers = {"Idempotency-Key": key} if key else {}
     return client.post("/v1/chat/send", json=body(message, **fields), headers=headers)
 
 
 def read_events(
-    client: httpx.Client, message: str, *, asked: Callable[[str], None] | None = None, **fields: Any
+    client: httpx.Client, message: str, *, on_approval: Callable[[str], None] | None = None, **fields: Any
 ) -> list[StreamEvent]:
-    """`POST /v1/chat/send` for a stream, read to its end; `asked` gets the address of each approval."""
-    told: list[StreamEvent] = []
+    """`POST /v1/chat/send` for a stream, read to its end; `on_approval` gets each approval's URL."""
+    events: list[StreamEvent] = []
     with client.stream("POST", "/v1/chat/send", json=body(message, **fields), headers=STREAM) as answer:
         assert answer.status_code == 200, answer.read()
         for event in parse(answer.iter_lines()):
-            told.append(event)
-            if asked and event.type == "approval":
-                asked(f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}")
-    return told
+            events.append(event)
+            if on_approval and event.type == "approval":
+                on_approval(
+                    f"/v1/chat/turns/{events[0].data['turn_id']}/approvals/{event.data['approval_id']}"
+                )
+    return events
 
 
 def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None) -> list[StreamEvent]:
@@ -52,7 +54,7 @@ def resume(client: httpx.Client, turn_id: str, last_event_id: int | None = None)
 
 
 class Frames:
-    """Puts the lines of an event stream together to events."""
+    """Assembles the lines of an event stream into events."""
 
     def __init__(self) -> None:
         self._fields: dict[str, str] = {}

@@ -24,7 +24,7 @@ from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import MODEL, install_calculator
+from gateway.tests.tool_setup import MODEL, install_calculator
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.queries import enabled_servers
 

@@ -67,7 +67,7 @@ def look() -> None:
 def test_a_job_is_run_again_when_its_worker_has_been_silent(
     silent_seconds: int, attempts: int, expected: tuple[str, int]
 ) -> None:
-    lost = job("quotas.delete_minutes", "doing", silent_seconds=silent_seconds, attempts=attempts)
+    lost = job("quotas.forget_minutes", "doing", silent_seconds=silent_seconds, attempts=attempts)
     with connection.cursor() as cursor:
         cursor.execute("""UPDATE procrastinate_jobs SET args = '{"timestamp": 0}' WHERE id = %s""", [lost])
     look()
@@ -82,7 +82,7 @@ def test_a_periodic_job_whose_next_run_waits_is_not_put_back_beside_it() -> None
 
 
 def test_a_job_that_was_pruned_with_its_worker_is_run_again() -> None:
-    lost = job("quotas.delete_minutes", "doing", silent_seconds=60)
+    lost = job("quotas.forget_minutes", "doing", silent_seconds=60)
     with connection.cursor() as cursor:
         cursor.execute("""UPDATE procrastinate_jobs SET args = '{"timestamp": 0}' WHERE id = %s""", [lost])
         cursor.execute("DELETE FROM procrastinate_workers")

@@ -8,7 +8,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from gateway.tests.tool_setup import MODEL, asks_for, install_calculator, say
 from kit.tenancy import tenant_scope
 from quotas.models import Reservation, UsageRecord
 from workspaces.models import LanguageModel, ProviderCredential

@@ -49,7 +49,7 @@ def test_what_never_began_is_the_engines_failure_in_its_own_words(name: str, sai
         "Message pruning removed all messages as none fit in the context window. Please shorten it.",
     ],
 )
-def test_a_message_that_librechat_finds_too_long_is_told_as_that(text: str) -> None:
+def test_a_message_that_is_too_long_for_librechat_is_context_too_long(text: str) -> None:
     error = error_of(Failure(text), {}, context_window=2000)
     assert (error.code, error.details) == ("context_too_long", {"context_window": 2000})
 
