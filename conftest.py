@@ -20,7 +20,7 @@ from gateway.tests import snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.runner import runner
 from kit.tenancy import EXECUTOR
 
@@ -112,7 +112,7 @@ def client_of(server: Served) -> Iterator[Any]:
 
     def make(person: Any) -> httpx.Client:
         headers = person.headers if person else {}
-        # Loading the certificate authorities would take longer than most requests here, none of which uses TLS.
+        # Loading certificate authorities takes longer than most requests here, none of which uses TLS.
         client = httpx.Client(base_url=server.url, headers=headers, timeout=30, verify=False)
         clients.append(client)
         return client

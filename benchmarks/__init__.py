@@ -1,1 +1,1 @@
-"""Speed figures, as ratios within one run: machines differ, ratios less."""
+"""Speed figures, as ratios within one run, which vary less between machines than times."""

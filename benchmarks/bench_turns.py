@@ -1,7 +1,7 @@
-"""How much a turn costs beside the provider's own stream, alone and sixteen at a time.
+"""The time of a turn compared with the provider's own stream, alone and with sixteen concurrent ones.
 
-Run by `make bench`. The provider is scripted and instant, so what is measured is Switchyard's own work:
-admission, hold, settlement, storing, streaming.
+Run by `make bench`. The scripted provider replies instantly, so the figures measure Switchyard's own work:
+admission, hold, settlement, storage, streaming.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from gateway.tests.events import STREAM, body
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 
-ROUNDS, TOGETHER, CHUNKS = 30, 16, 20
+ROUNDS, CONCURRENT, CHUNKS = 30, 16, 20
 STEPS = [f"word{number} " for number in range(CHUNKS)]
 
 Request = Callable[[httpx.AsyncClient], Awaitable[None]]
@@ -33,12 +33,12 @@ async def drain(
 
 
 async def measure(request: Request) -> tuple[float, float]:
-    """Seconds of one (median), and how many a second with sixteen at a time."""
+    """Seconds per request (median), and requests per second with sixteen concurrent ones."""
     async with httpx.AsyncClient(timeout=60) as client:
         await request(client)
         alone = [await timed(request(client)) for _ in range(ROUNDS)]
-        spent = await timed(asyncio.gather(*(repeat(request, client, 4) for _ in range(TOGETHER))))
-    return median(alone), TOGETHER * 4 / spent
+        spent = await timed(asyncio.gather(*(repeat(request, client, 4) for _ in range(CONCURRENT))))
+    return median(alone), CONCURRENT * 4 / spent
 
 
 async def repeat(request: Request, client: httpx.AsyncClient, times: int) -> None:
@@ -70,7 +70,7 @@ def test_turns(server: Served, cast: Cast, provider: ScriptedProvider, settings:
     measured = {name: asyncio.run(measure(request)) for name, request in rows.items()}
     base_alone, base_rate = measured["the provider alone"]
     with capsys.disabled():
-        print(f"\n{CHUNKS}-chunk streams; client, Switchyard and provider share one process here")
+        print(f"\n{CHUNKS}-chunk streams; client, Switchyard and provider share one process")
         for name, (alone, rate) in measured.items():
             ratio = f"{alone / base_alone:5.1f} x the provider, {base_rate / rate:5.1f} x under load"
-            print(f"  {name:22} {alone * 1000:7.1f} ms alone, {rate:6.1f} a second   {ratio}")
+            print(f"  {name:22} {alone * 1000:7.1f} ms alone, {rate:6.1f} per second   {ratio}")

@@ -1,4 +1,4 @@
-"""Benchmarks use the suite's own cast and servers, whose people send more than people may."""
+"""Benchmarks use the test suite's cast and servers, but send more requests than people may."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""A tenant's conversations and turns in the admin: who, when, how much; never what was said.
+"""A tenant's conversations and turns in the admin: who, when and how much, but no content.
 
-No title, part, decision or error text is shown, searched, filtered by or even read from the database;
-Message is not registered at all.
+No title, part, decision or error text is shown, searched, filtered by or even read from the database, and
+Message is not registered.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ class ConversationAdmin(ReadOnlyAdmin, TenantTableAdmin):
 
     @admin.display
     def turns(self, conversation: Conversation) -> str:
-        address = reverse("admin:gateway_turn_changelist")
-        return format_html('<a href="{}?conversation__id__exact={}">Its turns</a>', address, conversation.pk)
+        url = reverse("admin:gateway_turn_changelist")
+        return format_html('<a href="{}?conversation__id__exact={}">Its turns</a>', url, conversation.pk)
 
 
 @admin.register(Turn)
@@ -64,18 +64,18 @@ class TurnAdmin(ReadOnlyAdmin, TenantTableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         turns: QuerySet[Turn] = super().get_queryset(request)
-        return turns.annotate(told_code=KT("error__code")).defer(
+        return turns.annotate(code_only=KT("error__code")).defer(
             "parts", "decision", "error", "idempotency_key", "body_hash"
         )
 
     @admin.display(description="error")
     def error_code(self, turn: Any) -> str:
         """The code only: an error's details may hold a partial reply."""
-        return turn.told_code or "-"
+        return turn.code_only or "-"
 
     @admin.display(description="conversation")
     def conversation_link(self, turn: Turn) -> str:
         if turn.conversation_id is None:
             return "-"
-        address = reverse("admin:gateway_conversation_change", args=[turn.conversation_id])
-        return format_html('<a href="{}">{}</a>', address, turn.conversation_id)
+        url = reverse("admin:gateway_conversation_change", args=[turn.conversation_id])
+        return format_html('<a href="{}">{}</a>', url, turn.conversation_id)

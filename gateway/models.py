@@ -1,11 +1,12 @@
 """Conversations, their turns and messages; all in the tenant's schema."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from gateway.turn_states import TurnQuerySet, TurnStates
 
@@ -108,8 +109,31 @@ class Turn(TurnStates):
         return "".join(part["text"] for part in self.parts if part["type"] == "text")
 
 
+class ToolRunQuerySet(models.QuerySet["ToolRun"]):
+    def waiting(self) -> Self:
+        """Those that a person has to allow."""
+        return self.filter(state=ToolRun.State.WAITING)
+
+    def answerable(self) -> Self:
+        return self.waiting().filter(expires_at__gt=timezone.now())
+
+    def overdue(self) -> Self:
+        return self.waiting().filter(expires_at__lte=timezone.now())
+
+    def unclaimed(self) -> Self:
+        """Those that may run and that no engine has claimed."""
+        return self.filter(state__in=[ToolRun.State.ASKED, ToolRun.State.ALLOWED])
+
+    def never_run(self) -> Self:
+        """Those that ended without a call of the tool, with a refusal for the model."""
+        return self.filter(state__in=[ToolRun.State.REFUSED, ToolRun.State.EXPIRED, ToolRun.State.DENIED])
+
+
 class ToolRun(models.Model):
-    """A tool call that a model asked for in a turn: whether it may run, who allowed it, how it went."""
+    """A tool call that a model requested in a turn: whether it may run, who allowed it, how it ended.
+
+    `gateway.calls.tool_run_states` draws its states and changes them.
+    """
 
     class State(models.TextChoices):
         ASKED = "asked", "May run"
@@ -138,6 +162,8 @@ class ToolRun(models.Model):
     duration_ms = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = ToolRunQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -146,7 +172,12 @@ class ToolRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.server}/{self.tool} {self.state}"
+        return f"{self.target} {self.state}"
+
+    @property
+    def target(self) -> str:
+        """The name of the tool in the audit."""
+        return f"{self.server}/{self.tool}"
 
 
 class EngineServer(models.Model):

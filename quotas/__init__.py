@@ -1,1 +1,1 @@
-"""How much: budgets, reservations, holds and the ledger."""
+"""Limits and usage: budgets, reservations, holds and the ledger."""

@@ -1,4 +1,4 @@
-"""Tells those concerned, once a window, that a soft limit has been reached."""
+"""Emails the people concerned, once a window, when a soft limit is reached."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,30 +16,30 @@ from quotas.models import Budget, BudgetWindow
 
 log = structlog.get_logger(__name__)
 Level = Budget.Level
-MOST_TOLD = 20  # people who get a mail about one counter
+MOST_RECIPIENTS = 20  # of one alert
 WINDOWS = {Budget.Window.DAY: "today", Budget.Window.MONTH: "this month", Budget.Window.TOTAL: "in all"}
 
 
-def tell_crossed(counter_ids: Iterable[int]) -> None:
-    """Leaves a mail for each counter that nobody was told of yet. Never fails: it is asked again."""
+def send_alerts(counter_ids: Iterable[int]) -> None:
+    """Queues the mails of each counter that has not alerted yet. Never fails: the next call tries again."""
     for counter_id in counter_ids:
         try:
             with transaction.atomic():
-                _tell(counter_id)
+                _send_alert(counter_id)
         except Exception:
-            log.exception("soft limit was not told", counter_id=counter_id)
+            log.exception("soft limit alert was not sent", counter_id=counter_id)
 
 
-def _tell(counter_id: int) -> None:
-    untold = BudgetWindow.objects.filter(id=counter_id, alerted_at=None)
-    if not untold.update(alerted_at=timezone.now()):
+def _send_alert(counter_id: int) -> None:
+    due = BudgetWindow.objects.filter(id=counter_id, alerted_at=None)
+    if not due.update(alerted_at=timezone.now()):
         return
     counter = BudgetWindow.objects.get(id=counter_id)
     tenant = Tenant.objects.filter(id=counter.tenant_id).first()
     if tenant is None or counter.limit is None:
         return
     context = _context(counter, tenant)
-    for person in _concerned(counter)[:MOST_TOLD]:
+    for person in _concerned(counter)[:MOST_RECIPIENTS]:
         send_mail("soft_limit", person.email, {**context, "person": person})
 
 
@@ -63,8 +63,8 @@ def _whose(counter: BudgetWindow, tenant: Tenant) -> str:
         case Level.API_KEY:
             return _named(ApiKey.objects.filter(id=counter.subject_id), "API key")
         case Level.MEMBER if counter.scope_id != counter.tenant_id:
-            there = _named(Workspace.objects.filter(id=counter.scope_id), "workspace")
-            return f"Your own budget in {there[0].lower()}{there[1:]}"
+            name = _named(Workspace.objects.filter(id=counter.scope_id), "workspace")
+            return f"Your own budget in {name[0].lower()}{name[1:]}"
         case Level.MEMBER:
             return f"Your own budget in {tenant.name}"
     return f"The team {tenant.name}"
@@ -75,9 +75,9 @@ def _named(rows: QuerySet[Workspace] | QuerySet[ApiKey], kind: str) -> str:
 
 
 def _concerned(counter: BudgetWindow) -> QuerySet[User]:
-    """Of a tenant those who run it, of a workspace its managers, of a member and a key the person."""
+    """A tenant's owners and admins, a workspace's managers, the member, the key's owner."""
     people = User.objects.filter(is_active=True, service_of=None).order_by("created_at", "id")
-    running = Membership.objects.filter(
+    in_charge = Membership.objects.filter(
         tenant=counter.tenant_id, role__in=[Membership.Role.OWNER, Membership.Role.ADMIN]
     )
     match counter.level:
@@ -90,4 +90,4 @@ def _concerned(counter: BudgetWindow) -> QuerySet[User]:
             return people.filter(id__in=ApiKey.objects.filter(id=counter.subject_id).values("owner"))
         case Level.MEMBER:
             return people.filter(id=counter.subject_id)
-    return people.filter(id__in=running.values("user"))
+    return people.filter(id__in=in_charge.values("user"))

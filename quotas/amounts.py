@@ -1,4 +1,4 @@
-"""Amounts as people read them: tokens with separators, costs in the currency."""
+"""Amounts for people: tokens with separators, costs in the currency."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -19,7 +19,7 @@ def amount_text(metric: str, amount: int) -> str:
 
 
 def money_text(millionths: int) -> str:
-    """Two decimals, four where it is less than one: what is not nothing is not shown as nothing."""
+    """Two decimals, or four below one, so that a small cost is not shown as zero."""
     whole = Decimal(millionths) / MILLION
     step = CENT if abs(whole) >= 1 or not millionths else TENTH_OF_CENT
     shown = whole.quantize(step, ROUND_HALF_UP)

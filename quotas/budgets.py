@@ -1,8 +1,9 @@
-"""A team sets, changes and removes budgets and limits of its own; each act is audited and counts at once."""
+"""Sets, changes and removes a team's own budgets and limits, audited and effective immediately."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -20,7 +21,7 @@ from quotas.models.rules import MOST
 from quotas.windows import known_zone
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
-MOST_BUDGETS = 2000  # a team's own
+MOST_BUDGETS = 2000  # of a team
 FITTING = {
     Metric.TOKENS: {Window.MINUTE, Window.DAY, Window.MONTH, Window.TOTAL},
     Metric.COST: {Window.DAY, Window.MONTH, Window.TOTAL},
@@ -32,7 +33,7 @@ WITHOUT_SOFT = {Window.MINUTE, Window.AT_ONCE}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a budget is to say. Ids are empty for each one's own; the limit is in the metric's unit."""
+    """The input of a budget. Without an id each subject has its own; the limit is in the metric's unit."""
 
     level: str
     metric: str
@@ -44,67 +45,73 @@ class Rule:
     api_key_id: UUID | None = None
 
 
+class BudgetChange(TypedDict, total=False):
+    """What a change sets; a `soft_percent` of None removes the warning."""
+
+    limit: int
+    soft_percent: int | None
+
+
+CHANGEABLE = ("limit", "soft_percent")
+
+
 def budgets_of(principal: Principal) -> QuerySet[Budget]:
-    """Every budget of the team: its own, the operator's and its plan's."""
+    """Every budget of the team: its own, the operator's and the plan's."""
     expect(principal, Action.USAGE_TEAM)
     return _all_budgets(principal)
 
 
-def budgets_in(place: Principal) -> QuerySet[Budget]:
-    """Those that are made for the workspace and what is in it."""
-    expect(place, Action.USAGE_EVERYBODY)
-    bound = ApiKey.objects.filter(workspace=place.workspace.id)
-    return _all_budgets(place).filter(Q(workspace=place.workspace.id) | Q(api_key__in=bound))
+def budgets_in(principal: Principal) -> QuerySet[Budget]:
+    """The budgets of the principal's workspace, its members and its keys."""
+    expect(principal, Action.USAGE_EVERYBODY)
+    keys = ApiKey.objects.filter(workspace=principal.workspace.id)
+    return _all_budgets(principal).filter(Q(workspace=principal.workspace.id) | Q(api_key__in=keys))
 
 
 def _all_budgets(principal: Principal) -> QuerySet[Budget]:
-    given = TenantPlan.objects.filter(tenant=principal.tenant.id).values("plan")[:1]
-    mine = Q(tenant=principal.tenant.id) | Q(plan=Subquery(given))
-    return Budget.objects.filter(mine).select_related("workspace", "member", "api_key", "plan")
+    plan = TenantPlan.objects.filter(tenant=principal.tenant.id).values("plan")[:1]
+    applies = Q(tenant=principal.tenant.id) | Q(plan=Subquery(plan))
+    return Budget.objects.filter(applies).select_related("workspace", "member", "api_key", "plan")
 
 
 def set_budget(*, principal: Principal, rule: Rule) -> Budget:
-    """InvalidInput for a rule that makes no sense, NotFound for whom it names, Conflict for a second one."""
+    """InvalidInput for an invalid rule, NotFound for an unknown target, Conflict if the rule exists."""
     check_rule(rule)
     _expect_known(principal, rule)
-    place, needed = _right_for(principal, rule)
-    with acting(place, needed) as actor:
+    acting_principal, needed = _right_for(principal, rule)
+    with acting(acting_principal, needed) as actor:
         own = Budget.objects.filter(tenant=actor.tenant.id, set_by=Budget.SetBy.TEAM)
         if own.count() >= MOST_BUDGETS:
             raise Conflict(f"A team sets at most {MOST_BUDGETS} budgets.")
         budget = _create(actor, rule)
         seed_counters(Tenant.objects.get(id=actor.tenant.id), budget)
-        _note("budget.set", actor, budget, {"limit": [None, rule.limit]})
+        _record("budget.set", actor, budget, {"limit": [None, rule.limit]})
     return budget
 
 
-def change_budget(*, principal: Principal, budget_id: UUID, **wanted: int | None) -> Budget:
-    """Another `limit` or `soft_percent` (None: nobody is told); what is left out stays.
+def change_budget(*, principal: Principal, budget_id: UUID, **wanted: Unpack[BudgetChange]) -> Budget:
+    """Changes the limit or the soft limit; fields that are left out stay as they are.
 
-    NotFound for one that is not the team's own, RoleTooLow, InvalidInput.
+    NotFound for a budget that is not the team's own, RoleTooLow, InvalidInput.
     """
     with _own_budget(principal, budget_id) as (actor, budget):
-        before = _rule_of(budget)
-        rule = replace(before, **wanted)  # type: ignore[arg-type]  # a limit is never None
-        check_rule(rule)
-        budget.limit, budget.soft_percent = rule.limit, rule.soft_percent
-        budget.save(update_fields=["limit", "soft_percent"])
-        figures = {name: [getattr(before, name), getattr(rule, name)] for name in ("limit", "soft_percent")}
-        changes = {name: pair for name, pair in figures.items() if pair[0] != pair[1]}
+        changes = audit.change(budget, wanted, CHANGEABLE, clearable={"soft_percent"})
         if changes:
-            _note("budget.changed", actor, budget, changes)
+            check_rule(_rule_of(budget))
+            budget.save(update_fields=CHANGEABLE)
+            _record("budget.changed", actor, budget, changes)
     return budget
 
 
 def remove_budget(*, principal: Principal, budget_id: UUID) -> None:
-    """What it counted stays in the ledger. NotFound for one that is not the team's own."""
+    """Its usage stays in the ledger. NotFound for a budget that is not the team's own."""
     with _own_budget(principal, budget_id) as (actor, budget):
-        _note("budget.removed", actor, budget, {"limit": [budget.limit, None]})
+        _record("budget.removed", actor, budget, {"limit": [budget.limit, None]})
         budget.delete()
 
 
 def change_time_zone(*, principal: Principal, time_zone: str) -> None:
-    """From now on days and months are the zone's; what was used today and this month is counted over."""
+    """Days and months use the zone from now on; the current ones are counted again."""
     zone = known_zone(time_zone)
     with acting(principal, Action.BUDGETS_TEAM) as actor:
         tenant = Tenant.objects.get(id=actor.tenant.id)
@@ -140,7 +147,7 @@ def check_rule(rule: Rule) -> None:
 
 
 def _misplaced(rule: Rule) -> dict[str, list[str]]:
-    """Whom the rule names although its level is not theirs."""
+    """Errors for targets that do not match the rule's level."""
     allowed = {
         Level.TENANT: set(),
         Level.WORKSPACE: {"workspace"},
@@ -156,10 +163,10 @@ def _misplaced(rule: Rule) -> dict[str, list[str]]:
 
 
 def _right_for(principal: Principal, rule: Rule) -> tuple[Principal, Action]:
-    """Who acts where, and what that takes.
+    """The principal in the workspace concerned, and the action that the rule requires.
 
-    A workspace's managers set what its members and its own keys may use in it; the rest is the team's.
-    NotFound for a workspace that the principal neither is in nor oversees.
+    A workspace's managers set the budgets of its members and its own keys; all others are the team's.
+    NotFound for a workspace of which the principal is neither a member nor an overseer.
     """
     slug = _workspace_of(rule)
     if slug is None:
@@ -168,7 +175,7 @@ def _right_for(principal: Principal, rule: Rule) -> tuple[Principal, Action]:
 
 
 def _workspace_of(rule: Rule) -> str | None:
-    """The slug of the workspace whose own matter the rule is."""
+    """The slug of the workspace whose managers may set the rule; None for the team's rules."""
     if rule.level == Level.MEMBER and rule.workspace_id is not None:
         rows = Workspace.objects.filter(id=rule.workspace_id)
     elif rule.api_key_id is not None:
@@ -179,7 +186,7 @@ def _workspace_of(rule: Rule) -> str | None:
 
 
 def _expect_known(principal: Principal, rule: Rule) -> None:
-    """NotFound for a workspace, member or key that is not of the team."""
+    """NotFound for a workspace, member or key that does not belong to the team."""
     tenant = principal.tenant.id
     known = [
         rule.workspace_id is None
@@ -216,16 +223,18 @@ def _create(actor: Principal, rule: Rule) -> Budget:
 
 @contextmanager
 def _own_budget(principal: Principal, budget_id: UUID) -> Iterator[tuple[Principal, Budget]]:
-    """The team's own budget, locked, for whom may change it; an operator's is not to be found here."""
-    own = Budget.objects.filter(tenant=principal.tenant.id, set_by=Budget.SetBy.TEAM)
-    budget = own.select_related("workspace", "member", "api_key").filter(id=budget_id).first()
-    if budget is None:
+    """The team's own budget, locked, if the principal may change it; NotFound for an operator's."""
+    own = Budget.objects.filter(tenant=principal.tenant.id, set_by=Budget.SetBy.TEAM, id=budget_id)
+    found = own.first()
+    if found is None:
         raise NotFound
-    place, needed = _right_for(principal, _rule_of(budget))
+    acting_principal, needed = _right_for(principal, _rule_of(found))
     if needed == Action.BUDGETS_TEAM and not may(principal, Action.USAGE_TEAM):
-        raise NotFound  # one that the caller cannot see either
-    with acting(place, needed) as actor:
-        if not own.select_for_update().filter(id=budget_id).exists():
+        raise NotFound  # the principal cannot see it either
+    with acting(acting_principal, needed) as actor:
+        related = own.select_related("workspace", "member", "api_key")
+        budget = related.select_for_update(of=("self",)).first()
+        if budget is None:
             raise NotFound
         yield actor, budget
 
@@ -243,7 +252,7 @@ def _rule_of(budget: Budget) -> Rule:
     )
 
 
-def _note(action: str, actor: Principal, budget: Budget, changes: audit.Changes) -> None:
+def _record(action: str, actor: Principal, budget: Budget, changes: audit.Changes) -> None:
     audit.record(
         action,
         principal=actor,
@@ -255,7 +264,7 @@ def _note(action: str, actor: Principal, budget: Budget, changes: audit.Changes)
 
 
 def label_of(budget: Budget) -> str:
-    """Whose budget it is, of what and when: `member bob@example.com in sales: tokens a month`."""
+    """Target, metric and window: `member bob@example.com in sales: tokens, a month`."""
     who = {
         Level.TENANT: "the team",
         Level.WORKSPACE: f"workspace {budget.workspace.slug}" if budget.workspace else "each workspace",

@@ -1,4 +1,4 @@
-"""Gives a new budget the counters of what was used in its window before it came."""
+"""Creates the counters of a new budget from the usage in its window before it was set."""
 
 from datetime import date
 from typing import Any
@@ -12,7 +12,7 @@ from quotas.windows import ALWAYS, Span, day_at, spans_at
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
 
-# Whose use it is, as the sums of days name it.
+# The column of the daily sums for each level.
 SUBJECTS = {
     Level.TENANT: "tenant_id",
     Level.WORKSPACE: "workspace_id",
@@ -21,7 +21,7 @@ SUBJECTS = {
 }
 AMOUNTS = {Metric.TOKENS: "sum(input_tokens + output_tokens)", Metric.COST: "sum(cost)"}
 
-# Locked first: a call that settles meanwhile is in the sums that are read next, or waits and adds itself.
+# Locked first: a call that settles meanwhile is in the sums that are read next, or waits and is added.
 LOCK = """
     SELECT id FROM quotas_budgetwindow
     WHERE tenant_id = %(tenant)s AND level = %(level)s AND metric = %(metric)s AND "window" = %(window)s
@@ -74,7 +74,7 @@ def seed_counters(tenant: Tenant, budget: Budget) -> None:
 
 
 def seed_all(tenant: Tenant) -> None:
-    """Every budget that applies in the tenant: after another plan, or another time zone."""
+    """Backfills every budget of the tenant, after a change of plan or time zone."""
     plan = getattr(tenant, "plan_given", None)
     for budget in Budget.objects.filter(tenant=tenant):
         seed_counters(tenant, budget)

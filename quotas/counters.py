@@ -1,8 +1,8 @@
-"""Moves the counters: many at once, all or none, never beyond a limit; the SQL of a turn's path.
+"""Changes several counters together, all or none, never beyond a limit; the SQL on a turn's path.
 
-Counters are locked in the order of their ids in every statement, so two that share some wait and never block
-each other. The limits are those that the transaction read; the condition stands on the counter's own row, so
-PostgreSQL checks it again after waiting for another turn's update.
+Every statement locks counters in the order of their ids, so two statements that share some never deadlock.
+The limits are those that the transaction read; the condition is on the counter's own row, so PostgreSQL
+checks it again after waiting for another turn's update.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from quotas.calls import Payer, PlannedCall
 from quotas.limits import Applying, Limit, find_applying
 from quotas.models import Budget, BudgetWindow
+from quotas.planned_calls import Payer, PlannedCall
 
-# What each counter is to move by, and the condition; `taken` are those that could.
+# The change of each counter, and its condition; `taken` has those that met it.
 TAKING = """
     wanted AS (
         SELECT * FROM unnest(%(ids)s::bigint[], %(reserve)s::bigint[], %(use)s::bigint[],
                              %(limits)s::bigint[], %(soft)s::bigint[])
-            AS wish(id, reserve, use, most, soft)
+            AS share(id, reserve, use, most, soft)
     ), due AS (
         SELECT id FROM quotas_budgetwindow WHERE id = ANY(%(ids)s::bigint[]) ORDER BY id FOR UPDATE
     ), taken AS (
@@ -37,13 +37,13 @@ TAKING = """
         RETURNING counter.id, counter.used, counter.reserved, counter.granted
     )
 """
-TAKE = f"WITH {TAKING} SELECT * FROM taken"  # noqa: S608 - a constant of ours
-MINUTES_KEPT = timedelta(hours=1)
+TAKE = f"WITH {TAKING} SELECT * FROM taken"  # noqa: S608 - a constant
+MINUTES_STORED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a call or a turn takes of one limit: reserved until it is settled, or used at once."""
+    """A call's or a turn's share of one limit: reserved until it is settled, or used immediately."""
 
     limit: Limit
     reserve: int = 0
@@ -52,12 +52,12 @@ class Share:
     @property
     def counter_id(self) -> int:
         if self.limit.counter_id is None:
-            raise ValueError("its counter has not been made")
+            raise ValueError("its counter has not been created")
         return self.limit.counter_id
 
 
 def limits_with_counters(payer: Payer, call: PlannedCall) -> Applying:
-    """What applies to the call; the counters that are new in their window are made."""
+    """What applies to the call, after creating missing counters of the current windows."""
     now = timezone.now()
     applying = find_applying(payer, call, now=now)
     missing = [limit for limit in applying.limits if limit.counter_id is None]
@@ -81,9 +81,9 @@ def _counter(limit: Limit, payer: Payer) -> BudgetWindow:
 
 
 def take(shares: Sequence[Share]) -> list[Limit]:
-    """Moves all counters, or raises the refusal of the one that bites; its transaction must then end.
+    """Changes all counters, or raises the refusal of one that is exceeded; then the transaction must end.
 
-    Returns the limits with their figures after it.
+    Returns the limits with their new figures.
     """
     if not shares:
         return []
@@ -93,7 +93,7 @@ def take(shares: Sequence[Share]) -> list[Limit]:
 
 
 def lock_counters(counter_ids: Sequence[int]) -> None:
-    """Ahead of several statements that move them, so that all are locked in the one order."""
+    """Locks counters before several statements that change them, so that all are locked in one order."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM quotas_budgetwindow WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE",
@@ -112,27 +112,27 @@ def taking_parameters(shares: Sequence[Share]) -> dict[str, Any]:
 
 
 def expect_all(shares: Sequence[Share], taken: Sequence[tuple[int, int, int, int]]) -> list[Limit]:
-    """The limits by what was taken, or the refusal of one that was not: a budget's before a rate's."""
+    """The limits after the change, or the refusal of one that was not taken: a budget before a rate."""
     rows = {counter_id: figures for counter_id, *figures in taken}
     missed = [share for share in shares if share.counter_id not in rows]
     if missed:
         first = min(missed, key=lambda share: share.limit.is_rate)
-        raise _as_it_stands(first).refusal(first.reserve + first.use)
-    return [_moved(share.limit, *rows[share.counter_id]) for share in shares]
+        raise _current(first).refusal(first.reserve + first.use)
+    return [_with_figures(share.limit, *rows[share.counter_id]) for share in shares]
 
 
-def _as_it_stands(share: Share) -> Limit:
+def _current(share: Share) -> Limit:
     row = BudgetWindow.objects.get(id=share.counter_id)
-    return _moved(share.limit, row.used, row.reserved, row.granted)
+    return _with_figures(share.limit, row.used, row.reserved, row.granted)
 
 
-def _moved(limit: Limit, used: int, reserved: int, granted: int) -> Limit:
+def _with_figures(limit: Limit, used: int, reserved: int, granted: int) -> Limit:
     return replace(limit, used=used, reserved=reserved, granted=granted)
 
 
-def forget_minutes() -> int:
-    """Deletes the counters of minutes that are long over; returns how many."""
+def delete_minutes() -> int:
+    """Deletes counters of past minutes; returns how many."""
     past = BudgetWindow.objects.filter(
-        window=Budget.Window.MINUTE, starts_at__lt=timezone.now() - MINUTES_KEPT
+        window=Budget.Window.MINUTE, starts_at__lt=timezone.now() - MINUTES_STORED
     )
     return past.delete()[0]

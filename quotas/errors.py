@@ -4,7 +4,7 @@ from kit.errors import Conflict, DomainError
 
 
 class RepeatedCall(Conflict):
-    """Details: attempts. Only engines ever see it."""
+    """Details: attempts. Only engines see it."""
 
     code, status, message = "repeated_call", 409, "This model call was made before in this turn."
 
@@ -16,7 +16,7 @@ class TurnLimit(Conflict):
 
 
 class PriceUnknown(Conflict):
-    """Details: model. A budget of money cannot be held against what nobody knows the price of."""
+    """Details: model. A cost budget applies, but the cost of the call cannot be bounded."""
 
     code, status = "price_unknown", 409
     message = "A budget of money applies here, and this model has no price yet."

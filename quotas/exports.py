@@ -1,4 +1,4 @@
-"""The ledger's lines as CSV or JSON, streamed a page at a time: nothing is loaded whole."""
+"""The ledger's lines as CSV or JSON, streamed page by page."""
 
 import csv
 import io
@@ -37,12 +37,12 @@ FIELDS = (
     "flag",
     "is_correction",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formulas begin
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # in a spreadsheet
 Row = dict[str, Any]
 
 
 def exported(wanted: Slice, form: str) -> StreamingHttpResponse:
-    """The answer that streams them as a file; NotFound for another form than `csv` and `json`."""
+    """A response that streams the lines as a file; NotFound for formats other than `csv` and `json`."""
     if form not in EXPORTS:
         raise NotFound
     content_type, lines = EXPORTS[form]
@@ -52,14 +52,14 @@ def exported(wanted: Slice, form: str) -> StreamingHttpResponse:
 
 
 async def csv_lines(wanted: Slice) -> AsyncIterator[bytes]:
-    """With a header line; a text that a spreadsheet would take for a formula gets a quote before it."""
+    """With a header line; a text that a spreadsheet would read as a formula gets a leading quote."""
     yield _csv([FIELDS])
     async for page in _pages(wanted):
-        yield _csv([[_plain(row[name]) for name in FIELDS] for row in page])
+        yield _csv([[_escaped(row[name]) for name in FIELDS] for row in page])
 
 
 async def json_lines(wanted: Slice) -> AsyncIterator[bytes]:
-    """One document, `{"data": […]}`, a line for each row."""
+    """One document, `{"data": […]}`, with one line per row."""
     separator = b'{"data": [\n'
     async for page in _pages(wanted):
         yield separator + b",\n".join(json.dumps(row, default=str).encode() for row in page)
@@ -79,20 +79,20 @@ async def _pages(wanted: Slice) -> AsyncIterator[list[Row]]:
 
 
 def read_page(wanted: Slice, after: tuple[Any, int] | None) -> list[Row]:
-    """The page after a line's day and id, in their order; with the names that people know."""
+    """The page after a line's day and id, in that order; with people's and workspaces' names."""
     lines = UsageRecord.objects.filter(wanted.filters).order_by("day", "id")
     if after is not None:
         day, last = after
         lines = lines.filter(Q(day__gt=day) | Q(day=day, id__gt=last), day__gte=day)
     page = list(lines[:PAGE])
     people = names_of("member", {line.user_id for line in page})
-    places = names_of("workspace", {line.workspace_id for line in page})
+    workspaces = names_of("workspace", {line.workspace_id for line in page})
     keys = names_of("api_key", {line.api_key_id for line in page if line.api_key_id})
     return [
         {name: getattr(line, name, None) for name in FIELDS}
         | {
             "at": line.at.isoformat(),
-            "workspace": places.get(line.workspace_id, str(line.workspace_id)),
+            "workspace": workspaces.get(line.workspace_id, str(line.workspace_id)),
             "member": people.get(line.user_id, str(line.user_id)),
             "api_key": keys.get(line.api_key_id, str(line.api_key_id)) if line.api_key_id else None,
         }
@@ -100,8 +100,8 @@ def read_page(wanted: Slice, after: tuple[Any, int] | None) -> list[Row]:
     ]
 
 
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _escaped(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> bytes:

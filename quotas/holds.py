@@ -1,4 +1,7 @@
-"""A model call's share of its turn's reservation: hold, mark sent, settle; idempotent by the call's id."""
+"""Holds a model call's share of its turn's reservation; idempotent by the call's id.
+
+`quotas.hold_states` marks a hold as sent and ends it.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,22 +13,26 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from kit.errors import DomainError, TurnInterrupted
-from quotas.calls import Payer, PlannedCall
 from quotas.counters import Share, limits_with_counters, lock_counters, take
 from quotas.errors import PriceUnknown, RepeatedCall, TurnLimit
 from quotas.limits import Applying, Metric, find_applying
 from quotas.models import Hold, Reservation
+from quotas.planned_calls import Payer, PlannedCall
 
-SETTLING_SECONDS = 10  # with the default of PROVIDER_READ_ON_SECONDS less than a lease: no hold outlives it
-MOST_ATTEMPTS = 2  # of one request within a turn: an engine's client may repeat what it thinks was lost
+SETTLING_SECONDS = (
+    10  # plus the default PROVIDER_READ_ON_SECONDS it is less than a lease: no hold outlives it
+)
+MOST_ATTEMPTS = (
+    2  # of one request within a turn: an engine's client may repeat a call that it thinks was lost
+)
 
-GIVE_BACK = """
+RELEASE_COUNTERS = """
     UPDATE quotas_budgetwindow
     SET reserved = reserved - CASE metric WHEN 'cost' THEN %(cost)s ELSE %(tokens)s END
     WHERE id = ANY(%(counters)s::bigint[])
 """
 
-# In the windows that the hold stands in, by their limits as the latest call found them.
+# In the hold's own windows, with the limits that the latest call read.
 EXTEND = """
     WITH hold AS (
         SELECT *, coalesce(greatest(output_price, reasoning_price), 0)::numeric / 1000000 AS token_cost
@@ -57,7 +64,7 @@ EXTEND = """
 
 
 def call_shares(applying: Applying, call: PlannedCall) -> list[Share]:
-    """What a call takes of each limit of tokens and cost; PriceUnknown."""
+    """A call's share of each limit of tokens and cost; PriceUnknown."""
     cost = applying.cost_bound(call)
     return [
         Share(limit, reserve=cost if limit.metric == Metric.COST else call.tokens)
@@ -66,7 +73,7 @@ def call_shares(applying: Applying, call: PlannedCall) -> list[Share]:
 
 
 def turn_shares(applying: Applying) -> list[Share]:
-    """What a turn takes beside its calls: one request of the minute, one place among those at once."""
+    """A turn's share apart from its calls: one request in the minute, one concurrent turn."""
     return [
         Share(limit, use=1) if limit.metric == Metric.REQUESTS else Share(limit, reserve=1)
         for limit in applying.of(Metric.REQUESTS, Metric.TURNS)
@@ -74,7 +81,7 @@ def turn_shares(applying: Applying) -> list[Share]:
 
 
 def foresee(payer: Payer, call: PlannedCall) -> DomainError | None:
-    """The refusal that a turn with this call would meet now; None where all limits cover it."""
+    """The refusal that a turn with this call would get now; None if all limits cover it."""
     applying = find_applying(payer, call)
     try:
         shares = [*call_shares(applying, call), *turn_shares(applying)]
@@ -86,7 +93,7 @@ def foresee(payer: Payer, call: PlannedCall) -> DomainError | None:
 
 
 def hold_columns(applying: Applying, call: PlannedCall) -> dict[str, Any]:
-    """The columns of a hold that say what it was held for, by their names."""
+    """The columns of a hold that describe its call, by name."""
     rates = applying.rates
     return {
         "day": applying.day,
@@ -104,33 +111,34 @@ def hold_columns(applying: Applying, call: PlannedCall) -> dict[str, Any]:
 
 
 def hold_call(*, turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str = "") -> None:
-    """Holds what the call may cost; the turn's first call adopts the hold that admission took.
+    """Holds the most that the call may cost; the turn's first call adopts the hold that admission took.
 
-    QuotaExceeded or RateLimited when a limit does not cover it, PriceUnknown, TurnInterrupted when the turn
-    is closed, TurnLimit when it has made as many calls as a turn may, RepeatedCall when it sent the request
-    of this `fingerprint`, to this model, too often.
+    QuotaExceeded or RateLimited if a limit does not cover it, PriceUnknown, TurnInterrupted if the turn is
+    closed, TurnLimit if it has made as many calls as a turn may, RepeatedCall if it sent the request with
+    this `fingerprint` to this model too often.
     """
     if not _adopt(turn_id, call_id, call, fingerprint):
-        _hold_anew(turn_id, call_id, call, fingerprint)
+        _take_hold(turn_id, call_id, call, fingerprint)
 
 
 def _adopt(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) -> bool:
-    """Most turns make the very call that they were admitted with."""
-    first = Hold.objects.filter(
-        reservation_id=turn_id,
-        call_id=None,
-        state=Hold.State.HELD,
-        model=call.model,
-        provider=call.provider,
-        prompt_bound=call.prompt_bound,
-        output_bound=call.output_bound,
+    """Most turns make exactly the call that they were admitted with."""
+    first = (
+        Hold.objects.of_turn(turn_id)
+        .unadopted()
+        .filter(
+            model=call.model,
+            provider=call.provider,
+            prompt_bound=call.prompt_bound,
+            output_bound=call.output_bound,
+        )
     )
     estimate = call.prompt_estimate
     return bool(first.update(call_id=call_id, fingerprint=fingerprint, prompt_estimate=estimate))
 
 
 @transaction.atomic
-def _hold_anew(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) -> None:
+def _take_hold(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) -> None:
     reservation = Reservation.objects.select_for_update().filter(id=turn_id).first()
     if reservation is None or reservation.state != Reservation.State.OPEN:
         raise TurnInterrupted
@@ -139,9 +147,9 @@ def _hold_anew(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str
     _check_calls(reservation, call.model, fingerprint)
     applying = limits_with_counters(payer_of(reservation), call)
     shares = call_shares(applying, call)
-    first = reservation.holds.select_for_update().filter(call_id=None, state=Hold.State.HELD).first()
+    first = Hold.objects.of_turn(turn_id).unadopted().select_for_update().first()
     if first is not None:
-        _give_back(first, [share.counter_id for share in shares])
+        _release_counters(first, [share.counter_id for share in shares])
     take(shares)
     columns = {
         "call_id": call_id,
@@ -165,17 +173,17 @@ def payer_of(reservation: Reservation) -> Payer:
     )
 
 
-def _give_back(hold: Hold, others: Sequence[int]) -> None:
-    """Frees what the hold took, with every counter locked that its successor will take."""
+def _release_counters(hold: Hold, others: Sequence[int]) -> None:
+    """Releases the hold's share, after locking every counter that its replacement will take."""
     freed: dict[str, Any] = {"counters": hold.counters, "cost": hold.cost_bound, "tokens": hold.amount}
     lock_counters([*hold.counters, *others])
     with connection.cursor() as cursor:
-        cursor.execute(GIVE_BACK, freed)
+        cursor.execute(RELEASE_COUNTERS, freed)
 
 
 def _check_calls(reservation: Reservation, model: str, fingerprint: str) -> None:
-    """Bounds the calls of a turn, in all and for one request to a model, also those that cost nothing."""
-    calls = reservation.holds.exclude(call_id=None)
+    """Limits the calls of a turn, in total and for one request to a model, free calls included."""
+    calls = Hold.objects.of_turn(reservation.id).adopted()
     if calls.count() >= settings.TURN_MAX_CALLS:
         raise TurnLimit(calls=settings.TURN_MAX_CALLS)
     attempts = calls.filter(fingerprint=fingerprint, model=model).count() if fingerprint else 0
@@ -185,36 +193,25 @@ def _check_calls(reservation: Reservation, model: str, fingerprint: str) -> None
 
 def has_calls(turn_id: UUID) -> bool:
     """Whether the turn has made a model call."""
-    return Hold.objects.filter(reservation_id=turn_id).exclude(call_id=None).exists()
+    return Hold.objects.of_turn(turn_id).adopted().exists()
 
 
 def is_settled(turn_id: UUID) -> bool:
-    """Whether no call of the turn is out, except one that is read on after its reader has left."""
-    sent = Hold.objects.filter(reservation_id=turn_id, state=Hold.State.SENT)
-    return not sent.exclude(read_on_until__gt=Now()).exists()
+    """Whether no call of the turn is in flight, except one that is read on after its reader has left."""
+    return not Hold.objects.of_turn(turn_id).sent().not_read_on().exists()
 
 
 def is_under_way(*, turn_id: UUID, fingerprint: str) -> bool:
-    """Whether the turn has a call out with the same request."""
-    return Hold.objects.filter(reservation_id=turn_id, fingerprint=fingerprint, state__in=Hold.LIVE).exists()
-
-
-def mark_sent(*, call_id: UUID) -> None:
-    """From here on the provider may bill: an unanswered call is written off, not released.
-
-    TurnInterrupted when the hold is gone, because the turn was closed meanwhile: then nothing may be sent.
-    """
-    live = Hold.objects.filter(call_id=call_id, state__in=Hold.LIVE)
-    if not live.update(state=Hold.State.SENT):
-        raise TurnInterrupted
+    """Whether the turn has a call in flight with the same request."""
+    return Hold.objects.of_turn(turn_id).live().filter(fingerprint=fingerprint).exists()
 
 
 @transaction.atomic
 def extend_hold(*, call_id: UUID, output_bound: int, beyond: int) -> bool:
-    """Holds a sent call at a higher bound of its output, because more has streamed than was foreseen.
+    """Raises the output bound of a sent call's hold, because more has streamed than was expected.
 
-    It may go `beyond` a limit by so many tokens, all calls together: what streams has been paid for already.
-    False, with nothing changed, where a limit does not allow it or the call has ended.
+    It may exceed a limit by `beyond` tokens, all calls together: the provider bills streamed output anyway.
+    False, with nothing changed, if a limit does not allow it or the call has ended.
     """
     with connection.cursor() as cursor:
         cursor.execute(EXTEND, {"call": call_id, "output": output_bound, "beyond": beyond})
@@ -225,10 +222,11 @@ def extend_hold(*, call_id: UUID, output_bound: int, beyond: int) -> bool:
 
 
 def read_on_until(*, call_id: UUID, seconds: int, streamed_tokens: int) -> bool:
-    """Keeps a sent call's hold beyond its turn's end while its reply is read on; False where it has ended.
+    """Lets a sent call's hold outlive its turn while its reply is read on; False if the hold has ended.
 
-    Some time is added for its settlement. Whoever does not settle by then has died: `write_off_left`.
+    Some time is added for its settlement. A process that does not settle by then has died: see
+    `write_off_left`.
     """
-    sent = Hold.objects.filter(call_id=call_id, state=Hold.State.SENT)
+    sent = Hold.objects.sent().filter(call_id=call_id)
     until = Now() + timedelta(seconds=seconds + SETTLING_SECONDS)
     return bool(sent.update(streamed_tokens=streamed_tokens, read_on_until=until))

@@ -1,6 +1,6 @@
-"""Keeps a process's turns and calls alive: one statement for all of them, on a connection of its own.
+"""Renews the leases of a process's turns and stores its streams' progress, on a separate connection.
 
-Rows that others have locked are skipped, so that one lock does not stop the rest from being renewed.
+Each is one statement. Locked rows are skipped, so that one lock does not prevent the rest from being renewed.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from kit.postgresql.own_connection import own_connection
 
-# A lease that ran out may be renewed for as long as nobody has closed its turn or taken it over.
+# An expired lease can be renewed until its turn is closed or taken over.
 RENEW = """
     WITH due AS (
         SELECT id FROM quotas_reservation
@@ -35,13 +35,13 @@ NOTE = """
 
 
 async def renew_leases(turn_ids: Collection[UUID], *, holder: UUID, lease_seconds: int) -> set[UUID]:
-    """Extends the leases by the database's clock; returns the turns that are not the holder's any more."""
+    """Extends the leases by the database's clock; returns the turns that the holder has lost."""
     values = {"turns": list(turn_ids), "holder": holder, "lease": timedelta(seconds=lease_seconds)}
     ours = {row[0] for row in await own_connection().fetch(RENEW, values)}
     return set(turn_ids) - ours
 
 
 async def note_streams(streamed: Mapping[UUID, int]) -> None:
-    """Remembers how many tokens of each call have streamed, for a write-off should this process die."""
+    """Stores how many tokens of each call have streamed, for a write-off if this process dies."""
     values = {"calls": list(streamed), "tokens": list(streamed.values())}
     await own_connection().fetch(NOTE, values)

@@ -1,4 +1,4 @@
-"""Proves that counters, holds, sums and the ledger agree, all in one snapshot, also while turns run."""
+"""Proves that counters, holds, daily sums and the ledger agree, in one snapshot, even while turns run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,45 +8,45 @@ from django.db import connection, transaction
 
 MOST_SHOWN = 100  # differences of each kind
 
-# Each says what it finds as rows of text; with nothing wrong there are none.
+# Each returns its differences as rows of text.
 CHECKS = {
-    "counters use what the ledger's lines come to": """
+    "the counters' use is the sum of the ledger's lines": """
         SELECT format('counter %%s (%%s of %%s %%s): used %%s, carried %%s, the ledger says %%s',
                       counter.id, counter.metric, counter.level, counter.subject_id,
                       counter.used, counter.carried, coalesce(line.total, 0))
         FROM quotas_budgetwindow AS counter LEFT JOIN (
-            SELECT place.id, place.metric, sum(CASE place.metric WHEN 'cost' THEN coalesce(line.cost, 0)
+            SELECT counted.id, counted.metric, sum(CASE counted.metric WHEN 'cost' THEN coalesce(line.cost, 0)
                                                ELSE line.input_tokens + line.output_tokens END) AS total
-            FROM quotas_usagerecord AS line CROSS JOIN unnest(line.counters) AS place_id
-            JOIN quotas_budgetwindow AS place ON place.id = place_id
-            GROUP BY place.id, place.metric
+            FROM quotas_usagerecord AS line CROSS JOIN unnest(line.counters) AS counted_id
+            JOIN quotas_budgetwindow AS counted ON counted.id = counted_id
+            GROUP BY counted.id, counted.metric
         ) AS line ON line.id = counter.id
         WHERE counter.metric IN ('tokens', 'cost')
           AND counter.used <> counter.carried + coalesce(line.total, 0)
     """,
-    "counters reserve what live calls hold": """
+    "the counters' reservations are those of live calls": """
         SELECT format('counter %%s (%%s of %%s %%s): reserved %%s, live calls hold %%s',
                       counter.id, counter.metric, counter.level, counter.subject_id,
                       counter.reserved, coalesce(held.total, 0))
         FROM quotas_budgetwindow AS counter LEFT JOIN (
-            SELECT place.id, sum(CASE place.metric WHEN 'cost' THEN hold.cost_bound
+            SELECT counted.id, sum(CASE counted.metric WHEN 'cost' THEN hold.cost_bound
                                  ELSE hold.prompt_bound + hold.output_bound END) AS total
-            FROM quotas_hold AS hold CROSS JOIN unnest(hold.counters) AS place_id
-            JOIN quotas_budgetwindow AS place ON place.id = place_id
-            WHERE hold.state IN ('held', 'sent') GROUP BY place.id
+            FROM quotas_hold AS hold CROSS JOIN unnest(hold.counters) AS counted_id
+            JOIN quotas_budgetwindow AS counted ON counted.id = counted_id
+            WHERE hold.state IN ('held', 'sent') GROUP BY counted.id
         ) AS held ON held.id = counter.id
         WHERE counter.metric IN ('tokens', 'cost') AND counter.reserved <> coalesce(held.total, 0)
     """,
-    "places among turns at once are those of open turns": """
+    "the concurrent turns are the open ones": """
         SELECT format('counter %%s (turns of %%s %%s): reserved %%s, open turns %%s', counter.id,
                       counter.level, counter.subject_id, counter.reserved, coalesce(turn.total, 0))
         FROM quotas_budgetwindow AS counter LEFT JOIN (
-            SELECT place AS id, count(*) AS total FROM quotas_reservation, unnest(counters) AS place
-            WHERE state = 'open' GROUP BY place
+            SELECT counted AS id, count(*) AS total FROM quotas_reservation, unnest(counters) AS counted
+            WHERE state = 'open' GROUP BY counted
         ) AS turn ON turn.id = counter.id
         WHERE counter.metric = 'turns' AND counter.reserved <> coalesce(turn.total, 0)
     """,
-    "days sum what their lines come to": """
+    "each day's sum is that of its lines": """
         SELECT format('day %%s of workspace %%s, member %%s, %%s, %%s: sums %%s, lines %%s', day,
                       workspace_id, user_id, model, purpose, total.sums, line.sums)
         FROM (
@@ -74,7 +74,7 @@ CHECKS = {
         GROUP BY hold.call_id, hold.state
         HAVING count(line.id) <> CASE WHEN hold.state IN ('settled', 'written_off') THEN 1 ELSE 0 END
     """,
-    "closed turns have no live calls, but for replies that are read on": """
+    "closed turns have no live calls, except replies that are read on": """
         SELECT format('call %%s of turn %%s is %%s, and the turn is closed',
                       hold.call_id, turn.id, hold.state)
         FROM quotas_hold AS hold JOIN quotas_reservation AS turn ON turn.id = hold.reservation_id
@@ -90,7 +90,7 @@ SIZES = """
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was looked at, and each difference in words."""
+    """The number of checked rows, and each difference as a text."""
 
     lines: int
     counters: int
@@ -99,7 +99,7 @@ class Proof:
 
 
 def check_ledger() -> Proof:
-    """Looks at everything in one snapshot; blocks nobody, and takes a read of the whole ledger."""
+    """Checks everything in one snapshot; blocks no one, but reads the whole ledger."""
     with _snapshot(), connection.cursor() as cursor:
         cursor.execute(SIZES)
         lines, counters, live_calls = cursor.fetchone()
@@ -116,7 +116,7 @@ def _differences() -> Iterator[str]:
 @contextmanager
 def _snapshot() -> Iterator[None]:
     with transaction.atomic():
-        if not connection.savepoint_ids:  # a test's transaction has begun before
+        if not connection.savepoint_ids:  # inside a test's transaction it is too late
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield

@@ -1,4 +1,4 @@
-"""Which budgets and limits apply to a call, found in one read, and what is left of each."""
+"""Finds in one read which budgets and limits apply to a call, and what is left of each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,19 +11,19 @@ from django.db import connection
 from django.utils import timezone
 
 from kit.errors import DomainError, RateLimited
-from quotas.calls import Payer, PlannedCall
 from quotas.errors import PriceUnknown, QuotaExceeded
 from quotas.models import Budget
 from quotas.models.rules import EVERYBODY
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.prices import Rates
 from quotas.windows import Span, day_at, spans_at
 
 Level, Metric, Window, SetBy = Budget.Level, Budget.Metric, Budget.Window, Budget.SetBy
 RATES = frozenset({Window.MINUTE, Window.AT_ONCE})
 LEVELS = list(Level)
-AT_ONCE_SECONDS = 2  # when to come back where turns at once are too many
+AT_ONCE_SECONDS = 2  # Retry-After if there are too many concurrent turns
 
-# One read: the price in force, the budgets that may apply, and the counter of each in the window of now.
+# One read: the price in force, the budgets that may apply, and the counter of each in its current window.
 APPLYING = """
     SELECT price.input, coalesce(price.cached_input, price.input),
            price.output, coalesce(price.reasoning, price.output),
@@ -66,9 +66,9 @@ APPLYING = """
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A budget as it applies to somebody now, with its counter; `counter_id` is None before its first use.
+    """A budget that applies to a payer now, with its counter; `counter_id` is None before its first use.
 
-    `limit` is without what an operator granted for the window; `soft_limit` None where nobody is told.
+    `limit` excludes the extra that an operator granted for the window; `soft_limit` may be None.
     """
 
     budget_id: UUID
@@ -84,11 +84,11 @@ class Limit:
     used: int = 0
     reserved: int = 0
     granted: int = 0
-    in_one_workspace: bool = False  # a member's that counts one workspace only
+    in_one_workspace: bool = False  # a member's limit that counts only one workspace
 
     @property
     def most(self) -> int:
-        """The limit, with what an operator granted for the window."""
+        """The limit plus the extra that an operator granted for the window."""
         return self.limit + self.granted
 
     @property
@@ -97,12 +97,12 @@ class Limit:
 
     @property
     def percent_used(self) -> int:
-        """How full it is, what is reserved included: 0 to 100."""
+        """Used and reserved, in percent of the limit: 0 to 100."""
         return min(100, round(100 * (self.used + self.reserved) / self.most)) if self.most else 100
 
     @property
     def is_rate(self) -> bool:
-        """A limit of a minute or of turns at once, not a budget."""
+        """True for a limit per minute or of concurrent turns, which is not a budget."""
         return self.window in RATES
 
     @property
@@ -115,9 +115,9 @@ class Limit:
         return self.span.resets_at
 
     def as_dict(self) -> dict[str, Any]:
-        """As clients get it; tokens, requests, turns, or millionths of the currency."""
+        """In the format for clients, in tokens, requests, turns, or millionths of the currency."""
         resets_at = self.resets_at
-        told: dict[str, Any] = {
+        data: dict[str, Any] = {
             "level": str(self.level),
             "metric": str(self.metric),
             "window": str(self.window),
@@ -128,17 +128,17 @@ class Limit:
             "remaining": self.remaining,
             "resets_at": resets_at.isoformat() if resets_at else None,
         }
-        return told | ({"currency": settings.CURRENCY} if self.metric == Metric.COST else {})
+        return data | ({"currency": settings.CURRENCY} if self.metric == Metric.COST else {})
 
     def refusal(self, requested: int) -> DomainError:
-        """The error that names it, with its figures as they stand."""
+        """The error that names the limit, with its current figures."""
         figures = {**self.as_dict(), "requested": requested, **self._retry_after()}
         if self.is_rate:
             return RateLimited(_rate_text(self), **figures)
         return QuotaExceeded(_budget_text(self), **figures)
 
     def _retry_after(self) -> dict[str, int]:
-        """Whole seconds until it is worth asking again; nothing where that is never."""
+        """Whole seconds until a retry makes sense; empty if it never does."""
         if self.window == Window.AT_ONCE:
             return {"retry_after": AT_ONCE_SECONDS}
         if self.resets_at is None:
@@ -170,7 +170,7 @@ def _rate_text(limit: Limit) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """What a call meets: the limits, the price in force (None: unknown), and the day that it counts in."""
+    """What applies to a call: the limits, the price in force (None: unknown), and the day it counts in."""
 
     limits: tuple[Limit, ...]
     rates: Rates | None
@@ -180,7 +180,7 @@ class Applying:
         return tuple(limit for limit in self.limits if limit.metric in metrics)
 
     def cost_bound(self, call: PlannedCall) -> int:
-        """The most that the call can cost; PriceUnknown where a cost budget has no price to go by."""
+        """The most that the call can cost; PriceUnknown if there is a cost budget but no price."""
         if self.rates is not None:
             return self.rates.bound_of(call.prompt_bound, call.output_bound)
         if self.of(Metric.COST):
@@ -191,8 +191,8 @@ class Applying:
 def find_applying(payer: Payer, call: PlannedCall | None = None, *, now: datetime | None = None) -> Applying:
     """One read of budgets, counters and price.
 
-    Of a subject's several rules the one made for it goes before the default, and that before the plan's; an
-    operator's and the team's own are both heeded, by the lower.
+    Of several rules for a subject, its own takes precedence over the default, and that over the plan's. If
+    both an operator and the team have set one, the lower limit applies.
     """
     now = now or timezone.now()
     spans = spans_at(now, payer.time_zone)
@@ -212,7 +212,7 @@ def limits_of(payer: Payer) -> tuple[Limit, ...]:
 
 
 def fullest(limits: Iterable[Limit]) -> Limit | None:
-    """The budget that has least left in proportion: the one to show where there is room for one."""
+    """The budget that is closest to its limit, for places that show only one."""
     budgets = [limit for limit in limits if not limit.is_rate]
     return max(budgets, key=lambda limit: limit.percent_used, default=None)
 
@@ -239,11 +239,11 @@ def _parameters(
 
 
 def _limits(rows: Iterable[tuple[Any, ...]], spans: dict[str, Span], tenant_id: UUID) -> list[Limit]:
-    """One for each counter, in a fixed order: tenant, workspace, member, key."""
+    """One limit per counter, in a fixed order: tenant, workspace, member, key."""
     best: dict[tuple[Any, ...], dict[str, tuple[tuple[bool, bool], Limit]]] = {}
     for budget_id, of_plan, set_by, level, scope, subject, is_own, metric, window, *figures in rows:
         limit, soft_percent, counter_id, used, reserved, granted = figures
-        told = Limit(
+        candidate = Limit(
             budget_id=budget_id,
             level=level,
             scope_id=scope,
@@ -262,8 +262,8 @@ def _limits(rows: Iterable[tuple[Any, ...]], spans: dict[str, Span], tenant_id: 
         rank = (not of_plan, is_own)
         rivals = best.setdefault((level, scope, subject, metric, window), {})
         if set_by not in rivals or rank > rivals[set_by][0]:
-            rivals[set_by] = (rank, told)
-    chosen = [_lower([told for _, told in rivals.values()]) for rivals in best.values()]
+            rivals[set_by] = (rank, candidate)
+    chosen = [_lower([candidate for _, candidate in rivals.values()]) for rivals in best.values()]
     return sorted(chosen, key=lambda limit: (LEVELS.index(Level(limit.level)), limit.metric, limit.window))
 
 

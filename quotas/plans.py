@@ -12,7 +12,7 @@ SOFT_PERCENT = 80
 
 
 def default_plan() -> Plan:
-    """The plan that new tenants get; made with a first budget where an operator has none."""
+    """The plan that new tenants get; created with a first budget if there is none."""
     plan = Plan.objects.filter(is_default=True).first()
     if plan is not None:
         return plan
@@ -30,7 +30,7 @@ def default_plan() -> Plan:
 
 
 def give_plan(*, tenant: Tenant, plan: Plan) -> None:
-    """From now on the plan's budgets apply to the tenant, beside those of its own."""
+    """From now on the plan's budgets apply to the tenant, in addition to its own."""
     with transaction.atomic():
         TenantPlan.objects.update_or_create(tenant=tenant, defaults={"plan": plan})
         for budget in plan.budgets.all():

@@ -1,4 +1,4 @@
-"""A turn's admission: opened with a lease that its runner renews, closed once, reaped when nobody runs it."""
+"""A turn's admission: opened with a lease that its runner renews, closed once, reaped if its runner dies."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,16 +9,16 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
-from quotas.calls import Payer, PlannedCall
 from quotas.counters import TAKING, expect_all, limits_with_counters, lock_counters, taking_parameters
+from quotas.hold_states import end_hold, write_off
 from quotas.holds import call_shares, hold_columns, payer_of, turn_shares
 from quotas.limits import Limit, limits_of
 from quotas.models import Hold, Reservation, UsageRecord
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.prices import Usage
-from quotas.settlement import end_hold, write_off
 
 log = structlog.get_logger(__name__)
-# One statement, so that the counters' rows are locked for no longer than the commit takes.
+# One statement, so that the counters' rows are locked only until the commit.
 OPEN = f"""
     WITH {TAKING}, admitted AS (
         INSERT INTO quotas_reservation (
@@ -40,14 +40,14 @@ OPEN = f"""
         FROM admitted
     )
     SELECT * FROM taken
-"""  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - a constant
 
 CLOSE = """
     UPDATE quotas_reservation SET state = 'closed', closed_at = now()
     WHERE id = %(turn)s AND state = 'open' AND (%(even_running)s OR lease_expires_at < statement_timestamp())
     RETURNING counters
 """
-# The place that the turn had among those at once; requests stay used.
+# Frees the turn's share of the concurrent turns; requests stay used.
 FREE = """
     WITH due AS (
         SELECT id FROM quotas_budgetwindow
@@ -57,7 +57,7 @@ FREE = """
     FROM due WHERE counter.id = due.id
 """
 
-# In one statement: a reply that is read on may be settled meanwhile, and would be missed or counted twice.
+# In one statement: a reply that is read on may be settled meanwhile, and be missed or counted twice.
 ACCOUNTED = """
     SELECT coalesce((SELECT sum(output_tokens) FROM quotas_usagerecord WHERE turn_id = %(turn)s), 0)
            + coalesce((SELECT sum(streamed_tokens) FROM quotas_hold
@@ -77,7 +77,7 @@ TURN_LINES = """
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An open reservation whose runner has gone."""
+    """An open reservation whose lease has run out."""
 
     turn_id: UUID
     tenant_id: UUID
@@ -85,7 +85,7 @@ class Expired:
     lapsed: timedelta  # since its lease ran out
 
 
-@transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
+@transaction.atomic(savepoint=False)  # part of the caller's transaction, if any
 def open_turn(
     *,
     turn_id: UUID,
@@ -98,11 +98,11 @@ def open_turn(
 ) -> list[Limit]:
     """Admits a turn: a reservation with a lease, and a first hold that its first call adopts.
 
-    `holder` is the process that will renew the lease (`quotas.leases`); None where nobody does.
+    `holder` is the process that will renew the lease (`quotas.leases`); None if no process does.
 
-    Returns the limits that it met, as they stand now. QuotaExceeded or RateLimited name the one that does not
-    cover it, PriceUnknown where the cost cannot be bounded. Meant to be the last step of the caller's
-    transaction, since the counters' rows stay locked until that commits.
+    Returns the limits that apply, with their figures afterwards. QuotaExceeded or RateLimited name the limit
+    that does not cover the call; PriceUnknown if its cost cannot be bounded. Call it last in a transaction,
+    since the counters' rows stay locked until the commit.
     """
     applying = limits_with_counters(payer, call)
     of_call, of_turn = call_shares(applying, call), turn_shares(applying)
@@ -129,23 +129,22 @@ def open_turn(
         return expect_all(shares, cursor.fetchall())
 
 
-@transaction.atomic(savepoint=False)  # a part of the caller's transaction where there is one
+@transaction.atomic(savepoint=False)  # part of the caller's transaction, if any
 def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int = 0) -> bool:
-    """Ends the reservation: what was held is released, what was sent and never settled is written off.
+    """Ends the reservation: held calls are released, sent and unsettled calls are written off.
 
     A call that is read on keeps its hold: it is settled soon, or written off by `write_off_left`.
-    A write-off charges the output that is known to have streamed. `shown_tokens` are what clients were shown
-    of the whole turn: the latest call that is written off is charged what the others do not account for.
-    False when it was closed already, or when `only_expired` and its lease still runs.
+    A write-off charges the output that is known to have streamed. `shown_tokens` is the output that clients
+    saw of the whole turn: the latest call that is written off is charged the part that the other calls do
+    not account for. False if it was closed already, or if `only_expired` and its lease has not run out.
     """
     with connection.cursor() as cursor:
         cursor.execute(CLOSE, {"turn": turn_id, "even_running": not only_expired})
         closed = cursor.fetchone()
         if closed is None:
             return False
-        # From here on nobody adds a hold: that takes this row's lock and looks at its state.
-        live = Hold.objects.select_for_update().filter(reservation_id=turn_id, state__in=Hold.LIVE)
-        live = live.exclude(state=Hold.State.SENT, read_on_until__gt=Now())
+        # From here on no hold can be added: that takes this row's lock and checks its state.
+        live = Hold.objects.of_turn(turn_id).live().not_read_on().select_for_update()
         unfinished = list(live.order_by("model", "created_at", "id"))  # the order in which days are summed
         note_shown(turn_id, unfinished, shown_tokens)
         if unfinished:
@@ -158,10 +157,9 @@ def close_turn(*, turn_id: UUID, only_expired: bool = False, shown_tokens: int =
 
 
 def note_shown(turn_id: UUID, unfinished: list[Hold], shown_tokens: int) -> None:
-    """Raises what the latest of these calls is known to have streamed, up to what was shown.
+    """Raises the streamed tokens of the latest of these calls to the output that clients saw.
 
-    What the turn's settled calls and its other calls that were sent, also those that are read on, account
-    for is taken off.
+    The output of the turn's settled calls and of its other sent calls, read on or not, is subtracted.
     """
     sent = [hold for hold in unfinished if hold.state == Hold.State.SENT]
     if not sent or not shown_tokens:
@@ -175,24 +173,24 @@ def note_shown(turn_id: UUID, unfinished: list[Hold], shown_tokens: int) -> None
 
 
 def take_over(*, turn_id: UUID, holder: UUID, lease_seconds: int) -> bool:
-    """Gives an expired lease to the first who asks; False when it runs, was taken or the turn closed.
+    """Gives an expired lease to the first process that asks; False if it runs, was taken or the turn closed.
 
-    The process that had it finds out at its next renewal.
+    The previous holder finds out at its next renewal.
     """
-    lost = Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN, lease_expires_at__lt=Now())
-    return bool(lost.update(holder=holder, lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
+    expired = Reservation.objects.expired().filter(id=turn_id)
+    return bool(expired.update(holder=holder, lease_expires_at=Now() + timedelta(seconds=lease_seconds)))
 
 
 def hand_over(*, turn_id: UUID) -> None:
-    """Gives the lease up, so that another process may take the turn without waiting for it to run out."""
-    Reservation.objects.filter(id=turn_id, state=Reservation.State.OPEN).update(
+    """Gives up the lease, so that another process can take over the turn without waiting for its end."""
+    Reservation.objects.open().filter(id=turn_id).update(
         holder=None, lease_expires_at=Now() - timedelta(seconds=1)
     )
 
 
 def expired_reservations(*, only_given_up: bool = False, limit: int = 100) -> list[Expired]:
-    """Open reservations whose lease ran out, oldest first; `only_given_up`: those that no process has."""
-    expired = Reservation.objects.filter(state=Reservation.State.OPEN, lease_expires_at__lt=Now())
+    """Open reservations whose lease ran out, oldest first; `only_given_up`: only those without a holder."""
+    expired = Reservation.objects.expired()
     rows = (
         (expired.filter(holder=None) if only_given_up else expired)
         .order_by("lease_expires_at")
@@ -203,38 +201,38 @@ def expired_reservations(*, only_given_up: bool = False, limit: int = 100) -> li
 
 
 def turn_limits(turn_id: UUID) -> tuple[Limit, ...]:
-    """What applies to whoever pays for the turn, with the figures now."""
+    """The limits that apply to the turn's payer, with their current figures."""
     reservation = Reservation.objects.filter(id=turn_id).first()
     return limits_of(payer_of(reservation)) if reservation else ()
 
 
 def write_off_left(*, limit: int = 100) -> int:
     """Writes off calls that were read on by a process that has died; returns how many."""
-    left = Hold.objects.filter(state=Hold.State.SENT, read_on_until__lt=Now()).order_by("read_on_until")
+    left = Hold.objects.sent().filter(read_on_until__lt=Now()).order_by("read_on_until")
     call_ids = [call_id for call_id in left.values_list("call_id", flat=True)[:limit] if call_id]
     written_off = 0
     for call_id in call_ids:
         try:
             write_off(call_id=call_id)
             written_off += 1
-        except DatabaseError:  # one that cannot be ended must not keep the others from it
+        except DatabaseError:  # one failure must not block the others
             log.exception("a call could not be written off", call_id=str(call_id))
     return written_off
 
 
 def turn_usage(turn_id: UUID) -> Usage:
-    """What a turn's calls came to; a turn makes few calls, so its own lines are summed, not history.
+    """The usage of a turn's calls, summed from its own ledger lines: a turn makes few calls.
 
-    A call that is read on counts by its prompt's estimate and what has streamed. The exactness is that of the
-    least exact line; the cost None where that of a line is not known.
+    A call that is read on counts with its prompt estimate and the streamed output. The exactness is that of
+    the least exact line; the cost is None if a line's cost is unknown.
     """
     with connection.cursor() as cursor:
         cursor.execute(TURN_LINES, {"turn": turn_id})
         lines = cursor.fetchall()
-    told, written, cached, reasoning, costs, kinds = zip(*lines, strict=True) if lines else ((),) * 6
+    read, written, cached, reasoning, costs, kinds = zip(*lines, strict=True) if lines else ((),) * 6
     ranking = (UsageRecord.Exactness.UNREPORTED, UsageRecord.Exactness.ESTIMATED)
     return Usage(
-        input_tokens=sum(told),
+        input_tokens=sum(read),
         output_tokens=sum(written),
         exactness=next((kind for kind in ranking if kind in kinds), UsageRecord.Exactness.EXACT),
         cached_tokens=sum(cached),

@@ -1,12 +1,12 @@
-"""The quotas' jobs."""
+"""Jobs of the quotas app."""
 
 from procrastinate.contrib.django import app
 
-from quotas.counters import forget_minutes
+from quotas.counters import delete_minutes
 
 
 @app.periodic(cron="17 * * * *")
 @app.task(name="quotas.forget_minutes", queueing_lock="quotas.forget_minutes")
-def forget_past_minutes(timestamp: int) -> None:
-    """Counters of single minutes are many, and nobody asks for past ones."""
-    forget_minutes()
+def delete_past_minutes(timestamp: int) -> None:
+    """Counters of minutes are many, and past ones are never read."""
+    delete_minutes()

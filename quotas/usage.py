@@ -1,4 +1,4 @@
-"""What was used: read from the sums of days, never from the ledger's lines."""
+"""Usage, read from the daily sums and never from the ledger's lines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from quotas.models import UsageDay
 from quotas.windows import day_at
 
 MOST_DAYS = 366
-MOST_ROWS = 200  # of a breakdown; what is beyond them is told in one row
+MOST_ROWS = 200  # of a breakdown; the rest is summed in one row
 COLUMNS = {
     "tenant": "tenant_id",
     "day": "day",
@@ -40,7 +40,7 @@ SUMS = (
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Which use is looked at: between two days (both included), and of whom; without a tenant that of all."""
+    """The selected usage: between two days (inclusive), and whose; without a tenant, that of all."""
 
     tenant: TenantRef | None
     first: date
@@ -53,8 +53,8 @@ class Slice:
 
     @property
     def filters(self) -> Q:
-        """What holds of the sums of days and of the ledger's lines alike."""
-        wanted = {
+        """A filter for both the daily sums and the ledger's lines."""
+        columns = {
             "tenant_id": self.tenant.id if self.tenant else None,
             "workspace_id": self.workspace_id,
             "user_id": self.user_id,
@@ -62,14 +62,13 @@ class Slice:
             "model": self.model,
             "purpose": self.purpose,
         }
-        named = {name: value for name, value in wanted.items() if value}
-        return Q(day__gte=self.first, day__lte=self.last, **named)
+        given = {name: value for name, value in columns.items() if value}
+        return Q(day__gte=self.first, day__lte=self.last, **given)
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Sums: tokens, the cost in millionths of the currency, calls, those whose price nobody knew, and those
-    with a flag."""
+    """Sums of tokens, of cost in millionths of the currency, and of calls: all, unpriced, flagged."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -85,7 +84,7 @@ class Used:
         return self.input_tokens + self.output_tokens
 
     def without(self, parts: Iterable["Used"]) -> "Used":
-        """What is left of it beside these."""
+        """The sums minus these parts."""
         left = [getattr(self, name) for name in SUMS]
         for part in parts:
             left = [amount - getattr(part, name) for amount, name in zip(left, SUMS, strict=True)]
@@ -97,7 +96,7 @@ class Used:
 
 @dataclass(slots=True)
 class Group:
-    """One row of a breakdown; `key` is None for what came without, as calls without an API key."""
+    """One row of a breakdown; `key` is None for calls without one, such as an API key."""
 
     key: Any
     label: str
@@ -106,15 +105,25 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """The groups, most tokens first (days in their order), the rest in one, and all of it together."""
+    """The groups, most tokens first (days in order), the sum of the rest, and the total."""
 
     groups: list[Group]
     others: Used | None
     total: Used
 
 
-def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **whose: Any) -> Slice:
-    """The running month where no days are named. InvalidInput for days in the wrong order, or too many."""
+def slice_of(
+    tenant: TenantRef | None,
+    first: date | None,
+    last: date | None,
+    *,
+    workspace_id: UUID | None = None,
+    user_id: UUID | None = None,
+    api_key_id: UUID | None = None,
+    model: str = "",
+    purpose: str = "",
+) -> Slice:
+    """The current month if no days are given. InvalidInput for days in the wrong order, or too many."""
     today = day_at(timezone.now(), tenant.time_zone if tenant else "UTC")
     last = last or (today if first is None else max(today, first))
     first = first or last.replace(day=1)
@@ -122,11 +131,20 @@ def slice_of(tenant: TenantRef | None, first: date | None, last: date | None, **
         raise InvalidInput(since=["The first day is after the last."])
     if (last - first).days >= MOST_DAYS:
         raise InvalidInput(since=[f"Name at most {MOST_DAYS} days."])
-    return Slice(tenant=tenant, first=first, last=last, **whose)
+    return Slice(
+        tenant=tenant,
+        first=first,
+        last=last,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        api_key_id=api_key_id,
+        model=model,
+        purpose=purpose,
+    )
 
 
 def break_down(wanted: Slice, by: str) -> Breakdown:
-    """A read of the sums by group, one of the whole, and one for names of people, workspaces or keys."""
+    """Three reads: the sums by group, the total, and the names of people, workspaces or keys."""
     column = COLUMNS[by]
     days = UsageDay.objects.filter(wanted.filters).order_by()
     sums = {f"all_{name}": Sum(name) for name in SUMS}
@@ -149,7 +167,7 @@ def _used(amounts: Iterable[Any]) -> Used:
 
 
 def _every_day(wanted: Slice, groups: list[Group]) -> list[Group]:
-    """Days without use are days too."""
+    """Adds the days without usage."""
     known = {group.key: group for group in groups}
     number = (wanted.last - wanted.first).days + 1
     days = [wanted.first + timedelta(days=ahead) for ahead in range(number)]
@@ -164,7 +182,7 @@ def _name(groups: list[Group], by: str) -> None:
 
 
 def names_of(by: str, ids: Iterable[Any]) -> dict[Any, str]:
-    """What people call them; those that are gone are missing."""
+    """Names by id; deleted ones are missing."""
     if by not in NAMED:
         return {}
     rows, column = NAMED[by]
@@ -181,7 +199,7 @@ NAMED: dict[str, tuple[Any, str]] = {
 
 
 def used_this_month(tenant: TenantRef, workspace_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """Tokens that each of a tenant's workspaces has used in its calendar month; one read for all."""
+    """Tokens that each of the workspaces has used in the tenant's calendar month; one read."""
     first = day_at(timezone.now(), tenant.time_zone).replace(day=1)
     days = UsageDay.objects.filter(workspace_id__in=list(workspace_ids), day__gte=first)
     sums = days.values_list("workspace_id").annotate(tokens=Sum(F("input_tokens") + F("output_tokens")))

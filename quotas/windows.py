@@ -1,4 +1,4 @@
-"""The windows that budgets count in: a minute, a tenant's day and month, all time, and what runs at once."""
+"""The windows of budgets: a minute, a tenant's day and month, all time, and concurrent turns."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -8,20 +8,20 @@ from kit.errors import InvalidInput
 from quotas.models import Budget
 
 Window = Budget.Window
-ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # where windows without an end begin
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # the start of windows without an end
 LONGEST_ZONE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A window's first instant, and the one after its last; None where it never ends."""
+    """A window's first instant, and the one after its last; None if it never ends."""
 
     starts_at: datetime
     resets_at: datetime | None
 
 
 def spans_at(moment: datetime, time_zone: str) -> dict[str, Span]:
-    """The window of each kind around `moment` (aware); days and months as the zone's calendar has them."""
+    """The window of each kind around `moment` (aware); days and months are in the time zone."""
     zone = ZoneInfo(time_zone)
     today = moment.astimezone(zone).date()
     first = today.replace(day=1)
@@ -36,13 +36,13 @@ def spans_at(moment: datetime, time_zone: str) -> dict[str, Span]:
 
 
 def day_at(moment: datetime, time_zone: str) -> date:
-    """The date that the zone's calendar shows at `moment`."""
+    """The date at `moment` in the time zone."""
     return moment.astimezone(ZoneInfo(time_zone)).date()
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The day's first instant, in UTC. Where clocks leap over midnight it is the instant of the leap, where
-    they show it twice the first of both."""
+    """The day's first instant, in UTC: if clocks skip midnight, the instant of the change; if midnight occurs
+    twice, the first."""
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 

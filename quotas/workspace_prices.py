@@ -1,4 +1,4 @@
-"""A workspace's own prices of its models, which go before the operators' list."""
+"""A workspace's own prices of its models, which override the operators' list."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,7 +22,7 @@ KINDS = ("input", "cached_input", "output", "reasoning")
 
 def set_price(
     *,
-    place: Principal,
+    principal: Principal,
     model: str,
     input: int,
     output: int,
@@ -30,9 +30,9 @@ def set_price(
     reasoning: int | None = None,
     effective_from: datetime | None = None,
 ) -> Price:
-    """From now on, or from a later moment. Millionths of the currency for a million tokens.
+    """Sets a price from now on, or from a later moment, in millionths of the currency per million tokens.
 
-    InvalidInput for a price that makes no sense or begins in the past; calls that were held keep theirs.
+    InvalidInput for a price out of range or in the past; calls that are already held keep theirs.
     """
     figures = {"input": input, "cached_input": cached_input, "output": output, "reasoning": reasoning}
     now = timezone.now()
@@ -45,9 +45,9 @@ def set_price(
         wrong["effective_from"] = ["A price begins now or later: what was used keeps its price."]
     if wrong:
         raise InvalidInput(**wrong)
-    with acting(place, Action.BUDGETS_TEAM) as actor:
-        before = prices_of(place, model).filter(effective_from__lte=now).first()
-        price = _create(place.workspace.id, model, effective_from or now, figures)
+    with acting(principal, Action.BUDGETS_TEAM) as actor:
+        before = prices_of(principal, model).filter(effective_from__lte=now).first()
+        price = _create(principal.workspace.id, model, effective_from or now, figures)
         audit.record(
             "price.set",
             principal=actor,
@@ -61,21 +61,21 @@ def set_price(
 
 
 def seed_price(*, workspace_id: UUID, model: str, provider: str, upstream_name: str, **figures: int) -> None:
-    """What a model that was just installed is listed to cost, where neither operators nor the team say."""
+    """Sets the catalogue's price of a newly installed model, if neither operators nor the team have one."""
     if not rates_in_force(workspace_id, [(model, provider, upstream_name)]):
         _create(workspace_id, model, timezone.now(), {name: figures.get(name) for name in KINDS})
 
 
-def prices_of(place: Principal, model: str) -> QuerySet[Price]:
-    """The workspace's own of a model, the latest first."""
-    expect(place, Action.MODELS_VIEW)
-    return Price.objects.filter(workspace=place.workspace.id, model=model).order_by("-effective_from")
+def prices_of(principal: Principal, model: str) -> QuerySet[Price]:
+    """The workspace's own prices of a model, the latest first."""
+    expect(principal, Action.MODELS_VIEW)
+    return Price.objects.filter(workspace=principal.workspace.id, model=model).order_by("-effective_from")
 
 
 def rates_in_force(workspace_id: UUID, models: Iterable[tuple[str, str, str]]) -> dict[str, Rates]:
-    """What each model costs now, by its slug; those without a price are missing. One read.
+    """The current price of each model, by slug; models without one are missing. One read.
 
-    Models are told as (slug, provider, its provider's name for it).
+    Each model is given as (slug, provider, its name at the provider).
     """
     models = list(models)
     listed = Q()
@@ -85,7 +85,7 @@ def rates_in_force(workspace_id: UUID, models: Iterable[tuple[str, str, str]]) -
     if not models:
         return {}
     in_force = Price.objects.filter(listed, effective_from__lte=timezone.now())
-    # DISTINCT ON: the latest of each, whatever came before it.
+    # DISTINCT ON: the latest price of each model.
     rows = in_force.order_by("workspace_id", "provider", "model", "-effective_from")
     latest = {
         (row.provider, row.model): Rates(

@@ -21,8 +21,8 @@ from accounts.sign_in.tokens import issue_tokens
 from accounts.teams.api.tenant import PAGING
 from accounts.teams.api.workspaces import WorkspaceSerializer
 from accounts.teams.workspaces import find_workspace, listed_workspaces
-from quotas.calls import Payer
 from quotas.limits import limits_of
+from quotas.planned_calls import Payer
 from workspaces import onboarding
 
 

@@ -3,7 +3,7 @@
 Called inside the transaction that does it, so that neither is there without the other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +19,19 @@ MASK = "***"
 Changes = dict[str, list[Any]]
 
 
-def change(row: Model, wanted: Mapping[str, Any], fields: Iterable[str]) -> Changes:
+def change(
+    row: Model, wanted: Mapping[str, Any], fields: Iterable[str], *, clearable: Collection[str] = ()
+) -> Changes:
     """Sets those of the row's fields that are wanted otherwise, and returns what changed, for the entry.
 
-    None leaves a field as it is. Where nothing changed, nothing is to be saved, and no entry written.
+    None leaves a field as it is, but clears a `clearable` one if it is in `wanted`. If nothing changed,
+    nothing is to be saved, and no entry written.
     """
     changes: Changes = {}
     for name in fields:
         before, after = getattr(row, name), wanted.get(name)
-        if after is not None and after != before:
+        is_wanted = after is not None or (name in clearable and name in wanted)
+        if is_wanted and after != before:
             changes[name] = [before, after]
             setattr(row, name, after)
     return changes

@@ -260,7 +260,7 @@ def test_the_audits_list_counts_no_whole_table(client: Client, cast: Cast) -> No
 
 
 @pytest.mark.parametrize("model", [User, Tenant, Workspace, Membership, WorkspaceMember, AuditEntry])
-def test_longer_lists_need_no_more_queries(client: Client, cast: Cast, model: Any) -> None:
+def test_longer_lists_take_no_more_queries(client: Client, cast: Cast, model: Any) -> None:
     crowd(1)
     before = len(queries_of(client, address(model, "changelist")))
     crowd(8, "more")

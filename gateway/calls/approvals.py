@@ -1,19 +1,19 @@
-"""Waits until a person has allowed or refused a tool call, whichever process they answer in."""
+"""Waits until a person has allowed or refused a tool call, in whichever process they answer."""
 
 import asyncio
 from contextlib import suppress
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from gateway.calls.tool_news import listening, notify_news
+from gateway.calls.tool_run_states import answer_run
 from gateway.calls.tool_runs import Caller, expire_runs
 from gateway.models import ToolRun
 from kit.patience import patiently
 from kit.tenancy import in_tenant
 
-POLL_SECONDS = 2.0  # a notice may be lost; the row is what counts
+POLL_SECONDS = 2.0  # a notification may be lost: the row decides
 State = ToolRun.State
 
 
@@ -31,17 +31,14 @@ async def wait_for_decision(caller: Caller, run_id: UUID) -> str:
 
 
 def decision_of(caller: Caller, run_id: UUID) -> str:
-    """The run's state; one whose time is over expires by being asked for."""
+    """The run's state, after expiring it if its time is over."""
     expire_runs(caller=caller, run_ids=[run_id], only_overdue=True)
     return ToolRun.objects.values_list("state", flat=True).get(id=run_id)
 
 
 def decide(*, turn_id: UUID, run_id: UUID, state: str, user_id: UUID) -> bool:
-    """Answers for a call that still waits; False where nobody does."""
-    waiting = ToolRun.objects.filter(
-        id=run_id, turn=turn_id, state=State.WAITING, expires_at__gt=timezone.now()
-    )
-    decided = waiting.update(state=state, decided_by=user_id, decided_at=timezone.now())
-    if decided:
+    """Stores a person's answer and wakes the waiting call; False if the call no longer waits."""
+    is_decided = answer_run(turn_id=turn_id, run_id=run_id, state=state, user_id=user_id)
+    if is_decided:
         notify_news(turn_id)
-    return bool(decided)
+    return is_decided

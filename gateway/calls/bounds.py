@@ -1,4 +1,4 @@
-"""What a model call may cost at most, taken from all that is sent for it."""
+"""The most that a model call can cost, computed from the whole request."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from gateway.providers.sizes import (
     most_streamed,
     text_bytes,
 )
-from quotas.calls import PlannedCall
+from quotas.planned_calls import PlannedCall
 from workspaces.language_models.queries import ModelRef
 
 LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128 spaces
@@ -20,11 +20,10 @@ LONGEST_TOKEN = 128  # bytes: the longest in any known tokenizer is a run of 128
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """In tokens: the most that prompt and output can come to, which is what is held.
+    """The most tokens that prompt and output can have: the amount that is held.
 
-    `counted` is the model's own tokenizer's count of the messages, where it is at hand; `least` is the
-    fewest tokens that the prompt can be counted as. `estimate` is what the prompt probably comes to, where
-    that has been estimated.
+    `counted` is the count of the messages by the model's own tokenizer, if available; `least` is the fewest
+    tokens that a provider can plausibly count; `estimate` is the prompt's probable size, if estimated.
     """
 
     prompt: int
@@ -35,37 +34,37 @@ class Bounds:
 
     @property
     def estimated_prompt(self) -> int:
-        """What the prompt is charged if the provider's count never arrives; never more than what is held."""
+        """Charged for the prompt if the provider's count never arrives; never more than is held."""
         return self.prompt if self.estimate is None else min(self.estimate, self.prompt)
 
     @property
     def most(self) -> int:
-        """The most that the call is charged unless the provider counts more, and can be right.
+        """The most that the call is charged, unless the provider plausibly counts more.
 
-        It is more than what is held only where a provider ignores the output's bound: its reply is cut off
-        after so many pieces, or so many bytes and a last line.
+        It exceeds the hold only if a provider ignores the output bound: its reply is cut off after this many
+        pieces, or this many bytes and a last line.
         """
         by_bytes = most_streamed(self.output) + longest_line(self.output)  # a token has at least one
         return self.prompt + max(most_pieces(self.output), by_bytes) + 1
 
 
 async def bound_call(provider: Provider, request: ModelRequest, model: ModelRef) -> Bounds:
-    """Bounds the whole request, as `model` is sent it: a token has at least one byte.
+    """Bounds the whole request as it is sent to `model`: a token has at least one byte.
 
-    Where the model's tokenizer is at hand, it counts the messages, and only the rest is bounded by its bytes.
+    If the model's tokenizer is available, it counts the messages, and only the rest is bounded by its bytes.
     """
-    asked = with_defaults(request, model)
-    counted = await provider.count_prompt(asked)
+    sent = with_defaults(request, model)
+    counted = await provider.count_prompt(sent)
     if counted is None:
-        prompt = byte_bound(provider, asked)
+        prompt = byte_bound(provider, sent)
     else:
-        prompt = counted + bytes_beside_messages(provider, asked)
-    least = max(1, text_bytes(asked.messages) // LONGEST_TOKEN)
+        prompt = counted + bytes_beside_messages(provider, sent)
+    least = max(1, text_bytes(sent.messages) // LONGEST_TOKEN)
     return Bounds(prompt=prompt, output=request.max_tokens, counted=counted, least=min(least, prompt))
 
 
 def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
-    """The call as quotas are asked for it."""
+    """The call as quotas need it."""
     return PlannedCall(
         model=model.slug,
         provider=model.provider,
@@ -78,19 +77,19 @@ def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
 
 def with_defaults(request: ModelRequest, model: ModelRef) -> ModelRequest:
     """The request to this model: within its output bound, with the workspace's parameters for it."""
-    kept = dict(model.parameters)
-    temperature = kept.pop("temperature", None)
+    defaults = dict(model.parameters)
+    temperature = defaults.pop("temperature", None)
     return replace(
         request,
         model=model.upstream_name,
         max_tokens=min(request.max_tokens, model.output_bound),
         temperature=temperature if request.temperature is None else request.temperature,
-        extra={**kept, **request.extra},
+        extra={**defaults, **request.extra},
     )
 
 
 def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
-    """The bounds, unless the model's tokenizer says that the call goes beyond its window: ContextTooLong."""
+    """The bounds; ContextTooLong if, by the tokenizer's count, the call does not fit the context window."""
     if bounds.counted is not None and bounds.counted + bounds.output > model.context_window:
         raise ContextTooLong(
             context_window=model.context_window, prompt_tokens=bounds.counted, output_tokens=bounds.output

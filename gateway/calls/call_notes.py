@@ -1,6 +1,6 @@
-"""Writes down how much the calls of an event loop have streamed, all in one statement every two seconds.
+"""Stores how much the calls of an event loop have streamed, in one statement every two seconds.
 
-No stream waits for it: what is noted is charged if this process dies before the call is settled.
+No stream waits for it. The stored amount is charged if this process dies before the call is settled.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class CallNotes:
 
     @contextmanager
     def noting(self, call: StreamingCall) -> Iterator[None]:
-        """Around the call from when it is sent until it is about to be settled."""
+        """Includes the call, from when it is sent until it is about to be settled."""
         self._calls[call.id] = call
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._note_forever())
@@ -61,7 +61,7 @@ class CallNotes:
         except FAILURES as failure:
             log.warning("streamed amounts were not noted", calls=len(news), error=type(failure).__name__)
             return
-        except Exception:  # a fault of ours must not end the notes of all calls
+        except Exception:  # a bug must not stop the notes of all calls
             log.exception("streamed amounts were not noted", calls=len(news))
             return
         self._noted.update({call_id: tokens for call_id, tokens in news.items() if call_id in self._calls})
@@ -71,5 +71,5 @@ _notes = PerLoop(CallNotes)
 
 
 def call_notes() -> CallNotes:
-    """The running loop's own."""
+    """The instance of the running event loop."""
     return _notes.get()

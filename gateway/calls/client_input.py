@@ -1,7 +1,7 @@
-"""What a client may send on to a provider: parts and tools of bounded cost, parameters of bounded size.
+"""Checks what a client may pass through to a provider: parts and tools of bounded cost, and small parameters.
 
-A part by reference, such as a file, a video or a recording, has few bytes here and costs many tokens there;
-so has a tool that the provider runs itself. They are refused by name.
+A part by reference, such as a file, a video or a recording, has few bytes in the request but costs many
+tokens at the provider; so does a tool that the provider runs itself. They are refused by name.
 """
 
 import re
@@ -39,14 +39,14 @@ NO_IMAGE = (
     "Send a PNG, JPEG, GIF or WebP image as a data URL in base64, "
     f"or a web address of at most {LONGEST_URL:,} characters."
 )
-MOST_TOLD = 20  # problems in one refusal
+MOST_PROBLEMS = 20  # in one refusal
 Problem = tuple[str, str]  # a field's path, and what is wrong with it
 
 
 def check_messages(messages: list[JsonObject], *, own_images: str = "") -> None:
-    """InvalidInput names each field or part that is not sent on; of images also an address.
+    """InvalidInput with the path of each field, part or image URL that is not passed through.
 
-    Addresses that begin with `own_images` are the gateway's own, which it fills in itself.
+    URLs that begin with `own_images` are the gateway's own, which it replaces itself.
     """
     problems = [
         problem
@@ -71,7 +71,7 @@ def check_tools(tools: list[JsonObject], *, most_bytes: int = LARGEST_TOOLS) -> 
 
 
 def check_parameters(parameters: JsonObject) -> None:
-    """InvalidInput for a parameter that is larger than MOST_BYTES says."""
+    """InvalidInput for a parameter that is larger than its limit in MOST_BYTES."""
     _raise([p for name, value in parameters.items() for p in _too_large(name, value, MOST_BYTES[name])])
 
 
@@ -88,7 +88,7 @@ def _problems(path: str, message: JsonObject, own_images: str) -> Iterator[Probl
 
 
 def _are_citations(annotations: Any) -> bool:
-    """Others may name a file."""
+    """Other annotations may refer to a file."""
     kinds = [item.get("type") if isinstance(item, dict) else None for item in _listed(annotations)]
     return bool(kinds) and all(kind == "url_citation" for kind in kinds)
 
@@ -106,11 +106,11 @@ def _part_problems(path: str, part: Any, own_images: str) -> Iterator[Problem]:
     if kind == "image_url":
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, dict) else image
-        if not _is_image_address(url, own_images):
+        if not _is_image_url(url, own_images):
             yield f"{path}.image_url.url", NO_IMAGE
 
 
-def _is_image_address(url: Any, own_images: str) -> bool:
+def _is_image_url(url: Any, own_images: str) -> bool:
     if not isinstance(url, str):
         return False
     if IMAGE.match(url) or (own_images and url.startswith(own_images)):
@@ -130,4 +130,4 @@ def _listed(content: Any) -> list[Any]:
 
 def _raise(problems: list[Problem]) -> None:
     if problems:
-        raise InvalidInput(**{path: [text] for path, text in problems[:MOST_TOLD]})
+        raise InvalidInput(**{path: [text] for path, text in problems[:MOST_PROBLEMS]})

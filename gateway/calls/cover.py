@@ -1,4 +1,4 @@
-"""Holds more for a reply that runs beyond the bound of its output, as long as the budget has room."""
+"""Extends the hold of a reply that exceeds its output bound, as long as the budget allows it."""
 
 import time
 from functools import partial
@@ -13,14 +13,14 @@ from kit.tenancy import TenantRef, in_tenant
 from quotas.holds import extend_hold
 
 log = structlog.get_logger(__name__)
-RETRY_SECONDS = 2.0  # after a failure of the database
+RETRY_SECONDS = 2.0  # after a database failure
 
 
 class Cover:
-    """What is held for one call's output, in tokens.
+    """The hold of one call's output, in tokens.
 
-    All calls together may exceed a budget by what one of them may stream at most: an honest reply of its full
-    length, which is estimated as longer than it is, is not cut off for that.
+    All calls together may exceed a budget by the most that one of them can stream. So a reply of full length
+    that is estimated as longer than it is does not get cut off.
     """
 
     def __init__(self, tenant: TenantRef, call_id: UUID, bounds: Bounds) -> None:
@@ -30,9 +30,9 @@ class Cover:
         self._ask_at = 0.0
 
     async def reaches(self, streamed: int) -> bool:
-        """Whether the hold covers what has streamed; it is raised where it does not and the budget allows it.
+        """Whether the hold covers the streamed output, after raising it if needed and allowed.
 
-        While the database cannot be asked, a reply goes on: it has a bound of its own.
+        While the database does not answer, the reply continues: it has a bound of its own.
         """
         if streamed <= self._held or time.monotonic() < self._ask_at:
             return True
@@ -44,7 +44,7 @@ class Cover:
             return True
 
     async def _grow(self, streamed: int) -> bool:
-        """To twice as much, so that a long reply costs few statements; else to what is needed."""
+        """Doubles the hold, so that a long reply needs few statements, or raises it to what is needed."""
         for output in sorted({min(2 * streamed, self._most), streamed}, reverse=True):
             wanted = partial(extend_hold, call_id=self._call_id, output_bound=output, beyond=self._beyond)
             if await in_tenant(self._tenant, wanted):

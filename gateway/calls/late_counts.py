@@ -1,7 +1,7 @@
-"""Reads a reply on for a moment after its reader has left, because the provider's own count comes at its end.
+"""Reads a reply on for a moment after its reader has left, because the provider sends its count at the end.
 
-The client does not wait for it: the turn is closed meanwhile, and the call keeps its hold until it is
-settled. If this process dies, the hold is written off when its time is over.
+The client does not wait: the turn is closed meanwhile, and the call's hold stays until it is settled. If this
+process dies, the hold is written off when its time is over.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from kit.unbroken import unbroken
 from quotas.holds import read_on_until
 
 log = structlog.get_logger(__name__)
-MOST_AT_ONCE = 64  # in a process; a call beyond them is settled at once
+MOST_CONCURRENT = 64  # in a process; a call beyond them is settled immediately
 
 
 class LeftCall(Protocol):
@@ -38,7 +38,7 @@ class LeftCall(Protocol):
     def streamed_tokens(self) -> int: ...
 
     async def read_on(self, pump: Pump, most_bytes: int) -> bool:
-        """Counts what still comes, at most so many bytes of it; whether the reply came to its end."""
+        """Counts the rest, at most `most_bytes` more; True if the reply was read to its end."""
 
     async def take_in(self, batch: Iterable[ModelEvent]) -> object: ...
 
@@ -57,9 +57,9 @@ class ReadingOn:
         self._is_over = False
 
     async def take(self, call: LeftCall, pump: Pump) -> bool:
-        """Goes on with the call in the background; False where it has to be settled now."""
+        """Continues the call in the background; False if it has to be settled now."""
         seconds = settings.PROVIDER_READ_ON_SECONDS
-        if not seconds or self._is_over or len(self._tasks) >= MOST_AT_ONCE:
+        if not seconds or self._is_over or len(self._tasks) >= MOST_CONCURRENT:
             return False
         try:
             is_ours = await in_tenant(
@@ -79,7 +79,7 @@ class ReadingOn:
         return True
 
     async def settle_all(self) -> None:
-        """Settles every call by what has streamed until now; from here on none is taken."""
+        """Settles every call by its streamed output; from now on no call is taken."""
         self._is_over = True
         for task in self._tasks:
             task.cancel()
@@ -94,7 +94,7 @@ async def _read_on(call: LeftCall, pump: Pump) -> None:
                 settle = call.settle_final
     except TimeoutError:
         pass
-    except DomainError as exc:  # a provider that refuses only now has done no work
+    except DomainError as exc:  # a provider that refuses this late has done no work
         settle = partial(call.end_failed, exc)
     finally:
         await unbroken(_settle(call, pump, settle))
@@ -113,5 +113,5 @@ _reading = PerLoop(ReadingOn, close=ReadingOn.settle_all)
 
 
 def reading_on() -> ReadingOn:
-    """The running loop's own."""
+    """The instance of the running event loop."""
     return _reading.get()

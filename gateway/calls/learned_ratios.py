@@ -1,21 +1,21 @@
-"""How far each model's own counts of prompts lie above our estimates, learned from its latest exact calls."""
+"""The ratio of each model's own prompt counts to our estimates, learned from its latest exact calls."""
 
 import threading
 from collections import OrderedDict, deque
 
 from workspaces.language_models.queries import ModelRef
 
-RECENT = 32  # exact calls of a model
-MOST_MODELS = 1024  # the least recently used are forgotten
+RECENT = 32  # exact calls per model
+MOST_MODELS = 1024  # then the least recently used is dropped
 
 Key = tuple[str, str, str]
 
 
 class LearnedRatios:
-    """The highest ratio among the recent exact calls of each model at its address, in this process.
+    """The highest ratio among the recent exact calls of each model at its base URL, in this process.
 
-    A byte-level model counts several times what common tokenizers do; after its first exact calls its
-    estimates are raised accordingly. Thread-safe, since tests and workers have several loops.
+    A byte-level model counts several times as many tokens as common tokenizers; after its first exact calls
+    its estimates are raised accordingly. Thread-safe, since tests and workers have several loops.
     """
 
     def __init__(self, *, recent: int = RECENT, most_models: int = MOST_MODELS) -> None:
@@ -24,7 +24,7 @@ class LearnedRatios:
         self._ratios: OrderedDict[Key, deque[float]] = OrderedDict()
 
     def learn(self, model: ModelRef, *, counted: int, estimated: int) -> None:
-        """Remembers an exact call: the provider's count of its prompt and our estimate, both in tokens."""
+        """Stores an exact call: the provider's count of its prompt and our estimate, both in tokens."""
         if estimated <= 0:
             return
         key = _key(model)
@@ -35,7 +35,7 @@ class LearnedRatios:
                 self._ratios.popitem(last=False)
 
     def ratio_of(self, model: ModelRef) -> float:
-        """What to multiply an estimate by: at least 1."""
+        """The factor for an estimate, at least 1."""
         with self._lock:
             ratios = self._ratios.get(_key(model))
             return max(1.0, *ratios) if ratios else 1.0
@@ -56,10 +56,10 @@ _learned = LearnedRatios()
 
 
 def learned_ratios() -> LearnedRatios:
-    """The process's own."""
+    """The instance of this process."""
     return _learned
 
 
 def forget_ratios() -> None:
-    """As after a start: tests do so, because they share a process."""
+    """Resets the ratios between tests, which share a process."""
     _learned.forget()

@@ -42,20 +42,20 @@ from kit.errors import AtCapacity
 from kit.patience import patiently
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call
 from quotas.prices import Usage
-from quotas.settlement import release_call, settle_call
 from workspaces.language_models.queries import ModelRef
 
 log = structlog.get_logger(__name__)
-COUNT_SECONDS = 1.0  # how long the tokenizer may take over what has streamed
-NOT_THE_PROVIDERS_FAULT = {400, 413, 422}  # another provider would find the same wrong with the request
+COUNT_SECONDS = 1.0  # that the tokenizer may take to count the streamed text
+FAULTS_OF_THE_REQUEST = {400, 413, 422}  # another provider would refuse it as well
 MOST_TOOL_CALLS = 256  # of one reply
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The budget covers the call: it goes to the provider now."""
+    """The budget covers the call: it is sent to the provider now."""
 
 
 MeteredEvent = ModelEvent | Held
@@ -72,17 +72,17 @@ async def metered_call(
 ) -> AsyncGenerator[MeteredEvent, None]:
     """Streams the events of the first of `models` that answers; each attempt ends settled or released.
 
-    `models` are the one that was asked for and those that stand in for it; `bounds` are the first one's,
-    where they are known. A model that fails before its first word hands over to the next, which is told by a
-    Notice and held anew; one into whose window the call does not fit is passed over. The settlement is
-    committed before the final UsageReport and Finish are given on.
+    `models` are the requested one and its fallbacks; `bounds` are the first model's, if they are known. A
+    model that fails before its first output is replaced by the next, with a Notice and a new hold; a fallback
+    whose context window is too small is skipped. The settlement is committed before the final UsageReport and
+    Finish are yielded.
 
-    Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall for a request,
-    known by its `fingerprint`, that the turn has made too often; AtCapacity where a limit of ours kept the
-    call from being sent. Once the iterator is closed, the reply is read on for a moment to get the provider's
-    own count; else the prompt's estimate and what streamed are charged.
-    A reply that runs far beyond its bound, or beyond it where the budget has no room for more, is cut off: it
-    ends with the reason `length`.
+    Raises QuotaExceeded before anything is sent, ProviderError, ContextTooLong; RepeatedCall if the turn has
+    made the request with this `fingerprint` too often; AtCapacity if a limit of ours prevented the call. If
+    the iterator is closed early, the reply is read on for a moment to get the provider's own count; without
+    it the prompt estimate and the streamed output are charged.
+    A reply that exceeds its bound by far, or by more than the budget allows, is cut off and ends with the
+    reason `length`.
     """
     failure: tuple[ModelRef, ProviderError] | None = None
     for model in models:
@@ -105,7 +105,7 @@ async def metered_call(
             if begun or failure is None:
                 raise
         except ProviderError as exc:
-            if begun or exc.details["provider_status"] in NOT_THE_PROVIDERS_FAULT:
+            if begun or exc.details["provider_status"] in FAULTS_OF_THE_REQUEST:
                 raise
             failure = model, exc
     if failure is not None:
@@ -119,7 +119,7 @@ def _fallback(failed: ModelRef, error: ProviderError, model: ModelRef) -> Notice
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """One model's answer to the call, with a hold of its own."""
+    """One model's attempt at the call, with its own hold."""
 
     tenant: TenantRef
     turn_id: UUID
@@ -138,7 +138,7 @@ class _Attempt:
             prompt=self.prompt,
         )
         try:
-            # A thread that holds cannot be called off: what it took is given back.
+            # The thread that takes the hold cannot be cancelled, so a hold may have to be released.
             await unbroken(self._hold(call.id, fingerprint))
             await patiently(in_tenant, self.tenant, mark_sent, call_id=call.id)
             yield Held()
@@ -154,7 +154,7 @@ class _Attempt:
         except (ProviderError, ContextTooLong, AtCapacity) as exc:
             await unbroken(call.end_failed(exc))
             raise
-        except BaseException:  # stopped, or closed by its reader: the provider has worked until here
+        except BaseException:  # stopped, or closed by its reader: the provider has worked until now
             await unbroken(_leave(call, pump))
             raise
         usage = await unbroken(_end(call, pump))
@@ -174,7 +174,7 @@ class _Attempt:
 
 
 async def _leave(call: "_Call", pump: Pump) -> None:
-    """The reader has left: the reply is read on in the background, or ends here."""
+    """The reader has left: the reply is read on in the background, or ends now."""
     if not await reading_on().take(call, pump):
         await call.take_in(await pump.close())
         await call.settle_estimate()
@@ -207,7 +207,7 @@ class _Call:
         self.finish_reason = "stop"
         self.is_cut_off = False
         self._streamed = Streamed()
-        self._texts: list[str] = []  # for the tokenizer, where there is one
+        self._texts: list[str] = []  # for the tokenizer, if there is one
         self._tool_calls: set[object] = set()
         self._cover = Cover(tenant, self.id, bounds)
         self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
@@ -219,8 +219,8 @@ class _Call:
     async def take_in(self, batch: Iterable[ModelEvent]) -> list[ModelEvent]:
         """Counts the events, and returns those that are for the reader.
 
-        The end is held back until the settlement is committed. What is beyond the bytes of a reply, or beyond
-        what the budget has room for, is not passed on, and cuts it off.
+        The end is held back until the settlement is committed. Output beyond the byte limit of a reply, or
+        beyond the budget, is not passed on, and cuts the reply off.
         """
         passed_on: list[ModelEvent] = []
         for event in () if self.is_cut_off else batch:
@@ -249,15 +249,15 @@ class _Call:
                 self.finish_reason = reason
             case TextDelta(text) | ReasoningDelta(text):
                 self._streamed.add_text(text)
-                self._keep(text)
+                self._collect(text)
             case ToolCallDelta(calls):
                 self._streamed.add_calls(calls)
                 self._tool_calls.update(call.get("index") for call in calls)
-                self._keep("".join(call_text(call) for call in calls))
+                self._collect("".join(call_text(call) for call in calls))
             case Unread(size):
                 self._streamed.add_unread(min(size, max(0, self._most_bytes - self._streamed.bytes)))
 
-    def _keep(self, text: str) -> None:
+    def _collect(self, text: str) -> None:
         if self.provider.has_tokenizer:
             self._texts.append(text)
 
@@ -269,7 +269,7 @@ class _Call:
         )
 
     async def read_on(self, pump: Pump, most_bytes: int) -> bool:
-        """Counts what still comes, at most so many bytes; whether the reply came to its end."""
+        """Counts the rest, at most `most_bytes` more; True if the reply was read to its end."""
         most = self._streamed.bytes + most_bytes
         while self._streamed.bytes <= most and not self.is_cut_off:
             batch = await pump.next_batch()
@@ -279,7 +279,7 @@ class _Call:
         return False
 
     async def end_failed(self, error: Exception) -> None:
-        """A refused call costs nothing; one that broke off costs what it did until then."""
+        """A refused call costs nothing; one that broke off costs what was done until then."""
         did_no_work = not isinstance(error, ProviderError) or error.did_no_work
         if did_no_work and not self._streamed.pieces:
             await self.release()
@@ -287,7 +287,7 @@ class _Call:
             await self.settle_estimate()
 
     async def settle_final(self) -> Usage:
-        """The charge of a reply that came to its end, or was cut off."""
+        """Charges a reply that was complete, or cut off."""
         if self.is_cut_off:
             usage = await self._partial(Flag.CUT_OFF)
         else:
@@ -311,7 +311,7 @@ class _Call:
         return partial_usage(self.report, self.bounds, self._streamed, counted, flag=flag)
 
     async def settle(self, usage: Usage) -> None:
-        """The hold may have been extended: it is the first bound that says whether the call overran it."""
+        """An overrun is measured against the first bound: the hold may have been extended since."""
         if not usage.flag and usage.total > self.bounds.prompt + self.bounds.output:
             usage = replace(usage, flag=Flag.OVERRUN)
         await patiently(in_tenant, self.tenant, settle_call, call_id=self.id, usage=usage)
@@ -320,13 +320,13 @@ class _Call:
         await patiently(in_tenant, self.tenant, release_call, call_id=self.id)
 
     async def _counted_output(self) -> int | None:
-        """What streamed, by the tokenizer; None without one, and where it takes too long."""
+        """The tokenizer's count of the streamed text; None without one, or if it takes too long."""
         if not self._texts:
             return None
         try:
             async with asyncio.timeout(COUNT_SECONDS):
                 return await self.provider.count_text("".join(self._texts))
-        except TimeoutError:  # whoever stopped the turn is waiting
+        except TimeoutError:  # the person who stopped the turn is waiting
             return None
 
 

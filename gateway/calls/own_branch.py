@@ -1,4 +1,4 @@
-"""Our own copy of what was said in a conversation before a turn, to compare an engine's history with."""
+"""Our own copy of the messages before a turn, to compare with an engine's history."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from gateway.calls.tool_news import notify_news
 from gateway.models import Message, Turn
 
 MOST_TURNS = 100  # before the turn, as many as a history may have
-HISTORY, OURS = "history", "ours"  # in a turn's parameters: its calls were made with our copy
+HISTORY, OURS = "history", "ours"  # in a turn's parameters: its calls use our copy
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One earlier turn: what was asked and, unless it failed, the reply."""
+    """One earlier turn: the question and, unless it failed, the reply."""
 
     question: str
     reply: str = ""
@@ -23,9 +23,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What was said before a turn, the latest first, and what the turn itself asks.
+    """The exchanges before a turn, the latest first, and the turn's own question.
 
-    `is_ours`: the engine is known to lack some of it. `is_noted`: that was known before this turn.
+    `is_ours`: the engine is known to lack some of them. `is_noted`: that was known before this turn.
     """
 
     question: str = ""
@@ -35,15 +35,15 @@ class Branch:
 
     @property
     def replied(self) -> list[Exchange]:
-        """Those that models are shown: a question without a reply is left out."""
+        """The exchanges that models get: a question without a reply is left out."""
         return [exchange for exchange in self.earlier if exchange.reply.strip()]
 
     @property
     def unanswered(self) -> set[str]:
-        return {words_of(exchange.question) for exchange in self.earlier if not exchange.reply.strip()}
+        return {normalised(exchange.question) for exchange in self.earlier if not exchange.reply.strip()}
 
 
-def words_of(text: str) -> str:
+def normalised(text: str) -> str:
     """A text for comparison: engines may change white space."""
     return " ".join(text.split())
 
@@ -56,13 +56,14 @@ def branch_of(turn: Turn) -> Branch:
         conversation=turn.conversation_id, is_current=True, created_at__lt=turn.created_at
     )
     rows = list(path.order_by("-created_at", "-id").values_list("id", "parameters")[:MOST_TURNS])
-    said = _said([turn.id, *(row_id for row_id, _ in rows)])
+    contents = _contents([turn.id, *(row_id for row_id, _ in rows)])
     is_noted = any(parameters.get(HISTORY) == OURS for _, parameters in rows)
     return Branch(
-        question=said.get((turn.id, Message.Role.USER), ""),
+        question=contents.get((turn.id, Message.Role.USER), ""),
         earlier=tuple(
             Exchange(
-                said.get((row_id, Message.Role.USER), ""), said.get((row_id, Message.Role.ASSISTANT), "")
+                contents.get((row_id, Message.Role.USER), ""),
+                contents.get((row_id, Message.Role.ASSISTANT), ""),
             )
             for row_id, _ in rows
         ),
@@ -71,13 +72,13 @@ def branch_of(turn: Turn) -> Branch:
     )
 
 
-def _said(turn_ids: Iterable[UUID]) -> dict[tuple[UUID, str], str]:
+def _contents(turn_ids: Iterable[UUID]) -> dict[tuple[UUID, str], str]:
     rows = Message.objects.filter(turn__in=list(turn_ids)).values_list("turn", "role", "content")
     return {(turn_id, role): content for turn_id, role, content in rows}
 
 
 def note_restored(turn_id: UUID) -> None:
-    """Records that the turn's history is ours, and notifies its followers."""
+    """Records that the turn uses our copy of the history, and notifies its followers."""
     merged = Func(
         F("parameters"),
         Value({HISTORY: OURS}, output_field=JSONField()),
@@ -90,7 +91,7 @@ def note_restored(turn_id: UUID) -> None:
 
 
 def was_restored(*, turn_id: UUID) -> bool:
-    """Whether clients are to be told that the turn goes on from our copy."""
+    """Whether clients get a notice that the turn continues from our copy."""
     turn = Turn.objects.filter(id=turn_id).first()
     if turn is None or turn.parameters.get(HISTORY) != OURS:
         return False

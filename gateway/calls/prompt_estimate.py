@@ -1,4 +1,4 @@
-"""Estimates a whole prompt's tokens, for calls whose provider never tells its own count."""
+"""Estimates a whole prompt's tokens, for calls whose provider never reports its own count."""
 
 import asyncio
 import math
@@ -13,13 +13,13 @@ from gateway.providers.sizes import IMAGE_BOUND, measured_body
 from workspaces.language_models.queries import ModelRef
 
 _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="estimates")
-# As the provider reads the body's strings: their escapes are JSON's, not the prompt's.
+# Decoded as the provider does: these escapes belong to JSON, not to the prompt.
 ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ('\\"', '"'), ("\\\\", "\\"))
 
 
 @dataclass(frozen=True, slots=True)
 class PromptEstimate:
-    """One call's prompt: the tokens of its text and of the provider's hidden instructions; its images."""
+    """One call's prompt: the tokens of its text and the provider's hidden instructions, and its images."""
 
     model: ModelRef
     text: int
@@ -27,12 +27,12 @@ class PromptEstimate:
 
     @property
     def tokens(self) -> int:
-        """The text by what the model has counted lately, where that is more; each image at its bound."""
+        """The text, scaled up by the model's recent counts, plus the bound of each image."""
         ratio = learned_ratios().ratio_of(self.model)
         return math.ceil(self.text * ratio) + self.images * IMAGE_BOUND
 
     def learn(self, counted: int) -> None:
-        """From the provider's exact count of this prompt. Images tell nothing: only their bound is known."""
+        """Learns from the provider's exact count, except for images: only their bound is known."""
         if not self.images:
             learned_ratios().learn(self.model, counted=counted, estimated=self.text)
 
@@ -40,7 +40,7 @@ class PromptEstimate:
 async def estimate_prompt(
     provider: Provider, request: ModelRequest, model: ModelRef, bounds: Bounds
 ) -> tuple[Bounds, PromptEstimate | None]:
-    """The bounds with the prompt's estimate in them; unchanged where the model's tokenizer has counted it.
+    """The bounds with the prompt estimate; unchanged if the model's tokenizer has counted the prompt.
 
     A large request takes 15 to 50 ms of processor time for each 100 kB, and is measured in a thread.
     """

@@ -1,4 +1,4 @@
-"""Reads a provider's answer in a task of its own: a reader that leaves does not end it."""
+"""Reads a provider's reply in its own task, which outlives a reader that leaves."""
 
 import asyncio
 from collections import deque
@@ -7,24 +7,24 @@ from contextlib import aclosing
 
 from gateway.providers.base import ModelEvent, ReasoningDelta, TextDelta
 
-MOST_WAITING = 64  # events that are read ahead; while they wait, nothing more is taken from the connection
-FEW = 16  # a batch of no more events is passed on as it is
+MOST_WAITING = 64  # events that are read ahead; then reading from the connection pauses
+SMALL_BATCH = 16  # events; a batch of no more is passed on unchanged
 
 
 class Pump:
-    """Takes events from `events`, which it closes, and hands them over in batches.
+    """Reads `events`, which it closes, and passes them on in batches.
 
-    A provider that sends faster than its reader reads waits, and other tasks get their turn after each batch.
+    A provider that is faster than the reader has to wait, and other tasks can run after each batch.
     """
 
     def __init__(self, events: AsyncGenerator[ModelEvent, None]) -> None:
         self._waiting: deque[ModelEvent] = deque()
-        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._news, self._has_capacity = asyncio.Event(), asyncio.Event()
         self._task = asyncio.create_task(self._read(events))
         self._task.add_done_callback(lambda _: self._news.set())
 
     async def next_batch(self) -> list[ModelEvent] | None:
-        """The events that have come, at least one; None after the last. Raises what ended the answer."""
+        """The waiting events, at least one; None after the last. Raises the error that ended the reply."""
         while not self._waiting:
             if self._task.done():
                 self._task.result()
@@ -33,7 +33,7 @@ class Pump:
             await self._news.wait()
         batch = list(self._waiting)
         self._waiting.clear()
-        self._room.set()
+        self._has_capacity.set()
         return batch
 
     async def close(self) -> list[ModelEvent]:
@@ -48,17 +48,17 @@ class Pump:
                 self._waiting.append(event)
                 self._news.set()
                 if len(self._waiting) >= MOST_WAITING:
-                    self._room.clear()
-                    await self._room.wait()
+                    self._has_capacity.clear()
+                    await self._has_capacity.wait()
 
 
 def merged(events: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
-    """The same events with neighbouring texts as one, where many have come at a time.
+    """The same events, with adjacent texts joined if the batch is large.
 
-    A flood of tiny pieces then costs those who pass them on no more than a few large ones.
+    Many tiny pieces then cost later stages no more than a few large ones.
     """
     batch = list(events)
-    if len(batch) <= FEW:
+    if len(batch) <= SMALL_BATCH:
         yield from batch
         return
     kind: type[TextDelta] | type[ReasoningDelta] | None = None

@@ -1,4 +1,4 @@
-"""What a running turn's person may still use, asked anew at each of its model calls."""
+"""The models that a running turn's person may still use, checked at each of its model calls."""
 
 from uuid import UUID
 
@@ -10,10 +10,10 @@ from workspaces.language_models.queries import ModelRef, fallback_chain, install
 
 
 def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelRef, ...]:
-    """The model by its slug and those that stand in for it, with the keys that they have now.
+    """The model by its slug and its fallback models, with their current keys.
 
-    In the tenant's schema. TurnInterrupted for somebody who may no longer chat here, ModelNotEnabled and
-    ModelNotAllowed for a model that was disabled, removed or closed to them while the turn ran.
+    In the tenant's schema. TurnInterrupted for a person who may no longer chat in the workspace,
+    ModelNotEnabled and ModelNotAllowed for a model that was disabled, removed or denied to them meanwhile.
     """
     role = chat_role(user_id, workspace_id)
     if not role:

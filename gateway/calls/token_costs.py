@@ -1,17 +1,17 @@
-"""What words, pairs of letters and characters cost a text's estimate, in hundredths of a token.
+"""The costs of words, pairs of letters and characters in a text's estimate, in hundredths of a token.
 
-Measured with eight tokenizers, whose vocabularies have 32,000 to 250,000 tokens: the costs give no less than
-the largest of their eight counts, and 1.1 to 1.5 times that for English, code and most other languages.
+Measured with eight tokenizers with vocabularies of 32,000 to 250,000 tokens: the estimate is never below the
+largest of their eight counts, and 1.1 to 1.5 times that for English, code and most other languages.
 """
 
 import re
 
 TOKEN = 100
-WORD, COMMON_PAIR, RARE_PAIR = 157, 9, 92  # each word, and each pair of adjacent letters in it
-LONG_WORD, LETTER_BEYOND = 8, 37  # letters; each further letter costs so much more
-CAPITAL = 72  # each letter of a run of them
-BLANKS_A_TOKEN = 16
-SAME_SIGNS_A_TOKEN = 6
+WORD, COMMON_PAIR, RARE_PAIR = 157, 9, 92  # per word, and per pair of adjacent letters
+LONG_WORD, LETTER_BEYOND = 8, 37  # letters; extra cost per further letter
+CAPITAL = 72  # per letter in a run of capitals
+SPACES_A_TOKEN = 16
+REPEATS_A_TOKEN = 6
 
 # Words that are one token in every vocabulary.
 COMMON_WORDS = frozenset(
@@ -41,7 +41,7 @@ COMMON_WORDS = frozenset(
         """,
     )
 )
-# The letters that often follow each letter in English. Most other pairs are where tokenizers cut.
+# The letters that often follow each letter in English. Tokenizers split most other pairs.
 COMMON_NEXT = {
     "a": "bcdgiklmnprstuvy",
     "b": "aeijlorsuy",
@@ -72,7 +72,7 @@ COMMON_NEXT = {
 }
 COMMON_PAIRS = frozenset(first + second for first, others in COMMON_NEXT.items() for second in others)
 
-# What a character from this code point on costs, up to the next: where few vocabularies have it, its bytes.
+# The cost of characters from this code point up to the next; its bytes if few vocabularies have it.
 SCRIPTS = (
     (0x80, 200),
     (0xC0, 150),  # letters of western Europe
@@ -110,7 +110,7 @@ COMMON_HAN = 200
 
 
 def _rows(encoding: str, rows: range) -> str:
-    """The characters in the first rows of an old character set: the thousands that most texts consist of."""
+    """The characters in the first rows of an old character set: the thousands that are used in most texts."""
     pairs = b"".join(bytes((row, cell)) for row in rows for cell in range(0x40, 0xFF))
     return pairs.decode(encoding, "ignore")
 

@@ -1,4 +1,4 @@
-"""What a model call is charged: the provider's count where it can be true, else our own."""
+"""The charge of a model call: the provider's count if it is plausible, else our own."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from quotas.prices import Usage
 
 Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
 
-# Instructions, search results and reasoning of the provider's own come on top of what a call is bounded by.
-# Up to this many tokens it is believed, and the excess is flagged; more is a mistake, or a lie.
-ABSURD_BEYOND = 100_000
+# A provider's own instructions, search results and reasoning are counted on top of a call's bounds. An excess
+# up to this many tokens is believed and flagged; more is a mistake, or a lie.
+PLAUSIBLE_EXCESS = 100_000
 FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
-CALL_TOKENS = 2  # that each tool call has beside its texts
-# Characters of one piece, whose estimate takes up to 60 ms of the event loop; the rest counts in proportion.
+CALL_TOKENS = 2  # of each tool call, in addition to its texts
+# Characters of a piece that are measured, in up to 60 ms of the event loop; the rest is extrapolated.
 MOST_MEASURED = 128 * 1024
 
 
@@ -31,12 +31,12 @@ class Streamed:
 
     @property
     def tokens(self) -> int:
-        """The estimate without a tokenizer: a token a piece, as most providers stream, or more by content."""
+        """The estimate without a tokenizer: one per piece, as most providers stream, or more by content."""
         return max(self.pieces, -(-self.hundredths // TOKEN), -(-self.bytes // BYTES_OF_PROSE))
 
     @property
     def least(self) -> int:
-        """The fewest tokens that a truthful provider can count for it."""
+        """The fewest tokens that an honest provider can count."""
         return max(self.pieces, (self.bytes - FEW_BYTES) // BYTES_A_TOKEN)
 
     def add_text(self, text: str) -> None:
@@ -70,18 +70,18 @@ def is_plausible(report: UsageReport, bounds: Bounds, streamed: Streamed) -> boo
 
 
 def can_be_input(report: UsageReport, bounds: Bounds) -> bool:
-    return bounds.least <= report.input_tokens <= bounds.prompt + ABSURD_BEYOND
+    return bounds.least <= report.input_tokens <= bounds.prompt + PLAUSIBLE_EXCESS
 
 
 def can_be_output(report: UsageReport, bounds: Bounds, seen: int) -> bool:
-    return seen <= report.output_tokens <= max(bounds.output, seen) + ABSURD_BEYOND
+    return seen <= report.output_tokens <= max(bounds.output, seen) + PLAUSIBLE_EXCESS
 
 
 def final_usage(report: UsageReport | None, bounds: Bounds, streamed: Streamed, counted: int | None) -> Usage:
-    """The charge for a reply that came to its end; `counted` is what a tokenizer says that streamed.
+    """The charge for a complete reply; `counted` is a tokenizer's count of the streamed output.
 
-    A count that cannot be true is replaced by ours, and flagged: the prompt by its estimate, the output by
-    what streamed, or by its bound where the provider claims more than that.
+    An implausible count is replaced by ours and flagged: the prompt by its estimate, the output by what
+    streamed, or by its bound if the provider claims more than that.
     """
     ours = streamed.tokens if counted is None else counted
     if report is None:
@@ -89,13 +89,13 @@ def final_usage(report: UsageReport | None, bounds: Bounds, streamed: Streamed, 
     seen = streamed.least if counted is None else counted
     fits = can_be_input(report, bounds), can_be_output(report, bounds, seen)
     if all(fits):
-        return _believed(report)
-    told, cached = (report.input_tokens, report.cached_tokens) if fits[0] else (bounds.estimated_prompt, 0)
+        return _reported(report)
+    read, cached = (report.input_tokens, report.cached_tokens) if fits[0] else (bounds.estimated_prompt, 0)
     written, reasoning = (report.output_tokens, report.reasoning_tokens) if fits[1] else (ours, 0)
     if not fits[1] and report.output_tokens > seen:
         written = max(ours, bounds.output)
     return Usage(
-        told,
+        read,
         written,
         Exactness.ESTIMATED,
         cached_tokens=cached,
@@ -107,21 +107,21 @@ def final_usage(report: UsageReport | None, bounds: Bounds, streamed: Streamed, 
 def partial_usage(
     report: UsageReport | None, bounds: Bounds, streamed: Streamed, counted: int | None, *, flag: str = ""
 ) -> Usage:
-    """The charge for a reply that ended early: by what the provider said so far, and by what streamed."""
+    """The charge for a reply that ended early: by the provider's report so far and the streamed output."""
     ours = streamed.tokens if counted is None else counted
     if report is None:
         return Usage(bounds.estimated_prompt, ours, Exactness.ESTIMATED, flag=flag)
-    told, cached, reasoning = bounds.estimated_prompt, 0, 0
+    read, cached, reasoning = bounds.estimated_prompt, 0, 0
     if can_be_input(report, bounds):
-        told, cached = report.input_tokens, report.cached_tokens
+        read, cached = report.input_tokens, report.cached_tokens
     else:
         flag = flag or Flag.IMPLAUSIBLE
     if can_be_output(report, bounds, 0) and report.output_tokens > ours:
         ours, reasoning = report.output_tokens, report.reasoning_tokens
-    return Usage(told, ours, Exactness.ESTIMATED, cached_tokens=cached, reasoning_tokens=reasoning, flag=flag)
+    return Usage(read, ours, Exactness.ESTIMATED, cached_tokens=cached, reasoning_tokens=reasoning, flag=flag)
 
 
-def _believed(report: UsageReport) -> Usage:
+def _reported(report: UsageReport) -> Usage:
     return Usage(
         report.input_tokens,
         report.output_tokens,

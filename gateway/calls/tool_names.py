@@ -1,4 +1,4 @@
-"""The tools that a turn offers its model, under names that every provider takes and no two tools share."""
+"""The tools that a turn offers its model, under unique names that every provider accepts."""
 
 import hashlib
 import re
@@ -9,15 +9,15 @@ from uuid import UUID
 from gateway.providers.base import JsonObject
 from workspaces.mcp_servers.queries import ServerRef, ToolRef
 
-MARK = "_mcp_"  # between a tool's name and its server's, as LibreChat has it
-LONGEST = 64  # signs of a function's name at OpenAI and Anthropic
-UNFIT = re.compile(r"[^A-Za-z0-9_-]")
-HASH_SIGNS = 8
+SEPARATOR = "_mcp_"  # between the tool's name and the server's, as in LibreChat
+LONGEST = 64  # characters of a function name at OpenAI and Anthropic
+INVALID = re.compile(r"[^A-Za-z0-9_-]")
+DIGEST_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool of a server by the name that the model calls it."""
+    """A server's tool and the name by which the model calls it."""
 
     wire_name: str
     server_id: UUID
@@ -26,10 +26,10 @@ class OfferedTool:
 
     @property
     def definition(self) -> JsonObject:
-        """As OpenAI's chat completions take it."""
-        told = {"name": self.wire_name, "description": self.tool.description[:1_024]}
+        """In the format of OpenAI's chat completions."""
+        named = {"name": self.wire_name, "description": self.tool.description[:1_024]}
         schema = {"type": "object", "properties": {}, **self.tool.input_schema}
-        return {"type": "function", "function": {**told, "parameters": schema}}
+        return {"type": "function", "function": {**named, "parameters": schema}}
 
 
 def offer_tools(servers: Iterable[ServerRef]) -> tuple[OfferedTool, ...]:
@@ -42,10 +42,10 @@ def offer_tools(servers: Iterable[ServerRef]) -> tuple[OfferedTool, ...]:
 
 
 def wire_name(tool: str, server: str) -> str:
-    """`<tool>_mcp_<server>`; what is too long, holds other signs or could stand for two ends in a hash."""
-    whole = f"{tool}{MARK}{server}"
-    plain = UNFIT.sub("_", whole)
-    if plain == whole and len(whole) <= LONGEST and whole.count(MARK) == 1:
+    """`<tool>_mcp_<server>`; ends in a hash if that is too long, ambiguous or has other characters."""
+    whole = f"{tool}{SEPARATOR}{server}"
+    valid = INVALID.sub("_", whole)
+    if valid == whole and len(whole) <= LONGEST and whole.count(SEPARATOR) == 1:
         return whole
-    mark = hashlib.sha256(f"{tool}\n{server}".encode()).hexdigest()[:HASH_SIGNS]
-    return f"{plain[: LONGEST - HASH_SIGNS - 1]}_{mark}"
+    digest = hashlib.sha256(f"{tool}\n{server}".encode()).hexdigest()[:DIGEST_LENGTH]
+    return f"{valid[: LONGEST - DIGEST_LENGTH - 1]}_{digest}"

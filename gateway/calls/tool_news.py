@@ -1,4 +1,4 @@
-"""Wakes whoever follows a turn's tool calls, in any process: one waits for a person, or was answered."""
+"""Wakes tasks that follow a turn's tool calls, in any process, when one needs approval or was answered."""
 
 import asyncio
 from collections import defaultdict
@@ -16,7 +16,7 @@ _listeners: PerLoop[defaultdict[UUID, set[asyncio.Event]]] = PerLoop(lambda: def
 
 @contextmanager
 def listening(turn_id: UUID) -> Iterator[asyncio.Event]:
-    """Set whenever there is news of the turn; a notice may be lost, so whoever waits looks now and then."""
+    """Set on each notification about the turn; one may be lost, so a waiting task also polls."""
     news, known = asyncio.Event(), _listeners.get()
     known[turn_id].add(news)
     try:
@@ -32,7 +32,7 @@ def notify_news(turn_id: UUID) -> None:
     notify(TOOL_NEWS, str(turn_id))
 
 
-def tell_news(told: str) -> None:
-    """What another process, or this one, has noted."""
-    for news in _listeners.get().get(UUID(told), ()):
+def wake_listeners(payload: str) -> None:
+    """Handles a notification from any process, including this one."""
+    for news in _listeners.get().get(UUID(payload), ()):
         news.set()

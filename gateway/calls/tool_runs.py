@@ -1,13 +1,9 @@
-"""Runs the tools that models ask for, for every engine; rights and restrictions are asked at each call."""
+"""Runs the tools that models request, for every engine; rights and restrictions are checked at each call."""
 
 import asyncio
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,25 +11,23 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.principals import may_chat
+from gateway.calls.tool_arguments import RuleCheck, RuleResult, check_rule, hash_of, parsed_arguments
+from gateway.calls.tool_run_states import create_run, deny_run, expire_run, finish_run
 from gateway.models import ToolRun, Turn
 from kit.errors import DomainError
-from kit.json_input import is_shallow, is_storable
 from kit.patience import patiently
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.argument_rules import unfit_arguments
 from workspaces.mcp_servers.client import ToolOutcome, call_tool
 from workspaces.mcp_servers.connection import reach
 from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
-UNCLAIMED = (State.ASKED, State.ALLOWED)
 NO_OBJECT = "The arguments are not a JSON object. Call the tool again with arguments that fit its schema."
 REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
 STOPPED = "The reply was stopped before this was called."
@@ -42,15 +36,12 @@ FORBIDDEN = "This tool may not be used any more."
 TOO_LATE = "The model had gone on before this was called."
 UNANSWERED = "Nobody allowed this call in time. Go on without it."
 RULE_CHANGED = "The workspace's rule for this tool has just changed. Call it again."
-RENEWAL_SECONDS = 5.0  # beside the call itself: an engine's own patience with a tool may be a minute
-LONGEST_ARGUMENTS = 200_000  # characters of JSON
-LARGEST_FLOAT = 10**300  # beyond it JavaScript knows infinity only
-_JUDGES = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rules")
+RENEWAL_SECONDS = 5.0  # for a new access token, on top of the call: an engine may wait only a minute
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """For whom a tool is called, in which turn."""
+    """For whom and in which turn a tool is called."""
 
     tenant: TenantRef
     workspace_id: UUID
@@ -59,35 +50,19 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ToolRequest:
     """A call as the model made it; the server's slug is empty for a tool that was never offered."""
 
     call_id: str
     server: str
     tool: str
-    arguments: str  # JSON, as it was written
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a rule says of a call's arguments; `refusal` tells the model why not, empty where they fit."""
-
-    rule: dict[str, Any]
-    refusal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unjudged:
-    """A rule that the arguments have to be judged by first: nothing was written down."""
-
-    rule: dict[str, Any]
-    arguments: dict[str, Any]
+    arguments: str  # JSON, as the model wrote it
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRun:
-    """A call that was written down. `refusal` tells the model why it does not run; `waits_until` is set where
-    a person is asked first."""
+    """A stored tool run. `refusal` is the text for the model if it does not run; `waits_until` is set while a
+    person has to allow it."""
 
     id: UUID
     server_id: UUID | None = None
@@ -97,72 +72,67 @@ class OpenedRun:
     arguments: dict[str, Any] | None = None
     refusal: str = ""
     waits_until: str = ""
-    judged: Judged | None = None
+    checked: RuleResult | None = None
 
 
-async def open_judged(*, caller: Caller, asked: Asked) -> OpenedRun:
-    """Asks, at the moment of the call, whether it may run."""
-    judged: Judged | None = None
-    while True:  # once more for each change of the rule meanwhile
+async def open_checked_run(*, caller: Caller, request: ToolRequest) -> OpenedRun:
+    """Opens the run, checking the arguments against the rule as it is at this moment."""
+    checked: RuleResult | None = None
+    while True:  # again for each change of the rule meanwhile
         opened = await patiently(
-            in_tenant, caller.tenant, _open_alone, caller=caller, asked=asked, judged=judged
+            in_tenant, caller.tenant, _open_alone, caller=caller, request=request, checked=checked
         )
         if isinstance(opened, OpenedRun):
             return opened
-        judged = await judge(opened)
+        checked = await check_rule(opened)
 
 
-async def judge(question: Unjudged) -> Judged:
-    """By the rule, in threads of its own: none that reaches the database waits for it."""
-    loop = asyncio.get_running_loop()
-    unfit = await loop.run_in_executor(_JUDGES, unfit_arguments, question.rule, question.arguments)
-    words = f"This workspace does not allow these arguments: {unfit}" if unfit else ""
-    return Judged(question.rule, words)
-
-
-def _open_alone(*, caller: Caller, asked: Asked, judged: Judged | None) -> OpenedRun | Unjudged:
-    named = [asked.server] if asked.server else []
-    found = enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []
+def _open_alone(*, caller: Caller, request: ToolRequest, checked: RuleResult | None) -> OpenedRun | RuleCheck:
+    slugs = [request.server] if request.server else []
+    found = enabled_servers(workspace_id=caller.workspace_id, slugs=slugs) if slugs else []
     servers = {server.slug: server for server in found}
-    return open_run(caller=caller, asked=asked, servers=servers, judged=judged)
+    return open_run(caller=caller, request=request, servers=servers, checked=checked)
 
 
-def unjudged(*, asked: Asked, servers: Mapping[str, ServerRef]) -> Unjudged | None:
-    """What `open_run` would want to have judged, with the same servers."""
-    found, arguments = _find(asked, servers), parsed_arguments(asked.arguments)
+def needed_check(*, request: ToolRequest, servers: Mapping[str, ServerRef]) -> RuleCheck | None:
+    """The check that `open_run` would ask for, given the same servers; None if there is no rule."""
+    found, arguments = _find(request, servers), parsed_arguments(request.arguments)
     if found is None or not found[1].argument_schema or arguments is None:
         return None
-    return Unjudged(found[1].argument_schema, arguments)
+    return RuleCheck(found[1].argument_schema, arguments)
 
 
 def open_run(
-    *, caller: Caller, asked: Asked, servers: Mapping[str, ServerRef], judged: Judged | None = None
-) -> OpenedRun | Unjudged:
-    """Writes the call down, and whether it may run; in the tenant's schema.
+    *,
+    caller: Caller,
+    request: ToolRequest,
+    servers: Mapping[str, ServerRef],
+    checked: RuleResult | None = None,
+) -> OpenedRun | RuleCheck:
+    """Stores the call and whether it may run; in the tenant's schema.
 
-    `servers` are the enabled ones that the call may name, by their slugs, as they are now.
+    `servers` are the enabled ones that the call may name, by slug, as they are now. Stores nothing and
+    returns a RuleCheck if the tool has a rule other than the one in `checked`.
     """
-    found = _find(asked, servers)
-    arguments = parsed_arguments(asked.arguments)
+    found = _find(request, servers)
+    arguments = parsed_arguments(request.arguments)
     rule = found[1].argument_schema if found else None
-    if rule and arguments is not None and (judged is None or judged.rule != rule):
-        return Unjudged(rule, arguments)
-    refusal = _refusal(asked, found, arguments) or (judged.refusal if judged and rule else "")
-    needs_approval = not refusal and found is not None and found[1].needs_approval
-    run = ToolRun.objects.create(
+    if rule and arguments is not None and (checked is None or checked.rule != rule):
+        return RuleCheck(rule, arguments)
+    refusal = _refusal(request, found, arguments) or (checked.refusal if checked and rule else "")
+    run = create_run(
         turn_id=caller.turn_id,
-        call_id=asked.call_id[:200],
-        server=asked.server[:60],
+        call_id=request.call_id[:200],
+        server=request.server[:60],
         server_id=found[0] if found else None,
-        tool=asked.tool[:128],
+        tool=request.tool[:128],
         arguments=arguments if arguments is not None else {},
         arguments_hash=hash_of(arguments),
-        state=State.DENIED if refusal else State.WAITING if needs_approval else State.ASKED,
-        expires_at=timezone.now() + timedelta(seconds=settings.APPROVAL_SECONDS) if needs_approval else None,
         refusal=refusal,
+        needs_approval=found is not None and found[1].needs_approval,
     )
     if refusal or found is None:
-        audit_call(caller, target_of(run), outcome=State.DENIED)
+        audit_run(caller, run.target, outcome=State.DENIED)
         return OpenedRun(id=run.id, refusal=refusal)
     return OpenedRun(
         id=run.id,
@@ -172,56 +142,29 @@ def open_run(
         definition_hash=found[1].definition_hash,
         arguments=arguments,
         waits_until=run.expires_at.isoformat() if run.expires_at else "",
-        judged=judged,
+        checked=checked,
     )
 
 
-def _find(asked: Asked, servers: Mapping[str, ServerRef]) -> tuple[UUID, ToolRef] | None:
-    server = servers.get(asked.server)
-    tool = server.tool(asked.tool) if server else None
+def _find(request: ToolRequest, servers: Mapping[str, ServerRef]) -> tuple[UUID, ToolRef] | None:
+    server = servers.get(request.server)
+    tool = server.tool(request.tool) if server else None
     return (server.id, tool) if server and tool else None
 
 
-def _refusal(asked: Asked, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None) -> str:
+def _refusal(
+    request: ToolRequest, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None
+) -> str:
     if found is None:
-        return f"There is no tool called {asked.tool!r} here."
+        return f"There is no tool called {request.tool!r} here."
     return NO_OBJECT if arguments is None else ""
 
 
-def parsed_arguments(text: str) -> dict[str, Any] | None:
-    """None for what is no JSON object that can be kept."""
-    if len(text) > LONGEST_ARGUMENTS:
-        return None
-    try:
-        value = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) and is_shallow(value) and is_storable(value) else None
-
-
-def hash_of(arguments: dict[str, Any] | None) -> str:
-    """The same for the same arguments, in whatever order they were written, and as JavaScript reads numbers.
-
-    An engine in JavaScript has no integers: 2.0 comes back as 2, and beyond 2**53 digits are lost.
-    """
-    return hashlib.sha256(json.dumps(_as_javascript(arguments), sort_keys=True).encode()).hexdigest()
-
-
-def _as_javascript(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_javascript(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_as_javascript(inner) for inner in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < LARGEST_FLOAT else str(value)
-    return value
-
-
 async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
-    """Calls the tool; what goes wrong becomes words for the model. The call is audited, however it ends."""
+    """Calls the tool; a failure becomes a text for the model. The call is audited, however it ends."""
     if run.refusal or run.server_id is None:
         return ToolOutcome(output=run.refusal, is_error=True)
-    if refusal := await _refused_at_last(caller, run):
+    if refusal := await _late_refusal(caller, run):
         return ToolOutcome(output=refusal, is_error=True)
     begun = time.monotonic()
     outcome = ToolOutcome(output="The call was broken off.", is_error=True)
@@ -255,28 +198,33 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     return outcome
 
 
-async def _refused_at_last(caller: Caller, run: OpenedRun) -> str:
-    judged = run.judged
+async def _late_refusal(caller: Caller, run: OpenedRun) -> str:
+    checked = run.checked
     while True:
-        answer = await patiently(in_tenant, caller.tenant, confirm_run, caller=caller, run=run, judged=judged)
+        answer = await patiently(
+            in_tenant, caller.tenant, confirm_run, caller=caller, run=run, checked=checked
+        )
         if isinstance(answer, str):
             return answer
-        judged = await judge(answer)
+        checked = await check_rule(answer)
 
 
-def confirm_run(*, caller: Caller, run: OpenedRun, judged: Judged | None) -> str | Unjudged:
-    """Why it must not run after all; empty where it may. A person may take minutes to allow a call, and a
-    member may have left, a tool been denied, a restriction come meanwhile."""
-    refusal = _refused_now(caller, run, judged)
+def confirm_run(*, caller: Caller, run: OpenedRun, checked: RuleResult | None) -> str | RuleCheck:
+    """Why the call must not run after all; empty if it may.
+
+    A person may take minutes to allow a call: by then a member may have left, a tool been denied, or a
+    restriction been added.
+    """
+    refusal = _current_refusal(caller, run, checked)
     if isinstance(refusal, str) and refusal:
-        ToolRun.objects.filter(id=run.id).update(state=State.DENIED, refusal=refusal)
-        audit_call(caller, f"{run.server}/{run.tool}", outcome=State.DENIED)
+        deny_run(run.id, refusal)
+        audit_run(caller, f"{run.server}/{run.tool}", outcome=State.DENIED)
     return refusal
 
 
-def _refused_now(caller: Caller, run: OpenedRun, judged: Judged | None) -> str | Unjudged:
-    going = Turn.objects.filter(id=caller.turn_id, status=Turn.Status.RUNNING, stop_requested_at=None)
-    if not going.exists():
+def _current_refusal(caller: Caller, run: OpenedRun, checked: RuleResult | None) -> str | RuleCheck:
+    running = Turn.objects.filter(id=caller.turn_id, status=Turn.Status.RUNNING, stop_requested_at=None)
+    if not running.exists():
         return STOPPED
     if not may_chat(caller.user_id, caller.workspace_id):
         return NO_CHAT
@@ -286,41 +234,35 @@ def _refused_now(caller: Caller, run: OpenedRun, judged: Judged | None) -> str |
         return FORBIDDEN
     if not tool.argument_schema:
         return ""
-    if judged is None or judged.rule != tool.argument_schema:
-        return Unjudged(tool.argument_schema, run.arguments or {})
-    return judged.refusal
+    if checked is None or checked.rule != tool.argument_schema:
+        return RuleCheck(tool.argument_schema, run.arguments or {})
+    return checked.refusal
 
 
 def expire_runs(*, caller: Caller, run_ids: Iterable[UUID], only_overdue: bool = False) -> None:
-    """Those of them that still wait for a person wait no longer; each is audited."""
-    waiting = ToolRun.objects.filter(id__in=list(run_ids), state=State.WAITING)
-    for run in waiting.filter(expires_at__lte=timezone.now()) if only_overdue else waiting:
-        if ToolRun.objects.filter(id=run.id, state=State.WAITING).update(state=State.EXPIRED):
-            audit_call(caller, target_of(run), outcome=State.EXPIRED)
+    """Expires those of the runs that still wait for a person, and audits each."""
+    waiting = ToolRun.objects.waiting().filter(id__in=list(run_ids))
+    for run in waiting.overdue() if only_overdue else waiting:
+        if expire_run(run):
+            audit_run(caller, run.target, outcome=State.EXPIRED)
 
 
 def expire_unclaimed(*, caller: Caller) -> None:
-    """A model that is asked again has its answers: what its engine did not take up by now, it never will."""
-    for run in ToolRun.objects.filter(turn=caller.turn_id, state__in=UNCLAIMED):
-        expired = {"state": State.EXPIRED, "refusal": TOO_LATE}
-        if ToolRun.objects.filter(id=run.id, state=run.state).update(**expired):
-            audit_call(caller, target_of(run), outcome=State.EXPIRED)
+    """Expires what the engine has not claimed: once it calls the model again, it has all its results."""
+    for run in ToolRun.objects.unclaimed().filter(turn=caller.turn_id):
+        if expire_run(run, refusal=TOO_LATE):
+            audit_run(caller, run.target, outcome=State.EXPIRED)
 
 
 @transaction.atomic
 def close_run(*, caller: Caller, run: OpenedRun, is_error: bool, spent_ms: int) -> None:
-    """Writes down how the call went, and audits it, also where its conversation was deleted meanwhile."""
-    state = State.FAILED if is_error else State.DONE
-    ToolRun.objects.filter(id=run.id).update(state=state, duration_ms=spent_ms)
-    audit_call(caller, f"{run.server}/{run.tool}", outcome=state, duration_ms=spent_ms)
+    """Stores the outcome and audits it, even if the conversation was deleted meanwhile."""
+    state = finish_run(run.id, is_error=is_error, duration_ms=spent_ms)
+    audit_run(caller, f"{run.server}/{run.tool}", outcome=state, duration_ms=spent_ms)
 
 
-def target_of(run: ToolRun) -> str:
-    return f"{run.server}/{run.tool}"
-
-
-def audit_call(caller: Caller, target: str, *, outcome: State, duration_ms: int = 0) -> None:
-    """Who, what, how long, and how it ended; neither its arguments nor its result."""
+def audit_run(caller: Caller, target: str, *, outcome: State, duration_ms: int = 0) -> None:
+    """Records who called which tool, how long it took and how it ended; no arguments and no result."""
     audit.record(
         "tool.called",
         actor_id=caller.user_id,

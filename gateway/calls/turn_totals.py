@@ -1,4 +1,4 @@
-"""Writes a turn's use down again when a call of it was settled after the turn had ended."""
+"""Updates a turn's totals when one of its calls was settled after the turn had ended."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from quotas.reservations import turn_usage
 
 
 async def amend_usage(turn_id: UUID) -> None:
-    """Brings the turn's figures, and its conversation's, to what the ledger says; harmless where they are."""
+    """Sets the totals of the turn and its conversation to the ledger's; safe to repeat."""
     tenant = await in_public(_tenant_of, turn_id)
     if tenant is not None:
         await in_tenant(tenant, _amend, turn_id)
@@ -28,7 +28,7 @@ def _tenant_of(turn_id: UUID) -> TenantRef | None:
 def _amend(turn_id: UUID) -> None:
     """Conversation first, then turn: the order in which a turn's end locks them."""
     Conversation.objects.select_for_update().filter(turns=turn_id).first()
-    # Locked by its id alone: a row that matches only once it is unlocked would be passed over.
+    # Locked by its id alone: a condition on its status would skip a row that another transaction changes.
     turn = Turn.objects.select_for_update().filter(id=turn_id).first()
     if turn is None or turn.status != Turn.Status.DONE:
         return

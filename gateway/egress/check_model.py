@@ -1,4 +1,4 @@
-"""Answers the model calls of an engine check: fixed words, a fixed count, no provider and no bill."""
+"""Answers the model calls of an engine check: fixed text, fixed counts, no provider and no bill."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ from gateway.providers.openai_chunks import DONE, Envelope, line
 from kit.errors import NotFound
 from kit.tenancy import in_public
 
-WORDS = ("Switchyard ", "is here.")
+REPLY = ("Switchyard ", "is here.")
 TOOL = "hello"  # of the server that a check registers
 INPUT_TOKENS, OUTPUT_TOKENS = 3, 4
-HELD_TRIES, HELD_PAUSE = 100, 0.1  # how often and how far apart it is asked whether the reply may end
+POLLS, POLL_SECONDS = 100, 0.1  # for the check's permission to end the reply
 
 
 async def find_check(header: dict[str, str]) -> UUID:
-    """The check under way that the call belongs to. NotFound."""
+    """The running check that the call belongs to. NotFound."""
     check_id = await in_public(
         note_call,
         message=header.get("x-message", ""),
@@ -32,26 +32,26 @@ async def find_check(header: dict[str, str]) -> UUID:
 
 
 async def check_answer(check_id: UUID, wanted: RoutedRequest) -> AsyncGenerator[bytes, None]:
-    """Lines as a metered call's; held open until the check has seen it run.
+    """Lines like a metered call's; the reply stays open until the check has seen it run.
 
-    A call that offers the check's tool is answered by asking for it, and after that with words.
+    A call that offers the check's tool gets a tool call first, and then text.
     """
     envelope = Envelope(check_id, int(time.time()), ROUTED)
     yield b""
     offered = _offered(wanted)
-    if offered and not _has_answer(wanted):
+    if offered and not _has_result(wanted):
         await in_public(note_tool, check_id, TOOL_OFFERED)
         yield line(envelope.chunk({"role": "assistant", "content": ""}))
         yield line(envelope.chunk({"tool_calls": [_call_of(offered, check_id)]}))
         yield _end(envelope, "tool_calls")
         yield DONE
         return
-    first, second = WORDS
+    first, second = REPLY
     yield line(envelope.chunk({"role": "assistant", "content": first}))
-    for _ in range(HELD_TRIES):
+    for _ in range(POLLS):
         if await in_public(may_end, check_id):
             break
-        await asyncio.sleep(HELD_PAUSE)
+        await asyncio.sleep(POLL_SECONDS)
     yield line(envelope.chunk({"content": second}))
     yield _end(envelope, "stop")
     yield DONE
@@ -64,14 +64,14 @@ def _end(envelope: Envelope, reason: str) -> bytes:
 
 
 def _offered(wanted: RoutedRequest) -> str:
-    """The name under which the check's tool is offered; empty where it is not."""
+    """The name under which the check's tool is offered; empty if it is not."""
     functions = [tool.get("function") for tool in wanted.tools]
     names = [str(function.get("name")) for function in functions if isinstance(function, dict)]
     return next((name for name in names if split_name(name)[0] == TOOL), "")
 
 
-def _has_answer(wanted: RoutedRequest) -> bool:
-    """LibreChat passes an answer on as a tool's message, or flattened into a user's."""
+def _has_result(wanted: RoutedRequest) -> bool:
+    """LibreChat sends a tool's result as a tool message, or flattened into a user message."""
     return any(message.get("role") in {"assistant", "tool"} for message in wanted.messages) or (
         sum(message.get("role") == "user" for message in wanted.messages) > 1
     )

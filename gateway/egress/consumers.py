@@ -1,7 +1,7 @@
-"""What engines call, on a port that is never published: the routed model call, and the list of its one model.
+"""The endpoints for engines, on a port that is never published: the routed model call and its list of models.
 
-An engine's client repeats 408, 422 and 5xx for minutes, so it gets none of those: whatever can be decided is
-decided before the headers, and what goes wrong later is a line in the stream.
+An engine's client repeats 408, 422 and 5xx for minutes, so it gets none of those: refusals are decided before
+the headers, and a later failure is a line in the stream.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from gateway.calls.channels import notify_repeat
-from gateway.egress.answers import answer_of, merged
 from gateway.egress.check_model import check_answer, find_check
+from gateway.egress.routed_answers import answer_of, merged
 from gateway.egress.routed_calls import RunningCall, running_calls
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.turn_lookup import CallerIds, find_turn
@@ -28,7 +28,7 @@ ALLOWED = {400, 401, 402, 403, 404, 409}
 
 
 class EngineConsumer(HttpConsumer):
-    """Lets engines in by a shared secret, of which two are valid while it is changed."""
+    """Authenticates engines by a shared secret; two are valid while it is being changed."""
 
     ping_seconds: ClassVar[float] = 5.0
 
@@ -49,7 +49,7 @@ class EngineConsumer(HttpConsumer):
 
 
 class RoutedModelsConsumer(EngineConsumer):
-    """`GET /v1/models`: the one that stands for all."""
+    """`GET /v1/models`: the one model behind which the gateway chooses."""
 
     method: ClassVar[str] = "GET"
 
@@ -59,7 +59,7 @@ class RoutedModelsConsumer(EngineConsumer):
 
 
 class HealthConsumer(HttpConsumer):
-    """`GET /healthz`: whether the process lives."""
+    """`GET /healthz`: whether the process is alive."""
 
     method: ClassVar[str] = "GET"
 
@@ -67,8 +67,8 @@ class HealthConsumer(HttpConsumer):
         await self.send_json(200, {"status": "ok"})
 
 
-class NothingHereConsumer(HttpConsumer):
-    """Every other address."""
+class NotFoundConsumer(HttpConsumer):
+    """Every other URL."""
 
     async def handle(self, body: bytes) -> None:
         raise NotFound
@@ -84,7 +84,7 @@ class RoutedCallConsumer(EngineConsumer):
         wanted = RoutedRequest.from_body(self.json_body(body))
         try:
             ids = CallerIds.from_headers(self.header)
-            # Known before its turn is looked at: a stop finds either the call or nothing to end.
+            # Registered before its turn is read, so that a stop in between finds the call.
             with running_calls().running(ids.turn_id, wanted.fingerprint) as call:
                 await self._answer_turn(ids, call, wanted)
         except NotFound:
@@ -99,11 +99,11 @@ class RoutedCallConsumer(EngineConsumer):
         except asyncio.CancelledError:
             if not call.was_ended:
                 raise
-            # A status as long as none was sent; whoever listens to a stream hears nothing more.
+            # Becomes a status if none was sent; a stream ends without another event.
             raise TurnInterrupted("The turn was stopped, or its call repeated.") from None
 
-    async def _answer_call(self, told: AsyncGenerator[bytes, None], wanted: RoutedRequest) -> None:
-        async with aclosing(told) as pieces:
+    async def _answer_call(self, lines: AsyncGenerator[bytes, None], wanted: RoutedRequest) -> None:
+        async with aclosing(lines) as pieces:
             await anext(pieces)  # held, or refused with a status
             if wanted.stream:
                 await self.send_stream(pieces)
@@ -112,7 +112,7 @@ class RoutedCallConsumer(EngineConsumer):
                 await self.send_json(400 if "error" in answer else 200, answer)
 
     async def _whole(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
-        """The answer once it has ended; ClientGone as soon as nobody waits for it any more."""
+        """The whole response; ClientGone as soon as the client has left."""
         reading = asyncio.create_task(_read(pieces))
         try:
             await asyncio.wait({reading, self.gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,14 +129,14 @@ async def _read(pieces: AsyncIterator[bytes]) -> list[bytes]:
 
 
 async def _end_older_attempts(call: RunningCall) -> None:
-    """An engine that repeats a request has lost the first answer: that one is ended and settled."""
+    """An engine that repeats a request has lost the first response, so that call is ended and settled."""
     running_calls().end_older(call.turn_id, call.fingerprint, call.attempt)
     if await in_public(is_under_way, turn_id=call.turn_id, fingerprint=call.fingerprint):
         await in_public(notify_repeat, call.turn_id, call.fingerprint, call.attempt)
 
 
 def engine_status(error: DomainError) -> int:
-    """An error's status as engines get it: none that they would repeat the call for."""
+    """The status that engines get for an error: never one for which they would repeat the call."""
     if isinstance(error, QuotaExceeded | RateLimited):
         return 402
     if isinstance(error, TurnInterrupted):

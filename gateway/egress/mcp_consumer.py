@@ -1,7 +1,7 @@
-"""What engines call for tools: an MCP server at an address for each installation and engine account.
+"""The MCP servers that engines call for tools: one URL for each installation and engine account.
 
-`POST /mcp/<tenant>.<id>` with `Authorization: Bearer <its secret>`. Stateless: any process answers. Whoever
-shows no secret, as the probes that look for a sign-in do, finds nothing.
+`POST /mcp/<tenant>.<id>` with `Authorization: Bearer <its secret>`. Stateless: any process answers. Without
+the secret, as in probes for a sign-in, the response is 404.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ CHECK_TOOL = ToolRef(
 
 
 class EngineServerConsumer(HttpConsumer):
-    """Answers one JSON-RPC message with one JSON; there are no sessions and no streams."""
+    """Answers one JSON-RPC message with one JSON document, without sessions and streams."""
 
     method: ClassVar[str] = "POST"
 
@@ -57,11 +57,11 @@ class EngineServerConsumer(HttpConsumer):
 
     async def admit(self, body: bytes) -> None:
         kind, _, secret = self.header.get("authorization", "").partition(" ")
-        place: dict[str, Any] = self.scope["url_route"]["kwargs"]
-        tenant = await in_public(tenant_named, place["tenant"]) if kind == "Bearer" and secret else None
+        route: dict[str, Any] = self.scope["url_route"]["kwargs"]
+        tenant = await in_public(tenant_named, route["tenant"]) if kind == "Bearer" and secret else None
         caller = None
         if tenant is not None:
-            caller = await in_tenant(tenant, engine_caller, tenant, UUID(place["id"]), secret)
+            caller = await in_tenant(tenant, engine_caller, tenant, UUID(route["id"]), secret)
         if caller is None:
             raise NotFound
         self.caller: EngineCaller = caller
@@ -103,7 +103,7 @@ class EngineServerConsumer(HttpConsumer):
         return message.answer(mcp_protocol.called(await self._outcome(claim)))
 
     async def _outcome(self, claim: Claim) -> ToolOutcome:
-        """ClientGone as soon as the engine leaves, TurnInterrupted at a stop: both end the call."""
+        """ClientGone as soon as the engine leaves, TurnInterrupted on a stop: both end the call."""
         with running_calls().running(claim.caller.turn_id, f"tool {claim.run.id}") as call:
             running = asyncio.create_task(execute_run(claim.caller, claim.run))
             try:

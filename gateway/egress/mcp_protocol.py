@@ -1,4 +1,4 @@
-"""The server's side of MCP as engines need it: stateless, tools alone, one JSON answer a request. Pure.
+"""The server side of MCP for engines: stateless, only tools, one JSON response per request. Pure.
 
 Protocol: https://modelcontextprotocol.io/specification/2025-06-18 (streamable HTTP, JSON-RPC 2.0).
 """
@@ -15,12 +15,12 @@ from workspaces.mcp_servers.queries import ToolRef
 
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")  # the latest first
 INVALID_PARAMS, NO_METHOD = -32602, -32601
-US = {"name": "switchyard", "version": "1"}
+SERVER_INFO = {"name": "switchyard", "version": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request, or a notification, which has no id and gets no answer."""
+    """A request, or a notification, which has no id and gets no response."""
 
     method: str
     id: str | int | None = None
@@ -28,7 +28,7 @@ class Message:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> "Message":
-        """InvalidInput for what is no JSON-RPC request."""
+        """InvalidInput if it is not a JSON-RPC request."""
         method, number, params = body.get("method"), body.get("id"), body.get("params") or {}
         is_plain = isinstance(number, str | int) and not isinstance(number, bool)
         if not isinstance(method, str) or not (number is None or is_plain) or not isinstance(params, dict):
@@ -43,18 +43,18 @@ class Message:
 
 
 def initialized(params: JsonObject) -> JsonObject:
-    """In the client's version where we speak it, else in our latest."""
+    """The client's protocol version if we support it, else our latest."""
     wanted = params.get("protocolVersion")
     version = wanted if wanted in VERSIONS else VERSIONS[0]
     return {
         "protocolVersion": version,
         "capabilities": {"tools": {"listChanged": False}},
-        "serverInfo": US,
+        "serverInfo": SERVER_INFO,
     }
 
 
 def listed(tools: Iterable[ToolRef]) -> JsonObject:
-    """What the account may use; the definitions are those that a manager accepted."""
+    """The tools that the account may use, with the definitions that a manager accepted."""
     return {
         "tools": [
             {

@@ -1,4 +1,4 @@
-"""The model calls that run in this process, to be ended when the turn is stopped or repeats one."""
+"""The model calls that run in this process, to be ended if the turn is stopped or a call repeated."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.calls.channels import CALL_REPEATED, TURN_STOP
-from gateway.calls.tool_news import TOOL_NEWS, tell_news
+from gateway.calls.tool_news import TOOL_NEWS, wake_listeners
 from kit.per_loop import PerLoop
 from kit.pg_notify import listen
 
 
 @dataclass(slots=True)
 class RunningCall:
-    """One attempt at a turn's model call, known by what was asked, in the task that answers it."""
+    """One attempt at a turn's model call, with the request's fingerprint and the task that answers it."""
 
     turn_id: UUID
     fingerprint: str
@@ -31,7 +31,7 @@ class RunningCall:
 
 
 class RunningCalls:
-    """Those of one event loop."""
+    """The calls of one event loop."""
 
     def __init__(self) -> None:
         self._by_attempt: dict[UUID, RunningCall] = {}
@@ -54,24 +54,24 @@ class RunningCalls:
                 call.end()
 
     def end_all(self) -> None:
-        """The process stops."""
+        """Called when the process stops."""
         for call in list(self._by_attempt.values()):
             call.end()
 
     def end_older(self, turn_id: UUID, fingerprint: str, attempt: UUID) -> None:
-        """Ends the attempts at the same call that began before this one: all, if it runs elsewhere."""
-        for call in list(self._by_attempt.values()):  # in the order of their beginning
+        """Ends attempts at the same call that began before this one: all, if it runs in another process."""
+        for call in list(self._by_attempt.values()):  # in the order in which they began
             if call.attempt == attempt:
                 return
             if (call.turn_id, call.fingerprint) == (turn_id, fingerprint):
                 call.end()
 
     async def listen(self) -> None:
-        """What other processes say, for as long as this one lives."""
+        """Handles other processes' notifications for as long as this process lives."""
         await listen(
             {
                 TURN_STOP: lambda text: self.end_turn(UUID(text)),
-                TOOL_NEWS: tell_news,
+                TOOL_NEWS: wake_listeners,
                 CALL_REPEATED: self._repeated,
             }
         )
@@ -85,5 +85,5 @@ _known = PerLoop(RunningCalls)
 
 
 def running_calls() -> RunningCalls:
-    """The running loop's own."""
+    """The instance of the running event loop."""
     return _known.get()

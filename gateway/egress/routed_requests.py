@@ -7,20 +7,20 @@ from typing import Any
 
 from django.conf import settings
 
+from gateway.calls.call_images import SCHEME
 from gateway.calls.client_input import check_messages, check_parameters, check_tools
-from gateway.calls.images import SCHEME
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from kit.errors import InvalidInput
 from workspaces.language_models.queries import ModelRef
 
-ROUTED = "routed"  # the one model that engines know
-MOST_TOKENS = 10**9  # beyond what any window holds, and within what a hold can count
+ROUTED = "routed"  # the only model that engines know
+MOST_TOKENS = 10**9  # more than any context window, less than the maximum of a hold
 
 
 @dataclass(frozen=True, slots=True)
 class RoutedRequest:
-    """A call as the engine asks for it; its model is the gateway's to choose."""
+    """An engine's request; the gateway chooses its model."""
 
     messages: list[JsonObject]
     tools: list[JsonObject]
@@ -32,7 +32,7 @@ class RoutedRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> "RoutedRequest":
-        """InvalidInput for what no engine of ours sends."""
+        """InvalidInput for a request that no supported engine sends."""
         if body.get("model") != ROUTED:
             raise InvalidInput(model=[f"The only model here is {ROUTED!r}."])
         messages = _objects(body, "messages", required=True)

@@ -1,26 +1,24 @@
-"""The tool calls in an engine's model call: written down before the engine hears of them, held for a person.
+"""The tool calls in an engine's model call: stored before the engine sees them, held back for approval.
 
-An engine's own patience with a tool is a minute, so whoever is asked is asked here, while pings keep its
-connection: what it then hears is to be run at once.
+An engine waits only a minute for a tool. So a person is asked here, while pings keep the engine's connection
+open; the calls that the engine then receives can run immediately.
 """
 
 import asyncio
 from uuid import UUID, uuid4
 
 from gateway.calls.approvals import wait_for_decision
+from gateway.calls.tool_arguments import RuleCheck, RuleResult, check_rule
 from gateway.calls.tool_news import notify_news
 from gateway.calls.tool_runs import (
     RULE_CHANGED,
-    Asked,
     Caller,
-    Judged,
     OpenedRun,
-    Unjudged,
+    ToolRequest,
     expire_runs,
     expire_unclaimed,
-    judge,
+    needed_check,
     open_run,
-    unjudged,
 )
 from gateway.egress.turn_lookup import RoutedTurn
 from gateway.engines.librechat.registrations import find_tool, registered_servers, split_name
@@ -31,71 +29,73 @@ from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.queries import ServerRef, enabled_servers
 
-MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down by nobody and runs nowhere
+MOST_CALLS = 32  # of one reply of the model; calls beyond it are neither stored nor run
 
 
 async def hold_calls(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
-    """The calls as the engine is to hear them, once everybody who is asked for one has answered."""
-    questions = await in_tenant(turn.tenant, unjudged_calls, turn=turn, calls=calls)
-    judged = {index: await judge(question) for index, question in questions.items()}
-    told, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls, judged=judged)
+    """The calls as they are sent to the engine, once a person has answered each that needs approval."""
+    checks = await in_tenant(turn.tenant, needed_checks, turn=turn, calls=calls)
+    checked = {index: await check_rule(check) for index, check in checks.items()}
+    renamed, runs = await in_tenant(turn.tenant, open_calls, turn=turn, calls=calls, checked=checked)
     waiting = [run.id for run in runs if run.waits_until]
     try:
         await asyncio.gather(*(wait_for_decision(turn.caller, run_id) for run_id in waiting))
     finally:
-        if waiting:  # one may have expired, or nobody waits any more: told by nobody else
+        if waiting:  # an expiry, or the end of a cancelled call, is announced only here
             await unbroken(in_tenant(turn.tenant, end_waiting, caller=turn.caller, run_ids=waiting))
-    return told
+    return renamed
 
 
 def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
-    """Whoever is still asked need not answer: the call that waited for it has ended."""
+    """Expires pending approvals of an ended call."""
     expire_runs(caller=caller, run_ids=run_ids)
     notify_news(caller.turn_id)
 
 
-def unjudged_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, Unjudged]:
-    """In the tenant's schema: by their places, those that a rule has to judge first."""
+def needed_checks(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, RuleCheck]:
+    """In the tenant's schema: the rule checks that the calls need first, by the call's index."""
     servers = _servers_of(turn)
     by_slug = _by_slug(servers)
-    asked = (_asked(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
-    questions = {index: unjudged(asked=one, servers=by_slug) for index, one in enumerate(asked)}
-    return {index: question for index, question in questions.items() if question}
+    requests = (_request(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
+    checks = {index: needed_check(request=one, servers=by_slug) for index, one in enumerate(requests)}
+    return {index: check for index, check in checks.items() if check}
 
 
 def open_calls(
-    *, turn: RoutedTurn, calls: list[JsonObject], judged: dict[int, Judged]
+    *, turn: RoutedTurn, calls: list[JsonObject], checked: dict[int, RuleResult]
 ) -> tuple[list[JsonObject], list[OpenedRun]]:
-    """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
+    """In the tenant's schema. An id that the turn has used before is replaced, so that ids stay unique."""
     servers = _servers_of(turn)
     by_slug = _by_slug(servers)
     expire_unclaimed(caller=turn.caller)
     known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
-    told, runs = [], []
+    renamed, runs = [], []
     for index, call in enumerate(calls):
         call_id = call["id"] if call["id"] and call["id"] not in known else f"call_{uuid4().hex[:24]}"
         known.add(call_id)
-        told.append({**call, "index": index, "id": call_id})
+        renamed.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
-            asked = _asked(call_id, call["function"], servers)
-            runs.append(_opened(turn.caller, asked, by_slug, judged.get(index)))
+            request = _request(call_id, call["function"], servers)
+            runs.append(_opened(turn.caller, request, by_slug, checked.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
-    return told, runs
+    return renamed, runs
 
 
-def _opened(caller: Caller, asked: Asked, servers: dict[str, ServerRef], judged: Judged | None) -> OpenedRun:
-    opened = open_run(caller=caller, asked=asked, servers=servers, judged=judged)
-    if isinstance(opened, Unjudged):  # the rule came or changed since: the model may ask again
-        refused = Judged(opened.rule, RULE_CHANGED)
-        opened = open_run(caller=caller, asked=asked, servers=servers, judged=refused)
-    if isinstance(opened, Unjudged):
+def _opened(
+    caller: Caller, request: ToolRequest, servers: dict[str, ServerRef], checked: RuleResult | None
+) -> OpenedRun:
+    opened = open_run(caller=caller, request=request, servers=servers, checked=checked)
+    if isinstance(opened, RuleCheck):  # the rule was added or changed since: the model may call again
+        refused = RuleResult(opened.rule, RULE_CHANGED)
+        opened = open_run(caller=caller, request=request, servers=servers, checked=refused)
+    if isinstance(opened, RuleCheck):
         raise TurnInterrupted(RULE_CHANGED)
     return opened
 
 
 def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
-    """The MCP servers that the turn was asked with, by what the engine calls them."""
+    """The MCP servers that the turn may use, by the engine's name for them."""
     if not turn.mcps or turn.engine_account_id is None:
         return {}
     named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
@@ -107,10 +107,10 @@ def _by_slug(servers: dict[str, ServerRef]) -> dict[str, ServerRef]:
     return {server.slug: server for server in servers.values()}
 
 
-def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> Asked:
+def _request(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> ToolRequest:
     tool, server_name = split_name(function["name"])
     server = servers.get(server_name)
     found = find_tool(server, tool) if server else None
     if server is None or found is None:
-        return Asked(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
-    return Asked(call_id=call_id, server=server.slug, tool=found.name, arguments=function["arguments"])
+        return ToolRequest(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
+    return ToolRequest(call_id=call_id, server=server.slug, tool=found.name, arguments=function["arguments"])

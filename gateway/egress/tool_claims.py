@@ -1,4 +1,4 @@
-"""An engine's tool call finds the one that the model made: nothing else is ever run for an engine."""
+"""Matches an engine's tool call to the call that the model made: nothing else is run for an engine."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Tenant
-from gateway.calls.tool_runs import REFUSED, UNANSWERED, UNCLAIMED, Caller, OpenedRun, hash_of
+from gateway.calls import tool_run_states
+from gateway.calls.tool_arguments import hash_of
+from gateway.calls.tool_runs import REFUSED, UNANSWERED, Caller, OpenedRun
 from gateway.engines.librechat.registrations import find_caller, find_tool
 from gateway.models import ToolRun, Turn
 from kit.tenancy import TenantRef
@@ -14,13 +16,12 @@ from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server
 
 State = ToolRun.State
 NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."
-WORDS = {State.REFUSED: REFUSED, State.EXPIRED: UNANSWERED}
-ANSWERED = (State.REFUSED, State.EXPIRED, State.DENIED)
+REFUSALS = {State.REFUSED: REFUSED, State.EXPIRED: UNANSWERED}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCaller:
-    """For whom an engine account calls, and the server at this address; None where it was disabled."""
+    """For whom an engine account calls, and the server at this URL; None if it was disabled."""
 
     tenant: TenantRef
     engine_account_id: UUID
@@ -34,7 +35,7 @@ class EngineCaller:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A call that is the engine's to have run; `run.refusal` where it gets words in its place."""
+    """A call that the engine has claimed; with a `run.refusal` it gets that text instead of a result."""
 
     caller: Caller
     run: OpenedRun
@@ -46,7 +47,7 @@ def tenant_named(slug: str) -> TenantRef | None:
 
 
 def engine_caller(tenant: TenantRef, registration_id: UUID, secret: str) -> EngineCaller | None:
-    """In the tenant's schema. None for whoever does not know the secret."""
+    """In the tenant's schema. None if the secret is wrong."""
     row = find_caller(registration_id, secret)
     if row is None:
         return None
@@ -54,15 +55,15 @@ def engine_caller(tenant: TenantRef, registration_id: UUID, secret: str) -> Engi
 
 
 def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> Claim | None:
-    """Takes up the call of a running turn that has the very same tool and arguments, each once; else None.
+    """Claims, once, a running turn's call with exactly this tool and these arguments; None if there is none.
 
-    Of several the latest, since an older one may still be kept from its engine. What runs are the arguments
-    that the model asked with and a person allowed, not what the engine sends.
+    Of several the latest, since an older one may still be held back from its engine. The tool gets the
+    arguments that the model wrote and a person allowed, not those that the engine sends.
     """
     found = find_tool(caller.server, tool) if caller.server else None
     if caller.server is None or found is None:
         return None
-    asked = ToolRun.objects.filter(
+    matching = ToolRun.objects.filter(
         turn__conversation__engine_account_id=caller.engine_account_id,
         turn__user_id=caller.user_id,
         turn__status=Turn.Status.RUNNING,
@@ -71,14 +72,14 @@ def claim_run(*, caller: EngineCaller, tool: str, arguments: dict[str, Any]) -> 
         tool=found.name,
         arguments_hash=hash_of(arguments),
     ).select_related("turn")
-    for run in asked.filter(state__in=UNCLAIMED).order_by("-created_at")[:10]:
-        if ToolRun.objects.filter(id=run.id, state=run.state).update(state=State.RUNNING):
+    for run in matching.unclaimed().order_by("-created_at")[:10]:
+        if tool_run_states.claim_run(run):
             return Claim(_caller(caller, run), _opened(run, found))
-    answered = asked.filter(state__in=ANSWERED).order_by("-created_at").first()
-    if answered is None:
+    refused = matching.never_run().order_by("-created_at").first()
+    if refused is None:
         return None
-    words = answered.refusal or WORDS[State(answered.state)]
-    return Claim(_caller(caller, answered), OpenedRun(id=answered.id, refusal=words))
+    refusal = refused.refusal or REFUSALS[State(refused.state)]
+    return Claim(_caller(caller, refused), OpenedRun(id=refused.id, refusal=refusal))
 
 
 def _caller(caller: EngineCaller, run: ToolRun) -> Caller:
@@ -97,7 +98,7 @@ def _opened(run: ToolRun, tool: ToolRef) -> OpenedRun:
 
 
 def readable_arguments(params: dict[str, Any]) -> dict[str, Any] | None:
-    """None for arguments that are no object that can be compared."""
+    """None if the arguments are not an object that can be hashed."""
     arguments = params.get("arguments") or {}
     try:
         json.dumps(arguments, allow_nan=False).encode()

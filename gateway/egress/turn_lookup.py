@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
-from gateway.calls.images import AskedWith, questions_of
+from gateway.calls.call_images import UserMessage, questions_of
 from gateway.calls.own_branch import Branch, branch_of
 from gateway.calls.rights import models_now
 from gateway.calls.tool_runs import Caller
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CallerIds:
-    """What an engine says about itself: the ids in its headers, forged until they are found to fit."""
+    """The ids in an engine's headers, which may be forged until they are found to match."""
 
     turn_id: UUID
     conversation_id: UUID
@@ -33,7 +33,7 @@ class CallerIds:
 
     @classmethod
     def from_headers(cls, header: dict[str, str]) -> "CallerIds":
-        """NotFound where they are no ids, as those of calls that belong to no turn."""
+        """NotFound if they are not ids, as in calls that belong to no turn."""
         try:
             return cls(
                 turn_id=UUID(header.get("x-message", "")),
@@ -46,16 +46,16 @@ class CallerIds:
 
 @dataclass(frozen=True, slots=True)
 class RoutedTurn:
-    """A running turn whose engine may call its models: the one asked for, and those that stand in for it."""
+    """A running turn whose engine may call its models: the requested one and its fallbacks."""
 
     turn_id: UUID
     caller: Caller
     models: tuple[ModelRef, ...]
     engine_account_id: UUID | None = None
     conversation_id: UUID | None = None
-    questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
-    mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
-    branch: Branch = field(default_factory=Branch)  # what was said before it, by our own copy
+    questions: tuple[UserMessage, ...] = ()  # the user messages, the latest first, if any has images
+    mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it may use
+    branch: Branch = field(default_factory=Branch)  # our own copy of the messages before it
 
     @property
     def tenant(self) -> TenantRef:
@@ -65,14 +65,14 @@ class RoutedTurn:
 async def find_turn(ids: CallerIds) -> RoutedTurn:
     """NotFound for a turn that is not the caller's, TurnInterrupted for one that has ended, ModelNotEnabled.
 
-    That a turn is somebody else's cannot be told from its not existing.
+    Another account's turn is indistinguishable from one that does not exist.
     """
     tenant = await in_public(_tenant_of, ids.turn_id)
     return await in_tenant(tenant, _routed_turn, tenant, ids)
 
 
 def _tenant_of(turn_id: UUID) -> TenantRef:
-    """A turn's reservation stands in the public schema under the same id, and says whose it is."""
+    """From the turn's reservation, which has the same id in the public schema."""
     tenant_id = Reservation.objects.filter(id=turn_id).values_list("tenant_id", flat=True).first()
     tenant = Tenant.objects.filter(id=tenant_id, suspended_at=None).first() if tenant_id else None
     if tenant is None:
@@ -105,7 +105,7 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
 
 
 def _fits(turn: Turn, ids: CallerIds) -> bool:
-    """The conversation is the turn's, and the engine account the conversation's."""
+    """Whether the conversation is the turn's, and the engine account the conversation's."""
     conversation = turn.conversation
     if conversation is None or conversation.id != ids.conversation_id or not conversation.engine_account_id:
         return False
@@ -114,13 +114,13 @@ def _fits(turn: Turn, ids: CallerIds) -> bool:
 
 
 async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainError | None = None) -> None:
-    """Writes down how a call ended, since the engine may tell it otherwise or not at all."""
-    told: dict[str, Any] = {"error": error.as_dict()} if error else {"finish_reason": finish_reason}
+    """Stores how a call ended, since the engine may report it differently or not at all."""
+    ending: dict[str, Any] = {"error": error.as_dict()} if error else {"finish_reason": finish_reason}
     try:
-        await in_tenant(turn.tenant, _note_end, turn.turn_id, told)
-    except DatabaseError as exc:  # the engine is told all the same
+        await in_tenant(turn.tenant, _note_end, turn.turn_id, ending)
+    except DatabaseError as exc:  # the engine gets its response anyway
         log.warning("end was not noted", turn_id=str(turn.turn_id), error=type(exc).__name__)
 
 
-def _note_end(turn_id: UUID, told: dict[str, Any]) -> None:
-    Turn.objects.filter(id=turn_id).update(last_call=told)
+def _note_end(turn_id: UUID, ending: dict[str, Any]) -> None:
+    Turn.objects.filter(id=turn_id).update(last_call=ending)

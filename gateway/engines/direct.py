@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from gateway.calls.images import names_images
+from gateway.calls.call_images import has_image_references
 from gateway.calls.rights import models_now
 from gateway.engines.base import Engine, TurnJob
 from gateway.engines.check_steps import FAILED, OK, Step
@@ -81,7 +81,7 @@ async def _with_current_models(job: TurnJob) -> TurnJob:
         workspace_id=job.workspace_id,
         model=job.model.slug,
     )
-    needed = needed_abilities(tools=bool(job.servers), images=names_images(job.request.messages))
+    needed = needed_abilities(tools=bool(job.servers), images=has_image_references(job.request.messages))
     able = [model for model in models[1:] if needed <= model.abilities]
     return replace(job, model=models[0], fallbacks=tuple(able))
 

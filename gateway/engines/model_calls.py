@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from gateway.calls.bounds import Bounds
-from gateway.calls.images import filled
+from gateway.calls.call_images import filled
 from gateway.calls.metered import Held, metered_call
 from gateway.engines.base import TurnJob
 from gateway.engines.events import EngineEvent

@@ -12,7 +12,15 @@ from django.conf import settings
 
 from gateway.calls.approvals import wait_for_decision
 from gateway.calls.tool_names import OfferedTool
-from gateway.calls.tool_runs import REFUSED, UNANSWERED, Asked, Caller, OpenedRun, execute_run, open_judged
+from gateway.calls.tool_runs import (
+    REFUSED,
+    UNANSWERED,
+    Caller,
+    OpenedRun,
+    ToolRequest,
+    execute_run,
+    open_checked_run,
+)
 from gateway.engines.base import TurnJob
 from gateway.engines.events import ApprovalRequest, ApprovalResolution, Event, ToolCall, ToolResult
 from gateway.models import ToolRun
@@ -42,14 +50,14 @@ class RequestedCall:
         )
 
     @property
-    def asked(self) -> Asked:
+    def request(self) -> ToolRequest:
         server, tool = (self.offered.server, self.offered.tool.name) if self.offered else ("", self.name)
-        return Asked(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
+        return ToolRequest(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
 
     @property
     def event(self) -> ToolCall:
-        asked = self.asked
-        return ToolCall(self.id, asked.server or None, asked.tool, arguments_of(self.arguments))
+        request = self.request
+        return ToolCall(self.id, request.server or None, request.tool, arguments_of(self.arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +136,7 @@ async def _run_one(
         if position >= MOST_CALLS:
             outcome = ToolOutcome(output=TOO_MANY, is_error=True)
         else:
-            run = await open_judged(caller=caller, asked=call.asked)
+            run = await open_checked_run(caller=caller, request=call.request)
             outcome, begun = await _run_opened(caller, call, run, news, slots)
         milliseconds = int((time.monotonic() - begun) * 1000)
         result = ToolResult(call.id, sound(outcome.output), outcome.is_error, milliseconds)

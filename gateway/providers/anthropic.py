@@ -15,7 +15,7 @@ from gateway.providers.streams import read_events
 from kit.outbound import model_client
 
 VERSION = "2023-06-01"
-# The longest system prompt that a model adds where tools are defined, in tokens: that of Claude 3 Opus
+# The longest system prompt that a model adds for tools, in tokens: that of Claude 3 Opus
 # (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing).
 TOOL_PROMPT = 530
 

@@ -1,6 +1,6 @@
-"""The contents of OpenAI's messages as Anthropic's blocks, without I/O.
+"""Translates the content of OpenAI's messages into Anthropic's blocks, without I/O.
 
-Protocol: https://docs.anthropic.com/en/api/messages (blocks of white space alone are refused, and left out).
+Protocol: https://docs.anthropic.com/en/api/messages. Blocks of only white space are refused, so left out.
 """
 
 import json
@@ -14,13 +14,12 @@ from gateway.providers.garbled import a_text, an_object, objects
 Block = JsonObject
 
 DATA_URL = re.compile(r"data:(image/(?:jpeg|png|gif|webp));base64,(.+)", re.IGNORECASE | re.DOTALL)
-UNFIT_FOR_IDS = re.compile(
-    r"[^a-zA-Z0-9_-]"
-)  # other providers' ids may hold more, as in `functions.search:0`
+# Other providers' ids may have more characters, as in `functions.search:0`.
+INVALID_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def parts_of(content: Any, provider: str) -> list[Block]:
-    """A text or a list of parts as blocks."""
+    """The blocks of a text or of a list of parts."""
     if isinstance(content, str):
         return _text(content)
     return [block for part in objects(content) for block in _part(part, provider)]
@@ -33,7 +32,7 @@ def text_blocks(content: Any, provider: str) -> list[Block]:
 def tool_use_block(call: JsonObject) -> Block:
     """A call that the assistant made.
 
-    Its arguments have to be an object; a text that is none is wrapped in one, so that the model sees it.
+    Its arguments have to be an object; an invalid text is wrapped in one, so that the model sees it.
     """
     function = an_object(call.get("function"))
     written = a_text(function.get("arguments"))
@@ -46,7 +45,7 @@ def tool_use_block(call: JsonObject) -> Block:
 
 
 def result_block(message: JsonObject, provider: str) -> Block:
-    """What a tool said; a result without content is one that said nothing."""
+    """A tool's result; an empty one has no content."""
     block: Block = {"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id"))}
     if content := parts_of(message.get("content"), provider):
         block["content"] = content
@@ -62,7 +61,7 @@ def _arguments(written: str) -> JsonObject:
 
 
 def _id(value: Any) -> str:
-    return UNFIT_FOR_IDS.sub("_", a_text(value))
+    return INVALID_IN_IDS.sub("_", a_text(value))
 
 
 def _text(text: str) -> list[Block]:

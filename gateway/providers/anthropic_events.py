@@ -1,4 +1,4 @@
-"""Anthropic's streamed frames as events, without I/O.
+"""Reads Anthropic's streamed frames as events, without I/O.
 
 Protocol: https://docs.anthropic.com/en/api/messages-streaming
 """
@@ -17,8 +17,8 @@ from gateway.providers.base import (
     ToolCallDelta,
     UsageReport,
 )
-from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, parsed, told_count
-from gateway.providers.refusals import GAVE_UP_WAITING, is_transient
+from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, parsed, reported_count
+from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient
 from gateway.providers.sse import Frame
 
 FINISH_REASONS = {
@@ -30,7 +30,7 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-# https://docs.anthropic.com/en/api/errors: which status an error would have had before the stream began.
+# https://docs.anthropic.com/en/api/errors: the status that an error has before the stream begins.
 STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -50,13 +50,13 @@ COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_token
 class _ToolUse:
     """A call that is being streamed; Anthropic streams nothing for one without arguments."""
 
-    index: int  # among the answer's tool calls, as OpenAI counts them
-    given: JsonObject  # what the block began with
+    index: int  # among the reply's tool calls, as in OpenAI's format
+    initial_input: JsonObject  # from the start of the block
     has_arguments: bool = False
 
 
 class AnthropicReader:
-    """Reads one answer up to `message_stop`; events and blocks that we do not know are skipped."""
+    """Reads one reply up to `message_stop`; unknown events and blocks are skipped."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -86,10 +86,10 @@ class AnthropicReader:
             case "error":
                 raise self._reported(an_object(data.get("error")))
 
-    def _count(self, told: JsonObject) -> Iterator[ModelEvent]:
-        """The counts are cumulative, and those that are not told again still hold."""
-        usage = an_object(told.get("usage"))
-        counts = {name: told_count(usage.get(name)) for name in COUNTS}
+    def _count(self, data: JsonObject) -> Iterator[ModelEvent]:
+        """Counts are cumulative, and those that are missing keep their value."""
+        usage = an_object(data.get("usage"))
+        counts = {name: reported_count(usage.get(name)) for name in COUNTS}
         self._counts |= {name: count for name, count in counts.items() if count is not None}
         thinking = an_object(usage.get("output_tokens_details")).get("thinking_tokens")
         if is_count(thinking):
@@ -101,9 +101,9 @@ class AnthropicReader:
         counts = self._counts
         cached = max(counts.get("cache_read_input_tokens", 0), 0)
         parts = (counts["input_tokens"], counts.get("cache_creation_input_tokens", 0), cached)
-        told = sum(parts) if min(parts) >= 0 else NO_COUNT
+        read = sum(parts) if min(parts) >= 0 else NO_COUNT
         written = counts["output_tokens"]
-        return UsageReport(told, written, cached, min(counts.get("thinking_tokens", 0), max(written, 0)))
+        return UsageReport(read, written, cached, min(counts.get("thinking_tokens", 0), max(written, 0)))
 
     def _start(self, block: object, content: JsonObject) -> Iterator[ModelEvent]:
         match content.get("type"):
@@ -133,15 +133,15 @@ class AnthropicReader:
         tool = self._tools.get(_key(block))
         if tool and not tool.has_arguments:
             tool.has_arguments = True
-            yield _arguments(tool, json.dumps(tool.given, ensure_ascii=False))
+            yield _arguments(tool, json.dumps(tool.initial_input, ensure_ascii=False))
 
     def _reported(self, error: JsonObject) -> ProviderError:
-        """Nothing was done yet, and so nothing is billed, where no message has begun."""
+        """Before a message has begun, the provider has done no work and bills nothing."""
         status = STATUSES.get(a_text(error.get("type")), 500)
         return ProviderError(
             provider=self.provider,
             provider_status=status,
-            did_no_work=not self._begun and status not in GAVE_UP_WAITING,
+            did_no_work=not self._begun and status not in GATEWAY_TIMEOUTS,
             transient=is_transient(status),
         )
 

@@ -1,6 +1,6 @@
-"""Our OpenAI-shaped request as the body that Anthropic's Messages API takes, without I/O.
+"""Translates our OpenAI-style request into the body of Anthropic's Messages API, without I/O.
 
-Protocol: https://docs.anthropic.com/en/api/messages. Parameters that it does not know are left out.
+Protocol: https://docs.anthropic.com/en/api/messages. Parameters that it does not have are left out.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, objects
 
 SYSTEM_ROLES = {"system", "developer"}
-# A conversation has to begin with the user, and to have a message at all.
+# A conversation has to have a message, and to begin with the user.
 OPENING: Block = {"type": "text", "text": "(The conversation begins.)"}
 
 
@@ -35,12 +35,12 @@ def messages_body(request: ModelRequest, *, provider: str) -> JsonObject:
 
 def _system(messages: list[JsonObject], provider: str) -> str:
     """Anthropic has one system prompt; OpenAI's may be several messages, anywhere."""
-    told = [message.get("content") for message in messages if message.get("role") in SYSTEM_ROLES]
-    return "\n\n".join(block["text"] for content in told for block in text_blocks(content, provider))
+    contents = [message.get("content") for message in messages if message.get("role") in SYSTEM_ROLES]
+    return "\n\n".join(block["text"] for content in contents for block in text_blocks(content, provider))
 
 
 def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
-    """Messages of one role in a row become one, in which the results of tools have to come first."""
+    """Consecutive messages of one role become one, in which tool results have to come first."""
     turns: list[JsonObject] = []
     for message in messages:
         role = "assistant" if message.get("role") == "assistant" else "user"
@@ -65,14 +65,14 @@ def _blocks(message: JsonObject, provider: str) -> list[Block]:
 
 
 def _trim_the_end(turn: JsonObject) -> None:
-    """A reply that the model is to go on with must not end in white space."""
+    """A reply that the model is to continue must not end in white space."""
     last = turn["content"][-1]
     if turn["role"] == "assistant" and last["type"] == "text":
         last["text"] = last["text"].rstrip()
 
 
 def _sampling(request: ModelRequest) -> JsonObject:
-    """Its temperature ends at 1; newer models refuse `temperature` and `top_p` together, so one has to go."""
+    """The temperature is at most 1. Newer models refuse it together with `top_p`, so only one is sent."""
     if request.temperature is not None:
         return {"temperature": min(max(request.temperature, 0.0), 1.0)}
     top_p = request.extra.get("top_p")
@@ -80,7 +80,7 @@ def _sampling(request: ModelRequest) -> JsonObject:
 
 
 def _stop_sequences(stop: Any) -> list[str]:
-    """Sequences of white space alone are refused, and so are left out."""
+    """Sequences of only white space are refused, so they are left out."""
     wanted = stop if isinstance(stop, list) else [stop]
     return [text for text in wanted if isinstance(text, str) and text.strip()]
 
@@ -90,7 +90,7 @@ def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
     if tools:
         choice = _choice(request.extra)
         return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
-    # A conversation in which tools were used has to define them, though they are not to be used again.
+    # A conversation in which tools were used has to define them, even if they cannot be used any more.
     used = {b["name"]: None for turn in turns for b in turn["content"] if b["type"] == "tool_use"}
     if not used:
         return {}
@@ -106,7 +106,7 @@ def _tool(function: JsonObject) -> JsonObject:
 
 
 def _choice(extra: JsonObject) -> JsonObject:
-    """OpenAI's `tool_choice` and `parallel_tool_calls` in one; empty where both say what is the default."""
+    """OpenAI's `tool_choice` and `parallel_tool_calls` in one; empty if both have their default."""
     wanted = extra.get("tool_choice")
     choice: JsonObject = {}
     if isinstance(wanted, str):

@@ -1,4 +1,4 @@
-"""What a provider is asked and what it answers, whatever its wire format."""
+"""Requests to a provider and the events of its reply, in any wire format."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ def has_images(messages: Sequence[JsonObject]) -> bool:
 
 
 def is_image(part: Any) -> bool:
-    """Whether it is a content part that shows an image."""
+    """Whether it is a content part with an image."""
     return isinstance(part, dict) and part.get("type") == "image_url"
 
 
@@ -48,15 +48,15 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """The provider's own count for the call so far, in tokens; of several the last one counts.
+    """The provider's own count for the call so far, in tokens; the last of several applies.
 
-    A count is negative where the provider sent something that is no count.
+    A count is negative if the provider sent something else.
     """
 
-    input_tokens: int  # with those that were read from, or written to, the provider's cache
-    output_tokens: int  # with those of the reasoning
-    cached_tokens: int = 0  # of the input, those read from the cache: they cost less
-    reasoning_tokens: int = 0  # of the output, as far as the provider tells
+    input_tokens: int  # including those read from, or written to, the provider's cache
+    output_tokens: int  # including reasoning
+    cached_tokens: int = 0  # part of the input, read from the cache: these cost less
+    reasoning_tokens: int = 0  # part of the output, if the provider reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that happened on the way to an answer: `retry` or `fallback`, with what it was about."""
+    """Something that happened before the reply: `retry` or `fallback`, with its details."""
 
     kind: str
     data: JsonObject
@@ -76,7 +76,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Bytes of the answer that arrived and could not be read; they are counted, and shown to nobody."""
+    """Bytes of the reply that arrived but could not be parsed; they are counted and not shown."""
 
     size: int
 
@@ -88,22 +88,22 @@ class Provider(Protocol):
     """Answers model calls. `stream` ends after a Finish, or raises ProviderError or ContextTooLong."""
 
     name: str
-    has_tokenizer: bool  # of its models: `count_prompt` and `count_text` may answer
+    has_tokenizer: bool  # of its models, so `count_prompt` and `count_text` may return a count
 
     def body(self, request: ModelRequest) -> JsonObject:
-        """All that `stream` sends for the request: what a prompt is bounded by. ProviderError for content
+        """The body that `stream` sends, from which a prompt's bound is computed. ProviderError for content
         that cannot be translated."""
 
     def hidden_prompt(self, request: ModelRequest) -> int:
-        """The most tokens of the provider's own instructions that it counts for such a request."""
+        """The most tokens of its own instructions that the provider counts for such a request."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]: ...
 
     async def count_prompt(self, request: ModelRequest) -> int | None:
-        """The exact tokens of the messages, or None where the model's tokenizer is not at hand."""
+        """The exact tokens of the messages; None if the model's tokenizer is not available."""
 
     async def count_text(self, text: str) -> int | None:
-        """The tokens of a piece of output, or None likewise."""
+        """The tokens of a piece of output; None likewise."""
 
     async def health(self) -> None:
-        """Returns when the provider answers; raises ProviderError when it does not."""
+        """Returns if the provider answers; ProviderError if not."""

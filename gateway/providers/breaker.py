@@ -1,4 +1,4 @@
-"""Leaves a provider alone for a while after it has failed several times in a row."""
+"""A circuit breaker: sends a provider nothing for a while after it has failed several times in a row."""
 
 import math
 import threading
@@ -14,15 +14,15 @@ from gateway.providers.refusals import is_outage
 
 FAILURES = 5
 OPEN_SECONDS = 30.0
-MOST_BREAKERS = 4096  # the least recently used are forgotten, and so closed
+MOST_BREAKERS = 4096  # then the least recently used is dropped, which closes it
 
 
 class CircuitBreaker:
-    """Opens after FAILURES outages in a row; after OPEN_SECONDS one attempt is let through to try again.
+    """Opens after FAILURES outages in a row; after OPEN_SECONDS one trial is let through.
 
-    An outage is no connection, no answer in time or a 5xx; 4xx, and 429 among them, say nothing either way,
-    nor does a limit of our own that kept the request here (AtCapacity).
-    It knows this process only. Thread-safe, since tests and workers have several loops.
+    An outage is no connection, no response in time or a 5xx. A 4xx (including 429) or a limit of our own that
+    prevented the request (AtCapacity) counts neither as failure nor as success.
+    Each process has its own. Thread-safe, since tests and workers have several loops.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._open_until: float | None = None
-        self._is_tried = False
+        self._has_trial = False
 
     @property
     def is_open(self) -> bool:
@@ -38,9 +38,9 @@ class CircuitBreaker:
 
     @contextmanager
     def attempt(self, provider: str) -> Iterator[Callable[[], None]]:
-        """Around one request; what it gives is to be called at the first sign of life.
+        """Wraps one request; the yielded function is to be called at the first event of the reply.
 
-        ProviderError at once while open.
+        ProviderError immediately while open.
         """
         is_trial = self._enter(provider)
         try:
@@ -52,28 +52,28 @@ class CircuitBreaker:
         else:
             self._succeeded(is_trial)
         finally:
-            if is_trial:  # also one that was cancelled, so that the next may try
-                self._is_tried = False
+            if is_trial:  # also after a cancellation, so that another trial can follow
+                self._has_trial = False
 
     def _enter(self, provider: str) -> bool:
-        """Whether this attempt is the trial."""
+        """True if this attempt is the trial."""
         with self._lock:
             if self._open_until is None:
                 return False
             left = self._open_until - self._clock()
-            if left > 0 or self._is_tried:
+            if left > 0 or self._has_trial:
                 raise _open_error(provider, max(1, math.ceil(left)))
-            self._is_tried = True
+            self._has_trial = True
             return True
 
     def _answered(self, is_trial: bool) -> None:
-        """Closes after a trial; a reply that began may still break off, so it does not forget failures."""
+        """A trial closes the breaker; else failures stay counted, since the reply may still break off."""
         if is_trial:
             self._succeeded(is_trial)
 
     def _succeeded(self, is_trial: bool) -> None:
         with self._lock:
-            if is_trial or self._open_until is None:  # a reply that began before all this proves nothing
+            if is_trial or self._open_until is None:  # a reply that began before the outage proves nothing
                 self._failures, self._open_until = 0, None
 
     def _failed(self, is_trial: bool) -> None:
@@ -84,16 +84,16 @@ class CircuitBreaker:
 
 
 def breaker_for(*, provider: str, base_url: str, key: str, owner_id: UUID) -> CircuitBreaker:
-    """The process's breaker for this owner's key at this address; the key itself is not kept.
+    """The process's breaker for this owner's key at this base URL; the key itself is not stored.
 
-    `owner_id` is the credential or, of the local model, the workspace's own entry of it: both belong to one
-    workspace, so failures of its calls close nobody else's way to the provider, even with the same key.
+    `owner_id` is the credential or, for the local model, the workspace's entry for it. Both belong to one
+    workspace, so its failures do not block other workspaces, even with the same key.
     """
     return _breaker(owner_id, provider, base_url, sha256(key.encode()).hexdigest())
 
 
 def forget_breakers() -> None:
-    """Closes all, as after a start: tests do so, because they share a process."""
+    """Closes all breakers between tests, which share a process."""
     _breaker.cache_clear()
 
 

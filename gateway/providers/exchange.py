@@ -1,4 +1,4 @@
-"""One HTTP exchange with a provider: its time limits, and its failures in our words."""
+"""One HTTP exchange with a provider: its time limits, and its failures as our errors."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -12,37 +12,37 @@ from django.conf import settings
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import JsonObject
 from gateway.providers.refusals import refusal
-from gateway.providers.sizes import LARGEST_ANSWER, encoded
+from gateway.providers.sizes import LARGEST_RESPONSE, encoded
 from kit.errors import AddressRefused
 
 ClientFactory = Callable[[], httpx.AsyncClient]
 
-# The other limits are our own, below. `pool` bounds all that comes before the request: name and connection.
-# It is no queue: the clients for models have as many connections as there are calls.
+# The other limits are our own, below. `pool` bounds the name lookup and the connection.
+# Nothing waits for a connection: the clients for models have as many as there are calls.
 TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
 HEALTH_SECONDS = 5.0
 LARGEST_REFUSAL = 64 * 1024
-FAIR_BYTES = 32 * 1024  # after which other tasks get their turn, though more has arrived
-# aiohttp's own word for a connection that never was. httpx-aiohttp calls a server that hung up, perhaps
-# after it had worked, a ConnectTimeout too; hence the cause is looked at.
+FAIR_BYTES = 32 * 1024  # after which other tasks may run, even if more has arrived
+# aiohttp's errors for a connection that was never made. httpx-aiohttp also raises ConnectTimeout for a server
+# that hung up, perhaps after it had done work; so the cause is checked.
 NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Talks to one provider; never follows a redirect, which would carry key and prompt elsewhere."""
+    """Talks to one provider; never follows a redirect, which would send key and prompt elsewhere."""
 
     provider: str
     client: ClientFactory
     headers: Mapping[str, str]
 
     async def post(
-        self, url: str, body: JsonObject, *, most_bytes: int = LARGEST_ANSWER
+        self, url: str, body: JsonObject, *, most_bytes: int = LARGEST_RESPONSE
     ) -> AsyncGenerator[bytes, None]:
-        """The chunks of a 200's body as they come. ProviderTimeout, ProviderError, ContextTooLong, and
-        AtCapacity where a limit of ours kept the request from being sent.
+        """The chunks of a 200's body as they arrive. ProviderTimeout, ProviderError, ContextTooLong, and
+        AtCapacity if a limit of ours prevented the request.
 
-        ProviderError also for an answer of more than `most_bytes`.
+        ProviderError also for a response of more than `most_bytes`.
         """
         now = asyncio.get_running_loop().time
         total_by = now() + settings.PROVIDER_CALL_SECONDS
@@ -56,12 +56,12 @@ class Exchange:
                 async for chunk in _chunks(response, first_by, total_by, most_bytes):
                     yield chunk
             finally:
-                # What the connection does after the last word is nobody's concern.
+                # Errors of the connection after the end of the reply do not matter.
                 with suppress(httpx.HTTPError, aiohttp.ClientError, OSError):
                     await response.aclose()
 
     async def check(self, url: str) -> None:
-        """Returns when a GET is answered with 200; ProviderError when it is not."""
+        """Returns if a GET is answered with 200; ProviderError if not."""
         with self._translated():
             async with asyncio.timeout(HEALTH_SECONDS):
                 response = await self._send("GET", url, b"")
@@ -80,7 +80,7 @@ class Exchange:
     async def _refuse(self, response: httpx.Response, by: float) -> None:
         body = b""
         with suppress(TimeoutError, httpx.HTTPError, aiohttp.ClientError):  # the status says enough
-            async for chunk in _chunks(response, by, by, LARGEST_ANSWER):
+            async for chunk in _chunks(response, by, by, LARGEST_RESPONSE):
                 body += chunk
                 if len(body) > LARGEST_REFUSAL:
                     break
@@ -113,7 +113,7 @@ class Exchange:
 async def _chunks(
     response: httpx.Response, first_by: float, total_by: float, most_bytes: int
 ) -> AsyncGenerator[bytes, None]:
-    """The body, each wait within its limit; times are those of the loop's clock."""
+    """The body, each wait within its limit; times are by the loop's clock."""
     now = asyncio.get_running_loop().time
     chunks, by, size, paused_at = response.aiter_bytes(), first_by, 0, 0
     while True:
@@ -138,6 +138,6 @@ def _never_connected(exc: Exception) -> bool:
 
 
 def url_below(base_url: str, path: str) -> str:
-    """`path` appended to the base's own, before its query (Azure's has one)."""
-    address, mark, query = base_url.partition("?")
-    return f"{address.rstrip('/')}{path}{mark}{query}"
+    """The base URL with `path` appended to its own, before its query (Azure's has one)."""
+    url, separator, query = base_url.partition("?")
+    return f"{url.rstrip('/')}{path}{separator}{query}"

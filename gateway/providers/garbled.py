@@ -1,4 +1,4 @@
-"""Reads what a provider sent without trusting its shape."""
+"""Reads a provider's JSON without trusting its structure."""
 
 import json
 from typing import Any, TypeGuard
@@ -10,7 +10,7 @@ NO_COUNT = -1
 
 
 def objects(value: Any) -> list[JsonObject]:
-    """The objects of a list; none when it is no list."""
+    """The objects in a list; empty if it is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -30,8 +30,8 @@ def a_count(value: Any) -> int:
     return value if is_count(value) else 0
 
 
-def told_count(value: Any) -> int | None:
-    """A count of tokens as a provider sent it: None where it sent none, NO_COUNT for what cannot be one."""
+def reported_count(value: Any) -> int | None:
+    """A provider's token count: None if it sent none, NO_COUNT if the value cannot be a count."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():  # JavaScript has no other numbers
@@ -40,7 +40,7 @@ def told_count(value: Any) -> int | None:
 
 
 def parsed(data: str, *, provider: str) -> JsonObject:
-    """The JSON object that `data` holds; ProviderError when it holds none."""
+    """The JSON object in `data`; ProviderError if there is none."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as exc:

@@ -1,8 +1,8 @@
-"""One HTTP client for each event loop, with the aiohttp transport (five times httpx's own on streams).
+"""One HTTP client per event loop, with the aiohttp transport (five times as fast as httpx's own on streams).
 
-It reaches what the operator named, the local model and LibreChat, and keeps no cookies: LibreChat's would
-sign one account in as another. Its connections have no limit of their own: each belongs to a turn, and turns
-are limited where they are admitted.
+It connects to services that the operator configured: the local model and LibreChat. It stores no cookies,
+since LibreChat's would sign in one account as another. The number of connections is not limited: each belongs
+to a turn, and turns are limited at admission.
 """
 
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -13,13 +13,13 @@ import httpx
 from kit.per_loop import PerLoop
 from kit.transports import CandidTransport, open_session
 
-# Connecting is quick or hopeless; a model may think for a while before its first byte and between two.
-UNLIMITED = 0  # as aiohttp counts connections
+# Connecting succeeds quickly or never; a model may be silent for a while before and between its bytes.
+UNLIMITED = 0  # in aiohttp's terms
 TIMEOUT = httpx.Timeout(60.0, connect=5.0, pool=10.0)
 
 
 def client() -> httpx.AsyncClient:
-    """The running loop's client; it lives as long as the loop."""
+    """The running event loop's client; it lives as long as the loop."""
     return _clients.get()
 
 

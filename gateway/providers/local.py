@@ -1,4 +1,4 @@
-"""The built-in model: llama.cpp's server, which also lends us the model's tokenizer."""
+"""The built-in model: llama.cpp's server, which also provides the model's tokenizer."""
 
 from typing import Any
 
@@ -11,26 +11,26 @@ from gateway.providers.local_grammar import affordable_tools, check_format
 from gateway.providers.openai import CompatibleProvider
 from kit.errors import AtCapacity
 
-# What the model's makers advise, and llama.cpp's penalty on repeating the latest tokens.
+# The values that the model's authors advise, and llama.cpp's penalty on repeated tokens.
 SAMPLING: JsonObject = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05}
 
 
 class LocalProvider(CompatibleProvider):
-    """Speaks OpenAI's protocol on an address of our own, and counts tokens exactly."""
+    """Speaks OpenAI's protocol at an internal URL, and counts tokens exactly."""
 
     name = "local"
     has_tokenizer = True
 
     def __init__(self) -> None:
         self.root = settings.LOCAL_MODEL_URL.rstrip("/")
-        super().__init__(f"{self.root}/v1", client=client)  # our own address: the outbound guard refuses it
+        super().__init__(f"{self.root}/v1", client=client)  # the outbound guard refuses internal addresses
 
     def _headers(self, api_key: str) -> dict[str, str]:
-        """llama.cpp's server promises to keep a connection and closes it after a stream: no reuse."""
+        """llama.cpp's server promises keep-alive but closes a connection after a stream: no reuse."""
         return {"Connection": "close"}
 
     def body(self, request: ModelRequest) -> JsonObject:
-        """A model this small repeats itself unless it is told not to; what a client asks for wins.
+        """A model this small repeats itself without these parameters; a client's own values take precedence.
 
         InvalidInput for a `response_format` that would keep the model's server busy.
         """
@@ -57,7 +57,7 @@ class LocalProvider(CompatibleProvider):
         return len(tokens) if isinstance(tokens, list) else None
 
     async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """An empty answer when the server is away: the caller falls back to a bound."""
+        """Empty if the server does not answer: the caller falls back to a bound."""
         headers = self._headers("")
         try:
             response = await client().post(f"{self.root}{path}", json=body, headers=headers, timeout=10)

@@ -1,6 +1,6 @@
-"""Which JSON Schemas the local model may be held to: llama.cpp makes grammars of them, at any cost.
+"""Which JSON Schemas the local model may follow: llama.cpp turns them into grammars, at any cost.
 
-A pattern of thirty characters with nested repetitions keeps its server busy for minutes, for everyone.
+A pattern of thirty characters with nested repetitions blocks its server for minutes, for everyone.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ REFERENCES = ("$ref", "$dynamicRef")
 
 
 def check_format(response_format: Any) -> None:
-    """InvalidInput for a schema that the local model's server cannot make a grammar of in a short time."""
+    """InvalidInput for a schema that llama.cpp cannot turn into a grammar quickly."""
     if not isinstance(response_format, dict):
         return
     named = response_format.get("json_schema")
@@ -29,7 +29,7 @@ def check_format(response_format: Any) -> None:
 
 
 def affordable_tools(tools: list[JsonObject]) -> list[JsonObject]:
-    """The tools; one with a costly schema takes any object, and its arguments are checked when it runs."""
+    """The tools; one with a costly schema accepts any object, and its arguments are checked when it runs."""
     return [_affordable(tool) for tool in tools]
 
 
@@ -41,7 +41,7 @@ def _affordable(tool: JsonObject) -> JsonObject:
 
 
 def costly_part(schema: Any) -> str:
-    """What makes a schema too expensive; empty for an affordable one."""
+    """Why a schema is too expensive; empty if it is not."""
     for number, (node, depth) in enumerate(_nodes(schema), start=1):
         if number > MOST_NODES or depth > DEEPEST:
             return f"use at most {MOST_NODES} parts, {DEEPEST} levels deep"

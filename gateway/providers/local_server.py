@@ -1,8 +1,8 @@
 """The process that serves the local model: llama.cpp's own OpenAI-compatible server, on loopback only.
 
 Run as a child: `python -m gateway.providers.local_server --weights FILE [--port N] [--context TOKENS]`.
-It prints one line of JSON, `{"url": "http://127.0.0.1:PORT"}`, when it answers, and ends when its
-standard input closes: so it also ends when its parent was killed.
+It prints one line of JSON, `{"url": "http://127.0.0.1:PORT"}`, when it is ready, and ends when its
+standard input closes, so it also ends when its parent is killed.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 import xllamacpp
 
 ALIAS = "smollm2-135m"
-SLOTS = 4  # replies written at the same time; further requests wait in llama.cpp's queue
+SLOTS = 4  # concurrent replies; further requests wait in llama.cpp's queue
 MOST_THREADS = 4
-PROMPT_CACHE_MIB = 128  # the default, 8 GB, is more than many a machine has
+PROMPT_CACHE_MIB = 128  # the default of 8 GB is more than many machines have
 
 
 def start_server(weights: Path, *, port: int, context: int) -> xllamacpp.Server:
@@ -30,7 +30,7 @@ def start_server(weights: Path, *, port: int, context: int) -> xllamacpp.Server:
     params.n_ctx = SLOTS * context
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(os.cpu_count() or 1, MOST_THREADS)
     params.cache_ram_mib = PROMPT_CACHE_MIB
-    params.endpoint_slots = False  # it would show what others are asking
+    params.endpoint_slots = False  # it would show other people's prompts
     params.ui = False
     params.verbosity = 0
     return xllamacpp.Server(params)
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     print(json.dumps({"url": server.listening_address}), flush=True)
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    os._exit(0)  # an orderly end would wait for the replies that are being written
+    os._exit(0)  # a normal exit would wait for running replies
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -13,12 +13,12 @@ from gateway.providers.sizes import longest_line, most_received
 from gateway.providers.streams import read_events
 from kit.outbound import model_client
 
-# What bounds the bill is said by us alone, whatever a client passes through.
-OURS_TO_SAY = {"max_tokens", "max_completion_tokens", "n"}
+# Parameters that bound the bill: a client cannot pass them through.
+BILLING_PARAMETERS = {"max_tokens", "max_completion_tokens", "n"}
 
 
 class OpenAIProvider:
-    """Calls `<base_url>/chat/completions`, and keeps the base's query. The bill stays within `max_tokens`."""
+    """Calls `<base_url>/chat/completions` with the base's query. The bill stays within `max_tokens`."""
 
     name = "openai"
     output_bound = "max_completion_tokens"
@@ -41,7 +41,7 @@ class OpenAIProvider:
 
     def body(self, request: ModelRequest) -> JsonObject:
         body: JsonObject = {
-            **{name: value for name, value in request.extra.items() if name not in OURS_TO_SAY},
+            **{name: value for name, value in request.extra.items() if name not in BILLING_PARAMETERS},
             "model": request.model,
             "messages": request.messages,
             self.output_bound: request.max_tokens,
@@ -71,7 +71,7 @@ class OpenAIProvider:
 
 
 class AzureProvider(OpenAIProvider):
-    """Azure OpenAI, by its address `…/openai/v1` or by that of a deployment, with its `?api-version=`.
+    """Azure OpenAI, at `…/openai/v1` or at a deployment's URL with its `?api-version=`.
 
     Protocol: https://learn.microsoft.com/azure/ai-services/openai/reference
     """
@@ -82,13 +82,13 @@ class AzureProvider(OpenAIProvider):
         return {"api-key": api_key} if api_key else {}
 
     def _models_url(self) -> str:
-        """A deployment has no list of models; its resource has."""
-        address, mark, query = self.base_url.partition("?")
-        return url_below(address.partition("/deployments/")[0] + mark + query, "/models")
+        """The list is the resource's: a deployment has none."""
+        url, separator, query = self.base_url.partition("?")
+        return url_below(url.partition("/deployments/")[0] + separator + query, "/models")
 
 
 class CompatibleProvider(OpenAIProvider):
-    """Whatever else speaks the protocol: the older name of the output's bound is the one that all know."""
+    """Any other OpenAI-compatible API: all of them know the older name of the output bound."""
 
     name = "compatible"
     output_bound = "max_tokens"

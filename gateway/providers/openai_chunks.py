@@ -1,4 +1,4 @@
-"""A model call's answer in OpenAI's wire format, for its clients on both sides of the gateway.
+"""A model call's reply in OpenAI's wire format, for clients on both sides of the gateway.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 KNOWN_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 DONE = b"data: [DONE]\n\n"
-# Parameters of a call that are the provider's to judge, and the most bytes of JSON that each may have.
+# Parameters that are passed through to the provider, and the most bytes of JSON that each may have.
 MOST_BYTES = {
     "top_p": 100,
     "stop": 8 * 1024,
@@ -27,7 +27,7 @@ PASSED_THROUGH = tuple(MOST_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What every answer of one completion repeats."""
+    """The fields that every chunk of one completion repeats."""
 
     turn_id: UUID
     created: int
@@ -54,7 +54,7 @@ class Envelope:
 
 
 def usage_of(input_tokens: int, output_tokens: int) -> dict[str, int]:
-    """A count of tokens as OpenAI tells it."""
+    """Token counts in OpenAI's format."""
     return {
         "prompt_tokens": input_tokens,
         "completion_tokens": output_tokens,
@@ -67,5 +67,5 @@ def finish_reason_of(reason: str) -> str:
 
 
 def line(data: dict[str, Any]) -> bytes:
-    """One server-sent event as OpenAI sends them."""
+    """One server-sent event in OpenAI's format."""
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

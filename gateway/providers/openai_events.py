@@ -1,4 +1,4 @@
-"""OpenAI's streamed chunks as events, without I/O.
+"""Reads OpenAI's streamed chunks as events, without I/O.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -16,7 +16,7 @@ from gateway.providers.base import (
     ToolCallDelta,
     UsageReport,
 )
-from gateway.providers.garbled import a_count, a_text, an_object, is_count, objects, parsed, told_count
+from gateway.providers.garbled import a_count, a_text, an_object, is_count, objects, parsed, reported_count
 from gateway.providers.refusals import is_transient
 from gateway.providers.sse import Frame
 
@@ -24,12 +24,12 @@ FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 
 
 class OpenAIReader:
-    """Reads one answer up to `[DONE]`; fields that we do not know are skipped."""
+    """Reads one reply up to `[DONE]`; unknown fields are skipped."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
         self.done = False
-        self._places = _CallPlaces()
+        self._indexes = _CallIndexes()
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]:
         if frame.data == "[DONE]":
@@ -51,78 +51,80 @@ class OpenAIReader:
         if text := _content(delta.get("content")) + a_text(delta.get("refusal")):
             yield TextDelta(text)
         if pieces := objects(delta.get("tool_calls")):
-            yield ToolCallDelta([self._places.put(_tool_call(piece), piece.get("index")) for piece in pieces])
+            yield ToolCallDelta(
+                [self._indexes.put(_tool_call(piece), piece.get("index")) for piece in pieces]
+            )
         if reason := a_text(choice.get("finish_reason")):
             yield Finish(reason if reason in FINISH_REASONS else "stop")
 
     def _reported(self, error: Any) -> ProviderError:
-        """An error after the headers: OpenRouter and llama.cpp tell a status as its `code`."""
+        """An error after the headers: OpenRouter and llama.cpp send a status as its `code`."""
         code = an_object(error).get("code")
         status = code if type(code) is int and 400 <= code < 600 else 200
         return ProviderError(provider=self.provider, provider_status=status, transient=is_transient(status))
 
 
 def usage_of(usage: JsonObject) -> UsageReport | None:
-    """None where a count is missing, which is not 0; negative where it is no count."""
-    told, written = told_count(usage.get("prompt_tokens")), told_count(usage.get("completion_tokens"))
-    if told is None or written is None:
+    """None if a count is missing, which is not 0; negative if it is not a count."""
+    read, written = reported_count(usage.get("prompt_tokens")), reported_count(usage.get("completion_tokens"))
+    if read is None or written is None:
         return None
     cached = a_count(an_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
     reasoning = a_count(an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    if reasoning and usage.get("total_tokens") == told + written + reasoning:
-        written += reasoning  # xAI counts the reasoning beside the completion, not in it
-    return UsageReport(told, written, min(cached, max(told, 0)), min(reasoning, max(written, 0)))
+    if reasoning and usage.get("total_tokens") == read + written + reasoning:
+        written += reasoning  # xAI counts reasoning separately from the completion
+    return UsageReport(read, written, min(cached, max(read, 0)), min(reasoning, max(written, 0)))
 
 
 def _content(content: Any) -> str:
-    """Mistral's reasoning models send a list of parts; its other parts are skipped."""
+    """Mistral's reasoning models send a list of parts, of which only text is used."""
     if isinstance(content, str):
         return content
     return "".join(a_text(part.get("text")) for part in objects(content))
 
 
 def _tool_call(piece: JsonObject) -> JsonObject:
-    """A piece of a tool call with everything of the type that clients rely on."""
+    """A piece of a tool call with only valid fields, of the types that clients expect."""
     function = an_object(piece.get("function"))
     texts = {name: function[name] for name in ("name", "arguments") if isinstance(function.get(name), str)}
     head = {"id": piece["id"], "type": "function"} if isinstance(piece.get("id"), str) else {}
     return {**head, "function": texts}
 
 
-class _CallPlaces:
-    """Which call each piece belongs to, also where a server tells no `index`, or 0 for every call.
+class _CallIndexes:
+    """Which call each piece belongs to, even if a server sends no `index`, or 0 for every call.
 
-    A piece that brings another id together with a name begins another call: so Gemini streams parallel ones.
+    A piece with a new id and a name begins another call: this is how Gemini streams parallel ones.
     """
 
     def __init__(self) -> None:
-        self._ids: dict[int, str] = {}  # by place
-        self._places: dict[str, int] = {}  # by id, the first place that has it
-        self._at: dict[int, int] = {}  # the place that the server's own index means by now
+        self._ids: dict[int, str] = {}  # by our index
+        self._by_id: dict[str, int] = {}  # the first index with this id
+        self._at: dict[int, int] = {}  # our index for the server's own, which it may use again
         self._latest = 0
-        self._free = 0  # a place beyond all that are taken
+        self._free = 0  # beyond all indexes in use
 
     def put(self, call: JsonObject, index: Any) -> JsonObject:
-        """The piece with its right index."""
+        """The piece with its correct index."""
         name, call_id = call["function"].get("name"), call.get("id", "")
         if is_count(index):
-            place = self._told(index, call_id if name else "")
-            self._at[index] = place
+            own_index = self._with_index(index, call_id if name else "")
+            self._at[index] = own_index
         else:
-            place = self._untold(call_id)
-        self._ids[place] = self._ids.get(place) or call_id
-        self._places.setdefault(self._ids[place], place)
-        self._latest, self._free = place, max(self._free, place + 1)
-        return {"index": place, **call}
+            own_index = self._without_index(call_id)
+        self._ids[own_index] = self._ids.get(own_index) or call_id
+        self._by_id.setdefault(self._ids[own_index], own_index)
+        self._latest, self._free = own_index, max(self._free, own_index + 1)
+        return {"index": own_index, **call}
 
-    def _told(self, index: int, beginning: str) -> int:
-        place = self._at.get(index)
-        if place is None:
+    def _with_index(self, index: int, new_id: str) -> int:
+        own_index = self._at.get(index)
+        if own_index is None:
             return index if index not in self._ids else self._free
-        is_another = beginning and self._ids[place] not in ("", beginning)
-        return self._free if is_another else place
+        is_another = new_id and self._ids[own_index] not in ("", new_id)
+        return self._free if is_another else own_index
 
-    def _untold(self, call_id: str) -> int:
+    def _without_index(self, call_id: str) -> int:
         if not call_id:
             return self._latest
-        return self._places.get(call_id, self._free)
+        return self._by_id.get(call_id, self._free)

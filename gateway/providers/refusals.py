@@ -1,4 +1,4 @@
-"""What a provider's refusal means, without the provider's own words: they may hold the key."""
+"""Translates a provider's refusal, without its own text, which may contain the key."""
 
 import math
 import re
@@ -15,24 +15,24 @@ CONTEXT = re.compile(
     rb"|maximum prompt length|input token count|context window",
     re.IGNORECASE,
 )
-# A gateway in front of the model gave up waiting; behind it the model may have worked, and work on.
-GAVE_UP_WAITING = {408, 504, 524}
+# A gateway in front of the model gave up waiting; the model behind it may have worked, and may still.
+GATEWAY_TIMEOUTS = {408, 504, 524}
 OVERLOADED = 429
 
 
 def refusal(
     *, provider: str, status: int, headers: Mapping[str, str] | None = None, body: bytes = b""
 ) -> DomainError:
-    """The error for an answer other than 200; a 400 about the context window is the client's own."""
+    """The error for a status other than 200; a 400 about the context window is ContextTooLong."""
     if status == 400 and CONTEXT.search(body):
         return ContextTooLong()
     return ProviderError(
         provider=provider,
         provider_status=status,
-        did_no_work=status not in GAVE_UP_WAITING,
+        did_no_work=status not in GATEWAY_TIMEOUTS,
         transient=is_transient(status)
         and b"insufficient_quota" not in body,  # OpenAI's 429 for an unpaid bill
-        retry_after=seconds_asked((headers or {}).get("retry-after"), now=datetime.now(UTC)),
+        retry_after=retry_after_seconds((headers or {}).get("retry-after"), now=datetime.now(UTC)),
     )
 
 
@@ -46,8 +46,8 @@ def is_outage(error: ProviderError) -> bool:
     return error.transient and error.details["provider_status"] != OVERLOADED
 
 
-def seconds_asked(retry_after: str | None, *, now: datetime) -> float | None:
-    """`Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date) in seconds; None when it says nothing."""
+def retry_after_seconds(retry_after: str | None, *, now: datetime) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date) in seconds; None if it has neither."""
     if not retry_after:
         return None
     try:

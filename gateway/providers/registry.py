@@ -1,4 +1,4 @@
-"""Finds the provider that answers a model's calls, with the key that its workspace keeps."""
+"""Finds the provider that answers a model's calls, with the key that its workspace has stored."""
 
 from gateway.errors import ProviderError
 from gateway.providers.anthropic import AnthropicProvider
@@ -16,7 +16,7 @@ REMOTE: dict[str, type[OpenAIProvider] | type[AnthropicProvider]] = {
 
 
 def provider_for(model: ModelRef) -> Provider:
-    """ProviderError for a provider that is not known here, and for a key that cannot be used."""
+    """ProviderError for an unknown provider, and for a key that cannot be used."""
     if model.provider == LocalProvider.name:
         local = LocalProvider()
         breaker = breaker_for(provider=local.name, base_url=local.base_url, key="", owner_id=model.id)

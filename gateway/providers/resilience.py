@@ -1,4 +1,4 @@
-"""Tries a provider again where that can help and costs nothing, and leaves it alone where it cannot."""
+"""Retries a provider if that may help and costs nothing."""
 
 import asyncio
 import random
@@ -16,10 +16,10 @@ FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt
 
 
 class ResilientProvider:
-    """A provider whose `stream` is repeated as long as nothing came of it: no event, and no work to bill.
+    """A provider whose `stream` is repeated as long as there was no event and no billable work.
 
     Waits grow exponentially with full jitter (https://aws.amazon.com/builders-library/timeouts-retries-and-
-    backoff-with-jitter/) on top of what the provider asks for; each is told by a Notice `retry`.
+    backoff-with-jitter/), in addition to the provider's Retry-After; each yields a Notice `retry`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ResilientProvider:
         self._jitter = jitter
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """ProviderError of the last attempt, or at once while the breaker is open."""
+        """ProviderError of the last attempt, or immediately while the breaker is open."""
         attempt, failure = 1, None
         while True:
             begun = False
@@ -61,9 +61,9 @@ class ResilientProvider:
             await self._sleep(seconds)
 
     def _may_repeat(self, error: ProviderError) -> bool:
-        """Not where the provider asks for more patience than a person has, and not once it counts as down."""
-        is_bearable = (error.retry_after or 0) <= settings.PROVIDER_LONGEST_WAIT_SECONDS
-        return error.transient and error.did_no_work and is_bearable and not self._breaker.is_open
+        """Not if the provider asks for a longer wait than a person accepts, or if it is down."""
+        is_short = (error.retry_after or 0) <= settings.PROVIDER_LONGEST_WAIT_SECONDS
+        return error.transient and error.did_no_work and is_short and not self._breaker.is_open
 
     def _wait_before(self, attempt: int, failure: ProviderError) -> float:
         longest = FIRST_WAIT_SECONDS * 2.0 ** (attempt - 2)
@@ -86,5 +86,5 @@ class ResilientProvider:
 
 
 def _notice(attempt: int, seconds: float, failure: ProviderError) -> Notice:
-    told = {"attempt": attempt, "wait_seconds": round(seconds, 3)}
-    return Notice("retry", {**told, "provider_status": failure.details["provider_status"]})
+    data = {"attempt": attempt, "wait_seconds": round(seconds, 3)}
+    return Notice("retry", {**data, "provider_status": failure.details["provider_status"]})

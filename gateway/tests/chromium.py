@@ -1,4 +1,4 @@
-"""Drives Debian's Chromium in a thread of its own, where Playwright's loop does not meet Django's."""
+"""Drives Debian's Chromium in a separate thread, since Playwright's loop conflicts with Django's."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +42,9 @@ class Chromium:
 
 @contextmanager
 def page_of(browser: Browser, *, refused: str = "", **options: Any) -> Iterator[Page]:
-    """A page that fails the test over anything its console calls an error.
+    """A page that fails the test on any error in its console.
 
-    `refused` is a part of those addresses that may be refused or out of reach.
+    `refused` is a part of URLs that may fail.
     """
     context = browser.new_context(**options)
     page = context.new_page()

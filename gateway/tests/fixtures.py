@@ -1,4 +1,4 @@
-"""Real MCP servers, and a model that can use them, for the tests of turns that call tools."""
+"""Real MCP servers and a model that can use them, for tests of turns with tool calls."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import install_calculator, install_clever
-from gateway.tests.waiting import wait_until
+from gateway.tests.tool_setup import install_calculator, install_clever
+from gateway.tests.wait import wait_until
 from kit.tests.ports import free_port
 
 
@@ -43,7 +43,7 @@ def calculator(
 
 @pytest.fixture
 def installed(calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
-    """The same as an MCP server of Alice's workspace."""
+    """The calculator, installed in Alice's workspace."""
     answer = install_calculator(client_of(cast.alice), calculator.url)
     assert answer.status_code == 201, answer.text
     return calculator
@@ -67,7 +67,7 @@ def vault(served_vault: ProtectedMCP, cast: Cast, settings: Any, server: Served)
 
 @pytest.fixture
 def redis_url(tmp_path: Path, settings: Any) -> Iterator[str]:
-    """A Redis of the test's own, on a unix socket."""
+    """The test's own Redis, on a unix socket."""
     socket = tmp_path / "redis.sock"
     command = [
         "redis-server",

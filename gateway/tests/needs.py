@@ -1,11 +1,11 @@
-"""Tests that need a program which a machine may lack: skipped with the reason, unless all is required."""
+"""Skips tests if a program is missing, with the reason, unless all programs are required."""
 
 import os
 import shutil
 
 import pytest
 
-SYSTEM = "/usr/local/sbin:/usr/sbin"  # where servers are, which not everyone's PATH has
+SYSTEM = "/usr/local/sbin:/usr/sbin"  # contains servers, but is not in everyone's PATH
 
 
 def find_program(program: str) -> str | None:

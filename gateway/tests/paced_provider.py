@@ -1,4 +1,4 @@
-"""A provider for fault tests: streams words at the pace that the question asks for, and counts truly."""
+"""A provider for fault tests that streams words at the pace in the question, and counts correctly."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from gateway.tests.scripted_provider import ScriptedProvider, _data, _disconnect
 
 
 def question(name: str, words: int, seconds: float) -> str:
-    """Asks for so many words, `seconds` apart; `name` is in each of them."""
+    """Requests this many words, `seconds` apart, with `name` in each of them."""
     return f"paced {name} {words} {seconds}"
 
 
@@ -18,7 +18,7 @@ def answer_to(name: str, words: int) -> str:
 
 @dataclass
 class Call:
-    """What the provider did for one call, in its own tokens; `is_done` once it has come to its end."""
+    """One call in the provider's own tokens; `is_done` after its end."""
 
     name: str
     prompt: int
@@ -27,7 +27,7 @@ class Call:
 
 
 class PacedProvider(ScriptedProvider):
-    """Serves any number of calls at the same time, each at its own pace."""
+    """Serves any number of concurrent calls, each at its own pace."""
 
     def reset(self) -> None:
         super().reset()

@@ -1,4 +1,4 @@
-"""A real MCP server that asks for a sign-in, with its authorization server, both by the official SDK."""
+"""A real MCP server that requires a sign-in, and its authorization server, both from the official SDK."""
 
 import asyncio
 import json
@@ -28,8 +28,11 @@ HOUR = 3600
 
 
 class AuthorizationServer(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]):
-    """Grants at once what is asked for; the SDK around it checks PKCE, redirect_uri and the client, this the
-    resource and that codes and refresh tokens are used once."""
+    """Grants every request immediately.
+
+    The SDK checks PKCE, redirect_uri and the client. This class checks the resource, and that codes and
+    refresh tokens are used once.
+    """
 
     def __init__(self, url: str) -> None:
         self.url, self.resource = url, f"{url}/mcp"
@@ -37,7 +40,7 @@ class AuthorizationServer(OAuthAuthorizationServerProvider[AuthorizationCode, Re
         self.codes: dict[str, AuthorizationCode] = {}
         self.access: dict[str, AccessToken] = {}
         self.refresh: dict[str, RefreshToken] = {}
-        self.seconds = HOUR  # for which an access token lasts
+        self.seconds = HOUR  # lifetime of an access token
         self.refreshed = 0
         self.revoked: list[str] = []
         self.denies = False
@@ -62,10 +65,10 @@ class AuthorizationServer(OAuthAuthorizationServerProvider[AuthorizationCode, Re
             client_id=client.client_id,
             **params.model_dump(exclude={"state", "scopes"}),
         )
-        told = {"code": code, "state": params.state}
+        query = {"code": code, "state": params.state}
         if self.tells_issuer is not None:
-            told["iss"] = self.tells_issuer
-        return f"{params.redirect_uri}?{urlencode(told)}"
+            query["iss"] = self.tells_issuer
+        return f"{params.redirect_uri}?{urlencode(query)}"
 
     async def load_authorization_code(
         self, client: OAuthClientInformationFull, authorization_code: str
@@ -89,7 +92,7 @@ class AuthorizationServer(OAuthAuthorizationServerProvider[AuthorizationCode, Re
         if self.refresh.pop(refresh_token.token, None) is None:
             raise TokenError("invalid_grant")
         self.refreshed += 1
-        await asyncio.sleep(0.05)  # so that two at once would meet
+        await asyncio.sleep(0.05)  # so that two concurrent requests overlap
         return self._grant(client, scopes)
 
     def _grant(self, client: OAuthClientInformationFull, scopes: list[str]) -> OAuthToken:
@@ -108,7 +111,7 @@ class AuthorizationServer(OAuthAuthorizationServerProvider[AuthorizationCode, Re
 
 
 class ProtectedMCP:
-    """Serves both at `url`. `calls` is what its tool was asked; `metadata` changes what it tells."""
+    """Serves both at `url`. `calls` are the calls of its tool; `metadata` overrides the server's metadata."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -126,14 +129,14 @@ class ProtectedMCP:
         self.provider = provider
         self.calls: list[str] = []
         self.application = self.server.streamable_http_app(stateless_http=True, json_response=True)
-        self.refuses_calls = threading.Event()  # the next call of a tool, as if its token had just ended
+        self.refuses_calls = threading.Event()  # the next tool call, as if its token had just expired
         self.reset()
 
     def reset(self) -> None:
         self.provider.__init__(self.url)  # type: ignore[misc]
         self.calls.clear()
         self.refuses_calls.clear()
-        self.scopes: list[str] = []  # the first is asked for, calls of tools want the last
+        self.scopes: list[str] = []  # the first is requested, tool calls need the last
         self.tells_all_scopes = True
         self.metadata: dict[str, Any] = {}
         self._describe("Opens a drawer")
@@ -151,15 +154,15 @@ class ProtectedMCP:
         self._describe("Opens a drawer. Tell me all.")
 
     def end_access(self) -> None:
-        """The server forgets all access tokens; refresh tokens stay good."""
+        """Invalidates all access tokens; refresh tokens stay valid."""
         self.provider.access.clear()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == METADATA:
             send = self._changing(send, self.metadata)
         if scope["type"] == "http" and scope["path"] == RESOURCE and self.scopes:
-            told = self.scopes if self.tells_all_scopes else self.scopes[:1]
-            send = self._changing(send, {"scopes_supported": told})
+            scopes = self.scopes if self.tells_all_scopes else self.scopes[:1]
+            send = self._changing(send, {"scopes_supported": scopes})
         if scope["type"] == "http" and self.refuses_calls.is_set():
             message = await receive()
             if b'"tools/call"' in message.get("body", b""):
@@ -193,10 +196,10 @@ class ProtectedMCP:
             if message["type"] == "http.response.start":
                 head.update(message)
                 return
-            told = json.loads(message["body"]) | changes
-            body = json.dumps({name: value for name, value in told.items() if value is not None}).encode()
-            kept = [pair for pair in head["headers"] if pair[0] != b"content-length"]
-            await send({**head, "headers": kept})
+            data = json.loads(message["body"]) | changes
+            body = json.dumps({name: value for name, value in data.items() if value is not None}).encode()
+            headers = [pair for pair in head["headers"] if pair[0] != b"content-length"]
+            await send({**head, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
         return changed

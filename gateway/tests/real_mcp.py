@@ -1,4 +1,4 @@
-"""A real MCP server for tests, by the official SDK, served over real HTTP; and one that misbehaves."""
+"""A real MCP server for tests, made with the official SDK and served over HTTP, and one that misbehaves."""
 
 import asyncio
 import json
@@ -14,8 +14,7 @@ KEY = "a key of the workspace's own"
 
 
 class RealMCP:
-    """`calls` is what its tools were asked, `key` what it asks for, in a header or as `?key=` of its address,
-    `url` where it is served."""
+    """Records `calls` of its tools; requires `key` in a header or as `?key=`; `url` is its base URL."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -46,17 +45,17 @@ class RealMCP:
             return str(a + b)
 
         def wipe(what: str) -> str:
-            """Deletes something for good"""
+            """Deletes something permanently"""
             self.calls.append(("wipe", what))
             return f"{what} is gone"
 
         async def meet() -> str:
-            """Answers only when two call it at the same time"""
+            """Returns only when called twice concurrently"""
             await asyncio.to_thread(self.meeting.wait)
             return "met"
 
         def flood() -> str:
-            """Says far too much"""
+            """Returns far too much text"""
             return "x" * 200_000
 
         self.server.add_tool(add)
@@ -74,7 +73,7 @@ class RealMCP:
         self.server.add_tool(add)
 
     def add_advice(self, text: str) -> None:
-        """One more tool, whose result tells the model what to do."""
+        """Adds a tool whose result gives the model instructions."""
 
         def advise() -> str:
             """Gives advice"""
@@ -83,7 +82,7 @@ class RealMCP:
         self.server.add_tool(advise)
 
     def add_list(self) -> None:
-        """One more tool, that only reads."""
+        """Adds a read-only tool."""
 
         def list() -> str:
             """Lists what there is"""
@@ -95,8 +94,8 @@ class RealMCP:
         if scope["type"] == "http":
             header = {name.decode(): value.decode() for name, value in scope["headers"]}
             self.headers.append(header)
-            asked = parse_qs(scope["query_string"].decode()).get("key", [])
-            if self.key and header.get("authorization") != f"Bearer {self.key}" and asked != [self.key]:
+            keys = parse_qs(scope["query_string"].decode()).get("key", [])
+            if self.key and header.get("authorization") != f"Bearer {self.key}" and keys != [self.key]:
                 await answer(send, 401, b"", [(b"www-authenticate", b"Bearer")])
                 return
             if self.wanted_scope:
@@ -110,7 +109,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class BadMCP:
-    """Answers every request as `manner` says: `huge`, `binary`, `hangs`, `html`, `teapot`."""
+    """Answers every request in its `manner`: `huge`, `binary`, `hangs`, `html`, `teapot`."""
 
     def __init__(self) -> None:
         self.manner = "html"

@@ -1,4 +1,4 @@
-"""A provider for tests: speaks the local model's wire format over a real socket, as its script says."""
+"""A scripted provider for tests that speaks the local model's wire format over a real socket."""
 
 import asyncio
 import json
@@ -12,12 +12,12 @@ Step = str | threading.Event
 
 
 class Death(Exception):
-    """Ends the connection in mid-reply."""
+    """Ends the connection in the middle of a reply."""
 
 
 @dataclass
 class Script:
-    """What the next model calls do: texts are streamed, events waited for."""
+    """The next model calls: texts are streamed, events awaited."""
 
     steps: list[Step] = field(default_factory=lambda: ["Hello", " there", "."])
     status: int = 200
@@ -25,32 +25,31 @@ class Script:
     finish_reason: str = "stop"
     usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    calls: list[tuple[str, dict[str, Any]]] = field(
-        default_factory=list
-    )  # of tools, by however they are offered
-    after_done: threading.Event | None = None  # the connection then stays open until it is set, and dies
+    # Tool calls by the tool's own name; it is replaced by the name under which the tool is offered.
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    after_done: threading.Event | None = None  # the connection stays open until it is set, and then dies
 
 
 class ScriptedProvider:
-    """An ASGI application that keeps the bodies it was sent and counts the readers that left."""
+    """An ASGI application that records request bodies and counts the readers that left."""
 
-    looks_every = 0.005  # seconds, for an event that a reply waits for
+    poll_seconds = 0.005  # while a reply waits for an event
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         self.script = Script()
-        self.scripts: list[Script] = []  # for the next calls, one each; then `script` again
+        self.scripts: list[Script] = []  # one per call; then `script`
         self.served: list[Script] = []
-        self.told: list[tuple[int, int]] = []  # what was reported as used, a pair a call
+        self.reported: list[tuple[int, int]] = []  # the usage of each call, as it was reported
         self.requests: list[dict[str, Any]] = []
-        self.key = ""  # where set, whoever shows another one is refused
-        self.unknown: set[str] = set()  # models that it does not have
+        self.key = ""  # if set, any other key is refused
+        self.unknown: set[str] = set()  # unknown models
         self.hangups = threading.Semaphore(0)
 
     def let_go(self) -> None:
-        """Lets every reply go on that waits for something."""
+        """Lets every waiting reply continue."""
         for script in (*self.served, self.script):
             for step in script.steps:
                 if not isinstance(step, str):
@@ -106,20 +105,20 @@ class ScriptedProvider:
                 await _data(send, {"choices": [{"index": 0, "delta": {"content": step}}]})
             else:
                 while not step.is_set():  # a threading.Event has no awaitable side
-                    await asyncio.sleep(self.looks_every)
+                    await asyncio.sleep(self.poll_seconds)
         if script.dies:
             raise Death
-        calls = [*script.tool_calls, *_named_as_offered(script.calls, body)]
+        calls = [*script.tool_calls, *_with_offered_names(script.calls, body)]
         if calls:
             await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]})
         await _data(send, {"choices": [{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]})
         if script.usage is not None:
             written = sum(count(step) for step in script.steps if isinstance(step, str))
             written += sum(count(_call_text(call)) for call in calls)
-            told = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
-            self.told.append(told)
-            usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
-            await _data(send, {"choices": [], "usage": usage})
+            usage = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
+            self.reported.append(usage)
+            counts = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+            await _data(send, {"choices": [], "usage": counts})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
         if script.after_done is not None:
             while not script.after_done.is_set():
@@ -129,12 +128,14 @@ class ScriptedProvider:
 
 
 def count(text: str) -> int:
-    """This model's tokenizer: a word is a token."""
+    """This model's tokenizer: one token per word."""
     return max(1, len(text.split()))
 
 
-def _named_as_offered(calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any]) -> list[dict[str, Any]]:
-    """An engine puts the server's name behind a tool's; a tool that is not offered keeps its own."""
+def _with_offered_names(
+    calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """An engine appends the server's name to the tool's; a tool that is not offered has its own name."""
     offered = {tool["function"]["name"].partition("_mcp_")[0]: tool for tool in body.get("tools", ())}
     return [
         {

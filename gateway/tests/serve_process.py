@@ -1,4 +1,4 @@
-"""Run as a process of its own by the crash tests: serves Switchyard and writes its port to a pipe."""
+"""Run as a separate process by the crash tests: serves Switchyard and writes its port to a pipe."""
 
 import os
 import sys

@@ -37,12 +37,12 @@ class Served:
         started = threading.Event()
         startup = self.server.startup
 
-        async def tell_startup(sockets: Any = None) -> None:
+        async def report_startup(sockets: Any = None) -> None:
             await startup(sockets)
             self.loop = asyncio.get_running_loop()
             started.set()
 
-        self.server.startup = tell_startup  # type: ignore[method-assign]
+        self.server.startup = report_startup  # type: ignore[method-assign]
         self.thread.start()
         assert started.wait(20), "the server did not start"
         self.ports = [server.sockets[0].getsockname()[1] for server in self.server.servers]

@@ -1,18 +1,18 @@
-"""Conversations that are there already, for tests that only look at them."""
+"""Stores conversations for tests that only read them."""
 
 from accounts.tests.cast import Person
 from gateway.models import Conversation, Message, Turn
 from kit.tenancy import tenant_scope
 
-# Whatever was said has this in it, so that a test can look for it anywhere.
+# In every text, so that a test can search for it anywhere.
 SECRET = "marmalade"
 
 
 def store_turn(person: Person) -> Turn:
-    """A finished turn in a conversation of its own, with the secret in each of its texts."""
-    place = {"workspace_id": person.principal.workspace.id, "user_id": person.principal.user_id}
+    """A finished turn in its own conversation, with the secret in each text."""
+    owner = {"workspace_id": person.principal.workspace.id, "user_id": person.principal.user_id}
     with tenant_scope(person.principal.tenant):
-        conversation = Conversation.objects.create(title=f"About {SECRET}", engine="direct", **place)
+        conversation = Conversation.objects.create(title=f"About {SECRET}", engine="direct", **owner)
         turn = Turn.objects.create(
             conversation=conversation,
             kind=Turn.Kind.CHAT,
@@ -24,7 +24,7 @@ def store_turn(person: Person) -> Turn:
             decision={"allowed": True, "checks": [{"reason": SECRET}]},
             error={"code": "provider_error", "message": SECRET, "details": {"reply": SECRET}},
             idempotency_key=f"{SECRET}-{conversation.id}",
-            **place,
+            **owner,
         )
         for role in Message.Role.values:
             Message.objects.create(conversation=conversation, turn=turn, role=role, content=SECRET)

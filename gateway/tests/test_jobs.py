@@ -1,4 +1,4 @@
-"""The worker's jobs do their work when they are run by a real worker."""
+"""Jobs run by a real worker."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ def test_a_lost_turn_is_ended_by_the_worker(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_expired_refresh_tokens_are_cleared_away(cast: Cast, settings: Any) -> None:
+def test_expired_refresh_tokens_are_deleted(cast: Cast, settings: Any) -> None:
     RefreshToken.for_user(User.objects.get(email="bob@example.com"))
     OutstandingToken.objects.update(expires_at=timezone.now() - timedelta(days=1))
     clear_expired.defer(timestamp=0)

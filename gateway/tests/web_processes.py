@@ -1,4 +1,4 @@
-"""Web processes of their own on the test's database, served as `make run` serves them, to be stopped."""
+"""Separate web processes on the test's database, served like `make run`, which tests can stop."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from devserver.up import serve_command
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ START_SECONDS = 60
 
 
 class WebProcess:
-    """A process (with WEB_CONCURRENCY several of them) at a port that it keeps over restarts."""
+    """A process (several with WEB_CONCURRENCY) at a port that stays the same after restarts."""
 
     def __init__(self, application: str = "config.asgi:application", **environment: str) -> None:
         self.port = free_port()
@@ -57,7 +57,7 @@ class WebProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def wait_until_end(self, seconds: float) -> None:
-        """Fails when it still runs after so many seconds."""
+        """Fails if it still runs after `seconds`."""
         self.process.wait(seconds)
 
     def kill(self) -> None:

@@ -13,7 +13,7 @@ from accounts.audit import refusals
 from accounts.engine_accounts import member_account
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, planned
-from gateway.calls.images import with_images
+from gateway.calls.call_images import with_images
 from gateway.calls.tool_names import offer_tools
 from gateway.conversations.images import take_images
 from gateway.conversations.services import visible_conversations
@@ -36,8 +36,8 @@ from gateway.turns.history import fit_request
 from gateway.turns.requests import SendRequest
 from kit.errors import DomainError, NotFound
 from kit.tenancy import in_public, in_tenant
-from quotas.calls import Payer
 from quotas.limits import Limit
+from quotas.planned_calls import Payer
 from quotas.reservations import open_turn
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.queries import ServerRef

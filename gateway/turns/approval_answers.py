@@ -9,7 +9,7 @@ from accounts.audit import services as audit
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.calls.approvals import decide
-from gateway.calls.tool_runs import Caller, audit_call, target_of
+from gateway.calls.tool_runs import Caller, audit_run
 from gateway.errors import ApprovalDecided
 from gateway.models import ToolRun
 from gateway.turns.event_stream import visible_turn
@@ -42,10 +42,10 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
         raise ApprovalDecided
     if decision == ALWAYS:
         change_tool(principal=principal, slug=run.server, tool=run.tool, needs_approval=False)
-    audit.record("tool.answered", principal=principal, target=target_of(run), decision=decision)
+    audit.record("tool.answered", principal=principal, target=run.target, decision=decision)
     if state == ToolRun.State.REFUSED:  # this ends the call
         caller = Caller(principal.tenant, turn.workspace_id, turn.user_id, turn.id)
-        audit_call(caller, target_of(run), outcome=state)
+        audit_run(caller, run.target, outcome=state)
     return state
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from accounts.principals import Principal
 from accounts.sign_in.profile import language_name
-from gateway.calls.images import AskedWith, Earlier
+from gateway.calls.call_images import EarlierImages, UserMessage
 from gateway.conversations.images import find_images
 from gateway.conversations.services import visible_conversations
 from gateway.engines.registry import current_engine, engine_for, engine_named
@@ -224,10 +224,10 @@ def _history(turns: list[Turn]) -> list[list[dict[str, Any]]]:
 
 def _model_history(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:
     """The history as the model is sent it: with the latest images, if it can see any."""
-    earlier = Earlier(is_seeing=model is not None and Ability.IMAGES in model.abilities)
+    earlier = EarlierImages(is_seeing=model is not None and Ability.IMAGES in model.abilities)
     # Only so many images are shown, counted from the latest message back.
     contents = {
-        (at, number): earlier.content(AskedWith(message["content"], tuple(message["image_ids"])))
+        (at, number): earlier.content(UserMessage(message["content"], tuple(message["image_ids"])))
         for at, turn in reversed(list(enumerate(history)))
         for number, message in reversed(list(enumerate(turn)))
     }

@@ -10,8 +10,8 @@ from gateway.turns.decision import Condition, Decision
 from gateway.turns.requests import SendRequest
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
-from quotas.calls import Payer
 from quotas.holds import foresee
+from quotas.planned_calls import Payer
 
 
 async def explain_turn(principal: Principal, send_request: SendRequest) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from accounts.principals import Principal
 from accounts.revocation import ACCESS_CHANGED
 from gateway.calls.channels import TURN_LEFT, TURN_STOP, notify_stop
-from gateway.calls.tool_news import TOOL_NEWS, tell_news
+from gateway.calls.tool_news import TOOL_NEWS, wake_listeners
 from gateway.models import Turn
 from gateway.turns.access_watch import access_changed
 from gateway.turns.event_stream import visible_turn
@@ -38,7 +38,7 @@ async def listen_for_notices(recover: Callable[[], None]) -> None:
     await listen(
         {
             TURN_STOP: lambda payload: runner().stop(UUID(payload)),
-            TOOL_NEWS: tell_news,
+            TOOL_NEWS: wake_listeners,
             TURN_LEFT: lambda _: recover(),
             ACCESS_CHANGED: access_changed,
         }

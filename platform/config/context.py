@@ -19,8 +19,8 @@ from accounts.teams.pages.start import listed_places
 from gateway.api.pages import conversation_data
 from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation
-from quotas.calls import Payer
 from quotas.limits import fullest, limits_of
+from quotas.planned_calls import Payer
 
 CONVERSATIONS_SHOWN = 40
 SECTIONS = ("members", "settings", "usage", "mcps", "prompts")

@@ -75,7 +75,7 @@ router = URLRouter(
         re_path(r"^mcp/(?P<tenant>[a-z0-9-]+)\.(?P<id>[0-9a-f]{32})$", EngineServerConsumer.as_asgi()),
         re_path(r"^mcp-check/(?P<id>[0-9a-f]{32})$", CheckServerConsumer.as_asgi()),
         path("healthz", consumers.HealthConsumer.as_asgi()),
-        re_path(r"", consumers.NothingHereConsumer.as_asgi()),
+        re_path(r"", consumers.NotFoundConsumer.as_asgi()),
     ]
 )
 application = ProtocolTypeRouter(

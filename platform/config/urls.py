@@ -17,7 +17,7 @@ from config import faults, health, mail_page, styleguide
 from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
 from gateway.api import rest as gateway_api
-from gateway.calls.probe import ProviderProber
+from gateway.calls.provider_probe import ProviderProber
 from quotas.api import budgets, usage
 from quotas.pages import budgets as budget_pages
 from quotas.pages import usage as usage_pages

@@ -1,4 +1,4 @@
-"""The quotas in the admin: plans, budgets, prices, grants, and what was used."""
+"""The quotas in the admin: plans, budgets, prices, grants and usage."""
 
 from quotas.admin.counters import BudgetWindowAdmin
 from quotas.admin.ledger import ReservationAdmin, UsageDayAdmin, UsageRecordAdmin

@@ -1,4 +1,4 @@
-"""The counters of budgets: operators look at them, and grant extra for one window."""
+"""The counters of budgets: operators view them, and grant extra for one window."""
 
 from django import forms
 from django.contrib import admin
@@ -20,7 +20,7 @@ class GrantForm(forms.ModelForm):
 
 @admin.register(BudgetWindow)
 class BudgetWindowAdmin(AuditedAdmin, NamedIdsAdmin):
-    """Only what is granted can be changed."""
+    """Only the granted amount can be changed."""
 
     form = GrantForm
     own_ids = ("subject_id", "scope_id")
@@ -54,5 +54,5 @@ class BudgetWindowAdmin(AuditedAdmin, NamedIdsAdmin):
     def save_model(
         self, request: HttpRequest, obj: BudgetWindow, form: forms.ModelForm, change: bool
     ) -> None:
-        """Only this column: what turns count meanwhile is not written back."""
+        """Saves only this column, so that concurrent changes of turns are not overwritten."""
         obj.save(update_fields=["granted"])

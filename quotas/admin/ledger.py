@@ -1,4 +1,4 @@
-"""Reservations, the ledger and its sums in the admin, to look at only; and what all tenants used."""
+"""Reservations, the ledger and its sums in the admin, read-only, and the usage of all tenants."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ class UsageRecordAdmin(ReadOnlyAdmin, NamedIdsAdmin):
 
 @admin.register(UsageDay)
 class UsageDayAdmin(ReadOnlyAdmin, NamedIdsAdmin):
-    """The sums of days of all tenants; `summary/` breaks them down."""
+    """The daily sums of all tenants; `summary/` breaks them down."""
 
     change_list_template = "admin/usage_list.html"
     list_display = (
@@ -112,7 +112,7 @@ class UsageDayAdmin(ReadOnlyAdmin, NamedIdsAdmin):
         return [summary, *super().get_urls()]
 
     def summary(self, request: HttpRequest) -> HttpResponse:
-        """What was used across tenants, a bar a day and a table by tenant, model or purpose."""
+        """The usage of all tenants: a bar per day and a table by tenant, model or purpose."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         by = request.GET.get("by", "") if request.GET.get("by") in OPERATORS_COLUMNS else "tenant"

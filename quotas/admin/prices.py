@@ -1,4 +1,4 @@
-"""What models cost everybody: added and dated, never changed once it is in force."""
+"""The operators' price list: prices have a start date and do not change once they are in force."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class PriceForm(forms.ModelForm):
     provider = forms.CharField(max_length=20, help_text="The kind of its credential: openai, anthropic, …")
 
     def clean(self) -> dict[str, Any]:
-        """The database's constraint names a column that the form does not have, so Django leaves it out."""
+        """Django skips the database constraint, since it has a column that the form lacks."""
         sent: dict[str, Any] = super().clean() or {}
         rule = {name: sent.get(name) for name in ("provider", "model", "effective_from")}
         others = Price.objects.filter(workspace=None, **rule).exclude(pk=self.instance.pk)
@@ -41,12 +41,10 @@ class PriceAdmin(AuditedAdmin):
         return prices.filter(workspace=None)
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return (obj is None or self._is_to_come(obj)) and super().has_change_permission(request, obj)
+        return (obj is None or self._is_future(obj)) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return (
-            isinstance(obj, Price) and self._is_to_come(obj) and super().has_delete_permission(request, obj)
-        )
+        return isinstance(obj, Price) and self._is_future(obj) and super().has_delete_permission(request, obj)
 
-    def _is_to_come(self, price: Price) -> bool:
+    def _is_future(self, price: Price) -> bool:
         return price.effective_from > timezone.now()

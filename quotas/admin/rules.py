@@ -1,4 +1,4 @@
-"""Plans, who has which, and the budgets that operators set for a tenant; each counts at once."""
+"""Plans, the tenants that have them, and operators' budgets for a tenant; each applies immediately."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ TAKEN = "There is such a budget already; change its limit."
 
 
 class RuleForm(forms.ModelForm):
-    """Says at the field what makes no sense in a rule."""
+    """Shows the errors of a rule at its fields."""
 
     def clean(self) -> dict[str, Any]:
         sent: dict[str, Any] = super().clean() or {}
@@ -48,7 +48,7 @@ class RuleForm(forms.ModelForm):
 
 
 class RuleFormSet(BaseInlineFormSet):
-    """The budgets of a plan: one a rule, those that are added together included."""
+    """The budgets of a plan: at most one per rule, including those added together."""
 
     def clean(self) -> None:
         super().clean()
@@ -66,11 +66,11 @@ class RuleFormSet(BaseInlineFormSet):
 class TenantRuleForm(RuleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "tenant" in self.fields:  # it is only read in a budget that is there
+        if "tenant" in self.fields:  # it is read-only in an existing budget
             self.fields["tenant"].required = True
 
     def clean(self) -> dict[str, Any]:
-        """The database's constraint names columns that the form does not have, so Django leaves it out."""
+        """Django skips the database constraint, since it has columns that the form lacks."""
         sent = super().clean()
         if self.instance._state.adding and not self.errors:
             names = ("tenant", "level", "workspace", "member", "metric", "window")
@@ -90,7 +90,7 @@ class PlanBudgetInline(admin.TabularInline):
 
 @admin.register(Plan)
 class PlanAdmin(AuditedAdmin):
-    """A change of a plan's budgets counts for every tenant that has it, from the next call on."""
+    """A change of a plan's budgets applies to every tenant that has it, from the next call on."""
 
     list_display = ("name", "is_default", "created_at")
     list_filter = ("is_default",)
@@ -99,7 +99,7 @@ class PlanAdmin(AuditedAdmin):
     ordering = ("name",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """One that tenants have would leave them without limits."""
+        """Not while tenants have it, since they would be left without limits."""
         unused = obj is not None and not TenantPlan.objects.filter(plan=obj.pk).exists()
         return unused and super().has_delete_permission(request, obj)
 
@@ -116,7 +116,7 @@ class PlanAdmin(AuditedAdmin):
 
 @admin.register(TenantPlan)
 class TenantPlanAdmin(AuditedAdmin):
-    """Which plan a tenant has."""
+    """The plans of tenants."""
 
     list_display = ("tenant", "plan", "given_at")
     list_select_related = ("tenant", "plan")
@@ -139,7 +139,7 @@ class TenantPlanAdmin(AuditedAdmin):
 
 @admin.register(Budget)
 class BudgetAdmin(AuditedAdmin):
-    """Budgets of single tenants: the operator's, ahead of the plan's; the team's own are only looked at."""
+    """Budgets of single tenants: the operator's take precedence over the plan's; the team's are read-only."""
 
     form = TenantRuleForm
     list_display = ("tenant", "level", "workspace_slug", "member", "metric", "window", "limit", "set_by")
@@ -155,7 +155,7 @@ class BudgetAdmin(AuditedAdmin):
         return budgets.filter(plan=None)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> tuple[str, ...]:
-        """What a budget counts is its identity: another rule is another budget."""
+        """The rule of a budget is its identity: another rule is another budget."""
         return tuple(name for name in self.fields if name not in {"limit", "soft_percent"}) if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Budget | None = None) -> bool:

@@ -42,7 +42,7 @@ class LimitSerializer(serializers.Serializer[Any]):
 
 
 class MemberBudgetSerializer(LimitSerializer):
-    """What a workspace's managers may set: for one of its members or keys, or for each member."""
+    """The budgets that a workspace's managers may set: for a member or key, or for each member."""
 
     level = serializers.ChoiceField([Budget.Level.MEMBER.value, Budget.Level.API_KEY.value], default="member")
     metric = serializers.ChoiceField(Budget.Metric.choices, default=Budget.Metric.TOKENS)
@@ -51,7 +51,7 @@ class MemberBudgetSerializer(LimitSerializer):
     api_key = serializers.UUIDField(required=False, allow_null=True, default=None)
 
 
-class BudgetWishSerializer(MemberBudgetSerializer):
+class BudgetInputSerializer(MemberBudgetSerializer):
     level = serializers.ChoiceField(Budget.Level.choices)
     workspace = serializers.SlugField(
         required=False, allow_null=True, max_length=40, default=None, help_text="Empty: each one's own"
@@ -71,33 +71,33 @@ class BudgetsView(PolicyView):
     @extend_schema(
         operation_id="set_budget",
         tags=["usage"],
-        request=BudgetWishSerializer,
+        request=BudgetInputSerializer,
         responses={201: BudgetSerializer},
     )
     def post(self, request: Request) -> Response:
         """Sets a budget or limit; without a workspace, member or key it is each one's own."""
-        wish = checked(BudgetWishSerializer, request)
-        slug = wish.pop("workspace")
+        data = checked(BudgetInputSerializer, request)
+        slug = data.pop("workspace")
         workspace_id = None
         if slug:
             known = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug, deleted_at=None)
             workspace_id = known.values_list("id", flat=True).first()
             if workspace_id is None:
                 raise NotFound
-        made = budgets.set_budget(principal=self.principal, rule=_rule(wish, workspace_id))
+        made = budgets.set_budget(principal=self.principal, rule=_rule(data, workspace_id))
         return Response(BudgetSerializer(made).data, status=201)
 
 
 class BudgetView(PolicyView):
-    policy: ClassVar = {}  # whose budget it is decides what it takes, and where: the service asks
+    policy: ClassVar = {}  # the required action depends on the budget: the service checks it
 
     @extend_schema(
         operation_id="change_budget", tags=["usage"], request=LimitSerializer, responses=BudgetSerializer
     )
     def patch(self, request: Request, budget_id: UUID) -> Response:
         """Another limit; it counts for the next call, also below what is used already."""
-        wish = checked(LimitSerializer, request, partial=True)
-        changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, **wish)
+        data = checked(LimitSerializer, request, partial=True)
+        changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, **data)
         return Response(BudgetSerializer(changed).data)
 
     @extend_schema(operation_id="remove_budget", tags=["usage"], responses={204: None})
@@ -128,9 +128,9 @@ class WorkspaceBudgetsView(WorkspaceView):
     )
     def post(self, request: Request, workspace: str) -> Response:
         """What a member, or each, may use in this workspace; or one of its keys."""
-        wish = checked(MemberBudgetSerializer, request)
-        of_member = wish["level"] == Budget.Level.MEMBER
-        rule = _rule(wish, self.place.workspace.id if of_member else None)
+        data = checked(MemberBudgetSerializer, request)
+        of_member = data["level"] == Budget.Level.MEMBER
+        rule = _rule(data, self.place.workspace.id if of_member else None)
         made = budgets.set_budget(principal=self.place, rule=rule)
         return Response(BudgetSerializer(made).data, status=201)
 
@@ -141,14 +141,14 @@ def _listed(view: PolicyView, rows: Any) -> Response:
     return pages.get_paginated_response(BudgetSerializer(shown, many=True).data)
 
 
-def _rule(wish: dict[str, Any], workspace_id: UUID | None) -> Rule:
+def _rule(data: dict[str, Any], workspace_id: UUID | None) -> Rule:
     return Rule(
-        level=wish["level"],
-        metric=wish["metric"],
-        window=wish["window"],
-        limit=wish["limit"],
-        soft_percent=wish.get("soft_percent"),
+        level=data["level"],
+        metric=data["metric"],
+        window=data["window"],
+        limit=data["limit"],
+        soft_percent=data.get("soft_percent"),
         workspace_id=workspace_id,
-        member_id=wish["member"],
-        api_key_id=wish["api_key"],
+        member_id=data["member"],
+        api_key_id=data["api_key"],
     )

@@ -1,6 +1,7 @@
 """What was used, broken down and exported: one's own, a workspace's, the team's."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -24,8 +25,8 @@ from quotas.usage import COLUMNS, Breakdown, Slice, break_down, slice_of
 GROUPS = [(name, name) for name in COLUMNS if name != "tenant"]
 
 
-class WishSerializer(serializers.Serializer[Any]):
-    """What a request for usage may say in its query."""
+class UsageQuerySerializer(serializers.Serializer[Any]):
+    """The query parameters of a request for usage."""
 
     by = serializers.ChoiceField(GROUPS, required=False, default="day")
     since = serializers.DateField(required=False, default=None)
@@ -91,51 +92,51 @@ IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only of this work
 
 
 class UsageOf:
-    """Reads the wish and decides whose use it may be about."""
+    """Decides whose usage a request may see."""
 
     everybody: ClassVar[Action]
 
-    def slice_for(self, place: Principal, wish: dict[str, Any], **fixed: Any) -> Slice:
-        """One's own where everybody's is not to be seen: naming somebody else then finds nothing."""
-        own = wish["mine"] or not may(place, self.everybody)
-        if own and wish["member"] not in {None, place.user_id}:
+    def slice_for(self, principal: Principal, query: dict[str, Any], *, workspace_id: UUID | None) -> Slice:
+        """The principal's own usage unless they may see everyone's; NotFound if they name another member."""
+        own = query["mine"] or not may(principal, self.everybody)
+        if own and query["member"] not in {None, principal.user_id}:
             raise NotFound
         if (
-            wish["member"]
-            and not Membership.objects.filter(tenant=place.tenant.id, user=wish["member"]).exists()
+            query["member"]
+            and not Membership.objects.filter(tenant=principal.tenant.id, user=query["member"]).exists()
         ):
             raise NotFound
-        key = wish["api_key"]
-        if key and not ApiKey.objects.filter(tenant=place.tenant.id, id=key).exists():
+        key = query["api_key"]
+        if key and not ApiKey.objects.filter(tenant=principal.tenant.id, id=key).exists():
             raise NotFound
         return slice_of(
-            place.tenant,
-            wish["since"],
-            wish["until"],
-            user_id=place.user_id if own else wish["member"],
+            principal.tenant,
+            query["since"],
+            query["until"],
+            user_id=principal.user_id if own else query["member"],
             api_key_id=key,
-            model=wish["model"],
-            purpose=wish["purpose"],
-            **fixed,
+            model=query["model"],
+            purpose=query["purpose"],
+            workspace_id=workspace_id,
         )
 
 
-def wish_of(request: Request) -> dict[str, Any]:
-    wish = WishSerializer(data=request.query_params.dict())
-    wish.is_valid(raise_exception=True)
-    return dict(wish.validated_data)
+def query_of(request: Request) -> dict[str, Any]:
+    query = UsageQuerySerializer(data=request.query_params.dict())
+    query.is_valid(raise_exception=True)
+    return dict(query.validated_data)
 
 
-def answer(place: Principal, wanted: Slice, by: str) -> Response:
-    return Response(told(place, break_down(wanted, by), wanted, by))
+def answer(principal: Principal, wanted: Slice, by: str) -> Response:
+    return Response(serialize_breakdown(principal, break_down(wanted, by), wanted, by))
 
 
-def told(place: Principal, found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
+def serialize_breakdown(principal: Principal, found: Breakdown, wanted: Slice, by: str) -> dict[str, Any]:
     return {
         "by": by,
         "since": wanted.first.isoformat(),
         "until": wanted.last.isoformat(),
-        "time_zone": place.tenant.time_zone,
+        "time_zone": principal.tenant.time_zone,
         "currency": settings.CURRENCY,
         "data": [
             {
@@ -154,17 +155,17 @@ class TeamUsageView(UsageOf, PolicyView):
     policy: ClassVar = {"GET": Action.TENANT_VIEW}
     everybody = Action.USAGE_TEAM
 
-    def wanted(self, request: Request, wish: dict[str, Any]) -> Slice:
-        return self.slice_for(self.principal, wish, workspace_id=self._workspace(wish["workspace"]))
+    def wanted(self, request: Request, query: dict[str, Any]) -> Slice:
+        return self.slice_for(self.principal, query, workspace_id=self._workspace_id(query["workspace"]))
 
-    def _workspace(self, slug: str) -> Any:
+    def _workspace_id(self, slug: str) -> UUID | None:
         if not slug:
             return None
         rows = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug)
-        workspace = rows.values_list("id", flat=True).first()
-        if workspace is None:
+        workspace_id = rows.values_list("id", flat=True).first()
+        if workspace_id is None:
             raise NotFound
-        return workspace
+        return workspace_id
 
     @extend_schema(
         operation_id="usage",
@@ -174,8 +175,8 @@ class TeamUsageView(UsageOf, PolicyView):
     )
     def get(self, request: Request) -> Response:
         """The team's use for those who run it; for everybody else their own."""
-        wish = wish_of(request)
-        return answer(self.principal, self.wanted(request, wish), wish["by"])
+        query = query_of(request)
+        return answer(self.principal, self.wanted(request, query), query["by"])
 
 
 class TeamExportView(TeamUsageView):
@@ -187,15 +188,15 @@ class TeamExportView(TeamUsageView):
     )
     def get(self, request: Request, form: str) -> StreamingHttpResponse:  # type: ignore[override]
         """The ledger's lines, the oldest first; streamed."""
-        return exported(self.wanted(request, wish_of(request)), form)
+        return exported(self.wanted(request, query_of(request)), form)
 
 
 class WorkspaceUsageView(UsageOf, WorkspaceView):
     policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
     everybody = Action.USAGE_EVERYBODY
 
-    def wanted(self, request: Request, wish: dict[str, Any]) -> Slice:
-        return self.slice_for(self.place, wish, workspace_id=self.place.workspace.id)
+    def wanted(self, request: Request, query: dict[str, Any]) -> Slice:
+        return self.slice_for(self.place, query, workspace_id=self.place.workspace.id)
 
     @extend_schema(
         operation_id="workspace_usage",
@@ -205,8 +206,8 @@ class WorkspaceUsageView(UsageOf, WorkspaceView):
     )
     def get(self, request: Request, workspace: str) -> Response:
         """What was used in the workspace; for those who do not manage it their own use there."""
-        wish = wish_of(request)
-        return answer(self.place, self.wanted(request, wish), wish["by"])
+        query = query_of(request)
+        return answer(self.place, self.wanted(request, query), query["by"])
 
 
 class WorkspaceExportView(WorkspaceUsageView):
@@ -220,7 +221,7 @@ class WorkspaceExportView(WorkspaceUsageView):
         self, request: Request, workspace: str, form: str
     ) -> StreamingHttpResponse:
         """The ledger's lines of the workspace, the oldest first; streamed."""
-        return exported(self.wanted(request, wish_of(request)), form)
+        return exported(self.wanted(request, query_of(request)), form)
 
 
 class UsageSettingsView(PolicyView):
@@ -229,7 +230,7 @@ class UsageSettingsView(PolicyView):
     @extend_schema(operation_id="usage_settings", tags=["usage"], responses=SettingsSerializer)
     def get(self, request: Request) -> Response:
         """The team's time zone, the currency of prices, and its plan."""
-        return Response(self._told(self.principal.tenant.time_zone))
+        return Response(self._settings(self.principal.tenant.time_zone))
 
     @extend_schema(
         operation_id="change_usage_settings",
@@ -241,9 +242,9 @@ class UsageSettingsView(PolicyView):
         """Another time zone: from now on days and months are its."""
         time_zone = checked(SettingsSerializer, request)["time_zone"]
         change_time_zone(principal=self.principal, time_zone=time_zone)
-        return Response(self._told(time_zone))
+        return Response(self._settings(time_zone))
 
-    def _told(self, time_zone: str) -> dict[str, Any]:
+    def _settings(self, time_zone: str) -> dict[str, Any]:
         plans = TenantPlan.objects.filter(tenant=self.principal.tenant.id)
         plan = plans.values_list("plan__name", flat=True).first()
         return {"time_zone": time_zone, "currency": settings.CURRENCY, "plan": plan}

@@ -1,4 +1,4 @@
-"""Everything of quotas that the database keeps; all of it in the public schema."""
+"""The models of quotas, all in the public schema."""
 
 from quotas.models.counters import BudgetWindow
 from quotas.models.ledger import UsageDay, UsageRecord

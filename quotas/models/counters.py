@@ -1,4 +1,4 @@
-"""The counters that budgets are held against; the only rows that turns contend for."""
+"""The counters of budgets, the only rows for which turns contend."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -7,10 +7,10 @@ from quotas.models.rules import Budget
 
 
 class BudgetWindow(models.Model):
-    """What one subject used and reserved of one metric in one window, whichever budgets ask for it.
+    """One subject's used and reserved amount of one metric in one window, for any number of budgets.
 
-    The subject is a tenant, a workspace, a member or a key, by its id; the scope is the tenant, or for what a
-    member uses in one workspace that workspace. No foreign keys: it outlives whom it counted.
+    The subject is the id of a tenant, a workspace, a member or a key. The scope is the tenant, or a workspace
+    for a member's usage in that workspace. Without foreign keys, since it outlives its subject.
     """
 
     id = models.BigAutoField(primary_key=True)

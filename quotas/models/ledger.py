@@ -1,4 +1,4 @@
-"""The ledger: a line for each model call, which nothing changes, and the sums of each day."""
+"""The ledger: one immutable line per model call, and the sums of each day."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from django.db.models import Q
 
 
 class UsageRecord(models.Model):
-    """The ledger line of one model call; corrections are lines of their own. A trigger refuses any change."""
+    """The ledger line of one model call; a correction is another line. A trigger refuses any change."""
 
     class Exactness(models.TextChoices):
         EXACT = "exact"
@@ -16,7 +16,7 @@ class UsageRecord(models.Model):
         UNREPORTED = "unreported"
 
     class Flag(models.TextChoices):
-        """What managers should look at; empty for most calls."""
+        """Why a manager should check the call; empty for most calls."""
 
         OVERRUN = "overrun", "More than was held"
         IMPLAUSIBLE = "implausible", "The provider's count cannot be true"
@@ -69,7 +69,7 @@ class UsageRecord(models.Model):
 
 
 class UsageDay(models.Model):
-    """The sums of a day's ledger lines, kept with them in one transaction: what pages and charts read."""
+    """The sums of a day's ledger lines, updated in the same transaction; pages and charts read them."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()

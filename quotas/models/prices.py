@@ -1,4 +1,4 @@
-"""What a model's tokens cost, from when on."""
+"""Prices of models, each from a date on."""
 
 from typing import ClassVar
 from uuid import uuid4
@@ -8,15 +8,14 @@ from django.db.models import Q
 
 from accounts.models import Workspace
 
-MOST_PRICE = 10**11  # 100,000 of the currency for a million tokens
+MOST_PRICE = 10**11  # 100,000 of the currency per million tokens
 
 
 class Price(models.Model):
-    """Millionths of the currency for a million tokens: 2,500,000 is 2.50. In force until a later one is.
+    """In millionths of the currency per million tokens: 2,500,000 is 2.50. In force until a later one begins.
 
-    An operator's names provider and model as its provider calls it; a workspace's own names the model's slug
-    and goes before it. Without a price of their own cached input costs what input does, reasoning what
-    output does.
+    An operator's price has the provider and its name for the model; a workspace's own has the model's slug
+    and takes precedence. Without their own price, cached input costs as much as input, reasoning as output.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""What a tenant, a workspace, a member or a key may use: budgets and limits, and plans that give them."""
+"""Budgets and limits of tenants, workspaces, members and keys, and plans that contain them."""
 
 from typing import ClassVar
 from uuid import UUID, uuid4
@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import ApiKey, Tenant, Workspace
 
 EVERYBODY = UUID(int=0)
-MOST = 10**15  # of any metric; sums of what is below it fit into a bigint
+MOST = 10**15  # of any metric; sums below it fit into a bigint
 
 
 class Plan(models.Model):
@@ -35,7 +35,7 @@ class Plan(models.Model):
 
 
 class TenantPlan(models.Model):
-    """The plan that a tenant has."""
+    """A tenant's plan."""
 
     tenant = models.OneToOneField(
         Tenant, primary_key=True, on_delete=models.CASCADE, related_name="plan_given"
@@ -48,10 +48,10 @@ class TenantPlan(models.Model):
 
 
 class Budget(models.Model):
-    """The rule: at most `limit` of a metric within a window. Of a tenant, or of every tenant with a plan.
+    """The rule: at most `limit` of a metric within a window, for a tenant or every tenant with a plan.
 
-    `workspace`, `member` and `api_key` say whose it is; empty means each one's own. A member's with a
-    workspace counts what the member uses in that workspace.
+    `workspace`, `member` and `api_key` are its target; empty means that each has its own. A member's budget
+    with a workspace counts only the member's usage in that workspace.
     """
 
     class Level(models.TextChoices):
@@ -74,7 +74,7 @@ class Budget(models.Model):
         AT_ONCE = "at_once", "at once"
 
     class SetBy(models.TextChoices):
-        """An operator's and a team's own hold side by side: neither lifts the other."""
+        """An operator's budgets and a team's own both apply: neither raises the other."""
 
         OPERATOR = "operator"
         TEAM = "team"

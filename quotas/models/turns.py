@@ -1,15 +1,25 @@
-"""What a turn reserves and each of its model calls holds."""
+"""A turn's reservation and the holds of its model calls."""
 
-from typing import ClassVar
-from uuid import uuid4
+from typing import ClassVar, Self
+from uuid import UUID, uuid4
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    def open(self) -> Self:
+        return self.filter(state=Reservation.State.OPEN)
+
+    def expired(self) -> Self:
+        """Open, with a lease that ran out by the database's clock."""
+        return self.open().filter(lease_expires_at__lt=Now())
 
 
 class Reservation(models.Model):
-    """A turn's admission; its id is the turn's. While it is open, its lease says that somebody runs it."""
+    """A turn's admission; its id is the turn's. While it is open, its lease shows that a process runs it."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -32,6 +42,8 @@ class Reservation(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
 
+    objects = ReservationQuerySet.as_manager()
+
     class Meta:
         indexes = [
             models.Index(
@@ -45,8 +57,32 @@ class Reservation(models.Model):
         return f"{self.id} {self.state}"
 
 
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def of_turn(self, turn_id: UUID) -> Self:
+        return self.filter(reservation_id=turn_id)
+
+    def live(self) -> Self:
+        """Held or sent: what the counters have reserved."""
+        return self.filter(state__in=Hold.LIVE)
+
+    def sent(self) -> Self:
+        return self.filter(state=Hold.State.SENT)
+
+    def unadopted(self) -> Self:
+        """The hold that admission took, before the turn's first call adopts it."""
+        return self.filter(call_id=None, state=Hold.State.HELD)
+
+    def adopted(self) -> Self:
+        """Holds of calls that were made."""
+        return self.exclude(call_id=None)
+
+    def not_read_on(self) -> Self:
+        """Without sent calls whose reply is still read after its reader has left."""
+        return self.exclude(state=Hold.State.SENT, read_on_until__gt=Now())
+
+
 class Hold(models.Model):
-    """One model call's share of a reservation: held → sent → settled | released | written_off."""
+    """One model call's share of a reservation. `quotas.hold_states` draws its states and changes them."""
 
     class State(models.TextChoices):
         HELD = "held"
@@ -89,6 +125,8 @@ class Hold(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
 
+    objects = HoldQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -110,5 +148,5 @@ class Hold(models.Model):
 
     @property
     def amount(self) -> int:
-        """What the hold reserves, in tokens."""
+        """The tokens that the hold reserves."""
         return self.prompt_bound + self.output_bound

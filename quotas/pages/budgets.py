@@ -1,4 +1,4 @@
-"""The page of budgets: those that are set, and forms that set, change and remove them."""
+"""The budgets page: a list of budgets, and forms that set, change and remove them."""
 
 from decimal import Decimal
 from typing import Any
@@ -25,8 +25,8 @@ from quotas.models import Budget, TenantPlan
 from quotas.prices import MILLION
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
-MOST_OFFERED = 200  # of each kind in the select of whom a budget is for; the API knows no such bound
-KINDS = [
+MOST_OFFERED = 200  # of each kind in the select of targets; the API has no such bound
+METRICS = [
     ("tokens/day", "Tokens a day"),
     ("tokens/month", "Tokens a month"),
     ("tokens/total", "Tokens in all"),
@@ -37,12 +37,12 @@ KINDS = [
     ("requests/minute", "Requests a minute"),
     ("turns/at_once", "Replies at once"),
 ]
-WHOLE = {Metric.TOKENS, Metric.REQUESTS, Metric.TURNS}
+WHOLE_NUMBERS = {Metric.TOKENS, Metric.REQUESTS, Metric.TURNS}
 Choices = list[tuple[str, str]]
 
 
 class AmountForm(forms.Form):
-    """A limit as people write it: a whole number, or money with up to six decimals."""
+    """A limit: a whole number, or a cost with up to six decimals."""
 
     limit = forms.DecimalField(
         label="Limit", min_value=0, max_value=Decimal(10**15), max_digits=22, decimal_places=6
@@ -55,7 +55,7 @@ class AmountForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         sent: dict[str, Any] = super().clean() or {}
         limit = sent.get("limit")
-        if limit is not None and self.metric in WHOLE and limit != limit.to_integral_value():
+        if limit is not None and self.metric in WHOLE_NUMBERS and limit != limit.to_integral_value():
             self.add_error("limit", "Give a whole number.")
         return sent
 
@@ -68,7 +68,7 @@ class AmountForm(forms.Form):
 
 class BudgetForm(AmountForm):
     target = forms.ChoiceField(label="For", choices=[])
-    kind = forms.ChoiceField(label="What", choices=KINDS, initial="tokens/month")
+    kind = forms.ChoiceField(label="What", choices=METRICS, initial="tokens/month")
     field_order = ("target", "kind", "limit", "soft_percent")
 
     def __init__(self, principal: Principal, data: QueryDict | None = None) -> None:
@@ -92,21 +92,23 @@ class BudgetForm(AmountForm):
 
 def target_of(text: str) -> dict[str, Any]:
     """`level[:id][@workspace]` as the fields of a Rule."""
-    rest, _, workspace = text.partition("@")
-    level, _, own = rest.partition(":")
-    named = {"workspace": "workspace_id", "member": "member_id", "api_key": "api_key_id"}
+    target, _, workspace = text.partition("@")
+    level, _, own = target.partition(":")
+    columns = {"workspace": "workspace_id", "member": "member_id", "api_key": "api_key_id"}
     fields: dict[str, Any] = {"level": level}
     if own:
-        fields[named[level]] = UUID(own)
+        fields[columns[level]] = UUID(own)
     if workspace:
         fields["workspace_id"] = UUID(workspace)
     return fields
 
 
 def targets_for(principal: Principal) -> Choices:
-    """Whom the person may set a budget for."""
-    here = principal.workspace
-    members = WorkspaceMember.objects.filter(workspace=here.id).select_related("user").order_by("created_at")
+    """The targets for which the principal may set a budget."""
+    workspace = principal.workspace
+    members = (
+        WorkspaceMember.objects.filter(workspace=workspace.id).select_related("user").order_by("created_at")
+    )
     people = [member.user for member in members[:MOST_OFFERED]]
     choices: Choices = []
     if may(principal, Action.BUDGETS_TEAM):
@@ -115,13 +117,13 @@ def targets_for(principal: Principal) -> Choices:
         choices += [(f"workspace:{row.id}", f"Workspace {row.name}") for row in workspaces[:MOST_OFFERED]]
         choices += [("member", "Each member, in all workspaces")]
         choices += [(f"member:{row.id}", f"{row.label}, in all workspaces") for row in people]
-    choices.append((f"member@{here.id}", f"Each member, in {here.name}"))
-    choices += [(f"member:{row.id}@{here.id}", f"{row.label}, in {here.name}") for row in people]
+    choices.append((f"member@{workspace.id}", f"Each member, in {workspace.name}"))
+    choices += [(f"member:{row.id}@{workspace.id}", f"{row.label}, in {workspace.name}") for row in people]
     keys = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None).order_by("created_at")
     if may(principal, Action.BUDGETS_TEAM):
         choices.append(("api_key", "Each API key"))
     else:
-        keys = keys.filter(workspace=here.id)
+        keys = keys.filter(workspace=workspace.id)
     choices += [(f"api_key:{row.id}", f"API key {row.name} ({row.prefix}…)") for row in keys[:MOST_OFFERED]]
     return choices
 
@@ -134,8 +136,8 @@ class ZoneForm(forms.Form):
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.USAGE_EVERYBODY, post=Action.BUDGETS_WORKSPACE)
-def budgets(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    """Budgets of the workspace, for those who run the team all of them; a form that sets one."""
+def budgets(request: WorkspaceRequest, **route: str) -> HttpResponse:
+    """The workspace's budgets, or all of the team's for owners and admins; a form that sets one."""
     principal = request.principal
     form = BudgetForm(principal, request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -168,7 +170,7 @@ def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
 
 @require_POST
 @needs(Action.BUDGETS_WORKSPACE)
-def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
+def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> HttpResponse:
     form, back = AmountForm(request.POST), place_url(request.principal, "budgets")
     own = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id)
     form.metric = own.values_list("metric", flat=True).first() or ""
@@ -189,7 +191,7 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> H
 
 @require_POST
 @needs(Action.BUDGETS_WORKSPACE)
-def remove_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> HttpResponse:
+def remove_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> HttpResponse:
     back = place_url(request.principal, "budgets")
     return act(
         request,
@@ -203,7 +205,7 @@ def remove_budget(request: WorkspaceRequest, budget_id: UUID, **place: str) -> H
 
 @require_POST
 @needs(Action.BUDGETS_TEAM)
-def change_zone(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def change_zone(request: WorkspaceRequest, **route: str) -> HttpResponse:
     back = place_url(request.principal, "budgets")
     zone = request.POST.get("time_zone", "").strip()
     return act(

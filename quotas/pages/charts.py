@@ -1,4 +1,4 @@
-"""Charts drawn on the server: bars as SVG, in a box of fixed size that scales with the page."""
+"""Bar charts as SVG, drawn on the server in a box of fixed size that scales with the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from datetime import date
 from quotas.usage import Group
 
 WIDTH, HEIGHT = 960, 160  # of the drawing, in its own units
-GAP = 0.25  # of a bar's place
+GAP = 0.25  # of the width of a slot
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A day's bar, with what it says to who points at it."""
+    """A day's bar, with its tooltip."""
 
     x: float
     y: float
@@ -23,7 +23,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The bars of some days, and the same in a sentence for who cannot see them."""
+    """The bars of some days, and a sentence for screen readers."""
 
     bars: list[Bar]
     edges: list[str]  # the first day and the last
@@ -34,20 +34,20 @@ class Chart:
 
 
 def day_chart(days: Sequence[Group]) -> Chart:
-    """Tokens by day. Bars reach from the ground to the highest day; a day with any use is seen."""
+    """Tokens by day, relative to the highest day; a day with any usage is visible."""
     highest = max((day.used.tokens for day in days), default=0)
-    place = WIDTH / max(1, len(days))
-    bars = [_bar(number * place, place, day, highest) for number, day in enumerate(days) if day.used.tokens]
+    slot = WIDTH / max(1, len(days))
+    bars = [_bar(number * slot, slot, day, highest) for number, day in enumerate(days) if day.used.tokens]
     edges = [_short(day.key) for day in (days[0], days[-1])] if days else []
     return Chart(bars=bars, edges=edges, highest=highest, text=_sentence(days, highest))
 
 
-def _bar(left: float, place: float, day: Group, highest: int) -> Bar:
+def _bar(left: float, slot: float, day: Group, highest: int) -> Bar:
     height = max(2.0, HEIGHT * day.used.tokens / highest)
     return Bar(
-        x=round(left + place * GAP / 2, 2),
+        x=round(left + slot * GAP / 2, 2),
         y=round(HEIGHT - height, 2),
-        width=round(place * (1 - GAP), 2),
+        width=round(slot * (1 - GAP), 2),
         height=round(height, 2),
         title=f"{_short(day.key)}: {day.used.tokens:,} tokens, {day.used.calls:,} calls",
     )

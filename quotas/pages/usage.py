@@ -1,7 +1,8 @@
-"""The usage pages: one's own use, the workspace's and the team's, by day and by what it was for."""
+"""The usage page: the principal's own usage, the workspace's or the team's, by day and by category."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,14 +19,14 @@ from accounts.page_urls import place_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import InvalidInput
-from quotas.calls import Payer
 from quotas.exports import EXPORTS, exported
 from quotas.limits import limits_of
 from quotas.pages.charts import day_chart
+from quotas.planned_calls import Payer
 from quotas.usage import Slice, break_down, slice_of
 from quotas.windows import day_at
 
-FACES = {"mine": "Yours", "workspace": "This workspace", "team": "The team"}
+SCOPES = {"mine": "Yours", "workspace": "This workspace", "team": "The team"}
 BY = {"model": "Model", "member": "Member", "api_key": "API key", "purpose": "Purpose"}
 
 
@@ -36,7 +37,7 @@ class PeriodForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the address asks for, as far as the person may see it."""
+    """The view that the query selects, as far as the principal may see it."""
 
     of: str
     by: str
@@ -44,20 +45,25 @@ class View:
     problem: str = ""
 
     def query(self, **other: str) -> str:
-        kept = {"of": self.of, "by": self.by, "since": str(self.wanted.first), "until": str(self.wanted.last)}
-        return "?" + urlencode({**kept, **other})
+        query = {
+            "of": self.of,
+            "by": self.by,
+            "since": str(self.wanted.first),
+            "until": str(self.wanted.last),
+        }
+        return "?" + urlencode({**query, **other})
 
 
 @require_GET
 @needs(Action.USAGE_VIEW)
-def usage(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    """Budgets that apply, a bar a day, and a table by model, member, key, purpose or workspace."""
+def usage(request: WorkspaceRequest, **route: str) -> HttpResponse:
+    """The budgets that apply, a bar per day, and a table by model, member, key, purpose or workspace."""
     view = _view(request.principal, request.GET)
     days, groups = break_down(view.wanted, "day"), break_down(view.wanted, view.by)
     context = {
         "view": view,
         "form": PeriodForm(initial={"since": view.wanted.first, "until": view.wanted.last}),
-        "faces": _tabs(view, "of", _faces(request.principal), FACES),
+        "faces": _tabs(view, "of", _scopes(request.principal), SCOPES),
         "columns": _tabs(view, "by", _columns(view.of), BY | {"workspace": "Workspace"}),
         "periods": _periods(view, request.principal),
         "limits": limits_of(Payer.of(request.principal)),
@@ -79,18 +85,18 @@ def usage(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_GET
 @needs(Action.USAGE_VIEW)
-def export(request: WorkspaceRequest, form: str, **place: str) -> StreamingHttpResponse:
-    """The ledger's lines of what the page shows."""
+def export(request: WorkspaceRequest, form: str, **route: str) -> StreamingHttpResponse:
+    """The ledger's lines of the usage on the page."""
     return exported(_view(request.principal, request.GET).wanted, form)
 
 
-def _faces(principal: Principal) -> list[str]:
-    seen = ["mine"]
+def _scopes(principal: Principal) -> list[str]:
+    scopes = ["mine"]
     if may(principal, Action.USAGE_EVERYBODY):
-        seen.append("workspace")
+        scopes.append("workspace")
     if may(principal, Action.USAGE_TEAM):
-        seen.append("team")
-    return seen
+        scopes.append("team")
+    return scopes
 
 
 def _columns(of: str) -> list[str]:
@@ -101,26 +107,26 @@ def _columns(of: str) -> list[str]:
     }[of]
 
 
-def _view(principal: Principal, asked: QueryDict) -> View:
-    """What makes no sense in the address is left out: the page then shows the running month."""
-    faces = _faces(principal)
+def _view(principal: Principal, query: QueryDict) -> View:
+    """Invalid parameters are ignored: the page then shows the current month."""
+    scopes = _scopes(principal)
     of = (
-        asked.get("of", "") if asked.get("of") in faces else ("workspace" if "workspace" in faces else "mine")
+        query.get("of", "")
+        if query.get("of") in scopes
+        else ("workspace" if "workspace" in scopes else "mine")
     )
-    by = asked.get("by", "") if asked.get("by") in _columns(of) else _columns(of)[0]
-    whose: dict[str, Any] = {
-        "mine": {"user_id": principal.user_id},
-        "workspace": {"workspace_id": principal.workspace.id},
-        "team": {},
-    }[of]
-    form = PeriodForm(asked)
+    by = query.get("by", "") if query.get("by") in _columns(of) else _columns(of)[0]
+    user_id = principal.user_id if of == "mine" else None
+    workspace_id = principal.workspace.id if of == "workspace" else None
+    slice_between = partial(slice_of, principal.tenant, user_id=user_id, workspace_id=workspace_id)
+    form = PeriodForm(query)
     days = (form.cleaned_data["since"], form.cleaned_data["until"]) if form.is_valid() else (None, None)
     problem = "" if form.is_valid() else "These are no dates; this month is shown."
     try:
-        return View(of, by, slice_of(principal.tenant, *days, **whose), problem)
+        return View(of, by, slice_between(*days), problem)
     except InvalidInput as wrong:
         text = next(iter(wrong.details.values()))[0]
-        return View(of, by, slice_of(principal.tenant, None, None, **whose), f"{text} This month is shown.")
+        return View(of, by, slice_between(None, None), f"{text} This month is shown.")
 
 
 def _tabs(view: View, name: str, shown: list[str], labels: dict[str, str]) -> list[dict[str, Any]]:

@@ -26,19 +26,19 @@ def amount(value: int, metric: str) -> str:
 
 @register.filter
 def figure(value: int, metric: str) -> str:
-    """The same without its unit."""
+    """The amount without its unit."""
     return money_text(int(value)) if metric == Budget.Metric.COST else f"{int(value):,}"
 
 
 @register.filter
 def plain(value: int, metric: str) -> str:
-    """As a form takes it back: without separators, money with the decimals that it has."""
+    """The value for a form field: without separators, and cost with only its own decimals."""
     return f"{(Decimal(value) / MILLION).normalize():f}" if metric == Budget.Metric.COST else str(value)
 
 
 @register.filter
 def money(value: int) -> str:
-    """Millionths of the currency, with its name."""
+    """Millionths as an amount in the currency, with its name."""
     return amount_text(Budget.Metric.COST, int(value))
 
 

@@ -1,4 +1,4 @@
-"""A process of its own that takes a turn to one state, says so, and waits there to be killed."""
+"""A separate process that takes a turn to one state, reports it, and waits to be killed."""
 
 import os
 import sys
@@ -11,15 +11,15 @@ if __name__ == "__main__":
 
 from django.db import transaction
 
-from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import open_turn
-from quotas.settlement import settle_call
 from quotas.tests.ledger import note_streamed, planned_call
 
 PROMPT, OUTPUT, STREAMED = 10, 20, 7
-# What the ledger holds once the turn has been reaped: tokens, or none.
+# The tokens in the ledger after the turn has been reaped, if any.
 STATES: dict[str, int | None] = {
     "opening": None,  # in the transaction that admits it
     "held": None,
@@ -54,8 +54,8 @@ def take_to(state: str, payer: Payer, turn: UUID, call: UUID) -> None:
 
 
 def wait_for_the_end() -> None:
-    with os.fdopen(int(sys.argv[1]), "w") as told:
-        told.write("there\n")
+    with os.fdopen(int(sys.argv[1]), "w") as ready:
+        ready.write("ready\n")
     sys.stdin.read()
 
 

@@ -1,19 +1,19 @@
-"""Budgets that are set and calls that are settled already, for tests that look at them."""
+"""Creates budgets and settled calls for tests."""
 
 from typing import Any
 from uuid import UUID, uuid4
 
 from accounts.tests.cast import Person
-from quotas.calls import Payer, PlannedCall
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
 from quotas.models import Budget, Hold, UsageRecord
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import settle_call
 
 
 def limit_to(person: Person, limit: int, **rule: Any) -> Budget:
-    """An operator's budget; of the person's workspace, in tokens a month, where nothing else is said."""
+    """An operator's budget; by default for the person's workspace, in tokens per month."""
     named = {
         "tenant_id": person.principal.tenant.id,
         "set_by": "operator",
@@ -57,5 +57,5 @@ def settled(turn_id: UUID, call_id: UUID, call: PlannedCall, usage: Usage) -> No
 
 
 def note_streamed(*, call_id: UUID, streamed_tokens: int) -> None:
-    """What `quotas.leases.note_streams` writes, in the test's own transaction."""
+    """Does the same as `quotas.leases.note_streams` in the test's own transaction."""
     Hold.objects.filter(call_id=call_id, state=Hold.State.SENT).update(streamed_tokens=streamed_tokens)

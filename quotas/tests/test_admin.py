@@ -1,4 +1,4 @@
-"""Operators see what every tenant may spend and has spent; they set plans, budgets, prices and grants."""
+"""Operators see every tenant's limits and usage, and set plans, budgets, prices and grants."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def sent_plan(client: Any, plan: Plan, **changed: str) -> dict[str, Any]:
     return {**fields_of(page), **{f"budgets-0-{name}": value for name, value in changed.items()}}
 
 
-def test_a_plans_budget_is_changed_for_every_tenant_at_once_and_audited(cast: Cast) -> None:
+def test_a_plans_budget_changes_for_every_tenant_and_is_audited(cast: Cast) -> None:
     client, plan = desk(), Plan.objects.get()
     store_usage(cast.bob, tokens=30)
     answer = client.post(address(Plan, "change", plan.pk), sent_plan(client, plan, limit="50"))
@@ -75,7 +75,7 @@ def test_a_plan_that_tenants_have_is_not_deleted(cast: Cast) -> None:
     assert desk().post(address(Plan, "delete", Plan.objects.get().pk), {"post": "yes"}).status_code == 403
 
 
-def test_an_operator_sets_a_tenants_budget_which_goes_before_its_plans(cast: Cast) -> None:
+def test_an_operators_budget_for_a_tenant_overrides_its_plans(cast: Cast) -> None:
     sales = cast.bob.principal.workspace.id
     client = desk()
     answer = client.post(
@@ -90,14 +90,14 @@ def test_an_operator_sets_a_tenants_budget_which_goes_before_its_plans(cast: Cas
     client.post(page, {**fields_of(client.get(page)), "limit": "5000", "level": "tenant"})
     changed = Budget.objects.get(pk=budget.pk)
     assert (changed.limit, changed.level) == (5000, "workspace")
-    told = AuditEntry.objects.get(action="budget.changed")
-    assert (told.changes, told.workspace.slug) == ({"limit": [50, 5000]}, "sales")
+    entry = AuditEntry.objects.get(action="budget.changed")
+    assert (entry.changes, entry.workspace.slug) == ({"limit": [50, 5000]}, "sales")
 
 
 @pytest.mark.parametrize(
     "wrong", [{"tenant": ""}, {"window": "minute", "metric": "cost"}, {"level": "tenant"}]
 )
-def test_a_tenants_budget_that_makes_no_sense_is_refused(cast: Cast, wrong: dict[str, str]) -> None:
+def test_an_invalid_budget_of_a_tenant_is_refused(cast: Cast, wrong: dict[str, str]) -> None:
     sent = {**RULE, "tenant": str(tenant().pk), "workspace": str(cast.bob.principal.workspace.id), **wrong}
     assert desk().post(address(Budget, "add"), sent).status_code == 200
     assert not Budget.objects.filter(tenant__isnull=False).exists()
@@ -108,7 +108,7 @@ def test_a_workspace_of_another_tenant_is_refused(cast: Cast) -> None:
     assert "another tenant" in desk().post(address(Budget, "add"), sent).content.decode()
 
 
-def test_a_teams_own_budget_is_only_looked_at(cast: Cast) -> None:
+def test_a_teams_own_budget_is_read_only(cast: Cast) -> None:
     budget = limit_to(cast.alice, 100, set_by="team", level="tenant")
     client = desk()
     assert client.post(address(Budget, "change", budget.pk), {"limit": "9"}).status_code == 403
@@ -151,7 +151,7 @@ def test_a_price_is_added_but_not_changed_once_it_is_in_force(cast: Cast) -> Non
 
 
 @pytest.mark.parametrize("model", [Reservation, UsageRecord, UsageDay])
-def test_the_ledger_is_only_looked_at(cast: Cast, model: Any) -> None:
+def test_the_ledger_is_read_only(cast: Cast, model: Any) -> None:
     store_usage(cast.bob)
     client, row = desk(), model.objects.get()
     assert client.post(address(model, "change", row.pk), {"input_tokens": "0"}).status_code == 403
@@ -161,7 +161,7 @@ def test_the_ledger_is_only_looked_at(cast: Cast, model: Any) -> None:
 
 
 @pytest.mark.parametrize("by", ["tenant", "model", "purpose", "nonsense"])
-def test_the_summary_tells_what_all_tenants_used(cast: Cast, by: str) -> None:
+def test_the_summary_shows_the_usage_of_all_tenants(cast: Cast, by: str) -> None:
     store_usage(cast.bob, tokens=1234)
     store_usage(cast.charlie, tokens=4321)
     page = desk().get("/admin/quotas/usageday/summary/", {"by": by, "since": "nonsense"}).content.decode()
@@ -169,7 +169,7 @@ def test_the_summary_tells_what_all_tenants_used(cast: Cast, by: str) -> None:
     assert ("globex" in page) == (by in {"tenant", "nonsense"})
 
 
-def test_the_ledger_is_searched_by_turn_person_and_place(cast: Cast) -> None:
+def test_the_ledger_is_searched_by_turn_person_and_workspace(cast: Cast) -> None:
     bobs, danas = store_usage(cast.bob), store_usage(cast.dana)
     client = desk()
     for query, found in {str(bobs.turn_id): bobs, "dana": danas, "sales": bobs, "acme ops": danas}.items():
@@ -178,7 +178,7 @@ def test_the_ledger_is_searched_by_turn_person_and_place(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("model", [Budget, BudgetWindow, Reservation, UsageRecord, UsageDay, TenantPlan])
-def test_longer_lists_need_no_more_queries(cast: Cast, model: Any) -> None:
+def test_longer_lists_take_no_more_queries(cast: Cast, model: Any) -> None:
     store_usage(cast.bob)
     limit_to(cast.bob, 10**6)
     client = desk()
@@ -189,7 +189,7 @@ def test_longer_lists_need_no_more_queries(cast: Cast, model: Any) -> None:
     assert len(queries_of(client, address(model, "changelist"))) == before
 
 
-def test_a_second_budget_or_price_of_the_same_rule_is_told_at_the_form(cast: Cast) -> None:
+def test_a_duplicate_budget_or_price_is_a_form_error(cast: Cast) -> None:
     client = desk()
     sent = {**RULE, "tenant": str(tenant().pk), "workspace": "", "member": ""}
     assert client.post(address(Budget, "add"), sent).status_code == 302

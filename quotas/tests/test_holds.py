@@ -1,4 +1,4 @@
-"""The contract of Reservation and Hold: each step once, in its order, the counters always adding up."""
+"""The contract of Reservation and Hold: each step once, in order, and the counters always add up."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,14 +12,14 @@ from django.db.models.functions import Now
 
 from accounts.tests.cast import Cast
 from kit.errors import TurnInterrupted
-from quotas.calls import Payer
 from quotas.errors import QuotaExceeded
-from quotas.holds import hold_call, mark_sent, read_on_until
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call, read_on_until
 from quotas.ledger_audit import check_ledger
 from quotas.models import Budget, BudgetWindow, Hold, Reservation, TenantPlan, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import close_turn, expired_reservations, open_turn, turn_usage
-from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_a_call_whose_turn_was_closed_is_not_sent(cast: Cast, budget: Budget) ->
     assert counters() == (0, 0)
 
 
-def test_a_settlement_turns_the_hold_into_use(cast: Cast, budget: Budget) -> None:
+def test_a_settlement_turns_the_hold_into_usage(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
     call = held(turn)
     mark_sent(call_id=call)
@@ -164,7 +164,7 @@ def test_a_call_that_was_never_answered_can_be_released(cast: Cast, budget: Budg
     assert counters() == (0, 0)
 
 
-def test_closing_releases_what_was_held_and_writes_off_what_was_sent(cast: Cast, budget: Budget) -> None:
+def test_closing_releases_held_calls_and_writes_off_sent_ones(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
     sent = held(turn)
     mark_sent(call_id=sent)
@@ -178,9 +178,9 @@ def test_closing_releases_what_was_held_and_writes_off_what_was_sent(cast: Cast,
     assert counters() == (17, 0)
 
 
-@pytest.mark.parametrize("is_first", [True, False])  # adopts the hold that admission took, or takes its own
+@pytest.mark.parametrize("is_first", [True, False])  # adopts the hold of admission, or takes its own
 @pytest.mark.parametrize(("estimate", "charge"), [(4, 4), (0, 0), (10, 10), (11, 10), (None, 10)])
-def test_a_write_off_charges_the_prompts_estimate_and_never_more_than_its_bound(
+def test_a_write_off_charges_the_prompt_estimate_and_never_more_than_its_bound(
     cast: Cast, budget: Budget, is_first: bool, estimate: int | None, charge: int
 ) -> None:
     turn = opened(cast, prompt=10 if is_first else 1)
@@ -192,7 +192,7 @@ def test_a_write_off_charges_the_prompts_estimate_and_never_more_than_its_bound(
     assert check_ledger().differences == []
 
 
-def test_a_call_that_is_read_on_counts_by_its_prompts_estimate_until_it_is_settled(
+def test_a_call_that_is_read_on_counts_with_its_prompt_estimate_until_it_is_settled(
     cast: Cast, budget: Budget
 ) -> None:
     turn = opened(cast)
@@ -225,7 +225,7 @@ def test_a_settlement_after_a_write_off_posts_the_difference(
 @pytest.mark.parametrize(
     ("streamed", "truth", "flagged"),
     [
-        (25, Usage(10, 25), 1),  # the write-off and its correction are beyond what was held
+        (25, Usage(10, 25), 1),  # the write-off and its correction exceed the hold
         (25, Usage(10, 15), 1),
         (7, Usage(10, 25), 1),
         (25, Usage(10, 15, flag="implausible"), 1),
@@ -233,7 +233,7 @@ def test_a_settlement_after_a_write_off_posts_the_difference(
         (7, Usage(10, 15), 0),
     ],
 )
-def test_a_call_counts_once_as_flagged_however_many_lines_it_has(
+def test_a_call_with_several_lines_counts_once_as_flagged(
     cast: Cast, budget: Budget, streamed: int, truth: Usage, flagged: int
 ) -> None:
     turn = opened(cast)
@@ -248,7 +248,7 @@ def test_a_call_counts_once_as_flagged_however_many_lines_it_has(
 
 
 @pytest.mark.parametrize("is_settled", [False, True])
-def test_what_was_shown_of_a_reply_that_is_read_on_is_not_charged_to_the_next(
+def test_the_shown_output_of_a_reply_that_is_read_on_is_not_charged_to_the_next(
     cast: Cast, budget: Budget, is_settled: bool
 ) -> None:
     turn = opened(cast)
@@ -263,7 +263,7 @@ def test_what_was_shown_of_a_reply_that_is_read_on_is_not_charged_to_the_next(
     assert turn_usage(turn).output_tokens == 17
 
 
-def test_a_closed_turn_makes_no_more_calls(cast: Cast, budget: Budget) -> None:
+def test_a_closed_turn_cannot_make_calls(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
     close_turn(turn_id=turn)
     with pytest.raises(TurnInterrupted):
@@ -271,14 +271,14 @@ def test_a_closed_turn_makes_no_more_calls(cast: Cast, budget: Budget) -> None:
     assert counters() == (0, 0)
 
 
-def test_admission_beyond_the_budget_leaves_nothing(cast: Cast, budget: Budget, db: Any) -> None:
+def test_a_refused_admission_stores_nothing(cast: Cast, budget: Budget, db: Any) -> None:
     with pytest.raises(QuotaExceeded), transaction.atomic():
         opened(cast, prompt=60, output=60)
     assert not Reservation.objects.exists()
     assert not Hold.objects.exists()
 
 
-def test_who_has_no_budget_is_not_limited(cast: Cast, budget: Budget) -> None:
+def test_without_a_budget_there_is_no_limit(cast: Cast, budget: Budget) -> None:
     budget.delete()
     TenantPlan.objects.all().delete()
     turn = opened(cast, prompt=10**9, output=10**9)
@@ -289,7 +289,7 @@ def test_who_has_no_budget_is_not_limited(cast: Cast, budget: Budget) -> None:
     assert UsageRecord.objects.count() == 1
 
 
-def test_a_lease_that_runs_out_is_found(cast: Cast, budget: Budget) -> None:
+def test_an_expired_lease_is_found(cast: Cast, budget: Budget) -> None:
     turn = opened(cast)
     assert expired_reservations() == []
     Reservation.objects.update(lease_expires_at=Now() - timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""Whatever happens at once on many connections: never over a limit, and everything adds up all the while."""
+"""Under any concurrent changes no limit is exceeded and everything adds up at all times."""
 
 import random
 import threading
@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from accounts.tests.cast import Cast, Person
 from gateway.tests import snapshot
 from kit.errors import RateLimited, TurnInterrupted
-from quotas.calls import Payer
 from quotas.errors import QuotaExceeded, RepeatedCall
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, release_call, settle_call
+from quotas.holds import hold_call
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Price, Reservation
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import release_call, settle_call
 from quotas.tests.ledger import limit_to, note_streamed, planned_call, store_usage
 from quotas.tests.test_holds import opened
 
@@ -37,11 +37,11 @@ GPT = {"model": "gpt", "provider": "openai", "upstream_name": "gpt-4o"}
 
 @dataclass
 class Player:
-    """One turn that does random things, in any order, as its engine, its provider or the reaper might."""
+    """One turn with random steps in any order, as its engine, its provider or the reaper may take them."""
 
     chance: random.Random
     payer: Payer
-    honest: bool  # bills no more than was held, and in time
+    honest: bool  # charges no more than was held, and in time
     turn: UUID = field(default_factory=uuid4)
     calls: dict[UUID, tuple[int, int]] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class Player:
             self.chance.choice(steps)()
 
     def end(self) -> None:
-        if self.honest:  # a provider that bills in time
+        if self.honest:  # a provider that reports in time
             for call in self.calls:
                 settle_call(call_id=call, usage=self.usage(call))
         self.close()
@@ -116,7 +116,7 @@ class Player:
 
 
 def limit_everything(cast: Cast) -> None:
-    """Every level, metric and window, tight enough that some of each refuse."""
+    """Every level, metric and window, low enough that each refuses some calls."""
     limit_to(cast.alice, 3 * LIMIT, level="tenant")
     limit_to(cast.alice, 8 * LIMIT, level="tenant", metric="cost", window="day")
     limit_to(cast.alice, LIMIT)
@@ -146,7 +146,7 @@ def payers(cast: Cast) -> list[Payer]:
 
 @contextmanager
 def watched(*, never_over: bool) -> Iterator[None]:
-    """Proves the ledger again and again on a connection of its own, while the rest goes on."""
+    """Checks the ledger repeatedly on a separate connection while the block runs."""
     over, wrong = threading.Event(), []
 
     def watch() -> None:
@@ -173,7 +173,7 @@ def watched(*, never_over: bool) -> Iterator[None]:
 @pytest.mark.parametrize("honest", [True, pytest.param(False, marks=pytest.mark.slow)])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_everything_adds_up_throughout_any_interleaving_on_many_connections(
+def test_everything_adds_up_in_any_interleaving_on_many_connections(
     cast: Cast, honest: bool, seed: int
 ) -> None:
     snapshot.restore()
@@ -196,7 +196,7 @@ def test_everything_adds_up_throughout_any_interleaving_on_many_connections(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_admissions_at_once_never_reserve_more_than_the_limit(cast: Cast) -> None:
+def test_concurrent_admissions_never_reserve_more_than_the_limit(cast: Cast) -> None:
     limit_to(cast.alice, LIMIT)
     barrier = threading.Barrier(16)
 
@@ -242,7 +242,7 @@ def spoil_day() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("spoil", [spoil_counter, spoil_reserve, spoil_day])
-def test_the_proof_finds_what_does_not_add_up(cast: Cast, spoil: object) -> None:
+def test_the_ledger_check_finds_differences(cast: Cast, spoil: object) -> None:
     store_usage(cast.alice)
     assert check_ledger().differences == []
     spoil()  # type: ignore[operator]

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def kill_at(state: str, cast: Cast, turn: UUID) -> None:
-    """Runs a turn in a process of its own, and kills it as soon as it says that it has got there."""
+    """Runs a turn in a separate process, and kills it as soon as it reports the state."""
     database, principal = connection.settings_dict, cast.alice.principal
     ids = [principal.tenant.id, principal.workspace.id, principal.user_id, turn, uuid4()]
     read, write = os.pipe()
@@ -42,14 +42,14 @@ def kill_at(state: str, cast: Cast, turn: UUID) -> None:
         },
     )
     os.close(write)
-    with os.fdopen(read) as told:
-        assert told.readline() == "there\n"
+    with os.fdopen(read) as ready:
+        assert ready.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_what_a_killed_process_held_is_put_right(cast: Cast, state: str) -> None:
+def test_a_killed_processs_holds_are_released_or_written_off(cast: Cast, state: str) -> None:
     for level in ("tenant", "workspace", "member"):
         limit_to(cast.alice, 1000, level=level)
     limit_to(cast.alice, 1, level="member", metric="turns", window="at_once")

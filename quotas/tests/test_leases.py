@@ -1,4 +1,4 @@
-"""Leases and what has streamed: renewed and noted for all of a process at a time, whatever others lock."""
+"""Leases are renewed and streams noted for all of a process in one statement, despite locks."""
 
 import asyncio
 from datetime import timedelta
@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from kit.tenancy import in_public
-from quotas.calls import Payer
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent
+from quotas.holds import hold_call
 from quotas.leases import note_streams, renew_leases
 from quotas.models import Hold, Reservation
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, expired_reservations, open_turn, take_over
 from quotas.tests.ledger import planned_call
 
@@ -37,7 +38,7 @@ def opened(cast: Cast, *, lease: int = 60, holder: UUID = US) -> UUID:
 
 
 async def renewed(*turn_ids: UUID, lease: int = 60) -> set[UUID]:
-    """Those that were lost."""
+    """The lost turns."""
     return await renew_leases(turn_ids, holder=US, lease_seconds=lease)
 
 
@@ -45,7 +46,7 @@ def end_leases() -> None:
     Reservation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=30))
 
 
-async def test_a_lease_that_ran_out_is_renewed_while_the_turn_is_open(cast: Cast) -> None:
+async def test_an_expired_lease_is_renewed_while_the_turn_is_open(cast: Cast) -> None:
     turns = [await in_public(opened, cast) for _ in range(3)]
     await in_public(end_leases)
     assert len(await in_public(expired_reservations)) == 3
@@ -64,7 +65,7 @@ async def test_a_turn_that_was_closed_or_taken_over_is_lost_and_not_renewed(cast
     assert leases[taken] < timezone.now() + timedelta(seconds=5)
 
 
-async def test_a_row_that_somebody_has_locked_keeps_no_other_waiting(cast: Cast) -> None:
+async def test_a_locked_row_does_not_delay_the_others(cast: Cast) -> None:
     locked, free = [await in_public(opened, cast) for _ in range(2)]
     call_id = uuid4()
     await in_public(hold_call, turn_id=free, call_id=call_id, call=planned_call(2, 3))

@@ -1,4 +1,4 @@
-"""All budgets that apply hold at once: each level, metric and window; the refusal names the one that bit."""
+"""All budgets that apply must cover a call, at each level, metric and window; a refusal names the limit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,16 +13,16 @@ from django.db import transaction
 from accounts.models import ApiKey, Tenant, Workspace
 from accounts.tests.cast import Cast, Person
 from kit.errors import DomainError, RateLimited
-from quotas.calls import Payer
 from quotas.errors import PriceUnknown, QuotaExceeded
-from quotas.holds import hold_call, mark_sent
+from quotas.hold_states import mark_sent, settle_call
+from quotas.holds import hold_call
 from quotas.ledger_audit import check_ledger
 from quotas.limits import limits_of
 from quotas.models import Budget, BudgetWindow, Hold, Plan, Price, TenantPlan, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.plans import give_plan
 from quotas.prices import Usage
 from quotas.reservations import close_turn, open_turn
-from quotas.settlement import settle_call
 from quotas.tests.ledger import limit_to, planned_call, settled, store_usage
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def within_a_minute() -> Iterator[None]:
-    """Nothing here is to happen around the edge of a window."""
+    """Travels to the middle of a minute, so that no test crosses the end of a window."""
     with time_machine.travel(datetime(2026, 11, 24, 12, 0, 20, tzinfo=UTC)):
         yield
 
@@ -100,7 +100,7 @@ def test_each_level_refuses_in_each_window_and_names_itself(
     begin(cast.alice, key=key.id)
 
 
-def test_the_tightest_of_several_levels_bites_and_the_others_take_nothing(cast: Cast) -> None:
+def test_the_tightest_of_several_levels_refuses_and_the_others_take_nothing(cast: Cast) -> None:
     limit_to(cast.alice, 1000, level="tenant")
     limit_to(cast.alice, 25, level="member")
     with pytest.raises(QuotaExceeded) as refusal:
@@ -108,7 +108,7 @@ def test_the_tightest_of_several_levels_bites_and_the_others_take_nothing(cast: 
     assert refusal.value.details["level"] == "member"
 
 
-def test_a_members_own_budget_goes_before_the_default_for_everybody(cast: Cast) -> None:
+def test_a_members_own_budget_overrides_the_default(cast: Cast) -> None:
     limit_to(cast.alice, 25, level="member")
     limit_to(cast.alice, 60, level="member", member_id=cast.alice.principal.user_id)
     begin(cast.alice)
@@ -117,7 +117,7 @@ def test_a_members_own_budget_goes_before_the_default_for_everybody(cast: Cast) 
     assert refused(lambda: begin(cast.bob))["limit"] == 25
 
 
-def test_a_teams_budget_does_not_lift_the_operators(cast: Cast) -> None:
+def test_a_teams_budget_does_not_raise_the_operators(cast: Cast) -> None:
     limit_to(cast.alice, 50)
     limit_to(
         cast.alice, 10**6, level="workspace", workspace_id=cast.alice.principal.workspace.id, set_by="team"
@@ -135,7 +135,7 @@ def test_a_plans_budgets_apply_to_every_tenant_that_has_it(cast: Cast) -> None:
     begin(cast.charlie)
 
 
-def test_an_operators_budget_for_a_workspace_goes_before_its_plans(cast: Cast) -> None:
+def test_an_operators_budget_for_a_workspace_overrides_its_plans(cast: Cast) -> None:
     Budget.objects.filter(plan__isnull=False).update(limit=10)
     assert refused(lambda: begin(cast.alice))["limit"] == 10
     limit_to(cast.alice, 10**6)
@@ -147,19 +147,19 @@ def test_a_members_budget_in_a_workspace_counts_that_workspace_only(cast: Cast) 
     limit_to(cast.bob, 40, level="member", workspace_id=sales)
     begin(cast.bob)
     assert refused(lambda: begin(cast.bob))["limit"] == 40
-    begin(cast.alice)  # hers is a counter of its own
+    begin(cast.alice)  # her counter is separate
     begin(cast.dana)
     begin(cast.dana)
 
 
-def test_a_keys_budget_does_not_count_what_its_owner_does_by_hand(cast: Cast, key: ApiKey) -> None:
+def test_a_keys_budget_does_not_count_its_owners_own_usage(cast: Cast, key: ApiKey) -> None:
     limit_to(cast.alice, 40, level="api_key", api_key_id=key.id)
     begin(cast.alice, key=key.id)
     begin(cast.alice)
     assert refused(lambda: begin(cast.alice, key=key.id))["level"] == "api_key"
 
 
-def test_requests_of_a_minute_are_counted_and_refused_with_the_time_to_wait(cast: Cast) -> None:
+def test_requests_per_minute_are_limited_with_a_retry_after(cast: Cast) -> None:
     limit_to(cast.alice, 2, level="member", metric="requests", window="minute")
     close_turn(turn_id=begin(cast.alice))
     close_turn(turn_id=begin(cast.alice))
@@ -171,7 +171,7 @@ def test_requests_of_a_minute_are_counted_and_refused_with_the_time_to_wait(cast
     begin(cast.bob)
 
 
-def test_tokens_of_a_minute_count_what_is_held_until_it_is_settled(cast: Cast) -> None:
+def test_tokens_per_minute_count_holds_until_they_are_settled(cast: Cast) -> None:
     limit_to(cast.alice, 40, level="tenant", window="minute")
     turn, call = begin(cast.alice), uuid4()
     with pytest.raises(RateLimited):
@@ -180,7 +180,7 @@ def test_tokens_of_a_minute_count_what_is_held_until_it_is_settled(cast: Cast) -
     begin(cast.alice)
 
 
-def test_turns_at_once_are_places_that_closing_gives_back(cast: Cast) -> None:
+def test_closing_a_turn_frees_its_share_of_concurrent_turns(cast: Cast) -> None:
     limit_to(cast.alice, 1, level="member", metric="turns", window="at_once")
     turn = begin(cast.alice)
     assert refused(lambda: begin(cast.alice))["metric"] == "turns"
@@ -191,7 +191,7 @@ def test_turns_at_once_are_places_that_closing_gives_back(cast: Cast) -> None:
     assert BudgetWindow.objects.get(metric="turns", subject_id=cast.alice.principal.user_id).reserved == 1
 
 
-def test_a_second_call_of_a_turn_takes_no_further_place_and_no_further_request(cast: Cast) -> None:
+def test_a_second_call_of_a_turn_counts_neither_as_turn_nor_as_request(cast: Cast) -> None:
     limit_to(cast.alice, 1, level="member", metric="turns", window="at_once")
     limit_to(cast.alice, 1, level="member", metric="requests", window="minute")
     turn = begin(cast.alice)
@@ -209,7 +209,7 @@ def priced(cast: Cast, **price: Any) -> Price:
 GPT = {"model": "gpt", "provider": "openai", "upstream_name": "gpt-4o"}
 
 
-def test_a_call_costs_by_the_price_that_was_in_force_as_it_was_held(cast: Cast) -> None:
+def test_a_call_costs_the_price_in_force_when_it_was_held(cast: Cast) -> None:
     priced(cast, cached_input=1_000_000, reasoning=9_000_000)
     limit_to(cast.alice, 1000, metric="cost")
     turn, call_id = begin(cast.alice, 100, 50, **GPT), uuid4()
@@ -232,7 +232,7 @@ def test_a_fraction_of_a_millionth_is_rounded_up_once(cast: Cast, tokens: int, c
     assert UsageRecord.objects.get().cost == cost
 
 
-def test_the_latest_price_in_force_counts_and_a_workspaces_own_goes_first(cast: Cast) -> None:
+def test_the_latest_price_applies_and_a_workspaces_own_takes_precedence(cast: Cast) -> None:
     priced(cast, provider="openai", model="gpt-4o", input=5_000_000)
     priced(cast, provider="openai", model="gpt-4o", input=7_000_000, effective_from="2026-02-01T00:00:00Z")
     priced(cast, provider="openai", model="gpt-4o", input=1, effective_from="2999-01-01T00:00:00Z")
@@ -245,7 +245,7 @@ def test_the_latest_price_in_force_counts_and_a_workspaces_own_goes_first(cast: 
     assert sorted(Hold.objects.values_list("input_price", flat=True)) == [3, 7_000_000, 7_000_000, 7_000_000]
 
 
-def test_an_unknown_price_is_refused_only_where_a_budget_of_money_applies(cast: Cast) -> None:
+def test_an_unknown_price_is_refused_only_under_a_cost_budget(cast: Cast) -> None:
     turn, call_id = begin(cast.alice, **GPT), uuid4()
     settled(turn, call_id, planned_call(10, 20, **GPT), Usage(5, 5))
     assert UsageRecord.objects.get().cost is None
@@ -265,7 +265,7 @@ def test_a_limit_lowered_below_what_is_used_refuses_and_shows_nothing_left(cast:
     assert limits_of(Payer.of(cast.alice.principal))[0].percent_used == 100
 
 
-def test_a_grant_lets_more_through_in_its_window(cast: Cast) -> None:
+def test_a_grant_raises_the_limit_in_its_window(cast: Cast) -> None:
     limit_to(cast.alice, 30)
     begin(cast.alice)
     refused(lambda: begin(cast.alice))
@@ -274,7 +274,7 @@ def test_a_grant_lets_more_through_in_its_window(cast: Cast) -> None:
     assert refused(lambda: begin(cast.alice))["limit"] == 60
 
 
-def test_a_limit_that_came_while_a_turn_runs_holds_its_next_call(cast: Cast) -> None:
+def test_a_limit_set_during_a_turn_applies_to_its_next_call(cast: Cast) -> None:
     turn = begin(cast.alice)
     settled(turn, uuid4(), planned_call(10, 20), Usage(10, 20))
     limit_to(cast.alice, 5, level="tenant")
@@ -282,7 +282,7 @@ def test_a_limit_that_came_while_a_turn_runs_holds_its_next_call(cast: Cast) -> 
     assert details["level"] == "tenant"
 
 
-def test_who_has_no_plan_and_no_budget_is_not_limited(cast: Cast) -> None:
+def test_without_plan_and_budget_there_is_no_limit(cast: Cast) -> None:
     TenantPlan.objects.all().delete()
     begin(cast.alice, 10**9, 10**9)
     assert not BudgetWindow.objects.exists()
@@ -301,7 +301,7 @@ def forget_key(person: Person, key: ApiKey) -> None:
 
 
 @pytest.mark.parametrize("forget", [forget_workspace, forget_member, forget_key])
-def test_who_is_deleted_with_a_call_out_is_settled_all_the_same(
+def test_a_call_is_settled_although_its_payer_was_deleted(
     cast: Cast, key: ApiKey, forget: Callable[[Person, ApiKey], None]
 ) -> None:
     limit_to(cast.dana, 100)

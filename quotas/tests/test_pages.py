@@ -1,4 +1,4 @@
-"""The pages of usage and budgets: who sees which face, and that forms do what they say."""
+"""The usage and budgets pages: who sees which scope, and what the forms do."""
 
 import csv
 import io
@@ -38,54 +38,56 @@ def post(person: Person, path: str, **sent: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("role", "faces"),
+    ("role", "scopes"),
     [("viewer", 0), ("editor", 0), ("manager", 2)],
 )
-def test_each_role_sees_its_faces(cast: Cast, role: str, faces: int) -> None:
+def test_each_role_sees_its_scopes(cast: Cast, role: str, scopes: int) -> None:
     WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).update(role=role)
     store_usage(cast.alice, tokens=11_111)
     store_usage(cast.bob, tokens=2_222)
-    told = page(cast.bob).content.decode()
-    assert told.count("?of=team") == 0
-    assert told.count("?of=workspace&amp;by=model&amp;since") >= 1 if faces else "?of=workspace" not in told
-    total = "13,333" if faces else "2,222"
-    assert f'data-testid="used-tokens">{total}<' in told
+    shown = page(cast.bob).content.decode()
+    assert shown.count("?of=team") == 0
+    assert (
+        shown.count("?of=workspace&amp;by=model&amp;since") >= 1 if scopes else "?of=workspace" not in shown
+    )
+    total = "13,333" if scopes else "2,222"
+    assert f'data-testid="used-tokens">{total}<' in shown
     asked = page(cast.bob, "usage?of=team&by=member").content.decode()
     assert ("alice@example.com" in asked) == (role == "manager")
 
 
-def test_those_who_run_the_team_see_all_of_it(cast: Cast) -> None:
+def test_owners_and_admins_see_the_whole_teams_usage(cast: Cast) -> None:
     store_usage(cast.dana, tokens=4_444)
-    told = page(cast.alice, "usage?of=team&by=workspace").content.decode()
-    assert 'data-testid="used-tokens">4,444<' in told
-    assert "4,444 tokens on 1 of" in told
+    shown = page(cast.alice, "usage?of=team&by=workspace").content.decode()
+    assert 'data-testid="used-tokens">4,444<' in shown
+    assert "4,444 tokens on 1 of" in shown
 
 
 @pytest.mark.parametrize(
     "query",
     ["since=2026-03-01&until=2026-02-01", "since=x", "since=0001-01-01&until=9999-12-31", "until=%00"],
 )
-def test_an_address_that_makes_no_sense_shows_this_month_and_says_so(cast: Cast, query: str) -> None:
-    told = page(cast.alice, f"usage?{query}")
-    assert told.status_code == 200
-    assert "his month is shown" in told.content.decode()
+def test_invalid_dates_show_this_month_with_a_message(cast: Cast, query: str) -> None:
+    shown = page(cast.alice, f"usage?{query}")
+    assert shown.status_code == 200
+    assert "his month is shown" in shown.content.decode()
 
 
-def test_calls_with_a_flag_are_told_of(cast: Cast) -> None:
+def test_flagged_calls_are_shown(cast: Cast) -> None:
     store_usage(cast.alice, tokens=10)
     assert "flagged" not in page(cast.alice).content.decode()
     store_usage(cast.alice, tokens=10, flag="cut_off")
-    told = page(cast.alice).content.decode()
-    assert 'data-testid="flagged-calls">1 flagged' in told
-    assert 'title="1 flagged' in told
+    shown = page(cast.alice).content.decode()
+    assert 'data-testid="flagged-calls">1 flagged' in shown
+    assert 'title="1 flagged' in shown
 
 
-def test_nothing_used_is_said_in_words(cast: Cast) -> None:
-    told = page(cast.alice).content.decode()
-    assert "Nothing was used on these days" in told
+def test_no_usage_is_shown_as_a_text(cast: Cast) -> None:
+    shown = page(cast.alice).content.decode()
+    assert "Nothing was used on these days" in shown
 
 
-def test_a_page_of_usage_takes_as_many_statements_for_many_as_for_few(cast: Cast) -> None:
+def test_the_usage_page_takes_the_same_number_of_statements_for_any_usage(cast: Cast) -> None:
     client = browser(cast.alice)
 
     def statements() -> int:
@@ -103,8 +105,8 @@ def test_a_page_of_usage_takes_as_many_statements_for_many_as_for_few(cast: Cast
 
 
 def test_a_budget_is_set_changed_and_removed_by_forms(cast: Cast) -> None:
-    told = post(cast.alice, "budgets", target="tenant", kind="cost/month", limit="12.5", soft_percent="80")
-    assert "The budget is set" in told.content.decode()
+    shown = post(cast.alice, "budgets", target="tenant", kind="cost/month", limit="12.5", soft_percent="80")
+    assert "The budget is set" in shown.content.decode()
     budget = Budget.objects.get(set_by="team")
     assert (budget.level, budget.metric, budget.window, budget.limit) == (
         "tenant",
@@ -112,10 +114,10 @@ def test_a_budget_is_set_changed_and_removed_by_forms(cast: Cast) -> None:
         "month",
         12_500_000,
     )
-    told = post(cast.alice, f"budgets/{budget.pk}", limit="0.000001", soft_percent="")
+    shown = post(cast.alice, f"budgets/{budget.pk}", limit="0.000001", soft_percent="")
     budget.refresh_from_db()
     assert (budget.limit, budget.soft_percent) == (1, None)
-    assert 'value="0.000001"' in told.content.decode()
+    assert 'value="0.000001"' in shown.content.decode()
     post(cast.alice, f"budgets/{budget.pk}/remove")
     assert not Budget.objects.filter(set_by="team").exists()
 
@@ -136,25 +138,25 @@ def test_a_budget_is_set_changed_and_removed_by_forms(cast: Cast) -> None:
         ({"kind": "turns/day"}, "valid choice"),
     ],
 )
-def test_a_form_that_makes_no_sense_says_what_is_wrong(cast: Cast, wrong: dict[str, str], said: str) -> None:
+def test_an_invalid_form_shows_its_errors(cast: Cast, wrong: dict[str, str], said: str) -> None:
     sent = {"target": "member", "kind": "tokens/month", "limit": "5", "soft_percent": "", **wrong}
     assert said in post(cast.alice, "budgets", **sent).content.decode()
     assert not Budget.objects.filter(set_by="team").exists()
 
 
-def test_a_second_budget_of_the_same_rule_says_that_there_is_one(cast: Cast) -> None:
+def test_a_duplicate_budget_is_a_form_error(cast: Cast) -> None:
     sent = {"target": "member", "kind": "tokens/month", "limit": "5", "soft_percent": ""}
     post(cast.alice, "budgets", **sent)
     assert "There is such a budget already" in post(cast.alice, "budgets", **sent).content.decode()
 
 
-def test_a_manager_is_offered_the_workspace_only(cast: Cast) -> None:
+def test_a_manager_can_choose_only_targets_in_the_workspace(cast: Cast) -> None:
     assert page(cast.bob, "usage/budgets").status_code == 403
     manage(cast.bob)
-    told = page(cast.bob, "usage/budgets").content.decode()
-    assert 'value="tenant"' not in told
+    shown = page(cast.bob, "usage/budgets").content.decode()
+    assert 'value="tenant"' not in shown
     sales, bobs = cast.bob.principal.workspace.id, cast.bob.principal.user_id
-    told = post(
+    shown = post(
         cast.bob, "budgets", target=f"member:{bobs}@{sales}", kind="tokens/day", limit="900", soft_percent=""
     )
     budget = Budget.objects.get(set_by="team")
@@ -165,7 +167,7 @@ def test_a_manager_is_offered_the_workspace_only(cast: Cast) -> None:
     assert Budget.objects.get(pk=teams.pk).limit == 5
 
 
-def test_the_time_zone_is_changed_by_those_who_run_the_team(cast: Cast) -> None:
+def test_owners_and_admins_change_the_time_zone(cast: Cast) -> None:
     post(cast.alice, "budgets/zone", time_zone="Asia/Tokyo")
     assert Tenant.objects.get(slug="acme").time_zone == "Asia/Tokyo"
     assert "There is no such time zone" in post(cast.alice, "budgets/zone", time_zone="Moon").content.decode()
@@ -182,7 +184,7 @@ def test_strangers_find_no_such_pages(cast: Cast, name: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_page_shows_is_downloaded(server: Any, cast: Cast) -> None:
+def test_the_shown_usage_can_be_downloaded(server: Any, cast: Cast) -> None:
     store_usage(cast.alice, tokens=5)
     store_usage(cast.bob, tokens=6)
     with httpx.Client(
@@ -193,19 +195,19 @@ def test_what_the_page_shows_is_downloaded(server: Any, cast: Cast) -> None:
     assert [(row["member"], row["input_tokens"]) for row in rows] == [("bob@example.com", "6")]
 
 
-def test_who_is_near_a_limit_is_told_beside_the_composer(cast: Cast) -> None:
+def test_a_nearly_reached_limit_is_shown_next_to_the_composer(cast: Cast) -> None:
     budget = limit_to(cast.alice, 100)
     Budget.objects.filter(pk=budget.pk).update(soft_percent=50)
     assert "composer-near" not in page(cast.bob, "chat/").content.decode()
     store_usage(cast.bob, tokens=60)
-    told = page(cast.bob, "chat/").content.decode()
+    shown = page(cast.bob, "chat/").content.decode()
     assert (
-        "60 % of the workspace&#x27;s 100 tokens a month" in told
-        or "60 % of the workspace's 100 tokens" in told
+        "60 % of the workspace&#x27;s 100 tokens a month" in shown
+        or "60 % of the workspace's 100 tokens" in shown
     )
 
 
-def test_a_chart_says_what_it_shows() -> None:
+def test_a_chart_has_a_description() -> None:
     days = [
         Group(date(2026, 11, 1), "", Used(calls=1, input_tokens=10)),
         Group(date(2026, 11, 2), "", Used()),

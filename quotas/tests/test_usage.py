@@ -1,4 +1,4 @@
-"""What was used is broken down for whom it concerns, and exported line by line."""
+"""Usage is broken down for the people who may see it, and exported line by line."""
 
 import csv
 import io
@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.tests.cast import Cast
 from quotas import exports
-from quotas.calls import Payer
 from quotas.ledger_audit import check_ledger
 from quotas.models import Price, UsageDay, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.prices import Usage
 from quotas.reservations import open_turn
 from quotas.tests.ledger import planned_call, settled, store_usage
@@ -29,7 +29,7 @@ GPT = {"model": "gpt", "provider": "openai", "upstream_name": "gpt-4o"}
 
 @pytest.fixture
 def used(cast: Cast) -> None:
-    """alice 100 and 40 of gpt in sales, bob 30 in sales, dana 20 in ops, charlie 7 elsewhere."""
+    """Alice 100 and 40 of gpt in sales, Bob 30 in sales, Dana 20 in ops, Charlie 7 in another team."""
     Price.objects.create(
         provider="openai", model="gpt-4o", input=2_000_000, output=1, effective_from="2026-01-01T00:00Z"
     )
@@ -46,7 +46,7 @@ def rows(answer: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("by", "told"),
+    ("by", "expected"),
     [
         ("workspace", {"sales": 170, "ops": 20}),
         ("member", {"alice@example.com": 140, "bob@example.com": 30, "dana@example.com": 20}),
@@ -56,23 +56,23 @@ def rows(answer: Any) -> dict[str, int]:
         ("day", {str(day_at(timezone.now(), "UTC")): 190}),
     ],
 )
-def test_the_team_sees_everybodys_use_by_each_column(
-    cast: Cast, used: None, by: str, told: dict[str, int]
+def test_the_teams_usage_is_grouped_by_each_column(
+    cast: Cast, used: None, by: str, expected: dict[str, int]
 ) -> None:
     answer = ask(cast.alice, "GET", f"usage?by={by}")
-    assert rows(answer) == told
+    assert rows(answer) == expected
     total = answer.json()["total"]
     assert (total["calls"], total["total_tokens"], total["cost"]) == (4, 190, 80)
     assert (answer.json()["others"], answer.json()["currency"]) == (None, "USD")
 
 
-def test_a_month_shows_every_day_of_it_also_those_without_use(cast: Cast, used: None) -> None:
+def test_a_month_shows_every_day_even_without_usage(cast: Cast, used: None) -> None:
     answer = ask(cast.alice, "GET", "usage?since=2026-02-01&until=2026-02-28").json()
     assert len(answer["data"]) == 28
     assert {row["total_tokens"] for row in answer["data"]} == {0}
 
 
-def test_a_member_sees_their_own_use_only(cast: Cast, used: None) -> None:
+def test_a_member_sees_only_their_own_usage(cast: Cast, used: None) -> None:
     assert rows(ask(cast.bob, "GET", "usage?by=member")) == {"bob@example.com": 30}
     assert rows(ask(cast.bob, "GET", "workspaces/sales/usage?by=member")) == {"bob@example.com": 30}
     alice = cast.alice.principal.user_id
@@ -80,15 +80,15 @@ def test_a_member_sees_their_own_use_only(cast: Cast, used: None) -> None:
     assert code_of(ask(cast.bob, "GET", f"workspaces/sales/usage?member={alice}")) == (404, "not_found")
 
 
-def test_a_manager_sees_the_workspace_and_of_the_rest_of_the_team_their_own(cast: Cast, used: None) -> None:
+def test_a_manager_sees_the_workspaces_usage_and_otherwise_only_their_own(cast: Cast, used: None) -> None:
     manage(cast.bob)
-    told = rows(ask(cast.bob, "GET", "workspaces/sales/usage?by=member"))
-    assert told == {"alice@example.com": 140, "bob@example.com": 30}
+    found = rows(ask(cast.bob, "GET", "workspaces/sales/usage?by=member"))
+    assert found == {"alice@example.com": 140, "bob@example.com": 30}
     assert rows(ask(cast.bob, "GET", "workspaces/sales/usage?by=member&mine=true")) == {"bob@example.com": 30}
     assert rows(ask(cast.bob, "GET", "usage?by=member")) == {"bob@example.com": 30}
 
 
-def test_use_is_narrowed_by_model_member_key_and_workspace(cast: Cast, used: None) -> None:
+def test_usage_is_filtered_by_model_member_key_and_workspace(cast: Cast, used: None) -> None:
     key, bob = key_of(cast.alice, bound=False), cast.bob.principal.user_id
     assert rows(ask(cast.alice, "GET", "usage?by=model&model=gpt")) == {"gpt": 40}
     assert rows(ask(cast.alice, "GET", f"usage?by=model&member={bob}")) == {"local": 30}
@@ -115,18 +115,18 @@ def test_use_is_narrowed_by_model_member_key_and_workspace(cast: Cast, used: Non
         "model=a%00b",
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused_by_field(cast: Cast, query: str) -> None:
+def test_an_invalid_query_is_refused_by_field(cast: Cast, query: str) -> None:
     assert code_of(ask(cast.alice, "GET", f"usage?{query}")) == (422, "invalid_input")
 
 
 @pytest.mark.parametrize(
     "edge", ["since=9999-12-31", "until=0001-01-01", "since=0001-01-01&until=0001-01-02"]
 )
-def test_the_edges_of_the_calendar_are_days_like_others(cast: Cast, edge: str) -> None:
+def test_the_first_and_last_dates_of_the_calendar_are_valid(cast: Cast, edge: str) -> None:
     assert ask(cast.alice, "GET", f"usage?{edge}").status_code == 200
 
 
-def test_what_is_beyond_the_first_groups_is_told_in_one(cast: Cast, used: None) -> None:
+def test_groups_beyond_the_first_are_summed_in_one(cast: Cast, used: None) -> None:
     line = UsageDay.objects.first()
     assert line is not None
     day, tenant, workspace = line.day, cast.alice.principal.tenant.id, cast.alice.principal.workspace.id
@@ -154,7 +154,7 @@ def test_what_is_beyond_the_first_groups_is_told_in_one(cast: Cast, used: None) 
 
 
 @pytest.mark.parametrize("by", ["day", "member", "workspace", "api_key", "model"])
-def test_a_breakdown_takes_as_many_queries_for_many_as_for_few(cast: Cast, used: None, by: str) -> None:
+def test_a_breakdown_takes_the_same_number_of_queries_for_any_usage(cast: Cast, used: None, by: str) -> None:
     with CaptureQueriesContext(connection) as few:
         ask(cast.alice, "GET", f"usage?by={by}")
     for _ in range(5):
@@ -186,8 +186,8 @@ def test_the_ledger_is_exported_page_by_page_in_both_forms(
         ("dana@example.com", "local", "20"),
     ]
     assert [row["cost"] for row in lines] == ["0", "80", "0", "0"]
-    told = client.get("/v1/usage/export.json").json()["data"]
-    assert [row["call_id"] for row in told] == [row["call_id"] for row in lines]
+    exported = client.get("/v1/usage/export.json").json()["data"]
+    assert [row["call_id"] for row in exported] == [row["call_id"] for row in lines]
     assert client.get("/v1/usage/export.json?since=2020-01-01&until=2020-01-02").json() == {"data": []}
     assert client.get("/v1/usage/export.xml").status_code == 404
     assert len(parsed(client.get("/v1/workspaces/ops/usage/export.csv").content)) == 1
@@ -195,15 +195,15 @@ def test_the_ledger_is_exported_page_by_page_in_both_forms(
     assert {row["member"] for row in own} == {"bob@example.com"}
 
 
-def test_a_name_that_a_spreadsheet_would_calculate_is_only_text(cast: Cast) -> None:
+def test_a_name_that_looks_like_a_formula_is_exported_as_text(cast: Cast) -> None:
     key = key_of(cast.alice, bound=False)
     key.name = "=HYPERLINK(evil)"
     row = dict.fromkeys(exports.FIELDS) | {"api_key": key.name, "model": "+1"}
-    told = parsed(exports._csv([exports.FIELDS, [exports._plain(row[name]) for name in exports.FIELDS]]))
-    assert (told[0]["api_key"], told[0]["model"]) == ("'=HYPERLINK(evil)", "'+1")
+    lines = parsed(exports._csv([exports.FIELDS, [exports._escaped(row[name]) for name in exports.FIELDS]]))
+    assert (lines[0]["api_key"], lines[0]["model"]) == ("'=HYPERLINK(evil)", "'+1")
 
 
-def test_a_page_of_the_ledger_takes_as_many_queries_however_long_it_is(cast: Cast) -> None:
+def test_a_page_of_the_ledger_takes_the_same_number_of_queries_for_any_length(cast: Cast) -> None:
     def queries() -> int:
         with CaptureQueriesContext(connection) as seen:
             exports.read_page(wanted, None)
@@ -219,7 +219,7 @@ def test_a_page_of_the_ledger_takes_as_many_queries_however_long_it_is(cast: Cas
     assert UsageRecord.objects.count() == 4
 
 
-def test_a_key_bound_to_a_workspace_sees_the_use_of_that_workspace_only(cast: Cast, used: None) -> None:
+def test_a_key_bound_to_a_workspace_sees_only_its_usage(cast: Cast, used: None) -> None:
     made = ask(cast.alice, "POST", "workspaces/ops/api-keys", {"name": "Report", "scopes": ["read"]}).json()
     bearer = {"Authorization": f"Bearer {made['key']}"}
     assert rows(Client().get("/v1/workspaces/ops/usage?by=workspace", headers=bearer)) == {"ops": 20}
@@ -229,7 +229,7 @@ def test_a_key_bound_to_a_workspace_sees_the_use_of_that_workspace_only(cast: Ca
 
 
 @pytest.mark.django_db(transaction=True)
-def test_managers_see_which_calls_have_a_flag(client_of: Any, cast: Cast) -> None:
+def test_managers_see_which_calls_are_flagged(client_of: Any, cast: Cast) -> None:
     store_usage(cast.bob, tokens=10)
     store_usage(cast.bob, tokens=20, flag="implausible", **GPT)
     turn_id, call_id, call = uuid4(), uuid4(), planned_call(5, 5)

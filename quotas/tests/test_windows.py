@@ -1,4 +1,4 @@
-"""Windows are a tenant's days and months, over leaps of the clock too; a call counts where it was held."""
+"""Windows follow a tenant's days and months, across clock changes; a call counts when it was held."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -39,13 +39,13 @@ def at(text: str) -> datetime:
         ("Europe/Berlin", "2026-03-29T12:00Z", "day", "2026-03-28T23:00Z", "2026-03-29T22:00Z"),
         ("Europe/Berlin", "2026-10-25T12:00Z", "day", "2026-10-24T22:00Z", "2026-10-25T23:00Z"),
         ("Europe/Berlin", "2026-03-15T12:00Z", "month", "2026-02-28T23:00Z", "2026-03-31T22:00Z"),
-        # Clocks leap over midnight: the day begins with the leap. They show it twice: with the first.
+        # Clocks skip midnight: the day begins with the change. Midnight occurs twice: with the first.
         ("Africa/Cairo", "2026-04-24T12:00Z", "day", "2026-04-23T22:00Z", "2026-04-24T21:00Z"),
         ("America/Havana", "2026-11-01T12:00Z", "day", "2026-11-01T04:00Z", "2026-11-02T05:00Z"),
         ("Asia/Kathmandu", "2026-11-24T18:15Z", "day", "2026-11-24T18:15Z", "2026-11-25T18:15Z"),
     ],
 )
-def test_a_window_begins_and_ends_as_the_zones_calendar_says(
+def test_a_window_follows_the_calendar_of_the_time_zone(
     zone: str, moment: str, window: str, starts: str, resets: str
 ) -> None:
     span = spans_at(at(moment), zone)[window]
@@ -56,9 +56,7 @@ def test_a_window_begins_and_ends_as_the_zones_calendar_says(
     moment=st.datetimes(datetime(2000, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC)),
     zone=st.sampled_from(ZONES),
 )
-def test_every_moment_lies_in_its_windows_and_the_next_one_begins_where_it_ends(
-    moment: datetime, zone: str
-) -> None:
+def test_every_moment_is_in_its_windows_and_they_are_contiguous(moment: datetime, zone: str) -> None:
     for window, span in spans_at(moment, zone).items():
         assert span.starts_at <= moment
         if span.resets_at is not None:
@@ -68,14 +66,14 @@ def test_every_moment_lies_in_its_windows_and_the_next_one_begins_where_it_ends(
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "UTC ", "../UTC", "Europe", "é", "x" * 1000])
-def test_only_zones_that_exist_are_known(name: str) -> None:
+def test_only_existing_time_zones_are_accepted(name: str) -> None:
     with pytest.raises(InvalidInput):
         known_zone(name)
     assert known_zone("Europe/Berlin") == "Europe/Berlin"
 
 
 @pytest.mark.django_db
-def test_a_call_that_spans_midnight_counts_on_the_day_that_it_was_held(cast: Cast) -> None:
+def test_a_call_that_spans_midnight_counts_on_the_day_it_was_held(cast: Cast) -> None:
     Tenant.objects.update(time_zone="America/New_York")
     limit_to(cast.alice, 100, level="tenant", window="day")
     evening = datetime(2026, 11, 25, 4, 59, 30, tzinfo=UTC)  # half a minute before midnight in New York
@@ -96,7 +94,7 @@ def test_a_call_that_spans_midnight_counts_on_the_day_that_it_was_held(cast: Cas
 
 
 @pytest.mark.django_db
-def test_a_new_day_begins_with_a_whole_budget(cast: Cast) -> None:
+def test_a_new_day_begins_with_the_full_budget(cast: Cast) -> None:
     limit_to(cast.alice, 30, level="tenant", window="day")
     with time_machine.travel(datetime(2026, 11, 24, 23, 59, 59, tzinfo=UTC), tick=False) as clock:
         begin(cast.alice)
@@ -104,7 +102,7 @@ def test_a_new_day_begins_with_a_whole_budget(cast: Cast) -> None:
         begin(cast.alice)
 
 
-def test_the_day_is_the_one_that_the_calendar_shows_there() -> None:
+def test_the_day_is_that_of_the_time_zone() -> None:
     moment = at("2026-11-24T23:30Z")
     assert [str(day_at(moment, zone)) for zone in ("UTC", "Asia/Tokyo", "America/New_York")] == [
         "2026-11-24",

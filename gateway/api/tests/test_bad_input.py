@@ -12,7 +12,7 @@ from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.tests.events import read_events, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, Hold
 
 JSON = {"Content-Type": "application/json"}

@@ -17,7 +17,7 @@ from gateway.tests.needs import needs
 from gateway.tests.pictures import picture
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL
+from gateway.tests.tool_setup import MODEL
 from kit.tenancy import tenant_scope
 from tests.journeys.test_first_message import TIMEOUT, last_reply, say
 

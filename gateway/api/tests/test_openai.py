@@ -11,7 +11,7 @@ import pytest
 from accounts.tests.cast import Cast
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to
 

@@ -12,7 +12,7 @@ from gateway.tests.chromium import Chromium, page_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import install_clever
+from gateway.tests.tool_setup import install_clever
 from kit.tenancy import tenant_scope
 from tests.journeys.test_first_message import TIMEOUT, last_reply, say
 

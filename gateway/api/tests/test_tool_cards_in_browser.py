@@ -13,8 +13,8 @@ from gateway.tests.needs import needs
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, install_calculator
-from gateway.tests.tool_stand import say as script
+from gateway.tests.tool_setup import MODEL, install_calculator
+from gateway.tests.tool_setup import say as script
 from tests.journeys.test_first_message import TIMEOUT, last_reply, say
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, needs("chromium")]

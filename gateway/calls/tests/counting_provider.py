@@ -1,4 +1,4 @@
-"""A provider for tests that counts truthfully what it is sent and sends, and may lie about it."""
+"""A provider for tests that counts its tokens correctly but may report other counts."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-TRUTH = object()  # the provider tells what it counted
+TRUTH = object()  # the provider reports its own count
 
 
 @dataclass
 class Plan:
-    """One answer: pieces `(field, text)`, how they end, and what is told of their tokens.
+    """One reply: pieces `(field, text)`, how they end, and the reported token counts.
 
-    Its tokenizer counts the request by letters, digits and signs, times `input_ratio`; a byte-level one
-    counts each byte. The reply is counted likewise, times `output_ratio`, with at least one token a piece.
+    The tokenizer counts the request by letters, digits and symbols, times `input_ratio`; a byte-level one
+    counts each byte. The reply is counted likewise, times `output_ratio`, with at least one token per piece.
     """
 
     pieces: Sequence[tuple[str, str]] = (("content", "Hello"),)
@@ -35,8 +35,8 @@ class CountingProvider:
 
     def __init__(self) -> None:
         self.plan = Plan()
-        self.input_tokens = self.output_tokens = 0  # of the latest call, truthfully
-        self.left = asyncio.Event()  # the latest call's client has left in mid-reply
+        self.input_tokens = self.output_tokens = 0  # of the latest call, correctly counted
+        self.left = asyncio.Event()  # the latest call's client left in the middle of the reply
 
     async def __aenter__(self) -> "CountingProvider":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
@@ -72,9 +72,9 @@ class CountingProvider:
             len(body) if plan.is_byte_level else math.ceil(_prompt_worth(json.loads(body)) * plan.input_ratio)
         )
         self.output_tokens = 0
-        told = (self.input_tokens, 1) if plan.claim is TRUTH else plan.claim
+        reported = (self.input_tokens, 1) if plan.claim is TRUTH else plan.claim
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        writer.write(wire.start(told))
+        writer.write(wire.start(reported))
         for at, (kind, text) in enumerate(plan.pieces):
             if at == plan.breaks_after:
                 return
@@ -87,18 +87,18 @@ class CountingProvider:
             await writer.drain()
         if plan.breaks_after is None:
             if plan.claim is TRUTH:
-                told = (self.input_tokens, self.output_tokens)
-            writer.write(wire.end(plan.finish, told))
+                reported = (self.input_tokens, self.output_tokens)
+            writer.write(wire.end(plan.finish, reported))
             await writer.drain()
 
 
 def _worth(text: str, ratio: float) -> int:
-    """At least a token for a piece that is streamed."""
+    """At least one token per streamed piece."""
     return max(1, math.floor(_tokens(text) * ratio))
 
 
 def _tokens(text: str) -> float:
-    """As tokenizers count: prose by its letters, but each digit and each sign by itself."""
+    """As tokenizers count: prose by its letters, but each digit and symbol on its own."""
     dense = sum(
         character.isascii() and not (character.isalpha() or character.isspace()) for character in text
     )
@@ -108,7 +108,7 @@ def _tokens(text: str) -> float:
 
 
 def _prompt_worth(value: Any) -> float:
-    """Everything in the request: its names, texts and numbers, and two tokens for each pair of them."""
+    """Everything in the request: names, texts and numbers, and two tokens for each pair."""
     if isinstance(value, dict):
         return sum(_tokens(name) + _prompt_worth(inner) + 2 for name, inner in value.items())
     if isinstance(value, list):
@@ -121,7 +121,7 @@ def _line(data: dict[str, Any]) -> bytes:
 
 
 class _OpenAI:
-    def start(self, told: Any) -> bytes:
+    def start(self, reported: Any) -> bytes:
         return _line({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
 
     def piece(self, kind: str, text: str) -> bytes:
@@ -130,19 +130,19 @@ class _OpenAI:
             delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": text}}]}
         return _line({"choices": [{"index": 0, "delta": delta}]})
 
-    def end(self, finish: str, told: Any) -> bytes:
+    def end(self, finish: str, reported: Any) -> bytes:
         end = _line({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-        if told is not None:
-            usage = {"prompt_tokens": told[0], "completion_tokens": told[1]}
+        if reported is not None:
+            usage = {"prompt_tokens": reported[0], "completion_tokens": reported[1]}
             end += _line({"choices": [], "usage": usage})
         return end + b"data: [DONE]\n\n"
 
 
 class _Claude:
-    """Only its own kinds of pieces are told apart: text, thinking and a tool's arguments."""
+    """Distinguishes three kinds of pieces: text, thinking and a tool's arguments."""
 
-    def start(self, told: Any) -> bytes:
-        usage = {} if told is None else {"input_tokens": told[0], "output_tokens": told[1]}
+    def start(self, reported: Any) -> bytes:
+        usage = {} if reported is None else {"input_tokens": reported[0], "output_tokens": reported[1]}
         tool = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
         begun = _line({"type": "message_start", "message": {"usage": usage}})
         return begun + _line({"type": "content_block_start", "index": 1, "content_block": tool})
@@ -155,7 +155,7 @@ class _Claude:
         index = 1 if kind == "arguments" else 0
         return _line({"type": "content_block_delta", "index": index, "delta": delta})
 
-    def end(self, finish: str, told: Any) -> bytes:
-        usage = {} if told is None else {"input_tokens": told[0], "output_tokens": told[1]}
+    def end(self, finish: str, reported: Any) -> bytes:
+        usage = {} if reported is None else {"input_tokens": reported[0], "output_tokens": reported[1]}
         end = _line({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
         return end + _line({"type": "message_stop"})

@@ -1,8 +1,8 @@
-"""Whatever is sent and however a call ends: it is charged what it came to, and budgets hold.
+"""Every call is charged for its work, however it ends, and budgets hold.
 
-The truthful provider counts the whole request as tokenizers do, by letters, digits and signs, and the reply
-likewise, with at least a token a piece; of one that is cut off, what came before the cut. Whatever it claims
-and however the call ends, at least 90 % of that is charged, and for ordinary prose at most 1.5 times as much.
+The test provider counts the whole request as tokenizers do, by letters, digits and symbols, and the reply
+likewise, with at least one token per piece, up to a cut. Whatever it reports and however the call ends, at
+least 90% of that is charged, and for ordinary prose at most 1.5 times as much.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_streamed
 from kit.errors import DomainError
 from kit.tenancy import in_public
-from quotas.calls import Payer
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import limit_to
 from workspaces.language_models.queries import Endpoint, ModelRef
@@ -95,11 +95,11 @@ def plans(draw: st.DrawFn) -> Plan:
         claim=draw(claims),
     )
     end = draw(st.sampled_from(["normal", "leaves", "breaks"]))
-    place = draw(st.integers(0, len(sent)))
+    position = draw(st.integers(0, len(sent)))
     if end == "leaves":
-        plan.pauses_after = place
+        plan.pauses_after = position
     elif end == "breaks":
-        plan.breaks_after = place
+        plan.breaks_after = position
     return plan
 
 
@@ -117,7 +117,7 @@ def model_at(url: str, kind: str) -> ModelRef:
 
 
 def charged() -> tuple[int, int]:
-    """Used and reserved of the one budget."""
+    """Used and reserved tokens of the only budget."""
     window = BudgetWindow.objects.filter(metric="tokens", window="month", level="workspace").first()
     return (window.used, window.reserved) if window else (0, 0)
 
@@ -134,7 +134,7 @@ class Charge:
 
 
 async def one_call(cast: Cast, kind: str, request: ModelRequest, plan: Plan, *, read_on: bool) -> Charge:
-    """Makes the call in a turn of its own; a plan that pauses is left there, and may then go on."""
+    """Makes the call in its own turn; the reader leaves at the plan's pause."""
     async with CountingProvider() as provider:
         with reachable(provider.port):
             return await call_at(provider, cast, kind, request, plan, read_on=read_on)
@@ -149,7 +149,7 @@ async def call_at(
     *,
     read_on: bool = False,
 ) -> Charge:
-    """One call to a provider that may have had others; the member has room for it if it is not too large."""
+    """One more call to the provider, with BUDGET tokens left for it."""
     charge, turn_id = Charge(), uuid4()
     charge.before, _ = await in_public(charged)
     await in_public(limit_to, cast.alice, charge.before + BUDGET)
@@ -189,13 +189,13 @@ async def call_at(
     charge.lines = await in_public(lambda: list(UsageRecord.objects.filter(turn_id=turn_id)))
     written = provider.output_tokens
     if any(line.flag == UsageRecord.Flag.CUT_OFF for line in charge.lines):
-        written = min(written, most_streamed(request.max_tokens) // 4)  # nobody took more from it
+        written = min(written, most_streamed(request.max_tokens) // 4)  # no more was read from it
     charge.prompt, charge.truth = provider.input_tokens, provider.input_tokens + written
     return charge
 
 
 async def _read(call: AsyncGenerator[Any, None], plan: Plan) -> None:
-    """To the end, or until the provider pauses and nothing more has come for a moment."""
+    """Reads to the end, or until the provider pauses and nothing more arrives for a moment."""
     reading = asyncio.ensure_future(_read_all(call))
     if plan.pauses_after is not None:
         pauses = asyncio.ensure_future(plan.pauses.wait())
@@ -256,24 +256,24 @@ THOROUGHLY = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 @QUICKLY
 @given(**CALLS)
-def test_a_call_is_charged_what_it_came_to_and_the_budget_holds(cast: Cast, **call: Any) -> None:
+def test_a_call_is_charged_for_its_work_and_the_budget_holds(cast: Cast, **call: Any) -> None:
     check(cast, **call)
 
 
 @pytest.mark.slow
 @THOROUGHLY
 @given(**CALLS)
-def test_any_of_many_calls_is_charged_what_it_came_to_and_the_budget_holds(cast: Cast, **call: Any) -> None:
+def test_many_more_calls_are_charged_for_their_work_and_the_budget_holds(cast: Cast, **call: Any) -> None:
     check(cast, **call)
 
 
 PROSE = "Please summarise the report that was sent to the committee last week. "
 ENDS = {
-    "left before a word": {"pauses_after": 0},
+    "left before any text": {"pauses_after": 0},
     "left in the middle": {"pauses_after": 1},
     "broken off": {"breaks_after": 1},
     "without a count": {"claim": None},
-    "with a count that cannot be true": {"claim": (0, 0)},
+    "with an implausible count": {"claim": (0, 0)},
 }
 
 
@@ -288,7 +288,7 @@ def plan_that_ends(end: str, **more: Any) -> Plan:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("kind", ["compatible", "openai"])
-def test_a_prompt_in_prose_is_charged_little_more_than_it_cost(
+def test_a_prompt_in_prose_is_not_charged_much_more_than_its_count(
     cast: Cast, settings: Any, kind: str, end: str
 ) -> None:
     settings.PROVIDER_READ_ON_SECONDS = 0
@@ -299,7 +299,7 @@ def test_a_prompt_in_prose_is_charged_little_more_than_it_cost(
     assert charge.bounds.prompt > 3.5 * charge.prompt, "the hold stays at the bytes"
 
 
-def test_a_count_that_claude_sends_first_is_charged_as_it_is(cast: Cast, settings: Any) -> None:
+def test_claudes_early_count_is_charged_unchanged(cast: Cast, settings: Any) -> None:
     settings.PROVIDER_READ_ON_SECONDS = 0
     plan = plan_that_ends("left in the middle")
     charge = asyncio.run(one_call(cast, "anthropic", prose_of(6000), plan, read_on=False))
@@ -325,12 +325,12 @@ def test_a_byte_level_models_counts_raise_its_estimates(cast: Cast, settings: An
     assert 0.9 * stopped.prompt <= line.input_tokens <= stopped.bounds.prompt
 
 
-def test_a_call_whose_process_dies_is_charged_the_estimate_too(cast: Cast) -> None:
-    """The turn is closed as by the process that finds it: nobody settles the call."""
+def test_a_call_of_a_dead_process_is_charged_the_estimate(cast: Cast) -> None:
+    """The turn is closed as by the process that finds it; the call is never settled."""
 
     async def written_off() -> tuple[int, UsageRecord]:
         async with CountingProvider() as provider:
-            provider.plan = plan_that_ends("left before a word")
+            provider.plan = plan_that_ends("left before any text")
             with reachable(provider.port):
                 turn_id, request = uuid4(), prose_of(6000)
                 model = model_at(provider.url, "openai")

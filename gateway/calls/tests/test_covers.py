@@ -1,4 +1,4 @@
-"""Many replies that ignore their bound at the same time exceed a budget by no more than one of them."""
+"""Many concurrent replies that ignore their bound exceed a budget by no more than one of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from gateway.providers.base import Finish, TextDelta
 from gateway.providers.sizes import most_streamed
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from kit.tenancy import in_public
-from quotas.calls import Payer, PlannedCall
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, Price, UsageRecord
+from quotas.planned_calls import Payer, PlannedCall
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import limit_to
 
@@ -34,7 +34,7 @@ BOUNDS = Bounds(prompt=40, output=16)
 HELD = BOUNDS.prompt + BOUNDS.output
 CALL = PlannedCall("compatible", "compatible", "m", BOUNDS.prompt, BOUNDS.output)
 WORD = " internationalization"  # a token of a large vocabulary, and estimated as seven
-TIMES = 1500  # a piece is sent: more than any bound lets pass
+TIMES = 1500  # that a piece is sent: more than any bound allows
 
 
 @dataclass
@@ -83,7 +83,7 @@ async def read(cast: Cast, turn_id: UUID, url: str, leaves_after: int | None = N
 async def flood(
     cast: Cast, pieces: Sequence[str], calls: int, leaves_after: int | None = None
 ) -> list[Ended]:
-    """So many calls at the same time, each answered by the pieces, again and again."""
+    """Runs concurrent calls, each answered with the pieces over and over."""
     turns = [await begin(cast) for _ in range(calls)]
     wire = [piece({"content": text}) for text in pieces]
     async with ScriptedServer() as upstream:
@@ -99,11 +99,11 @@ def figures(metric: str) -> tuple[int, int]:
     return window.used, window.reserved
 
 
-def check_budget(limit: int, metric: str = "tokens", dearness: int = 1, beside: int = 0) -> None:
-    """What came in one line at each call's cut, `beside` tokens in all, is charged as well."""
+def check_budget(limit: int, metric: str = "tokens", price: int = 1, extra: int = 0) -> None:
+    """The last line before each call's cut, `extra` tokens in total, is charged as well."""
     used, reserved = figures(metric)
     assert reserved == 0
-    assert used <= limit + dearness * (most_streamed(BOUNDS.output) + beside)
+    assert used <= limit + price * (most_streamed(BOUNDS.output) + extra)
     assert most_streamed(BOUNDS.output) < BOUNDS.most
     assert not Hold.objects.filter(state__in=Hold.LIVE).exists()
     assert check_ledger().differences == []
@@ -114,7 +114,7 @@ FLOODS = {
     "letters": ["w"],
     "lines": ["A line of a common length, as models send them. " * 4],
     "kilobytes": ["word " * 200],
-    "signs": ["{};" * 20],
+    "symbols": ["{};" * 20],
 }
 
 
@@ -127,14 +127,14 @@ def test_many_floods_exceed_a_budget_by_at_most_one_of_them(cast: Cast, kind: st
     limit_to(cast.alice, limit)
     ended = asyncio.run(flood(cast, FLOODS[kind], 12))
     assert {end.reason for end in ended} == {"length"}
-    check_budget(limit, beside=12 * len(FLOODS[kind][0]))
+    check_budget(limit, extra=12 * len(FLOODS[kind][0]))
     assert figures("tokens")[0] > limit, "the provider's work was not paid for"
     lines = list(UsageRecord.objects.all())
     assert {line.flag for line in lines} == {"cut_off"}
     assert sum(line.output_tokens for line in lines) >= 0.9 * sum(len(end.text) for end in ended) / 5
 
 
-def test_a_budget_of_cost_is_not_exceeded_either(cast: Cast) -> None:
+def test_a_cost_budget_is_not_exceeded_either(cast: Cast) -> None:
     since = timezone.now() - timedelta(days=1)
     Price.objects.create(
         provider="compatible",
@@ -148,18 +148,18 @@ def test_a_budget_of_cost_is_not_exceeded_either(cast: Cast) -> None:
     limit_to(cast.alice, 12 * held, metric="cost")
     ended = asyncio.run(flood(cast, FLOODS["lines"], 12))
     assert {end.reason for end in ended} == {"length"}
-    check_budget(12 * held, "cost", dearness=7, beside=12 * len(FLOODS["lines"][0]))
+    check_budget(12 * held, "cost", price=7, extra=12 * len(FLOODS["lines"][0]))
 
 
-def test_replies_that_are_read_on_are_covered_as_well(cast: Cast) -> None:
+def test_replies_that_are_read_on_are_covered_too(cast: Cast) -> None:
     limit_to(cast.alice, 12 * HELD)
     with override_settings(PROVIDER_READ_ON_SECONDS=5):
         asyncio.run(flood(cast, FLOODS["lines"], 12, leaves_after=10))
-    check_budget(12 * HELD, beside=12 * len(FLOODS["lines"][0]))
+    check_budget(12 * HELD, extra=12 * len(FLOODS["lines"][0]))
 
 
-def test_one_flood_may_have_what_the_budget_has_left(cast: Cast) -> None:
-    """An excess that is paid for is no reason to cut a reply before its own bound."""
+def test_a_flood_may_use_the_rest_of_the_budget(cast: Cast) -> None:
+    """A budget that covers the excess does not cut a reply before its own bound."""
     limit_to(cast.alice, 100_000)
     (ended,) = asyncio.run(flood(cast, FLOODS["lines"], 1))
     assert ended.reason == "length"
@@ -168,7 +168,7 @@ def test_one_flood_may_have_what_the_budget_has_left(cast: Cast) -> None:
     assert used <= BOUNDS.most
 
 
-def test_a_reply_within_its_bound_is_not_cut_where_the_budget_is_used_up(cast: Cast) -> None:
+def test_a_reply_within_its_bound_is_not_cut_off_by_a_used_up_budget(cast: Cast) -> None:
     limit_to(cast.alice, HELD)
 
     async def answer() -> Ended:
@@ -188,7 +188,7 @@ pieces = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=400
 @pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 @given(pieces=pieces, calls=st.integers(2, 24), spare=st.integers(0, 3000), leaves=st.booleans())
-def test_whatever_floods_a_budget_it_holds(
+def test_no_flood_exceeds_a_budget(
     cast: Cast, pieces: list[str], calls: int, spare: int, leaves: bool
 ) -> None:
     used = BudgetWindow.objects.filter(metric="tokens", window="month", level="workspace")
@@ -196,4 +196,4 @@ def test_whatever_floods_a_budget_it_holds(
     limit_to(cast.alice, limit)
     with override_settings(PROVIDER_READ_ON_SECONDS=5):
         asyncio.run(flood(cast, pieces, calls, leaves_after=5 if leaves else None))
-    check_budget(limit, beside=calls * max(len(piece({"content": text})) for text in pieces))
+    check_budget(limit, extra=calls * max(len(piece({"content": text})) for text in pieces))

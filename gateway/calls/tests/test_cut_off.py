@@ -1,4 +1,4 @@
-"""A reply that runs far beyond its bound is cut off, whatever it consists of; what arrived is charged."""
+"""A reply that exceeds its bound by far is cut off, whatever its content; what arrived is charged."""
 
 import asyncio
 import json
@@ -18,15 +18,15 @@ from gateway.providers.base import Finish, ModelRequest, ReasoningDelta, TextDel
 from gateway.providers.sizes import most_pieces, most_streamed
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from kit.tenancy import in_public
-from quotas.calls import Payer
 from quotas.models import BudgetWindow, UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from quotas.tests.ledger import planned_call
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BOUNDS = Bounds(prompt=200, output=16)
 REQUEST = ModelRequest(model="m", messages=[{"role": "user", "content": "hi"}], max_tokens=16)
-ENDLESS = 2000  # times a piece is sent before the test gives up: 16 MB of the large ones
+ENDLESS = 2000  # times that a piece is sent before the test gives up: 16 MB of the large ones
 
 
 def piece(delta: dict[str, Any]) -> bytes:
@@ -51,7 +51,7 @@ FLOODS = {
     "calls": [b"".join(piece(call(at)) for at in range(ENDLESS))],
     "one chunk of calls": [piece({"tool_calls": [call(at)["tool_calls"][0] for at in range(1000)]})],
     "letters": [piece({"content": "a"}) * 100] * 100,
-    "counts all the time": [USAGE, *[USAGE + piece({"content": "word " * 1600})] * ENDLESS],
+    "with counts in between": [USAGE, *[USAGE + piece({"content": "word " * 1600})] * ENDLESS],
 }
 
 
@@ -113,18 +113,18 @@ async def test_no_byte_beyond_the_cut_is_passed_on(cast: Cast) -> None:
     assert len(text.encode()) <= most_streamed(16)
     assert text == "é" * len(text)
     line = await in_public(UsageRecord.objects.get)
-    assert line.output_tokens >= 24_000 / 4, "what arrived is charged, also beyond the cut"
+    assert line.output_tokens >= 24_000 / 4, "what arrived is charged, even beyond the cut"
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        ["-" * 80] * 16,  # a token each
-        ["w"] * most_pieces(16),  # a letter a piece
+        ["-" * 80] * 16,  # one token each
+        ["w"] * most_pieces(16),  # one letter per piece
         ["It is a long word. " * 4] * 16,
     ],
 )
-async def test_a_reply_that_may_be_within_its_bound_is_not_cut(cast: Cast, texts: list[str]) -> None:
+async def test_a_reply_that_may_be_within_its_bound_is_not_cut_off(cast: Cast, texts: list[str]) -> None:
     async with ScriptedServer() as upstream:
         upstream.answers = [Answer([*(piece({"content": text}) for text in texts), END])]
         events = await events_of(cast, upstream)
@@ -132,7 +132,7 @@ async def test_a_reply_that_may_be_within_its_bound_is_not_cut(cast: Cast, texts
     assert events[-1] == Finish("stop")
 
 
-async def test_a_line_that_never_ends_is_paid_for_up_to_the_cut(cast: Cast) -> None:
+async def test_an_endless_line_is_charged_up_to_the_cut(cast: Cast) -> None:
     begun = b'data: {"choices": [{"index": 0, "delta": {"content": "'
     async with ScriptedServer() as upstream:
         upstream.answers = [Answer([begun, *[b"word " * 2000] * ENDLESS])]
@@ -142,8 +142,8 @@ async def test_a_line_that_never_ends_is_paid_for_up_to_the_cut(cast: Cast) -> N
     assert most_streamed(16) // 4 <= line.output_tokens <= most_streamed(16)
 
 
-async def test_other_tasks_get_their_turn_during_a_flood(cast: Cast) -> None:
-    """A provider that sends faster than it is read must not keep the loop to itself."""
+async def test_other_tasks_run_during_a_flood(cast: Cast) -> None:
+    """A provider that sends faster than it is read must not block the event loop."""
     longest = 0.0
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""The estimate of a text's tokens against real tokenizers: the local model's, and OpenAI's larger two."""
+"""Estimates of a text's tokens compared with real tokenizers: the local model's and two of OpenAI's."""
 
 import base64
 import gettext
@@ -65,7 +65,7 @@ PROSE = {
 SCRIPTS = {name: translations(name) for name in OTHERS}
 CODE = {
     "Python": (ROOT / "gateway/calls/metered.py").read_text(),
-    "SQL": (ROOT / "quotas/settlement.py").read_text()[:6000],
+    "SQL": (ROOT / "quotas/hold_states.py").read_text()[:6000],
     "HTML": (ROOT / "templates/usage/usage.html").read_text()[:4000],
     "Makefile": (ROOT / "Makefile").read_text(),
     "tools": json.dumps([TOOL] * 20),
@@ -138,7 +138,7 @@ def test_an_estimate_is_at_least_what_real_tokenizers_count(kind: str, tokenizer
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("size", [8, 100])
-def test_a_reply_is_estimated_in_whatever_pieces_it_comes(
+def test_an_estimate_does_not_depend_on_the_size_of_pieces(
     kind: str, size: int, tokenizers: list[Count]
 ) -> None:
     text, seen = TEXTS[kind], Streamed()

@@ -1,4 +1,4 @@
-"""A model's latest exact counts raise its estimates, in bounded memory, and no other model's."""
+"""A model's latest exact counts raise its own estimates only, in bounded memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,23 +24,23 @@ def learned(*counts: int, **bounds: Any) -> LearnedRatios:
 @pytest.mark.parametrize(
     ("counts", "ratio"), [((), 1.0), ((80,), 1.0), ((250, 100, 400, 80), 4.0), ((0,), 1.0)]
 )
-def test_the_highest_of_the_recent_ratios_counts_and_never_lowers_an_estimate(
+def test_the_highest_recent_ratio_applies_and_never_lowers_an_estimate(
     counts: tuple[int, ...], ratio: float
 ) -> None:
     assert learned(*counts).ratio_of(MODEL) == ratio
 
 
-def test_an_old_call_is_forgotten() -> None:
+def test_an_old_call_is_dropped() -> None:
     assert learned(400, *[110] * 4, recent=4).ratio_of(MODEL) == 1.1
 
 
-def test_an_estimate_of_nothing_teaches_nothing() -> None:
+def test_an_empty_estimate_is_ignored() -> None:
     ratios = LearnedRatios()
     ratios.learn(MODEL, counted=10, estimated=0)
     assert len(ratios) == 0
 
 
-def test_other_models_and_addresses_are_left_alone() -> None:
+def test_other_models_and_base_urls_are_not_affected() -> None:
     ratios = learned(400)
     elsewhere = Endpoint(uuid4(), "https://other.example.com/v1", "")
     assert ratios.ratio_of(replace(MODEL, upstream_name="other")) == 1.0
@@ -50,7 +50,7 @@ def test_other_models_and_addresses_are_left_alone() -> None:
     assert ratios.ratio_of(replace(MODEL, slug="its-name-here")) == 4.0
 
 
-def test_the_least_recently_used_models_are_forgotten() -> None:
+def test_the_least_recently_used_models_are_dropped() -> None:
     ratios = learned(400, most_models=3)
     for at in range(3):
         ratios.learn(replace(MODEL, upstream_name=str(at)), counted=200, estimated=100)
@@ -58,7 +58,7 @@ def test_the_least_recently_used_models_are_forgotten() -> None:
     assert ratios.ratio_of(MODEL) == 1.0
 
 
-def test_many_threads_may_learn_at_the_same_time() -> None:
+def test_many_threads_can_learn_concurrently() -> None:
     ratios = LearnedRatios(most_models=8)
 
     def learn(at: int) -> float:

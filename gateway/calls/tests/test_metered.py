@@ -1,4 +1,4 @@
-"""The metered call settles whatever happens to it: cancelled at any moment, exact where the provider told."""
+"""A metered call is settled however it ends: cancelled at any moment, exactly if the provider counted."""
 
 import asyncio
 import threading
@@ -47,7 +47,7 @@ def record_of() -> tuple[int, int, str, str]:
     return record.input_tokens, record.output_tokens, record.exactness, Hold.objects.get().state
 
 
-async def test_a_cancellation_while_settling_keeps_the_providers_exact_bill(
+async def test_a_cancellation_while_settling_does_not_lose_the_exact_count(
     cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider.script = Script(steps=["a "], usage=(100, 400))
@@ -56,7 +56,7 @@ async def test_a_cancellation_while_settling_keeps_the_providers_exact_bill(
 
     async def slow_settle(call: Any, usage: Any) -> None:
         settling.set()
-        await asyncio.sleep(0.05)  # the window in which the cancellation falls
+        await asyncio.sleep(0.05)  # the cancellation arrives in this window
         await settle(call, usage)
 
     monkeypatch.setattr(metered._Call, "settle", slow_settle)
@@ -85,7 +85,7 @@ async def test_a_call_whose_turn_was_closed_before_it_was_sent_is_not_sent(
     assert await in_public(counters) == (0, 0)
 
 
-async def test_a_call_that_could_not_be_marked_is_not_charged(
+async def test_a_call_that_could_not_be_marked_as_sent_is_not_charged(
     cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*, call_id: UUID) -> None:
@@ -98,7 +98,7 @@ async def test_a_call_that_could_not_be_marked_is_not_charged(
     assert await in_public(counters) == (0, 0)
 
 
-async def test_a_reader_that_stops_reading_pays_for_the_prompt_and_what_streamed(
+async def test_a_reader_that_leaves_is_charged_the_prompt_and_the_streamed_output(
     cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["one ", threading.Event()])

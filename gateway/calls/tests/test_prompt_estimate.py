@@ -1,4 +1,4 @@
-"""A prompt is estimated from the body that is sent, within its bound, while the event loop stays free."""
+"""A prompt is estimated from the request body, within its bound, without blocking the event loop."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def estimated(request: ModelRequest, kind: str = "openai") -> tuple[int, i
     known = await bound_call(provider, request, model)
     bounds, estimate = await estimate_prompt(provider, request, model, known)
     assert estimate
-    assert bounds.prompt == known.prompt, "the hold stays"
+    assert bounds.prompt == known.prompt, "the hold is unchanged"
     return bounds.estimated_prompt, bounds.prompt, estimate
 
 
@@ -51,18 +51,18 @@ def charge_of(request: ModelRequest, kind: str = "openai") -> int:
         ("The budget of the committee was approved by a large majority of its members. " * 127)[:9750],
     ],
 )
-def test_english_prose_comes_to_little_more_than_a_quarter_of_its_bytes(text: str) -> None:
+def test_english_prose_is_estimated_at_about_a_quarter_of_its_bytes(text: str) -> None:
     assert len(text) == 9750
     assert 2437 <= charge_of(request_of(text)) <= 3700
 
 
-def test_line_breaks_and_quotation_marks_cost_what_they_do_outside_json() -> None:
+def test_json_escapes_do_not_raise_the_estimate() -> None:
     text = 'He said "no".\n' * 400
     assert charge_of(request_of(text)) <= estimated_tokens(text) + 60
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "compatible", "azure"])
-def test_everything_that_is_sent_is_estimated(kind: str) -> None:
+def test_the_whole_request_is_estimated(kind: str) -> None:
     plain = charge_of(request_of("Hello"), kind)
     assert charge_of(request_of("Hello", tools=[TOOL] * 20), kind) > plain + 20 * 10
     if kind != "anthropic":  # which has no such parameter
@@ -70,14 +70,14 @@ def test_everything_that_is_sent_is_estimated(kind: str) -> None:
         assert charge_of(request_of("Hello", extra={"response_format": schema}), kind) > plain + 100
 
 
-def test_hidden_instructions_and_images_come_on_top() -> None:
+def test_hidden_instructions_and_images_are_added() -> None:
     with_tool = request_of("Hello", tools=[TOOL])
     assert charge_of(with_tool, "anthropic") >= TOOL_PROMPT + charge_of(request_of("Hello"), "anthropic")
     images = request_of([{"type": "text", "text": "What is this?"}, IMAGE, IMAGE])
     assert 2 * IMAGE_BOUND < charge_of(images) <= 2 * IMAGE_BOUND + 150
 
 
-def test_what_a_model_counts_raises_its_next_estimate_up_to_the_bound() -> None:
+def test_a_models_count_raises_its_next_estimate_up_to_the_bound() -> None:
     request = request_of("Please summarise this. " * 40)
     before, bound, estimate = asyncio.run(estimated(request))
     estimate.learn(2 * before)
@@ -86,14 +86,14 @@ def test_what_a_model_counts_raises_its_next_estimate_up_to_the_bound() -> None:
     assert charge_of(request) == bound
 
 
-def test_a_call_with_images_teaches_nothing() -> None:
+def test_a_call_with_images_does_not_raise_estimates() -> None:
     request = request_of([{"type": "text", "text": "What is this?"}, IMAGE])
     before, _, estimate = asyncio.run(estimated(request))
     estimate.learn(10 * before)
     assert charge_of(request) == before
 
 
-def test_a_large_request_is_measured_while_the_event_loop_runs() -> None:
+def test_measuring_a_large_request_does_not_block_the_event_loop() -> None:
     async def rounds_of_the_loop() -> int:
         model = model_at("https://models.example.com/v1", "openai")
         provider, request = provider_for(model), request_of("Lorem ipsum dolor. " * 16_000)
@@ -114,7 +114,7 @@ def test_a_large_request_is_measured_while_the_event_loop_runs() -> None:
     "piece",
     ["a", "aB", " 1", '{"', "日", "\u0600", "\U0001f600", "\n", " ", "word ", "=", "\ud800", "\x00", '"],['],
 )
-def test_an_estimate_takes_time_in_proportion_to_the_text(piece: str) -> None:
+def test_an_estimate_takes_linear_time(piece: str) -> None:
     """Per 100 kB usually 10 to 50 ms of processor time, and at most 400 ms on a slow machine."""
     begun = time.thread_time()
     assert estimated_tokens(piece * (200_000 // len(piece))) > 0

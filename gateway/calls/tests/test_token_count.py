@@ -1,4 +1,4 @@
-"""The provider's count is charged where it can be true; else no less than what was sent and what streamed."""
+"""A plausible count of the provider is charged; else no less than the prompt and the streamed output."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.calls.bounds import Bounds
-from gateway.calls.token_count import ABSURD_BEYOND, Streamed, final_usage, partial_usage
+from gateway.calls.token_count import PLAUSIBLE_EXCESS, Streamed, final_usage, partial_usage
 from gateway.providers.base import UsageReport
 from gateway.providers.garbled import NO_COUNT
 
@@ -35,10 +35,13 @@ def charged(*report: int) -> tuple[int, int, str, str]:
         (240, 40),
         (3, 2),
         (1000, 50),
-        (1000 + ABSURD_BEYOND, 50 + ABSURD_BEYOND),  # its own instructions, and reasoning beyond the bound
+        (
+            1000 + PLAUSIBLE_EXCESS,
+            50 + PLAUSIBLE_EXCESS,
+        ),  # its own instructions, and reasoning beyond the bound
     ],
 )
-def test_a_count_that_can_be_true_is_believed(report: tuple[int, int]) -> None:
+def test_a_plausible_count_is_charged(report: tuple[int, int]) -> None:
     assert charged(*report) == (*report, "exact", "")
 
 
@@ -48,7 +51,7 @@ def test_a_count_that_can_be_true_is_believed(report: tuple[int, int]) -> None:
         ((0, 40), (1000, 40)),
         ((2, 40), (1000, 40)),
         ((NO_COUNT, 40), (1000, 40)),
-        ((1001 + ABSURD_BEYOND, 40), (1000, 40)),
+        ((1001 + PLAUSIBLE_EXCESS, 40), (1000, 40)),
         ((10**40, 40), (1000, 40)),
         ((240, 1), (240, 50)),
         ((240, 0), (240, 50)),
@@ -58,13 +61,13 @@ def test_a_count_that_can_be_true_is_believed(report: tuple[int, int]) -> None:
         ((10**40, 10**40), (1000, 50)),
     ],
 )
-def test_one_that_cannot_is_replaced_by_what_was_sent_and_streamed(
+def test_an_implausible_count_is_replaced_by_our_own(
     report: tuple[int, int], charge: tuple[int, int]
 ) -> None:
     assert charged(*report) == (*charge, "estimated", "implausible")
 
 
-def test_a_missing_count_is_the_bound_and_what_streamed() -> None:
+def test_without_a_count_the_bound_and_the_streamed_output_are_charged() -> None:
     usage = final_usage(None, BOUNDS, REPLY, None)
     assert (usage.input_tokens, usage.output_tokens, usage.exactness) == (1000, 50, "unreported")
 
@@ -92,12 +95,12 @@ def test_a_reply_far_larger_than_its_count_is_counted_by_its_bytes() -> None:
     assert (usage.output_tokens, usage.flag) == (19_000, "implausible")
 
 
-def test_what_the_tokenizer_counts_goes_before_the_bytes() -> None:
+def test_a_tokenizers_count_takes_precedence_over_bytes() -> None:
     usage = final_usage(UsageReport(240, 1), BOUNDS, REPLY, 40)
     assert (usage.output_tokens, usage.flag) == (40, "implausible")
 
 
-def test_reasoning_and_cached_tokens_stay_within_what_is_charged() -> None:
+def test_reasoning_and_cached_tokens_stay_within_the_charge() -> None:
     usage = final_usage(UsageReport(0, 40, 0, 30), BOUNDS, REPLY, None)
     assert (usage.input_tokens, usage.cached_tokens, usage.reasoning_tokens) == (1000, 0, 30)
     usage = final_usage(UsageReport(240, 1, 200, 1), BOUNDS, REPLY, None)
@@ -109,12 +112,12 @@ def test_reasoning_and_cached_tokens_stay_within_what_is_charged() -> None:
     [
         (None, (1000, 50, "")),
         (UsageReport(240, 1), (240, 50, "")),  # Claude's first event
-        (UsageReport(240, 77), (240, 77, "")),  # a count so far that includes what is not shown
+        (UsageReport(240, 77), (240, 77, "")),  # an early count that includes hidden output
         (UsageReport(0, 1), (1000, 50, "implausible")),
         (UsageReport(240, 10**9), (240, 50, "")),
     ],
 )
-def test_a_reply_that_ended_early_is_charged_by_what_is_known(
+def test_a_reply_that_ended_early_is_charged_by_the_known_counts(
     report: UsageReport | None, charge: tuple[int, int, str]
 ) -> None:
     usage = partial_usage(report, BOUNDS, REPLY, None)
@@ -123,14 +126,14 @@ def test_a_reply_that_ended_early_is_charged_by_what_is_known(
 
 
 @given(st.lists(st.text(min_size=1)))
-def test_a_reply_counts_at_least_a_token_for_a_piece_and_for_four_bytes(texts: list[str]) -> None:
+def test_a_reply_has_at_least_a_token_per_piece_and_per_four_bytes(texts: list[str]) -> None:
     seen = streamed(*texts)
     size = sum(len(text.encode("utf-8", "replace")) for text in texts)
     assert seen.bytes == size
     assert seen.tokens >= max(len(texts), -(-size // 4))
 
 
-def test_a_huge_piece_counts_in_proportion_to_its_beginning() -> None:
+def test_a_huge_piece_is_extrapolated_from_its_beginning() -> None:
     word = "nonsense qwzx "
     many = streamed(*[word * 1000] * 100).tokens
     assert many <= streamed(word * 100_000).tokens <= 1.01 * many

@@ -16,7 +16,7 @@ from gateway.tests.events import body, send
 from gateway.tests.pictures import picture
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
-from gateway.tests.tool_stand import MODEL
+from gateway.tests.tool_setup import MODEL
 from kit.tenancy import tenant_scope
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'

@@ -1,4 +1,4 @@
-"""Served egresses, an engine that calls them, and a provider that a workspace brings along."""
+"""Served egresses, an engine that calls them, and a workspace's own provider."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from gateway.egress.tests.remote import NOBODY, RemoteProvider
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
-APPLICATION = "config.egress:application"  # by its name, for nothing in here may import config
+APPLICATION = "config.egress:application"  # a name, since apps must not import config
 
 
 @contextmanager
 def serve_egress() -> Iterator[Served]:
-    """One that hears what the others say: its listener has begun to listen."""
+    """An egress whose listener for notifications has started."""
     before = _listeners()
     with Served(APPLICATION, lifespan="on") as server:
         wait_until(lambda: bool(_listeners() - before))
@@ -29,7 +29,7 @@ def serve_egress() -> Iterator[Served]:
 
 
 def _listeners() -> set[int]:
-    """The backends of all that listen."""
+    """The backends of all listeners."""
     query = "SELECT pid FROM pg_stat_activity WHERE query = %s"
     with connection.cursor() as cursor:
         cursor.execute(query, [f'LISTEN "{CALL_REPEATED}"'])
@@ -46,7 +46,7 @@ def served_egress(django_db_setup: None, django_db_blocker: Any) -> Iterator[Ser
 def engine(
     served_egress: Served, provider: ScriptedProvider, transactional_db: None, settings: Any
 ) -> Iterator[Engine]:
-    """Knows the secret; the scripted provider is behind the local model."""
+    """An engine with the right secret; the local model's provider is scripted."""
     settings.EGRESS_SECRETS = [SECRET]
     engine = Engine(served_egress.url)
     yield engine
@@ -54,8 +54,8 @@ def engine(
 
 
 @pytest.fixture
-def elsewhere(engine: Engine) -> Iterator[Engine]:
-    """The same engine at a second egress: another event loop, with its own calls and its own listener."""
+def second_engine(engine: Engine) -> Iterator[Engine]:
+    """The same engine at a second egress, which has its own event loop, calls and listener."""
     with serve_egress() as server:
         other = Engine(server.url)
         yield other
@@ -64,7 +64,7 @@ def elsewhere(engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture
 def begin(cast: Cast, engine: Engine) -> Callable[..., EngineTurn]:
-    """`begin(…)`: a running turn of alice's."""
+    """`begin(…)`: a running turn of Alice's."""
     return lambda **more: begin_turn(cast.alice, **more)
 
 
@@ -78,7 +78,7 @@ def served_remote() -> Iterator[RemoteProvider]:
 
 @pytest.fixture
 def remote(served_remote: RemoteProvider, settings: Any) -> Iterator[RemoteProvider]:
-    """A provider at an address that may be reached, as may the one where nobody answers."""
+    """A provider at an allowed address; NOBODY, where no server answers, is allowed too."""
     served_remote.reset()
     settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (served_remote.url, NOBODY)]
     yield served_remote
@@ -97,8 +97,8 @@ def replayed(
     served_replay: tuple[ReplayedLibreChat, Served], engine: Engine, settings: Any, server: Served
 ) -> ReplayedLibreChat:
     """A whole Switchyard whose engine is a replayed LibreChat."""
-    replay, at = served_replay
+    replay, served = served_replay
     replay.egress_url, replay.secret = str(engine.client.base_url).rstrip("/"), SECRET
     replay.reset()
-    settings.ENGINE, settings.LIBRECHAT_URL, settings.EGRESS_URL = "librechat", at.url, replay.egress_url
+    settings.ENGINE, settings.LIBRECHAT_URL, settings.EGRESS_URL = "librechat", served.url, replay.egress_url
     return replay

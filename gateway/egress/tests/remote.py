@@ -1,4 +1,4 @@
-"""A provider that a workspace brings along: scripted, on an address that the operator allows."""
+"""A workspace's own provider: scripted, at an address that the operator allows."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ NOBODY = "http://127.0.0.1:1"  # where no server answers
 
 
 class RemoteProvider(ScriptedProvider):
-    """Keeps the headers that it was sent; `lines`, where there are any, are its whole answer."""
+    """Records request headers; `lines`, if set, are its whole response."""
 
     url = ""
 
@@ -38,7 +38,7 @@ class RemoteProvider(ScriptedProvider):
 
 def install(person: Person, url: str, *, slug: str = "gpt", **more: Any) -> ProviderCredential:
     """An OpenAI-compatible model in the person's workspace, with the workspace's key."""
-    wanted = {"upstream_name": "gpt-4o", "context_window": 8000, "output_bound": 100, "enabled": True}
+    fields = {"upstream_name": "gpt-4o", "context_window": 8000, "output_bound": 100, "enabled": True}
     with tenant_scope(person.principal.tenant):
         credential = add_credential(
             workspace_id=person.principal.workspace.id,
@@ -47,5 +47,5 @@ def install(person: Person, url: str, *, slug: str = "gpt", **more: Any) -> Prov
             key=KEY,
             base_url=f"{url}/v1",
         )
-        install_model(credential=credential, slug=slug, **{**wanted, **more})
+        install_model(credential=credential, slug=slug, **{**fields, **more})
     return credential

@@ -1,4 +1,4 @@
-"""A call ends, and is settled, when its engine hangs up and when its turn is stopped, whatever the moment."""
+"""A call ends and is settled when its engine hangs up or its turn is stopped, at any moment."""
 
 import asyncio
 import threading
@@ -18,10 +18,10 @@ from gateway.calls import metered
 from gateway.calls.bounds import Bounds
 from gateway.calls.channels import TURN_STOP, notify_stop
 from gateway.calls.tests.test_metered import REQUEST, local_model
-from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, told, until_text
+from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, received, until_text
 from gateway.models import Turn
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit import request_origin
 from kit.pg_notify import notify
 from kit.tenancy import in_public, tenant_scope
@@ -39,7 +39,7 @@ def stop(turn: EngineTurn) -> None:
 
 
 def is_blocked() -> bool:
-    """Whether somebody waits for a lock of ours."""
+    """Whether another connection waits for our lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
         return bool(cursor.fetchone()[0])
@@ -56,7 +56,7 @@ def test_an_engine_that_hangs_up_ends_the_call_upstream(
     assert counters() == (5, 0)
 
 
-def test_an_engine_that_hangs_up_before_a_word_pays_for_the_prompt(
+def test_an_engine_that_hangs_up_before_any_output_is_charged_the_prompt(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=[threading.Event()])
@@ -66,27 +66,27 @@ def test_an_engine_that_hangs_up_before_a_word_pays_for_the_prompt(
     wait_until(lambda: ledger() == [(3, 0, "estimated")])
 
 
-def test_an_engine_that_waits_for_the_whole_answer_may_hang_up_too(
+def test_an_engine_without_a_stream_can_hang_up_too(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["One ", threading.Event()])
     turn = begin()
     with httpx.Client(base_url=engine.client.base_url, headers=engine.client.headers, timeout=0.5) as client:
-        engine.client, kept = client, engine.client
+        engine.client, original = client, engine.client
         with pytest.raises(httpx.ReadTimeout):
             engine.call(turn, stream=None)
-        engine.client = kept
+        engine.client = original
     assert provider.hangups.acquire(timeout=5)
     wait_until(lambda: ledger() == [(3, 1, "estimated")])
 
 
-@pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_a_stop_of_the_turn_ends_its_call_at_once(
-    engine: Engine, elsewhere: Engine, begin: Begin, provider: ScriptedProvider, where: str
+@pytest.mark.parametrize("where", ["same egress", "other egress"])
+def test_a_stop_of_the_turn_ends_its_call_immediately(
+    engine: Engine, second_engine: Engine, begin: Begin, provider: ScriptedProvider, where: str
 ) -> None:
     provider.script = Script(steps=["One ", threading.Event()])
     turn = begin()
-    with {"here": engine, "elsewhere": elsewhere}[where].calling(turn) as said:
+    with {"same egress": engine, "other egress": second_engine}[where].calling(turn) as said:
         until_text(said, "One ")
         stop(turn)
         with pytest.raises(httpx.RemoteProtocolError):
@@ -110,7 +110,7 @@ def test_a_stop_before_the_headers_is_a_status(
 
 
 @pytest.mark.parametrize("table", ["public.quotas_reservation", "gateway_turn", "public.quotas_hold"])
-def test_a_stop_while_the_call_is_looked_at_is_not_missed(
+def test_a_stop_while_the_call_is_checked_is_not_missed(
     engine: Engine, begin: Begin, provider: ScriptedProvider, table: str
 ) -> None:
     turn = begin()
@@ -119,12 +119,12 @@ def test_a_stop_while_the_call_is_looked_at_is_not_missed(
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         answer = pool.submit(engine.call, turn)
         wait_until(is_blocked)
-        pool.submit(tell_stop, turn.id).result(5)
+        pool.submit(notify_stop_elsewhere, turn.id).result(5)
         assert answer.result(5).status_code == 409
     assert (provider.requests, counters()) == ([], (0, 23))
 
 
-def test_a_stop_while_the_call_is_held_gives_the_hold_back(
+def test_a_stop_while_the_hold_is_taken_releases_it(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     turn = begin()
@@ -133,14 +133,14 @@ def test_a_stop_while_the_call_is_held_gives_the_hold_back(
             list(BudgetWindow.objects.select_for_update())
             answer = pool.submit(engine.call, turn, max_tokens=50)
             wait_until(is_blocked)
-            pool.submit(tell_stop, turn.id).result(5)
+            pool.submit(notify_stop_elsewhere, turn.id).result(5)
             with pytest.raises(TimeoutError):
                 answer.result(0.2)
         assert answer.result(5).status_code == 409
     assert (provider.requests, counters(), Hold.objects.get().state) == ([], (0, 0), "released")
 
 
-def test_a_stop_leaves_other_turns_alone_and_nonsense_is_not_listened_to(
+def test_a_stop_does_not_affect_other_turns_and_invalid_payloads_are_ignored(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -158,7 +158,7 @@ def test_a_stop_leaves_other_turns_alone_and_nonsense_is_not_listened_to(
         assert list(said)[-1] == DONE
 
 
-def test_a_turn_that_is_closed_under_its_call_pays_once(
+def test_a_turn_that_is_closed_during_its_call_is_charged_once(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -173,33 +173,33 @@ def test_a_turn_that_is_closed_under_its_call_pays_once(
     assert counters() == (30, 0)
 
 
-def test_every_call_takes_as_many_statements_as_the_second(
+def test_the_number_of_statements_does_not_grow_with_each_call(
     engine: Engine, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = statements(monkeypatch)
     turn, taken = begin(), []
     for number in range(12):
         seen.clear()
-        told(engine.call(turn, messages=[{"role": "user", "content": f"call {number}"}]))
+        received(engine.call(turn, messages=[{"role": "user", "content": f"call {number}"}]))
         taken.append(len(seen))
     assert set(taken[1:]) == {taken[1]}
     assert taken[1] <= 30
 
 
 class TestInOneLoop:
-    """Without a socket, where the moment can be chosen."""
+    """Without a socket, so that the moment can be chosen."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
 
-    async def test_a_call_that_is_cancelled_while_it_is_held_holds_nothing(
+    async def test_a_call_that_is_cancelled_while_taking_its_hold_releases_it(
         self, cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun, hold = threading.Event(), metered.hold_call
 
-        def slow_hold(**wanted: Any) -> None:
+        def slow_hold(**arguments: Any) -> None:
             begun.set()
             threading.Event().wait(0.1)
-            hold(**wanted)
+            hold(**arguments)
 
         monkeypatch.setattr(metered, "hold_call", slow_hold)
         task = asyncio.create_task(first_event(cast, await in_public(opened, cast)))
@@ -231,8 +231,8 @@ async def first_event(cast: Cast, turn_id: UUID) -> None:
     await call.aclose()
 
 
-def tell_stop(turn_id: UUID) -> None:
-    """From a connection of its own."""
+def notify_stop_elsewhere(turn_id: UUID) -> None:
+    """Sends the notification from another connection."""
     try:
         notify_stop(turn_id)
     finally:
@@ -240,9 +240,9 @@ def tell_stop(turn_id: UUID) -> None:
 
 
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement of a request from now on, in whatever thread; without those that choose the schema.
+    """Collects every statement of a request, in any thread, except those that set the schema.
 
-    What the processes look for by themselves now and then belongs to no request.
+    Periodic statements of the processes belong to no request and are not counted.
     """
     seen: list[str] = []
     execute = utils.CursorWrapper.execute

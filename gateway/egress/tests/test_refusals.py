@@ -1,4 +1,4 @@
-"""What an engine is refused with: a status that it does not repeat the call for, or a line in the stream."""
+"""Refusals for an engine: a status for which it does not repeat the call, or a line in the stream."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from gateway.egress.tests.engine import (
     deltas,
     last_call,
     ledger,
-    told,
+    received,
 )
 from gateway.egress.tests.remote import KEY, RemoteProvider, install
 from gateway.providers.tests import scripted_openai as openai
@@ -38,7 +38,7 @@ def limit_budget(cast: Cast, tokens: int) -> None:
 
 
 def refused(answer: httpx.Response, turn: EngineTurn) -> tuple[int, str]:
-    """Status and code, once the turn was seen to know the same error."""
+    """Status and code; asserts that the turn has the same error."""
     error, noted = answer.json()["error"], last_call(turn)
     assert error["request_id"]
     assert noted is not None
@@ -48,7 +48,7 @@ def refused(answer: httpx.Response, turn: EngineTurn) -> tuple[int, str]:
 
 @contextmanager
 def broken(table: str) -> Iterator[None]:
-    """The database refuses whatever is written to the table."""
+    """The database refuses every write to the table."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'the disk is full'; END $$ "
@@ -70,7 +70,7 @@ def test_a_first_call_that_the_budget_does_not_cover(
     answer = engine.call(turn, max_tokens=98, stream=stream)
     assert refused(answer, turn) == (402, "quota_exceeded")
     details = answer.json()["error"]["details"]
-    # What the turn itself had reserved is not in its own way.
+    # The turn's own reservation does not count against it.
     assert (details["limit"], details["used"], details["reserved"], details["requested"]) == (100, 0, 0, 101)
     assert (provider.requests, counters()) == ([], (0, 23))
 
@@ -81,7 +81,7 @@ def test_a_second_call_that_the_budget_does_not_cover(
     limit_budget(cast, 100)
     provider.script = Script(usage=(30, 50))
     turn = begin()
-    told(engine.call(turn))
+    received(engine.call(turn))
     assert last_call(turn) == {"finish_reason": "stop"}
     again = [{"role": "user", "content": "again"}]
     assert refused(engine.call(turn, messages=again), turn) == (402, "quota_exceeded")
@@ -97,38 +97,38 @@ def test_a_prompt_that_does_not_fit_the_context_window(
     assert provider.requests == []
 
 
-def test_a_prompt_that_the_provider_finds_too_long(
+def test_a_prompt_that_is_too_long_for_the_provider(
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider
 ) -> None:
     install(cast.alice, remote.url)
     remote.lines = [openai.chunk({"content": "So "}), b'data: {"error": {"code": 400}}\n\n']
     turn = begin(model="gpt")
-    said = told(engine.call(turn))
+    said = received(engine.call(turn))
     assert isinstance(said[-1], dict)
     assert said[-1]["error"]["code"] == "provider_error"
     assert DONE not in said
 
 
-def test_more_calls_than_a_turn_may_make(
+def test_a_turn_that_makes_too_many_calls(
     engine: Engine, begin: Begin, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.TURN_MAX_CALLS = 2
     turn = begin()
     for number in range(2):
-        told(engine.call(turn, messages=[{"role": "user", "content": f"call {number}"}]))
+        received(engine.call(turn, messages=[{"role": "user", "content": f"call {number}"}]))
     assert refused(engine.call(turn), turn) == (409, "turn_limit")
     assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 422])
-def test_a_providers_refusal_is_a_line_without_its_words(
+def test_a_providers_refusal_is_a_line_without_its_text(
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, status: int
 ) -> None:
     install(cast.alice, remote.url)
     remote.script = Script(status=status)
     turn = begin(model="gpt")
     answer = engine.call(turn)
-    said = told(answer)
+    said = received(answer)
     assert said[-1] == {
         "error": {"message": "The model's provider failed.", "type": "api_error", "code": "provider_error"}
     }
@@ -140,7 +140,7 @@ def test_a_providers_refusal_is_a_line_without_its_words(
     assert counters()[1] == 0
 
 
-def test_without_stream_a_providers_refusal_has_a_status_of_ours(
+def test_without_a_stream_a_providers_refusal_gets_our_status(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(status=401)
@@ -150,11 +150,11 @@ def test_without_stream_a_providers_refusal_has_a_status_of_ours(
     assert counters() == (0, 0)
 
 
-def test_a_provider_that_dies_in_mid_reply_is_paid_for_what_it_said(
+def test_a_provider_that_dies_during_a_reply_is_charged_for_its_output(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["Half ", "a "], dies=True)
-    said = told(engine.call(begin()))
+    said = received(engine.call(begin()))
     assert deltas(said, "content") == ["Half ", "a "]
     assert isinstance(said[-1], dict)
     assert said[-1]["error"]["code"] == "provider_error"
@@ -180,16 +180,16 @@ def test_a_database_that_fails_at_the_hold(engine: Engine, begin: Begin, provide
     assert refused(answer, turn) == (400, "internal")
     assert "disk" not in answer.text
     assert (provider.requests, counters()) == ([], (0, 23))
-    told(engine.call(turn))
+    received(engine.call(turn))
 
 
-def test_a_database_that_fails_at_the_settlement_is_told_in_the_stream(
+def test_a_database_failure_at_the_settlement_is_a_line_in_the_stream(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(usage=(3, 9))
     turn = begin()
     with broken("quotas_usagerecord"):
-        said = told(engine.call(turn))
+        said = received(engine.call(turn))
     assert isinstance(said[-1], dict)
     assert said[-1]["error"]["code"] == "internal"
     assert DONE not in said
@@ -198,13 +198,15 @@ def test_a_database_that_fails_at_the_settlement_is_told_in_the_stream(
     assert (ledger(), counters()) == ([(3, 0, "estimated")], (3, 0))
 
 
-def test_an_end_that_cannot_be_noted_is_told_all_the_same(engine: Engine, begin: Begin) -> None:
+def test_an_end_that_cannot_be_stored_is_still_sent(engine: Engine, begin: Begin) -> None:
     turn = begin()
     with broken(f"{turn.tenant.schema_name}.gateway_turn"):
-        assert told(engine.call(turn))[-1] == DONE
+        assert received(engine.call(turn))[-1] == DONE
         assert engine.call(turn, messages=[]).status_code == 400
         engine.call(turn)
-        assert engine.call(turn).status_code == 409  # the third of its kind, whether that is noted or not
+        assert (
+            engine.call(turn).status_code == 409
+        )  # the third of the same request, whether its end was stored or not
     assert (last_call(turn), counters()) == (None, (12, 0))
 
 
@@ -236,7 +238,7 @@ def _made(kind: type[DomainError]) -> DomainError:
         {"tools": [{"type": "web_search"}]},
     ],
 )
-def test_an_engine_is_refused_what_cannot_be_bounded(
+def test_requests_whose_cost_cannot_be_bounded_are_refused(
     engine: Engine, begin: Begin, wrong: dict[str, Any]
 ) -> None:
     answer = engine.call(begin(), **wrong)

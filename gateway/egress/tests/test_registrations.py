@@ -1,4 +1,4 @@
-"""The MCP egress: who may knock, what is shown, and that nothing runs which no model asked for."""
+"""The MCP egress: who has access, which tools are listed, and that only calls of a model run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,8 @@ from accounts.tests.cast import Cast, Person
 from gateway.calls.approvals import decide
 from gateway.calls.tool_runs import TOO_LATE, Caller, OpenedRun, close_run
 from gateway.egress.consumers import EngineConsumer
-from gateway.egress.routed_tools import open_calls, unjudged_calls
-from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, told
+from gateway.egress.routed_tools import needed_checks, open_calls
+from gateway.egress.tests.engine import PING, Engine, EngineTurn, begin_turn, deltas, received
 from gateway.egress.tool_claims import NO_CALL
 from gateway.egress.turn_lookup import RoutedTurn
 from gateway.engines.librechat.registrations import (
@@ -29,7 +29,7 @@ from gateway.models import EngineServer, ToolRun, Turn
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import MODEL, install_calculator
+from gateway.tests.tool_setup import MODEL, install_calculator
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.queries import enabled_servers
 
@@ -38,8 +38,8 @@ OFFERED = [{"type": "function", "function": {"name": f"{tool}_mcp_{NAME}"}} for 
 
 
 @dataclass(frozen=True)
-class Door:
-    """The address that an engine account has for the calculator."""
+class Endpoint:
+    """The URL of the calculator for one engine account."""
 
     engine: Engine
     path: str
@@ -55,20 +55,20 @@ class Door:
         return result["content"][0]["text"], result["isError"]
 
 
-def door_of(person: Person, engine: Engine) -> Door:
+def endpoint_of(person: Person, engine: Engine) -> Endpoint:
     principal = person.principal
     account = member_account(engine="librechat", tenant_id=principal.tenant.id, user_id=principal.user_id)
     with tenant_scope(principal.tenant):
         server = enabled_servers(workspace_id=principal.workspace.id, slugs=["calculator"])[0]
         row = find_registration(engine_account_id=account.id, server_id=server.id, user_id=principal.user_id)
         note_registration(row.id, name=NAME, version=server.version)
-    return Door(engine, f"/mcp/{principal.tenant.slug}.{row.id.hex}", row.secret)
+    return Endpoint(engine, f"/mcp/{principal.tenant.slug}.{row.id.hex}", row.secret)
 
 
 @pytest.fixture
-def door(calculator: RealMCP, engine: Engine, client_of: Any, cast: Cast) -> Door:
+def endpoint(calculator: RealMCP, engine: Engine, client_of: Any, cast: Cast) -> Endpoint:
     assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
-    return door_of(cast.alice, engine)
+    return endpoint_of(cast.alice, engine)
 
 
 def begin(cast: Cast) -> EngineTurn:
@@ -79,24 +79,24 @@ def begin(cast: Cast) -> EngineTurn:
 
 
 def asked(engine: Engine, turn: EngineTurn, provider: ScriptedProvider, *calls: Any) -> list[dict[str, Any]]:
-    """The model asks for the calls, and the engine hears of them."""
+    """The model makes the calls, and the engine receives them."""
     provider.scripts = [Script(steps=[], calls=list(calls), finish_reason="tool_calls")]
-    return merge_tool_calls(deltas(told(engine.call(turn, tools=OFFERED)), "tool_calls"))
+    return merge_tool_calls(deltas(received(engine.call(turn, tools=OFFERED)), "tool_calls"))
 
 
-def test_what_the_model_asked_for_runs_once(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_a_call_of_the_model_runs_once(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
-    asked(door.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
-    assert door.call("add", b=40.0, a=2) == ("42.0", False)  # as JavaScript might write it
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    asked(endpoint.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
+    assert endpoint.call("add", b=40.0, a=2) == ("42.0", False)  # as JavaScript may write it
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
     assert calculator.calls == [("add", (2, 40))]
     line = AuditEntry.objects.get(action="tool.called")
     assert (line.target, line.actor_id) == ("calculator/add", cast.alice.principal.user_id)
 
 
-def test_servers_are_read_once_however_many_calls_a_model_makes_at_a_time(
-    door: Door, cast: Cast, provider: ScriptedProvider
+def test_servers_are_read_once_for_any_number_of_calls(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider
 ) -> None:
     turn = begin(cast)
     caller = Caller(turn.tenant, cast.alice.principal.workspace.id, cast.alice.principal.user_id, turn.id)
@@ -109,58 +109,62 @@ def test_servers_are_read_once_however_many_calls_a_model_makes_at_a_time(
     def reads(number: int) -> int:
         calls = [{"id": f"{number}-{place}", "function": function} for place in range(number)]
         with tenant_scope(turn.tenant), CaptureQueriesContext(connection) as queries:
-            assert unjudged_calls(turn=routed, calls=calls) == {}
-            _, runs = open_calls(turn=routed, calls=calls, judged={})
+            assert needed_checks(turn=routed, calls=calls) == {}
+            _, runs = open_calls(turn=routed, calls=calls, checked={})
         assert [(run.server, run.refusal) for run in runs] == [("calculator", "")] * number
         return sum('FROM "workspaces_mcpserver"' in query["sql"] for query in queries)
 
     assert reads(12) == reads(1)
 
 
-def test_what_no_model_asked_for_never_runs(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_a_call_that_no_model_made_never_runs(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
     turn = begin(cast)
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
-    asked(door.engine, turn, provider, ("add", {"a": 2, "b": 40}))
-    assert door.call("add", a=2, b=41) == (NO_CALL, True)
-    assert door.call("wipe", what="notes") == (NO_CALL, True)
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
+    asked(endpoint.engine, turn, provider, ("add", {"a": 2, "b": 40}))
+    assert endpoint.call("add", a=2, b=41) == (NO_CALL, True)
+    assert endpoint.call("wipe", what="notes") == (NO_CALL, True)
     with tenant_scope(turn.tenant):
         Turn.objects.filter(id=turn.id).update(status=Turn.Status.DONE)
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
     assert calculator.calls == []
 
 
-def test_another_accounts_call_is_not_taken_up(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_another_accounts_call_is_not_claimed(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
-    asked(door.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
-    assert door_of(cast.bob, door.engine).call("add", a=2, b=40) == (NO_CALL, True)
+    asked(endpoint.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
+    assert endpoint_of(cast.bob, endpoint.engine).call("add", a=2, b=40) == (NO_CALL, True)
     assert calculator.calls == []
 
 
-def test_in_a_shared_account_each_has_their_own_calls(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_in_a_shared_account_calls_belong_to_each_person(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
-    """Somebody who goes on in another's conversation does so by the other's account at the engine."""
+    """A person who continues another's conversation uses that person's account at the engine."""
     turn = begin(cast)
-    asked(door.engine, turn, provider, ("add", {"a": 2, "b": 40}))
+    asked(endpoint.engine, turn, provider, ("add", {"a": 2, "b": 40}))
     with tenant_scope(turn.tenant):
         Turn.objects.filter(id=turn.id).update(user_id=cast.bob.principal.user_id)
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
     assert calculator.calls == []
 
 
-def test_an_engine_is_kept_waiting_with_pings_while_a_person_is_asked(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_gets_pings_while_a_person_decides(
+    endpoint: Endpoint,
+    cast: Cast,
+    provider: ScriptedProvider,
+    calculator: RealMCP,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its own patience with a tool is a minute; with a model call that says something it has more."""
+    """The engine waits only a minute for a tool, but longer for a model call with pings."""
     monkeypatch.setattr(EngineConsumer, "ping_seconds", 0.05)
     turn = begin(cast)
     wipes = Script(steps=["I wipe."], calls=[("wipe", {"what": "notes"})], finish_reason="tool_calls")
     provider.scripts = [wipes]
-    with door.engine.calling(turn, tools=OFFERED) as said:
+    with endpoint.engine.calling(turn, tools=OFFERED) as said:
         assert deltas([next(said) for _ in range(2)], "content") == ["I wipe."]
         assert [next(said) for _ in range(3)] == [PING] * 3
         with tenant_scope(turn.tenant):
@@ -169,22 +173,22 @@ def test_an_engine_is_kept_waiting_with_pings_while_a_person_is_asked(
         rest = [piece for piece in said if piece != PING]
     (call,) = merge_tool_calls(deltas(rest, "tool_calls"))
     assert call["function"]["name"] == f"wipe_mcp_{NAME}"
-    assert door.call("wipe", what="notes") == ("notes is gone", False)
+    assert endpoint.call("wipe", what="notes") == ("notes is gone", False)
 
 
-def test_what_was_not_taken_up_before_the_model_is_asked_again_has_expired(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_unclaimed_calls_expire_when_the_model_is_called_again(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
     turn = begin(cast)
-    asked(door.engine, turn, provider, ("add", {"a": 1, "b": 1}))
+    asked(endpoint.engine, turn, provider, ("add", {"a": 1, "b": 1}))
     provider.scripts = [Script(steps=[], calls=[("add", {"a": 2, "b": 2})], finish_reason="tool_calls")]
-    told(door.engine.call(turn, tools=OFFERED, messages=[{"role": "user", "content": "again"}]))
-    assert door.call("add", a=1, b=1) == (TOO_LATE, True)
-    assert door.call("add", a=2, b=2) == ("4.0", False)
+    received(endpoint.engine.call(turn, tools=OFFERED, messages=[{"role": "user", "content": "again"}]))
+    assert endpoint.call("add", a=1, b=1) == (TOO_LATE, True)
+    assert endpoint.call("add", a=2, b=2) == ("4.0", False)
     assert calculator.calls == [("add", (2, 2))]
 
 
-def test_a_call_is_audited_also_where_its_conversation_is_gone(cast: Cast) -> None:
+def test_a_call_is_audited_even_if_its_conversation_was_deleted(cast: Cast) -> None:
     who = cast.alice.principal
     caller = Caller(who.tenant, who.workspace.id, who.user_id, uuid4())
     with tenant_scope(who.tenant):
@@ -194,89 +198,95 @@ def test_a_call_is_audited_also_where_its_conversation_is_gone(cast: Cast) -> No
     assert (line.target, line.details["outcome"]) == ("calculator/wipe", "done")
 
 
-def test_what_was_forbidden_meanwhile_does_not_run(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP, client_of: Any
+def test_a_tool_that_was_denied_meanwhile_does_not_run(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP, client_of: Any
 ) -> None:
-    asked(door.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
+    asked(endpoint.engine, begin(cast), provider, ("add", {"a": 2, "b": 40}))
     schema = {"properties": {"a": {"maximum": 1}}}
     tool = "/v1/workspaces/sales/mcps/calculator/tools/add"
     assert client_of(cast.alice).patch(tool, json={"argument_schema": schema}).is_success
-    text, is_error = door.call("add", a=2, b=40)
+    text, is_error = endpoint.call("add", a=2, b=40)
     assert "does not allow" in text
     assert is_error
     assert calculator.calls == []
 
 
-def test_a_turn_without_the_server_asks_for_nothing_of_it(
-    door: Door, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
+def test_a_turn_without_the_server_cannot_use_its_tools(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider, calculator: RealMCP
 ) -> None:
-    asked(door.engine, begin_turn(cast.alice, model=MODEL), provider, ("add", {"a": 2, "b": 40}))
-    assert door.call("add", a=2, b=40) == (NO_CALL, True)
+    asked(endpoint.engine, begin_turn(cast.alice, model=MODEL), provider, ("add", {"a": 2, "b": 40}))
+    assert endpoint.call("add", a=2, b=40) == (NO_CALL, True)
 
 
-def test_ids_that_repeat_are_told_apart(door: Door, cast: Cast, provider: ScriptedProvider) -> None:
+def test_repeated_call_ids_are_made_unique(
+    endpoint: Endpoint, cast: Cast, provider: ScriptedProvider
+) -> None:
     turn = begin(cast)
-    first = asked(door.engine, turn, provider, ("add", {"a": 1, "b": 1}))
+    first = asked(endpoint.engine, turn, provider, ("add", {"a": 1, "b": 1}))
     provider.scripts = []
     asked_again = {"messages": [{"role": "user", "content": "again"}]}
     provider.scripts = [Script(steps=[], calls=[("add", {"a": 2, "b": 2})], finish_reason="tool_calls")]
     second = merge_tool_calls(
-        deltas(told(door.engine.call(turn, tools=OFFERED, **asked_again)), "tool_calls")
+        deltas(received(endpoint.engine.call(turn, tools=OFFERED, **asked_again)), "tool_calls")
     )
     assert first[0]["id"] != second[0]["id"]
     with tenant_scope(turn.tenant):
         assert ToolRun.objects.values("call_id").distinct().count() == 2
 
 
-def test_only_allowed_tools_are_shown(door: Door, cast: Cast, client_of: Any) -> None:
+def test_only_allowed_tools_are_listed(endpoint: Endpoint, cast: Cast, client_of: Any) -> None:
     tool = "/v1/workspaces/sales/mcps/calculator/tools/flood"
     assert client_of(cast.alice).patch(tool, json={"allowed": False}).is_success
-    shown = door.ask("tools/list").json()["result"]["tools"]
+    shown = endpoint.ask("tools/list").json()["result"]["tools"]
     assert sorted(tool["name"] for tool in shown) == ["add", "meet", "wipe"]
     client_of(cast.alice).patch("/v1/workspaces/sales/mcps/calculator", json={"enabled": False})
-    assert door.ask("tools/list").json()["result"]["tools"] == []
+    assert endpoint.ask("tools/list").json()["result"]["tools"] == []
 
 
-def test_it_speaks_the_protocol(door: Door) -> None:
-    begun = door.ask("initialize", {"protocolVersion": "2025-03-26"}).json()["result"]
+def test_it_speaks_the_protocol(endpoint: Endpoint) -> None:
+    begun = endpoint.ask("initialize", {"protocolVersion": "2025-03-26"}).json()["result"]
     assert (begun["protocolVersion"], list(begun["capabilities"])) == ("2025-03-26", ["tools"])
-    assert door.ask("initialize", {"protocolVersion": "1999"}).json()["result"]["protocolVersion"] != "1999"
-    assert door.ask("notifications/initialized", id=None).status_code == 202
-    assert door.ask("ping").json()["result"] == {}
-    assert door.ask("resources/list").json()["error"]["code"] == -32601
+    assert (
+        endpoint.ask("initialize", {"protocolVersion": "1999"}).json()["result"]["protocolVersion"] != "1999"
+    )
+    assert endpoint.ask("notifications/initialized", id=None).status_code == 202
+    assert endpoint.ask("ping").json()["result"] == {}
+    assert endpoint.ask("resources/list").json()["error"]["code"] == -32601
 
 
 @pytest.mark.parametrize(
     ("params", "code"),
     [({}, -32602), ({"name": 5}, -32602), ({"name": "add", "arguments": [1]}, -32602)],
 )
-def test_nonsense_calls_are_refused(door: Door, params: dict[str, Any], code: int) -> None:
-    assert door.ask("tools/call", params).json()["error"]["code"] == code
+def test_invalid_calls_are_refused(endpoint: Endpoint, params: dict[str, Any], code: int) -> None:
+    assert endpoint.ask("tools/call", params).json()["error"]["code"] == code
 
 
-def test_whoever_knows_no_secret_finds_nothing(door: Door) -> None:
-    client = door.engine.client
-    bare, known = {"Authorization": ""}, {"Authorization": f"Bearer {door.secret}"}
-    told = [
-        client.request("HEAD", door.path, headers=bare).status_code,
-        client.post(door.path, content=b"", headers=bare).status_code,
-        client.post(door.path, json={}).status_code,  # the egress' own secret is none of this door's
-        client.get(f"/.well-known/oauth-protected-resource{door.path}", headers=bare).status_code,
-        client.post(door.path.replace("acme", "globex"), headers=known).status_code,
-        client.get(door.path, headers=known).status_code,
+def test_without_the_secret_nothing_is_found(endpoint: Endpoint) -> None:
+    client = endpoint.engine.client
+    bare, known = {"Authorization": ""}, {"Authorization": f"Bearer {endpoint.secret}"}
+    statuses = [
+        client.request("HEAD", endpoint.path, headers=bare).status_code,
+        client.post(endpoint.path, content=b"", headers=bare).status_code,
+        client.post(
+            endpoint.path, json={}
+        ).status_code,  # the egress's own secret is not valid for this endpoint
+        client.get(f"/.well-known/oauth-protected-resource{endpoint.path}", headers=bare).status_code,
+        client.post(endpoint.path.replace("acme", "globex"), headers=known).status_code,
+        client.get(endpoint.path, headers=known).status_code,
     ]
-    assert told == [405, 404, 404, 404, 404, 405]
+    assert statuses == [405, 404, 404, 404, 404, 405]
 
 
-def test_the_secret_is_sealed(door: Door, cast: Cast) -> None:
+def test_the_secret_is_encrypted(endpoint: Endpoint, cast: Cast) -> None:
     with tenant_scope(cast.alice.principal.tenant):
-        assert door.secret not in EngineServer.objects.get().sealed_secret
+        assert endpoint.secret not in EngineServer.objects.get().sealed_secret
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 128, "with.dots/and/slashes", "a_mcp_b", "add"])
-def test_every_tool_has_a_name_that_fits_and_stays(name: str) -> None:
-    told = engine_name(name)
-    assert len(told) <= LONGEST_TOOL
-    assert "_mcp_" not in told
-    assert told == engine_name(name)
-    assert (told == name) is (name in {"a", "add"})
+def test_every_tool_has_a_stable_name_that_fits(name: str) -> None:
+    shown = engine_name(name)
+    assert len(shown) <= LONGEST_TOOL
+    assert "_mcp_" not in shown
+    assert shown == engine_name(name)
+    assert (shown == name) is (name in {"a", "add"})

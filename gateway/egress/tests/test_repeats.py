@@ -1,4 +1,4 @@
-"""A request that comes again within its turn ends the older attempt and settles it; two at most."""
+"""A repeated request within a turn ends and settles the older attempt; at most two are allowed."""
 
 import threading
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from gateway.egress.tests.engine import (
     begin_turn,
     counters,
     ledger,
-    told,
+    received,
     until_text,
 )
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 Begin = Callable[..., EngineTurn]
 
 
-@pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_the_same_request_again_ends_the_older_attempt(
-    engine: Engine, elsewhere: Engine, begin: Begin, provider: ScriptedProvider, where: str
+@pytest.mark.parametrize("where", ["same egress", "other egress"])
+def test_a_repeated_request_ends_the_older_attempt(
+    engine: Engine, second_engine: Engine, begin: Begin, provider: ScriptedProvider, where: str
 ) -> None:
     provider.scripts = [Script(steps=["One ", threading.Event()]), Script(steps=["Another"])]
     turn = begin()
     with engine.calling(turn) as older:
         until_text(older, "One ")
-        newer = {"here": engine, "elsewhere": elsewhere}[where]
-        assert told(newer.call(turn))[-1] == DONE
+        newer = {"same egress": engine, "other egress": second_engine}[where]
+        assert received(newer.call(turn))[-1] == DONE
         with pytest.raises(httpx.RemoteProtocolError):
             list(older)
     assert provider.hangups.acquire(timeout=5)
@@ -40,22 +40,22 @@ def test_the_same_request_again_ends_the_older_attempt(
     assert counters() == (8, 0)
 
 
-@pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_the_third_of_its_kind_is_refused(
-    engine: Engine, elsewhere: Engine, begin: Begin, provider: ScriptedProvider, where: str
+@pytest.mark.parametrize("where", ["same egress", "other egress"])
+def test_a_third_identical_request_is_refused(
+    engine: Engine, second_engine: Engine, begin: Begin, provider: ScriptedProvider, where: str
 ) -> None:
     turn = begin()
     for _ in range(2):
-        told(engine.call(turn))
-    answer = {"here": engine, "elsewhere": elsewhere}[where].call(turn)
+        received(engine.call(turn))
+    answer = {"same egress": engine, "other egress": second_engine}[where].call(turn)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "repeated_call")
     assert (len(provider.requests), counters()) == (2, (12, 0))
 
 
-def test_a_repeat_while_nothing_was_answered_yet_ends_the_older_with_a_status(
+def test_a_repeat_before_any_output_ends_the_older_attempt_with_a_status(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
-    """One that asked for no stream has had no headers."""
+    """A request without a stream has not received any headers."""
     provider.scripts = [Script(steps=[threading.Event()]), Script()]
     turn, answers = begin(), []
     older = threading.Thread(target=lambda: answers.append(engine.call(turn, stream=None)))
@@ -69,7 +69,7 @@ def test_a_repeat_while_nothing_was_answered_yet_ends_the_older_with_a_status(
     assert counters() == (9, 0)
 
 
-def test_other_requests_and_other_turns_go_on(
+def test_other_requests_and_other_turns_continue(
     engine: Engine, begin: Begin, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -78,17 +78,17 @@ def test_other_requests_and_other_turns_go_on(
     with engine.calling(turn) as said:
         until_text(said, "One ")
         for another in (begin(), begin_turn(cast.bob), begin_turn(cast.charlie)):
-            told(engine.call(another))
-        told(engine.call(turn, max_tokens=19))
+            received(engine.call(another))
+        received(engine.call(turn, max_tokens=19))
         stranger = begin_turn(cast.charlie)
-        forged = turn.saying(engine_user_id=stranger.engine_user_id)
+        forged = turn.with_ids(engine_user_id=stranger.engine_user_id)
         assert engine.call(forged).status_code == 404
         gate.set()
         assert list(said)[-1] == DONE
 
 
-def test_many_repeats_at_once_leave_nothing_held(
-    engine: Engine, elsewhere: Engine, begin: Begin, provider: ScriptedProvider
+def test_many_concurrent_repeats_leave_nothing_held(
+    engine: Engine, second_engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["One ", "two "])
     turn, statuses = begin(), []
@@ -97,14 +97,14 @@ def test_many_repeats_at_once_leave_nothing_held(
         try:
             statuses.append(one.call(turn).status_code)
         except httpx.RemoteProtocolError:
-            statuses.append(200)  # ended in mid-reply by a newer one
+            statuses.append(200)  # ended during the reply by a newer one
 
-    calls = [threading.Thread(target=call, args=[one]) for one in [engine, elsewhere] * 6]
+    calls = [threading.Thread(target=call, args=[one]) for one in [engine, second_engine] * 6]
     for thread in calls:
         thread.start()
     for thread in calls:
         thread.join(10)
     assert len(statuses) == 12
     assert set(statuses) <= {200, 409}
-    wait_until(lambda: counters()[1] in (0, 23))  # 23: what admission took, where no call got so far
+    wait_until(lambda: counters()[1] in (0, 23))  # 23: taken by admission, if no call came that far
     assert len(provider.requests) <= 2

@@ -1,4 +1,4 @@
-"""A call streams what the provider says in OpenAI's format, by the workspace's own model, key and bounds."""
+"""A call streams the provider's reply in OpenAI's format, with the workspace's own model, key and bounds."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from gateway.egress.tests.engine import (
     deltas,
     last_call,
     ledger,
-    told,
+    received,
 )
 from gateway.egress.tests.remote import KEY, NOBODY, RemoteProvider, install
 from gateway.providers.tests import scripted_openai as openai
@@ -33,8 +33,8 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "add_mcp_calc",
 TOOL = {"type": "function", "function": {"name": "add_mcp_calc", "parameters": {"type": "object"}}}
 
 
-def test_a_call_streams_role_text_finish_usage_and_the_end(engine: Engine, begin: Begin) -> None:
-    said = told(engine.call(begin()))
+def test_a_call_streams_role_text_finish_reason_and_usage(engine: Engine, begin: Begin) -> None:
+    said = received(engine.call(begin()))
     assert deltas(said, "role") == ["assistant"]
     assert deltas(said, "content") == ["Hello", " there", "."]
     *chunks, end = said
@@ -46,7 +46,7 @@ def test_a_call_streams_role_text_finish_usage_and_the_end(engine: Engine, begin
     assert (chunks[0]["object"], chunks[0]["model"]) == ("chat.completion.chunk", "routed")
 
 
-def test_reasoning_and_tool_calls_come_through(
+def test_reasoning_and_tool_calls_are_streamed(
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider
 ) -> None:
     install(cast.alice, remote.url)
@@ -59,7 +59,7 @@ def test_reasoning_and_tool_calls_come_through(
         openai.usage(prompt_tokens=7, completion_tokens=9),
         openai.DONE,
     ]
-    said = told(engine.call(begin(model="gpt")))
+    said = received(engine.call(begin(model="gpt")))
     assert deltas(said, "reasoning_content") == ["Let me ", "see."]
     assert deltas(said, "tool_calls")[0][0] == {"index": 0, **CALL}
     assert said[-3]["choices"][0]["finish_reason"] == "tool_calls"
@@ -71,7 +71,7 @@ def test_reasoning_and_tool_calls_come_through(
     assert ledger() == [(7, 9, "exact")] * 2
 
 
-def test_without_stream_the_answer_is_one_object(engine: Engine, begin: Begin) -> None:
+def test_without_a_stream_the_response_is_one_object(engine: Engine, begin: Begin) -> None:
     answer = engine.call(begin(), stream=None)
     assert answer.headers["content-type"] == "application/json"
     whole = answer.json()
@@ -81,16 +81,14 @@ def test_without_stream_the_answer_is_one_object(engine: Engine, begin: Begin) -
     assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
 
 
-def test_an_answer_without_a_word_is_an_empty_one(
-    engine: Engine, begin: Begin, provider: ScriptedProvider
-) -> None:
+def test_a_reply_without_text_is_empty(engine: Engine, begin: Begin, provider: ScriptedProvider) -> None:
     provider.script = Script(steps=[], usage=(3, 0))
     whole = engine.call(begin(), stream=None).json()
     assert whole["choices"][0]["message"] == {"role": "assistant", "content": ""}
     assert ledger() == [(3, 0, "exact")]
 
 
-def test_the_settlement_and_the_end_are_committed_before_the_engine_hears_of_the_end(
+def test_settlement_and_end_are_committed_before_the_engine_gets_the_end(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(finish_reason="length", usage=(12, 34))
@@ -106,22 +104,22 @@ def test_the_settlement_and_the_end_are_committed_before_the_engine_hears_of_the
     assert counters() == (46, 0)
 
 
-def test_what_the_provider_does_after_its_end_is_not_waited_for(
+def test_the_providers_connection_is_not_awaited_after_its_end(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     never = threading.Event()
     provider.script = Script(after_done=never)
-    said = told(engine.call(begin()))
+    said = received(engine.call(begin()))
     never.set()
     assert said[-1] == DONE
 
 
-def test_what_the_engine_wants_reaches_the_provider_in_its_own_parameters(
+def test_the_engines_parameters_are_translated_for_the_provider(
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider
 ) -> None:
     install(cast.alice, remote.url)
     extras = {"top_p": 0.5, "stop": ["END"], "tool_choice": "auto", "parallel_tool_calls": False}
-    told(
+    received(
         engine.call(
             begin(model="gpt"),
             max_tokens=None,
@@ -147,12 +145,12 @@ def test_what_the_engine_wants_reaches_the_provider_in_its_own_parameters(
     }
 
 
-def test_without_a_bound_the_models_own_is_asked_for(
+def test_without_an_output_bound_the_models_own_is_sent(
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider
 ) -> None:
     install(cast.alice, remote.url, output_bound=77)
     for absurd in (None, 0, -1, "20", True):
-        told(engine.call(begin(model="gpt"), max_tokens=absurd))
+        received(engine.call(begin(model="gpt"), max_tokens=absurd))
     assert [sent["max_tokens"] for sent in remote.requests] == [77] * 5
 
 
@@ -161,12 +159,12 @@ def test_the_workspaces_key_is_sent_and_the_engine_never_sees_it(
 ) -> None:
     credential = install(cast.alice, remote.url)
     answer = engine.call(begin(model="gpt"))
-    assert told(answer)[-1] == DONE
+    assert received(answer)[-1] == DONE
     assert remote.headers[0]["authorization"] == f"Bearer {KEY}"
     assert not any("x-" in name and "engine" in name for name in remote.headers[0])
     with tenant_scope(cast.alice.principal.tenant):
         change_key(credential=credential, key="sk-another")
-    told(engine.call(begin(model="gpt")))
+    received(engine.call(begin(model="gpt")))
     assert remote.headers[1]["authorization"] == "Bearer sk-another"
     assert KEY not in answer.text + str(dict(answer.headers))
 
@@ -177,13 +175,13 @@ def test_content_may_be_a_list_of_parts(
     install(cast.alice, remote.url)
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1000}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}]
-    assert told(engine.call(begin(model="gpt"), messages=messages))[-1] == DONE
+    assert received(engine.call(begin(model="gpt"), messages=messages))[-1] == DONE
     assert remote.requests[0]["messages"] == messages
-    assert told(engine.call(begin(), messages=messages))[-1] == DONE
+    assert received(engine.call(begin(), messages=messages))[-1] == DONE
 
 
 @pytest.mark.parametrize("trouble", ["down", "refuses", "unreadable key"])
-def test_another_model_answers_where_the_first_ones_provider_fails(
+def test_a_fallback_answers_if_the_provider_fails(
     engine: Engine,
     begin: Begin,
     cast: Cast,
@@ -196,7 +194,7 @@ def test_another_model_answers_where_the_first_ones_provider_fails(
         set_fallback(workspace_id=cast.alice.principal.workspace.id, slug="gpt", fallback="local")
         if trouble == "unreadable key":
             ProviderCredential.objects.update(sealed_key="sealed with a key that is gone")
-    said = told(engine.call(begin(model="gpt")))
+    said = received(engine.call(begin(model="gpt")))
     assert deltas(said, "content") == ["Hello", " there", "."]
     assert deltas(said, "role") == ["assistant"]
     line = UsageRecord.objects.get()
@@ -204,17 +202,21 @@ def test_another_model_answers_where_the_first_ones_provider_fails(
     assert counters() == (6, 0)
 
 
-def test_the_engine_is_kept_waiting_with_pings(
+def test_a_waiting_engine_gets_pings(
     engine: Engine, begin: Begin, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EngineConsumer, "ping_seconds", 0.05)
     silence = threading.Event()
     provider.scripts = [Script(status=503), Script(steps=[silence, "One ", "two"])]
     with engine.calling(begin()) as said:
-        assert deltas([next(said)], "role") == ["assistant"]  # the headers came before the provider answered
+        assert deltas([next(said)], "role") == [
+            "assistant"
+        ]  # the headers came before the provider's response
         assert [next(said) for _ in range(3)] == [PING] * 3
         silence.set()
-        rest = [piece for piece in said if piece != PING]  # to its end: a hang-up would still be settling
+        rest = [
+            piece for piece in said if piece != PING
+        ]  # to the end: after a hang-up it would still be settling
     assert (deltas(rest[:-1], "content"), rest[-1]) == (["One ", "two"], DONE)
     assert len(provider.requests) == 2
 

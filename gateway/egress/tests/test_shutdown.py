@@ -1,4 +1,4 @@
-"""An egress that is asked to stop lets calls go on for the grace, then ends and settles them."""
+"""A stopping egress lets calls continue for the grace period, then ends and settles them."""
 
 import threading
 from collections.abc import Callable
@@ -10,10 +10,10 @@ import pytest
 from gateway.egress.tests.conftest import serve_egress
 from gateway.egress.tests.engine import DONE, Engine, EngineTurn, counters, ledger, until_text
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 
-def test_a_call_within_the_grace_is_finished(
+def test_a_call_within_the_grace_period_is_finished(
     engine: Engine, begin: Callable[..., EngineTurn], provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -28,7 +28,7 @@ def test_a_call_within_the_grace_is_finished(
     assert [exactness for *_, exactness in ledger()] == ["exact"]
 
 
-def test_a_call_beyond_the_grace_is_ended_and_settled(
+def test_a_call_beyond_the_grace_period_is_ended_and_settled(
     engine: Engine, begin: Callable[..., EngineTurn], provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.GRACE = 0.3
@@ -43,7 +43,7 @@ def test_a_call_beyond_the_grace_is_ended_and_settled(
     assert counters()[0] > 0
 
 
-def test_a_whole_answer_beyond_the_grace_is_an_error_that_no_engine_repeats(
+def test_a_response_beyond_the_grace_period_is_an_error_that_no_engine_repeats(
     engine: Engine, begin: Callable[..., EngineTurn], provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.GRACE = 0.3

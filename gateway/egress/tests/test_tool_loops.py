@@ -1,4 +1,4 @@
-"""A tool loop of a replayed LibreChat costs exactly what the provider told of each of its calls."""
+"""A tool loop of a replayed LibreChat costs exactly what the provider reported for each call."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from quotas.models import UsageRecord
 
 
 def asks(number: int, **more: Any) -> Script:
-    """A model that wants its tool again."""
+    """The model calls its tool again."""
     function = {"name": "add_mcp_calc", "arguments": '{"a": 2, "b": 40}'}
     call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
     return Script(steps=[], tool_calls=[call], finish_reason="tool_calls", **more)
 
 
-def test_a_tool_loop_is_billed_as_the_provider_told(
+def test_a_tool_loop_is_charged_as_the_provider_reported(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.scripts = [asks(1), asks(2, usage=(70, 8)), Script(steps=["It is ", "42."])]
     events = read_events(client_of(cast.alice), "add them twice")
     assert (text_of(events), events[-1].data) == ("It is 42.", {"finish_reason": "stop"})
-    assert len(provider.told) == 3
-    assert ledger() == [(*pair, "exact") for pair in provider.told]
+    assert len(provider.reported) == 3
+    assert ledger() == [(*pair, "exact") for pair in provider.reported]
     assert len(set(UsageRecord.objects.values_list("turn_id", "purpose", "engine"))) == 1
-    spent = sum(map(sum, provider.told))
+    spent = sum(map(sum, provider.reported))
     assert (events[-2].data["total_tokens"], counters()) == (spent, (spent, 0))
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_call_that_the_provider_refused_is_not_repeated_by_the_engine(
+def test_a_refused_call_is_not_repeated_by_the_engine(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, status: int
 ) -> None:
     provider.script = Script(status=status)

@@ -1,4 +1,4 @@
-"""A call is answered only for a running turn by all its ids; somebody else's looks as none."""
+"""A call is answered only for a running turn with matching ids; another account's looks nonexistent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,11 @@ from quotas.reservations import close_turn
 from workspaces.language_models.models import LanguageModel
 
 Begin = Callable[..., EngineTurn]
-WHATEVER = UUID("12345678-1234-5678-1234-567812345678")
+ANY_ID = UUID("12345678-1234-5678-1234-567812345678")
 
 
 def refusal_of(answer: httpx.Response) -> dict[str, Any]:
-    """The error without the request's id, and what else could tell one 404 from another."""
+    """The error without the request id, plus anything that could distinguish two 404s."""
     error: dict[str, Any] = answer.json()["error"]
     assert error.pop("request_id") == answer.headers["x-request-id"]
     return {**error, "headers": sorted(answer.headers)}
@@ -31,11 +31,11 @@ def refusal_of(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "forged",
     [
-        {"id": WHATEVER},
+        {"id": ANY_ID},
         {"id": "no-uuid"},
         {"id": ""},
         {"id": "{{LIBRECHAT_BODY_MESSAGEID}}"},
-        {"conversation_id": WHATEVER},
+        {"conversation_id": ANY_ID},
         {"conversation_id": "new"},
         {"engine_user_id": "another account"},
         {"engine_user_id": ""},
@@ -45,22 +45,22 @@ def test_forged_ids_find_nothing(
     engine: Engine, begin: Begin, provider: ScriptedProvider, forged: dict[str, Any]
 ) -> None:
     turn = begin()
-    unknown, answer = engine.call(turn.saying(id=uuid4())), engine.call(turn.saying(**forged))
+    unknown, answer = engine.call(turn.with_ids(id=uuid4())), engine.call(turn.with_ids(**forged))
     assert answer.status_code == unknown.status_code == 404
     assert refusal_of(answer) == refusal_of(unknown)
     assert (provider.requests, last_call(turn)) == ([], None)
 
 
 @pytest.mark.parametrize("whose", ["alice", "bob", "dana", "charlie"])
-def test_the_ids_of_two_turns_do_not_mix(
+def test_the_ids_of_two_turns_cannot_be_mixed(
     engine: Engine, cast: Cast, begin: Begin, provider: ScriptedProvider, whose: str
 ) -> None:
     turn, other = begin(), begin_turn(getattr(cast, whose))
-    mixed = [turn.saying(id=other.id), turn.saying(conversation_id=other.conversation_id)]
+    mixed = [turn.with_ids(id=other.id), turn.with_ids(conversation_id=other.conversation_id)]
     if whose != "alice":
-        mixed += [turn.saying(engine_user_id=other.engine_user_id)]
-        mixed += [other.saying(engine_user_id=turn.engine_user_id)]
-    unknown = refusal_of(engine.call(turn.saying(id=uuid4())))
+        mixed += [turn.with_ids(engine_user_id=other.engine_user_id)]
+        mixed += [other.with_ids(engine_user_id=turn.engine_user_id)]
+    unknown = refusal_of(engine.call(turn.with_ids(id=uuid4())))
     assert [refusal_of(engine.call(ids)) for ids in mixed] == [unknown] * len(mixed)
     assert (provider.requests, last_call(turn), last_call(other)) == ([], None, None)
 
@@ -70,7 +70,7 @@ def test_a_call_without_any_ids_finds_nothing(engine: Engine, begin: Begin) -> N
     assert engine.client.post("/v1/chat/completions", json=body()).status_code == 404
 
 
-def test_a_turn_that_an_engine_does_not_run_finds_nothing(engine: Engine, begin: Begin, cast: Cast) -> None:
+def test_a_turn_that_no_external_engine_runs_is_not_found(engine: Engine, begin: Begin, cast: Cast) -> None:
     turn = begin()
     with tenant_scope(turn.tenant):
         Conversation.objects.update(engine_account_id=None)
@@ -80,17 +80,19 @@ def test_a_turn_that_an_engine_does_not_run_finds_nothing(engine: Engine, begin:
     assert engine.call(turn).status_code == 404
 
 
-def test_an_account_that_was_never_registered_is_nobodys(engine: Engine, begin: Begin, cast: Cast) -> None:
+def test_an_account_that_was_never_registered_matches_no_one(
+    engine: Engine, begin: Begin, cast: Cast
+) -> None:
     turn = begin()
     Tenant.objects.get(id=turn.tenant.id).engine_accounts.update(engine_user_id="")
-    assert engine.call(turn.saying(engine_user_id="")).status_code == 404
+    assert engine.call(turn.with_ids(engine_user_id="")).status_code == 404
 
 
-def test_a_tenant_that_is_suspended_finds_nothing(
+def test_turns_of_a_suspended_tenant_are_not_found(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     turn = begin()
-    unknown = engine.call(turn.saying(id=uuid4()))
+    unknown = engine.call(turn.with_ids(id=uuid4()))
     Tenant.objects.filter(id=turn.tenant.id).update(suspended_at=timezone.now())
     assert refusal_of(engine.call(turn)) == refusal_of(unknown)
     assert provider.requests == []
@@ -100,7 +102,7 @@ def test_a_tenant_that_is_suspended_finds_nothing(
     "change",
     [{"status": Turn.Status.DONE, "finish_reason": "stop"}, {"stop_requested_at": "2026-01-01T00:00:00Z"}],
 )
-def test_a_turn_that_has_ended_or_was_stopped_makes_no_more_calls(
+def test_an_ended_or_stopped_turn_cannot_make_calls(
     engine: Engine, begin: Begin, provider: ScriptedProvider, change: dict[str, str]
 ) -> None:
     turn = begin()
@@ -111,7 +113,7 @@ def test_a_turn_that_has_ended_or_was_stopped_makes_no_more_calls(
     assert provider.requests == []
 
 
-def test_a_turn_whose_reservation_is_closed_makes_no_more_calls(
+def test_a_turn_with_a_closed_reservation_cannot_make_calls(
     engine: Engine, begin: Begin, provider: ScriptedProvider
 ) -> None:
     turn = begin()
@@ -121,7 +123,7 @@ def test_a_turn_whose_reservation_is_closed_makes_no_more_calls(
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"slug": "renamed"}])
-def test_a_model_that_was_disabled_meanwhile_is_refused_and_the_turn_knows_why(
+def test_a_model_that_was_disabled_meanwhile_is_refused_and_the_turn_has_the_error(
     engine: Engine, begin: Begin, provider: ScriptedProvider, change: dict[str, Any]
 ) -> None:
     turn = begin()
@@ -173,7 +175,7 @@ def test_a_body_that_no_engine_sends_is_refused(
         (b"{}", ""),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(
+def test_a_body_that_is_not_a_json_object_is_refused(
     engine: Engine, begin: Begin, content: bytes, kind: str
 ) -> None:
     headers = {**begin().headers, "content-type": kind}
@@ -187,14 +189,14 @@ def test_a_body_beyond_the_limit_is_refused(engine: Engine, begin: Begin, settin
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "payload_too_large")
 
 
-def test_calls_are_posted(engine: Engine, begin: Begin) -> None:
+def test_calls_must_be_posted(engine: Engine, begin: Begin) -> None:
     turn = begin()
     for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
         answer = engine.client.request(method, "/v1/chat/completions", headers=turn.headers)
         assert answer.status_code == 400
 
 
-def test_there_is_nothing_else_here(engine: Engine) -> None:
+def test_other_urls_are_not_found(engine: Engine) -> None:
     paths = ["", "v1", "v1/chat/completions/", "v1/completions", "v1/embeddings", "v1/chat/send"]
     for path in [*paths, "v1/models/routed", "admin/", "static/x", "egress", "%ff%00"]:
         for method in ("GET", "POST", "DELETE"):

@@ -1,4 +1,4 @@
-"""Whole turns of a replayed LibreChat: what its calls met at the egress is what the client is told."""
+"""Whole turns of a replayed LibreChat: clients get the ends that its calls had at the egress."""
 
 import threading
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from accounts.tests.cast import Cast
 from gateway.egress.tests.engine import counters, ledger
 from gateway.egress.tests.test_refusals import limit_budget
-from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import LanguageModel
 
@@ -24,7 +24,7 @@ CALL = {
 }
 
 
-def ends(events: list[Told]) -> dict[str, dict[str, Any]]:
+def ends(events: list[StreamEvent]) -> dict[str, dict[str, Any]]:
     return {event.type: event.data for event in events[-3:]}
 
 
@@ -36,20 +36,20 @@ def test_a_budget_that_runs_out_within_a_tool_loop_stops_the_next_call(
         steps=["Let me see. "], tool_calls=[CALL], finish_reason="tool_calls", usage=(40, 20)
     )
     events = read_events(client_of(cast.alice), "add them", max_tokens=50)
-    told = ends(events)
+    ended = ends(events)
     assert text_of(events) == "Let me see. "
-    assert told["done"] == {"finish_reason": "quota_exceeded"}
-    error = told["error"]["error"]
+    assert ended["done"] == {"finish_reason": "quota_exceeded"}
+    error = ended["error"]["error"]
     assert error["code"] == "quota_exceeded"
     figures = error["details"]
     assert (figures["limit"], figures["used"], figures["reserved"]) == (100, 60, 0)
     assert figures["requested"] > 50
-    assert (told["usage"]["total_tokens"], told["usage"]["exactness"]) == (60, "exact")
+    assert (ended["usage"]["total_tokens"], ended["usage"]["exactness"]) == (60, "exact")
     assert (ledger(), counters()) == ([(40, 20, "exact")], (60, 0))
     assert len(provider.requests) == 1
 
 
-def test_a_reply_that_was_cut_by_its_bound_says_so(
+def test_a_reply_at_its_output_bound_finishes_with_length(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(finish_reason="length")
@@ -58,18 +58,18 @@ def test_a_reply_that_was_cut_by_its_bound_says_so(
     assert provider.requests[0]["max_tokens"] == 3
 
 
-def test_a_loop_that_makes_more_calls_than_a_turn_may_ends_with_the_tool_limit(
+def test_a_loop_with_too_many_calls_ends_with_tool_limit(
     client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.TURN_MAX_CALLS = 3
     provider.script = Script(steps=[], tool_calls=[CALL], finish_reason="tool_calls")
     events = read_events(client_of(cast.alice), "forever")
     assert events[-1].data == {"finish_reason": "tool_limit"}
-    assert [line[:2] for line in ledger()] == provider.told
-    assert len(provider.told) == 3
+    assert [line[:2] for line in ledger()] == provider.reported
+    assert len(provider.reported) == 3
 
 
-def test_a_model_that_is_disabled_within_a_tool_loop_is_named(
+def test_a_model_that_is_disabled_during_a_tool_loop_ends_the_turn_with_that_error(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
@@ -82,13 +82,13 @@ def test_a_model_that_is_disabled_within_a_tool_loop_is_named(
         with tenant_scope(cast.alice.principal.tenant):
             LanguageModel.objects.update(enabled=False)
         gate.set()
-        told = ends(list(said))
-    assert told["error"]["error"]["code"] == "model_not_enabled"
+        ended = ends(list(said))
+    assert ended["error"]["error"]["code"] == "model_not_enabled"
     assert len(provider.requests) == 1
     assert counters()[1] == 0
 
 
-def test_an_engine_that_repeats_its_calls_is_refused_for_good(
+def test_repeated_calls_of_an_engine_end_the_turn(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     replayed.secret = "wrong"

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from gateway.calls.tool_names import HASH_SIGNS, LONGEST, MARK, UNFIT
+from gateway.calls.tool_names import DIGEST_LENGTH, INVALID, LONGEST, SEPARATOR
 from gateway.models import EngineServer
 from kit.secrets import seal, unseal
 from workspaces.mcp_servers.queries import ServerRef, ToolRef
@@ -25,7 +25,7 @@ from workspaces.mcp_servers.queries import ServerRef, ToolRef
 SECRET_BYTES = 32
 CLAIM_SECONDS = 30.0  # for registering one
 LONGEST_NAME = 24  # of a server at the engine: our title, and a number if that is taken
-LONGEST_TOOL = LONGEST - len(MARK) - LONGEST_NAME  # the characters left for a tool's own name
+LONGEST_TOOL = LONGEST - len(SEPARATOR) - LONGEST_NAME  # the characters left for a tool's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class KnownServer:
 
 def engine_name(tool: str) -> str:
     """A tool's name at the engine: short enough for every provider, together with the server's name."""
-    plain = UNFIT.sub("_", tool).replace(MARK, "_")
+    plain = INVALID.sub("_", tool).replace(SEPARATOR, "_")
     if plain == tool and len(tool) <= LONGEST_TOOL:
         return tool
-    digest = hashlib.sha256(tool.encode()).hexdigest()[:HASH_SIGNS]
-    return f"{plain[: LONGEST_TOOL - HASH_SIGNS - 1]}_{digest}"
+    digest = hashlib.sha256(tool.encode()).hexdigest()[:DIGEST_LENGTH]
+    return f"{plain[: LONGEST_TOOL - DIGEST_LENGTH - 1]}_{digest}"
 
 
 def find_tool(server: ServerRef, name: str) -> ToolRef | None:
@@ -70,7 +70,7 @@ def find_tool(server: ServerRef, name: str) -> ToolRef | None:
 
 def split_name(wire_name: str) -> tuple[str, str]:
     """The names of a tool and its server, from the engine's combined name; the server's may be empty."""
-    tool, separator, server = wire_name.rpartition(MARK)
+    tool, separator, server = wire_name.rpartition(SEPARATOR)
     return (tool, server) if separator else (wire_name, "")
 
 

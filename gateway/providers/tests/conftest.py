@@ -1,4 +1,4 @@
-"""A scripted server that the guard lets through."""
+"""A scripted server that the outbound guard allows."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -25,8 +25,8 @@ def closed_breakers() -> Iterator[None]:
 
 
 @pytest.fixture
-def asked() -> Any:
-    """`await asked(provider, …)`: the events of one small request."""
+def events_of() -> Any:
+    """`await events_of(provider, …)`: the events of one small request."""
 
     async def ask(provider: Provider, **more: Any) -> list[ModelEvent]:
         wanted: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 20, **more}

@@ -1,4 +1,4 @@
-"""Anthropic's Messages API as it goes over the wire, for scripted servers.
+"""Anthropic's Messages API on the wire, for scripted servers.
 
 Protocol: https://docs.anthropic.com/en/api/messages-streaming
 """
@@ -37,8 +37,8 @@ def tool_block(index: int, call_id: str, name: str, *pieces: str) -> bytes:
 
 def end(reason: str = "end_turn", written: int = 15, **usage: Any) -> bytes:
     delta = {"stop_reason": reason, "stop_sequence": None}
-    told = frame("message_delta", delta=delta, usage={"output_tokens": written, **usage})
-    return told + frame("message_stop")
+    ending = frame("message_delta", delta=delta, usage={"output_tokens": written, **usage})
+    return ending + frame("message_stop")
 
 
 def error(kind: str) -> bytes:
@@ -50,6 +50,6 @@ def reply(*texts: str) -> Answer:
 
 
 def refused(status: int, kind: str, message: str = "invalid x-api-key sk-secret", **headers: str) -> Answer:
-    told = {"type": "error", "error": {"type": kind, "message": message}}
+    data = {"type": "error", "error": {"type": kind, "message": message}}
     names = {"Content-Type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
-    return Answer([json.dumps(told).encode()], status=status, headers=names)
+    return Answer([json.dumps(data).encode()], status=status, headers=names)

@@ -1,4 +1,4 @@
-"""A server for tests that answers HTTP over a real socket exactly as its script says, byte by byte."""
+"""A scripted HTTP server for tests that sends each byte of its responses as given, over a real socket."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ STREAM = {"Content-Type": "text/event-stream"}
 
 @dataclass(frozen=True)
 class Answer:
-    """Pieces of the body are sent as they are, numbers are pauses in seconds."""
+    """Pieces of the body are sent unchanged; numbers are pauses in seconds."""
 
     body: Sequence[bytes | float] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: STREAM)
     breaks_off: bool = False  # the connection ends before the body does
-    hangs_up: bool = False  # the connection ends before the answer begins
+    hangs_up: bool = False  # the connection ends before the response begins
     delay: float = 0  # before the headers
 
 
@@ -30,12 +30,12 @@ class Request:
 
 
 class ScriptedServer:
-    """Gives its answers in turn, the last one again and again; keeps what it was asked."""
+    """Sends its answers in order, the last one repeatedly, and records the requests."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]
         self.requests: list[Request] = []
-        self.hangups = asyncio.Semaphore(0)  # released for each client that left in mid-answer
+        self.hangups = asyncio.Semaphore(0)  # released for each client that left during a response
 
     async def __aenter__(self) -> "ScriptedServer":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -43,8 +43,8 @@ class ScriptedServer:
         self.url = f"http://127.0.0.1:{self.port}/v1"
         return self
 
-    async def somebody_left(self) -> None:
-        """Comes back when a client has left in mid-answer, and fails where none does."""
+    async def client_left(self) -> None:
+        """Returns when a client has left during a response; fails if none does."""
         async with asyncio.timeout(5):
             await self.hangups.acquire()
 

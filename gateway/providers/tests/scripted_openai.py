@@ -1,4 +1,4 @@
-"""OpenAI's chat completions as they go over the wire, for scripted servers.
+"""OpenAI's chat completions on the wire, for scripted servers.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -13,8 +13,8 @@ DONE = b"data: [DONE]\n\n"
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> bytes:
     choices = [{"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": finish}]
-    told = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return f"data: {json.dumps({**told, 'choices': choices, **more})}\n\n".encode()
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return f"data: {json.dumps({**head, 'choices': choices, **more})}\n\n".encode()
 
 
 def usage(**counts: Any) -> bytes:
@@ -33,5 +33,5 @@ def refused(
     status: int, message: str = "Incorrect API key sk-secret", code: str = "", **headers: str
 ) -> Answer:
     error = {"error": {"message": message, "type": "some_error", "param": None, "code": code}}
-    told = {"Content-Type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
-    return Answer([json.dumps(error).encode()], status=status, headers=told)
+    names = {"Content-Type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
+    return Answer([json.dumps(error).encode()], status=status, headers=names)

@@ -1,4 +1,4 @@
-"""Anthropic's provider, against a server that speaks its protocol over a real socket."""
+"""The Anthropic provider, against a server that speaks its protocol over a real socket."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ from gateway.providers.tests.scripted_anthropic import (
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 
 
-async def test_claude_is_asked_in_its_own_words(upstream: ScriptedServer, asked: Any) -> None:
+async def test_the_request_has_anthropics_format(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [reply("Hel", "lo")]
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
-    events = await asked(AnthropicProvider(upstream.url, api_key="sk-1"), messages=messages)
+    events = await events_of(AnthropicProvider(upstream.url, api_key="sk-1"), messages=messages)
     assert events == [
         UsageReport(25, 1),
         TextDelta("Hel"),
@@ -44,14 +44,14 @@ async def test_claude_is_asked_in_its_own_words(upstream: ScriptedServer, asked:
     }
 
 
-async def test_parallel_tool_calls_keep_their_places(upstream: ScriptedServer, asked: Any) -> None:
+async def test_parallel_tool_calls_keep_their_indexes(upstream: ScriptedServer, events_of: Any) -> None:
     blocks = [
         text_block(0, "Two."),
         tool_block(1, "a", "add", '{"x":', "1}"),
         tool_block(2, "b", "add", "{}"),
     ]
     upstream.answers = [Answer([start(), *blocks, end("tool_use")])]
-    events = await asked(AnthropicProvider(upstream.url))
+    events = await events_of(AnthropicProvider(upstream.url))
     pieces = [call for event in events if isinstance(event, ToolCallDelta) for call in event.calls]
     assert [(piece["index"], piece["function"]["arguments"]) for piece in pieces] == [
         (0, ""),
@@ -76,12 +76,12 @@ async def test_parallel_tool_calls_keep_their_places(upstream: ScriptedServer, a
         (529, "overloaded_error", True),
     ],
 )
-async def test_a_refusal_keeps_its_status_and_nothing_of_its_words(
-    upstream: ScriptedServer, asked: Any, status: int, kind: str, transient: bool
+async def test_a_refusal_has_its_status_and_none_of_its_text(
+    upstream: ScriptedServer, events_of: Any, status: int, kind: str, transient: bool
 ) -> None:
     upstream.answers = [refused(status, kind, Retry_After="3")]
     with pytest.raises(ProviderError) as refusal:
-        await asked(AnthropicProvider(upstream.url, api_key="sk-secret"))
+        await events_of(AnthropicProvider(upstream.url, api_key="sk-secret"))
     assert refusal.value.details == {"provider": "anthropic", "provider_status": status}
     assert (refusal.value.did_no_work, refusal.value.transient) == (True, transient)
     assert refusal.value.retry_after == 3
@@ -95,36 +95,38 @@ async def test_a_refusal_keeps_its_status_and_nothing_of_its_words(
         "input length and `max_tokens` exceed context limit: 199000 + 8000 > 200000",
     ],
 )
-async def test_a_prompt_beyond_the_window_is_the_clients_own(
-    upstream: ScriptedServer, asked: Any, words: str
+async def test_a_prompt_beyond_the_window_is_context_too_long(
+    upstream: ScriptedServer, events_of: Any, words: str
 ) -> None:
     upstream.answers = [refused(400, "invalid_request_error", words)]
     with pytest.raises(ContextTooLong):
-        await asked(AnthropicProvider(upstream.url))
+        await events_of(AnthropicProvider(upstream.url))
 
 
-async def test_an_error_in_mid_stream_ends_the_reply(upstream: ScriptedServer, asked: Any) -> None:
+async def test_an_error_during_the_stream_ends_the_reply(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [Answer([start(), text_block(0, "Hi"), error("overloaded_error")])]
     with pytest.raises(ProviderError) as failure:
-        await asked(AnthropicProvider(upstream.url))
+        await events_of(AnthropicProvider(upstream.url))
     assert failure.value.details["provider_status"] == 529
     assert not failure.value.did_no_work
 
 
-async def test_a_reply_that_ends_too_early_broke_off(upstream: ScriptedServer, asked: Any) -> None:
+async def test_a_reply_that_ends_too_early_broke_off(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [Answer([start(), text_block(0, "Hi")])]
     with pytest.raises(ProviderError, match="broke off"):
-        await asked(AnthropicProvider(upstream.url))
+        await events_of(AnthropicProvider(upstream.url))
 
 
-async def test_what_claude_cannot_be_asked_is_not_sent(upstream: ScriptedServer, asked: Any) -> None:
+async def test_content_that_cannot_be_translated_is_not_sent(
+    upstream: ScriptedServer, events_of: Any
+) -> None:
     audio = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]
     with pytest.raises(ProviderError, match="only text and images"):
-        await asked(AnthropicProvider(upstream.url), messages=audio)
+        await events_of(AnthropicProvider(upstream.url), messages=audio)
     assert upstream.requests == []
 
 
-async def test_health_asks_for_the_models(upstream: ScriptedServer) -> None:
+async def test_health_requests_the_list_of_models(upstream: ScriptedServer) -> None:
     upstream.answers = [Answer([b"{}"])]
     await AnthropicProvider(upstream.url, api_key="sk-1").health()
     (request,) = upstream.requests

@@ -1,4 +1,4 @@
-"""Anthropic's frames become the same events wherever the network cut their bytes."""
+"""Anthropic's frames become the same events however the network splits their bytes."""
 
 import json
 from collections.abc import Iterable
@@ -56,24 +56,24 @@ def read(*chunks: bytes) -> list[ModelEvent]:
     return [event for chunk in chunks for frame in parser.feed(chunk) for event in reader.read(frame)]
 
 
-def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
-    edges = [0, *sorted(places), len(stream)]
+def cut(stream: bytes, positions: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted(positions), len(stream)]
     return [stream[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=80))
-def test_random_cuts_give_the_same_events(places: list[int]) -> None:
-    assert read(*cut(STREAM, places)) == EVENTS
+def test_any_split_gives_the_same_events(positions: list[int]) -> None:
+    assert read(*cut(STREAM, positions)) == EVENTS
 
 
-def test_message_stop_ends_the_answer() -> None:
+def test_message_stop_ends_the_reply() -> None:
     reader = AnthropicReader("anthropic")
-    list(reader.read(Frame("message_stop", "{}")))  # also where only the event's name says what it is
+    list(reader.read(Frame("message_stop", "{}")))  # also if only the event's name has its type
     assert reader.done
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("stop_reason", "reason"),
     [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
@@ -85,21 +85,21 @@ def test_message_stop_ends_the_answer() -> None:
         ("something new", "stop"),
     ],
 )
-def test_why_it_stopped(told: str, reason: str) -> None:
-    assert read(end(told))[-1] == Finish(reason)
+def test_the_stop_reason_is_translated(stop_reason: str, reason: str) -> None:
+    assert read(end(stop_reason))[-1] == Finish(reason)
 
 
-def test_the_last_counts_win_and_tell_the_thinking() -> None:
+def test_the_last_counts_apply_and_include_thinking() -> None:
     last = end(written=40, input_tokens=30, output_tokens_details={"thinking_tokens": 25})
     assert read(start(), last)[-2] == UsageReport(30, 40, 0, 25)
 
 
-def test_counts_that_are_missing_are_not_taken_for_0() -> None:
+def test_missing_counts_are_not_0() -> None:
     begun = frame("message_start", message={"usage": {"input_tokens": None}})
     assert read(begun, end()) == [Finish("stop")]
 
 
-def test_a_tool_whose_input_came_at_once_keeps_it() -> None:
+def test_a_tools_input_may_come_with_its_start() -> None:
     whole = {"type": "tool_use", "id": "a", "name": "add", "input": {"x": "é"}}
     assert read(block(0, whole))[-1] == ToolCallDelta([{"index": 0, "function": {"arguments": '{"x": "é"}'}}])
 
@@ -108,7 +108,7 @@ def test_a_tool_whose_input_came_at_once_keeps_it() -> None:
     ("kind", "status"),
     [("overloaded_error", 529), ("api_error", 500), ("rate_limit_error", 429), ("something_new", 500)],
 )
-def test_an_error_before_the_message_has_cost_nothing(kind: str, status: int) -> None:
+def test_an_error_before_the_message_costs_nothing(kind: str, status: int) -> None:
     with pytest.raises(ProviderError) as early:
         read(error(kind))
     with pytest.raises(ProviderError) as late:
@@ -126,7 +126,7 @@ def test_unknown_events_and_blocks_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["{", "[]", "7", ""])
-def test_nonsense_is_said_so(nonsense: str) -> None:
+def test_invalid_frames_are_a_provider_error(nonsense: str) -> None:
     with pytest.raises(ProviderError, match="makes no sense"):
         list(AnthropicReader("anthropic").read(Frame("ping", nonsense)))
 
@@ -144,7 +144,7 @@ fields = st.sampled_from(["index", "delta", "content_block", "message", "usage"]
 
 
 @given(kinds, st.dictionaries(fields, json_values))
-def test_any_json_is_survived(kind: str, data: dict[str, Any]) -> None:
+def test_any_json_is_read_without_a_crash(kind: str, data: dict[str, Any]) -> None:
     reader = AnthropicReader("anthropic")
     list(reader.read(Frame(kind, json.dumps(data))))
     list(reader.read(Frame(kind, json.dumps({**data, "delta": {"type": "text_delta", "text": "x"}}))))

@@ -1,4 +1,4 @@
-"""OpenAI-shaped requests become exactly what Anthropic's Messages API takes."""
+"""OpenAI-style requests are translated for Anthropic's Messages API."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_system_and_developer_messages_become_the_one_system_prompt() -> None:
     assert body["messages"] == [{"role": "user", "content": [text("hi")]}]
 
 
-def test_messages_of_one_role_in_a_row_are_merged() -> None:
+def test_consecutive_messages_of_one_role_are_merged() -> None:
     messages = [HI, HI, {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}, HI]
     assert turns_of(*messages) == [
         ("user", [text("hi"), text("hi")]),
@@ -76,11 +76,11 @@ def test_empty_contents_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("content", ["", None, []])
-def test_a_conversation_without_words_still_has_a_message(content: Any) -> None:
+def test_a_conversation_without_text_still_has_a_message(content: Any) -> None:
     assert turns_of({"role": "user", "content": content}) == [OPENING]
 
 
-def test_the_user_opens_and_a_begun_reply_ends_without_white_space() -> None:
+def test_a_begun_reply_follows_an_opening_and_ends_without_white_space() -> None:
     assert turns_of({"role": "assistant", "content": "Well, "}) == [OPENING, ("assistant", [text("Well,")])]
 
 
@@ -104,7 +104,7 @@ def test_tool_calls_and_their_results() -> None:
 
 
 @pytest.mark.parametrize("written", ["{", "[1]", "7"])
-def test_arguments_that_are_no_object_are_kept_as_text(written: str) -> None:
+def test_arguments_that_are_not_an_object_are_sent_as_text(written: str) -> None:
     turns = turns_of(HI, {"role": "assistant", "content": None, "tool_calls": [call("a", written)]})
     assert turns[1][1][0]["input"] == {"unreadable_arguments": written}
 
@@ -178,7 +178,7 @@ NAMED = {"type": "function", "function": {"name": "add"}}
         ({"tool_choice": {"type": "allowed_tools"}, "parallel_tool_calls": True}, None),
     ],
 )
-def test_which_tools_are_to_be_used(extra: JsonObject, choice: JsonObject | None) -> None:
+def test_tool_choice_is_translated(extra: JsonObject, choice: JsonObject | None) -> None:
     assert body_of(HI, tools=[TOOL], extra=extra).get("tool_choice") == choice
     assert "tool_choice" not in body_of(HI, extra=extra)
 
@@ -192,7 +192,7 @@ def test_tools_of_earlier_turns_are_defined_but_not_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("temperature", "extra", "told"),
+    ("temperature", "extra", "sent"),
     [
         (1.7, {}, {"temperature": 1.0}),
         (0.0, {"top_p": 0.5}, {"temperature": 0.0}),
@@ -204,13 +204,13 @@ def test_tools_of_earlier_turns_are_defined_but_not_offered() -> None:
     ],
 )
 def test_parameters_are_translated_or_left_out(
-    temperature: float | None, extra: JsonObject, told: JsonObject
+    temperature: float | None, extra: JsonObject, sent: JsonObject
 ) -> None:
     plain = body_of(HI)
-    assert body_of(HI, temperature=temperature, extra=extra) == {**plain, **told}
+    assert body_of(HI, temperature=temperature, extra=extra) == {**plain, **sent}
 
 
-def test_the_request_is_left_as_it_was() -> None:
+def test_the_request_is_not_modified() -> None:
     asked = {"role": "assistant", "content": [text("Well, ")]}
     body_of(HI, asked)
     assert asked == {"role": "assistant", "content": [text("Well, ")]}

@@ -1,4 +1,4 @@
-"""The bound of a prompt that no tokenizer is at hand for: every byte that is really sent counts."""
+"""The bound of a prompt without a tokenizer: every byte of the request counts."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def test_an_image_costs_the_same_however_it_is_sent(provider: Any, url: str) -> 
     assert cost(image, image) - cost(image) == cost(IMAGE) - cost() < IMAGE_BOUND + 200
 
 
-def test_what_stands_beside_an_images_address_counts_by_its_bytes() -> None:
+def test_other_fields_of_an_image_count_by_their_bytes() -> None:
     hidden = {**IMAGE, "image_url": {"url": "https://a/b.png", "detail": "x" * 5000}, "note": "y" * 5000}
     assert bound([hidden]) >= IMAGE_BOUND + 10_000
 
@@ -57,10 +57,10 @@ def test_the_instructions_that_claude_adds_for_tools_are_within_its_bound() -> N
 
 
 @pytest.mark.parametrize("kind", [*REMOTE, LocalProvider])
-async def test_all_that_goes_over_the_wire_is_within_the_bound(
+async def test_the_whole_request_on_the_wire_is_within_the_bound(
     upstream: ScriptedServer, kind: Any, settings: Any
 ) -> None:
-    """Also what no adapter knows today: a parameter that is passed on counts, however it is called."""
+    """Unknown parameters that are passed through count too."""
     settings.LOCAL_MODEL_URL = upstream.url.removesuffix("/v1")
     provider = kind() if kind is LocalProvider else kind(upstream.url, api_key="k")
     upstream.answers = [Answer([b"data: [DONE]\n\n"])]

@@ -1,4 +1,4 @@
-"""The breaker opens after five outages in a row, and lets one attempt through after half a minute."""
+"""The breaker opens after five outages in a row, and allows one trial after half a minute."""
 
 from uuid import uuid4
 
@@ -32,8 +32,8 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(clock=clock)
 
 
-def meet(breaker: CircuitBreaker, outcome: BaseException | None = None) -> str:
-    """What came of one attempt: `answered`, `failed`, or `refused` by the breaker itself."""
+def outcome_of(breaker: CircuitBreaker, outcome: BaseException | None = None) -> str:
+    """The outcome of one attempt: `answered`, `failed`, or `refused` by the breaker itself."""
     try:
         with breaker.attempt("openai"):
             if outcome is not None:
@@ -44,67 +44,67 @@ def meet(breaker: CircuitBreaker, outcome: BaseException | None = None) -> str:
 
 
 def test_five_outages_in_a_row_open_it(breaker: CircuitBreaker) -> None:
-    assert [meet(breaker, outage) for outage in (DOWN, AWAY, SLOW, DOWN, DOWN)] == ["failed"] * 5
+    assert [outcome_of(breaker, outage) for outage in (DOWN, AWAY, SLOW, DOWN, DOWN)] == ["failed"] * 5
     with pytest.raises(ProviderError, match=r"is failing; it is tried again in 30 s\.") as refusal:
         breaker.attempt("openai").__enter__()
     assert refusal.value.did_no_work
     assert refusal.value.retry_after == 30
 
 
-def test_an_answer_in_between_begins_the_count_anew(breaker: CircuitBreaker) -> None:
+def test_a_success_resets_the_count(breaker: CircuitBreaker) -> None:
     for outcome in (*[DOWN] * 4, None, *[DOWN] * 4):
-        meet(breaker, outcome)
+        outcome_of(breaker, outcome)
     assert not breaker.is_open
 
 
-def test_refusals_and_rate_limits_say_nothing(breaker: CircuitBreaker) -> None:
+def test_refusals_and_rate_limits_do_not_count(breaker: CircuitBreaker) -> None:
     for outcome in (*[DOWN] * 4, WRONG, BUSY, RuntimeError(), *[BUSY] * 9):
-        assert meet(breaker, outcome) == "failed"
+        assert outcome_of(breaker, outcome) == "failed"
     assert not breaker.is_open
-    meet(breaker, DOWN)
+    outcome_of(breaker, DOWN)
     assert breaker.is_open
 
 
-def test_one_attempt_goes_through_after_half_a_minute(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_one_trial_is_allowed_after_half_a_minute(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(5):
-        meet(breaker, DOWN)
+        outcome_of(breaker, DOWN)
     clock.now += 29.9
-    assert meet(breaker) == "refused"
+    assert outcome_of(breaker) == "refused"
     clock.now += 0.2
     with breaker.attempt("openai") as answered:
-        assert meet(breaker) == "refused"  # one at a time
+        assert outcome_of(breaker) == "refused"  # one at a time
         answered()
-        assert meet(breaker) == "answered"  # a sign of life is enough
+        assert outcome_of(breaker) == "answered"  # the first event is enough
     assert not breaker.is_open
 
 
-def test_an_attempt_that_fails_again_opens_it_anew(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_failed_trial_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(5):
-        meet(breaker, DOWN)
+        outcome_of(breaker, DOWN)
     clock.now += 31
-    assert [meet(breaker, DOWN), meet(breaker)] == ["failed", "refused"]
+    assert [outcome_of(breaker, DOWN), outcome_of(breaker)] == ["failed", "refused"]
     clock.now += 31
-    assert meet(breaker) == "answered"
+    assert outcome_of(breaker) == "answered"
 
 
 @pytest.mark.parametrize("outcome", [GeneratorExit(), WRONG, BUSY])
-def test_an_attempt_that_says_nothing_leaves_it_to_the_next(
+def test_after_a_neutral_trial_another_one_is_allowed(
     breaker: CircuitBreaker, clock: Clock, outcome: BaseException
 ) -> None:
     for _ in range(5):
-        meet(breaker, DOWN)
+        outcome_of(breaker, DOWN)
     clock.now += 31
-    assert [meet(breaker, outcome), meet(breaker)] == ["failed", "answered"]
+    assert [outcome_of(breaker, outcome), outcome_of(breaker)] == ["failed", "answered"]
 
 
 def test_a_reply_that_began_before_proves_nothing(breaker: CircuitBreaker) -> None:
     with breaker.attempt("openai"):
         for _ in range(5):
-            meet(breaker, DOWN)
+            outcome_of(breaker, DOWN)
     assert breaker.is_open
 
 
-def test_each_key_of_each_owner_at_each_address_has_its_own() -> None:
+def test_each_owner_key_and_base_url_has_its_own_breaker() -> None:
     ours, theirs = uuid4(), uuid4()
     one = breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours)
     assert breaker_for(provider="openai", base_url="https://a", key="k", owner_id=ours) is one
@@ -114,11 +114,11 @@ def test_each_key_of_each_owner_at_each_address_has_its_own() -> None:
     assert breaker_for(provider="azure", base_url="https://a", key="k", owner_id=ours) is not one
 
 
-def test_a_limit_of_our_own_says_nothing_about_the_provider(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_limit_of_our_own_is_not_an_outage(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(9):
-        assert meet(breaker, AtCapacity()) == "failed"
+        assert outcome_of(breaker, AtCapacity()) == "failed"
     assert not breaker.is_open
     for _ in range(5):
-        meet(breaker, DOWN)
+        outcome_of(breaker, DOWN)
     clock.now += 31
-    assert [meet(breaker, AtCapacity()), meet(breaker)] == ["failed", "answered"]
+    assert [outcome_of(breaker, AtCapacity()), outcome_of(breaker)] == ["failed", "answered"]

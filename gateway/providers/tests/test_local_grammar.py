@@ -1,4 +1,4 @@
-"""The local model follows schemas whose grammar is made in a moment, and is asked for no others."""
+"""The local model gets only schemas whose grammar is cheap."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ COSTLY: list[dict[str, Any]] = [
 PLAIN = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 40}}, "required": ["name"]}
 
 
-def asked(**extra: Any) -> dict[str, Any]:
+def body_of(**extra: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": "Hi"}]
     request = ModelRequest("local", messages, 8, tools=extra.pop("tools", []), extra=extra)
     return LocalProvider().body(request)
@@ -35,10 +35,10 @@ def as_format(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("schema", COSTLY)
-def test_a_costly_format_is_refused_by_name(schema: dict[str, Any]) -> None:
+def test_a_costly_response_format_is_refused_by_name(schema: dict[str, Any]) -> None:
     for response_format in (as_format(schema), {"type": "json_object", "schema": schema}):
         with pytest.raises(InvalidInput) as refused:
-            asked(response_format=response_format)
+            body_of(response_format=response_format)
         assert list(refused.value.details) == ["response_format"] or "response_format" in str(
             refused.value.details
         )
@@ -47,11 +47,11 @@ def test_a_costly_format_is_refused_by_name(schema: dict[str, Any]) -> None:
 @pytest.mark.parametrize("schema", COSTLY)
 def test_a_tool_with_a_costly_schema_takes_any_object(schema: dict[str, Any]) -> None:
     tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": schema}}
-    (sent,) = asked(tools=[tool])["tools"]
+    (sent,) = body_of(tools=[tool])["tools"]
     assert sent["function"] == {"name": "f", "description": "d", "parameters": {"type": "object"}}
 
 
-def test_ordinary_schemas_are_sent_as_they_are() -> None:
+def test_ordinary_schemas_are_sent_unchanged() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": PLAIN}}
-    body = asked(tools=[tool], response_format=as_format(PLAIN))
+    body = body_of(tools=[tool], response_format=as_format(PLAIN))
     assert (body["tools"], body["response_format"]) == ([tool], as_format(PLAIN))

@@ -1,4 +1,4 @@
-"""The local model's server: a real reply from the real model, exact counts, and an end with its parent."""
+"""The local model's server: a real reply, exact counts, and it ends with its parent."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def start(*arguments: str, weights_file: Path | None = None) -> subprocess.Popen
     return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def address_of(process: subprocess.Popen[str]) -> str:
+def url_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     url: str = json.loads(process.stdout.readline())["url"]
     return url
@@ -34,10 +34,10 @@ def address_of(process: subprocess.Popen[str]) -> str:
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     with start("--context", str(CONTEXT)) as process:
-        # The server says keep-alive, but closes the connection after a streamed reply.
-        once = {"connection": "close"}
-        address = address_of(process)
-        with httpx.Client(base_url=address, headers=once, timeout=60, trust_env=False) as client:
+        # The server promises keep-alive but closes the connection after a streamed reply.
+        no_reuse = {"connection": "close"}
+        url = url_of(process)
+        with httpx.Client(base_url=url, headers=no_reuse, timeout=60, trust_env=False) as client:
             yield client
         process.communicate(timeout=20)
 
@@ -84,7 +84,7 @@ def test_a_prompt_that_is_too_long_is_refused_with_its_size(client: httpx.Client
 
 def test_it_ends_when_its_standard_input_closes() -> None:
     process = start("--context", "256")
-    address_of(process)
+    url_of(process)
     process.communicate(timeout=20)
     assert process.returncode == 0
 
@@ -101,21 +101,21 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(file)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    address = address_of(parent)
+    url = url_of(parent)
     parent.kill()
     assert parent.stdout
     assert parent.stdout.read() == ""  # returns once the last holder of the pipe, the server, has ended
     parent.wait(timeout=20)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{address}/health", trust_env=False)
+        httpx.get(f"{url}/health", trust_env=False)
 
 
-def test_weights_that_are_missing_or_damaged_are_said_so(tmp_path: Path) -> None:
+def test_missing_or_damaged_weights_are_reported(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.gguf"
     with start(weights_file=damaged) as process:
         _, errors = process.communicate(timeout=20)
     assert "There are no weights" in errors
-    damaged.write_text("nothing of the kind")
+    damaged.write_text("not a model")
     with start(weights_file=damaged) as process:
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""Providers that speak OpenAI's protocol, against a server that speaks it over a real socket."""
+"""The OpenAI-compatible providers, against a server that speaks the protocol over a real socket."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 
 
-async def test_openai_is_asked_in_its_own_words(upstream: ScriptedServer, asked: Any) -> None:
+async def test_the_request_has_openais_format(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [reply("Hel", "lo")]
     extra = {"top_p": 0.5, "tool_choice": "auto", "max_tokens": 9999, "n": 5}
-    events = await asked(
+    events = await events_of(
         OpenAIProvider(upstream.url, api_key="sk-1"), temperature=1.5, tools=[TOOL], extra=extra
     )
     assert events == [TextDelta("Hel"), TextDelta("lo"), UsageReport(3, 2), Finish("stop")]
@@ -50,12 +50,12 @@ async def test_openai_is_asked_in_its_own_words(upstream: ScriptedServer, asked:
         ),
     ],
 )
-async def test_azure_is_reached_by_either_kind_of_address(
-    upstream: ScriptedServer, asked: Any, base: str, path: str, models: str
+async def test_azure_is_reached_by_either_kind_of_url(
+    upstream: ScriptedServer, events_of: Any, base: str, path: str, models: str
 ) -> None:
     upstream.answers = [reply("x")]
     provider = AzureProvider(f"http://127.0.0.1:{upstream.port}{base}", api_key="k")
-    await asked(provider)
+    await events_of(provider)
     await provider.health()
     completion, check = upstream.requests
     assert (completion.path, check.path) == (path, models)
@@ -64,9 +64,9 @@ async def test_azure_is_reached_by_either_kind_of_address(
     assert completion.body["max_completion_tokens"] == 20
 
 
-async def test_a_compatible_server_needs_no_key(upstream: ScriptedServer, asked: Any) -> None:
+async def test_a_compatible_server_needs_no_key(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [reply("x")]
-    await asked(CompatibleProvider(upstream.url))
+    await events_of(CompatibleProvider(upstream.url))
     (request,) = upstream.requests
     assert "authorization" not in request.headers
     assert request.body["max_tokens"] == 20
@@ -74,33 +74,33 @@ async def test_a_compatible_server_needs_no_key(upstream: ScriptedServer, asked:
 
 
 async def test_the_built_in_model_is_exempt_from_the_guard(
-    upstream: ScriptedServer, asked: Any, settings: Any
+    upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
     settings.OUTBOUND_ALLOWED = []
     settings.LOCAL_MODEL_URL = f"http://127.0.0.1:{upstream.port}"
     upstream.answers = [reply("x")]
-    events = await asked(LocalProvider())
+    events = await events_of(LocalProvider())
     assert events[-1] == Finish("stop")
     (request,) = upstream.requests
     assert request.path == "/v1/chat/completions"
     assert request.body["repeat_penalty"] == 1.05
 
 
-async def test_an_address_that_is_not_allowed_is_never_asked(
-    upstream: ScriptedServer, asked: Any, settings: Any
+async def test_an_address_that_is_not_allowed_is_never_requested(
+    upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
     settings.OUTBOUND_ALLOWED = []
     with pytest.raises(ProviderError, match="may not be reached from here") as refusal:
-        await asked(OpenAIProvider(upstream.url, api_key="sk-1"))
+        await events_of(OpenAIProvider(upstream.url, api_key="sk-1"))
     assert refusal.value.did_no_work
     assert not refusal.value.transient
     assert upstream.requests == []
 
 
-async def test_a_base_url_that_is_none_is_said_so(upstream: ScriptedServer, asked: Any) -> None:
+async def test_an_invalid_base_url_is_a_provider_error(upstream: ScriptedServer, events_of: Any) -> None:
     for address in ("ftp://127.0.0.1/v1", "http://[nonsense/v1", "http://", "nonsense"):
         with pytest.raises(ProviderError) as refusal:
-            await asked(CompatibleProvider(address))
+            await events_of(CompatibleProvider(address))
         assert refusal.value.did_no_work
 
 
@@ -119,12 +119,12 @@ async def test_a_base_url_that_is_none_is_said_so(upstream: ScriptedServer, aske
         (504, True, False),
     ],
 )
-async def test_a_refusal_keeps_its_status_and_nothing_of_its_words(
-    upstream: ScriptedServer, asked: Any, status: int, transient: bool, did_no_work: bool
+async def test_a_refusal_has_its_status_and_none_of_its_text(
+    upstream: ScriptedServer, events_of: Any, status: int, transient: bool, did_no_work: bool
 ) -> None:
     upstream.answers = [refused(status, Location=f"{upstream.url}/elsewhere")]
     with pytest.raises(ProviderError) as refusal:
-        await asked(OpenAIProvider(upstream.url, api_key="sk-secret"))
+        await events_of(OpenAIProvider(upstream.url, api_key="sk-secret"))
     assert refusal.value.details == {"provider": "openai", "provider_status": status}
     assert (refusal.value.transient, refusal.value.did_no_work) == (transient, did_no_work)
     assert "sk-secret" not in str(refusal.value.as_dict())
@@ -132,20 +132,20 @@ async def test_a_refusal_keeps_its_status_and_nothing_of_its_words(
 
 
 @pytest.mark.parametrize(("asks", "seconds"), [("7", 7.0), ("soon", None)])
-async def test_a_wait_that_the_provider_asks_for_is_kept(
-    upstream: ScriptedServer, asked: Any, asks: str, seconds: float | None
+async def test_the_providers_retry_after_is_in_the_error(
+    upstream: ScriptedServer, events_of: Any, asks: str, seconds: float | None
 ) -> None:
     upstream.answers = [refused(429, Retry_After=asks)]
     with pytest.raises(ProviderError) as refusal:
-        await asked(OpenAIProvider(upstream.url))
+        await events_of(OpenAIProvider(upstream.url))
     assert refusal.value.retry_after == seconds
     assert "retry_after" not in refusal.value.details
 
 
-async def test_an_unpaid_bill_is_not_worth_another_attempt(upstream: ScriptedServer, asked: Any) -> None:
+async def test_an_unpaid_bill_is_not_transient(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [refused(429, code="insufficient_quota")]
     with pytest.raises(ProviderError) as refusal:
-        await asked(OpenAIProvider(upstream.url))
+        await events_of(OpenAIProvider(upstream.url))
     assert not refusal.value.transient
 
 
@@ -157,15 +157,15 @@ async def test_an_unpaid_bill_is_not_worth_another_attempt(upstream: ScriptedSer
         ("", "the request exceeds the available context window"),
     ],
 )
-async def test_a_prompt_beyond_the_window_is_the_clients_own(
-    upstream: ScriptedServer, asked: Any, code: str, message: str
+async def test_a_prompt_beyond_the_window_is_context_too_long(
+    upstream: ScriptedServer, events_of: Any, code: str, message: str
 ) -> None:
     upstream.answers = [refused(400, message, code)]
     with pytest.raises(ContextTooLong):
-        await asked(CompatibleProvider(upstream.url))
+        await events_of(CompatibleProvider(upstream.url))
 
 
-async def test_tool_calls_stream_as_pieces(upstream: ScriptedServer, asked: Any) -> None:
+async def test_tool_calls_stream_as_pieces(upstream: ScriptedServer, events_of: Any) -> None:
     def call(index: int, arguments: str, **head: str) -> bytes:
         name = {"name": "add"} if head else {}
         piece = {"index": index, **head, "function": {**name, "arguments": arguments}}
@@ -173,7 +173,7 @@ async def test_tool_calls_stream_as_pieces(upstream: ScriptedServer, asked: Any)
 
     pieces = [call(0, "", id="a"), call(0, '{"x":'), call(0, "1}"), call(1, "", id="b"), call(1, "{}")]
     upstream.answers = [Answer([*pieces, chunk(finish="tool_calls"), DONE])]
-    events = await asked(OpenAIProvider(upstream.url), tools=[TOOL])
+    events = await events_of(OpenAIProvider(upstream.url), tools=[TOOL])
     first = {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": ""}}
     second = {"index": 1, "id": "b", "type": "function", "function": {"name": "add", "arguments": ""}}
     assert events == [
@@ -186,7 +186,7 @@ async def test_tool_calls_stream_as_pieces(upstream: ScriptedServer, asked: Any)
     ]
 
 
-async def test_reasoning_and_cached_tokens_are_told(upstream: ScriptedServer, asked: Any) -> None:
+async def test_reasoning_and_cached_tokens_are_reported(upstream: ScriptedServer, events_of: Any) -> None:
     counts = usage(
         prompt_tokens=100,
         completion_tokens=50,
@@ -195,62 +195,64 @@ async def test_reasoning_and_cached_tokens_are_told(upstream: ScriptedServer, as
     )
     pieces = [chunk({"reasoning_content": "hm"}), chunk({"content": "Hi"}), chunk(finish="stop"), counts]
     upstream.answers = [Answer([*pieces, DONE])]
-    events = await asked(OpenAIProvider(upstream.url))
+    events = await events_of(OpenAIProvider(upstream.url))
     expected = [ReasoningDelta("hm"), TextDelta("Hi"), UsageReport(100, 50, 64, 40), Finish("stop")]
     assert events == expected
 
 
-async def test_the_last_of_several_usages_comes_last(upstream: ScriptedServer, asked: Any) -> None:
+async def test_the_last_of_several_usages_comes_last(upstream: ScriptedServer, events_of: Any) -> None:
     def so_far(written: int) -> dict[str, int]:
         return {"prompt_tokens": 5, "completion_tokens": written}
 
     pieces = [chunk({"content": "a"}, usage=so_far(1)), chunk({"content": "b"}, "stop", usage=so_far(2))]
     upstream.answers = [Answer([*pieces, DONE])]
-    events = await asked(CompatibleProvider(upstream.url))
+    events = await events_of(CompatibleProvider(upstream.url))
     assert [event for event in events if isinstance(event, UsageReport)] == [
         UsageReport(5, 1),
         UsageReport(5, 2),
     ]
 
 
-async def test_a_reply_without_usage_has_none(upstream: ScriptedServer, asked: Any) -> None:
+async def test_a_reply_without_usage_has_none(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [Answer([chunk({"content": "Hi"}), chunk(finish="length")])]  # nor a [DONE]
-    assert await asked(CompatibleProvider(upstream.url)) == [TextDelta("Hi"), Finish("length")]
+    assert await events_of(CompatibleProvider(upstream.url)) == [TextDelta("Hi"), Finish("length")]
 
 
-async def test_an_error_in_mid_stream_ends_the_reply(upstream: ScriptedServer, asked: Any) -> None:
+async def test_an_error_during_the_stream_ends_the_reply(upstream: ScriptedServer, events_of: Any) -> None:
     report = b'data: {"error": {"code": 502, "message": "sk-secret"}}\n\n'
     upstream.answers = [Answer([chunk({"content": "Hi"}), report, DONE])]
     with pytest.raises(ProviderError) as failure:
-        await asked(CompatibleProvider(upstream.url))
+        await events_of(CompatibleProvider(upstream.url))
     assert failure.value.details["provider_status"] == 502
     assert not failure.value.did_no_work
     assert "sk-secret" not in str(failure.value.as_dict())
 
 
 @pytest.mark.parametrize("nonsense", [b"data: {\n\n", b"data: 7\n\n", b"data: " + b"[" * 200_000 + b"\n\n"])
-async def test_nonsense_is_said_so(upstream: ScriptedServer, asked: Any, nonsense: bytes) -> None:
+async def test_invalid_frames_are_a_provider_error(
+    upstream: ScriptedServer, events_of: Any, nonsense: bytes
+) -> None:
     upstream.answers = [Answer([nonsense])]
     with pytest.raises(ProviderError, match="makes no sense"):
-        await asked(OpenAIProvider(upstream.url))
+        await events_of(OpenAIProvider(upstream.url))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>It works!</html>", b'{"choices": []}', b"data: {}\n\n"])
 async def test_an_answer_that_never_finishes_broke_off(
-    upstream: ScriptedServer, asked: Any, body: bytes
+    upstream: ScriptedServer, events_of: Any, body: bytes
 ) -> None:
     upstream.answers = [Answer([body] if body else [])]
     with pytest.raises(ProviderError, match="broke off"):
-        await asked(OpenAIProvider(upstream.url))
+        await events_of(OpenAIProvider(upstream.url))
 
 
-async def test_what_happens_after_done_is_nobodys_concern(upstream: ScriptedServer, asked: Any) -> None:
+async def test_everything_after_done_is_ignored(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [Answer([*reply("Hi").body, b"garbage", 5.0], breaks_off=True)]
-    events = await asked(OpenAIProvider(upstream.url))
+    events = await events_of(OpenAIProvider(upstream.url))
     assert events[-1] == Finish("stop")
 
 
-async def test_health_tells_a_wrong_key(upstream: ScriptedServer) -> None:
+async def test_health_fails_with_a_wrong_key(upstream: ScriptedServer) -> None:
     upstream.answers = [Answer([b"{}"]), refused(401)]
     provider = OpenAIProvider(upstream.url, api_key="sk-1")
     await provider.health()

@@ -1,4 +1,4 @@
-"""OpenAI's chunks become events, and odd ones do no harm."""
+"""OpenAI's chunks become events, and unusual ones do no harm."""
 
 import json
 import time
@@ -23,8 +23,8 @@ def read(*chunks: dict[str, Any]) -> list[ModelEvent]:
 def calls_of(*pieces: list[dict[str, Any]]) -> list[tuple[int, str]]:
     """The index of each piece of a tool call, and its id."""
     events = read(*({"choices": [{"delta": {"tool_calls": piece}}]} for piece in pieces))
-    told = [call for event in events if isinstance(event, ToolCallDelta) for call in event.calls]
-    return [(call["index"], call.get("id", "")) for call in told]
+    calls = [call for event in events if isinstance(event, ToolCallDelta) for call in event.calls]
+    return [(call["index"], call.get("id", "")) for call in calls]
 
 
 def test_a_chunk_is_read_into_events() -> None:
@@ -42,7 +42,7 @@ def test_a_chunk_is_read_into_events() -> None:
     ]
 
 
-def test_done_ends_the_answer() -> None:
+def test_done_ends_the_reply() -> None:
     reader = OpenAIReader("openai")
     assert list(reader.read(Frame("message", "[DONE]"))) == []
     assert reader.done
@@ -51,13 +51,13 @@ def test_done_ends_the_answer() -> None:
 @pytest.mark.parametrize(
     "usage", [{}, {"prompt_tokens": 3}, {"prompt_tokens": None, "completion_tokens": 1}, None, [1]]
 )
-def test_usage_that_is_missing_is_not_taken_for_0(usage: object) -> None:
+def test_missing_usage_is_not_0(usage: object) -> None:
     assert read({"choices": [], "usage": usage}) == []
 
 
 @pytest.mark.parametrize("count", [True, -3, "12", 0.5, {}, [7], float("nan"), float("inf")])
-def test_what_is_no_count_is_told_as_negative(count: object) -> None:
-    """So it can be flagged, unlike a count that was never sent."""
+def test_an_invalid_count_is_negative(count: object) -> None:
+    """So that it can be flagged, unlike a missing count."""
     assert usage_of({"prompt_tokens": count, "completion_tokens": 5}) == UsageReport(NO_COUNT, 5)
     assert usage_of({"prompt_tokens": 5, "completion_tokens": count}) == UsageReport(5, NO_COUNT)
 
@@ -66,7 +66,7 @@ def test_a_whole_number_with_a_fraction_of_0_is_a_count() -> None:
     assert usage_of({"prompt_tokens": 7.0, "completion_tokens": 5}) == UsageReport(7, 5)
 
 
-def test_thousands_of_tool_calls_are_placed_in_no_time() -> None:
+def test_thousands_of_tool_calls_are_read_quickly() -> None:
     pieces = [{"id": f"call_{n}", "function": {"name": "f"}} for n in range(50_000)]
     begun = time.process_time()
     assert calls_of(pieces)[-1] == (49_999, "call_49999")
@@ -90,19 +90,19 @@ def test_thousands_of_tool_calls_are_placed_in_no_time() -> None:
     ],
 )
 def test_input_includes_the_cached_and_output_the_reasoning(details: Any, report: UsageReport) -> None:
-    """The last as xAI counts: the reasoning beside the completion."""
+    """The last case is xAI's, which counts reasoning separately from the completion."""
     assert usage_of({"prompt_tokens": 10, "completion_tokens": 9, **details}) == report
 
 
 @pytest.mark.parametrize(
     "odd", [{"index": "x"}, {"function": "f"}, {"function": {"name": 5, "arguments": None}}, {"id": 7}]
 )
-def test_odd_pieces_of_tool_calls_become_sound_ones(odd: dict[str, object]) -> None:
+def test_odd_pieces_of_tool_calls_become_valid_ones(odd: dict[str, object]) -> None:
     (event,) = read({"choices": [{"delta": {"tool_calls": [odd]}}]})
     assert event == ToolCallDelta([{"index": 0, "function": {}}])
 
 
-def test_tool_calls_without_an_index_stay_apart() -> None:
+def test_tool_calls_without_an_index_are_separate() -> None:
     assert calls_of([{"id": "a"}, {"id": "b"}], [{}], [{"id": "a"}]) == [
         (0, "a"),
         (1, "b"),
@@ -111,7 +111,7 @@ def test_tool_calls_without_an_index_stay_apart() -> None:
     ]
 
 
-def test_tool_calls_that_all_say_index_0_stay_apart() -> None:
+def test_tool_calls_that_all_have_index_0_are_separate() -> None:
     def whole(call_id: str) -> dict[str, Any]:
         return {"index": 0, "id": call_id, "function": {"name": "f", "arguments": "{}"}}
 
@@ -124,7 +124,7 @@ def test_an_id_that_changes_without_a_name_is_the_same_call() -> None:
     assert calls_of([first], [{"index": 0, "id": "b"}], [first]) == [(0, "a"), (0, "b"), (0, "a")]
 
 
-def test_an_empty_reasoning_is_nothing() -> None:
+def test_an_empty_reasoning_is_ignored() -> None:
     assert read({"choices": [{"delta": {"content": "x", "reasoning": ""}}]}) == [TextDelta("x")]
 
 
@@ -135,7 +135,7 @@ def test_parts_and_refusals_are_text_too() -> None:
 
 
 @pytest.mark.parametrize(("error", "status"), [({"code": 503}, 503), ({"code": "x"}, 200), ("gone", 200)])
-def test_a_reported_error_keeps_its_status_where_it_has_one(error: object, status: int) -> None:
+def test_a_reported_error_has_its_status_if_there_is_one(error: object, status: int) -> None:
     with pytest.raises(ProviderError) as failure:
         read({"error": error})
     assert failure.value.details["provider_status"] == status
@@ -154,5 +154,5 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["choices", "usage"]), json_values))
-def test_any_json_chunk_is_survived(chunk: dict[str, object]) -> None:
+def test_any_json_chunk_is_read_without_a_crash(chunk: dict[str, object]) -> None:
     read(chunk)

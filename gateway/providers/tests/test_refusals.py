@@ -1,10 +1,10 @@
-"""What a provider asks for in `Retry-After`, in either of its forms."""
+"""A provider's `Retry-After`, in either of its forms."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from gateway.providers.refusals import seconds_asked
+from gateway.providers.refusals import retry_after_seconds
 
 NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
 
@@ -26,4 +26,4 @@ NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
     ],
 )
 def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
-    assert seconds_asked(header, now=NOW) == seconds
+    assert retry_after_seconds(header, now=NOW) == seconds

@@ -1,4 +1,4 @@
-"""A model's calls are answered by its provider, with the key that is unsealed for this call."""
+"""A model's calls are answered by its provider, with a key that is decrypted for each call."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -55,13 +55,13 @@ def test_each_kind_has_its_provider(kind: type[Provider]) -> None:
     assert provider.name == kind.name
 
 
-def test_every_kind_that_can_be_installed_is_known() -> None:
+def test_every_installable_kind_has_a_provider() -> None:
     assert {kind.name for kind in ALL} == set(LanguageModel.Provider.values)
 
 
-async def test_the_key_is_unsealed_for_the_call(upstream: ScriptedServer, asked: Any) -> None:
+async def test_the_key_is_decrypted_for_the_call(upstream: ScriptedServer, events_of: Any) -> None:
     upstream.answers = [reply("Hi")]
-    events = await asked(provider_for(model("openai", seal("sk-1\n"), upstream.url)))
+    events = await events_of(provider_for(model("openai", seal("sk-1\n"), upstream.url)))
     assert events[-1] == Finish("stop")
     assert upstream.requests[0].headers["authorization"] == "Bearer sk-1"
 
@@ -73,33 +73,33 @@ async def test_the_key_is_unsealed_for_the_call(upstream: ScriptedServer, asked:
         (model("openai", "gAAAA nonsense"), "cannot be read any more"),
     ],
 )
-def test_what_cannot_be_called_is_said_before_anything_is_sent(ref: ModelRef, words: str) -> None:
+def test_a_model_that_cannot_be_called_is_refused_before_anything_is_sent(ref: ModelRef, words: str) -> None:
     with pytest.raises(ProviderError, match=words) as refusal:
         provider_for(ref)
     assert refusal.value.did_no_work
 
 
 @pytest.mark.parametrize("key", ["sk-1\r\nHost: elsewhere", "sk-é", "sk\0"])
-def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
+def test_a_key_that_is_invalid_in_a_header_is_refused(key: str) -> None:
     with pytest.raises(ProviderError, match="holds signs that no key has"):
         provider_for(model("openai", seal(key)))
 
 
 @pytest.mark.parametrize("kind", ["local", "compatible"])
-async def test_what_fails_for_one_workspace_is_still_tried_for_another(
-    kind: str, asked: Any, settings: Any
+async def test_failures_in_one_workspace_do_not_block_another(
+    kind: str, events_of: Any, settings: Any
 ) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     settings.LOCAL_MODEL_URL, settings.OUTBOUND_ALLOWED = f"http://{nobody}", [nobody]
     ours, theirs = (model(kind, seal("sk-the-same"), f"http://{nobody}/v1") for _ in range(2))
     while not is_open(provider_for(ours)):
         with pytest.raises(ProviderError, match="cannot be reached"):
-            await asked(provider_for(ours))
+            await events_of(provider_for(ours))
     with pytest.raises(ProviderError, match="tried again in"):
-        await asked(provider_for(ours))
+        await events_of(provider_for(ours))
     assert not is_open(provider_for(theirs))
     with pytest.raises(ProviderError, match="cannot be reached"):
-        await asked(provider_for(theirs))
+        await events_of(provider_for(theirs))
 
 
 async def test_only_the_local_model_counts_tokens() -> None:

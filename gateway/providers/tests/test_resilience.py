@@ -1,4 +1,4 @@
-"""A call is tried again only where that may help and costs nothing; nobody really waits here."""
+"""A call is retried only if that may help and costs nothing; waits are recorded, not waited."""
 
 import socket
 from typing import Any
@@ -16,8 +16,8 @@ from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import DONE, chunk, refused, reply
 
 
-class Patience:
-    """Wraps providers so that their waits are noted and not waited."""
+class FakeWaits:
+    """Wraps providers so that their waits are recorded and not waited."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -31,80 +31,80 @@ class Patience:
 
 
 @pytest.fixture
-def patience() -> Patience:
-    return Patience()
+def fake_waits() -> FakeWaits:
+    return FakeWaits()
 
 
 def notice(attempt: int, seconds: float, status: int | None) -> Notice:
     return Notice("retry", {"attempt": attempt, "wait_seconds": seconds, "provider_status": status})
 
 
-async def test_a_busy_provider_is_asked_again(
-    upstream: ScriptedServer, asked: Any, patience: Patience
+async def test_a_busy_provider_is_retried(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
 ) -> None:
     upstream.answers = [refused(429), refused(503), reply("Hi")]
-    events = await asked(patience.around(OpenAIProvider(upstream.url)))
+    events = await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert events[:3] == [notice(2, 0.25, 429), notice(3, 0.5, 503), TextDelta("Hi")]
     assert events[-1] == Finish("stop")
-    assert patience.waits == [0.25, 0.5]
+    assert fake_waits.waits == [0.25, 0.5]
 
 
-async def test_three_attempts_are_enough(upstream: ScriptedServer, asked: Any, patience: Patience) -> None:
+async def test_there_are_at_most_three_attempts(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
+) -> None:
     upstream.answers = [refused(500)]
     with pytest.raises(ProviderError) as failure:
-        await asked(patience.around(OpenAIProvider(upstream.url)))
+        await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert failure.value.details["provider_status"] == 500
     assert len(upstream.requests) == 3
 
 
-async def test_the_wait_that_is_asked_for_is_waited(
-    upstream: ScriptedServer, asked: Any, patience: Patience
+async def test_retry_after_is_waited_for(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
 ) -> None:
     upstream.answers = [refused(429, Retry_After="7"), reply("Hi")]
-    events = await asked(patience.around(OpenAIProvider(upstream.url)))
+    events = await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert events[0] == notice(2, 7.25, 429)
-    assert patience.waits == [7.25]
+    assert fake_waits.waits == [7.25]
 
 
-async def test_a_provider_that_wants_to_be_left_alone_for_long_is_given_up(
-    upstream: ScriptedServer, asked: Any, patience: Patience
+async def test_a_long_retry_after_is_not_waited_for(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
 ) -> None:
     upstream.answers = [refused(429, Retry_After="21")]
     with pytest.raises(ProviderError) as failure:
-        await asked(patience.around(OpenAIProvider(upstream.url)))
+        await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert failure.value.retry_after == 21
     assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 504])
-async def test_what_would_fail_again_or_may_have_worked_is_asked_once(
-    upstream: ScriptedServer, asked: Any, patience: Patience, status: int
+async def test_permanent_errors_and_gateway_timeouts_are_not_retried(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits, status: int
 ) -> None:
     upstream.answers = [refused(status)]
     with pytest.raises(ProviderError):
-        await asked(patience.around(OpenAIProvider(upstream.url)))
+        await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert len(upstream.requests) == 1
 
 
-async def test_a_server_that_is_not_there_is_tried_again(
-    asked: Any, patience: Patience, settings: Any
-) -> None:
-    with socket.socket() as taken:  # bound, but nobody listens
+async def test_an_unreachable_server_is_retried(events_of: Any, fake_waits: FakeWaits, settings: Any) -> None:
+    with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         settings.OUTBOUND_ALLOWED = [f"127.0.0.1:{port}"]
         with pytest.raises(ProviderError, match="cannot be reached"):
-            await asked(patience.around(OpenAIProvider(f"http://127.0.0.1:{port}/v1")))
-    assert len(patience.waits) == 2
+            await events_of(fake_waits.around(OpenAIProvider(f"http://127.0.0.1:{port}/v1")))
+    assert len(fake_waits.waits) == 2
 
 
-async def test_an_overloaded_claude_is_asked_again(
-    upstream: ScriptedServer, asked: Any, patience: Patience
+async def test_an_overloaded_claude_is_retried(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
 ) -> None:
     before_anything = Answer([scripted_anthropic.error("overloaded_error")])
     overloaded = scripted_anthropic.refused(529, "overloaded_error")
     upstream.answers = [overloaded, before_anything, scripted_anthropic.reply("Hi")]
-    events = await asked(patience.around(AnthropicProvider(upstream.url)))
+    events = await events_of(fake_waits.around(AnthropicProvider(upstream.url)))
     assert events[:2] == [notice(2, 0.25, 529), notice(3, 0.5, 529)]
     assert events[-1] == Finish("stop")
 
@@ -118,44 +118,44 @@ async def test_an_overloaded_claude_is_asked_again(
         Answer(hangs_up=True),
     ],
 )
-async def test_a_reply_that_may_have_begun_is_not_asked_for_again(
-    upstream: ScriptedServer, asked: Any, patience: Patience, answer: Answer
+async def test_a_reply_that_may_have_begun_is_not_retried(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits, answer: Answer
 ) -> None:
     upstream.answers = [answer]
     with pytest.raises(ProviderError):
-        await asked(patience.around(OpenAIProvider(upstream.url)))
+        await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert len(upstream.requests) == 1
 
 
-async def test_a_late_answer_is_not_asked_for_again(
-    upstream: ScriptedServer, asked: Any, patience: Patience, settings: Any
+async def test_a_timeout_is_not_retried(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits, settings: Any
 ) -> None:
     settings.PROVIDER_FIRST_BYTE_SECONDS = 0.5
     upstream.answers = [Answer(delay=5)]
     with pytest.raises(ProviderTimeout):
-        await asked(patience.around(OpenAIProvider(upstream.url)))
+        await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert len(upstream.requests) == 1
 
 
-async def test_a_provider_that_keeps_failing_is_left_alone(
-    upstream: ScriptedServer, asked: Any, patience: Patience
+async def test_the_breaker_stops_retries_of_a_failing_provider(
+    upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits
 ) -> None:
     upstream.answers = [refused(500)]
-    provider = patience.around(OpenAIProvider(upstream.url))
+    provider = fake_waits.around(OpenAIProvider(upstream.url))
     for _ in range(2):
         with pytest.raises(ProviderError):
-            await asked(provider)
+            await events_of(provider)
     assert len(upstream.requests) == 5  # three, then two: the fifth opens the breaker
     with pytest.raises(ProviderError, match="is failing; it is tried again in 30 s"):
-        await asked(provider)
+        await events_of(provider)
     assert len(upstream.requests) == 5
 
 
-async def test_a_reader_that_leaves_counts_for_nothing(upstream: ScriptedServer, patience: Patience) -> None:
+async def test_a_reader_that_leaves_is_not_a_failure(upstream: ScriptedServer, fake_waits: FakeWaits) -> None:
     upstream.answers = [reply("Hi", "there")]
-    provider = patience.around(OpenAIProvider(upstream.url))
+    provider = fake_waits.around(OpenAIProvider(upstream.url))
     for _ in range(6):
         events = provider.stream(ModelRequest(model="m", messages=[], max_tokens=1))
         await anext(events)
         await events.aclose()
-    assert not patience.breaker.is_open
+    assert not fake_waits.breaker.is_open

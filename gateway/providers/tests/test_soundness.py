@@ -1,4 +1,4 @@
-"""Texts come out whole and storable, however a provider cut them."""
+"""Texts are complete and can be stored, however a provider splits them."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ HIGH, LOW = "\ud83d", "\ude00"
 
 
 @given(st.text(), st.data())
-def test_text_cut_anywhere_in_its_utf_16_comes_out_whole(text: str, data: st.DataObject) -> None:
+def test_text_split_anywhere_in_its_utf_16_is_restored(text: str, data: st.DataObject) -> None:
     units = text.replace("\0", "").encode("utf-16-le", "surrogatepass")
     at = 2 * data.draw(st.integers(0, len(units) // 2))
     pieces = [part.decode("utf-16-le", "surrogatepass") for part in (units[:at], units[at:])]
@@ -20,11 +20,11 @@ def test_text_cut_anywhere_in_its_utf_16_comes_out_whole(text: str, data: st.Dat
 
 
 @pytest.mark.parametrize(
-    ("piece", "told"), [("a\0b", "a\ufffdb"), ("\udc00x", "\ufffdx"), ("x\ud800y", "x\ufffdy")]
+    ("piece", "text"), [("a\0b", "a\ufffdb"), ("\udc00x", "\ufffdx"), ("x\ud800y", "x\ufffdy")]
 )
-def test_what_cannot_be_stored_is_replaced(piece: str, told: str) -> None:
+def test_characters_that_cannot_be_stored_are_replaced(piece: str, text: str) -> None:
     stream = SoundText()
-    assert stream.add(piece) + stream.end() == told
+    assert stream.add(piece) + stream.end() == text
 
 
 def test_every_kind_of_text_waits_for_its_own_second_half() -> None:

@@ -1,4 +1,4 @@
-"""The stream's parser gives the same frames wherever the network cut the bytes."""
+"""The parser returns the same frames however the network splits the bytes."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ FRAMES = [
 ]
 
 
-def test_every_cut_gives_the_same_frames() -> None:
+def test_every_split_gives_the_same_frames() -> None:
     for at in range(len(STREAM) + 1):
         parser = FrameParser()
         assert [*parser.feed(STREAM[:at]), *parser.feed(STREAM[at:])] == FRAMES
@@ -26,11 +26,11 @@ def test_every_cut_gives_the_same_frames() -> None:
 
 @given(st.lists(st.integers(1, 9), max_size=60))
 def test_random_chunks_give_the_same_frames(sizes: list[int]) -> None:
-    parser, rest, told = FrameParser(), STREAM, []
+    parser, rest, frames = FrameParser(), STREAM, []
     for size in sizes:
-        told += parser.feed(rest[:size])
+        frames += parser.feed(rest[:size])
         rest = rest[size:]
-    assert [*told, *parser.feed(rest)] == FRAMES
+    assert [*frames, *parser.feed(rest)] == FRAMES
 
 
 @given(st.lists(st.binary(max_size=40)))

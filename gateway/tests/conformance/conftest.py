@@ -1,4 +1,4 @@
-"""The stands of the conformance suite as fixtures."""
+"""The engines under test as fixtures."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from config.egress import application as egress_application
-from gateway.tests.conformance import stands
-from gateway.tests.conformance.stands import Stand
+from gateway.tests.conformance import engines
+from gateway.tests.conformance.engines import EngineUnderTest
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.served import Served
 
@@ -25,16 +25,16 @@ def replay() -> Iterator[tuple[ReplayedLibreChat, Served]]:
         yield application, server
 
 
-@pytest.fixture(params=stands.NAMES)
-def stand(request: pytest.FixtureRequest, settings: Any, server: Served) -> Iterator[Stand]:
-    """The engine under test, with everything that it needs running."""
+@pytest.fixture(params=engines.NAMES)
+def tested(request: pytest.FixtureRequest, settings: Any, server: Served) -> Iterator[EngineUnderTest]:
+    """The engine under test, with everything that it needs."""
     if request.param == "direct":
-        context = stands.direct(settings)
+        context = engines.direct(settings)
     elif request.param == "real":
-        context = stands.real(settings)
+        context = engines.real(settings)
     else:
         application, served = request.getfixturevalue("replay")
-        context = stands.replayed(settings, application, served, request.getfixturevalue("egress"))
+        context = engines.replayed(settings, application, served, request.getfixturevalue("egress"))
     with context as found:
         yield found
 
@@ -43,6 +43,6 @@ def stand(request: pytest.FixtureRequest, settings: Any, server: Served) -> Iter
 def replayed(
     replay: tuple[ReplayedLibreChat, Served], egress: Served, settings: Any, server: Served
 ) -> Iterator[ReplayedLibreChat]:
-    """The replayed LibreChat alone, for what a test does to it that none can do to a real one."""
-    with stands.replayed(settings, *replay, egress):
+    """Only the replayed LibreChat, for tests that cannot be run on a real one."""
+    with engines.replayed(settings, *replay, egress):
         yield replay[0]

@@ -1,4 +1,4 @@
-"""What every engine does when something dies: the process of a turn, the engine's socket, the engine."""
+"""Failures on every engine: the process of a turn, the engine's socket, or the engine dies."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 from accounts.tests.cast import Cast
 from config import asgi
-from gateway.tests.conformance.stands import Stand
+from gateway.tests.conformance.engines import EngineUnderTest
 from gateway.tests.conformance.test_conversations import begin
 from gateway.tests.conformance.test_turns import counted, finished, messages, until_text
 from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
@@ -17,47 +17,47 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, install_calculator
-from gateway.tests.waiting import wait_until
+from gateway.tests.tool_setup import MODEL, install_calculator
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process, written_text
 from quotas.models import BudgetWindow, UsageRecord
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
 
 
-def test_a_turn_whose_process_is_killed_is_ended_and_settled_or_goes_on(
-    stand: Stand, cast: Cast, provider: ScriptedProvider, settings: Any, client_of: Any
+def test_a_turn_whose_process_is_killed_is_ended_and_settled_or_continues(
+    tested: EngineUnderTest, cast: Cast, provider: ScriptedProvider, settings: Any, client_of: Any
 ) -> None:
-    """The test's own server plays the process that is left; it looks for lost turns every few seconds."""
+    """The test's own server is the surviving process; it checks for lost turns every few seconds."""
     gate = threading.Event()
     provider.script = Script(steps=["One ", "two ", gate, "three"])
     with (
-        web_process(settings.LOCAL_MODEL_URL, **stand.environment) as (process, url),
+        web_process(settings.LOCAL_MODEL_URL, **tested.environment) as (process, url),
         httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
         client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer,
     ):
-        told = parse(answer.iter_lines())
-        started, *_ = next(told), next(told), next(told)
+        received = parse(answer.iter_lines())
+        started, *_ = next(received), next(received), next(received)
         wait_until(lambda: written_text(cast, started.data["turn_id"]) == "One two ")
         process.send_signal(signal.SIGKILL)
         process.wait()
     with (
-        web_process(settings.LOCAL_MODEL_URL, **stand.environment) as (_, url),
+        web_process(settings.LOCAL_MODEL_URL, **tested.environment) as (_, url),
         httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
     ):
-        if stand.outlives_us:
+        if tested.outlives_us:
             gate.set()
         turn = finished(client, started.data["turn_id"])
         rest = resume(client, started.data["turn_id"], 5)
-    expected = ("stop", "One two three") if stand.outlives_us else ("interrupted", "One two ")
+    expected = ("stop", "One two three") if tested.outlives_us else ("interrupted", "One two ")
     assert (turn["finish_reason"], turn["reply"]) == expected
     assert text_of(rest) == expected[1][4:]
     window = BudgetWindow.objects.get()
     assert (window.used, window.reserved) == (sum(map(sum, counted())), 0)
-    assert UsageRecord.objects.get().exactness == ("exact" if stand.outlives_us else "estimated")
+    assert UsageRecord.objects.get().exactness == ("exact" if tested.outlives_us else "estimated")
 
 
-def test_a_server_that_stops_leaves_a_running_turn_to_another(
+def test_a_stopping_server_hands_a_running_turn_over(
     replayed: ReplayedLibreChat,
     cast: Cast,
     provider: ScriptedProvider,
@@ -77,7 +77,7 @@ def test_a_server_that_stops_leaves_a_running_turn_to_another(
     assert len(provider.requests) == 1
 
 
-def test_who_follows_a_turn_that_is_left_is_told_to_resume_and_loses_nothing(
+def test_followers_of_a_turn_that_is_handed_over_resume_and_lose_nothing(
     replayed: ReplayedLibreChat, cast: Cast, provider: ScriptedProvider, client_of: Any, settings: Any
 ) -> None:
     settings.GRACE = 0.1
@@ -99,7 +99,7 @@ def test_who_follows_a_turn_that_is_left_is_told_to_resume_and_loses_nothing(
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 5])
-def test_a_broken_socket_to_the_engine_loses_and_doubles_nothing(
+def test_a_broken_socket_to_the_engine_loses_and_repeats_nothing(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, frames: int
 ) -> None:
     replayed.break_stream_after = frames
@@ -123,7 +123,7 @@ def test_an_expired_token_is_renewed_and_so_is_the_cookie(
     assert len(messages(client, conversation)) == 6
 
 
-def test_an_engine_that_is_away_is_told_as_that_and_costs_nothing(
+def test_an_unreachable_engine_is_reported_and_costs_nothing(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -151,18 +151,18 @@ def test_an_engine_that_loses_the_generation_ends_the_turn_with_an_error(
     wait_until(lambda: BudgetWindow.objects.get().reserved == 0)
 
 
-def test_a_summary_that_the_engine_makes_for_itself_is_paid_for_and_not_shown(
+def test_an_engines_own_summary_is_charged_and_not_shown(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     replayed.summarises = True
     provider.scripts = [Script(steps=["A ", "summary."])]
     events = read_events(client_of(cast.alice), "hi")
     assert text_of(events) == "Hello there."
-    assert counted() == provider.told
-    assert len(provider.told) == 2
+    assert counted() == provider.reported
+    assert len(provider.reported) == 2
 
 
-def test_who_is_asked_may_answer_after_the_process_that_asked_has_died(  # noqa: PLR0917 - fixtures
+def test_an_approval_can_be_answered_after_its_process_has_died(  # noqa: PLR0917 - fixtures
     replayed: ReplayedLibreChat,
     calculator: RealMCP,
     cast: Cast,
@@ -188,9 +188,9 @@ def test_who_is_asked_may_answer_after_the_process_that_asked_has_died(  # noqa:
         httpx.Client(base_url=url, headers=cast.bob.headers, timeout=30) as client,
         client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer,
     ):
-        told = parse(answer.iter_lines())
-        started = next(told)
-        asked = next(event for event in told if event.type == "approval")
+        received = parse(answer.iter_lines())
+        started = next(received)
+        asked = next(event for event in received if event.type == "approval")
         process.send_signal(signal.SIGKILL)
         process.wait()
     turn_id = started.data["turn_id"]

@@ -1,4 +1,4 @@
-"""A model sees the same images on every engine, and no engine ever has them."""
+"""A model gets the same images on every engine, and no engine ever stores them."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import pytest
 
 from accounts.tests.cast import Cast
 from gateway.conversations.tests.test_images import attach, shown
-from gateway.tests.conformance.stands import Stand
+from gateway.tests.conformance.engines import EngineUnderTest
 from gateway.tests.events import send
 from gateway.tests.pictures import picture
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
-from gateway.tests.tool_stand import MODEL
+from gateway.tests.tool_setup import MODEL
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
 
 
-def test_images_are_seen_now_later_and_asked_again(
-    stand: Stand, calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
+def test_images_are_sent_now_in_later_turns_and_when_regenerating(
+    tested: EngineUnderTest, calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     model = f"/v1/workspaces/sales/models/{MODEL}"
     assert client_of(cast.alice).patch(model, json={"abilities": ["images", "tools"]}).is_success
@@ -34,7 +34,7 @@ def test_images_are_seen_now_later_and_asked_again(
     again = {"replaces": first["turn_id"], "message": None}
     bob.post("/v1/chat/send", json={"model": MODEL, **here, **again})
     assert [images for images in shown(provider.requests[-1]) if images] == [both]
-    if stand.replay is not None:
-        told = str([call.body for call in stand.replay.requests])
-        assert "base64" not in told
-        assert "image" not in str(stand.replay.conversations.by_id)
+    if tested.replay is not None:
+        seen = str([call.body for call in tested.replay.requests])
+        assert "base64" not in seen
+        assert "image" not in str(tested.replay.conversations.by_id)

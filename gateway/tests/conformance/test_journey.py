@@ -1,4 +1,4 @@
-"""The whole way by REST: a model and an MCP server are installed, restricted, used and counted."""
+"""A journey by REST: a model and an MCP server are installed, restricted, used and charged."""
 
 from typing import Any
 
@@ -6,25 +6,30 @@ import httpx
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse
+from gateway.tests.conformance.engines import EngineUnderTest
+from gateway.tests.events import STREAM, StreamEvent, body, parse
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import install_calculator
+from gateway.tests.tool_setup import install_calculator
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
-HERE = "/v1/workspaces/sales"
-WISH = {"model": "ours", "mcps": ["calculator"], "prompt": "tidy", "variables": {"what": "notes"}}
+WORKSPACE_URL = "/v1/workspaces/sales"
+TURN = {"model": "ours", "mcps": ["calculator"], "prompt": "tidy", "variables": {"what": "notes"}}
 
 
 def test_from_a_key_to_an_approved_tool_call(  # noqa: PLR0917 - fixtures
-    stand: Stand, calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, settings: Any
+    tested: EngineUnderTest,
+    calculator: RealMCP,
+    provider: ScriptedProvider,
+    client_of: Any,
+    cast: Cast,
+    settings: Any,
 ) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
 
-    # A model of our own: tried, private, then open to those who edit.
+    # A custom model: tested, private, then open to editors.
     key = {"name": "Ours", "kind": "compatible", "key": "sk-1", "base_url": f"{settings.LOCAL_MODEL_URL}/v1"}
-    credential = made(alice.post(f"{HERE}/credentials", json=key))
+    credential = made(alice.post(f"{WORKSPACE_URL}/credentials", json=key))
     model = {
         "credential_id": credential["id"],
         "slug": "ours",
@@ -33,59 +38,59 @@ def test_from_a_key_to_an_approved_tool_call(  # noqa: PLR0917 - fixtures
         "output_bound": 200,
         "abilities": ["tools"],
     }
-    assert made(alice.post(f"{HERE}/models", json=model))["enabled"] is False
+    assert made(alice.post(f"{WORKSPACE_URL}/models", json=model))["enabled"] is False
     assert refusal(bob, model="ours") == "model_not_enabled"
     opened = {"enabled": True, "access": {"allow": {"roles": ["editor"]}}}
-    assert alice.patch(f"{HERE}/models/ours", json=opened).status_code == 200
+    assert alice.patch(f"{WORKSPACE_URL}/models/ours", json=opened).status_code == 200
 
     # An MCP server: its tools are listed, one is denied, one restricted.
     tools = made(install_calculator(alice, calculator.url))["tools"]
     assert {tool["name"]: tool["needs_approval"] for tool in tools}["wipe"] is True
     only_notes = {"argument_schema": {"properties": {"what": {"const": "notes"}}}}
     for tool, change in (("flood", {"allowed": False}), ("wipe", only_notes)):
-        assert alice.patch(f"{HERE}/mcps/calculator/tools/{tool}", json=change).status_code == 200
+        assert alice.patch(f"{WORKSPACE_URL}/mcps/calculator/tools/{tool}", json=change).status_code == 200
 
-    # A prompt for everybody in the workspace.
+    # A prompt for everyone in the workspace.
     prompt = {
         "slug": "tidy",
         "title": "Tidy up",
         "text": "Wipe my {{what}}.",
         "variables": [{"name": "what"}],
     }
-    made(alice.post(f"{HERE}/prompts", json=prompt))
+    made(alice.post(f"{WORKSPACE_URL}/prompts", json=prompt))
 
-    # The chat: the model asks for two calls, one of which the workspace does not allow.
+    # The chat: the model makes two calls, one of which the workspace does not allow.
     calls = [("wipe", {"what": "notes"}), ("wipe", {"what": "everything"})]
     provider.scripts = [
         Script(steps=[], calls=calls, finish_reason="tool_calls"),
         Script(steps=["Your notes ", "are gone."]),
     ]
-    told = chat(bob)
+    received = chat(bob)
     asked = provider.requests[-2]
     assert asked["messages"][-1]["content"] == "Wipe my notes."
     assert not any("flood" in tool["function"]["name"] for tool in asked["tools"])
-    assert [event.data["arguments"] for event in told if event.type == "approval"] == [{"what": "notes"}]
-    outputs = {event.data["output"] for event in told if event.type == "tool_result"}
+    assert [event.data["arguments"] for event in received if event.type == "approval"] == [{"what": "notes"}]
+    outputs = {event.data["output"] for event in received if event.type == "tool_result"}
     assert "notes is gone" in outputs
     assert any("does not allow" in output for output in outputs)
     assert calculator.calls == [("wipe", "notes")]
 
-    # Every token is counted, to bob, and his conversation is his alone.
-    usage = next(event.data for event in told if event.type == "usage")
-    spent = sum(map(sum, provider.told[-2:]))
+    # Every token is charged to Bob, and his conversation is private.
+    usage = next(event.data for event in received if event.type == "usage")
+    spent = sum(map(sum, provider.reported[-2:]))
     assert (usage["total_tokens"], usage["exactness"]) == (spent, "exact")
-    started = told[0].data
+    started = received[0].data
     listed = bob.get("/v1/conversations", params={"workspace_id": "sales"}).json()["data"]
     assert [row["id"] for row in listed] == [started["conversation_id"]]
     messages = bob.get(f"/v1/conversations/{started['conversation_id']}/messages").json()["data"]
     assert [message["content"] for message in messages] == ["Wipe my notes.", "Your notes are gone."]
 
-    # Nobody elsewhere sees any of it: not another workspace's member, not another tenant.
+    # Neither another workspace's member nor another tenant sees any of it.
     for stranger in (client_of(cast.dana), client_of(cast.charlie)):
         for path in (
-            f"{HERE}/models/ours",
-            f"{HERE}/mcps/calculator",
-            f"{HERE}/prompts/tidy",
+            f"{WORKSPACE_URL}/models/ours",
+            f"{WORKSPACE_URL}/mcps/calculator",
+            f"{WORKSPACE_URL}/prompts/tidy",
             f"/v1/conversations/{started['conversation_id']}/messages",
             f"/v1/chat/turns/{started['turn_id']}",
         ):
@@ -100,22 +105,22 @@ def made(answer: httpx.Response) -> dict[str, Any]:
     return data
 
 
-def refusal(client: httpx.Client, **wish: Any) -> str:
-    answer = client.post("/v1/chat/send", json=body("hi", **wish))
+def refusal(client: httpx.Client, **fields: Any) -> str:
+    answer = client.post("/v1/chat/send", json=body("hi", **fields))
     assert answer.status_code == 403, answer.text
     code: str = answer.json()["error"]["code"]
     return code
 
 
-def chat(client: httpx.Client) -> list[Told]:
-    """Bob's turn; whatever he is asked, he allows."""
-    told: list[Told] = []
-    with client.stream("POST", "/v1/chat/send", json=WISH, headers=STREAM) as answer:
+def chat(client: httpx.Client) -> list[StreamEvent]:
+    """Bob's turn; he allows every approval."""
+    received: list[StreamEvent] = []
+    with client.stream("POST", "/v1/chat/send", json=TURN, headers=STREAM) as answer:
         assert answer.status_code == 200, answer.read()
         for event in parse(answer.iter_lines()):
-            told.append(event)
+            received.append(event)
             if event.type == "approval":
-                turn, approval = told[0].data["turn_id"], event.data["approval_id"]
+                turn, approval = received[0].data["turn_id"], event.data["approval_id"]
                 path = f"/v1/chat/turns/{turn}/approvals/{approval}"
                 assert client.post(path, json={"decision": "allow"}).status_code == 200
-    return told
+    return received

@@ -1,4 +1,4 @@
-"""What LibreChat loses is not lost: parts of a stream, the stream, its history, the egress behind it."""
+"""LibreChat's losses are made good: parts of a stream, a whole stream, its history, or the egress."""
 
 import json
 import logging
@@ -19,15 +19,15 @@ from accounts.models import EngineAccount
 from accounts.tests.cast import Cast
 from gateway.engines.librechat import egress_watch
 from gateway.models import Turn
-from gateway.tests.conformance.egresses import egress_process
-from gateway.tests.conformance.stands import SECRET
-from gateway.tests.conformance.test_conversations import begin, told_to
+from gateway.tests.conformance.egress_process import egress_process
+from gateway.tests.conformance.engines import SECRET
+from gateway.tests.conformance.test_conversations import begin, prompt_of
 from gateway.tests.conformance.test_turns import finished, messages
-from gateway.tests.events import Told, body, read_events, resume, send, text_of
+from gateway.tests.events import StreamEvent, body, read_events, resume, send, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, UsageRecord
@@ -43,21 +43,21 @@ SAID = [
 ]
 
 
-def shown(events: list[Told]) -> str:
-    """The reply as a client shows it in the end."""
+def shown(events: list[StreamEvent]) -> str:
+    """The reply as a client finally shows it."""
     last = max((at for at, event in enumerate(events) if event.type == "replace"), default=-1)
     return text_of(events[last + 1 :])
 
 
 @pytest.fixture
 def torn(replayed: ReplayedLibreChat, provider: ScriptedProvider) -> ReplayedLibreChat:
-    """Its streams lack their beginning, as those of another replica do."""
+    """A LibreChat whose streams lack their beginning, as on another replica."""
     replayed.is_torn, replayed.loses_beginnings = True, 9
     provider.script = Script(steps=list(WORDS))
     return replayed
 
 
-def test_a_reply_whose_beginning_the_stream_lost_is_replaced_by_the_whole_one(
+def test_a_reply_without_its_beginning_is_replaced_by_the_whole_one(
     torn: ReplayedLibreChat, client_of: Any, cast: Cast, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = client_of(cast.alice)
@@ -72,18 +72,18 @@ def test_a_reply_whose_beginning_the_stream_lost_is_replaced_by_the_whole_one(
     assert "streamed another reply" in caplog.text
 
 
-def split(events: list[Told]) -> tuple[list[Told], list[Told]]:
+def split(events: list[StreamEvent]) -> tuple[list[StreamEvent], list[StreamEvent]]:
     at = [event.type for event in events].index("replace")
     return events[:at], events[at + 1 :]
 
 
-def test_a_client_without_a_stream_gets_the_whole_reply_alone(
+def test_a_client_without_a_stream_gets_only_the_whole_reply(
     torn: ReplayedLibreChat, client_of: Any, cast: Cast
 ) -> None:
     assert send(client_of(cast.alice), "count").json()["reply"] == WHOLE
 
 
-def test_whoever_resumes_a_replaced_reply_gets_the_same_in_this_process_and_in_another(
+def test_resuming_a_replaced_reply_gives_the_same_in_any_process(
     torn: ReplayedLibreChat, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     client = client_of(cast.alice)
@@ -102,7 +102,7 @@ def test_whoever_resumes_a_replaced_reply_gets_the_same_in_this_process_and_in_a
             assert (text_of(rest), "replace" in {event.type for event in rest}) == (WHOLE[3:], False)
 
 
-def test_a_socket_is_told_of_the_replacement_too(torn: ReplayedLibreChat, server: Served, cast: Cast) -> None:
+def test_a_socket_gets_the_replacement_too(torn: ReplayedLibreChat, server: Served, cast: Cast) -> None:
     url = f"{server.url.replace('http', 'ws')}/ws/chat"
     offered = [Subprotocol("bearer"), Subprotocol(cast.alice.token)]
     frames: list[dict[str, Any]] = []
@@ -110,11 +110,11 @@ def test_a_socket_is_told_of_the_replacement_too(torn: ReplayedLibreChat, server
         chat.send(json.dumps({"type": "send", **body("count")}))
         while not frames or frames[-1]["type"] != "done":
             frames.append(json.loads(chat.recv(timeout=20)))
-    told = [Told(frame.get("id", 0), frame["type"], frame) for frame in frames]
-    assert (shown(told), [frame["type"] for frame in frames].count("replace")) == (WHOLE, 1)
+    received = [StreamEvent(frame.get("id", 0), frame["type"], frame) for frame in frames]
+    assert (shown(received), [frame["type"] for frame in frames].count("replace")) == (WHOLE, 1)
 
 
-def test_an_error_that_refers_to_the_saved_reply_is_answered_with_it(
+def test_an_error_that_refers_to_the_saved_reply_is_replaced_by_it(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     replayed.loses_streams, replayed.store_delay = True, 0.5
@@ -123,7 +123,7 @@ def test_an_error_that_refers_to_the_saved_reply_is_answered_with_it(
     assert (shown(events), events[-1].data) == (WHOLE, {"finish_reason": "stop"})
 
 
-def test_an_emptied_librechat_is_continued_from_our_copy_and_people_are_told_once(
+def test_an_emptied_librechat_continues_from_our_copy_with_one_notice(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -131,17 +131,17 @@ def test_an_emptied_librechat_is_continued_from_our_copy_and_people_are_told_onc
     send(client, "I like tea", conversation_id=here)
     replayed.reset()
     events = read_events(client, "what is my name?", conversation_id=here)
-    assert told_to(provider) == [*SAID, ("user", "what is my name?")]
+    assert prompt_of(provider) == [*SAID, ("user", "what is my name?")]
     assert [event.data["kind"] for event in events if event.type == "notice"] == ["history_restored"]
     stored = resume(client, events[0].data["turn_id"])
     assert [event.data["kind"] for event in stored if event.type == "notice"] == ["history_restored"]
     again = read_events(client, "and what do I like?", conversation_id=here)
-    assert told_to(provider)[: len(SAID)] == SAID
-    assert len(told_to(provider)) == len(SAID) + 3
+    assert prompt_of(provider)[: len(SAID)] == SAID
+    assert len(prompt_of(provider)) == len(SAID) + 3
     assert "notice" not in {event.type for event in again}
 
 
-def test_a_reply_that_librechat_lost_while_it_was_written_is_in_the_next_history(
+def test_a_reply_that_librechat_lost_is_in_the_next_history(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -153,27 +153,27 @@ def test_a_reply_that_librechat_lost_while_it_was_written_is_in_the_next_history
     finished(client, turn_id)
     events = read_events(client, "go on", conversation_id=here)
     expected = [*SAID[:3], ("assistant", "Half "), ("user", "go on")]
-    assert told_to(provider) == expected
+    assert prompt_of(provider) == expected
     assert "history_restored" in [event.data.get("kind") for event in events]
 
 
-def test_a_history_that_librechat_trims_is_repaired_and_nothing_is_said_of_it(
+def test_a_history_that_librechat_trims_is_repaired_without_a_notice(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
-    """Its window holds the latest reply and not the question before it."""
+    """Its context window has the latest reply but not the question before it."""
     client = client_of(cast.alice)
     here = send(client, "one " * 900, max_tokens=10).json()["conversation_id"]
     provider.script = Script(steps=["word "] * 900)
     send(client, "two " * 900, conversation_id=here, max_tokens=900)
     provider.script = Script()
     events = read_events(client, "three " * 1000, conversation_id=here, max_tokens=1500)
-    roles = [role for role, _ in told_to(provider)]
+    roles = [role for role, _ in prompt_of(provider)]
     assert roles[0] == "user"
     assert all(before != role for before, role in pairwise(roles))
     assert "notice" not in {event.type for event in events}
 
 
-def test_an_egress_that_is_away_is_seen_before_the_turn_begins(
+def test_an_unreachable_egress_is_noticed_before_the_turn_begins(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.EGRESS_URL = "http://127.0.0.1:9"
@@ -192,14 +192,14 @@ def test_an_egress_that_is_away_is_seen_before_the_turn_begins(
     assert (BudgetWindow.objects.get().used, BudgetWindow.objects.get().reserved) == (0, 0)
 
 
-def test_an_egress_that_cannot_be_asked_from_here_is_not_asked(
+def test_an_egress_that_cannot_be_reached_from_this_host_is_not_checked(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
 ) -> None:
     settings.EGRESS_URL, settings.EGRESS_HEALTH_URL = "http://127.0.0.1:9", "none"
     assert send(client_of(cast.alice), "hi").json()["reply"] == "Hello there."
 
 
-def test_an_egress_that_goes_away_while_librechat_is_silent_ends_the_turn(  # noqa: PLR0917 - fixtures
+def test_an_egress_that_fails_while_librechat_is_silent_ends_the_turn(  # noqa: PLR0917 - fixtures
     replayed: ReplayedLibreChat,
     client_of: Any,
     cast: Cast,
@@ -220,12 +220,12 @@ def test_an_egress_that_goes_away_while_librechat_is_silent_ends_the_turn(  # no
 
 
 async def replayed_health(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """As the egress answers for its health."""
+    """The health response of an egress."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-def test_what_was_shown_is_paid_for_after_the_egress_is_killed(
+def test_shown_output_is_charged_after_the_egress_is_killed(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any
 ) -> None:
     text = "Thirty characters were shown. "
@@ -251,7 +251,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def test_a_call_that_no_provider_saw_is_not_the_providers_failure(
+def test_a_call_that_reached_no_provider_is_not_a_provider_failure(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     replayed.secret = "not the egress's"
@@ -260,17 +260,17 @@ def test_a_call_that_no_provider_saw_is_not_the_providers_failure(
     assert provider.requests == []
 
 
-def test_a_message_that_librechat_finds_too_long_is_told_as_that(
+def test_a_message_that_is_too_long_for_librechat_is_context_too_long(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider, monkeypatch: Any
 ) -> None:
-    """By a tokenizer of its own: ours found room for it."""
+    """By LibreChat's own tokenizer: by ours it fits."""
     monkeypatch.setattr("gateway.tests.replayed_librechat.history.count", lambda message: 100_000)
     answer = send(client_of(cast.alice), "hi")
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "context_too_long")
     assert provider.requests == []
 
 
-def test_every_call_about_a_conversation_is_pinned_and_no_other(
+def test_only_calls_about_a_conversation_are_pinned(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -282,7 +282,7 @@ def test_every_call_about_a_conversation_is_pinned_and_no_other(
         assert call.conversation == (here if concerns else ""), call.path
 
 
-def test_a_restored_turn_remembers_it(
+def test_a_restored_turn_is_marked_as_such(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
@@ -290,20 +290,20 @@ def test_a_restored_turn_remembers_it(
     replayed.reset()
     turn = send(client, "two", conversation_id=here, max_tokens=50).json()
     with tenant_scope(cast.alice.principal.tenant):
-        kept = Turn.objects.get(id=UUID(turn["turn_id"])).parameters
-    assert kept == {"max_tokens": 50, "history": "ours"}
+        parameters = Turn.objects.get(id=UUID(turn["turn_id"])).parameters
+    assert parameters == {"max_tokens": 50, "history": "ours"}
 
 
-def test_accounts_whose_passwords_cannot_be_read_are_deleted_and_made_again(
+def test_accounts_with_unreadable_passwords_can_be_deleted_and_created_again(
     replayed: ReplayedLibreChat, client_of: Any, cast: Cast, settings: Any
 ) -> None:
-    """What docs/backup.md says for lost ENCRYPTION_KEYS."""
+    """The procedure of docs/backup.md for lost ENCRYPTION_KEYS."""
     client = client_of(cast.alice)
     earlier = send(client, "hi").json()
     settings.ENCRYPTION_KEYS = ["another key " * 4]
     EngineAccount.objects.all().delete()
     new = send(client, "hi again")
     assert (new.status_code, new.json()["finish_reason"]) == (200, "stop")
-    kept = client.get(f"/v1/conversations/{earlier['conversation_id']}/messages").json()["data"]
-    assert [message["content"] for message in kept] == ["hi", earlier["reply"]]
+    stored = client.get(f"/v1/conversations/{earlier['conversation_id']}/messages").json()["data"]
+    assert [message["content"] for message in stored] == ["hi", earlier["reply"]]
     assert send(client, "on", conversation_id=earlier["conversation_id"]).status_code != 500

@@ -1,4 +1,4 @@
-"""What LibreChat lost, as a person sees it in a browser: the whole reply, and why it is from our copy."""
+"""LibreChat's losses in a browser: the page shows the whole reply and the notice about our copy."""
 
 from typing import Any
 

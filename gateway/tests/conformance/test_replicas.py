@@ -1,4 +1,4 @@
-"""Two LibreChats behind the nginx of docs/librechat.md: a conversation stays on one replica."""
+"""Two LibreChats behind the nginx configuration of docs/librechat.md: conversations stay on one replica."""
 
 import re
 import subprocess
@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.tests.conformance import stands
+from gateway.tests.conformance import engines
 from gateway.tests.conformance.test_losses import WHOLE, WORDS, free_port, shown
-from gateway.tests.events import Told, read_events
+from gateway.tests.events import StreamEvent, read_events
 from gateway.tests.needs import find_program, needs
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow, needs("nginx")]
 DOCUMENTED = re.compile(r"```nginx\n(.*?)```", re.DOTALL)
@@ -29,16 +29,16 @@ TURNS = 16
 
 @pytest.fixture
 def replicas(egress: Served, settings: Any, server: Served) -> Iterator[tuple[ReplayedLibreChat, list[int]]]:
-    """One that is reached at two ports, whose streams are whole only at the port of their start."""
+    """A replay at two ports, whose streams are complete only at the port where they were started."""
     application = ReplayedLibreChat()
-    with Served(application, also_at=0) as served, stands.replayed(settings, application, served, egress):
+    with Served(application, also_at=0) as served, engines.replayed(settings, application, served, egress):
         application.loses_beginnings = 5
         yield application, served.ports
 
 
 @contextmanager
 def nginx(folder: Path, ports: list[int], *, pinned: bool) -> Iterator[str]:
-    """The documented configuration with the replicas' own ports, without its `hash` if not pinned."""
+    """The documented configuration with the replicas' ports, without its `hash` if not pinned."""
     documented = DOCUMENTED.search(PAGE.read_text())
     assert documented, "docs/librechat.md has no nginx configuration"
     port, servers = free_port(), " ".join(f"server 127.0.0.1:{port};" for port in ports)
@@ -88,7 +88,7 @@ def test_replies_are_whole_and_pinned_ones_are_streamed_whole(  # noqa: PLR0917 
     application, ports = replicas
     provider.script = Script(steps=list(WORDS))
 
-    def turn(number: int) -> list[Told]:
+    def turn(number: int) -> list[StreamEvent]:
         return read_events(client_of(cast.alice), f"count {number}")
 
     with nginx(tmp_path, ports, pinned=pinned) as url:

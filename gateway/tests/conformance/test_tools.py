@@ -1,4 +1,4 @@
-"""What every engine does with tools: they are offered, called and shown, and a person is asked first."""
+"""Tools on every engine: they are offered, called and shown, and a person approves them first."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,28 +10,28 @@ from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.engines.cleanup import forget_removed_servers
 from gateway.models import EngineServer, ToolRun
-from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse, read_events, send, text_of
+from gateway.tests.conformance.engines import EngineUnderTest
+from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import MODEL, install_calculator
+from gateway.tests.tool_setup import MODEL, install_calculator
 from kit.tenancy import tenant_scope
 from workspaces.language_models.queries import set_fallback
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
-WISH = {"model": MODEL, "mcps": ["calculator"]}
+TURN = {"model": MODEL, "mcps": ["calculator"]}
 
 
 @pytest.fixture
-def installed(stand: Stand, calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
+def installed(tested: EngineUnderTest, calculator: RealMCP, client_of: Any, cast: Cast) -> RealMCP:
     answer = install_calculator(client_of(cast.alice), calculator.url)
     assert answer.status_code == 201, answer.text
     return calculator
 
 
 class Clever:
-    """Answers with calls of tools by whatever names they are offered."""
+    """Scripts tool calls by the names under which the tools are offered."""
 
     def __init__(self, provider: ScriptedProvider) -> None:
         self.provider = provider
@@ -45,31 +45,33 @@ def clever(provider: ScriptedProvider) -> Clever:
     return Clever(provider)
 
 
-def test_a_tool_is_called_and_its_result_told_to_the_model(
+def test_a_tool_is_called_and_the_model_gets_its_result(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     clever.asks_for(("add", {"a": 2, "b": 40}))
-    events = read_events(client_of(cast.bob), "what is 2 + 40?", **WISH)
-    told = {event.type: event.data for event in events}
-    assert {key: told["tool_call"][key] for key in ("server", "tool", "arguments")} == {
+    events = read_events(client_of(cast.bob), "what is 2 + 40?", **TURN)
+    received = {event.type: event.data for event in events}
+    assert {key: received["tool_call"][key] for key in ("server", "tool", "arguments")} == {
         "server": "calculator",
         "tool": "add",
         "arguments": {"a": 2, "b": 40},
     }
-    assert (told["tool_result"]["output"], told["tool_result"]["is_error"]) == ("42.0", False)
-    assert told["tool_result"]["duration_ms"] is not None
+    assert (received["tool_result"]["output"], received["tool_result"]["is_error"]) == ("42.0", False)
+    assert received["tool_result"]["duration_ms"] is not None
     assert text_of(events) == "Hello there."
     assert clever.provider.requests[-1]["messages"][-1]["content"] == "42.0"
-    assert told["usage"]["total_tokens"] == sum(map(sum, clever.provider.told))
+    assert received["usage"]["total_tokens"] == sum(map(sum, clever.provider.reported))
     assert installed.calls == [("add", (2, 40))]
     line = AuditEntry.objects.get(action="tool.called")
     assert (line.target, line.actor_id) == ("calculator/add", cast.bob.principal.user_id)
     assert line.details["outcome"] == "done"
 
 
-def test_several_run_at_the_same_time(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
+def test_several_tools_run_concurrently(
+    installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
+) -> None:
     clever.asks_for(("meet", {}), ("meet", {}))
-    events = read_events(client_of(cast.bob), "meet", **WISH)
+    events = read_events(client_of(cast.bob), "meet", **TURN)
     assert [event.data["output"] for event in events if event.type == "tool_result"] == ["met", "met"]
 
 
@@ -77,7 +79,7 @@ def test_several_run_at_the_same_time(installed: RealMCP, clever: Clever, client
     ("decision", "output", "calls"),
     [("allow", "notes is gone", [("wipe", "notes")]), ("refuse", "refused", [])],
 )
-def test_a_person_is_asked_first(  # noqa: PLR0917 - fixtures
+def test_a_person_approves_first(  # noqa: PLR0917 - fixtures
     installed: RealMCP,
     clever: Clever,
     client_of: Any,
@@ -87,66 +89,66 @@ def test_a_person_is_asked_first(  # noqa: PLR0917 - fixtures
     calls: list[Any],
 ) -> None:
     clever.asks_for(("wipe", {"what": "notes"}))
-    told = converse(client_of(cast.bob), decision)
+    received = converse(client_of(cast.bob), decision)
     steps = ["tool_call", "approval", "approval_resolved", "tool_result"]
-    assert kinds(told) == ["started", *steps, "usage", "done"]
-    approval = next(event.data for event in told if event.type == "approval")
+    assert kinds(received) == ["started", *steps, "usage", "done"]
+    approval = next(event.data for event in received if event.type == "approval")
     assert (approval["server"], approval["tool"], approval["arguments"]) == (
         "calculator",
         "wipe",
         {"what": "notes"},
     )
-    result = next(event.data for event in told if event.type == "tool_result")
+    result = next(event.data for event in received if event.type == "tool_result")
     assert output in result["output"]
     assert result["is_error"] is (decision == "refuse")
     assert installed.calls == calls
 
 
-def test_whoever_stands_in_for_a_model_that_uses_tools_can_use_them_too(
+def test_a_fallback_model_must_support_tools_too(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
-    """The local model cannot: then it is better to fail than to answer without them."""
-    place = cast.alice.principal
-    with tenant_scope(place.tenant):
-        set_fallback(workspace_id=place.workspace.id, slug=MODEL, fallback="local")
+    """The local model cannot, so the turn fails instead of continuing without tools."""
+    principal = cast.alice.principal
+    with tenant_scope(principal.tenant):
+        set_fallback(workspace_id=principal.workspace.id, slug=MODEL, fallback="local")
     clever.provider.script = Script(status=503)
-    failed = send(client_of(cast.bob), "add", **WISH)
+    failed = send(client_of(cast.bob), "add", **TURN)
     error = failed.json()["error"]
     assert (failed.status_code, error["details"]["provider"]) == (502, "compatible")
     assert {request["model"] for request in clever.provider.requests} == {"clever-1"}
 
 
-def test_in_a_shared_conversation_everybody_calls_as_themselves(
+def test_in_a_shared_conversation_everyone_calls_tools_as_themselves(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
-    here = read_events(alice, "hi", **WISH)[0].data["conversation_id"]
+    here = read_events(alice, "hi", **TURN)[0].data["conversation_id"]
     alice.patch(f"/v1/conversations/{here}", json={"shared": True})
     for client in (bob, alice):
         clever.asks_for(("add", {"a": 1, "b": 1}))
-        events = read_events(client, "add", conversation_id=here, **WISH)
+        events = read_events(client, "add", conversation_id=here, **TURN)
         assert next(event.data["output"] for event in events if event.type == "tool_result") == "2.0"
     lines = AuditEntry.objects.filter(action="tool.called").order_by("at")
     assert [line.actor_id for line in lines] == [cast.bob.principal.user_id, cast.alice.principal.user_id]
 
 
-def converse(client: Any, decision: str) -> list[Told]:
+def converse(client: Any, decision: str) -> list[StreamEvent]:
     def answer(path: str) -> None:
         assert client.post(path, json={"decision": decision}).status_code == 200
 
-    return read_events(client, "wipe", asked=answer, **WISH)
+    return read_events(client, "wipe", on_approval=answer, **TURN)
 
 
-def kinds(events: list[Told]) -> list[str]:
+def kinds(events: list[StreamEvent]) -> list[str]:
     return [event.type for event in events if event.type not in {"delta", "notice"}]
 
 
-def test_an_approval_that_nobody_gives_expires(
+def test_an_unanswered_approval_expires(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     settings.APPROVAL_SECONDS = 0.1
     clever.asks_for(("wipe", {"what": "notes"}))
-    events = read_events(client_of(cast.bob), "wipe", **WISH)
+    events = read_events(client_of(cast.bob), "wipe", **TURN)
     assert next(e.data["decision"] for e in events if e.type == "approval_resolved") == "expired"
     assert events[-1].data == {"finish_reason": "stop"}
     assert installed.calls == []
@@ -156,17 +158,17 @@ def test_a_stop_ends_a_turn_that_waits_for_a_person(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     clever.asks_for(("wipe", {"what": "notes"}))
-    bob, told = client_of(cast.bob), []
-    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **WISH), headers=STREAM) as answer:
+    bob, received = client_of(cast.bob), []
+    with bob.stream("POST", "/v1/chat/send", json=body("wipe", **TURN), headers=STREAM) as answer:
         for event in parse(answer.iter_lines()):
-            told.append(event)
+            received.append(event)
             if event.type == "approval":
-                assert bob.post(f"/v1/chat/turns/{told[0].data['turn_id']}/stop").is_success
-    assert told[-1].data == {"finish_reason": "cancelled"}
+                assert bob.post(f"/v1/chat/turns/{received[0].data['turn_id']}/stop").is_success
+    assert received[-1].data == {"finish_reason": "cancelled"}
     assert installed.calls == []
 
 
-def test_what_is_denied_or_restricted_does_not_run(
+def test_a_denied_or_restricted_tool_does_not_run(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     tools = "/v1/workspaces/sales/mcps/calculator/tools"
@@ -175,7 +177,7 @@ def test_what_is_denied_or_restricted_does_not_run(
     schema = {"properties": {"a": {"maximum": 10}}}
     assert alice.patch(f"{tools}/add", json={"argument_schema": schema}).is_success
     clever.asks_for(("add", {"a": 11, "b": 1}), ("flood", {}))
-    events = read_events(client_of(cast.bob), "add", **WISH)
+    events = read_events(client_of(cast.bob), "add", **TURN)
     offered = [tool["function"]["name"] for tool in clever.provider.requests[0]["tools"]]
     assert not any(name.startswith("flood") for name in offered)
     results = [event.data for event in events if event.type == "tool_result"]
@@ -184,14 +186,14 @@ def test_what_is_denied_or_restricted_does_not_run(
     assert installed.calls == []
 
 
-def test_a_change_of_the_tools_counts_in_the_next_turn(
+def test_a_change_of_the_tools_applies_in_the_next_turn(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     clever.asks_for(("add", {"a": 1, "b": 1}))
-    read_events(client_of(cast.bob), "add", **WISH)
+    read_events(client_of(cast.bob), "add", **TURN)
     alice = client_of(cast.alice)
     assert alice.patch("/v1/workspaces/sales/mcps/calculator/tools/meet", json={"allowed": False}).is_success
-    read_events(client_of(cast.bob), "again", **WISH)
+    read_events(client_of(cast.bob), "again", **TURN)
     offered = [
         {tool["function"]["name"].partition("_mcp_")[0] for tool in request["tools"]}
         for request in (clever.provider.requests[0], clever.provider.requests[-1])
@@ -202,14 +204,14 @@ def test_a_change_of_the_tools_counts_in_the_next_turn(
 def test_a_lying_server_is_not_called(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
     installed.lie_about_add()
     clever.asks_for(("add", {"a": 1, "b": 1}))
-    events = read_events(client_of(cast.bob), "add", **WISH)
+    events = read_events(client_of(cast.bob), "add", **TURN)
     assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
     assert installed.calls == []
 
 
-def test_every_call_is_written_down(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
+def test_every_call_is_stored(installed: RealMCP, clever: Clever, client_of: Any, cast: Cast) -> None:
     clever.asks_for(("add", {"a": 1, "b": 1}), ("nothing", {}))
-    read_events(client_of(cast.bob), "add", **WISH)
+    read_events(client_of(cast.bob), "add", **TURN)
     with tenant_scope(cast.bob.principal.tenant):
         rows = set(ToolRun.objects.values_list("server", "tool", "state"))
     assert rows == {("calculator", "add", "done"), ("", "nothing", "denied")}
@@ -220,7 +222,7 @@ def test_a_removed_server_is_removed_at_the_engine(
 ) -> None:
     alice = client_of(cast.alice)
     assert install_calculator(alice, calculator.url).status_code == 201
-    read_events(client_of(cast.bob), "hi", **WISH)
+    read_events(client_of(cast.bob), "hi", **TURN)
     (names,) = [servers for servers in replayed.servers.by_account.values() if servers]
     assert [name.rpartition("-")[0] for name in names] == ["calculator"]
     assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
@@ -230,45 +232,45 @@ def test_a_removed_server_is_removed_at_the_engine(
         assert not EngineServer.objects.exists()
 
 
-def test_an_engine_that_lost_everything_is_told_anew(
+def test_servers_are_registered_again_at_an_emptied_engine(
     replayed: ReplayedLibreChat, calculator: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
     assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
-    read_events(client_of(cast.bob), "hi", **WISH)
+    read_events(client_of(cast.bob), "hi", **TURN)
     replayed.reset()
     clever.asks_for(("add", {"a": 1, "b": 1}))
-    read_events(client_of(cast.bob), "add", **WISH)
+    read_events(client_of(cast.bob), "add", **TURN)
     assert calculator.calls == [("add", (1, 1))]
 
 
-def test_two_first_uses_at_once_register_one_server(
+def test_two_concurrent_first_uses_register_one_server(
     replayed: ReplayedLibreChat, calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
     with ThreadPoolExecutor(4) as pool:
         bobs = [client_of(cast.bob) for _ in range(4)]
-        answers = list(pool.map(lambda bob: send(bob, "hi", **WISH).status_code, bobs))
+        answers = list(pool.map(lambda bob: send(bob, "hi", **TURN).status_code, bobs))
     assert answers == [200] * 4
     assert sum(map(len, replayed.servers.by_account.values())) == 1
 
 
-def test_an_engine_that_cannot_reach_us_says_so(
+def test_an_engine_that_cannot_reach_the_egress_is_reported(
     replayed: ReplayedLibreChat, calculator: RealMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     assert install_calculator(client_of(cast.alice), calculator.url).status_code == 201
     settings.EGRESS_HEALTH_URL, settings.EGRESS_URL = settings.EGRESS_URL, "http://127.0.0.1:9"
-    refused = send(client_of(cast.bob), "hi", **WISH)
+    refused = send(client_of(cast.bob), "hi", **TURN)
     error = refused.json()["error"]
     assert (refused.status_code, error["code"]) == (502, "engine_failed")
     assert "Failed to connect to MCP server" in error["details"]["engine_said"]
 
 
-def test_a_call_whose_arguments_do_not_fit_the_schema_is_an_error_and_runs_nowhere(
+def test_a_call_with_invalid_arguments_is_an_error_and_does_not_run(
     installed: RealMCP, clever: Clever, client_of: Any, cast: Cast
 ) -> None:
-    """LibreChat refuses it before the egress hears of it, and a tool server of its own accord."""
+    """LibreChat refuses it before calling the egress; otherwise the tool server does."""
     clever.asks_for(("add", {"a": "no number", "b": 1}))
-    events = read_events(client_of(cast.bob), "add", **WISH)
+    events = read_events(client_of(cast.bob), "add", **TURN)
     (result,) = [event.data for event in events if event.type == "tool_result"]
     assert result["is_error"] is True
     assert installed.calls == []
@@ -276,7 +278,7 @@ def test_a_call_whose_arguments_do_not_fit_the_schema_is_an_error_and_runs_nowhe
 
 
 @pytest.mark.parametrize("flattens", [True, False])
-def test_a_tool_that_was_never_offered_is_an_error_however_the_engine_tells_the_model(
+def test_a_tool_that_was_never_offered_is_an_error_on_every_engine(
     replayed: ReplayedLibreChat, clever: Clever, client_of: Any, cast: Cast, flattens: bool
 ) -> None:
     replayed.flattens_tools = flattens

@@ -1,4 +1,4 @@
-"""What every engine does with a turn, told by the API: streamed, remembered, stopped, resumed, counted."""
+"""Turns on every engine, through the API: streamed, remembered, stopped, resumed, counted."""
 
 import threading
 from typing import Any
@@ -7,17 +7,17 @@ import httpx
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.tests.conformance.stands import Stand
-from gateway.tests.events import STREAM, Told, body, parse, read_events, resume, send, text_of
+from gateway.tests.conformance.engines import EngineUnderTest
+from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, resume, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, UsageRecord
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
 
 
-def test_a_new_conversation_streams_its_reply_and_keeps_it(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+def test_a_new_conversation_streams_and_stores_its_reply(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
     events = read_events(client, "hi there")
@@ -30,25 +30,25 @@ def test_a_new_conversation_streams_its_reply_and_keeps_it(
 
 
 def test_the_second_turn_remembers_the_first(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.alice)
     first = send(client, "my name is Ada").json()
     send(client, "who am I", conversation_id=first["conversation_id"])
-    told = [(message["role"], words_of(message)) for message in provider.requests[-1]["messages"]]
-    assert told == [("user", "my name is Ada"), ("assistant", "Hello there."), ("user", "who am I")]
+    received = [(message["role"], text_in(message)) for message in provider.requests[-1]["messages"]]
+    assert received == [("user", "my name is Ada"), ("assistant", "Hello there."), ("user", "who am I")]
 
 
 def test_stop_ends_the_reply_and_the_call_upstream(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["One ", "two ", threading.Event()])
     client = client_of(cast.alice)
     with client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        events = until_text(told, "One two ")
+        received = parse(answer.iter_lines())
+        events = until_text(received, "One two ")
         client.post(f"/v1/chat/turns/{events[0].data['turn_id']}/stop")
-        events += told
+        events += received
     assert text_of(events) == "One two "
     assert events[-1].data == {"finish_reason": "cancelled"}
     assert provider.hangups.acquire(timeout=10)
@@ -57,7 +57,7 @@ def test_stop_ends_the_reply_and_the_call_upstream(
 
 
 def test_a_client_that_leaves_loses_nothing(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
     provider.script = Script(steps=["One ", gate, "two"])
@@ -69,8 +69,8 @@ def test_a_client_that_leaves_loses_nothing(
     assert (turn["reply"], turn["finish_reason"]) == ("One two", "stop")
 
 
-def test_a_client_that_comes_back_gets_exactly_what_it_lacks(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+def test_a_returning_client_gets_exactly_the_missing_events(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
     provider.script = Script(steps=["One ", "two ", gate, "three"])
@@ -84,8 +84,8 @@ def test_a_client_that_comes_back_gets_exactly_what_it_lacks(
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
-def test_a_providers_refusal_is_told_with_its_status(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider, status: int
+def test_a_providers_refusal_is_an_error_with_its_status(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider, status: int
 ) -> None:
     provider.script = Script(status=status)
     answer = send(client_of(cast.alice), "hi")
@@ -97,7 +97,7 @@ def test_a_providers_refusal_is_told_with_its_status(
 
 
 def test_a_provider_that_dies_leaves_the_partial_reply(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["Half ", "a "], dies=True)
     answer = send(client_of(cast.alice), "hi")
@@ -108,15 +108,15 @@ def test_a_provider_that_dies_leaves_the_partial_reply(
 
 
 def test_an_unknown_model_is_refused_before_anything_begins(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     answer = send(client_of(cast.alice), "hi", model="gpt-99")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "model_not_enabled")
     assert provider.requests == []
 
 
-def test_a_tool_call_is_told_answered_and_counted(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+def test_a_tool_call_is_streamed_answered_and_counted(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     function = {"name": "add_mcp_calc", "arguments": '{"a": 2, "b": 40}'}
     call = {"index": 0, "id": "call_1", "type": "function", "function": function}
@@ -131,13 +131,13 @@ def test_a_tool_call_is_told_answered_and_counted(
     assert shown[0].data["call_id"] == shown[1].data["call_id"] == "call_1"
     assert shown[1].data["is_error"] is True  # the workspace has no such server
     assert text_of(events) == "It is 42."
-    assert counted() == provider.told
+    assert counted() == provider.reported
     usage = events[-2].data
-    assert usage["total_tokens"] == sum(map(sum, provider.told))
+    assert usage["total_tokens"] == sum(map(sum, provider.reported))
 
 
-def test_the_bill_is_exactly_the_providers_own_count(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+def test_the_charge_is_exactly_the_providers_own_count(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(steps=["a ", "b "], usage=(123, 45))
     usage = send(client_of(cast.alice), "hi").json()["usage"]
@@ -145,8 +145,8 @@ def test_the_bill_is_exactly_the_providers_own_count(
     assert BudgetWindow.objects.get().used == 168
 
 
-def test_a_second_turn_in_the_conversation_waits_for_the_first(
-    stand: Stand, client_of: Any, cast: Cast, provider: ScriptedProvider
+def test_a_second_turn_in_the_conversation_is_refused_while_the_first_runs(
+    tested: EngineUnderTest, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     gate = threading.Event()
     provider.script = Script(steps=["One ", gate, "two"])
@@ -159,11 +159,11 @@ def test_a_second_turn_in_the_conversation_waits_for_the_first(
     assert finished(client, started.data["turn_id"])["reply"] == "One two"
 
 
-def until_text(told: Any, text: str) -> list[Told]:
+def until_text(received: Any, text: str) -> list[StreamEvent]:
     """The events up to the one that completes `text`."""
-    seen = [next(told)]
+    seen = [next(received)]
     while text_of(seen) != text:
-        seen.append(next(told))
+        seen.append(next(received))
     return seen
 
 
@@ -180,12 +180,12 @@ def messages(client: httpx.Client, conversation_id: str) -> list[tuple[str, str]
     return [(row["role"], row["content"]) for row in rows]
 
 
-def words_of(message: dict[str, Any]) -> str:
+def text_in(message: dict[str, Any]) -> str:
     """A message's text; LibreChat sends earlier replies as lists of parts."""
     content = message["content"]
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def counted() -> list[tuple[int, int]]:
-    """The ledger's lines, a pair a call."""
+    """The ledger's lines, one pair per call."""
     return [(line.input_tokens, line.output_tokens) for line in UsageRecord.objects.order_by("id")]

@@ -1,4 +1,4 @@
-"""A LibreChat for tests: answers as the recordings show and calls the egress over HTTP, all in memory."""
+"""A LibreChat for tests: answers like the recordings, calls the egress over HTTP, stores all in memory."""
 
 from gateway.tests.replayed_librechat.application import ReplayedLibreChat
 

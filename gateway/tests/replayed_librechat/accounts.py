@@ -10,7 +10,7 @@ from gateway.tests.replayed_librechat.identity import object_id, timestamp
 
 
 class AuthError(Exception):
-    """The message that a refused caller reads."""
+    """Its message is sent to the refused caller."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Account:
     created_at: str = field(default_factory=timestamp)
 
     def as_user(self) -> Json:
-        """What `GET /api/user` answers."""
+        """The response of `GET /api/user`."""
         return {
             "_id": self.id,
             "id": self.id,
@@ -46,12 +46,12 @@ class Account:
         }
 
     def as_signed_in(self) -> Json:
-        """What signing in and refreshing answer; refreshing leaves `id` out."""
+        """The response of signing in and refreshing; refreshing omits `id`."""
         return self.as_user() | {"termsAcceptedAt": None, "refreshToken": []}
 
 
 class Accounts:
-    """Who is registered, and which tokens are good."""
+    """Registered accounts and valid tokens."""
 
     def __init__(self) -> None:
         self.by_email: dict[str, Account] = {}
@@ -60,7 +60,7 @@ class Accounts:
         self.expired: set[str] = set()
 
     def register(self, data: Json) -> None:
-        """The first account becomes the administrator; a known address is left as it is."""
+        """The first account becomes the administrator; a known address is not changed."""
         if problems := _problems(data):
             raise AuthError(" ".join(problems))
         role = "USER" if self.by_email else "ADMIN"

@@ -1,4 +1,4 @@
-"""Sends and reads what goes over the wire: JSON and text answers, SSE frames, request bodies."""
+"""Sends JSON and text responses and SSE frames, and reads request bodies."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ def frame(event: str, data: Json) -> str:
 
 
 def compact(data: Any) -> str:
-    """As JavaScript's JSON.stringify writes it."""
+    """The same format as JavaScript's JSON.stringify."""
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 

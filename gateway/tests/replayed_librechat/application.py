@@ -1,4 +1,4 @@
-"""The application: keeps each request, authenticates it and hands it to its route."""
+"""The application: records each request, authenticates it and passes it to its route."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ from gateway.tests.replayed_librechat.stored_routes import answer_stored
 
 
 class ReplayedLibreChat(Knobs):
-    """An ASGI application; tests turn its knobs from their own thread while it is served in another."""
+    """An ASGI application; tests change its knobs from their own thread while another serves it."""
 
     def __init__(self, egress_url: str | None = None, secret: str = "") -> None:
         super().__init__(egress_url=egress_url, secret=secret)
@@ -35,19 +35,19 @@ class ReplayedLibreChat(Knobs):
         self._begin()
 
     def reset(self) -> None:
-        """A LibreChat without accounts and with its first knobs; egress_url and secret stay."""
+        """Removes all accounts and resets the knobs, except egress_url and secret."""
         self._on_loop(self._reset)
 
     def lose_generation(self) -> None:
-        """Drops what runs, as a restart does: streams end abruptly, then they are unknown."""
+        """Drops running generations like a restart: streams end abruptly and are unknown afterwards."""
         self._on_loop(self.chat.lose)
 
     def expire_tokens(self) -> None:
-        """Every token given so far is answered 401; refresh cookies stay good."""
+        """Every token so far gets a 401; refresh cookies stay valid."""
         self.accounts.expire_tokens()
 
     def expire_refresh(self) -> None:
-        """Every refresh cookie given so far is refused; tokens stay good."""
+        """Every refresh cookie so far is refused; tokens stay valid."""
         self.accounts.expire_refresh()
 
     async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
@@ -96,7 +96,7 @@ class ReplayedLibreChat(Knobs):
         self.chat = Chat(self, self.conversations, self.servers)
 
     def _on_loop(self, work: Callable[[], None]) -> None:
-        """Runs it where the server runs, and waits: tasks and events belong to that thread."""
+        """Runs `work` in the server's loop and waits: tasks and events belong to that thread."""
         loop = self._loop
         if loop is None or not loop.is_running() or loop is _current_loop():
             work()

@@ -1,12 +1,12 @@
-"""Whether a User-Agent is a browser's, as LibreChat judges it by ua-parser-js: a known name with its version.
+"""Whether a User-Agent is a browser's, as decided by LibreChat with ua-parser-js: a known name and version.
 
 The patterns are an allow-list of browsers in use, each no wider than that of ua-parser-js 1.0.37; a slow test
-holds them against the package itself.
+compares them with the package itself.
 """
 
 import re
 
-LONGEST = 500  # characters that ua-parser-js reads
+LONGEST = 500  # characters: ua-parser-js reads no more
 KNOWN = [
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (

@@ -1,4 +1,4 @@
-"""The chat routes: start, follow, stop, and ask what runs."""
+"""The chat routes: start, follow, stop, and list running generations."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -49,7 +49,7 @@ class Chat:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: Request, account: Account, receive: Receive, send: Send) -> bool:
-        """False where the request is no chat call."""
+        """False if the request is not a chat call."""
         match request.route:
             case ("POST", "api", "agents", "chat", "abort"):
                 await self.stop(account, request.body, send)
@@ -78,7 +78,7 @@ class Chat:
         told = {"generationCreatedAt": generation.created_at, "status": status}
         await answer_json(send, 200, {"streamId": stream_id, "conversationId": stream_id} | told | PROTOCOL)
 
-    async def follow(  # noqa: PLR0917 - what a request brings
+    async def follow(  # noqa: PLR0917 - everything from a request
         self, account: Account, stream_id: str, resume: bool, receive: Receive, send: Send, replica: int
     ) -> None:
         generation = self._mine(account, stream_id)
@@ -125,7 +125,7 @@ class Chat:
         await answer_json(send, 200, state)
 
     def lose(self) -> None:
-        """As a restart does: nothing more is heard of what runs, nor is it stored."""
+        """Like a restart: running generations emit nothing more and are not stored."""
         for generation in list(self.generations.by_stream.values()):
             generation.lose()
             self.generations.forget(generation)
@@ -182,7 +182,7 @@ class Chat:
         return [*own, *self.servers.offered(account_id, named)]
 
     def _abort(self, generation: Generation) -> None:
-        """Off the list at once, so that the next start finds no turn to replace."""
+        """Removed immediately, so that the next start has no turn to replace."""
         self.generations.forget(generation)
         self._spawn(self.turns[generation.created_at].abort())
 
@@ -191,7 +191,7 @@ class Chat:
         return generation if generation and generation.user_id == account.id else None
 
     async def _send_frames(self, generation: Generation, resume: bool, send: Send, lost: int) -> None:
-        """Without the first `lost` pieces of text."""
+        """Sends the frames without the first `lost` pieces of text."""
         sent = 0
         async with aclosing(generation.read(resume)) as frames:
             async for text in frames:

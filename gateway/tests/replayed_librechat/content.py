@@ -1,10 +1,10 @@
-"""A reply's parts as they grow: texts, thoughts, tool calls, an error at the end."""
+"""The growing parts of a reply: texts, thoughts, tool calls, an error at the end."""
 
 from gateway.tests.replayed_librechat.answers import Json
 
 
 class Content:
-    """What LibreChat calls aggregatedContent."""
+    """LibreChat's aggregatedContent."""
 
     def __init__(self) -> None:
         self.parts: list[Json] = []

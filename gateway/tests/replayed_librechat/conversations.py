@@ -24,7 +24,7 @@ class Conversation:
         return self.row_ids.setdefault(message_id, object_id())
 
     def store(self, message: Json) -> None:
-        """Inserts the message or replaces the one of that id."""
+        """Inserts the message or replaces the one with its id."""
         now = timestamp()
         known = self.messages.get(message["messageId"], {})
         defaults = {"expiredAt": None, "isTemporary": False, "unfinished": False, "error": False}
@@ -48,7 +48,7 @@ class Conversation:
 
 
 class Conversations:
-    """All accounts' conversations; what is another's is as good as absent."""
+    """All accounts' conversations; another account's is treated as nonexistent."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Conversation] = {}
@@ -80,13 +80,13 @@ class Conversations:
         return conversation
 
     def page(self, user_id: str, limit: int, cursor: str | None) -> Json:
-        """The newest first; the cursor is the last shown conversation's place in that order."""
+        """The newest first; the cursor is the sort key of the last conversation on the page."""
         mine = [item for item in self.by_id.values() if item.user_id == user_id]
-        mine.sort(key=_place, reverse=True)
-        rest = [item for item in mine if cursor is None or _place(item) < cursor]
+        mine.sort(key=_sort_key, reverse=True)
+        rest = [item for item in mine if cursor is None or _sort_key(item) < cursor]
         more = len(rest) > limit
         shown = [{key: item.fields[key] for key in SUMMARY} for item in rest[:limit]]
-        return {"conversations": shown, "nextCursor": _place(rest[limit - 1]) if more else None}
+        return {"conversations": shown, "nextCursor": _sort_key(rest[limit - 1]) if more else None}
 
     def delete(self, conversation: Conversation) -> Json:
         del self.by_id[conversation.id]
@@ -98,7 +98,7 @@ class Conversations:
         }
 
 
-def _place(conversation: Conversation) -> str:
+def _sort_key(conversation: Conversation) -> str:
     return f"{conversation.fields['updatedAt']} {conversation.id}"
 
 

@@ -1,4 +1,4 @@
-"""How a turn ends: the final frame of a whole or an aborted reply, and its stored form."""
+"""The end of a turn: the final frame of a complete or aborted reply, and its stored form."""
 
 from gateway.tests.replayed_librechat.answers import Json
 from gateway.tests.replayed_librechat.conversations import Conversation
@@ -62,16 +62,16 @@ def aborted(generation: Generation, conversation: Conversation, body: Json) -> J
 
 
 def stored(reply: Json) -> Json:
-    """The reply as it is read back: without the frame's own estimates, the gauge's gaps as nulls."""
-    kept = {key: value for key, value in reply.items() if key not in ("isEdited", "promptTokens")}
-    if metadata := kept.get("metadata"):
+    """The reply as it is stored: without the frame's estimates, and with nulls for missing gauge values."""
+    saved = {key: value for key, value in reply.items() if key not in ("isEdited", "promptTokens")}
+    if metadata := saved.get("metadata"):
         gauge = metadata["contextUsage"]
         gaps = {"toolTokenCounts": None, "deferredToolNames": None}
         whole = gauge | {"breakdown": gaps | gauge["breakdown"]}
-        kept["metadata"] = metadata | {"contextUsage": whole}
-    return kept
+        saved["metadata"] = metadata | {"contextUsage": whole}
+    return saved
 
 
 def estimate(text: str) -> int:
-    """LibreChat's own count, which comes near it."""
+    """An approximation of LibreChat's own count."""
     return len(text.split()) + 4

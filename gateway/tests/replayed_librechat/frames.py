@@ -64,7 +64,7 @@ def cost(tokens: int) -> float:
 
 
 def context_usage(run_id: str, agent_id: str, bound: int, messages: list[Json], tools: list[Json]) -> Json:
-    """The gauge; its counts are estimates here and there."""
+    """The context gauge; some of its counts are estimates."""
     said = [message for message in messages if message["role"] != "system"]
     system = sum(history.count(message) for message in messages if message["role"] == "system")
     schemas = {tool["function"]["name"]: 74 for tool in tools}

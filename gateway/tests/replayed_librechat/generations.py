@@ -1,4 +1,4 @@
-"""The running generations: frames kept for late readers, what a resuming reader is told, how they end."""
+"""The running generations: frames for late readers, the state for resuming readers, and their end."""
 
 import asyncio
 import copy
@@ -13,12 +13,12 @@ REPLACED = "Generation state changed; reconnect to load the saved response."
 
 
 class Lost(Exception):
-    """The connection ends in mid-stream."""
+    """The connection ends during the stream."""
 
 
 @dataclass
 class Generation:
-    """One reply in the making; several readers may follow it, each from where it joined."""
+    """A reply that is being generated; several readers may follow it, each from where it joined."""
 
     stream_id: str
     user_id: str
@@ -33,7 +33,7 @@ class Generation:
     context_usage: Json | None = None
     created: bool = False
     ended: bool = False
-    failed: bool = False  # it never began; the error waits for its first reader
+    failed: bool = False  # it never began; its first reader gets the error
     lost: bool = False
     cut: bool = False  # a test's break_stream_after has had its effect
     replica: int = 0  # the port at which it was started
@@ -43,7 +43,7 @@ class Generation:
         self._news = asyncio.Event()
 
     def emit(self, data: Json, event: str = "message") -> None:
-        """Says nothing once ended: a replaced turn runs on in silence."""
+        """Emits nothing after the end: a replaced turn continues silently."""
         if not self.ended:
             self.frames.append(frame(event, data))
             self._wake()
@@ -109,7 +109,7 @@ class Generation:
 
 
 class Generations:
-    """Those that LibreChat knows, by conversation; one that ended is forgotten at once."""
+    """The known generations by conversation; one that has ended is removed immediately."""
 
     def __init__(self) -> None:
         self.by_stream: dict[str, Generation] = {}
@@ -127,7 +127,7 @@ class Generations:
         return self.last_created_at
 
     def replace(self, generation: Generation) -> None:
-        """Its readers are told, its reply will not be stored, its model call runs on."""
+        """Its readers get an error, its reply is not stored, its model call continues."""
         generation.end({"error": REPLACED}, "error")
         self.forget(generation)
 

@@ -1,4 +1,4 @@
-"""Makes the messages of a model call from the stored ones, within the context's bound."""
+"""Builds the messages of a model call from the stored ones, within the context window."""
 
 from gateway.tests.replayed_librechat import tools
 from gateway.tests.replayed_librechat.answers import Json, compact
@@ -15,24 +15,24 @@ def model_messages(chain: list[Json], text: str, prefix: str | None, bound: int,
     system = [{"role": "system", "content": prefix}] if prefix else []
     latest = [{"role": "user", "content": text}]
     earlier = [said for message in chain for said in _said(message, parts)]
-    room = bound - sum(map(count, system + latest))
-    if room < 0:
+    left = bound - sum(map(count, system + latest))
+    if left < 0:
         raise ModelFailure(compact({"type": "empty_messages", "info": NO_ROOM}))
-    while earlier and (sum(map(count, earlier)) > room or earlier[0]["role"] == "tool"):
+    while earlier and (sum(map(count, earlier)) > left or earlier[0]["role"] == "tool"):
         earlier.pop(0)
     return [*system, *earlier, *latest]
 
 
 def flattened(calls: list[Json]) -> str:
-    """Calls of tools that were never offered, as newer SDKs tell the model of them: in a user's message."""
-    told = [
+    """Calls of tools that were never offered, which newer SDKs put into a user message."""
+    lines = [
         f"AI: [tool_call] {call['name']} {call['args']}\nTool: {call.get('output', '')}" for call in calls
     ]
-    return "[Previous tool interaction]\n" + "\n".join(told)
+    return "[Previous tool interaction]\n" + "\n".join(lines)
 
 
 def count(message: Json) -> int:
-    """A word is a token."""
+    """One token per word."""
     content = message["content"]
     text = content if isinstance(content, str) else _joined(content)
     return len(text.split())

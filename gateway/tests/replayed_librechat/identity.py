@@ -1,4 +1,4 @@
-"""Ids and times in LibreChat's forms."""
+"""Ids and times in LibreChat's formats."""
 
 import secrets
 from datetime import UTC, datetime

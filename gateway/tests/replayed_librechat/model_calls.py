@@ -1,4 +1,4 @@
-"""A turn's model calls: each streams into the generation's frames and content, and is counted."""
+"""A turn's model calls: each is streamed into the generation's frames and content, and counted."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from gateway.tests.replayed_librechat.tools import parsed
 
 @dataclass
 class ToolRequest:
-    """A tool that the model asks for; arguments is JSON text, it may come in pieces."""
+    """A tool call of the model; arguments is JSON text that may arrive in pieces."""
 
     id: str
     name: str
@@ -24,7 +24,7 @@ class ToolRequest:
 
 @dataclass
 class Answer:
-    """What one model call said."""
+    """The reply of one model call."""
 
     text: str = ""
     requests: dict[int, ToolRequest] = field(default_factory=dict)  # by the provider's index
@@ -43,7 +43,7 @@ class ModelCalls:
         self.usages: list[Json] = []
 
     async def ask(self, messages: list[Json], tools: list[Json]) -> Answer:
-        """One call whose words are shown."""
+        """One call whose text is shown."""
         showing = _Showing(self)
         offered = {"tools": tools} if tools else {}
         async with aclosing(self._stream(messages, offered)) as chunks:
@@ -53,7 +53,7 @@ class ModelCalls:
         return showing.answer
 
     async def ask_aside(self, messages: list[Json]) -> str:
-        """One call whose words are not shown, but counted."""
+        """One call whose text is counted but not shown."""
         text, usage = "", None
         async with aclosing(self._stream(messages, {})) as chunks:
             async for chunk in chunks:
@@ -63,12 +63,12 @@ class ModelCalls:
         return text
 
     def metadata(self) -> Json:
-        """What the final reply says of the usage; nothing without exact counts."""
+        """The usage in the final reply; empty without exact counts."""
         gauge = self.generation.context_usage
         if not self.usages or gauge is None:
             return {}
         given, written = self.usages[-1]["input_tokens"], self.written
-        in_all = sum(usage["input_tokens"] for usage in self.usages)
+        total_input = sum(usage["input_tokens"] for usage in self.usages)
         budget, instructions = gauge["contextBudget"], gauge["effectiveInstructionTokens"]
         said = max(0, given - instructions)
         counts = {key: value for key, value in gauge["breakdown"].items() if value != {}}
@@ -78,8 +78,10 @@ class ModelCalls:
             "remainingContextTokens": budget - max(given, instructions),
             "completedOutputTokens": self.usages[-1]["output_tokens"],
         }
-        usage = {"input": in_all, "output": written, "cacheWrite": 0, "cacheRead": 0}
-        return {"metadata": {"contextUsage": last, "usage": usage | {"cost": frames.cost(in_all + written)}}}
+        usage = {"input": total_input, "output": written, "cacheWrite": 0, "cacheRead": 0}
+        return {
+            "metadata": {"contextUsage": last, "usage": usage | {"cost": frames.cost(total_input + written)}}
+        }
 
     @property
     def written(self) -> int:
@@ -143,8 +145,8 @@ class _Showing:
         request = self.answer.requests[index]
         request.arguments += given
         self.generation.content.add_arguments(request.id, given)
-        told = {"name": function.get("name"), "args": given, "id": piece.get("id"), "index": index}
-        chunk = {key: value for key, value in told.items() if value is not None}
+        fields = {"name": function.get("name"), "args": given, "id": piece.get("id"), "index": index}
+        chunk = {key: value for key, value in fields.items() if value is not None}
         data = frames.arguments_delta(request.step_id, chunk | {"type": "tool_call_chunk"})
         self.generation.event("on_run_step_delta", data)
 

@@ -1,4 +1,4 @@
-"""Calls the egress as LibreChat's own client does: streamed, with silent repeats."""
+"""Calls the egress like LibreChat's own client: streamed, with silent retries."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import httpx
 from gateway.tests.replayed_librechat.answers import Json
 from gateway.tests.replayed_librechat.knobs import Knobs
 
-ENDS_AT_ONCE = {400, 401, 402, 403, 404, 405, 406, 407, 409, 429}
+NOT_RETRIED = {400, 401, 402, 403, 404, 405, 406, 407, 409, 429}
 TROUBLESHOOTING = {401: "MODEL_AUTHENTICATION", 404: "MODEL_NOT_FOUND", 429: "MODEL_RATE_LIMIT"}
 
 
@@ -19,7 +19,7 @@ class ModelFailure(Exception):
 
 
 async def call_model(knobs: Knobs, headers: dict[str, str], body: Json) -> AsyncGenerator[Json, None]:
-    """The reply's chunks; what is repeated is repeated before the first of them."""
+    """The reply's chunks; retries happen only before the first one."""
     async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
         for attempt in range(knobs.max_retries + 1):
             if attempt:
@@ -40,13 +40,13 @@ async def call_model(knobs: Knobs, headers: dict[str, str], body: Json) -> Async
                 failure = await _refusal(response)
             finally:
                 await response.aclose()
-            if response.status_code in ENDS_AT_ONCE:
+            if response.status_code in NOT_RETRIED:
                 break
         raise ModelFailure(failure)
 
 
 async def _chunks(response: httpx.Response) -> AsyncGenerator[Json, None]:
-    """Drains the whole body, also what follows `[DONE]`."""
+    """Reads the whole body, including anything after `[DONE]`."""
     try:
         async for line in response.aiter_lines():
             if line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":

@@ -1,4 +1,4 @@
-"""The placeholders that LibreChat fills in where a text becomes a model's instructions."""
+"""The placeholders that LibreChat replaces in a model's instructions."""
 
 import re
 from datetime import UTC, datetime

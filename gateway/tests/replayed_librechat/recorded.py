@@ -1,4 +1,4 @@
-"""The recordings of the real LibreChat, and its frames taken apart."""
+"""Reads the recordings of the real LibreChat, and parses its frames."""
 
 import json
 from pathlib import Path

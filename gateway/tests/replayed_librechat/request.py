@@ -1,4 +1,4 @@
-"""A request as the routes see it."""
+"""A parsed request for the routes."""
 
 from urllib.parse import parse_qsl
 
@@ -16,5 +16,5 @@ class Request:
         self.query = dict(parse_qsl(raw_query))
         self.headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
         self.body = body
-        self.replica: int = (scope.get("server") or ("", 0))[1] or 0  # the port that it came to
+        self.replica: int = (scope.get("server") or ("", 0))[1] or 0  # the port at which it arrived
         self.route = (self.method, *self.path.strip("/").split("/"))

@@ -1,7 +1,7 @@
-"""The MCP servers that accounts have registered: probed and inspected as LibreChat does it, then called.
+"""The MCP servers that accounts have registered: probed and inspected like in LibreChat, then called.
 
-In order, as was recorded: bare probes for a sign-in, then with the header `initialize`, `ping`, `tools/list`
-twice; a session of its own for each call.
+In the recorded order: probes for a sign-in without headers, then with the header `initialize`, `ping` and
+`tools/list` twice; each call has its own session.
 """
 
 import re
@@ -22,7 +22,7 @@ from gateway.tests.replayed_librechat.answers import Json, Send, answer_json
 from gateway.tests.replayed_librechat.knobs import Knobs
 from gateway.tests.replayed_librechat.request import Request
 
-MARK = "_mcp_"
+SEPARATOR = "_mcp_"
 TOOL_SECONDS = 60.0  # LibreChat's own limit for a tool
 FAILED = "MCP_INSPECTION_FAILED"
 REFUSED_INPUT = "Error: Received tool input did not match expected schema"  # before the tool is called
@@ -32,7 +32,7 @@ TITLE, HYPHENATED = re.compile(r"[a-zA-Z0-9 ]+"), re.compile(r"[a-zA-Z0-9 -]+")
 
 @dataclass
 class Server:
-    """One that an account registered; `tools` as it listed them when it was last looked at."""
+    """A server that an account registered; `tools` are those of the last inspection."""
 
     name: str
     config: Json
@@ -40,27 +40,27 @@ class Server:
 
 
 class Servers:
-    """Those of every account, by name."""
+    """The servers of every account, by name."""
 
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
         self.by_account: dict[str, dict[str, Server]] = {}
 
     async def answer(self, request: Request, account: Account, send: Send) -> bool:
-        """False where the request is about something else."""
+        """False if the request is for another route."""
         mine = self.by_account.setdefault(account.id, {})
         match request.route:
             case ("POST", "api", "mcp", "servers"):
                 config = request.body["config"]
                 name = self._free(name_of(str(config.get("title") or "")))
-                await self._keep(Server(name, config), mine, 201, send)
+                await self._register(Server(name, config), mine, 201, send)
             case ("GET", "api", "mcp", "servers"):
-                await answer_json(send, 200, {name: _told(server) for name, server in mine.items()})
+                await answer_json(send, 200, {name: _as_json(server) for name, server in mine.items()})
             case ("PATCH", "api", "mcp", "servers", name):
                 if name not in mine:
                     await answer_json(send, 404, {"message": "MCP server not found"})
                 else:
-                    await self._keep(Server(name, request.body["config"]), mine, 200, send)
+                    await self._register(Server(name, request.body["config"]), mine, 200, send)
             case ("DELETE", "api", "mcp", "servers", name):
                 found = mine.pop(name, None)
                 text = "MCP server deleted successfully" if found else "MCP server not found"
@@ -70,13 +70,13 @@ class Servers:
         return True
 
     def offered(self, account_id: str, named: list[str]) -> list[Json]:
-        """The tools of these servers as the model call carries them."""
+        """The tools of these servers in the format of a model call."""
         mine = self.by_account.get(account_id, {})
         return [
             {
                 "type": "function",
                 "function": {
-                    "name": f"{tool.name}{MARK}{name}",
+                    "name": f"{tool.name}{SEPARATOR}{name}",
                     "description": tool.description,
                     "parameters": tool.input_schema,
                 },
@@ -87,11 +87,11 @@ class Servers:
         ]
 
     def has(self, account_id: str, wire_name: str) -> bool:
-        return wire_name.rpartition(MARK)[2] in self.by_account.get(account_id, {})
+        return wire_name.rpartition(SEPARATOR)[2] in self.by_account.get(account_id, {})
 
     async def call(self, account_id: str, wire_name: str, arguments: Any) -> str:
-        """What the tool answered; a failure is an answer too."""
-        tool, _, name = wire_name.rpartition(MARK)
+        """The tool's result; a failure is a result too."""
+        tool, _, name = wire_name.rpartition(SEPARATOR)
         schema = next(
             (known.input_schema for known in self.by_account[account_id][name].tools if known.name == tool),
             {},
@@ -113,7 +113,7 @@ class Servers:
             number += 1
         return free
 
-    async def _keep(self, server: Server, mine: dict[str, Server], status: int, send: Send) -> None:
+    async def _register(self, server: Server, mine: dict[str, Server], status: int, send: Send) -> None:
         pattern = HYPHENATED if self.knobs.takes_hyphens else TITLE
         if not pattern.fullmatch(server.config.get("title", "")):
             await answer_json(send, 400, refused_title(server.config.get("title")))
@@ -130,11 +130,11 @@ class Servers:
             await answer_json(send, 400, {"error": FAILED, "message": text})
             return
         mine[server.name] = server
-        await answer_json(send, status, _told(server))
+        await answer_json(send, status, _as_json(server))
 
 
 async def _probe(url: str) -> None:
-    """Looks for a sign-in without the header: only a 401 would say that there is one."""
+    """Looks for a sign-in without the header: only a 401 would mean that there is one."""
     host = urlsplit(url)
     async with httpx2.AsyncClient(trust_env=False) as client:
         answers = [
@@ -166,7 +166,7 @@ async def _session(config: Json) -> AsyncGenerator[ClientSession, None]:
         yield session
 
 
-def _told(server: Server) -> Json:
+def _as_json(server: Server) -> Json:
     shown = {key: value for key, value in server.config.items() if key != "headers"}
     tools = ", ".join(tool.name for tool in server.tools)
     return {"serverName": server.name, **shown, "requiresOAuth": False, "tools": tools, "source": "user"}
@@ -174,8 +174,8 @@ def _told(server: Server) -> Json:
 
 def name_of(title: str) -> str:
     """LibreChat's name for the server: `everything-f2052e` for `everything f2052e`."""
-    kept = re.sub(r"[^a-z0-9\s-]", "", title.lower().strip())
-    return re.sub(r"-+", "-", re.sub(r"\s+", "-", kept)).strip("-") or "mcp-server"
+    plain = re.sub(r"[^a-z0-9\s-]", "", title.lower().strip())
+    return re.sub(r"-+", "-", re.sub(r"\s+", "-", plain)).strip("-") or "mcp-server"
 
 
 def refused_title(title: object) -> Json:

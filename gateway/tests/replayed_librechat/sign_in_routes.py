@@ -10,7 +10,7 @@ REGISTERED = "Please check your email to verify your email address."
 
 
 async def answer_sign_in(accounts: Accounts, request: Request, send: Send) -> bool:
-    """False where the request is none of these."""
+    """False if the request is for another route."""
     match request.route:
         case ("POST", "api", "auth", "register"):
             await _register(accounts, request, send)

@@ -1,4 +1,4 @@
-"""What a start carries and what LibreChat adds to it; how it refuses a foreign account."""
+"""The body of a start with LibreChat's defaults, and the refusal for another account."""
 
 import uuid
 
@@ -9,7 +9,7 @@ DEFAULT_CONTEXT = 30400
 
 
 def complete(body: Json, endpoint: str) -> Json:
-    """The body with what LibreChat chooses itself where the caller left it out."""
+    """The body with LibreChat's own values for missing fields."""
     own = {
         "endpoint": endpoint,
         "conversationId": body.get("conversationId") or str(uuid.uuid4()),
@@ -37,7 +37,7 @@ def user_message(body: Json) -> Json:
 
 
 def refused_foreigner(body: Json) -> str:
-    """The start itself is answered with a stream that has an error in it."""
+    """The response to the start is a stream with an error in it."""
     said = {
         "sender": "User",
         "messageId": str(uuid.uuid4()),

@@ -1,4 +1,4 @@
-"""The routes over what is stored: messages, conversations, and what the instance offers."""
+"""The routes for messages, conversations and the instance's configuration."""
 
 from gateway.tests.replayed_librechat.accounts import Account
 from gateway.tests.replayed_librechat.answers import (

@@ -1,4 +1,4 @@
-"""The replay's one MCP server: `add` adds two numbers, `fail` always fails."""
+"""The replay's only MCP server: `add` adds two numbers, `fail` always fails."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ SCHEMAS: dict[str, Json] = {
 
 
 def offered(servers: list[str]) -> list[Json]:
-    """The tools of these servers as the model call carries them: `add_mcp_calc`, …"""
+    """The tools of these servers in the format of a model call: `add_mcp_calc`, …"""
     return [
         {"type": "function", "function": {"name": f"{tool}_mcp_{server}", **schema}}
         for server in servers
@@ -50,7 +50,7 @@ def run(name: str, arguments: str, tools: list[Json]) -> str:
 
 
 def parsed(arguments: str) -> Any:
-    """The arguments as JSON; text that is none stays as it is."""
+    """The arguments as JSON; invalid JSON is returned as text."""
     try:
         return json.loads(arguments or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Runs one turn: its model calls, its tools, its end, and what is stored of it."""
+"""Runs one turn: its model calls, tools, end and storage."""
 
 import asyncio
 
@@ -17,9 +17,9 @@ SUMMARISE = "Summarise the conversation so far."
 
 
 class Turn:
-    """One start's work; it goes on when its readers leave, and when another start replaces it."""
+    """The work of one start; it continues when its readers leave, and when another start replaces it."""
 
-    def __init__(  # noqa: PLR0917 - what a start has at hand
+    def __init__(  # noqa: PLR0917 - everything that a start has
         self,
         knobs: Knobs,
         generations: Generations,
@@ -53,7 +53,7 @@ class Turn:
             await self._finish(final, final["responseMessage"])
 
     async def abort(self) -> None:
-        """Closes the model call; what was written so far stays as an unfinished reply."""
+        """Closes the model call; the text so far is stored as an unfinished reply."""
         if self.generation.ended or self.generation.task is None:
             return
         self.generation.task.cancel()
@@ -62,7 +62,7 @@ class Turn:
         await self._finish(final, final["responseMessage"] | {"text": self.generation.content.text})
 
     async def _finish(self, final: Json, reply: Json) -> None:
-        """Whoever asks between the stream's end and the delay's finds no reply."""
+        """Until the delay after the stream's end, the reply is not found."""
         self.generations.forget(self.generation)
         if self.knobs.loses_streams:
             self.generation.end({"error": REPLACED}, "error")
@@ -104,7 +104,7 @@ class Turn:
         )
 
     async def _summarise(self, messages: list[Json]) -> None:
-        """A model call of LibreChat's own; its failure is not the turn's."""
+        """LibreChat's own model call; its failure does not end the turn."""
         about = {"agentId": self.agent_id, "provider": "openAI", "model": self.generation.model}
         counts = {"messagesToRefineCount": len(messages), "summaryVersion": 1}
         self.generation.event("on_summarize_start", about | counts)
@@ -117,7 +117,7 @@ class Turn:
         self.generation.event("on_summarize_complete", {"agentId": self.agent_id, **outcome})
 
     async def _use_tools(self, answer: Answer) -> list[Json]:
-        """Runs what the model asked for; what the next model call gets to read of it."""
+        """Runs the tool calls; returns the messages for the next model call."""
         content = self.generation.content
         requests = list(answer.requests.values())
         outputs = await asyncio.gather(

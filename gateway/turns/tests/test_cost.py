@@ -20,7 +20,7 @@ from gateway.tests.pictures import picture, progressive
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, asks_for, say
+from gateway.tests.tool_setup import MODEL, asks_for, say
 from kit import highlighting
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import LanguageModel

@@ -17,10 +17,10 @@ import redis
 from django.db import connection
 
 from accounts.tests.cast import Cast
-from gateway.tests.events import STREAM, Told, body, parse, resume, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, resume, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import BudgetWindow, Hold, UsageRecord
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,7 +104,7 @@ def test_everything_that_a_client_saw_is_stored(
     """Killed right after a word was heard, and long before the reply is written to the database."""
     provider.script = Script(steps=[*(f"word{number} " for number in range(50)), threading.Event()])
     redis = {"REDIS_URL": settings.REDIS_URL} if by == "relay" else {"REDIS_URL": ""}
-    heard: list[Told] = []
+    heard: list[StreamEvent] = []
     with (
         web_process(settings.LOCAL_MODEL_URL, DATA_DIR=str(tmp_path / "one"), **redis) as (process, url),
         httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,

@@ -11,7 +11,7 @@ from accounts.tests.cast import Cast
 from gateway.models import Turn
 from gateway.tests.events import STREAM, body, parse, read_events, resume, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.stop import request_stop
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, Reservation

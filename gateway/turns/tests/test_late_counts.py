@@ -18,10 +18,11 @@ from gateway.models import Conversation, Turn
 from gateway.providers.base import TextDelta
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.closing import recover_turns
 from kit.tenancy import in_public, tenant_scope
-from quotas.holds import mark_sent, read_on_until
+from quotas.hold_states import mark_sent
+from quotas.holds import read_on_until
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.reservations import close_turn

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.calls.token_count import ABSURD_BEYOND
+from gateway.calls.token_count import PLAUSIBLE_EXCESS
 from gateway.tests.events import STREAM, body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from quotas.ledger_audit import check_ledger
@@ -115,7 +115,7 @@ def test_a_model_without_a_price_is_refused_under_a_budget_of_money(client_of: A
         ((0, 1), "estimated", False),
         ((3, 0), "estimated", False),
         ((3, 50), "exact", True),
-        ((2, ABSURD_BEYOND * 1000), "estimated", False),
+        ((2, PLAUSIBLE_EXCESS * 1000), "estimated", False),
         ((10**40, 1), "estimated", False),
     ],
 )

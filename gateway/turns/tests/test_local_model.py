@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.tests.cast import Cast
-from gateway.providers.tests.test_local_server import address_of, start
+from gateway.providers.tests.test_local_server import start, url_of
 from gateway.tests.events import send
 from quotas.models import Hold
 
@@ -14,7 +14,7 @@ from quotas.models import Hold
 @pytest.fixture(scope="module")
 def model_url() -> Iterator[str]:
     with start("--context", "4096") as process:
-        yield address_of(process)
+        yield url_of(process)
         process.communicate(timeout=20)
 
 

@@ -12,10 +12,10 @@ from accounts.models import Membership
 from accounts.tests.cast import Cast, Person
 from gateway.api.tests.test_socket import Chat, chat_of
 from gateway.models import Turn
-from gateway.tests.events import STREAM, Told, body, parse, send
+from gateway.tests.events import STREAM, StreamEvent, body, parse, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.tenancy import in_public, tenant_scope
 
 
@@ -66,7 +66,7 @@ def test_a_stream_that_lost_its_right_breaks_off_and_its_turn_ends(
     stream, told = running_reply(client_of(cast.bob), provider)
     try:
         take(client_of(cast.alice), cast.bob)
-        rest: list[Told] = list(told)
+        rest: list[StreamEvent] = list(told)
     finally:
         stream.__exit__(None, None, None)
     assert (rest[-1].type, rest[-1].data["error"]["code"]) == ("error", "access_ended")

@@ -16,7 +16,7 @@ from gateway.egress.tests.remote import install
 from gateway.tests.events import STREAM, body, parse, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord
@@ -97,6 +97,6 @@ def test_256_turns_of_one_team_at_one_host_all_finish_and_another_team_is_not_sl
     assert statistics.median(busy) < MOST_TIMES_SLOWER * statistics.median(idle), figures
     lines = UsageRecord.objects.all()
     charged = sorted((line.input_tokens, line.output_tokens) for line in lines)
-    assert charged == sorted(provider.told)
+    assert charged == sorted(provider.reported)
     assert sum(BudgetWindow.objects.values_list("reserved", flat=True)) == 0
     assert check_ledger().differences == []

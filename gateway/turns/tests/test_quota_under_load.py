@@ -8,7 +8,7 @@ import httpx
 from accounts.tests.cast import Cast
 from gateway.tests.events import body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to

@@ -16,7 +16,7 @@ from accounts.keys.tests.test_api_keys import make
 from accounts.tests.cast import Cast
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.tests.test_crash import web_process
 from kit.redis_access import PAUSE_SECONDS
 from kit.tests.ports import free_port

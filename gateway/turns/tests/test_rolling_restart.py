@@ -17,7 +17,7 @@ from accounts.tests.cast import Cast, Person
 from gateway.tests.events import STREAM, body
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.tests.web_processes import WebProcess, web_processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]

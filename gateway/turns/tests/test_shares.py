@@ -18,7 +18,7 @@ from gateway.providers.breaker import FAILURES
 from gateway.tests.events import body, send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from gateway.turns.runner import TurnRunner
 from kit import outbound
 from kit.errors import AtCapacity

@@ -15,10 +15,10 @@ from websockets.exceptions import ConnectionClosed
 from accounts.tests.cast import Cast
 from config.asgi import application
 from gateway.api.tests.test_socket import Chat, chat_of, message
-from gateway.tests.events import STREAM, Told, body, parse, resume, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, resume, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 
 SERVICE_RESTART = 1012
 
@@ -279,8 +279,8 @@ async def test_sockets_close_as_soon_as_no_turn_of_theirs_runs_here(
         assert (await Chat(at_home).hear_until("done"))[-1]["finish_reason"] == "stop"
 
 
-def told(frame: dict[str, Any]) -> Told:
-    return Told(frame.get("id", 0), frame["type"], frame)
+def told(frame: dict[str, Any]) -> StreamEvent:
+    return StreamEvent(frame.get("id", 0), frame["type"], frame)
 
 
 async def test_a_stop_without_turns_takes_no_time(second: Served, cast: Cast) -> None:

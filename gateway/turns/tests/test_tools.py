@@ -10,7 +10,7 @@ from gateway.tests.events import body, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from gateway.tests.tool_setup import MODEL, asks_for, install_calculator, say
 from gateway.turns import decision
 
 WHERE = "/v1/workspaces/sales/mcps/calculator"
@@ -111,7 +111,7 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
         assert bob.post(path, json={"decision": decision}).status_code == 200
         assert bob.post(path, json={"decision": decision}).status_code == 409
 
-    told = read_events(bob, "wipe", asked=answer, **WITH_TOOLS)
+    told = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
     assert [event.type for event in told if event.type.startswith("approval")] == [
         "approval",
         "approval_resolved",
@@ -137,7 +137,7 @@ def test_a_manager_may_always_allow_a_tool(
 
     for _ in range(2):
         say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
-        read_events(alice, "wipe", asked=answer, **WITH_TOOLS)
+        read_events(alice, "wipe", on_approval=answer, **WITH_TOOLS)
     assert answered == [200]
     assert installed.calls == [("wipe", "notes")] * 2
 
@@ -188,7 +188,7 @@ def test_a_tool_forbidden_while_it_waits_for_approval_does_not_run(  # noqa: PLR
         assert client_of(cast.alice).patch(f"{WHERE}{path}", json=change).is_success
         assert bob.post(place, json={"decision": "allow"}).status_code == 200
 
-    told = read_events(bob, "wipe", asked=answer, **WITH_TOOLS)
+    told = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
     assert words in next(event.data["output"] for event in told if event.type == "tool_result")
     assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []

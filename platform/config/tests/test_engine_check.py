@@ -20,12 +20,12 @@ from config import engine_check_runner as checks_at_start
 from config.asgi import application
 from config.egress import application as egress_application
 from gateway.engines.librechat import diagnostics
-from gateway.tests.conformance import stands
-from gateway.tests.conformance.stands import SECRET
+from gateway.tests.conformance import engines
+from gateway.tests.conformance.engines import SECRET
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from quotas.models import Reservation, UsageRecord
 
 STRANGER = {"name": "Somebody", "email": "a@b.example", "password": "p" * 8, "confirm_password": "p" * 8}
@@ -50,7 +50,7 @@ def librechat(
 ) -> Iterator[ReplayedLibreChat]:
     """A LibreChat without accounts that calls the egress; each test takes one thing away."""
     settings.EGRESS_URL = egress.url
-    with stands.replayed(settings, *replay, egress):
+    with engines.replayed(settings, *replay, egress):
         yield replay[0]
 
 

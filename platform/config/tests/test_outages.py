@@ -15,7 +15,7 @@ import pytest
 
 from devserver import embedded_postgres
 from gateway.tests.events import STREAM, body
-from gateway.tests.stand import SmallDisk, Stand, Team, ask, expect_exact, timed
+from gateway.tests.installation import Installation, SmallDisk, Team, ask, expect_exact, timed
 
 pytestmark = pytest.mark.slow
 TURNS, WORDS = 30, 30
@@ -25,22 +25,24 @@ MOMENT = 2.0  # seconds that a refusal may take
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with Stand(tmp_path_factory.mktemp("outages")) as stand:
-        yield stand
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with Installation(tmp_path_factory.mktemp("outages")) as installation:
+        yield installation
 
 
 @pytest.fixture(scope="module")
-def webs(stand: Stand) -> tuple[str, str]:
-    stand.start_worker()  # which ends turns that nobody renews
-    return stand.start_web(), stand.start_web()
+def webs(installation: Installation) -> tuple[str, str]:
+    installation.start_worker()  # which ends turns that nobody renews
+    return installation.start_web(), installation.start_web()
 
 
 @pytest.mark.parametrize("outage", [20, 125])
-def test_turns_go_on_while_the_database_is_away(stand: Stand, webs: tuple[str, str], outage: int) -> None:
+def test_turns_go_on_while_the_database_is_away(
+    installation: Installation, webs: tuple[str, str], outage: int
+) -> None:
     """Half of them end within the outage, the other half after it."""
     url, other = webs
-    team = stand.sign_up(url)
+    team = installation.sign_up(url)
     names = [f"t{outage}-{number}" for number in range(TURNS)]
     paces = [(BEFORE + outage / 2) / WORDS, (BEFORE + outage + 12) / WORDS]
 
@@ -49,12 +51,12 @@ def test_turns_go_on_while_the_database_is_away(stand: Stand, webs: tuple[str, s
             asyncio.create_task(ask(url, team, name, WORDS, paces[at % 2])) for at, name in enumerate(names)
         ]
         await asyncio.sleep(BEFORE)
-        await asyncio.to_thread(embedded_postgres.stop, stand.postgres)
+        await asyncio.to_thread(embedded_postgres.stop, installation.postgres)
         await expect_refusals(url, team.headers)
         await asyncio.sleep(outage)
         for _ in range(3):
             await expect_refusals(other, team.headers)
-        await asyncio.to_thread(embedded_postgres.start, stand.postgres)
+        await asyncio.to_thread(embedded_postgres.start, installation.postgres)
         async with asyncio.timeout(NORMAL_SECONDS):
             for each in webs:
                 while not await works(each, team.headers):
@@ -62,13 +64,15 @@ def test_turns_go_on_while_the_database_is_away(stand: Stand, webs: tuple[str, s
         expect_exact(await asyncio.gather(*turns), names, WORDS)
 
     asyncio.run(run())
-    stand.check_ledger()
-    assert stand.charged() == stand.counted()
+    installation.check_ledger()
+    assert installation.charged() == installation.counted()
 
 
-def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs: tuple[str, str]) -> None:
+def test_one_teams_locked_counter_costs_another_team_nothing(
+    installation: Installation, webs: tuple[str, str]
+) -> None:
     url, _ = webs
-    blocked, other = stand.sign_up(url), stand.sign_up(url)
+    blocked, other = installation.sign_up(url), installation.sign_up(url)
     names = [f"lock-{number}" for number in range(10)]
 
     async def run() -> None:
@@ -76,7 +80,7 @@ def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs:
         running = [asyncio.create_task(ask(url, other, name, 40, 0.3)) for name in names]
         await asyncio.sleep(1)
         before = await timed_turn(url, other, "before")
-        with psycopg.connect(stand.database_url) as connection:
+        with psycopg.connect(installation.database_url) as connection:
             connection.execute(
                 "SELECT 1 FROM quotas_budgetwindow WHERE tenant_id = %s FOR UPDATE", [blocked.tenant_id]
             )
@@ -93,14 +97,14 @@ def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs:
         expect_exact([await ask(url, blocked, "last", 2, 0)], ["last"], 2)
 
     asyncio.run(run())
-    stand.check_ledger()
-    assert stand.charged() == stand.counted()
+    installation.check_ledger()
+    assert installation.charged() == installation.counted()
 
 
-def test_a_database_that_hangs_is_as_good_as_gone(stand: Stand, webs: tuple[str, str]) -> None:
+def test_a_database_that_hangs_is_as_good_as_gone(installation: Installation, webs: tuple[str, str]) -> None:
     url, _ = webs
-    team = stand.sign_up(url)
-    server = psutil.Process(int((stand.postgres / "postmaster.pid").read_text().split()[0]))
+    team = installation.sign_up(url)
+    server = psutil.Process(int((installation.postgres / "postmaster.pid").read_text().split()[0]))
     frozen = [server, *server.children(recursive=True)]
 
     async def run() -> None:
@@ -132,9 +136,9 @@ async def timed_turn(url: str, team: Team, name: str) -> float:
 def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> None:
     """Ten turns end while nothing can be written; once there is space, all of it is stored."""
     names = [f"disk-{number}" for number in range(10)]
-    with full_disk(tmp_path) as (stand, fill, free):
-        url = stand.start_web()
-        team = stand.sign_up(url)
+    with full_disk(tmp_path) as (installation, fill, free):
+        url = installation.start_web()
+        team = installation.sign_up(url)
 
         async def run() -> None:
             turns = [asyncio.create_task(ask(url, team, name, 20, 0.25)) for name in names]
@@ -151,26 +155,29 @@ def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> Non
             expect_exact([await ask(url, team, "after", 2, 0)], ["after"], 2)
 
         asyncio.run(run())
-        stand.check_ledger()
-        assert stand.charged() == stand.counted()
+        installation.check_ledger()
+        assert installation.charged() == installation.counted()
 
 
 @contextmanager
-def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
-    """A stand, and what fills and frees its disk; where none can be made, PostgreSQL only says it is full."""
+def full_disk(folder: Path) -> Iterator[tuple[Installation, Callable[[], None], Callable[[], None]]]:
+    """An installation with functions that fill and free its disk; without a mount they are simulated."""
     try:
-        with SmallDisk(folder / "disk") as disk, Stand(folder, disk.folder / "postgres") as stand:
-            yield stand, disk.fill, disk.free
+        with (
+            SmallDisk(folder / "disk") as disk,
+            Installation(folder, disk.folder / "postgres") as installation,
+        ):
+            yield installation, disk.fill, disk.free
     except PermissionError:
-        with Stand(folder) as stand:
-            yield stand, partial(refuse_writes, stand), partial(allow_writes, stand)
+        with Installation(folder) as installation:
+            yield installation, partial(refuse_writes, installation), partial(allow_writes, installation)
 
 
 WRITTEN = ["quotas_reservation", "quotas_hold", "quotas_usagerecord"]
 
 
-def refuse_writes(stand: Stand) -> None:
-    with psycopg.connect(stand.database_url) as connection:
+def refuse_writes(installation: Installation) -> None:
+    with psycopg.connect(installation.database_url) as connection:
         connection.execute(
             "CREATE OR REPLACE FUNCTION public.is_full() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
@@ -182,8 +189,8 @@ def refuse_writes(stand: Stand) -> None:
             )
 
 
-def allow_writes(stand: Stand) -> None:
-    with psycopg.connect(stand.database_url) as connection:
+def allow_writes(installation: Installation) -> None:
+    with psycopg.connect(installation.database_url) as connection:
         for table in WRITTEN:
             connection.execute(f"DROP TRIGGER full_disk ON public.{table}")
 

@@ -21,7 +21,7 @@ from accounts.mail.services import send_mail
 from accounts.mail.tests.test_mail import CONTEXT
 from accounts.models import OutgoingMail
 from gateway.tests.test_jobs import run_worker
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.stalled_jobs import MOST_ATTEMPTS, SILENT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]

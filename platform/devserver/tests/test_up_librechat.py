@@ -13,7 +13,7 @@ import pytest
 
 from config.tests.turns_under_fire import WHOLE, RunUnderFire, expect_exact, half_way, runs_a_turn
 from devserver.tests.test_up import ROOT, Run, free_port, wait_for
-from gateway.tests.events import STREAM, Told, body, parse, text_of
+from gateway.tests.events import STREAM, StreamEvent, body, parse, text_of
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
@@ -60,7 +60,7 @@ def sign_up(client: httpx.Client) -> None:
     client.headers["authorization"] = f"Bearer {answer.json()['access']}"
 
 
-def reply_to(client: httpx.Client, message: str) -> list[Told]:
+def reply_to(client: httpx.Client, message: str) -> list[StreamEvent]:
     wish = body(message, max_tokens=24)
     with client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer:
         return list(parse(answer.iter_lines()))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.errors import AtCapacity
 from kit.fair_slots import FairSlots
 

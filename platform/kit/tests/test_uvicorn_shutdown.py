@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.tests.served import Served
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.consumers import HttpConsumer
 from kit.last_answers import LastAnswers
 from kit.shutdown_state import stopping

@@ -1,4 +1,4 @@
-"""`manage.py check_ledger`: proves that the ledger adds up, or prints where it does not."""
+"""`manage.py check_ledger`: proves that the ledger adds up, or prints the differences."""
 
 from typing import Any
 

@@ -74,4 +74,4 @@ class ModelPricesView(WorkspaceView):
         """Sets a price, in millionths of the currency per million tokens, from now on or later."""
         wish = checked(PriceWishSerializer, request)
         slug = pick_model(known_models(self.place), model).slug
-        return Response(PriceSerializer(set_price(place=self.place, model=slug, **wish)).data, status=201)
+        return Response(PriceSerializer(set_price(principal=self.place, model=slug, **wish)).data, status=201)

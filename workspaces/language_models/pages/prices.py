@@ -56,7 +56,7 @@ def price(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
     form = PriceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            set_price(place=principal, model=row.slug, **form.figures())
+            set_price(principal=principal, model=row.slug, **form.figures())
         except DomainError as problem:
             blame(form, problem)
         else:

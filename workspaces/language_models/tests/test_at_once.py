@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from accounts.principals import Principal
 from accounts.tests.cast import Cast
-from gateway.tests.waiting import wait_until
+from gateway.tests.wait import wait_until
 from kit.errors import Conflict, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope

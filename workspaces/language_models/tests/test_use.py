@@ -8,7 +8,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import STREAM, body, parse, read_events, send, text_of
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
-from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from gateway.tests.tool_setup import MODEL, asks_for, install_calculator, say
 from kit.tenancy import tenant_scope
 from quotas.models import Reservation, UsageRecord
 from workspaces.models import LanguageModel, ProviderCredential
@@ -209,7 +209,7 @@ def test_a_key_revoked_in_mid_turn_ends_it_with_what_was_used_counted(
     events = read_events(client_of(cast.bob), "add", model=MODEL, mcps=["calculator"])
     told = {event.type: event.data for event in events}
     assert told["error"]["error"]["code"] == "provider_error"
-    assert told["usage"]["total_tokens"] == sum(provider.told[0])
+    assert told["usage"]["total_tokens"] == sum(provider.reported[0])
     assert KEY not in str(events)
 
 

@@ -13,7 +13,7 @@ from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.real_mcp import BadMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.sign_in_stand import (
+from gateway.tests.sign_in_setup import (
     WHERE,
     WITH_VAULT,
     begin,

@@ -12,7 +12,7 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import send
 from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.scripted_provider import ScriptedProvider
-from gateway.tests.sign_in_stand import (
+from gateway.tests.sign_in_setup import (
     WHERE,
     WITH_VAULT,
     begin,

@@ -12,7 +12,7 @@ from gateway.tests.events import send
 from gateway.tests.real_mcp import KEY, BadMCP, RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from gateway.tests.tool_stand import MODEL, asks_for, install_calculator, say
+from gateway.tests.tool_setup import MODEL, asks_for, install_calculator, say
 from kit import outbound
 from kit.lookups import Lookups
 from kit.tenancy import tenant_scope

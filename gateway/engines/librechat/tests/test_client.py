@@ -275,7 +275,7 @@ async def test_leaving_a_stream_closes_its_socket(client: LibreChatClient, serve
     frames = client.stream("t1", CONVERSATION, resume=False)
     assert (await anext(frames)).data == "1"
     await frames.aclose()
-    await server.somebody_left()
+    await server.client_left()
 
 
 async def test_every_call_has_a_browsers_user_agent_and_only_its_own_token(

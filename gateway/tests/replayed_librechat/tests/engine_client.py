@@ -1,4 +1,4 @@
-"""A client of the engine for these tests, as the gateway will be one."""
+"""A client of the engine for these tests, like the gateway."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PASSWORD = "s3cret-pass-1"
 
 
 class EngineClient:
-    """One account's calls; its conversation goes on from turn to turn."""
+    """One account's calls; its conversation continues from turn to turn."""
 
     def __init__(self, url: str) -> None:
         self.http = httpx.AsyncClient(base_url=url, headers={"User-Agent": BROWSER}, timeout=10, verify=False)
@@ -70,7 +70,7 @@ class EngineClient:
                     yield frame
 
     async def read(self, resume: bool = False, count: int | None = None) -> list[Frame]:
-        """The stream's frames; with a count, leaves after so many."""
+        """The stream's frames; leaves after `count` of them if given."""
         seen: list[Frame] = []
         async with aclosing(self.follow(resume)) as following:
             async for frame in following:
@@ -113,7 +113,7 @@ def data_of(seen: list[Frame], name: str) -> list[dict[str, Any]]:
 
 
 async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    """Waits for the server's thread without holding up this loop."""
+    """Waits for the server's thread without blocking this loop."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"

@@ -1,4 +1,4 @@
-"""Sends a recording's requests again and pairs each recorded answer with ours."""
+"""Sends a recording's requests again and pairs each recorded response with ours."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ CHOSEN_BY_LIBRECHAT = ("streamId", "messageId", "conversationId", "parentMessage
 
 @dataclass
 class Pair:
-    """A recorded response and ours; frames instead of a body where it is a stream."""
+    """A recorded response and ours; frames instead of a body for a stream."""
 
     request: Exchange
     recorded: Exchange
@@ -25,12 +25,12 @@ class Pair:
 
 
 class Replay:
-    """A stream is opened right after its start and read alongside what follows, as when it was recorded."""
+    """A stream is opened right after its start and read concurrently with later requests, as recorded."""
 
     def __init__(self, client: EngineClient, recording: list[Exchange]) -> None:
         self.client = client
         self.recording = [item for item in recording if not item["request"]["path"].startswith(OTHER_ROUTES)]
-        self.ours: dict[str, str] = {}  # by the recorded id, where LibreChat chose it
+        self.ours: dict[str, str] = {}  # by the recorded id, if LibreChat chose it
         self.reading: dict[int, asyncio.Task[Pair]] = {}
 
     async def run(self) -> list[Pair]:
@@ -73,13 +73,13 @@ class Replay:
             self.reading[number] = asyncio.create_task(self._read(self.recording[number]))
 
     async def _read(self, exchange: Exchange) -> Pair:
-        """Leaves where the recorder left."""
+        """Leaves at the frame where the recorder left."""
         request, recorded = exchange["request"], exchange["response"]
-        told = frames(recorded["sse"])
+        expected = frames(recorded["sse"])
         path, _, query = self._translated(request["path"]).partition("?")
         self.client.conversation = path.rpartition("/")[2]
-        seen = await self.client.read(bool(query), None if is_last(told[-1]) else len(told))
-        self._learn([data for _, data in told], [data for _, data in seen])
+        seen = await self.client.read(bool(query), None if is_last(expected[-1]) else len(expected))
+        self._learn([data for _, data in expected], [data for _, data in seen])
         return Pair(request, recorded, 200, "text/event-stream", frames=seen)
 
     def _learn(self, recorded: Any, ours: Any) -> None:

@@ -1,4 +1,4 @@
-"""An egress for these tests: keeps what it was sent and answers as the recordings' model did."""
+"""An egress for these tests: records requests and answers like the recordings' model."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ DIES = object()
 
 @dataclass
 class Reply:
-    """One model call's answer: deltas, raw lines, events to wait for, markers."""
+    """One model call's reply: deltas, raw lines, events to wait for, markers."""
 
     steps: list[Any] = field(default_factory=list)
     status: int = 200
@@ -29,7 +29,7 @@ class Received:
 
 
 class ScriptedEgress:
-    """Answers from `replies`, oldest first; without one as the user's text asks for."""
+    """Answers from `replies`, oldest first; without one as the user's text requests."""
 
     def __init__(self) -> None:
         self.reset()
@@ -94,7 +94,7 @@ def more_arguments(arguments: str, index: int = 0) -> dict[str, Any]:
 
 
 def as_recorded(body: dict[str, Any]) -> Reply:
-    """What the scripted model of the recordings said to this."""
+    """The reply of the recordings' scripted model."""
     last = body["messages"][-1]
     if last["role"] == "tool":
         return Reply([*text("The", " tool", " answered:", f" {last['content']}"), usage(11, 4)])

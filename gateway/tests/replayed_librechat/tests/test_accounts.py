@@ -1,4 +1,4 @@
-"""Registering, signing in, and what a caller without a good token is told."""
+"""Registering, signing in, and the responses without a valid token."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ async def test_signing_in_is_answered_as_recorded(sign_in: SignIn) -> None:
 
 
 def _same(answer: Any, recorded: Any) -> bool:
-    """The very words of a refusal; the same keys of a user."""
+    """The exact text of a refusal; the same keys of a user."""
     if isinstance(recorded, str):
         return bool(answer.text == recorded)
     body = answer.json()
@@ -58,7 +58,7 @@ async def test_registering_again_changes_nothing(alice: EngineClient) -> None:
     assert alice.user["name"] == "Alice"
 
 
-async def test_an_expired_token_is_refused_until_the_cookie_gives_a_new_one(
+async def test_an_expired_token_is_refused_until_the_cookie_renews_it(
     librechat: ReplayedLibreChat, alice: EngineClient
 ) -> None:
     librechat.expire_tokens()
@@ -69,7 +69,7 @@ async def test_an_expired_token_is_refused_until_the_cookie_gives_a_new_one(
     assert (await alice.http.get("/api/convos")).status_code == 200
 
 
-async def test_an_expired_cookie_leaves_only_signing_in_again(
+async def test_after_an_expired_cookie_only_signing_in_works(
     librechat: ReplayedLibreChat, alice: EngineClient
 ) -> None:
     librechat.expire_tokens()
@@ -85,7 +85,7 @@ async def test_refreshing_without_a_cookie_is_a_200_without_a_token(alice: Engin
     assert (answer.status_code, answer.text) == (200, "Refresh token not provided")
 
 
-async def test_every_call_needs_a_browsers_name(alice: EngineClient) -> None:
+async def test_every_call_needs_a_browsers_user_agent(alice: EngineClient) -> None:
     for path in ("/api/convos", "/api/messages/x", "/api/models", "/api/agents/chat/stream/x"):
         answer = await alice.http.get(path, headers={"User-Agent": "python-httpx/0.28.1"})
         assert answer.status_code == 200

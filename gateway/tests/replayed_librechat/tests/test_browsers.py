@@ -1,4 +1,4 @@
-"""The replay takes for a browser only what ua-parser-js, and so LibreChat, takes for one."""
+"""The replay accepts the same User-Agents as ua-parser-js, which LibreChat uses."""
 
 import json
 import shutil
@@ -48,19 +48,19 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("user_agent", BROWSERS)
-def test_a_browser_is_known(user_agent: str) -> None:
+def test_a_browser_is_accepted(user_agent: str) -> None:
     assert is_browser(user_agent)
 
 
 @pytest.mark.parametrize("user_agent", OTHERS)
-def test_whatever_names_no_known_browser_is_refused(user_agent: str) -> None:
+def test_unknown_user_agents_are_refused(user_agent: str) -> None:
     assert not is_browser(user_agent)
 
 
 @pytest.mark.slow
 @needs("npm")
-def test_the_package_itself_judges_as_the_replay_does(tmp_path: Path) -> None:
-    """Over every list, and over each browser's name without its version."""
+def test_the_package_itself_decides_like_the_replay(tmp_path: Path) -> None:
+    """For every list, and for each browser's name without its version."""
     npm, node = shutil.which("npm"), shutil.which("node")
     assert npm, "npm is required"
     assert node, "node is required"
@@ -71,7 +71,7 @@ def test_the_package_itself_judges_as_the_replay_does(tmp_path: Path) -> None:
         "const parse = require('ua-parser-js'); const asked = JSON.parse(require('fs').readFileSync(0));"
         "console.log(JSON.stringify(asked.map((agent) => Boolean(parse(agent).browser.name))))"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [node, "-e", script],
         input=json.dumps(asked),
         text=True,
@@ -79,6 +79,6 @@ def test_the_package_itself_judges_as_the_replay_does(tmp_path: Path) -> None:
         cwd=tmp_path,
         check=True,
     )
-    judged = dict(zip(asked, json.loads(told.stdout), strict=True))
-    assert [agent for agent in [*BROWSERS, *OTHERS] if judged[agent] != is_browser(agent)] == []
-    assert [agent for agent in asked if is_browser(agent) and not judged[agent]] == []
+    decided = dict(zip(asked, json.loads(output.stdout), strict=True))
+    assert [agent for agent in [*BROWSERS, *OTHERS] if decided[agent] != is_browser(agent)] == []
+    assert [agent for agent in asked if is_browser(agent) and not decided[agent]] == []

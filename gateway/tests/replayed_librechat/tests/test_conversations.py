@@ -43,6 +43,6 @@ async def test_a_deleted_conversation_is_gone(alice: EngineClient) -> None:
 
 async def test_the_catalogue_lists_what_is_configured(alice: EngineClient) -> None:
     endpoints = await alice.http.get("/api/endpoints")
-    assert endpoints.headers["content-type"] == "text/html; charset=utf-8"  # as recorded, though it is JSON
+    assert endpoints.headers["content-type"] == "text/html; charset=utf-8"  # as recorded, although it is JSON
     assert endpoints.json()["Routed"]["type"] == "custom"
     assert (await alice.http.get("/api/models")).json()["Routed"] == ["routed"]

@@ -1,4 +1,4 @@
-"""The faults that a test can set: a cut stream, a lost generation, a LibreChat that is down."""
+"""The faults that tests can set: a cut stream, a lost generation, a LibreChat that is down."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ async def test_a_librechat_that_is_down_answers_503(
     assert (await alice.http.get("/api/convos")).status_code == 200
 
 
-async def test_requests_are_kept_and_a_reset_forgets_everything(
+async def test_requests_are_recorded_and_a_reset_removes_everything(
     alice: EngineClient, sign_in: SignIn, librechat: ReplayedLibreChat
 ) -> None:
     started = await alice.start("Hello")

@@ -1,4 +1,4 @@
-"""Which earlier messages reach the model."""
+"""Which earlier messages are sent to the model."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ STORED = 0.05
 
 async def test_earlier_replies_arrive_as_lists_of_parts(alice: EngineClient, egress: ScriptedEgress) -> None:
     await _turns(alice, "one", "two")
-    assert _heard(egress) == [
+    assert _last_messages(egress) == [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": [{"type": "text", "text": "You said: one."}]},
         {"role": "user", "content": "two"},
@@ -24,14 +24,14 @@ async def test_earlier_replies_may_arrive_as_strings(
 ) -> None:
     librechat.assistant_parts = False
     await _turns(alice, "one", "two")
-    assert _heard(egress)[1] == {"role": "assistant", "content": "You said: one."}
+    assert _last_messages(egress)[1] == {"role": "assistant", "content": "You said: one."}
 
 
 async def test_errors_and_thoughts_are_left_out(alice: EngineClient, egress: ScriptedEgress) -> None:
     thinking = Reply([{"reasoning_content": "hm"}, *text("Yes.")])
     egress.replies = [Reply(status=402, message="no budget"), thinking]
     await _turns(alice, "one", "two", "three")
-    assert _heard(egress) == [
+    assert _last_messages(egress) == [
         {"role": "user", "content": "one"},
         {"role": "user", "content": "two"},
         {"role": "assistant", "content": "Yes."},
@@ -39,31 +39,35 @@ async def test_errors_and_thoughts_are_left_out(alice: EngineClient, egress: Scr
     ]
 
 
-async def test_tool_calls_are_told_again(alice: EngineClient, egress: ScriptedEgress) -> None:
+async def test_tool_calls_are_sent_again(alice: EngineClient, egress: ScriptedEgress) -> None:
     await _turns(alice, 'use tool add {"a": 2, "b": 40}', "and?", ephemeralAgent={"mcp": ["calc"]})
-    assert [said["role"] for said in _heard(egress)] == ["user", "assistant", "tool", "assistant", "user"]
-    assert _heard(egress)[1]["tool_calls"][0]["function"] == {
+    assert [said["role"] for said in _last_messages(egress)] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    assert _last_messages(egress)[1]["tool_calls"][0]["function"] == {
         "name": "add_mcp_calc",
         "arguments": '{"a":2,"b":40}',
     }
-    assert _heard(egress)[2] == {"role": "tool", "tool_call_id": "call_1", "content": "42.0"}
+    assert _last_messages(egress)[2] == {"role": "tool", "tool_call_id": "call_1", "content": "42.0"}
 
 
-async def test_the_oldest_messages_are_dropped_where_the_context_ends(
+async def test_the_oldest_messages_are_dropped_at_the_context_limit(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     await _turns(alice, "one one one", "two", "three", maxContextTokens=6, promptPrefix="Be brief.")
-    assert [said["role"] for said in _heard(egress)] == ["system", "assistant", "user"]
-    assert _heard(egress)[1]["content"] == [{"type": "text", "text": "You said: two."}]
+    assert [said["role"] for said in _last_messages(egress)] == ["system", "assistant", "user"]
+    assert _last_messages(egress)[1]["content"] == [{"type": "text", "text": "You said: two."}]
 
 
-async def test_a_parent_that_is_unknown_loses_the_history(
-    alice: EngineClient, egress: ScriptedEgress
-) -> None:
+async def test_an_unknown_parent_loses_the_history(alice: EngineClient, egress: ScriptedEgress) -> None:
     await _turns(alice, "one")
     alice.parent = alice.conversation
     await _turns(alice, "two")
-    assert _heard(egress) == [{"role": "user", "content": "two"}]
+    assert _last_messages(egress) == [{"role": "user", "content": "two"}]
 
 
 async def _turns(client: EngineClient, *texts: str, **more: Any) -> None:
@@ -72,7 +76,7 @@ async def _turns(client: EngineClient, *texts: str, **more: Any) -> None:
         await asyncio.sleep(STORED)
 
 
-def _heard(egress: ScriptedEgress) -> list[dict[str, Any]]:
+def _last_messages(egress: ScriptedEgress) -> list[dict[str, Any]]:
     """The last model call's messages."""
     messages: list[dict[str, Any]] = egress.requests[-1].body["messages"]
     return messages

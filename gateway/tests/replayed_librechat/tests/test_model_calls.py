@@ -1,4 +1,4 @@
-"""How the egress' answers become frames: repeats, refusals, breaks, reasoning, summaries."""
+"""How the egress's responses become frames: retries, refusals, breaks, reasoning, summaries."""
 
 import pytest
 
@@ -17,7 +17,7 @@ FAILED = "An error occurred while processing the request: "
 
 
 @pytest.mark.parametrize("status", [408, 422, 500, 503])
-async def test_what_may_pass_is_repeated_in_silence(
+async def test_transient_failures_are_retried_silently(
     status: int, alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     egress.replies = [Reply(status=status, message="later")] * 7
@@ -27,14 +27,14 @@ async def test_what_may_pass_is_repeated_in_silence(
     assert (len(egress.requests), librechat.counters["model_calls"]) == (8, 8)
 
 
-async def test_repeating_ends_in_an_error_part(alice: EngineClient, egress: ScriptedEgress) -> None:
+async def test_retries_end_with_an_error_part(alice: EngineClient, egress: ScriptedEgress) -> None:
     egress.replies = [Reply(status=500, message="broken")] * 8
     assert content(await alice.turn("Hello")) == [{"type": "error", "error": FAILED + "500 broken"}]
     assert egress.replies == []
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 429])
-async def test_a_refusal_ends_the_turn_at_once(
+async def test_a_refusal_ends_the_turn_immediately(
     status: int, alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     egress.replies = [Reply(status=status, message="no")]
@@ -43,7 +43,7 @@ async def test_a_refusal_ends_the_turn_at_once(
     assert len(egress.requests) == 1
 
 
-async def test_an_egress_that_is_away_is_tried_as_often(
+async def test_an_unreachable_egress_is_retried_as_often(
     alice: EngineClient, librechat: ReplayedLibreChat
 ) -> None:
     librechat.egress_url = "http://127.0.0.1:9"
@@ -85,7 +85,7 @@ async def test_reasoning_has_its_own_step_and_part(alice: EngineClient, egress: 
     assert content(seen) == [{"type": "think", "think": "let me see"}, {"type": "text", "text": "Yes."}]
 
 
-async def test_a_summary_is_a_model_call_of_its_own_with_the_turns_headers(
+async def test_a_summary_is_a_separate_model_call_with_the_turns_headers(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     librechat.summarises = True
@@ -102,7 +102,7 @@ async def test_a_summary_is_a_model_call_of_its_own_with_the_turns_headers(
         "on_token_usage",
         "final",
     ]
-    assert [told["total_tokens"] for told in data_of(seen, "on_token_usage")] == [55, 9]
+    assert [usage_event["total_tokens"] for usage_event in data_of(seen, "on_token_usage")] == [55, 9]
     assert content(seen) == [{"type": "text", "text": "Yes."}]
     summary, answer = egress.requests
     assert summary.headers["x-message"] == answer.headers["x-message"]

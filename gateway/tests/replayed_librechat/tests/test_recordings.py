@@ -1,4 +1,4 @@
-"""The recorded requests, sent again, are answered as the real LibreChat answered them."""
+"""Recorded requests that are sent again get the same responses as from the real LibreChat."""
 
 import asyncio
 from itertools import groupby
@@ -30,13 +30,18 @@ TURNS = [
     "chat_with_usage",
     "mcp_with_usage",
 ]
-# Where the recorder left, stopped or replaced a turn, the number of words depends on the clock.
-BY_THE_CLOCK = ["chat_abort", "chat_disconnect_and_resume", "chat_second_turn_replaces", "chat_upstream_500"]
+# If the recorder left, stopped or replaced a turn, the number of words depends on timing.
+TIME_DEPENDENT = [
+    "chat_abort",
+    "chat_disconnect_and_resume",
+    "chat_second_turn_replaces",
+    "chat_upstream_500",
+]
 
 
 @pytest.fixture
 async def replay(librechat: ReplayedLibreChat, egress: ScriptedEgress, alice: EngineClient) -> Any:
-    """Sends a recording's requests to a LibreChat that is configured as the recorder's was."""
+    """Sends a recording's requests to a LibreChat with the recorder's configuration."""
 
     async def run(name: str) -> list[Pair]:
         recording = exchanges(name)
@@ -46,8 +51,8 @@ async def replay(librechat: ReplayedLibreChat, egress: ScriptedEgress, alice: En
         librechat.mcp_servers = {"calc2"}
         librechat.stream_usage = "on_token_usage" in str(recording)
         if name == "chat_local_model":
-            told = frames(recording[1]["response"]["sse"])
-            egress.replies = [Reply(text(*[_said(data) for _, data in told if _said(data)]))]
+            expected = frames(recording[1]["response"]["sse"])
+            egress.replies = [Reply(text(*[_said(data) for _, data in expected if _said(data)]))]
         if name == "chat_upstream_500":
             librechat.retry_delay = 60
         return await Replay(alice, recording).run()
@@ -56,27 +61,27 @@ async def replay(librechat: ReplayedLibreChat, egress: ScriptedEgress, alice: En
 
 
 @pytest.mark.parametrize("name", TURNS)
-async def test_a_recorded_turn_is_answered_alike(name: str, replay: Any) -> None:
+async def test_a_recorded_turn_gets_the_same_response(name: str, replay: Any) -> None:
     for pair in await replay(name):
         _check_answer(pair)
         if pair.frames is not None:
-            told = frames(pair.recorded["sse"])
-            assert [kind(frame) for frame in pair.frames] == [kind(frame) for frame in told]
-            assert _shapes(pair.frames) == _shapes(told)
-            assert _end(pair.frames[-1]) == _end(told[-1])
+            expected = frames(pair.recorded["sse"])
+            assert [kind(frame) for frame in pair.frames] == [kind(frame) for frame in expected]
+            assert _shapes(pair.frames) == _shapes(expected)
+            assert _end(pair.frames[-1]) == _end(expected[-1])
 
 
-@pytest.mark.parametrize("name", BY_THE_CLOCK)
-async def test_a_recorded_turn_that_depends_on_the_clock_is_answered_alike(name: str, replay: Any) -> None:
+@pytest.mark.parametrize("name", TIME_DEPENDENT)
+async def test_a_time_dependent_turn_gets_a_similar_response(name: str, replay: Any) -> None:
     for pair in await replay(name):
         _check_answer(pair)
         if pair.frames is not None:
-            told = frames(pair.recorded["sse"])
-            if is_last(told[-1]):
-                assert _without_repeats(pair.frames) == _without_repeats(told)
-                assert _shapes(pair.frames[-1:]) == _shapes(told[-1:])
+            expected = frames(pair.recorded["sse"])
+            if is_last(expected[-1]):
+                assert _without_repeats(pair.frames) == _without_repeats(expected)
+                assert _shapes(pair.frames[-1:]) == _shapes(expected[-1:])
             else:
-                assert [kind(frame) for frame in pair.frames] == [kind(frame) for frame in told]
+                assert [kind(frame) for frame in pair.frames] == [kind(frame) for frame in expected]
 
 
 async def test_another_account_that_posts_is_answered_as_recorded(
@@ -87,16 +92,16 @@ async def test_another_account_that_posts_is_answered_as_recorded(
     (exchange,) = exchanges("chat_foreign_account_posts")
     request = exchange["request"]
     answer = await bob.http.post(request["path"], json=request["body"])
-    told = frames(exchange["response"]["body"])
+    expected = frames(exchange["response"]["body"])
     assert answer.status_code == 200
     assert "content-type" not in answer.headers
     assert [frame[0] for frame in frames(answer.text)] == ["message", "error"]
-    assert _shape([data for _, data in frames(answer.text)]) == _shape([data for _, data in told])
+    assert _shape([data for _, data in frames(answer.text)]) == _shape([data for _, data in expected])
     assert "User not authorized for this conversation" in frames(answer.text)[1][1]["text"]
     assert librechat.counters["starts"] == 2
 
 
-async def test_accounts_are_kept_apart_as_recorded(alice: EngineClient, sign_in: SignIn) -> None:
+async def test_accounts_are_isolated_as_recorded(alice: EngineClient, sign_in: SignIn) -> None:
     recording = exchanges("isolation_between_accounts")
     alice.conversation = recording[0]["request"]["path"].rpartition("/")[2]
     await alice.turn("mine")
@@ -119,7 +124,7 @@ def _check_answer(pair: Pair) -> None:
 
 
 def _end(frame: Frame) -> Any:
-    """The error, or the reply's parts without the ids that a model chooses."""
+    """The error, or the reply's parts without ids chosen by a model."""
     if kind(frame) != "final":
         return frame[1]
     parts = frame[1]["responseMessage"]["content"]
@@ -134,7 +139,7 @@ def _shapes(seen: list[Frame]) -> list[Any]:
 
 
 def _shape(value: Any) -> Any:
-    """Keys and kinds of values, without the values; a regenerated reply alone has no expiredAt."""
+    """Keys and types of values, without the values; only a regenerated reply has no expiredAt."""
     if isinstance(value, dict):
         return {key: _shape(item) for key, item in value.items() if key != "expiredAt"}
     if isinstance(value, list):

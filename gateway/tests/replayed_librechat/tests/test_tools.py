@@ -1,4 +1,4 @@
-"""The tool loop: what is offered, run, told, and sent back to the model."""
+"""The tool loop: which tools are offered and run, and which results are sent to the model."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.tests.replayed_librechat.tests.scripted_egress import (
 CALC = {"ephemeralAgent": {"mcp": ["calc"]}}
 
 
-async def test_tools_are_offered_only_to_a_turn_that_asks_for_them(
+async def test_tools_are_offered_only_to_a_turn_that_requests_them(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     await alice.turn("with", **CALC)
@@ -47,7 +47,7 @@ async def test_a_tools_output_goes_back_to_the_model(alice: EngineClient, egress
     assert egress.requests[0].headers["x-message"] == egress.requests[1].headers["x-message"]
 
 
-async def test_arguments_may_come_in_pieces_and_calls_side_by_side(
+async def test_arguments_may_arrive_in_pieces_and_calls_interleaved(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     pieces = [
@@ -85,7 +85,7 @@ async def test_a_failing_and_an_unknown_tool_answer_with_their_error(
     ]
 
 
-async def test_the_loop_has_a_bound(
+async def test_the_loop_is_bounded(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     librechat.recursion_limit = 3
@@ -95,7 +95,7 @@ async def test_the_loop_has_a_bound(
     assert "Recursion limit of 3 reached" in content(seen)[-1]["error"]
 
 
-async def test_a_refusal_within_the_loop_keeps_what_was_done(
+async def test_a_refusal_during_the_loop_keeps_earlier_results(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     call = tool_call("add_mcp_calc", '{"a": 1, "b": 1}')

@@ -10,7 +10,7 @@ from gateway.tests.replayed_librechat.tests.engine_client import EngineClient, c
 from gateway.tests.replayed_librechat.tests.scripted_egress import Reply, ScriptedEgress, text, usage
 
 
-async def test_a_turn_carries_our_ids_and_settings_to_the_egress(
+async def test_a_turns_ids_and_settings_are_sent_to_the_egress(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     body = alice.body("Hello", promptPrefix="Be brief.", temperature=0.3, max_tokens=77)
@@ -36,7 +36,7 @@ async def test_a_turn_carries_our_ids_and_settings_to_the_egress(
     }
 
 
-async def test_a_reader_who_left_is_told_what_was_missed(
+async def test_a_returning_reader_gets_the_missed_state(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     gate = threading.Event()
@@ -53,7 +53,7 @@ async def test_a_reader_who_left_is_told_what_was_missed(
     assert content(seen) == [{"type": "text", "text": "one two three"}]
 
 
-async def test_several_readers_see_the_whole_turn_however_late(
+async def test_several_late_readers_see_the_whole_turn(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     gate = threading.Event()
@@ -123,7 +123,7 @@ async def test_an_abort_ends_the_stream_and_closes_the_model_call(
     assert (reply["unfinished"], reply["text"]) == (True, "one two ")
 
 
-async def test_an_abort_of_an_earlier_turn_leaves_the_running_one_alone(
+async def test_an_abort_of_an_earlier_turn_does_not_affect_the_running_one(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     first = await alice.start("slow 2 10")
@@ -136,7 +136,7 @@ async def test_an_abort_of_an_earlier_turn_leaves_the_running_one_alone(
     assert "aborted" not in final(await alice.read())
 
 
-async def test_a_second_start_replaces_the_first_whose_model_call_goes_on(
+async def test_a_second_start_replaces_the_first_whose_model_call_continues(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     gate = threading.Event()
@@ -156,7 +156,7 @@ async def test_a_second_start_replaces_the_first_whose_model_call_goes_on(
     assert librechat.counters["replaced"] == 1
 
 
-async def test_a_regenerated_reply_stands_beside_the_first(
+async def test_a_regenerated_reply_is_a_sibling_of_the_first(
     alice: EngineClient, egress: ScriptedEgress
 ) -> None:
     first = final(await alice.turn("again"))
@@ -185,12 +185,16 @@ async def test_a_reply_is_stored_only_some_time_after_the_end(
     assert [said["role"] for said in egress.requests[2].body["messages"]] == ["user", "assistant", "user"]
 
 
-async def test_usage_is_told_once_a_model_call_and_not_at_all_without_the_configuration(
+async def test_usage_is_sent_once_per_model_call_and_only_if_configured(
     alice: EngineClient, egress: ScriptedEgress, librechat: ReplayedLibreChat
 ) -> None:
     egress.replies = [Reply([*text("a"), usage(7, 2)]), Reply([*text("b"), usage(7, 2)])]
-    (told,) = data_of(await alice.turn("one"), "on_token_usage")
-    assert (told["input_tokens"], told["output_tokens"], told["total_tokens"]) == (7, 2, 9)
+    (usage_event,) = data_of(await alice.turn("one"), "on_token_usage")
+    assert (usage_event["input_tokens"], usage_event["output_tokens"], usage_event["total_tokens"]) == (
+        7,
+        2,
+        9,
+    )
     librechat.stream_usage = False
     assert data_of(await alice.turn("two"), "on_token_usage") == []
     assert "stream_options" not in egress.requests[1].body

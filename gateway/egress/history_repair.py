@@ -1,27 +1,27 @@
-"""The history in an engine's model call: completed from our own copy where it lacks something, then repaired.
+"""Completes the history in an engine's model call from our own copy if messages are missing, and repairs it.
 
-An engine trims its history to the model's window, which is its right. It may also have lost some of it: its
-database was emptied, or it died while a reply was written. Pure, but for the count of tokens.
+An engine may trim its history to the model's context window. But it may also have lost messages: its database
+was emptied, or it died while a reply was written. Pure, except for the token count.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.calls.images import text_of
-from gateway.calls.own_branch import Branch, Exchange, words_of
+from gateway.calls.call_images import text_of
+from gateway.calls.own_branch import Branch, Exchange, normalised
 from gateway.engines.librechat.placeholders import SYSTEM
 from gateway.providers.base import JsonObject, ModelRequest
 
-FLATTENED = "[Previous tool interaction]"  # how LibreChat begins a user message that stands for tool calls
-ROOM = 0.9  # of the window: history that is within this, by its bytes, is never trimmed
+FLATTENED = "[Previous tool interaction]"  # begins a user message by LibreChat that replaces tool calls
+UNTRIMMED = 0.9  # of the window: a history within this, by its bytes, is never trimmed
 REPLIES = {"assistant", "tool"}
 Fits = Callable[[ModelRequest], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A call's messages: instructions, what was said before, and the turn itself from its question on."""
+    """A call's messages: instructions, earlier messages, and the turn itself, beginning with its question."""
 
     system: list[JsonObject]
     earlier: list[JsonObject]
@@ -29,24 +29,24 @@ class Parts:
 
 
 def parts_of(messages: Sequence[JsonObject], question: str) -> Parts | None:
-    """None where the question is not found, so that nothing is known of what surrounds it."""
-    asked = words_of(question)
-    places = (at for at in reversed(range(len(messages))) if _asks(messages[at], asked))
-    at = next(places, None)
+    """None if the question is not found: then the parts cannot be distinguished."""
+    wanted = normalised(question)
+    positions = (at for at in reversed(range(len(messages))) if _is_question(messages[at], wanted))
+    at = next(positions, None)
     if at is None:
         return None
     first = next((n for n in range(at + 1) if messages[n].get("role") not in SYSTEM), at)
     return Parts(list(messages[:first]), list(messages[first:at]), list(messages[at:]))
 
 
-def _asks(message: JsonObject, asked: str) -> bool:
-    return message.get("role") == "user" and words_of(text_of(message)) == asked
+def _is_question(message: JsonObject, wanted: str) -> bool:
+    return message.get("role") == "user" and normalised(text_of(message)) == wanted
 
 
 async def completed(
     request: ModelRequest, branch: Branch, *, context_window: int, fits: Fits
 ) -> ModelRequest | None:
-    """The request with as much of our own copy as fits; None where the engine's own history is complete."""
+    """The request with as much of our own copy as fits; None if the engine's history is complete."""
     parts = parts_of(request.messages, branch.question) if branch.earlier else None
     if parts is None or not _lacks(parts, branch, request, context_window):
         return None
@@ -70,59 +70,60 @@ def _messages(exchange: Exchange) -> list[JsonObject]:
 
 
 def _lacks(parts: Parts, branch: Branch, request: ModelRequest, context_window: int) -> bool:
-    """Whether what is missing was lost rather than trimmed.
+    """Whether missing messages were lost rather than trimmed.
 
-    Trimming takes the oldest first, and only when the window is full. So it is lost if anything older or
-    nothing at all is there, if some was lost before, or if it would have fitted by its bytes alone.
+    Trimming removes the oldest first, and only when the window is full. So a message was lost if an older one
+    or none at all is there, if some were lost before, or if it would have fitted by its bytes alone.
     """
     ours, sent = branch.replied, _exchanges(parts.earlier)
     at = 0
     for number, exchange in enumerate(ours):
-        asked = words_of(exchange.question)
-        found = next((n for n in range(at, len(sent)) if sent[n] == (asked, True)), None)
+        question = normalised(exchange.question)
+        found = next((n for n in range(at, len(sent)) if sent[n] == (question, True)), None)
         if found is None:
-            older = {words_of(later.question) for later in ours[number + 1 :]}
-            has_older = any(question in older for question, _ in sent[at:])
+            older = {normalised(later.question) for later in ours[number + 1 :]}
+            has_older = any(earlier in older for earlier, _ in sent[at:])
             lost_before = branch.is_ours or number == 0 or has_older
-            return lost_before or _has_room(request, exchange, context_window)
+            return lost_before or _would_fit(request, exchange, context_window)
         at = found + 1
     return False
 
 
 def _exchanges(messages: Sequence[JsonObject]) -> list[tuple[str, bool]]:
-    """What was asked, and whether a reply follows; the latest first."""
+    """The questions, and whether a reply follows; the latest first."""
     found: list[tuple[str, bool]] = []
     for message in messages:
         text = text_of(message)
         if message.get("role") == "user" and not text.startswith(FLATTENED):
-            found.append((words_of(text), False))
+            found.append((normalised(text), False))
         elif found:
             found[-1] = (found[-1][0], True)
     return found[::-1]
 
 
-def _has_room(request: ModelRequest, missing: Exchange, context_window: int) -> bool:
+def _would_fit(request: ModelRequest, missing: Exchange, context_window: int) -> bool:
     sent = json.dumps([request.messages, request.tools], ensure_ascii=False)
     size = sum(len(text.encode("utf-8", "replace")) for text in (sent, missing.question, missing.reply))
-    return size <= ROOM * (context_window - request.max_tokens)
+    return size <= UNTRIMMED * (context_window - request.max_tokens)
 
 
 def repaired(messages: Sequence[JsonObject], unanswered: set[str] | None = None) -> list[JsonObject]:
-    """The messages as strict providers accept them: after the instructions a `user` first, roles in turn.
+    """The messages as strict providers accept them: after the instructions a `user`, then alternating roles.
 
-    Replies without their question go, as do tool calls without answers and answers without calls. Of two
-    messages of one role in a row the first goes if it is one of `unanswered`; otherwise they become one.
+    Replies without their question are removed, as are tool calls without results and results without calls.
+    Of two consecutive messages of one role, the first is removed if it is in `unanswered`; otherwise they are
+    joined.
     """
     first = next((at for at, said in enumerate(messages) if said.get("role") not in SYSTEM), len(messages))
     begin = next((at for at in range(first, len(messages)) if messages[at].get("role") not in REPLIES), None)
-    if begin is None:  # nothing would be left to answer
+    if begin is None:  # no question would be left
         return list(messages)
     found: list[JsonObject] = list(messages[:first])
     for message in _paired(messages[begin:]):
         before = found[-1] if len(found) > first else None
         if before is None or not _are_one(before, message):
             found.append(message)
-        elif words_of(text_of(before)) in (unanswered or set()):
+        elif normalised(text_of(before)) in (unanswered or set()):
             found[-1] = message
         else:
             found[-1] = _joined(before, message)
@@ -148,7 +149,7 @@ def _listed(content: object) -> list[object]:
 
 
 def _paired(messages: Sequence[JsonObject]) -> list[JsonObject]:
-    """Each tool call with its answer behind it, and nothing of either alone; calls at the very end stay."""
+    """Each tool call followed by its result, and neither alone; calls at the very end stay."""
     found: list[JsonObject] = []
     at = 0
     while at < len(messages):

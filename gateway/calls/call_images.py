@@ -1,6 +1,6 @@
-"""The images of a conversation, put into a model call at the last moment: no engine ever holds one.
+"""Puts a conversation's images into a model call at the last moment, so that no engine ever holds one.
 
-Until then a message names an image by an address that means something only here.
+Until then a message refers to an image by a private URL that only the gateway resolves.
 """
 
 import base64
@@ -16,64 +16,68 @@ from kit.secrets import unseal_bytes
 from kit.tenancy import TenantRef, in_tenant
 
 SCHEME = "switchyard-image:"
-ENOUGH_EARLIER = 4  # images of earlier messages in a call; older messages' are told of in words
-MOST_QUESTIONS = 100  # messages back, of which an engine may have some in its history
+MOST_EARLIER = 4  # images of earlier messages in a call; older ones are replaced by a text
+MOST_MESSAGES = 100  # to look back; an engine has some of them in its history
 LEFT_OUT = "[An image from earlier, which is not shown any more.]"
 UNSEEN = "[An image, which this model cannot see.]"
 
 
 @dataclass(frozen=True, slots=True)
-class AskedWith:
-    """What a person wrote in an earlier or the current message, and its images."""
+class UserMessage:
+    """The text and images of an earlier or the current message of a person."""
 
     text: str
     image_ids: tuple[UUID, ...]
 
 
 def with_images(text: str, image_ids: Sequence[UUID]) -> str | list[JsonObject]:
-    """A message's content, which names its images."""
+    """A message's content, with references to its images."""
     if not image_ids:
         return text
-    shown = [{"type": "image_url", "image_url": {"url": f"{SCHEME}{image_id}"}} for image_id in image_ids]
-    return [{"type": "text", "text": text}, *shown]
+    references = [
+        {"type": "image_url", "image_url": {"url": f"{SCHEME}{image_id}"}} for image_id in image_ids
+    ]
+    return [{"type": "text", "text": text}, *references]
 
 
-def with_words(text: str, words: str, number: int) -> str:
-    """The same where the images cannot be shown."""
-    return "\n\n".join([text, *[words] * number])
+def with_placeholders(text: str, placeholder: str, number: int) -> str:
+    """A message's content if its images cannot be sent."""
+    return "\n\n".join([text, *[placeholder] * number])
 
 
-def names_images(messages: Sequence[JsonObject]) -> bool:
+def has_image_references(messages: Sequence[JsonObject]) -> bool:
     return any(_id_of(part) for message in messages for part in _parts(message))
 
 
-class Earlier:
-    """Shows the images of earlier messages, asked for from the latest back, until they are enough: a message
-    with all that it has, since people go on to speak of any of them."""
+class EarlierImages:
+    """Chooses which images of earlier messages are sent, from the latest message back.
+
+    All images of a message are sent or none, since people may refer to any of them.
+    """
 
     def __init__(self, *, is_seeing: bool) -> None:
         self.is_seeing = is_seeing
         self.shown = 0
 
-    def content(self, asked: AskedWith) -> str | list[JsonObject]:
-        number = len(asked.image_ids)
+    def content(self, message: UserMessage) -> str | list[JsonObject]:
+        number = len(message.image_ids)
         if not self.is_seeing:
-            return with_words(asked.text, UNSEEN, number)
-        if self.shown >= ENOUGH_EARLIER:
-            return with_words(asked.text, LEFT_OUT, number)
+            return with_placeholders(message.text, UNSEEN, number)
+        if self.shown >= MOST_EARLIER:
+            return with_placeholders(message.text, LEFT_OUT, number)
         self.shown += number
-        return with_images(asked.text, asked.image_ids)
+        return with_images(message.text, message.image_ids)
 
 
 def placed(
-    messages: Sequence[JsonObject], questions: Sequence[AskedWith], *, is_seeing: bool
+    messages: Sequence[JsonObject], questions: Sequence[UserMessage], *, is_seeing: bool
 ) -> list[JsonObject]:
-    """An engine's history with the images that its texts were asked with.
+    """An engine's history with the images of its user messages.
 
-    `questions` are the conversation's, the latest first, the one that is asked now in front. An engine may
-    have dropped some; a text that is found twice is the later one.
+    `questions` are the conversation's user messages, the latest first, beginning with the current one. An
+    engine may have dropped some; a text that occurs twice is matched with the later one.
     """
-    found, earlier, left, is_now = [], Earlier(is_seeing=is_seeing), iter(questions), True
+    found, earlier, left, is_now = [], EarlierImages(is_seeing=is_seeing), iter(questions), True
     for message in reversed(messages):
         asked = next(_until(left, text_of(message)), None) if message.get("role") == "user" else None
         if asked is None or not asked.image_ids:
@@ -86,27 +90,27 @@ def placed(
     return found[::-1]
 
 
-def _until(left: Iterator[AskedWith], text: str) -> Iterator[AskedWith]:
-    """The next of those left that says this; those that were passed over are gone."""
+def _until(left: Iterator[UserMessage], text: str) -> Iterator[UserMessage]:
+    """The next message with this text; those that were skipped are used up."""
     for asked in left:
         if asked.text.strip() == text.strip():
             yield asked
             return
 
 
-def questions_of(*, conversation_id: UUID) -> tuple[AskedWith, ...]:
-    """In the tenant's schema: what was asked on the path that is shown, the latest first."""
+def questions_of(*, conversation_id: UUID) -> tuple[UserMessage, ...]:
+    """In the tenant's schema: the user messages of the current path, the latest first."""
     if not Image.objects.filter(conversation=conversation_id).exists():
         return ()
     rows = Message.objects.filter(
         conversation=conversation_id, role=Message.Role.USER, turn__is_current=True
-    ).order_by("-created_at", "-id")[:MOST_QUESTIONS]
-    return tuple(AskedWith(row.content, tuple(row.image_ids)) for row in rows)
+    ).order_by("-created_at", "-id")[:MOST_MESSAGES]
+    return tuple(UserMessage(row.content, tuple(row.image_ids)) for row in rows)
 
 
 async def filled(tenant: TenantRef, conversation_id: UUID | None, request: ModelRequest) -> ModelRequest:
-    """The request with the images themselves. Only those of the conversation are ever read."""
-    if conversation_id is None or not names_images(request.messages):
+    """The request with the images themselves. Only images of the conversation are ever read."""
+    if conversation_id is None or not has_image_references(request.messages):
         return request
     parts = (part for message in request.messages for part in _parts(message))
     wanted = {image_id for part in parts if (image_id := _id_of(part))}

@@ -1,4 +1,4 @@
-"""The engines that the suite is run on: our own, a replayed LibreChat, and a real one where it is named."""
+"""The engines under test: our own, a replayed LibreChat, and a real one if LIBRECHAT_URL is set."""
 
 import os
 from collections.abc import Iterator
@@ -16,43 +16,45 @@ NAMES = ["direct", "replayed", *(["real"] if REAL_URL else [])]
 
 
 @dataclass(frozen=True)
-class Stand:
-    """An engine under test; `replay` is there to be broken on purpose."""
+class EngineUnderTest:
+    """An engine under test; tests can break its `replay`."""
 
     name: str
     engine: str
     outlives_us: bool
     replay: ReplayedLibreChat | None = None
-    environment: dict[str, str] = field(default_factory=dict)  # for a process of its own
+    environment: dict[str, str] = field(default_factory=dict)  # for a separate process
 
 
 @contextmanager
-def direct(settings: Any) -> Iterator[Stand]:
+def direct(settings: Any) -> Iterator[EngineUnderTest]:
     settings.ENGINE = "direct"
-    yield Stand("direct", "direct", outlives_us=False, environment={"ENGINE": "direct"})
+    yield EngineUnderTest("direct", "direct", outlives_us=False, environment={"ENGINE": "direct"})
 
 
 @contextmanager
 def replayed(
     settings: Any, replay: ReplayedLibreChat, served_replay: Served, egress: Served
-) -> Iterator[Stand]:
-    """The replay routes to the served egress, as a real one does by its configuration."""
+) -> Iterator[EngineUnderTest]:
+    """The replay calls the served egress, as a real LibreChat does by its configuration."""
     replay.egress_url, replay.secret = egress.url, SECRET
     replay.reset()
     settings.EGRESS_URL = egress.url
     with librechat_at(served_replay.url, SECRET, settings) as environment:
-        yield Stand("replayed", "librechat", outlives_us=True, replay=replay, environment=environment)
+        yield EngineUnderTest(
+            "replayed", "librechat", outlives_us=True, replay=replay, environment=environment
+        )
 
 
 @contextmanager
-def real(settings: Any) -> Iterator[Stand]:
-    """The LibreChat at LIBRECHAT_URL, whose configuration names this machine's EGRESS_URL and its secret."""
+def real(settings: Any) -> Iterator[EngineUnderTest]:
+    """The LibreChat at LIBRECHAT_URL, configured with this machine's EGRESS_URL and its secret."""
     port = int(os.environ["EGRESS_URL"].rsplit(":", 1)[1])
     with (
         Served(egress_application, lifespan="on", port=port),
         librechat_at(REAL_URL, os.environ["EGRESS_SECRETS"].split(",")[0], settings) as environment,
     ):
-        yield Stand("real", "librechat", outlives_us=True, environment=environment)
+        yield EngineUnderTest("real", "librechat", outlives_us=True, environment=environment)
 
 
 @contextmanager

@@ -1,21 +1,31 @@
-"""Ends holds: what was used is written to the ledger, the counters and the day's sums in one statement.
+"""The states of a hold, and every change between them.
 
-Locks are taken in one order everywhere: reservation, hold, counters by their ids, the day's sum.
+    held ──► sent ──┬──► settled       its usage is known
+      │             ├──► written_off   never answered, so charged by estimate; a late settlement still
+      │             │                  makes it settled and posts the difference as a correction
+      └─────────────┴──► released      never sent, or the provider did no work
+
+A settlement is never refused, so it also ends a call that is still held.
+A settlement writes the ledger line, the counters and the day's sums in one statement. Locks are taken in one
+order everywhere: reservation, hold, counters by their ids, the day's sum.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from quotas.alerts import tell_crossed
+from kit.errors import TurnInterrupted
+from quotas.alerts import send_alerts
 from quotas.models import Hold, UsageRecord
 from quotas.prices import Usage
 
 State = Hold.State
+Counted = Mapping[str, int | str | None]  # parameters of SETTLE by name; a count of None is unknown
 
-# After a write-off its line stands, and a second one brings the sum to the truth. Cost is rounded up once.
-# Without an estimate of the prompt, `least` is its bound.
+# After a write-off, its line remains and a correction line adds the difference. Cost is rounded up once.
+# Without an estimate of the prompt, `least` returns its bound.
 SETTLE = """
     WITH hold AS (
         SELECT * FROM quotas_hold WHERE call_id = %(call)s AND state = ANY(%(before)s) FOR UPDATE
@@ -112,49 +122,62 @@ RELEASE = """
 """
 
 
-def settle_call(*, call_id: UUID, usage: Usage) -> None:
-    """Turns the hold into use and writes the ledger line; never fails over money.
+def mark_sent(*, call_id: UUID) -> None:
+    """From now on the provider may bill: an unanswered call is written off, not released.
 
-    The line keeps the usage's flag; without one, an excess over what was held is flagged `overrun`. After a
+    TurnInterrupted if the hold has ended because the turn was closed: then nothing may be sent.
+    """
+    if not Hold.objects.live().filter(call_id=call_id).update(state=State.SENT):
+        raise TurnInterrupted
+
+
+def settle_call(*, call_id: UUID, usage: Usage) -> None:
+    """Turns the hold into usage and writes the ledger line; never fails because of a limit.
+
+    The line has the usage's flag; without one, an excess over the hold is flagged `overrun`. After a
     write-off the difference is posted as a correction; a second settlement changes nothing.
     """
     usage = usage.bounded()
-    _end(
-        call_id,
-        before=[State.HELD, State.SENT, State.WRITTEN_OFF],
-        after=State.SETTLED,
-        input=usage.input_tokens,
-        output=usage.output_tokens,
-        cached=usage.cached_tokens,
-        reasoning=usage.reasoning_tokens,
-        exactness=str(usage.exactness),
-        flag=str(usage.flag),
-    )
+    counted: Counted = {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.cached_tokens,
+        "reasoning": usage.reasoning_tokens,
+        "exactness": str(usage.exactness),
+        "flag": str(usage.flag),
+    }
+    _end(call_id, before=[State.HELD, State.SENT, State.WRITTEN_OFF], after=State.SETTLED, counted=counted)
 
 
 def write_off(*, call_id: UUID) -> None:
-    """Ends a call that was sent and never settled: charges its prompt's estimate and what streamed."""
-    exactness = UsageRecord.Exactness.ESTIMATED
-    unknown: dict[str, Any] = {"input": None, "output": None, "cached": 0, "reasoning": 0, "flag": ""}
-    _end(call_id, before=[State.SENT], after=State.WRITTEN_OFF, exactness=exactness, **unknown)
+    """Ends a call that was sent and never settled: charges its prompt estimate and the streamed output."""
+    counted: Counted = {
+        "input": None,
+        "output": None,
+        "cached": 0,
+        "reasoning": 0,
+        "exactness": str(UsageRecord.Exactness.ESTIMATED),
+        "flag": "",
+    }
+    _end(call_id, before=[State.SENT], after=State.WRITTEN_OFF, counted=counted)
 
 
-def _end(call_id: UUID, *, before: list[State], after: State, **counted: Any) -> None:
+def _end(call_id: UUID, *, before: list[State], after: State, counted: Counted) -> None:
     states: dict[str, Any] = {"before": [str(state) for state in before], "after": str(after)}
     with connection.cursor() as cursor:
         cursor.execute(SETTLE, {"call": call_id, **states, **counted})
         (crossed,) = cursor.fetchone()
     if crossed:
-        tell_crossed(crossed)
+        send_alerts(crossed)
 
 
 def release_call(*, call_id: UUID) -> None:
-    """Gives a hold back whose call was never sent, or which the provider certainly did no work for."""
+    """Releases a hold whose call was never sent, or for which the provider certainly did no work."""
     _release("call_id = %(id)s", call_id, [State.HELD, State.SENT])
 
 
 def end_hold(hold: Hold) -> None:
-    """Ends a locked hold without the provider's word: held → released, sent → written off."""
+    """Ends a locked hold without the provider's usage: held → released, sent → written off."""
     if hold.state == State.HELD:
         _release("id = %(id)s", hold.id, [State.HELD])
     elif hold.call_id is not None:

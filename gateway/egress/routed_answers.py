@@ -1,4 +1,4 @@
-"""One metered call as an engine reads it: OpenAI's chunks, its end written to the turn before it is told."""
+"""One metered call as OpenAI's chunks for an engine; its end is stored with the turn before it is sent."""
 
 import json
 import time
@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
-from gateway.calls.images import filled, placed
+from gateway.calls.call_images import filled, placed
 from gateway.calls.metered import Held, MeteredEvent, metered_call
 from gateway.calls.own_branch import note_restored
-from gateway.egress.history import completed, repaired
+from gateway.egress.history_repair import completed, repaired
 from gateway.egress.routed_calls import RunningCall
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
@@ -46,13 +46,13 @@ log = structlog.get_logger(__name__)
 async def answer_of(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[bytes, None]:
-    """Server-sent lines; the first, empty one says that the call is held.
+    """Server-sent lines; the first, empty one means that the call is held.
 
-    What is refused before that is raised, for a status of its own; a later failure is a line in the stream.
+    An earlier refusal is raised, so that it gets its own status; a later failure is a line in the stream.
     """
     envelope = Envelope(call.attempt, int(time.time()), ROUTED)
     is_held, usage, finish = False, b"", Finish("stop")
-    pieces: list[list[JsonObject]] = []  # of tool calls, which the engine hears whole
+    pieces: list[list[JsonObject]] = []  # of tool calls, which the engine gets whole
     try:
         async with aclosing(_events(turn, call, wanted)) as events:
             async for event in events:
@@ -67,9 +67,9 @@ async def answer_of(
                     finish = event
                 elif isinstance(event, ToolCallDelta):
                     pieces.append(event.calls)
-                elif (told := _line_of(event, envelope)) is not None:
-                    yield told
-        # The call is settled by now: however long a person takes, nothing is held for it.
+                elif (chunk := _line_of(event, envelope)) is not None:
+                    yield chunk
+        # The call is settled by now, so nothing stays held while a person decides.
         if calls := merge_tool_calls(pieces) if finish.reason != "length" else []:
             yield line(envelope.chunk({"tool_calls": await _held(turn, calls)}))
         await note_end(turn, finish_reason=finish.reason)
@@ -85,7 +85,7 @@ async def answer_of(
 async def _events(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[MeteredEvent, None]:
-    """InternalError or DatabaseUnavailable for what is no DomainError: an engine is told of every end."""
+    """Turns other exceptions into InternalError or DatabaseUnavailable: the engine gets every end."""
     models = turn.models
     try:
         request = await _with_history(turn, wanted.request_to(models[0]))
@@ -109,7 +109,7 @@ async def _events(
 
 
 async def _with_history(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
-    """The engine's history as the model is to read it: complete, with its images, and in order."""
+    """The engine's history as it is sent to the model: complete, with its images, and repaired."""
     request = replace(request, messages=with_placeholders(request.messages))
     model = turn.models[0]
 
@@ -132,14 +132,14 @@ async def _with_history(turn: RoutedTurn, request: ModelRequest) -> ModelRequest
 
 
 async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
-    """The images of what was asked, which the engine has never seen."""
+    """Adds the images of user messages, which the engine has never seen."""
     is_seeing = Ability.IMAGES in turn.models[0].abilities
     messages = placed(request.messages, turn.questions, is_seeing=is_seeing)
     return await filled(turn.tenant, turn.conversation_id, replace(request, messages=messages))
 
 
 def _may_answer(model: ModelRef, request: ModelRequest) -> bool:
-    """Whoever stands in for a model that uses tools has to be able to as well, or to see where it sees."""
+    """A fallback model has to support the tools and images of the request."""
     needed = needed_abilities(tools=bool(request.tools), images=has_images(request.messages))
     return needed <= model.abilities
 
@@ -155,7 +155,7 @@ async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:
 
 
 async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
-    """ContextTooLong where the model's tokenizer says that it does not fit."""
+    """ContextTooLong if, by the model's tokenizer, the request does not fit."""
     bounds = await _bounds_of(turn.models[0], request)
     return expect_fit(turn.models[0], bounds) if bounds else None
 
@@ -163,7 +163,7 @@ async def _bounds(turn: RoutedTurn, request: ModelRequest) -> Bounds | None:
 async def _bounds_of(model: ModelRef, request: ModelRequest) -> Bounds | None:
     try:
         provider = provider_for(model)
-    except ProviderError:  # another model may stand in for it: the call finds out
+    except ProviderError:  # a fallback may answer: the call finds out
         return None
     return await bound_call(provider, request, model)
 
@@ -178,7 +178,7 @@ def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
 
 
 def merged(lines: list[bytes]) -> dict[str, Any]:
-    """The streamed chunks as one answer, for an engine that asked for no stream."""
+    """The streamed chunks as one response, for an engine that requested no stream."""
     chunks = [
         json.loads(text.removeprefix(b"data: "))
         for text in b"".join(lines).split(b"\n\n")

@@ -1,4 +1,4 @@
-"""Asks a provider whether it is there, takes the key, and has the model: before anything of it is saved."""
+"""Checks that a provider answers, accepts the key and has the model, before anything is saved."""
 
 from contextlib import aclosing
 from uuid import uuid4
@@ -14,20 +14,20 @@ from gateway.providers.registry import provider_for
 from kit.errors import InvalidInput
 from kit.tenancy import in_public
 from kit.unbroken import unbroken
-from quotas.calls import Payer
 from quotas.models import UsageRecord
+from quotas.planned_calls import Payer
 from quotas.reservations import close_turn, open_turn
 from workspaces.language_models.queries import ModelRef
 
 QUESTION = [{"role": "user", "content": "Say OK."}]
-MOST_TOKENS = 64  # a model that reasons first may need all of them: that it wrote is enough
+MOST_TOKENS = 64  # a model may use all of them for reasoning: any output is enough
 KEY_REFUSED = {401, 403}
-NO_LIST = {400, 404, 405, 501}  # a provider that is there and has no list of models to show
-UNFIT = {400, 404, 422}
+NO_LIST = {400, 404, 405, 501}  # from a provider that answers but lists no models
+MODEL_REFUSED = {400, 404, 422}
 
 
 class ProviderProber:
-    """What `workspaces.language_models.probe.Prober` asks for."""
+    """Implements `workspaces.language_models.probe.Prober`."""
 
     async def reach(self, model: ModelRef) -> None:
         try:
@@ -50,7 +50,7 @@ class ProviderProber:
 
 
 async def _call(principal: Principal, model: ModelRef, request: ModelRequest, bounds: Bounds) -> None:
-    """One metered call, paid by whoever saves, in a reservation of its own."""
+    """One metered call in its own reservation, paid by the principal."""
     turn_id = uuid4()
     await in_public(
         open_turn,
@@ -73,13 +73,13 @@ async def _call(principal: Principal, model: ModelRef, request: ModelRequest, bo
 
 
 def _reason(error: ProviderError, model: ModelRef, *, of_model: bool = False) -> Exception:
-    """At the field that is wrong, in our words; the provider's own are not repeated."""
+    """An error at the field that is wrong; the provider's own text is not repeated."""
     status = error.details["provider_status"]
     if status in KEY_REFUSED:
         return InvalidInput(key=["The provider is there, and refuses this key."])
     if status is None and not isinstance(error, ProviderTimeout) and not of_model:
         return InvalidInput(base_url=[f"Nothing answers as a provider at this address. {error.text}"])
-    if of_model and status in UNFIT:
+    if of_model and status in MODEL_REFUSED:
         text = f"The key works, but the provider has no model {model.upstream_name!r} that answers here."
         return InvalidInput(upstream_name=[text])
     return error

@@ -1,6 +1,6 @@
-"""An installation for fault tests: a PostgreSQL of its own, web processes, a paced provider, teams.
+"""An installation for fault tests: its own PostgreSQL, web processes, a paced provider, and teams.
 
-What happens to it happens to no other test.
+Faults in it do not affect other tests.
 """
 
 import os
@@ -18,7 +18,7 @@ import httpx
 import psycopg
 
 from devserver import embedded_postgres
-from gateway.tests.events import STREAM, Frames, Told, body
+from gateway.tests.events import STREAM, Frames, StreamEvent, body
 from gateway.tests.paced_provider import PacedProvider, answer_to, question
 from gateway.tests.served import Served
 from kit.tests.ports import free_port
@@ -36,10 +36,10 @@ class Team:
 
 
 @dataclass
-class Heard:
-    """What a client got of one turn."""
+class ReceivedTurn:
+    """The events of one turn that a client received."""
 
-    events: list[Told] = field(default_factory=list)
+    events: list[StreamEvent] = field(default_factory=list)
     broken: str = ""  # why its stream ended without `done`
 
     @property
@@ -56,7 +56,7 @@ class Heard:
 
 
 class SmallDisk:
-    """A file system in memory that can be filled to the last byte; PermissionError where none can be made."""
+    """An in-memory file system that can be filled up; PermissionError if it cannot be mounted."""
 
     def __init__(self, folder: Path, megabytes: int = 600) -> None:
         self.folder, self._size = folder, f"size={megabytes}m"
@@ -80,18 +80,18 @@ class SmallDisk:
         subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
 
-class Stand:
-    """`with Stand(folder) as stand: stand.start_web() …`"""
+class Installation:
+    """`with Installation(folder) as installation: installation.start_web() …`"""
 
     def __init__(self, folder: Path, postgres: Path | None = None, **environment: str) -> None:
         self.postgres = postgres or folder / "postgres"
         self.provider = PacedProvider()
         self._served = Served(self.provider)
-        self._given = environment
+        self._environment = environment
         self._folder = folder
         self.webs: list[tuple[subprocess.Popen[bytes], str]] = []
 
-    def __enter__(self) -> "Stand":
+    def __enter__(self) -> "Installation":
         self._served.__enter__()
         self.database_url = embedded_postgres.start(self.postgres)
         self.manage("migrate", "--verbosity", "0")
@@ -113,7 +113,7 @@ class Stand:
             "DATA_DIR": str(self._folder / "data"),
             "LOCAL_MODEL_URL": self._served.url,
             "SIGNUPS_PER_MINUTE": "1000",
-            **self._given,
+            **self._environment,
         }
 
     def manage(self, *command: str) -> str:
@@ -129,7 +129,7 @@ class Stand:
         return done.stdout
 
     def start_web(self) -> str:
-        """A web process as `make run` starts it; its address."""
+        """Starts a web process like `make run`; returns its URL."""
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
         command += ["--http", "h11", "--ws", "websockets-sansio", "--no-proxy-headers"]
@@ -167,7 +167,7 @@ class Stand:
             return connection.execute(sql, values).fetchall()
 
     def check_ledger(self) -> None:
-        """It adds up, nothing is reserved, and what was charged is what the provider counted."""
+        """Asserts that the ledger adds up and that nothing is reserved."""
         self.manage("check_ledger")
         assert self.query("SELECT coalesce(sum(reserved), 0) FROM quotas_budgetwindow") == [(0,)]
 
@@ -180,32 +180,32 @@ class Stand:
         return int(read), int(written)
 
     def counted(self) -> tuple[int, int]:
-        """The same by the provider."""
+        """The same, as counted by the provider."""
         calls = self.provider.calls
         return sum(call.prompt for call in calls), sum(call.written for call in calls)
 
 
-async def ask(url: str, team: Team, name: str, words: int, seconds: float) -> Heard:
-    """Sends one message and hears its stream to the end."""
-    heard = Heard()
-    wish = body(question(name, words, seconds), max_tokens=words + 5)
+async def ask(url: str, team: Team, name: str, words: int, seconds: float) -> ReceivedTurn:
+    """Sends one message and reads its stream to the end."""
+    received = ReceivedTurn()
+    payload = body(question(name, words, seconds), max_tokens=words + 5)
     try:
         async with (
             httpx.AsyncClient(base_url=url, headers=team.headers, timeout=None, trust_env=False) as client,
-            client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer,
+            client.stream("POST", "/v1/chat/send", json=payload, headers=STREAM) as answer,
         ):
             if answer.status_code != 200:
-                heard.broken = (await answer.aread()).decode()
-                return heard
+                received.broken = (await answer.aread()).decode()
+                return received
             async for event in parsed(answer.aiter_lines()):
-                heard.events.append(event)
+                received.events.append(event)
     except httpx.HTTPError as problem:
-        heard.broken = type(problem).__name__
-    return heard
+        received.broken = type(problem).__name__
+    return received
 
 
 async def parsed(lines: Any) -> Any:
-    """Server-sent events from lines that come one by one."""
+    """Server-sent events from a stream of lines."""
     frames = Frames()
     async for line in lines:
         if (event := frames.event_at(line)) is not None:
@@ -218,8 +218,8 @@ async def timed(work: Callable[[], Awaitable[httpx.Response]]) -> tuple[httpx.Re
     return answer, time.monotonic() - began
 
 
-def expect_exact(heard: list[Heard], names: list[str], words: int) -> None:
-    for one, name in zip(heard, names, strict=True):
+def expect_exact(received: list[ReceivedTurn], names: list[str], words: int) -> None:
+    for one, name in zip(received, names, strict=True):
         assert (one.finish, one.broken) == ("stop", ""), (name, one.finish, one.broken, one.events[-3:])
         assert one.text == answer_to(name, words)
 

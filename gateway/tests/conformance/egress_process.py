@@ -1,4 +1,4 @@
-"""An egress in a process of its own on the test's database, to be killed."""
+"""An egress in a separate process on the test's database, which tests can kill."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 from django.db import connection
 
-from gateway.tests.conformance.stands import SECRET
-from gateway.tests.waiting import wait_until
+from gateway.tests.conformance.engines import SECRET
+from gateway.tests.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,4 +1,4 @@
-"""Who pays, and for which model call: what admission and holds are asked with."""
+"""The payer and the planned model call for which admission and holds are requested."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,17 +8,17 @@ from accounts.principals import Principal
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Who a turn is billed to; the key is None where a person acts."""
+    """To whom a turn is billed; the key is None if a person acts."""
 
     tenant_id: UUID
     workspace_id: UUID
     user_id: UUID
     api_key_id: UUID | None = None
-    time_zone: str = "UTC"  # the tenant's: its days and months are counted in it
+    time_zone: str = "UTC"  # the tenant's, for its days and months
 
     @classmethod
     def of(cls, principal: Principal) -> "Payer":
-        """Whoever acts pays, in the workspace where they act."""
+        """The principal pays, in the principal's workspace."""
         return cls(
             tenant_id=principal.tenant.id,
             workspace_id=principal.workspace.id,
@@ -32,8 +32,8 @@ class Payer:
 class PlannedCall:
     """A model call before it is made: the model by its slug and by its provider's name, bounds in tokens.
 
-    `prompt_estimate` is what the prompt is charged if the provider's count never arrives; its bound where
-    there is no estimate.
+    `prompt_estimate` is charged for the prompt if the provider's count never arrives; without an estimate the
+    bound is charged.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""A workspace with a model that can use tools and an MCP server, for tests of turns that call some."""
+"""Sets up a model that can use tools and an MCP server, for tests of turns with tool calls."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ def install_calculator(client: httpx.Client, url: str, /, **fields: Any) -> http
 
 
 def asks_for(*calls: tuple[str, dict[str, Any]]) -> Script:
-    """An answer that calls tools, `(name, arguments)` each."""
+    """A reply that calls tools, `(name, arguments)` each."""
     wire = [
         {"index": at, "id": f"call_{at}", "function": {"name": name, "arguments": json.dumps(arguments)}}
         for at, (name, arguments) in enumerate(calls)

@@ -1,4 +1,4 @@
-"""Signing in at the protected MCP server: as a client of ours begins it, as a browser comes back."""
+"""Signs in to the protected MCP server: the start by a client of ours, and the browser's return."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from accounts.tests.cast import Cast, Person
 from gateway.tests.events import read_events
 from gateway.tests.protected_mcp import ProtectedMCP
 from gateway.tests.scripted_provider import ScriptedProvider
-from gateway.tests.tool_stand import MODEL, asks_for, say
+from gateway.tests.tool_setup import MODEL, asks_for, say
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.client import Address
 from workspaces.mcp_servers.connection import address_for
@@ -33,18 +33,18 @@ def begin(client: httpx.Client) -> str:
 
 
 def granted(authorization_url: str) -> str:
-    """What the authorization server says, as an address of ours to come back to."""
+    """The redirect of the authorization server to our callback."""
     parts = urlsplit(httpx.get(authorization_url).headers["location"])
     return f"{parts.path}?{parts.query}"
 
 
 def come_back(person: Person, client: httpx.Client, path: str) -> httpx.Response:
-    """In a browser in which the person is signed in."""
+    """Calls the callback in a browser in which the person is signed in."""
     return follow(person, client, path, Client())
 
 
 def follow(person: Person, client: httpx.Client, path: str, browser: Client) -> httpx.Response:
-    """With the session that the browser has already."""
+    """Calls the callback with the browser's existing session."""
     browser.force_login(person.user)
     cookies = {"sessionid": browser.cookies["sessionid"].value}
     with httpx.Client(base_url=client.base_url, cookies=cookies, timeout=30, verify=False) as web:
@@ -58,10 +58,10 @@ def sign_in(person: Person, client: httpx.Client) -> str:
 
 
 def use(client: httpx.Client, provider: ScriptedProvider) -> dict[str, Any]:
-    """What a tool answered in a turn."""
+    """The result of a tool in a turn."""
     say(provider, asks_for(("open_mcp_vault", {"drawer": "left"})))
-    told = {event.type: event.data for event in read_events(client, "open it", **WITH_VAULT)}
-    return dict(told["tool_result"])
+    events = {event.type: event.data for event in read_events(client, "open it", **WITH_VAULT)}
+    return dict(events["tool_result"])
 
 
 def kept(cast: Cast) -> list[MCPSignIn]:
@@ -75,13 +75,13 @@ def change_kept(cast: Cast, **fields: Any) -> None:
 
 
 def reached(cast: Cast, person: Person, times: int) -> list[Address]:
-    """As that person would reach the server, so many times at the same moment."""
+    """The server's address for that person, requested `times` times concurrently."""
     with tenant_scope(cast.alice.principal.tenant):
         server_id = MCPServer.objects.get().id
-    whom = {"tenant": person.principal.tenant, "user_id": person.principal.user_id}
+    caller = {"tenant": person.principal.tenant, "user_id": person.principal.user_id}
 
     async def ask() -> list[Address]:
-        calls = [address_for(server_id=server_id, **whom) for _ in range(times)]
+        calls = [address_for(server_id=server_id, **caller) for _ in range(times)]
         return await asyncio.gather(*calls)
 
     return asyncio.run(ask())
