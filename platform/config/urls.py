@@ -79,7 +79,7 @@ v1: list[URLPattern | URLResolver] = [
     path("budgets", budgets.BudgetsView.as_view()),
     path("budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
     path("models", gateway_api.OpenAIModelsView.as_view()),
-    path("models/<str:model>", gateway_api.OpenAIModelView.as_view()),
+    path("models/<path:model>", gateway_api.OpenAIModelView.as_view()),
     path("conversations", gateway_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),

@@ -21,9 +21,9 @@ def api(prober: Prober) -> list[URLPattern]:
         path(f"{HERE}/models", models_api.ModelsView.as_view(prober=prober)),
         path(f"{HERE}/models/bulk", models_api.ModelsBulkView.as_view()),
         path(f"{HERE}/models/install", catalogue_api.CatalogueInstallView.as_view(prober=prober)),
-        path(f"{HERE}/models/<str:model>", models_api.ModelView.as_view()),
-        path(f"{HERE}/models/<str:model>/test", models_api.ModelTestView.as_view(prober=prober)),
-        path(f"{HERE}/models/<str:model>/prices", prices_api.ModelPricesView.as_view()),
+        path(f"{HERE}/models/<path:model>/test", models_api.ModelTestView.as_view(prober=prober)),
+        path(f"{HERE}/models/<path:model>/prices", prices_api.ModelPricesView.as_view()),
+        path(f"{HERE}/models/<path:model>", models_api.ModelView.as_view()),
         path(f"{HERE}/credentials", credentials_api.CredentialsView.as_view(prober=prober)),
         path(
             f"{HERE}/credentials/<uuid:credential_id>", credentials_api.CredentialView.as_view(prober=prober)
@@ -39,10 +39,10 @@ def pages(prober: Prober) -> list[URLPattern]:
         path("models/catalogue/<str:provider>", catalogue_pages.install, known, name="install_models"),
         path("models/install/", model_pages.install, known, name="install_model"),
         path("models/change/", model_pages.change_models, name="change_models"),
-        path("models/<str:model>", model_pages.model, name="model"),
-        path("models/<str:model>/test", model_pages.test, known, name="test_model"),
-        path("models/<str:model>/remove", model_pages.remove, name="uninstall_model"),
-        path("models/<str:model>/price", price_pages.price, name="model_price"),
+        path("models/<path:model>/test", model_pages.test, known, name="test_model"),
+        path("models/<path:model>/remove", model_pages.remove, name="uninstall_model"),
+        path("models/<path:model>/price", price_pages.price, name="model_price"),
+        path("models/<path:model>", model_pages.model, name="model"),
         path("credentials/<uuid:credential_id>/rotate", model_pages.rotate, known, name="rotate_credential"),
         path(
             "credentials/<uuid:credential_id>/remove", model_pages.remove_credential, name="remove_credential"

@@ -1,27 +1,25 @@
 """What can be done with prompts."""
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+from kit.errors import Forbidden, InvalidInput, NotFound
+from kit.slugs import claim_slug
 from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 from workspaces.prompts.render import Variable, check_prompt, plain_lines, render
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import PROMPT_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
-RESERVED = {"new", "composer"}  # pages of ours
 MOST_TAGS = 20
 PRIVATE_FIELDS = ("title", "description")  # whose values nobody reads in the audit while a prompt is private
 Visibility = Prompt.Visibility
@@ -31,9 +29,15 @@ Visibility = Prompt.Visibility
 class RenderedPrompt:
     """A prompt's text with its values, and which version of it that is."""
 
+    id: UUID
     slug: str
     number: int
     text: str
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What a turn stores of it."""
+        return {"id": str(self.id), "slug": self.slug, "version": self.number}
 
 
 def visible_prompts(place: Principal) -> QuerySet[Any]:
@@ -101,28 +105,22 @@ def create_prompt(
     visibility: str = Visibility.WORKSPACE.value,
     tags: Iterable[str] = (),
 ) -> Prompt:
-    """InvalidInput; Conflict for a slug that is or was taken."""
-    if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
-    if is_like_an_id(slug):
-        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+    """InvalidInput; Conflict for a slug that is taken."""
+    PROMPT_SLUGS.check(slug)
     text, variables = plain_lines(text), [variable.with_plain_lines() for variable in variables]
     check_prompt(text, variables)
-    try:
-        with transaction.atomic():
-            row = Prompt.objects.create(
-                workspace_id=principal.workspace.id,
-                user_id=principal.user_id,
-                slug=slug,
-                title=title,
-                description=description,
-                visibility=visibility,
-                tags=plain_tags(tags),
-                text=text,
-                variables=[variable.as_data() for variable in variables],
-            )
-    except IntegrityError as exc:
-        raise Conflict(f"The name {slug} is taken, or was once: choose another.", slug=slug) from exc
+    with claim_slug(slug):
+        row = Prompt.objects.create(
+            workspace_id=principal.workspace.id,
+            user_id=principal.user_id,
+            slug=slug,
+            title=title,
+            description=description,
+            visibility=visibility,
+            tags=plain_tags(tags),
+            text=text,
+            variables=[variable.as_data() for variable in variables],
+        )
     _write_version(row, principal, "")
     _record("prompt.created", principal, row, visibility=visibility)
     return find_prompt(place=principal, slug=str(row.id))
@@ -220,7 +218,7 @@ def _declared(variable: Variable) -> str:
 
 @transaction.atomic
 def remove_prompt(*, principal: Principal, slug: str) -> None:
-    """For good; its name is not given again."""
+    """Deletes the prompt with its versions; its slug is free again."""
     row = _changeable(principal, slug)
     _empty(Prompt.objects.filter(id=row.id))
     _record("prompt.removed", principal, row)
@@ -233,7 +231,7 @@ def forget_prompts(*, user_id: UUID) -> int:
 
 
 def _empty(rows: QuerySet[Prompt]) -> int:
-    """Of all but their slugs, which are not given again."""
+    """Clears what they say; the rows stay for those who ask what an id was."""
     PromptVersion.objects.filter(prompt__in=rows).delete()
     PromptFavourite.objects.filter(prompt__in=rows).delete()
     return rows.update(title="", description="", tags=[], text="", variables=[], removed_at=timezone.now())
@@ -253,7 +251,7 @@ def _record(
             for name, values in changes.items()
         }
     target = str(row.id) if is_private else row.slug
-    audit.record(action, principal=principal, target=target, changes=told, **details)
+    audit.record(action, principal=principal, target=target, id=str(row.id), changes=told, **details)
 
 
 def remove_prompts(*, workspace_id: UUID) -> None:
@@ -274,4 +272,4 @@ def render_prompt(*, place: Principal, slug: str, values: dict[str, Any]) -> Ren
     """The prompt with these values. NotFound, InvalidInput by variable."""
     row = find_prompt(place=place, slug=slug)
     text = render(row.text, _variables(row.variables), values)
-    return RenderedPrompt(slug=row.slug, number=row.number, text=text)
+    return RenderedPrompt(id=row.id, slug=row.slug, number=row.number, text=text)

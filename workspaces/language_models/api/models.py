@@ -104,7 +104,7 @@ class ModelView(WorkspaceView):
 
     @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, model: str) -> Response:
-        """Deletes a model permanently; its slug is never reused."""
+        """Deletes a model permanently; its slug can be used again."""
         services.remove_model(principal=self.place, slug=model)
         return Response(status=204)
 
