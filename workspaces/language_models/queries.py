@@ -153,13 +153,6 @@ def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     models[slug].save(update_fields=["fallback"])
 
 
-@transaction.atomic
-def remove_models(*, workspace_id: UUID) -> None:
-    """All of a workspace's, with the keys to their providers."""
-    LanguageModel.objects.filter(workspace_id=workspace_id).delete()
-    ProviderCredential.objects.filter(workspace_id=workspace_id).delete()
-
-
 def installed_models(*, workspace_id: UUID) -> list[ModelRef]:
     """Every model of the workspace, by slug; a workspace has few."""
     rows = LanguageModel.objects.filter(workspace_id=workspace_id).order_by("slug")

@@ -195,11 +195,6 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
     MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
 
 
-def remove_servers(*, workspace_id: UUID) -> None:
-    """All of a workspace's, with their keys, when it is deleted for good."""
-    MCPServer.objects.filter(workspace_id=workspace_id).delete()
-
-
 def lock_server(server_id: UUID) -> MCPServer:
     row = MCPServer.objects.select_for_update().filter(id=server_id, removed_at=None).first()
     if row is None:

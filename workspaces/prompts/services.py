@@ -254,11 +254,6 @@ def _record(
     audit.record(action, principal=principal, target=target, id=str(row.id), changes=told, **details)
 
 
-def remove_prompts(*, workspace_id: UUID) -> None:
-    """All of a workspace's, when it is deleted for good."""
-    Prompt.objects.filter(workspace_id=workspace_id).delete()
-
-
 def set_favourite(*, principal: Principal, slug: str, is_favourite: bool) -> None:
     row = find_prompt(place=principal, slug=slug)
     if is_favourite:
