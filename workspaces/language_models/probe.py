@@ -35,6 +35,10 @@ def register_prober(prober: Prober) -> None:
     _registered[:] = [prober]
 
 
+def registered_prober() -> Prober:
+    return _registered[0]
+
+
 def rehearse(work: Callable[[], T]) -> T:
     """What the work would leave, with every check that saving makes; nothing of it is kept."""
     with transaction.atomic():
@@ -46,7 +50,7 @@ def rehearse(work: Callable[[], T]) -> T:
 def probe(principal: Principal, model: ModelRef) -> None:
     """Asks without holding a connection to the database, a model by its name, else its provider alone."""
     connection.close()
-    (prober,) = _registered
+    prober = registered_prober()
     if model.upstream_name:
         async_to_sync(prober.ask)(principal, model)
     else:

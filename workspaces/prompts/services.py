@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
@@ -40,19 +40,10 @@ class RenderedPrompt:
         return {"id": str(self.id), "slug": self.slug, "version": self.number}
 
 
-def visible_prompts(place: Principal) -> QuerySet[Any]:
-    """The workspace's, one's own private ones in it, and those that are shared with the whole tenant."""
-    here = Q(workspace_id=place.workspace.id)
-    shared = here & ~Q(visibility=Visibility.ME) | here & Q(user_id=place.user_id)
-    rows = Prompt.objects.filter(shared | Q(visibility=Visibility.TENANT), removed_at=None)
-    liked = PromptFavourite.objects.filter(prompt=OuterRef("id"), user_id=place.user_id)
-    return rows.annotate(is_favourite=Exists(liked))
-
-
 def listed_prompts(
     *, place: Principal, find: str = "", tag: str = "", favourites: bool = False
 ) -> QuerySet[Any]:
-    rows = visible_prompts(place)
+    rows: QuerySet[Any] = Prompt.objects.visible_to(place)
     if find:
         rows = rows.filter(
             Q(title__icontains=find)
@@ -68,7 +59,7 @@ def listed_prompts(
 
 def find_prompt(*, place: Principal, slug: str) -> Prompt:
     """By slug or id; the workspace's own goes before another's that is shared with the tenant. NotFound."""
-    rows = visible_prompts(place)
+    rows = Prompt.objects.visible_to(place)
     try:
         row = rows.filter(id=UUID(slug)).first()
     except ValueError:
@@ -77,7 +68,7 @@ def find_prompt(*, place: Principal, slug: str) -> Prompt:
         row = row or (named[0] if named else None)
     if row is None:
         raise NotFound
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def may_change(place: Principal, row: Prompt) -> bool:
@@ -227,11 +218,11 @@ def remove_prompt(*, principal: Principal, slug: str) -> None:
 @transaction.atomic
 def forget_prompts(*, user_id: UUID) -> int:
     """Somebody's private ones, everywhere in the tenant, when they left for good; how many there were."""
-    return _empty(Prompt.objects.filter(user_id=user_id, visibility=Visibility.ME, removed_at=None))
+    return _empty(Prompt.objects.installed().private_to(user_id))
 
 
 def _empty(rows: QuerySet[Prompt]) -> int:
-    """Clears what they say; the rows stay for those who ask what an id was."""
+    """Clears all content; the rows stay, so that what is removed can still be found by its id."""
     PromptVersion.objects.filter(prompt__in=rows).delete()
     PromptFavourite.objects.filter(prompt__in=rows).delete()
     return rows.update(title="", description="", tags=[], text="", variables=[], removed_at=timezone.now())
