@@ -67,6 +67,9 @@ class Turn(TurnStates):
     user_id = models.UUIDField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     model = models.CharField(max_length=60)
+    model_id = models.UUIDField(
+        null=True, help_text="Which model had that slug as the turn began; empty: before ids were stored"
+    )
     engine = models.CharField(max_length=20)
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
     parameters = models.JSONField(default=dict, help_text="max_tokens, temperature, instructions, if any")

@@ -98,6 +98,7 @@ def hold_columns(applying: Applying, call: PlannedCall) -> dict[str, Any]:
     return {
         "day": applying.day,
         "model": call.model,
+        "model_id": call.model_id,
         "provider": call.provider,
         "prompt_bound": call.prompt_bound,
         "prompt_estimate": call.prompt_estimate,
@@ -128,6 +129,7 @@ def _adopt(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) ->
         .unadopted()
         .filter(
             model=call.model,
+            model_id=call.model_id,
             provider=call.provider,
             prompt_bound=call.prompt_bound,
             output_bound=call.output_bound,

@@ -139,13 +139,13 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
     """The usable servers; those of the latest turn are selected."""
     latest = opened.turns.current().values_list("parameters", flat=True).first() if opened else None
-    chosen = (latest or {}).get("mcps", [])
+    chosen = (latest or {}).get("mcp_ids", [])
     return [
         {
             "slug": s.slug,
             "name": s.name,
             "tools": s.tools,
-            "selected": s.slug in chosen and not s.needs_sign_in,
+            "selected": str(s.id) in chosen and not s.needs_sign_in,
             "needs_sign_in": s.needs_sign_in,
         }
         for s in offered_servers(principal)

@@ -9,8 +9,12 @@ from workspaces.language_models.model_access import Chatter
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models
 
 
-def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelRef, ...]:
-    """The model by its slug and its fallback models, with their current keys.
+def models_now(
+    *, user_id: UUID, workspace_id: UUID, model: str, model_id: UUID | None
+) -> tuple[ModelRef, ...]:
+    """The model and its fallback models, with their current keys.
+
+    Found by its id, since another model may have its slug by now; by its slug if the turn has no id.
 
     In the tenant's schema. TurnInterrupted for a person who may no longer chat in the workspace,
     ModelNotEnabled and ModelNotAllowed for a model that was disabled, removed or denied to them meanwhile.
@@ -20,9 +24,14 @@ def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelR
         raise TurnInterrupted("Its person may no longer chat here.")
     person = Chatter(user_id, role)
     installed = installed_models(workspace_id=workspace_id)
-    found = next((row for row in installed if row.slug == model and row.enabled), None)
+    found = next((row for row in installed if row.enabled and is_named(row, model, model_id)), None)
     if found is None:
         raise ModelNotEnabled(model=model, enabled=[])
     if refusal := found.access.refusal(person):
         raise ModelNotAllowed(refusal, model=model)
     return tuple(fallback_chain(found, installed, person))
+
+
+def is_named(row: ModelRef, slug: str, model_id: UUID | None) -> bool:
+    """Whether a turn that stored this slug and id means the model."""
+    return row.id == model_id if model_id else row.slug == slug

@@ -24,7 +24,7 @@ from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from workspaces.mcp_servers.client import ToolOutcome, call_tool
 from workspaces.mcp_servers.connection import reach
-from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers_by_id
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
@@ -57,6 +57,7 @@ class ToolRequest:
     server: str
     tool: str
     arguments: str  # JSON, as the model wrote it
+    server_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,13 @@ async def open_checked_run(*, caller: Caller, request: ToolRequest) -> OpenedRun
 
 
 def _open_alone(*, caller: Caller, request: ToolRequest, checked: RuleResult | None) -> OpenedRun | RuleCheck:
-    slugs = [request.server] if request.server else []
-    found = enabled_servers(workspace_id=caller.workspace_id, slugs=slugs) if slugs else []
-    servers = {server.slug: server for server in found}
+    ids = [request.server_id] if request.server_id else []
+    found = enabled_servers_by_id(workspace_id=caller.workspace_id, ids=ids) if ids else []
+    servers = {server.id: server for server in found}
     return open_run(caller=caller, request=request, servers=servers, checked=checked)
 
 
-def needed_check(*, request: ToolRequest, servers: Mapping[str, ServerRef]) -> RuleCheck | None:
+def needed_check(*, request: ToolRequest, servers: Mapping[UUID, ServerRef]) -> RuleCheck | None:
     """The check that `open_run` would ask for, given the same servers; None if there is no rule."""
     found, arguments = _find(request, servers), parsed_arguments(request.arguments)
     if found is None or not found[1].argument_schema or arguments is None:
@@ -106,12 +107,12 @@ def open_run(
     *,
     caller: Caller,
     request: ToolRequest,
-    servers: Mapping[str, ServerRef],
+    servers: Mapping[UUID, ServerRef],
     checked: RuleResult | None = None,
 ) -> OpenedRun | RuleCheck:
     """Stores the call and whether it may run; in the tenant's schema.
 
-    `servers` are the enabled ones that the call may name, by slug, as they are now. Stores nothing and
+    `servers` are the enabled ones that the call may name, by id, as they are now. Stores nothing and
     returns a RuleCheck if the tool has a rule other than the one in `checked`.
     """
     found = _find(request, servers)
@@ -146,8 +147,8 @@ def open_run(
     )
 
 
-def _find(request: ToolRequest, servers: Mapping[str, ServerRef]) -> tuple[UUID, ToolRef] | None:
-    server = servers.get(request.server)
+def _find(request: ToolRequest, servers: Mapping[UUID, ServerRef]) -> tuple[UUID, ToolRef] | None:
+    server = servers.get(request.server_id) if request.server_id else None
     tool = server.tool(request.tool) if server else None
     return (server.id, tool) if server and tool else None
 

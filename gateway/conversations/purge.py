@@ -12,11 +12,9 @@ from gateway.calls.channels import notify_stop
 from gateway.engines.outbox import defer_deletion
 from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import remove_models
-from workspaces.mcp_servers.queries import remove_servers
-from workspaces.prompts.services import forget_prompts, remove_prompts
+from workspaces.kinds import delete_contents, forget_person
 
-BATCH = 100  # conversations of one transaction
+BATCH = 100  # conversations in one transaction
 
 
 def end_grace_periods() -> None:
@@ -36,9 +34,7 @@ def _empty(workspace: Workspace) -> None:
         if not _delete_all(Conversation.objects.filter(workspace_id=workspace.id), due):
             return
         Turn.objects.filter(workspace_id=workspace.id).delete()
-        remove_models(workspace_id=workspace.id)
-        remove_servers(workspace_id=workspace.id)
-        remove_prompts(workspace_id=workspace.id)
+        delete_contents(workspace.id)
     with transaction.atomic():
         row = due.select_for_update().first()
         if row is None:
@@ -67,7 +63,7 @@ def _forget(departure: Departure) -> None:
         row = due.select_for_update().first()
         if row is None:
             return
-        forgotten = forget_prompts(user_id=departure.user_id)
+        forgotten = forget_person(departure.user_id)
         due.delete()
         audit.record(
             "member.conversations_deleted",
@@ -75,7 +71,7 @@ def _forget(departure: Departure) -> None:
             target=departure.user.email,
             via="grace",
             conversations=row.conversations_deleted,
-            prompts=forgotten,
+            **forgotten,
         )
 
 

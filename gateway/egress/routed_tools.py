@@ -27,7 +27,7 @@ from gateway.providers.base import JsonObject
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.queries import ServerRef, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers_by_id
 
 MOST_CALLS = 32  # of one reply of the model; calls beyond it are neither stored nor run
 
@@ -55,9 +55,9 @@ def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
 def needed_checks(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, RuleCheck]:
     """In the tenant's schema: the rule checks that the calls need first, by the call's index."""
     servers = _servers_of(turn)
-    by_slug = _by_slug(servers)
+    by_id = _by_id(servers)
     requests = (_request(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
-    checks = {index: needed_check(request=one, servers=by_slug) for index, one in enumerate(requests)}
+    checks = {index: needed_check(request=one, servers=by_id) for index, one in enumerate(requests)}
     return {index: check for index, check in checks.items() if check}
 
 
@@ -66,7 +66,7 @@ def open_calls(
 ) -> tuple[list[JsonObject], list[OpenedRun]]:
     """In the tenant's schema. An id that the turn has used before is replaced, so that ids stay unique."""
     servers = _servers_of(turn)
-    by_slug = _by_slug(servers)
+    by_id = _by_id(servers)
     expire_unclaimed(caller=turn.caller)
     known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
     renamed, runs = [], []
@@ -76,14 +76,14 @@ def open_calls(
         renamed.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
             request = _request(call_id, call["function"], servers)
-            runs.append(_opened(turn.caller, request, by_slug, checked.get(index)))
+            runs.append(_opened(turn.caller, request, by_id, checked.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
     return renamed, runs
 
 
 def _opened(
-    caller: Caller, request: ToolRequest, servers: dict[str, ServerRef], checked: RuleResult | None
+    caller: Caller, request: ToolRequest, servers: dict[UUID, ServerRef], checked: RuleResult | None
 ) -> OpenedRun:
     opened = open_run(caller=caller, request=request, servers=servers, checked=checked)
     if isinstance(opened, RuleCheck):  # the rule was added or changed since: the model may call again
@@ -96,15 +96,15 @@ def _opened(
 
 def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
     """The MCP servers that the turn may use, by the engine's name for them."""
-    if not turn.mcps or turn.engine_account_id is None:
+    if not turn.server_ids or turn.engine_account_id is None:
         return {}
-    named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
+    named = enabled_servers_by_id(workspace_id=turn.caller.workspace_id, ids=turn.server_ids)
     account_id, user_id = turn.engine_account_id, turn.caller.user_id
     return registered_servers(engine_account_id=account_id, user_id=user_id, servers=named)
 
 
-def _by_slug(servers: dict[str, ServerRef]) -> dict[str, ServerRef]:
-    return {server.slug: server for server in servers.values()}
+def _by_id(servers: dict[str, ServerRef]) -> dict[UUID, ServerRef]:
+    return {server.id: server for server in servers.values()}
 
 
 def _request(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> ToolRequest:
@@ -113,4 +113,10 @@ def _request(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) 
     found = find_tool(server, tool) if server else None
     if server is None or found is None:
         return ToolRequest(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
-    return ToolRequest(call_id=call_id, server=server.slug, tool=found.name, arguments=function["arguments"])
+    return ToolRequest(
+        call_id=call_id,
+        server=server.slug,
+        tool=found.name,
+        arguments=function["arguments"],
+        server_id=server.id,
+    )

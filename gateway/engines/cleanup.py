@@ -47,10 +47,9 @@ async def _forget(account_id: UUID, name: str) -> None:
 
 def removed_registrations() -> list[tuple[UUID, UUID, str]]:
     """In the tenant's schema: id, engine account and name of registrations whose server was removed."""
-    installed = MCPServer.objects.filter(id=OuterRef("server_id"), removed_at=None)
-    rows = EngineServer.objects.filter(~Exists(installed)).order_by("?")[
-        :BATCH
-    ]  # random, so that none waits forever
+    installed = MCPServer.objects.installed().filter(id=OuterRef("server_id"))
+    removed = EngineServer.objects.filter(~Exists(installed))
+    rows = removed.order_by("?")[:BATCH]  # random, so that none waits forever
     return [(row.id, row.engine_account_id, row.name) for row in rows]
 
 

@@ -52,7 +52,13 @@ class RequestedCall:
     @property
     def request(self) -> ToolRequest:
         server, tool = (self.offered.server, self.offered.tool.name) if self.offered else ("", self.name)
-        return ToolRequest(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
+        return ToolRequest(
+            call_id=self.id,
+            server=server,
+            tool=sound(tool),
+            arguments=self.arguments,
+            server_id=self.offered.server_id if self.offered else None,
+        )
 
     @property
     def event(self) -> ToolCall:

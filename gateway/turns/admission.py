@@ -225,6 +225,7 @@ def _create_turn(
         user_id=principal.user_id,
         kind=Turn.Kind.CHAT,
         model=send_request.model,
+        model_id=draft.decision.admitted_model().id,
         engine=conversation.engine,
         decision=draft.decision.as_dict(),
         parameters=_parameters(send_request, draft),
@@ -257,7 +258,8 @@ def _parameters(send_request: SendRequest, draft: Draft) -> dict[str, Any]:
         "max_tokens": send_request.max_tokens,
         "temperature": send_request.temperature,
         "mcps": list(send_request.mcps) or None,
-        "prompt": {"slug": draft.prompt.slug, "version": draft.prompt.number} if draft.prompt else None,
+        "mcp_ids": [str(server.id) for server in draft.servers] or None,
+        "prompt": draft.prompt.reference if draft.prompt else None,
     }
     given = {name: value for name, value in named.items() if value is not None}
     return {**given, "instructions": draft.instructions} if draft.instructions else given

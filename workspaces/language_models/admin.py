@@ -1,4 +1,4 @@
-"""The language models of the tenant that an operator has opened, to be enabled and disabled; credentials."""
+"""Language models and credentials of the opened tenant: operators enable and disable models."""
 
 from typing import Any
 
@@ -9,10 +9,9 @@ from django.http import HttpRequest
 from accounts.admin.audited import AuditedAdmin
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin, opened_tenant
-from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.models import ProviderCredential
 
 
-@admin.register(LanguageModel)
 class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
     list_display = ("slug", "name", "workspace", "provider", "enabled", "context_window", "created_at")
     list_filter = ("provider", "enabled", "created_at")
@@ -44,9 +43,8 @@ class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
         return {**super().audit_place(request, row), "tenant_id": tenant.id if tenant else None}
 
 
-@admin.register(ProviderCredential)
 class ProviderCredentialAdmin(ReadOnlyAdmin, TenantTableAdmin):
-    """Where a workspace's models run; whether there is a key, and never the key, sealed or not."""
+    """Shows whether a credential has a key, never the key itself, encrypted or not."""
 
     list_display = ("name", "workspace", "kind", "base_url", "has_key", "created_at", "updated_at")
     list_filter = ("kind", "created_at")

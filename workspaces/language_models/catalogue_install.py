@@ -11,7 +11,7 @@ from accounts.principals import Principal
 from kit.errors import InvalidInput
 from quotas.workspace_prices import seed_price
 from workspaces.language_models.catalogue import CatalogueModel, CatalogueProvider, read_catalogue
-from workspaces.language_models.models import LanguageModel, RetiredSlug
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.services import (
     add_model,
     create_credential,
@@ -35,7 +35,7 @@ def install_from_catalogue(
 ) -> list[LanguageModel]:
     """The chosen models with one credential, a new one or the `credential_id`; with their listed prices.
 
-    A slug that is or was taken gets a number. InvalidInput, Conflict, NotFound.
+    A slug that is taken gets a number. InvalidInput, Conflict, NotFound.
     """
     if credential_id is None:
         credential_id = create_credential(
@@ -77,12 +77,9 @@ def _install_listed(
 
 
 def _free_slug(principal: Principal, slug: str) -> str:
-    here = {"workspace_id": principal.workspace.id, "slug__startswith": slug}
-    taken = {
-        *LanguageModel.objects.filter(**here).values_list("slug", flat=True),
-        *RetiredSlug.objects.filter(**here).values_list("slug", flat=True),
-    }
-    return next(name for name in _numbered(slug, "-") if name not in taken)
+    similar = LanguageModel.objects.filter(workspace_id=principal.workspace.id, slug__istartswith=slug)
+    taken = {name.lower() for name in similar.values_list("slug", flat=True)}
+    return next(name for name in _numbered(slug, "-") if name.lower() not in taken)
 
 
 def _free_name(principal: Principal, name: str) -> str:

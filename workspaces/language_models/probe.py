@@ -1,6 +1,6 @@
 """Tries what somebody is about to save before it is saved: reachable, the key works, the model answers.
 
-How a provider is asked is the gateway's to know, which stands above: `config` hands it in as a Prober.
+Only the gateway, which this package may not import, knows how to ask a provider: it registers a Prober.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,18 @@ class Prober(Protocol):
         """The same, and whether the model answers: one short call, metered like any other."""
 
 
+_registered: list[Prober] = []
+
+
+def register_prober(prober: Prober) -> None:
+    """Called once as apps load; a later one replaces it."""
+    _registered[:] = [prober]
+
+
+def registered_prober() -> Prober:
+    return _registered[0]
+
+
 def rehearse(work: Callable[[], T]) -> T:
     """What the work would leave, with every check that saving makes; nothing of it is kept."""
     with transaction.atomic():
@@ -35,21 +47,20 @@ def rehearse(work: Callable[[], T]) -> T:
     return result
 
 
-def probe(prober: Prober, principal: Principal, model: ModelRef) -> None:
+def probe(principal: Principal, model: ModelRef) -> None:
     """Asks without holding a connection to the database, a model by its name, else its provider alone."""
     connection.close()
+    prober = registered_prober()
     if model.upstream_name:
         async_to_sync(prober.ask)(principal, model)
     else:
         async_to_sync(prober.reach)(model)
 
 
-def save_probed(
-    *, prober: Prober, principal: Principal, save: Callable[[], T], ref: Callable[[T], ModelRef]
-) -> T:
+def save_probed(*, principal: Principal, save: Callable[[], T], ref: Callable[[T], ModelRef]) -> T:
     """Saves what was found to work. Outside of any transaction; enters the tenant's schema by itself."""
     with tenant_scope(principal.tenant):
         drafted = ref(rehearse(save))
-    probe(prober, principal, drafted)
+    probe(principal, drafted)
     with tenant_scope(principal.tenant):
         return save()

@@ -1,6 +1,5 @@
 """What those who run a workspace do with its models and credentials; each act is audited."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,21 +12,19 @@ from accounts.audit import services as audit
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
+from quotas.workspace_prices import forget_prices
 from workspaces.language_models.model_access import Access, checked_access
-from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
+from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.language_models.queries import (
     BASE_URLS,
-    LOCAL_SLUG,
     add_credential,
     install_model,
     pick_model,
     set_fallback,
 )
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import MODEL_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MOST_MODELS, MOST_CREDENTIALS = 200, 50  # of a workspace
-RESERVED = {LOCAL_SLUG, "bulk", "install", "catalogue"}  # routes and pages of ours
 EFFORTS = ("none", "minimal", "low", "medium", "high")
 CHANGED = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 Kind = ProviderCredential.Kind
@@ -136,10 +133,7 @@ def add_model(
     *, principal: Principal, credential_id: UUID, slug: str, upstream_name: str, **fields: Any
 ) -> LanguageModel:
     """Installs a model of one of the workspace's credentials. InvalidInput, Conflict, NotFound."""
-    if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 small letters, digits, dots, hyphens and underscores."])
-    if is_like_an_id(slug):
-        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+    MODEL_SLUGS.check(slug)
     check_parameters(fields.get("parameters") or {})
     credential = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
@@ -149,6 +143,7 @@ def add_model(
         "language_model.added",
         principal=principal,
         target=slug,
+        id=str(row.id),
         provider=credential.kind,
         upstream_name=upstream_name,
         enabled=row.enabled,
@@ -191,7 +186,9 @@ def _change(
             raise InvalidInput(fallback=["There is no such model here."]) from exc
         changes["fallback"] = [before, wanted["fallback"]]
     if changes:
-        audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
+        audit.record(
+            "language_model.changed", principal=principal, target=row.slug, id=str(row.id), changes=changes
+        )
 
 
 def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -213,13 +210,14 @@ def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -
 
 @transaction.atomic
 def remove_model(*, principal: Principal, slug: str) -> None:
-    """For good: a turn that uses it ends at its next call, those it stood in for have nobody."""
+    """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
         raise Conflict("The built-in model is not removed; disable it.")
-    RetiredSlug.objects.create(workspace_id=row.workspace_id, slug=row.slug)
+    forget_prices(workspace_id=row.workspace_id, model=row.slug)
+    removed_id = str(row.id)
     row.delete()
-    audit.record("language_model.removed", principal=principal, target=row.slug)
+    audit.record("language_model.removed", principal=principal, target=row.slug, id=removed_id)
 
 
 def _lock_all(principal: Principal) -> Sequence[LanguageModel]:

@@ -55,6 +55,7 @@ class ServerRef:
 class OfferedServer:
     """A server that a message may name; `tools` is how many of its may be used."""
 
+    id: UUID
     slug: str
     name: str
     tools: int
@@ -73,7 +74,7 @@ class ListedServer:
 
 def installed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
     """By slug; a workspace has few."""
-    return MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("slug")
+    return MCPServer.objects.installed().in_workspace(workspace_id).order_by("slug")
 
 
 def listed_servers(place: Principal) -> list[ListedServer]:
@@ -91,11 +92,19 @@ def enabled_servers(
     *, workspace_id: UUID, slugs: Iterable[str], user_id: UUID | None = None
 ) -> list[ServerRef]:
     """Those of the slugs that are enabled; with `user_id` each tells whether that person has to sign in."""
-    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
-    found = installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True)
-    rows = list(found.prefetch_related(tools))
+    rows = _with_tools(installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True))
     missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
     return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
+
+
+def enabled_servers_by_id(*, workspace_id: UUID, ids: Iterable[str | UUID]) -> list[ServerRef]:
+    """Those that are still enabled. What began with a server asks by id: its slug may be another's by now."""
+    rows = _with_tools(installed_servers(workspace_id).filter(id__in=list(ids), enabled=True))
+    return [_ref(row, "") for row in rows]
+
+
+def _with_tools(rows: QuerySet[MCPServer]) -> list[MCPServer]:
+    return list(rows.prefetch_related(Prefetch("tools", queryset=Tool.objects.order_by("name"))))
 
 
 def enabled_slugs(*, workspace_id: UUID) -> list[str]:
@@ -104,7 +113,7 @@ def enabled_slugs(*, workspace_id: UUID) -> list[str]:
 
 def enabled_server(server_id: UUID) -> ServerRef | None:
     """None for one that is disabled or was removed."""
-    rows = MCPServer.objects.filter(id=server_id, removed_at=None, enabled=True)
+    rows = MCPServer.objects.enabled().filter(id=server_id)
     row = rows.prefetch_related("tools").first()
     return _ref(row, "") if row else None
 
@@ -115,7 +124,7 @@ def offered_servers(place: Principal) -> list[OfferedServer]:
     counted = list(rows.annotate(usable=Count("tools", filter=USABLE)).filter(usable__gt=0))
     missing = missing_sign_ins(counted, place.user_id)
     return [
-        OfferedServer(row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
+        OfferedServer(row.id, row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
         for row in counted
     ]
 
@@ -186,13 +195,8 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
     MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
 
 
-def remove_servers(*, workspace_id: UUID) -> None:
-    """All of a workspace's, with their keys, when it is deleted for good."""
-    MCPServer.objects.filter(workspace_id=workspace_id).delete()
-
-
 def lock_server(server_id: UUID) -> MCPServer:
-    row = MCPServer.objects.select_for_update().filter(id=server_id, removed_at=None).first()
+    row = MCPServer.objects.installed().select_for_update().filter(id=server_id).first()
     if row is None:
         raise NotFound
     return row
@@ -200,7 +204,7 @@ def lock_server(server_id: UUID) -> MCPServer:
 
 def address_of(*, server_id: UUID) -> Address:
     """Where and with which secret the server is reached. NotFound for one that was removed."""
-    row = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    row = MCPServer.objects.installed().filter(id=server_id).first()
     if row is None:
         raise NotFound
     is_keyed = row.auth == MCPServer.Auth.HEADER

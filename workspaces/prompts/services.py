@@ -1,27 +1,25 @@
 """What can be done with prompts."""
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+from kit.errors import Forbidden, InvalidInput, NotFound
+from kit.slugs import claim_slug
 from workspaces.diffs import diff_lines
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 from workspaces.prompts.render import Variable, check_prompt, plain_lines, render
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import PROMPT_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
-RESERVED = {"new", "composer"}  # pages of ours
 MOST_TAGS = 20
 PRIVATE_FIELDS = ("title", "description")  # whose values nobody reads in the audit while a prompt is private
 Visibility = Prompt.Visibility
@@ -31,24 +29,21 @@ Visibility = Prompt.Visibility
 class RenderedPrompt:
     """A prompt's text with its values, and which version of it that is."""
 
+    id: UUID
     slug: str
     number: int
     text: str
 
-
-def visible_prompts(place: Principal) -> QuerySet[Any]:
-    """The workspace's, one's own private ones in it, and those that are shared with the whole tenant."""
-    here = Q(workspace_id=place.workspace.id)
-    shared = here & ~Q(visibility=Visibility.ME) | here & Q(user_id=place.user_id)
-    rows = Prompt.objects.filter(shared | Q(visibility=Visibility.TENANT), removed_at=None)
-    liked = PromptFavourite.objects.filter(prompt=OuterRef("id"), user_id=place.user_id)
-    return rows.annotate(is_favourite=Exists(liked))
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What a turn stores of it."""
+        return {"id": str(self.id), "slug": self.slug, "version": self.number}
 
 
 def listed_prompts(
     *, place: Principal, find: str = "", tag: str = "", favourites: bool = False
 ) -> QuerySet[Any]:
-    rows = visible_prompts(place)
+    rows: QuerySet[Any] = Prompt.objects.visible_to(place)
     if find:
         rows = rows.filter(
             Q(title__icontains=find)
@@ -64,7 +59,7 @@ def listed_prompts(
 
 def find_prompt(*, place: Principal, slug: str) -> Prompt:
     """By slug or id; the workspace's own goes before another's that is shared with the tenant. NotFound."""
-    rows = visible_prompts(place)
+    rows = Prompt.objects.visible_to(place)
     try:
         row = rows.filter(id=UUID(slug)).first()
     except ValueError:
@@ -73,7 +68,7 @@ def find_prompt(*, place: Principal, slug: str) -> Prompt:
         row = row or (named[0] if named else None)
     if row is None:
         raise NotFound
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def may_change(place: Principal, row: Prompt) -> bool:
@@ -101,28 +96,22 @@ def create_prompt(
     visibility: str = Visibility.WORKSPACE.value,
     tags: Iterable[str] = (),
 ) -> Prompt:
-    """InvalidInput; Conflict for a slug that is or was taken."""
-    if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
-    if is_like_an_id(slug):
-        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+    """InvalidInput; Conflict for a slug that is taken."""
+    PROMPT_SLUGS.check(slug)
     text, variables = plain_lines(text), [variable.with_plain_lines() for variable in variables]
     check_prompt(text, variables)
-    try:
-        with transaction.atomic():
-            row = Prompt.objects.create(
-                workspace_id=principal.workspace.id,
-                user_id=principal.user_id,
-                slug=slug,
-                title=title,
-                description=description,
-                visibility=visibility,
-                tags=plain_tags(tags),
-                text=text,
-                variables=[variable.as_data() for variable in variables],
-            )
-    except IntegrityError as exc:
-        raise Conflict(f"The name {slug} is taken, or was once: choose another.", slug=slug) from exc
+    with claim_slug(slug):
+        row = Prompt.objects.create(
+            workspace_id=principal.workspace.id,
+            user_id=principal.user_id,
+            slug=slug,
+            title=title,
+            description=description,
+            visibility=visibility,
+            tags=plain_tags(tags),
+            text=text,
+            variables=[variable.as_data() for variable in variables],
+        )
     _write_version(row, principal, "")
     _record("prompt.created", principal, row, visibility=visibility)
     return find_prompt(place=principal, slug=str(row.id))
@@ -220,7 +209,7 @@ def _declared(variable: Variable) -> str:
 
 @transaction.atomic
 def remove_prompt(*, principal: Principal, slug: str) -> None:
-    """For good; its name is not given again."""
+    """Deletes the prompt with its versions; its slug is free again."""
     row = _changeable(principal, slug)
     _empty(Prompt.objects.filter(id=row.id))
     _record("prompt.removed", principal, row)
@@ -229,11 +218,11 @@ def remove_prompt(*, principal: Principal, slug: str) -> None:
 @transaction.atomic
 def forget_prompts(*, user_id: UUID) -> int:
     """Somebody's private ones, everywhere in the tenant, when they left for good; how many there were."""
-    return _empty(Prompt.objects.filter(user_id=user_id, visibility=Visibility.ME, removed_at=None))
+    return _empty(Prompt.objects.installed().private_to(user_id))
 
 
 def _empty(rows: QuerySet[Prompt]) -> int:
-    """Of all but their slugs, which are not given again."""
+    """Clears all content; the rows stay, so that what is removed can still be found by its id."""
     PromptVersion.objects.filter(prompt__in=rows).delete()
     PromptFavourite.objects.filter(prompt__in=rows).delete()
     return rows.update(title="", description="", tags=[], text="", variables=[], removed_at=timezone.now())
@@ -253,12 +242,7 @@ def _record(
             for name, values in changes.items()
         }
     target = str(row.id) if is_private else row.slug
-    audit.record(action, principal=principal, target=target, changes=told, **details)
-
-
-def remove_prompts(*, workspace_id: UUID) -> None:
-    """All of a workspace's, when it is deleted for good."""
-    Prompt.objects.filter(workspace_id=workspace_id).delete()
+    audit.record(action, principal=principal, target=target, id=str(row.id), changes=told, **details)
 
 
 def set_favourite(*, principal: Principal, slug: str, is_favourite: bool) -> None:
@@ -274,4 +258,4 @@ def render_prompt(*, place: Principal, slug: str, values: dict[str, Any]) -> Ren
     """The prompt with these values. NotFound, InvalidInput by variable."""
     row = find_prompt(place=place, slug=slug)
     text = render(row.text, _variables(row.variables), values)
-    return RenderedPrompt(slug=row.slug, number=row.number, text=text)
+    return RenderedPrompt(id=row.id, slug=row.slug, number=row.number, text=text)

@@ -104,7 +104,7 @@ class ModelView(WorkspaceView):
 
     @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, model: str) -> Response:
-        """Deletes a model permanently; its slug is never reused."""
+        """Deletes a model permanently; its slug can be used again."""
         services.remove_model(principal=self.place, slug=model)
         return Response(status=204)
 
@@ -130,7 +130,6 @@ class ModelTestView(ProbingView):
         """Sends the model a short request, at your expense; a refusal names the field that is wrong."""
         found = find_model(workspace_id=self.place.workspace.id, slug=model)
         self.leave_tenant()
-        if self.prober is not None:
-            probe(self.prober, self.place, found)
+        probe(self.place, found)
         with tenant_scope(self.place.tenant):
             return Response(ModelSerializer(told_model(self.place, found.slug)).data)

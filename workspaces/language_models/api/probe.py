@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from accounts.api import WorkspaceView
 from kit.tenancy import tenant_scope
-from workspaces.language_models.probe import Prober, save_probed
+from workspaces.language_models.probe import save_probed
 from workspaces.language_models.queries import ModelRef
 
 T = TypeVar("T")
@@ -22,15 +22,13 @@ class TestField(serializers.BooleanField):
 
 
 class ProbingView(WorkspaceView):
-    """`prober` comes by `as_view(prober=…)`."""
-
-    prober: Prober | None = None
+    """A view that asks the provider before it saves."""
 
     def save(self, work: Callable[[], T], *, ref: Callable[[T], ModelRef], is_tested: bool) -> T:
         """What `work` saves, after the provider was asked; leaves the tenant's schema and comes back."""
-        if not is_tested or self.prober is None:
+        if not is_tested:
             return work()
         self.leave_tenant()
-        saved = save_probed(prober=self.prober, principal=self.place, save=work, ref=ref)
+        saved = save_probed(principal=self.place, save=work, ref=ref)
         self.scope.enter_context(tenant_scope(self.place.tenant))
         return saved

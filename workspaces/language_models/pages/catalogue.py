@@ -19,7 +19,6 @@ from workspaces.language_models import services
 from workspaces.language_models.catalogue import CatalogueProvider, find_provider, read_catalogue
 from workspaces.language_models.catalogue_install import install_from_catalogue
 from workspaces.language_models.pages.models import NEW, key_input, save
-from workspaces.language_models.probe import Prober
 from workspaces.language_models.queries import ref_of
 
 
@@ -71,7 +70,7 @@ def catalogue(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, provider: str, prober: Prober, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, provider: str, **place: str) -> HttpResponse:
     """Its models to tick, and a key: nothing is kept that the provider refuses."""
     try:
         found = find_provider(provider)
@@ -84,12 +83,12 @@ def install(request: WorkspaceRequest, provider: str, prober: Prober, **place: s
         chosen = found.chosen(form.cleaned_data["models"])
         try:
             rows = save(
-                prober if form.cleaned_data["test"] else None,
                 request.principal,
                 lambda: install_from_catalogue(
                     principal=request.principal, provider=found, models=chosen, **form.wish()
                 ),
                 lambda rows: ref_of(rows[0]),
+                is_tested=form.cleaned_data["test"],
             )
         except DomainError as problem:
             blame(form, problem)

@@ -22,7 +22,7 @@ from workspaces.language_models import services
 from workspaces.language_models.catalogue import CatalogueProvider, read_catalogue
 from workspaces.language_models.forms import ModelForm
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.probe import Prober, probe, save_probed
+from workspaces.language_models.probe import probe, save_probed
 from workspaces.language_models.queries import ModelRef, find_model, known_models, probe_ref, ref_of
 
 T = TypeVar("T")
@@ -78,12 +78,10 @@ class InstallForm(forms.Form):
 
 
 def save(
-    prober: Prober | None, principal: Principal, work: Callable[[], T], ref: Callable[[T], ModelRef]
+    principal: Principal, work: Callable[[], T], ref: Callable[[T], ModelRef], *, is_tested: bool = True
 ) -> T:
-    """What `work` saves, after the provider was asked where there is a prober to ask it."""
-    if prober is None:
-        return work()
-    return save_probed(prober=prober, principal=principal, save=work, ref=ref)
+    """What `work` saves, if tested only once the provider has answered."""
+    return save_probed(principal=principal, save=work, ref=ref) if is_tested else work()
 
 
 @require_GET
@@ -103,7 +101,7 @@ def models(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, prober: Prober, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """A model of a provider, with a credential that is there or a new one: both, or neither.
 
     `?provider=` fills in what the catalogue knows of one that brings no models along.
@@ -112,9 +110,9 @@ def install(request: WorkspaceRequest, prober: Prober, **place: str) -> HttpResp
     form = InstallForm(request.principal, request.POST or None, initial=_initial(listed))
     if request.method == "POST" and form.is_valid():
         sent = form.cleaned_data
-        tested = prober if sent["test"] else None
+        tested = sent["test"]
         try:
-            save(tested, request.principal, lambda: _install(request.principal, sent), ref_of)
+            save(request.principal, lambda: _install(request.principal, sent), ref_of, is_tested=tested)
         except DomainError as problem:
             blame(form, problem)
         else:
@@ -197,13 +195,12 @@ def remove(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
 
 @require_POST
 @needs(Action.MODELS_CHANGE)
-def test(request: WorkspaceRequest, model: str, prober: Prober, **place: str) -> HttpResponse:
+def test(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
     """Asks it something short now."""
     found = find_model(workspace_id=request.principal.workspace.id, slug=model)
     return act(
         request,
         probe,
-        prober=prober,
         principal=request.principal,
         model=found,
         done=f"{found.name} answers.",
@@ -213,7 +210,7 @@ def test(request: WorkspaceRequest, model: str, prober: Prober, **place: str) ->
 
 @require_POST
 @needs(Action.MODELS_CHANGE)
-def rotate(request: WorkspaceRequest, credential_id: UUID, prober: Prober, **place: str) -> HttpResponse:
+def rotate(request: WorkspaceRequest, credential_id: UUID, **place: str) -> HttpResponse:
     """A new key for every model of the credential, once one of them has answered by it."""
     key = request.POST.get("key", "")[:10_000]
 
@@ -223,7 +220,6 @@ def rotate(request: WorkspaceRequest, credential_id: UUID, prober: Prober, **pla
     return act(
         request,
         save,
-        prober=prober,
         principal=request.principal,
         work=change,
         ref=probe_ref,
