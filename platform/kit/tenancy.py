@@ -6,9 +6,9 @@ Sync edges (the web middleware, the REST base view, jobs) use `tenant_scope`.
 No upstream call belongs inside a unit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -44,7 +44,14 @@ class TenantRef:
 @contextmanager
 def tenant_scope(tenant: TenantRef) -> Iterator[None]:
     """Enters the tenant's schema in this thread and leaves it again, for sync edges."""
-    with schema_context(tenant.schema_name):
+    with schema_scope(tenant.schema_name):
+        yield
+
+
+@contextmanager
+def schema_scope(schema: str) -> Iterator[None]:
+    """The same for a schema that no tenant has yet, or that is only the template of theirs."""
+    with schema_context(schema):
         yield
 
 
@@ -67,10 +74,28 @@ async def _in_schema(schema: str, func: Callable[P, T], *args: P.args, **kwargs:
 
 def _run_unit(schema: str, func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     try:
-        with schema_context(schema):
+        with schema_scope(schema):
             result = func(*args, **kwargs)
     finally:
         connection.close()
-    if isinstance(result, QuerySet):
+    if any(isinstance(part, QuerySet) for part in _parts(result)):
         raise TypeError(f"{func.__qualname__} returned a lazy QuerySet out of its tenant unit.")
     return result
+
+
+def _parts(result: object) -> Iterator[object]:
+    """The result itself, what a container or a dataclass holds directly, and the same one level deeper."""
+    yield result
+    for part in _contents(result):
+        yield part
+        yield from _contents(part)
+
+
+def _contents(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if is_dataclass(value):
+        return (getattr(value, field.name, None) for field in fields(value))
+    return ()

@@ -2,6 +2,7 @@
 
 import selectors
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.base.base import NO_DB_ALIAS
@@ -11,11 +12,13 @@ from psycopg.pq.abc import PGconn
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from kit.postgresql.outage import outage
+from kit.postgresql.search_path import SearchPath
 
 LOOK_SECONDS = 0.25  # how soon someone who waits for a connection notices an outage
 LOCK_SECONDS = 3  # that a server's statement waits for a lock
 RECONNECT_SECONDS = 2.0  # for which the pool tries by itself; later the next request makes it try again
 CHECK_SECONDS = 1.0  # that a connection may take to show that it lives
+PATH_CHANGES = ("search_path", "DISCARD", "RESET")  # in statements after which the path is unknown
 _bounds_locks = False
 
 
@@ -79,7 +82,12 @@ def _wait_for_results(pgconn: PGconn) -> None:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """django-tenants' backend on a watched pool."""
+    """django-tenants' backend on a watched pool, with one SET search_path per unit of work."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._search_path = SearchPath()
+        super().__init__(*args, **kwargs)
+        self.execute_wrappers.append(self._execute_in_schema)
 
     @property
     def pool(self) -> ConnectionPool[Connection[Any]] | None:
@@ -99,6 +107,46 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._connection_pools.setdefault(self.alias, made)
         pool: ConnectionPool[Connection[Any]] = self._connection_pools[self.alias]
         return pool
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
+        """A connection from the pool may still have the search path of another tenant."""
+        self._search_path.forget()
+        connection: Connection[Any] = super().get_new_connection(conn_params)
+        return connection
+
+    def savepoint_rollback(self, sid: str) -> None:
+        try:
+            super().savepoint_rollback(sid)
+        finally:
+            self._search_path.forget_transaction()
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Sets the path before a transaction begins, so that rolling back does not undo it."""
+        if not autocommit:
+            self._enter_schema()
+        super()._set_autocommit(autocommit)
+
+    def _handle_search_path(self, cursor: Any = None) -> None:
+        """django-tenants calls this for each new cursor, also for those that copy."""
+        self._enter_schema()
+
+    def _execute_in_schema(
+        self, execute: Callable[..., Any], statement: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        """Around each statement, because the schema may have changed since its cursor was created."""
+        self._enter_schema()
+        try:
+            return execute(statement, params, many, context)
+        finally:
+            text = statement if isinstance(statement, str) else repr(statement)
+            if any(word in text for word in PATH_CHANGES):
+                self._search_path.forget()
+
+    def _enter_schema(self) -> None:
+        with self.wrap_database_errors:
+            statement = self._search_path.enter(self.connection, tuple(self._get_cursor_search_paths()))
+        if statement and self.queries_logged:
+            self.queries_log.append({"sql": statement, "time": "0.000"})
 
     def _configure_connection(self, connection: Connection[Any]) -> None:
         super()._configure_connection(connection)
