@@ -18,8 +18,8 @@ from gateway.turns.requests import validated
 from gateway.turns.runner import RunningTurn, runner
 from gateway.turns.transcript import NumberedEvent
 from kit.api import error_headers
-from kit.consumers import ClientGone
 from kit.errors import DomainError, TurnInterrupted, restore
+from kit.http_consumer import ClientGone
 from quotas.errors import QuotaExceeded
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class CompletionsConsumer(EdgeConsumer):
         wanted = self._parse(body)
         with runner().slot(self.principal.tenant):
             job, limits = await admit_completion(self.principal, wanted)
-            self.told_headers |= limit_headers(limits)
+            self.response_headers |= limit_headers(limits)
             turn = runner().start(job, OneCall())
         envelope = Envelope(job.turn_id, int(time.time()), wanted.model)
         try:

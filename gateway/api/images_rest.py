@@ -63,7 +63,7 @@ class ImagesView(PolicyView):
         pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
         in a workspace; further uploads replace the oldest."""
         upload = read_bounded(request.stream)
-        self.leave_tenant()  # it is made smaller without holding a connection
+        self.release_connection()  # it is made smaller without holding a connection
         made = make_anew(principal=self.principal, upload=upload)
         with tenant_scope(self.principal.tenant):
             row = keep_image(principal=self.principal, made=made)

@@ -28,7 +28,7 @@ from gateway.turns.context import current_turns
 from gateway.turns.requests import validated
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
-from kit.highlighting import Budget
+from kit.highlighter import Budget
 from kit.json_input import parse_object
 from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from gateway.engines.base import HISTORY_RESTORED
-from kit.highlighting import Budget
+from kit.highlighter import Budget
 from kit.markdown import render as render_markdown
 
 SHOWN = 20_000  # characters of a result; the whole of it is in the API

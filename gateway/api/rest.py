@@ -211,7 +211,7 @@ class MessagesView(PolicyView):
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
         images = images_of(rows)
-        self.leave_tenant()  # the engine is asked without holding a connection
+        self.release_connection()  # the engine is asked without holding a connection
         texts = engine_texts(found)
         return pages.get_paginated_response(
             MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data

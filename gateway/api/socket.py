@@ -31,7 +31,6 @@ from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
 from gateway.turns.requests import SendRequest, validated
 from kit import request_origin
-from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
     DomainError,
     InternalError,
@@ -41,6 +40,7 @@ from kit.errors import (
     RateLimited,
     ShuttingDown,
 )
+from kit.http_consumer import PING_SECONDS, begin_request
 from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
 from kit.shutdown_state import stopping

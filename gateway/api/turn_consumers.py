@@ -38,7 +38,7 @@ class TurnConsumer(EdgeConsumer):
         ensure_started()
         wish = SendRequest.parse(self.json_body(body), idempotency_key=self.header.get("idempotency-key"))
         admitted = await start_turn(self.principal, wish)
-        self.told_headers |= limit_headers(admitted.limits)
+        self.response_headers |= limit_headers(admitted.limits)
         return admitted.turn_id
 
     @property

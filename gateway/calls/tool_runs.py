@@ -20,9 +20,9 @@ from django.utils import timezone
 from accounts.audit import services as audit
 from accounts.principals import may_chat
 from gateway.models import ToolRun, Turn
+from kit.database_retry import patiently
 from kit.errors import DomainError
 from kit.json_input import is_shallow, is_storable
-from kit.patience import patiently
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken

@@ -22,6 +22,7 @@ from gateway.turns.journal import Journal
 from gateway.turns.relay import send_events
 from gateway.turns.transcript import NumberedEvent, Transcript
 from kit import request_origin
+from kit.database_retry import patiently
 from kit.errors import (
     AtCapacity,
     DatabaseUnavailable,
@@ -30,7 +31,6 @@ from kit.errors import (
     ShuttingDown,
     TurnInterrupted,
 )
-from kit.patience import patiently
 from kit.per_loop import PerLoop
 from kit.postgresql.failures import database_failure
 from kit.shutdown_state import stopping

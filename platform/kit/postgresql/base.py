@@ -1,4 +1,4 @@
-"""The backend that Django loads by its name: a pool whose callers do not wait during an outage."""
+"""The backend that Django loads by name: callers do not wait for the pool during an outage."""
 
 import selectors
 import time
@@ -14,28 +14,28 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from kit.postgresql.outage import outage
 from kit.postgresql.search_path import SearchPath
 
-LOOK_SECONDS = 0.25  # how soon someone who waits for a connection notices an outage
-LOCK_SECONDS = 3  # that a server's statement waits for a lock
-RECONNECT_SECONDS = 2.0  # for which the pool tries by itself; later the next request makes it try again
-CHECK_SECONDS = 1.0  # that a connection may take to show that it lives
+LOOK_SECONDS = 0.25  # how soon a caller waiting for a connection notices an outage
+LOCK_SECONDS = 3  # how long a statement waits for a lock
+RECONNECT_SECONDS = 2.0  # how long the pool retries by itself; after that the next request triggers a retry
+CHECK_SECONDS = 1.0  # how long a connection may take to prove that it is alive
 PATH_CHANGES = ("search_path", "DISCARD", "RESET")  # in statements after which the path is unknown
 _bounds_locks = False
 
 
 def bound_locks() -> None:
-    """From here on no statement of this process waits longer than LOCK_SECONDS for another's lock.
+    """Limits how long statements of this process wait for locks, to LOCK_SECONDS.
 
-    For servers, before their first connection. A migration waits for as long as it takes.
+    Servers call this before their first connection. Migrations don't: they wait as long as necessary.
     """
-    global _bounds_locks  # noqa: PLW0603 - once, at a server's start
+    global _bounds_locks  # noqa: PLW0603 - set once, when a server starts
     _bounds_locks = True
 
 
 class WatchedPool(ConnectionPool[Connection[Any]]):
-    """Reports failed connections, and gives up waiting for one as soon as an outage is known."""
+    """Reports failed connections, and stops waiting for one as soon as an outage is known."""
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
-        """PoolTimeout where all are in use for too long, DatabaseAway in an outage."""
+        """Raises PoolTimeout if all are in use for too long, DatabaseAway during an outage."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             outage.expect_none()
@@ -55,9 +55,9 @@ class WatchedPool(ConnectionPool[Connection[Any]]):
 
 
 def check_connection(connection: Connection[Any]) -> None:
-    """Raises for a connection that is broken, or whose server does not answer in time: it is then closed.
+    """Closes the connection and raises if it is broken or the server does not respond in time.
 
-    psycopg's own check waits for as long as a server hangs.
+    psycopg's own check would wait as long as the server hangs.
     """
     pgconn = connection.pgconn
     try:
@@ -75,7 +75,7 @@ def _wait_for_results(pgconn: PGconn) -> None:
         selector.register(pgconn.socket, selectors.EVENT_READ)
         while pgconn.is_busy():
             if not selector.select(deadline - time.monotonic()):
-                raise OperationalError("the server does not answer")
+                raise OperationalError("the server does not respond")
             pgconn.consume_input()
     while pgconn.get_result() is not None:
         pass
@@ -91,7 +91,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @property
     def pool(self) -> ConnectionPool[Connection[Any]] | None:
-        """As Django makes it, of our class."""
+        """Django's pool property, with our class."""
         options = self.settings_dict["OPTIONS"].get("pool")
         if not options or self.alias == NO_DB_ALIAS:
             return None
