@@ -1,4 +1,4 @@
-# Everything from a fresh clone: each target makes the virtual environment it needs first.
+# Every target works from a fresh clone: it creates the virtual environment first.
 #   make run [PORT=9000]      make test [ARGS="quotas -k hold"]      make test-slow      make conformance      make check
 
 VENV := .venv
@@ -7,8 +7,8 @@ TEST_POSTGRES := $(CURDIR)/.data/postgres-test
 MODELS_DIR ?= $(CURDIR)/.data/models
 ARGS ?=
 
-# Checks and tests have a cluster of their own and leave the one of `make run` alone; it is stopped at
-# the end, whatever the outcome, unless somebody else is testing there.
+# Checks and tests use a separate cluster from `make run`. It is always stopped at the end, unless other
+# tests are using it.
 APART := MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
 STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres stop-unused '$(TEST_POSTGRES)'
 
@@ -21,18 +21,18 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 run: $(RUN_STAMP)
 	@PYTHONPATH=.:platform exec $(PYTHON) -m devserver.up
 
-# docs/backup.md: make backup FILE=/somewhere/else/switchyard.dump, also while it runs; make restore FILE=…
+# docs/backup.md: make backup FILE=/path/to/switchyard.dump, also while Switchyard runs; make restore FILE=…
 backup restore: $(RUN_STAMP)
 	@PYTHONPATH=.:platform exec $(PYTHON) -m devserver.postgres_backup $@ '$(FILE)'
 
-# In two processes, each with a database of its own; ARGS="-n 0" runs them in one.
+# In two processes, each with its own database; ARGS="-n 0" uses one process.
 test: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
 
-# With LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS in the environment on a real LibreChat as well.
+# Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m conformance $(ARGS)
 
@@ -53,7 +53,7 @@ check: $(DEV_STAMP)
 tools:
 	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose; do \
 	  command -v $${tool%%:*} >/dev/null || \
-	    echo "$${tool##*:} tests are skipped: there is no $${tool%%:*} on this machine."; \
+	    echo "$${tool##*:} tests are skipped: $${tool%%:*} is not installed."; \
 	done
 
 weights: $(DEV_STAMP)
@@ -66,10 +66,10 @@ $(PYTHON):
 	  echo "Creating the virtual environment ($$python) …"; \
 	  $$python -m venv $(VENV) && exit 0; \
 	  rm -rf $(VENV); \
-	  echo "The virtual environment could not be made; on Debian: apt-get install python3-venv" >&2; \
+	  echo "The virtual environment could not be created. On Debian: apt-get install python3-venv" >&2; \
 	  exit 1; \
 	done; \
-	echo "Switchyard needs Python 3.11 or newer: there is neither a python3.11 nor a python3 of that age." >&2; \
+	echo "Switchyard needs Python 3.11 or newer; neither python3.11 nor a recent python3 was found." >&2; \
 	exit 1
 
 $(RUN_STAMP): $(PYTHON)

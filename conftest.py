@@ -1,4 +1,4 @@
-"""What every test may use: the cast, a served Switchyard, scripted providers, a browser."""
+"""Fixtures for all tests: the cast, a running Switchyard, scripted providers, a browser."""
 
 import asyncio
 import faulthandler
@@ -29,10 +29,10 @@ pytest_plugins = ["gateway.tests.fixtures"]
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """The cast arrives once; every test with real transactions goes back to that point."""
-    django_settings.GRACE = 10  # below Served.STOP_SECONDS, for a test that leaves a turn running
-    # Signing in is tested, not the cost of hashing.
-    django_settings.PROVIDER_READ_ON_SECONDS = 0  # tests of how calls end see it at once; others set it
+    """Creates the cast once; each test with real transactions restores this state afterwards."""
+    django_settings.GRACE = 10  # below Served.STOP_SECONDS, for tests that leave a turn running
+    django_settings.PROVIDER_READ_ON_SECONDS = 0  # ends cancelled calls immediately; some tests set it
+    # Hashing slowly is not what is tested.
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with django_db_blocker.unblock():
         _people.append(create_cast())
@@ -41,16 +41,16 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 _people: list[Cast] = []
-# How fast a machine makes up examples, with tables still to be built in a fresh clone, says nothing of us.
+# The speed of generating examples depends on the machine, not on our code.
 hypothesis.settings.register_profile(
     "switchyard", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
 )
 hypothesis.settings.load_profile("switchyard")
-EXIT_SECONDS = 60.0  # that threads may take to end after the last test
+EXIT_SECONDS = 60.0  # for threads to end after the last test
 
 
 def pytest_unconfigure() -> None:
-    """A thread that never ends would hold up the whole run in silence: then it says which, and fails."""
+    """Dumps the threads and fails if one keeps the run from ending."""
     faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
 
@@ -75,7 +75,7 @@ def served_provider() -> Iterator[ScriptedProvider]:
 
 @pytest.fixture
 def provider(served_provider: ScriptedProvider) -> Iterator[ScriptedProvider]:
-    """The scripted provider behind the local model, with a fresh script."""
+    """The scripted provider behind the local model, with an empty script."""
     served_provider.reset()
     forget_breakers()
     forget_ratios()
@@ -91,10 +91,10 @@ def served(django_db_setup: None, django_db_blocker: Any) -> Iterator[Served]:
 
 @pytest.fixture
 def server(served: Served, provider: ScriptedProvider, transactional_db: None) -> Iterator[Served]:
-    """Switchyard over a real socket, with the scripted provider behind it; no turn outlives its test."""
+    """Switchyard on a real socket, with the scripted provider; no turn outlives its test."""
     yield served
     served.run(_end_turns())
-    wait_until(lambda: EXECUTOR.is_idle)  # what a turn writes last, such as the end of a tool call
+    wait_until(lambda: EXECUTOR.is_idle)  # for a turn's last writes, such as the end of a tool call
 
 
 async def _end_turns() -> None:
@@ -107,7 +107,7 @@ async def _end_turns() -> None:
 
 @pytest.fixture
 def client_of(server: Served) -> Iterator[Any]:
-    """`client_of(person)`: an HTTP client with that person's token; `client_of(None)`: nobody's."""
+    """`client_of(person)`: an HTTP client with that person's token; `client_of(None)`: without one."""
     clients: list[httpx.Client] = []
 
     def make(person: Any) -> httpx.Client:
@@ -124,7 +124,7 @@ def client_of(server: Served) -> Iterator[Any]:
 
 @pytest.fixture
 def at_once(server: Served) -> Any:
-    """`at_once(person, requests)`: sends them all at the same time, returns the answers in order."""
+    """`at_once(person, requests)`: sends the requests concurrently, returns the responses in order."""
 
     async def send_all(person: Any, requests: list[httpx.Request]) -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=100)

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.principals import Principal
-from kit.rates import spend
+from kit.rate_limits import spend
 
 
 def count_request(principal: Principal) -> None:

@@ -11,4 +11,4 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers what asks providers for language models, once apps are loaded."""
-        import_module("gateway.calls.probe")
+        import_module("gateway.calls.provider_probe")

@@ -10,6 +10,8 @@ from typing import Any
 from django.db import connection, transaction
 from psycopg import sql
 
+from kit.tenancy import schema_scope
+
 UNKNOWN = """
     SELECT relkind::text || ' ' || relname FROM pg_class
     WHERE relnamespace = %(schema)s::regnamespace AND relkind NOT IN ('r', 'i', 'S')
@@ -77,21 +79,17 @@ def read_script(schema: str) -> str:
 
     UnknownObject for a view, function or type of the schema's own: none may be lost silently.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        # Names are written without the schema, which the catalogue's functions do for what is in the path.
-        cursor.execute(sql.SQL("SET LOCAL search_path TO {}, public").format(sql.Identifier(schema)))
+    # The catalogue's functions write names without the schema if it is in the search path.
+    with transaction.atomic(), schema_scope(schema), connection.cursor() as cursor:
         return ";\n".join(_statements(cursor, schema)) + ";\n"
 
 
 def run_script(script: str, *, schema: str) -> None:
-    """Creates `schema` and everything in it, or nothing; the caller's search path is left as it was."""
+    """Creates `schema` and everything in it, or nothing."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('search_path')")
-        (path,) = cursor.fetchone()
-        name = sql.Identifier(schema)
-        cursor.execute(sql.SQL("CREATE SCHEMA {0}; SET LOCAL search_path TO {0}, public").format(name))
-        cursor.execute(script)
-        cursor.execute("SELECT set_config('search_path', %s, true)", [path])
+        cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        with schema_scope(schema):
+            cursor.execute(script)
 
 
 def _statements(cursor: Any, schema: str) -> Iterator[str]:

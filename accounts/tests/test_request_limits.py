@@ -16,9 +16,9 @@ from accounts.keys.tests.test_api_keys import make
 from accounts.sign_in import guesses, sessions
 from accounts.tests.cast import PASSWORD, Cast
 from accounts.tests.requests_as import As, code_of
-from kit import rates
+from kit import rate_limits
 from kit.errors import RateLimited
-from kit.rates import spend
+from kit.rate_limits import spend
 from kit.redis_access import Outage
 from kit.shared_cache import ForgivingRedisCache
 from kit.tests.clock import StoppedClock
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def clock(monkeypatch: Any) -> StoppedClock:
     """The minute that a test begins in does not end within it."""
     clock = StoppedClock()
-    monkeypatch.setattr(rates, "time", clock)
+    monkeypatch.setattr(rate_limits, "time", clock)
     return clock
 
 
@@ -124,7 +124,7 @@ def broken(monkeypatch: Any) -> ForgivingRedisCache:
     """A cache in a Redis that is not there."""
     monkeypatch.setattr(ForgivingRedisCache, "outage", Outage("limits are counted per process"))
     gone = ForgivingRedisCache(f"redis://127.0.0.1:{free_port()}/0", {})
-    monkeypatch.setattr(rates, "cache", gone)
+    monkeypatch.setattr(rate_limits, "cache", gone)
     return gone
 
 

@@ -18,8 +18,8 @@ from gateway.turns.requests import validated
 from gateway.turns.running_turn import RunningTurn, StopCause
 from gateway.turns.services import start_completion
 from kit.api import error_headers
-from kit.consumers import ClientGone
 from kit.errors import DomainError, TurnInterrupted, restore
+from kit.http_consumer import ClientGone
 from quotas.errors import QuotaExceeded
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class CompletionsConsumer(EdgeConsumer):
         completion = self._parse(body)
         started = await start_completion(self.principal, completion)
         turn = started.turn
-        self.told_headers |= limit_headers(started.limits)
+        self.response_headers |= limit_headers(started.limits)
         envelope = Envelope(turn.job.turn_id, int(time.time()), completion.model)
         try:
             if completion.stream:

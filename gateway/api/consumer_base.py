@@ -8,8 +8,8 @@ from django.http.request import split_domain_port, validate_host
 from accounts.authentication import WORKSPACE_HEADER, bearer_token, principal_of_bearer
 from accounts.policy import Action, expect
 from accounts.principals import Principal
-from kit.consumers import HttpConsumer
 from kit.errors import HostUnknown, NotAuthenticated
+from kit.http_consumer import HttpConsumer
 from kit.tenancy import in_public
 
 

@@ -63,7 +63,7 @@ class ImagesView(PolicyView):
         pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
         in a workspace; further uploads replace the oldest."""
         upload = read_bounded(request.stream)
-        self.leave_tenant()  # no connection is held while it is resized
+        self.release_connection()  # no connection is held while it is resized
         picture = reencode(principal=self.principal, upload=upload)
         with tenant_scope(self.principal.tenant):
             row = store_image(principal=self.principal, picture=picture)

@@ -27,7 +27,7 @@ from gateway.turns.approval_answers import answer_approval, approval_data
 from gateway.turns.requests import validated
 from kit.api import json_error
 from kit.errors import DomainError, Forbidden, NotFound
-from kit.highlighting import Budget
+from kit.highlighter import Budget
 from kit.json_input import parse_object
 from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel

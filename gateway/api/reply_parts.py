@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from gateway.engines.events import HISTORY_RESTORED
-from kit.highlighting import Budget
+from kit.highlighter import Budget
 from kit.markdown import render as render_markdown
 
 LONGEST_RESULT = 20_000  # characters; the API returns the whole

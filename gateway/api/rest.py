@@ -212,7 +212,7 @@ class MessagesView(PolicyView):
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
         images = images_of(rows)
-        self.leave_tenant()  # no connection is held while the engine is called
+        self.release_connection()  # no connection is held while the engine is called
         texts = engine_texts(found)
         return pages.get_paginated_response(
             MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data

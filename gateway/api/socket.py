@@ -34,7 +34,6 @@ from gateway.turns.events import Started
 from gateway.turns.requests import SendRequest, validated
 from gateway.turns.services import start_turn, stop_turn
 from kit import request_origin
-from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
     DomainError,
     InternalError,
@@ -44,6 +43,7 @@ from kit.errors import (
     RateLimited,
     ShuttingDown,
 )
+from kit.http_consumer import PING_SECONDS, begin_request
 from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
 from kit.shutdown_state import stopping

@@ -30,7 +30,7 @@ class TurnConsumer(EdgeConsumer):
         admitted = await start_turn(
             self.principal, SendRequest.parse(self.json_body(body), idempotency_key=key)
         )
-        self.told_headers |= limit_headers(admitted.limits)
+        self.response_headers |= limit_headers(admitted.limits)
         return admitted.turn_id
 
     @property

@@ -10,7 +10,7 @@ from gateway.calls.tool_news import listening, notify_news
 from gateway.calls.tool_run_states import answer_run
 from gateway.calls.tool_runs import Caller, expire_runs
 from gateway.models import ToolRun
-from kit.patience import patiently
+from kit.database_retry import patiently
 from kit.tenancy import in_tenant
 
 POLL_SECONDS = 2.0  # a notification may be lost: the row decides

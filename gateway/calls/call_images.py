@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gateway.models import Image, Message
 from gateway.providers.base import JsonObject, ModelRequest
-from kit.patience import patiently
+from kit.database_retry import patiently
 from kit.secrets import unseal_bytes
 from kit.tenancy import TenantRef, in_tenant
 

@@ -38,8 +38,8 @@ from gateway.providers.base import (
 )
 from gateway.providers.registry import provider_for
 from gateway.providers.sizes import most_pieces, most_streamed
+from kit.database_retry import patiently
 from kit.errors import AtCapacity
-from kit.patience import patiently
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from quotas.hold_states import mark_sent, release_call, settle_call

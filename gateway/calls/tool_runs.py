@@ -17,8 +17,8 @@ from accounts.principals import may_chat
 from gateway.calls.tool_arguments import RuleCheck, RuleResult, check_rule, hash_of, parsed_arguments
 from gateway.calls.tool_run_states import create_run, deny_run, expire_run, finish_run
 from gateway.models import ToolRun, Turn
+from kit.database_retry import patiently
 from kit.errors import DomainError
-from kit.patience import patiently
 from kit.secrets import SecretUnreadable
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken

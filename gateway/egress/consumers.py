@@ -18,8 +18,8 @@ from gateway.egress.routed_answers import answer_of, merged
 from gateway.egress.routed_calls import RunningCall, running_calls
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.turn_lookup import CallerIds, find_turn
-from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import DomainError, NotAuthenticated, NotFound, RateLimited, TurnInterrupted
+from kit.http_consumer import ClientGone, HttpConsumer
 from kit.tenancy import in_public
 from quotas.errors import QuotaExceeded
 from quotas.holds import is_under_way

@@ -28,8 +28,8 @@ from gateway.egress.tool_claims import (
     tenant_named,
 )
 from gateway.providers.base import JsonObject
-from kit.consumers import ClientGone, HttpConsumer
 from kit.errors import NotFound, TurnInterrupted
+from kit.http_consumer import ClientGone, HttpConsumer
 from kit.tenancy import in_public, in_tenant
 from workspaces.mcp_servers.client import ToolOutcome
 from workspaces.mcp_servers.queries import ToolRef

@@ -16,8 +16,8 @@ from gateway.engines.tools import Answered, RequestedCall, run_tools
 from gateway.providers.base import Finish, JsonObject, TextDelta, ToolCallDelta
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
+from kit.database_retry import patiently
 from kit.errors import DomainError
-from kit.patience import patiently
 from kit.tenancy import in_tenant
 from workspaces.language_models.queries import needed_abilities
 

@@ -13,7 +13,7 @@ from gateway.turns.journal import forget_old
 from gateway.turns.runner import runner
 from gateway.turns.stop import listen_for_notices
 from gateway.turns.takeover import take_over_turn
-from kit.patience import end_patience
+from kit.database_retry import end_patience
 from kit.per_loop import PerLoop, close_values
 from kit.postgresql.failures import database_failure
 from kit.shutdown_state import stopping

@@ -20,8 +20,8 @@ from gateway.turns.events import NumberedEvent, Started
 from gateway.turns.journal import Journal
 from gateway.turns.transcript import Transcript
 from kit import request_origin
+from kit.database_retry import patiently
 from kit.errors import DatabaseUnavailable, DomainError, InternalError, TurnInterrupted
-from kit.patience import patiently
 from kit.postgresql.failures import database_failure
 from kit.tenancy import in_public, in_tenant
 from quotas.errors import QuotaExceeded, TurnLimit

@@ -1,4 +1,4 @@
-"""Django's admin as an app, with our own site in it."""
+"""Django's admin app with our own site."""
 
 from django.contrib.admin.apps import AdminConfig
 

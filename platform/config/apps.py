@@ -1,4 +1,4 @@
-"""The project itself as an app: it carries the system checks."""
+"""The project as an app, for its system checks."""
 
 from django.apps import AppConfig
 
@@ -7,4 +7,4 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import system_checks  # noqa: F401, PLC0415 - they register once apps are loaded
+        from config import system_checks  # noqa: F401, PLC0415 - registers them once apps are loaded

@@ -23,9 +23,9 @@ from gateway.api.routes import http_router, most_body_bytes, websocket_router  #
 from gateway.turns import background  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
-from kit.descriptors import raise_limit  # noqa: E402
-from kit.last_answers import LastAnswers  # noqa: E402
+from kit.file_descriptors import raise_limit  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
+from kit.shutdown_responses import ShutdownResponses  # noqa: E402
 from kit.uvicorn_bounds import bound_uvicorn  # noqa: E402
 from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
@@ -36,11 +36,11 @@ bound_daphne(most_bytes=most_body_bytes)
 bound_uvicorn()
 drain_before_shutdown()
 
-CHECK_END_SECONDS = 2.0  # and a check of the engine to clear away what it left there
+CHECK_END_SECONDS = 2.0  # for an engine check to clean up at the engine
 
 
 async def drain(_open: set[asyncio.Task[None]]) -> None:
-    """What the server waits for at a stop, before it closes anything."""
+    """Waits for running turns when the server stops, before it closes anything."""
     await background.drain()
 
 
@@ -69,7 +69,7 @@ async def lifespan(
 
 application = ProtocolTypeRouter(
     {
-        "http": LastAnswers(BoundedBodies(http_router(django_app), most_bytes=most_body_bytes)),
+        "http": ShutdownResponses(BoundedBodies(http_router(django_app), most_bytes=most_body_bytes)),
         "websocket": websocket_router(),
         "lifespan": lifespan,
     }

@@ -1,4 +1,4 @@
-"""The ASGI application of the egress: what engines call, on a port of its own that is never published."""
+"""The ASGI application of the egress, which engines call, on a separate port that is never published."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ from gateway.egress import consumers  # noqa: E402
 from gateway.egress.mcp_consumer import CheckServerConsumer, EngineServerConsumer  # noqa: E402
 from gateway.egress.routed_calls import running_calls  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
-from kit.descriptors import raise_limit  # noqa: E402
-from kit.last_answers import LastAnswers  # noqa: E402
-from kit.patience import end_patience  # noqa: E402
+from kit.database_retry import end_patience  # noqa: E402
+from kit.file_descriptors import raise_limit  # noqa: E402
 from kit.per_loop import close_values  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
+from kit.shutdown_responses import ShutdownResponses  # noqa: E402
 from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown  # noqa: E402
 
 refuse_broken_setup()
@@ -39,7 +39,7 @@ drain_before_shutdown()
 
 
 async def drain(open_requests: set[asyncio.Task[None]]) -> None:
-    """Lets the calls of running turns go on for GRACE, then ends and settles them."""
+    """Lets the calls of running turns continue for GRACE, then ends and settles them."""
     if open_requests:
         await asyncio.wait(set(open_requests), timeout=settings.GRACE)
     running_calls().end_all()
@@ -50,7 +50,7 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Listens for turns that are stopped while their calls run here."""
+    """Listens for turns that are stopped while their calls run in this process."""
     listener: asyncio.Task[None] | None = None
     while True:
         message = await receive()
@@ -80,7 +80,7 @@ router = URLRouter(
 )
 application = ProtocolTypeRouter(
     {
-        "http": LastAnswers(
+        "http": ShutdownResponses(
             BoundedBodies(
                 router,
                 most_bytes=lambda path: settings.EGRESS_MAX_BODY_BYTES,

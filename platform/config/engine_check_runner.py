@@ -1,4 +1,4 @@
-"""The check of the installation's engine: for `manage.py engine_check`, and at the start in production."""
+"""Runs the engine check: for `manage.py engine_check`, and at the start in production."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -11,7 +11,7 @@ from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.registry import health_probe, self_check
 
 log = structlog.get_logger(__name__)
-PAUSES = (5, 10, 20, 30, 60)  # seconds between the tries at the start: LibreChat may come up after us
+PAUSES = (5, 10, 20, 30, 60)  # seconds between attempts at the start: LibreChat may start after us
 
 
 async def check_engine() -> AsyncGenerator[Step, None]:
@@ -31,7 +31,7 @@ async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:
     """Logs what is wrong, with its mend; the web process serves meanwhile, and never stops for it."""
     try:
         await _check_with_patience(pauses)
-    except Exception:  # a check that fails by itself harms nobody
+    except Exception:  # a failing check must not stop the server
         log.exception("The engine could not be checked")
 
 

@@ -1,4 +1,4 @@
-"""Development's post: what was sent, and where it leads. There is no such page in production."""
+"""Development's mailbox: sent emails with their links. Does not exist in production."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from accounts.models import OutgoingMail
 from kit.errors import SecretUnreadable
 
 SHOWN = 50
-BARE = {
+MAIL_CSP = {
     "default-src": ["'none'"],
     "script-src": ["'none'"],
     "style-src": ["'unsafe-inline'"],
@@ -22,16 +22,16 @@ BARE = {
 
 @require_GET
 def mail(request: HttpRequest) -> HttpResponse:
-    """The newest messages; their bodies are kept in development only."""
+    """The newest emails; bodies are stored in development only."""
     rows = OutgoingMail.objects.all()[:SHOWN]
     shown = [{"row": row, "text": _bodies(row)["text"]} for row in rows]
     return render(request, "mail/page.html", {"mails": shown})
 
 
 @require_GET
-@csp_replace(BARE)  # type: ignore[arg-type]  # its stubs know no arguments
+@csp_replace(MAIL_CSP)  # type: ignore[arg-type]  # its stubs know no arguments
 def mail_html(request: HttpRequest, mail_id: UUID) -> HttpResponse:
-    """One message as a mail program would draw it: inline styles, no script."""
+    """One email as a mail program would render it: inline styles, no scripts."""
     row = OutgoingMail.objects.filter(id=mail_id).first()
     if row is None:
         raise Http404
@@ -39,7 +39,7 @@ def mail_html(request: HttpRequest, mail_id: UUID) -> HttpResponse:
 
 
 def _bodies(row: OutgoingMail) -> Bodies:
-    """What it says; why it cannot be shown, where its key is missing."""
+    """The email's bodies, or the reason why they cannot be decrypted."""
     try:
         return read_bodies(row)
     except SecretUnreadable as exc:

@@ -1,4 +1,4 @@
-"""Lets operators look into one tenant at a time in the admin: `?_tenant=acme`, kept in their session."""
+"""Lets operators open one tenant at a time in the admin: `?_tenant=acme`, stored in the session."""
 
 from collections.abc import Callable
 from typing import cast
@@ -18,7 +18,7 @@ SESSION_KEY = "operator_tenant"
 
 
 class OperatorMiddleware:
-    """Stands after authentication and messages; for the admin's addresses and for operators only."""
+    """Comes after authentication and messages; only for operators, on the admin's URLs."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,7 +38,7 @@ class OperatorMiddleware:
             return self.get_response(request)
 
     def _choose(self, request: HttpRequest) -> HttpResponse:
-        """Remembers the tenant, and goes on without the parameter: the lists take it for a filter."""
+        """Stores the tenant, and redirects without the parameter, which lists would take for a filter."""
         slug = request.GET[PARAMETER]
         request.session.pop(SESSION_KEY, None)
         tenant = Tenant.objects.filter(slug=slug).first() if slug and "\0" not in slug else None

@@ -9,28 +9,28 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import oauth
 from devserver import embedded_postgres
-from kit import env, logs
+from kit import __version__, env, logs
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
 
 # --- the installation ---------------------------------------------------------------------------
-# DEBUG=1 is development: everything works with an empty environment. Django's own pages full of
-# tracebacks are a wish apart, so that in development people see the product's pages too.
+# DEBUG=1 is development: everything works with an empty environment. Django's debug pages are a separate
+# setting, so that developers see the product's error pages by default.
 DEVELOPMENT = env.boolean("DEBUG", True)
 DEBUG = DEVELOPMENT and env.boolean("TRACEBACKS", False)
 SECRET_KEY = env.text("SECRET_KEY", "development-only-key-that-production-refuses" if DEVELOPMENT else "")
 if not SECRET_KEY:
-    raise ImproperlyConfigured("Set SECRET_KEY: with DEBUG=0 nothing starts without one.")
+    raise ImproperlyConfigured("Set SECRET_KEY: it is required with DEBUG=0.")
 if not DEVELOPMENT and len(SECRET_KEY) < 32:
-    raise ImproperlyConfigured("SECRET_KEY is shorter than 32 characters; make a longer one.")
-# What seals secrets at rest, newest first. Named by itself it outlives a change of SECRET_KEY.
+    raise ImproperlyConfigured("SECRET_KEY needs at least 32 characters.")
+# Encrypts secrets at rest, newest first. Set separately, it survives a change of SECRET_KEY.
 ENCRYPTION_KEYS = env.listing("ENCRYPTION_KEYS", [SECRET_KEY])
 if not DEVELOPMENT and any(len(key) < 32 for key in ENCRYPTION_KEYS):
     raise ImproperlyConfigured("Each of ENCRYPTION_KEYS needs at least 32 characters.")
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])
 if not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("Set ALLOWED_HOSTS: the names under which people reach this installation.")
+    raise ImproperlyConfigured("Set ALLOWED_HOSTS to the host names of this installation.")
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)  # one trusted proxy sets X-Forwarded-For and -Proto
 ROOT_URLCONF = "config.urls"
@@ -41,12 +41,12 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 LOGGING = logs.configure(json=not DEVELOPMENT, level=env.text("LOG_LEVEL", "INFO"))
 
-# --- apps: shared ones live in the public schema, tenant ones only in a tenant's ------------------
+# --- apps: shared ones are in the public schema, tenant ones only in tenants' schemas -----------
 SHARED_APPS = [
     "daphne",
     "accounts",  # before django_tenants: its `migrate` also migrates the template schema
-    "config.admin_app.OperatorAdminConfig",  # before it too: its templates have inline styles, the CSP none
-    "config",  # and so does its `create_tenant`, which makes the schema and all that belongs to it
+    "config.admin_app.OperatorAdminConfig",  # before it too: its templates have inline styles
+    "config",  # before it too: our `create_tenant` replaces its own
     "django_tenants",
     "quotas",
     "django.contrib.contenttypes",
@@ -127,7 +127,7 @@ DATABASE_URL = env.text("DATABASE_URL") or embedded_postgres.start(POSTGRES_DIR)
 TENANCY_THREADS = env.integer("TENANCY_THREADS", 12, at_least=1)
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 24, at_least=2)
 _database = env.database(DATABASE_URL)
-# A server that vanished without a word is given up after half a minute, not after hours.
+# Detects a vanished database server after half a minute instead of hours.
 _ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 DATABASES = {
     "default": {
@@ -150,7 +150,7 @@ CACHES = {
     if REDIS_URL
     else {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # Beyond this the oldest are dropped, limits' counters among them.
+        # Beyond this the oldest are dropped, including the counters of limits.
         "OPTIONS": {"MAX_ENTRIES": 50_000},
     }
 }
@@ -163,20 +163,20 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Switchyard <switchyard@localhost>")
 EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT_SECONDS", 20, at_least=1)
-# Mail is queued, and a job hands it on. Without a mail server development shows it in the terminal and on
-# /mail; production drops it: links in it are secrets.
+# Mail is queued, and a job sends it. Without a mail server, development shows it in the terminal and on
+# /mail, and production drops it, because its links are secrets.
 EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
 _mailer = "smtp" if EMAIL_HOST else "console" if DEVELOPMENT else "dummy"
 MAIL_BACKEND = f"django.core.mail.backends.{_mailer}.EmailBackend"
 
-# --- who someone is -----------------------------------------------------------------------------
+# --- identity -----------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-# optional: people are in at once and may prove their address later; mandatory: they must, to get in.
+# optional: people can sign in before they verify their address; mandatory: they must verify it first.
 _verification = "mandatory" if EMAIL_HOST and not DEVELOPMENT else "optional"
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", _verification, ("optional", "mandatory", "none"))
 ACCOUNT_ADAPTER = "accounts.sign_in.adapter.AccountAdapter"
@@ -184,7 +184,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = EMAIL_VERIFICATION
-ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # in the browser that signed up; elsewhere one signs in
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # only in the browser that signed up
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_MAX_EMAIL_ADDRESSES = 5
 ACCOUNT_EMAIL_NOTIFICATIONS = True
@@ -193,7 +193,7 @@ ACCOUNT_FORMS = {"signup": "workspaces.onboarding_form.SignUpForm"}
 ACCOUNT_LOGOUT_ON_GET = False
 SIGNUPS_PER_MINUTE = env.integer("SIGNUPS_PER_MINUTE", 10, at_least=1)
 TOKENS_PER_MINUTE = env.integer("TOKENS_PER_MINUTE", 30, at_least=1)
-ACCOUNT_RATE_LIMITS = {  # tries / time / of whom
+ACCOUNT_RATE_LIMITS = {  # attempts / period / per
     "login": None,  # passwords and codes: accounts.sign_in.guesses
     "login_failed": None,
     "signup": f"{SIGNUPS_PER_MINUTE}/m/ip",
@@ -205,7 +205,7 @@ ACCOUNT_RATE_LIMITS = {  # tries / time / of whom
     "confirm_email": "1/3m/key",
 }
 SOCIALACCOUNT_ADAPTER = "accounts.sign_in.social.SocialAdapter"
-SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # accounts.sign_in.social says when
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # accounts.sign_in.social has the conditions
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS = oauth.providers(
     google=oauth.client("GOOGLE", env.text("GOOGLE_CLIENT_ID"), env.text("GOOGLE_CLIENT_SECRET")),
@@ -218,8 +218,8 @@ MFA_ADAPTER = "accounts.sign_in.mfa.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
-# Whoever signs up with an address of somebody else's must not lock them out with a second step. Where
-# nobody is asked to prove an address, or no mail is sent by which they could, nobody could have one.
+# An unverified account must not use MFA: it could lock out the real owner of the address. Where addresses are
+# not verified, or no mail can be sent, unverified accounts may, or no one could use MFA.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
 ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
 USERSESSIONS_ADAPTER = "accounts.sign_in.sessions.SessionsAdapter"
@@ -233,16 +233,16 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 TEAMS_PER_PERSON = env.integer("TEAMS_PER_PERSON", 10, at_least=1)
 TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 1000 if DEVELOPMENT else 50, at_least=1)
-REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # of one person, everywhere
-API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # of one key
-INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # mails of one team, in 24 hours
+REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # per person, everywhere
+API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # per key
+INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # emails per team and 24 hours
 INVITATIONS_PER_RECIPIENT_PER_DAY = env.integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, at_least=1)
-GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # between a deletion and its being final
+GRACE_DAYS = env.integer("GRACE_DAYS", 30, at_least=0)  # before a deletion is final
 _host = ALLOWED_HOSTS[0].lstrip(".")
 _site = f"http://localhost:{env.integer('PORT', 8000)}" if DEVELOPMENT else f"https://{_host}"
 SITE_URL = env.text("SITE_URL", _site).rstrip("/")
 if "*" in SITE_URL:
-    raise ImproperlyConfigured("Set SITE_URL: ALLOWED_HOSTS names no host that links in mails could lead to.")
+    raise ImproperlyConfigured("Set SITE_URL: ALLOWED_HOSTS has no host name for links in emails.")
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 60, at_least=1)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, at_least=1)),
@@ -264,7 +264,7 @@ if not DEVELOPMENT:
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
-    # drf-spectacular's browsable docs come from its own static files; images never from elsewhere.
+    # drf-spectacular's docs use its own static files. No remote images.
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],
@@ -280,7 +280,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST ---------------------------------------------------------------------------------------
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1_000_000, at_least=1_000)
-BODY_SECONDS = env.integer("BODY_SECONDS", 30, at_least=1)  # to send a body; a large one gets more
+BODY_SECONDS = env.integer("BODY_SECONDS", 30, at_least=1)  # to send a body; a large one gets more time
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -292,13 +292,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "kit.api.handle_exception",
     "UNAUTHENTICATED_USER": None,
 }
-THROTTLE_PER_MINUTE = {  # from one address
+THROTTLE_PER_MINUTE = {  # per address
     "token": TOKENS_PER_MINUTE,
     "signup": SIGNUPS_PER_MINUTE,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchyard",
-    "VERSION": "1",
+    "VERSION": __version__,
     "DESCRIPTION": "Models, tools and agents for teams: one API in front of every engine.",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -321,22 +321,22 @@ SPECTACULAR_SETTINGS = {
 # --- the turn -----------------------------------------------------------------------------------
 ENGINE = env.text("ENGINE", "direct")
 TURN_LEASE_SECONDS = env.integer("TURN_LEASE_SECONDS", 15, at_least=1)
-TURN_PROGRESS_SECONDS = 2  # how often a running turn writes its reply so far and renews its lease
+TURN_PROGRESS_SECONDS = 2  # between two writes of a running turn's reply, and lease renewals
 TURN_MAX_SECONDS = env.integer("TURN_MAX_SECONDS", 600, at_least=1)
-GRACE = env.integer("GRACE", 30)  # seconds that running turns may go on when their process is asked to stop
-TURN_MAX_CALLS = env.integer("TURN_MAX_CALLS", 25, at_least=1)  # model calls of one turn
-MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 384, at_least=1)  # in one process, of all teams
+GRACE = env.integer("GRACE", 30)  # seconds that running turns get when their process stops
+TURN_MAX_CALLS = env.integer("TURN_MAX_CALLS", 25, at_least=1)  # model calls per turn
+MAX_RUNNING_TURNS = env.integer("MAX_RUNNING_TURNS", 384, at_least=1)  # per process, over all teams
 WORKSPACE_TOKENS_PER_MONTH = env.integer("WORKSPACE_TOKENS_PER_MONTH", 1_000_000)
 CURRENCY = env.text("CURRENCY", "USD")
 
 # --- the engine ---------------------------------------------------------------------------------
 LIBRECHAT_URL = env.text("LIBRECHAT_URL")
 EGRESS_URL = env.text("EGRESS_URL", "http://127.0.0.1:8002")  # where LibreChat reaches our egress
-EGRESS_HEALTH_URL = env.text("EGRESS_HEALTH_URL")  # where web looks whether it runs; `none`: nowhere
-# The first is written into LibreChat's configuration; the others stay valid until it is rotated everywhere.
-# Development's own is too short for production, which therefore refuses it.
+EGRESS_HEALTH_URL = env.text("EGRESS_HEALTH_URL")  # for web's health check of the egress; `none` disables it
+# The first is written into LibreChat's configuration; the others stay valid during a rotation. The default
+# of development is too short for production, which refuses it.
 EGRESS_SECRETS = env.listing("EGRESS_SECRETS", ["development-only-secret"] if DEVELOPMENT else [])
-MONGO_PASSWORD = env.text("MONGO_PASSWORD")  # of the stack's MongoDB; `librechat_config` writes it down
+MONGO_PASSWORD = env.text("MONGO_PASSWORD")  # of the stack's MongoDB; used by `librechat_config`
 EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_least=1_000)
 
 # --- the local model ----------------------------------------------------------------------------
@@ -345,29 +345,29 @@ LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
 
 # --- images -------------------------------------------------------------------------------------
-IMAGE_MAX_BYTES = env.integer("IMAGE_MAX_BYTES", 10_000_000, at_least=10_000)  # of one that is uploaded
+IMAGE_MAX_BYTES = env.integer("IMAGE_MAX_BYTES", 10_000_000, at_least=10_000)  # per upload
 
 # --- MCP servers --------------------------------------------------------------------------------
-MCP_CONNECT_SECONDS = env.integer("MCP_CONNECT_SECONDS", 15, at_least=1)  # to list what a server offers
-MCP_CALL_SECONDS = env.integer("MCP_CALL_SECONDS", 50, at_least=1)  # one call of a tool, in all
+MCP_CONNECT_SECONDS = env.integer("MCP_CONNECT_SECONDS", 15, at_least=1)  # to list a server's tools
+MCP_CALL_SECONDS = env.integer("MCP_CALL_SECONDS", 50, at_least=1)  # per tool call
 MCP_MAX_ANSWER_BYTES = env.integer("MCP_MAX_ANSWER_BYTES", 5_000_000, at_least=10_000)
 MCP_MAX_RESULT_CHARACTERS = env.integer(
     "MCP_MAX_RESULT_CHARACTERS", 60_000, at_least=100
-)  # told to the model
-MCP_PARALLEL_CALLS = env.integer("MCP_PARALLEL_CALLS", 8, at_least=1)  # of one turn
-APPROVAL_SECONDS = env.integer("APPROVAL_SECONDS", 300, at_least=1)  # a person may take to allow a call
+)  # sent to the model
+MCP_PARALLEL_CALLS = env.integer("MCP_PARALLEL_CALLS", 8, at_least=1)  # per turn
+APPROVAL_SECONDS = env.integer("APPROVAL_SECONDS", 300, at_least=1)  # for a person to approve a call
 
 # --- providers ----------------------------------------------------------------------------------
 PROVIDER_FIRST_BYTE_SECONDS = env.integer("PROVIDER_FIRST_BYTE_SECONDS", 120, at_least=1)
 PROVIDER_IDLE_SECONDS = env.integer("PROVIDER_IDLE_SECONDS", 60, at_least=1)  # between two bytes
-PROVIDER_CALL_SECONDS = env.integer("PROVIDER_CALL_SECONDS", 600, at_least=1)  # one request in all
+PROVIDER_CALL_SECONDS = env.integer("PROVIDER_CALL_SECONDS", 600, at_least=1)  # per request
 PROVIDER_LONGEST_WAIT_SECONDS = env.integer("PROVIDER_LONGEST_WAIT_SECONDS", 20, at_least=0)
-# A reply whose reader has left is read on for so long, and so much text, to get the provider's own count.
+# After the reader has left, the reply is read for this long, and this much, to get the provider's usage.
 PROVIDER_READ_ON_SECONDS = env.integer("PROVIDER_READ_ON_SECONDS", 3, at_least=0)
 PROVIDER_READ_ON_BYTES = env.integer("PROVIDER_READ_ON_BYTES", 16_384, at_least=0)
 
-# --- what leaves the house ----------------------------------------------------------------------
-OUTBOUND_ALLOWED = env.listing("OUTBOUND_ALLOWED", [])  # host:port, reached though it is not public
+# --- outbound requests --------------------------------------------------------------------------
+OUTBOUND_ALLOWED = env.listing("OUTBOUND_ALLOWED", [])  # host:port of allowed private addresses
 
 # --- static files -------------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -381,6 +381,6 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-# WhiteNoise reads files synchronously; Django then does so in a thread, which is fine and needs no telling.
+# WhiteNoise reads files synchronously; Django does so in a thread, so the warning is not useful.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEVELOPMENT

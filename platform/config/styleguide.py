@@ -18,7 +18,7 @@ def admit(turn: Turn, budget: Budget) -> Reservation:
 
 
 def sample() -> dict[str, Any]:
-    """What the components are shown with."""
+    """Sample data for the components."""
     return {
         "themes": ["light", "dark"],
         "code": highlight(CODE, PythonLexer(), HtmlFormatter(nowrap=True)),

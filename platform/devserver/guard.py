@@ -1,4 +1,4 @@
-"""The supervisor's hold on its guard: a process that ends everything should the supervisor be killed."""
+"""The supervisor's side of the guard: a process that ends everything if the supervisor is killed."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from typing import IO
 
 
 class Guard:
-    """Tells the guard what runs; when this process ends in whatever way, the pipe to the guard closes."""
+    """Reports running processes to the guard; when this process ends for any reason, the pipe closes."""
 
     name = "guard"
 
@@ -30,23 +30,23 @@ class Guard:
         return self._process.poll() is None
 
     def watch(self, pid: int) -> None:
-        self._say(f"watch {pid}")
+        self._send(f"watch {pid}")
 
     def forget(self, pid: int) -> None:
-        self._say(f"forget {pid}")
+        self._send(f"forget {pid}")
 
     def own_database(self, folder: Path) -> None:
-        self._say(f"database {folder}")
+        self._send(f"database {folder}")
 
     def dismiss(self) -> None:
-        """Everything has been stopped in order; the guard has nothing to do any more."""
-        self._say("dismissed")
+        """Ends the guard after everything was stopped in order."""
+        self._send("dismissed")
         with suppress(OSError):
             self._stdin.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
-        with suppress(OSError):  # a dead guard is noticed by whoever asks `is_alive`
+    def _send(self, line: str) -> None:
+        with suppress(OSError):  # a dead guard is detected by `is_alive`
             self._stdin.write(f"{line}\n")
             self._stdin.flush()
 

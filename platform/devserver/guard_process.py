@@ -1,4 +1,4 @@
-"""The guard: reads what the supervisor runs, and ends all of it once the supervisor is gone.
+"""The guard process: ends everything that the supervisor runs once the supervisor is gone.
 
 Lines on its standard input: `watch PID`, `forget PID`, `database FOLDER`, `dismissed`. The end of the
 input without `dismissed` means that the supervisor was killed.
@@ -20,14 +20,14 @@ POLL_SECONDS = 0.05
 
 
 class Watched:
-    """What is to be ended: processes, the last started first, then the database."""
+    """What the guard ends: processes, in reverse order of their start, then the database."""
 
     def __init__(self) -> None:
         self._processes: dict[int, psutil.Process] = {}
         self._database: Path | None = None
         self.is_dismissed = False
 
-    def note(self, line: str) -> None:
+    def apply(self, line: str) -> None:
         word, _, value = line.rstrip("\n").partition(" ")
         if word == "watch":
             with suppress(psutil.NoSuchProcess):
@@ -40,7 +40,7 @@ class Watched:
             self.is_dismissed = True
 
     def end_all(self, seconds: float) -> None:
-        """Ends one after the other; each has so many seconds before it is killed."""
+        """Ends them one by one; each has `seconds` before it is killed."""
         for process in reversed(self._processes.values()):
             _end(process, seconds)
         if self._database:
@@ -54,11 +54,11 @@ def _end(process: psutil.Process, seconds: float) -> None:
     while _is_alive(process) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # each leads a group of its own
+        os.killpg(process.pid, signal.SIGKILL)  # each leads its own process group
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """A zombie is not: in a container nobody may come to collect it."""
+    """False for a zombie: in a container it may never be reaped."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -68,12 +68,12 @@ def _is_alive(process: psutil.Process) -> bool:
 def guard(lines: Iterable[str], lock_fd: int, stop_seconds: float) -> None:
     watched = Watched()
     for line in lines:
-        watched.note(line)
+        watched.apply(line)
     if watched.is_dismissed:
         return
-    os.ftruncate(lock_fd, 0)  # tells the next run that this one is only being cleaned up
+    os.ftruncate(lock_fd, 0)  # tells the next run that this one is being cleaned up
     with suppress(OSError):
-        print("The supervisor was killed; stopping what it had started.", flush=True)
+        print("The supervisor was killed; stopping its processes.", flush=True)
     watched.end_all(stop_seconds)
 
 

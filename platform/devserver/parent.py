@@ -1,4 +1,4 @@
-"""The process that started the supervisor: whether it is gone, or was told to stop and did not tell us."""
+"""The supervisor's parent process: whether it is gone, or was interrupted without passing that on."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ class Parent:
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether make alone got a SIGINT (`kill -INT`) or a SIGHUP (the end of an `ssh -t host make run`).
+        """Whether only make got a SIGINT (`kill -INT`) or a SIGHUP (the end of an `ssh -t host make run`).
 
-        It passes SIGTERM on but not these: it gives its handler up and waits for us, for ever.
+        make passes on SIGTERM but not these: it resets its handler and waits for us forever.
         """
         return self.is_make and self._caught != self._caught_signals()
 

@@ -1,7 +1,7 @@
 """Backs up the embedded PostgreSQL into one file, and restores a data folder from such a file.
 
 Nothing here needs Django. `python -m devserver.postgres_backup backup|restore FILE` are `make backup` and
-`make restore`; docs/backup.md says what else has to be kept, and how other databases are backed up.
+`make restore`; docs/backup.md explains what else to back up, and how to back up other databases.
 """
 
 import os
@@ -19,14 +19,14 @@ RESTORE_JOBS = 2
 
 
 class BackupFailed(RuntimeError):
-    """Nothing was written, or nothing restored; the message says why and what to do."""
+    """Nothing was written or restored; the message has the reason and a remedy."""
 
 
 def back_up(folder: Path, file: Path) -> None:
-    """Writes all tenants of the cluster in `folder` into `file`, as they are at one moment.
+    """Writes a consistent snapshot of all tenants of the cluster in `folder` to `file`.
 
-    Switchyard may be running. The file appears only when it is complete; it is readable by its owner alone.
-    BackupFailed where `file` exists already, or there is no cluster.
+    Switchyard may be running. The file appears only when complete, readable only by its owner.
+    Raises BackupFailed if `file` exists or there is no cluster.
     """
     if not (folder / "PG_VERSION").exists():
         raise BackupFailed(f"There is no database in {folder}. Name it with DATA_DIR or POSTGRES_DIR.")
@@ -36,7 +36,9 @@ def back_up(folder: Path, file: Path) -> None:
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         _run(folder, "pg_dump", "--format=custom", f"--file={unfinished}", f"--dbname={url}")
-        _run(folder, "pg_restore", "--list", f"--file={os.devnull}", str(unfinished))  # it can be read
+        _run(
+            folder, "pg_restore", "--list", f"--file={os.devnull}", str(unfinished)
+        )  # verifies that it is readable
         unfinished.rename(file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -45,9 +47,9 @@ def back_up(folder: Path, file: Path) -> None:
 
 
 def restore(folder: Path, file: Path) -> None:
-    """Makes the cluster in `folder` from the backup in `file`; complete, or not at all.
+    """Creates the cluster in `folder` from the backup in `file`, completely or not at all.
 
-    BackupFailed where there is a cluster already: no restore overwrites data.
+    Raises BackupFailed if a cluster exists: a restore never overwrites data.
     """
     if not file.is_file():
         raise BackupFailed(f"There is no file {file}.")
@@ -57,7 +59,7 @@ def restore(folder: Path, file: Path) -> None:
             "restore again."
         )
     unfinished = folder.with_name(f"{folder.name}.restoring")
-    embedded_postgres.stop(unfinished)  # of a restore that was killed
+    embedded_postgres.stop(unfinished)  # left by a killed restore
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         url = embedded_postgres.start(unfinished)

@@ -1,15 +1,15 @@
-"""How often what died is started again, and after which pause."""
+"""How often a dead process is restarted, and after which pause."""
 
 import time
 from collections import defaultdict, deque
 
-MOST = 5  # restarts of one process within WINDOW_SECONDS; after that the fault is not a passing one
+MOST = 5  # restarts of one process within WINDOW_SECONDS; beyond that the fault is permanent
 WINDOW_SECONDS = 300.0
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the first restart in the window, the second …
 
 
 class Restarts:
-    """Counts by name. `is_due` is asked until it says yes, which uses one restart up."""
+    """Counts restarts by name. Call `is_due` until it returns True, which counts as one restart."""
 
     def __init__(self) -> None:
         self._made: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -22,7 +22,7 @@ class Restarts:
         return len(made) >= MOST
 
     def is_due(self, name: str) -> bool:
-        """Whether the pause since this death was first noticed is over."""
+        """Whether the pause since the process was first seen dead is over."""
         now = time.monotonic()
         died = self._died.setdefault(name, now)
         if now - died < PAUSES[len(self._made[name])]:

@@ -1,4 +1,4 @@
-"""One run for each data folder: two would start and stop the same database."""
+"""One run per data folder: two would start and stop the same database."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.2
 
 
 class RunLock:
-    """A lock on a file that names its holder; the guard shares it until it has cleaned up."""
+    """A file lock that names its holder; the guard shares it until it has cleaned up."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ class RunLock:
     def take(
         self, address: str, *, on_wait: Callable[[], None], check: Callable[[], None], seconds: float
     ) -> None:
-        """Takes the lock; waits so long for a killed run's clean-up, refuses where a run is under way."""
+        """Takes the lock; waits up to `seconds` for a killed run's clean-up, fails if a run is active."""
         deadline = time.monotonic() + seconds
         waiting = False
         while not self._try():
@@ -52,7 +52,7 @@ class RunLock:
         return True
 
     def _holder(self) -> str:
-        """Empty while a guard cleans up; a moment's patience, as it needs one to notice."""
+        """The holder; empty while a guard cleans up, which it needs a moment to start."""
         for _ in range(5):
             holder = os.pread(self._fd, 1000, 0).decode(errors="replace")
             if not holder:

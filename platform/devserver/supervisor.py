@@ -1,4 +1,4 @@
-"""Starts processes one after another, restarts those that die, and ends all of them whatever happens."""
+"""Starts processes one after another, restarts those that die, and always ends all of them."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from devserver.child import Child
 from devserver.errors import Failure
 from devserver.guard import Guard
 from devserver.restarts import Restarts
-from devserver.stop_signal import Wishes
+from devserver.stop_signal import StopSignal
 from devserver.terminal import Terminal
 
 POLL_SECONDS = 0.1
@@ -21,7 +21,7 @@ DATABASE_POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class OwnDatabase:
-    """The database of this installation, which is no child: its server outlives whoever started it."""
+    """The installation's database; not a child, because its server outlives the process that started it."""
 
     start: list[str]
     stop: list[str]
@@ -29,23 +29,23 @@ class OwnDatabase:
 
 
 class Supervisor:
-    """Children are ended in the reverse order of their start, the database after the last of them."""
+    """Ends children in reverse order of their start, and the database last."""
 
     def __init__(
-        self, *, folder: Path, terminal: Terminal, wishes: Wishes, lock_fd: int, stop_seconds: float
+        self, *, folder: Path, terminal: Terminal, stop_signal: StopSignal, lock_fd: int, stop_seconds: float
     ) -> None:
-        """`stop_seconds`: how long each child may take to end when it is asked to."""
-        self.environment = dict(os.environ)  # of every child from now on
+        """`stop_seconds`: how long each child may take to stop."""
+        self.environment = dict(os.environ)  # for all children started later
         self._folder = folder
         self._terminal = terminal
-        self._wishes = wishes
+        self._stop_signal = stop_signal
         self._stop_seconds = stop_seconds
         self._children: list[Child] = []
-        self._command: Child | None = None  # a child that is meant to end
+        self._command: Child | None = None  # a child that is expected to end
         self._database: OwnDatabase | None = None
-        self._database_looked_at = 0.0
+        self._database_checked_at = 0.0
         self._restarts = Restarts()
-        self._is_up = False  # what ends before everything is up is not started again
+        self._is_up = False  # children that end before this are not restarted
         self._guard = Guard(
             environment=self.environment, folder=folder, lock_fd=lock_fd, stop_seconds=stop_seconds
         )
@@ -58,7 +58,7 @@ class Supervisor:
         self._guard.forget(child.pid)
         self._command = None
         if child.exit_code:
-            raise Failure(_obituary(f"{name} failed", child))
+            raise Failure(_exit_report(f"{name} failed", child))
         return (child.last_lines() or [""])[-1]
 
     def start(
@@ -78,7 +78,7 @@ class Supervisor:
         return child
 
     def own_database(self, folder: Path, database: OwnDatabase) -> None:
-        """From now on the database in `folder` is watched, and stopped at the end, by us or by the guard."""
+        """Watches the database in `folder`, and stops it at the end, here or in the guard."""
         self._database = database
         self._guard.own_database(folder)
 
@@ -91,17 +91,17 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> NoReturn:
-        """Never returns: raises StopRequested, or Failure when something dies again and again."""
+        """Never returns: raises StopRequested, or Failure if a process keeps dying."""
         self._is_up = True
         while True:
             self._check()
             time.sleep(POLL_SECONDS)
 
     def end_all(self) -> None:
-        """Ends the children and the database; a second Ctrl-C shortens the waiting, not the order."""
+        """Ends the children and the database; a second Ctrl-C shortens the wait, but keeps the order."""
         while self._children:
             child = self._children.pop()
-            child.stop(self._stop_seconds, hurry=lambda: self._wishes.is_hurried)
+            child.stop(self._stop_seconds, hurry=lambda: self._stop_signal.is_hurried)
             self._guard.forget(child.pid)
         if self._database:
             self._end_database(self._database.stop)
@@ -112,12 +112,12 @@ class Supervisor:
         while child.exit_code is None:
             time.sleep(POLL_SECONDS)
         if child.exit_code:
-            self._terminal.line(_obituary("The database could not be stopped", child))
+            self._terminal.line(_exit_report("The database could not be stopped", child))
 
     def _check(self) -> None:
-        self._wishes.check()
+        self._stop_signal.check()
         if not self._guard.is_alive:
-            raise Failure("The guard, which ends everything should this process be killed, ended by itself.")
+            raise Failure("The guard process, which cleans up after a killed run, ended unexpectedly.")
         for child in self._children:
             if child.exit_code is not None and child is not self._command:
                 self._replace(child)
@@ -126,31 +126,31 @@ class Supervisor:
     def _replace(self, child: Child) -> None:
         """Starts a dead child again after a pause; Failure when it has died too often."""
         if not self._is_up or self._restarts.are_used_up(child.name):
-            raise Failure(_obituary(f"The {child.name} process ended unexpectedly", child))
+            raise Failure(_exit_report(f"The {child.name} process ended unexpectedly", child))
         if not self._restarts.is_due(child.name):
             return
-        self._terminal.line(f"The {child.name} process ended ({child.how_it_ended}) and is started again.")
-        child.stop(0)  # what is left of its session may still hold its port
+        self._terminal.line(f"The {child.name} process ended ({child.exit_reason}) and is started again.")
+        child.stop(0)  # remaining processes of its session may still use its port
         self._guard.forget(child.pid)
-        successor = child.again()
+        successor = child.restarted()
         self._guard.watch(successor.pid)
         self._children[self._children.index(child)] = successor
 
     def _check_database(self) -> None:
         if not self._is_up or self._database is None or self._command is not None:
             return
-        if time.monotonic() - self._database_looked_at < DATABASE_POLL_SECONDS:
+        if time.monotonic() - self._database_checked_at < DATABASE_POLL_SECONDS:
             return
-        self._database_looked_at = time.monotonic()
+        self._database_checked_at = time.monotonic()
         if self._database.is_alive():
             return
         if self._restarts.are_used_up("database"):
-            raise Failure("PostgreSQL ended unexpectedly, again and again.")
+            raise Failure("PostgreSQL keeps ending unexpectedly.")
         if self._restarts.is_due("database"):
             self._terminal.line("PostgreSQL ended unexpectedly and is started again.")
             self.run("PostgreSQL", self._database.start)
 
 
-def _obituary(what: str, child: Child) -> str:
+def _exit_report(what: str, child: Child) -> str:
     lines = [f"    {line}" for line in child.last_lines()]
-    return "\n".join([f"{what} ({child.how_it_ended}).", *(["Its last output:", *lines] if lines else [])])
+    return "\n".join([f"{what} ({child.exit_reason}).", *(["Its last output:", *lines] if lines else [])])

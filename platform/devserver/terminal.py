@@ -1,4 +1,4 @@
-"""What the person at the terminal reads: one line for each step, and the children's logs between them."""
+"""Terminal output of `make run`: one line per step, with the children's logs in between."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 
 class Terminal:
-    """Writes whole lines from any thread; a step's line stays open until the step is done."""
+    """Writes whole lines from any thread; a step's line stays open until the step ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class Terminal:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Shows what is being done, and at its end how long it took."""
+        """Shows the step, and how long it took when it ends."""
         began = time.monotonic()
         with self._lock:
             self._open_step = text
@@ -44,6 +44,6 @@ class Terminal:
 
     @staticmethod
     def _write(text: str) -> None:
-        with suppress(OSError, ValueError):  # a closed terminal ends nothing
+        with suppress(OSError, ValueError):  # a closed terminal must not end the run
             sys.stdout.write(text)
             sys.stdout.flush()

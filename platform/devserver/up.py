@@ -1,6 +1,6 @@
-"""`make run`: starts everything that Switchyard needs, restarts what dies, and stops all of it at the end.
+"""`make run`: starts everything that Switchyard needs, restarts dead processes, and stops all at the end.
 
-Does not import Django's settings: importing them starts the database, and that is a step of its own here.
+Does not import Django's settings: that would start the database, which is a separate step here.
 """
 
 import http.client
@@ -18,22 +18,22 @@ from devserver import embedded_postgres
 from devserver.child import Child
 from devserver.errors import Failure, StopRequested
 from devserver.run_lock import RunLock
-from devserver.stop_signal import Wishes
+from devserver.stop_signal import StopSignal
 from devserver.supervisor import OwnDatabase, Supervisor
 from devserver.terminal import Terminal
-from kit import env
+from kit import __version__, env
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_SECONDS = 120.0
 READY_SECONDS = 120.0
 STOP_MARGIN_SECONDS = 30.0
-CLEAN_UP_SECONDS = 60.0  # that the guard of a killed run may take, beside what its web server takes to stop
+CLEAN_UP_SECONDS = 60.0  # for the guard of a killed run, in addition to the web server's time to stop
 HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Where this run keeps its things and what it listens on, as the environment says."""
+    """This run's folders, addresses and options, from the environment."""
 
     host: str
     port: int
@@ -70,17 +70,17 @@ class Installation:
 
     @property
     def stop_seconds(self) -> float:
-        """How long a process may take to stop before it is killed: GRACE, and time to close what is left."""
+        """How long a process may take to stop before it is killed: GRACE, plus time to close up."""
         return self.grace + STOP_MARGIN_SECONDS
 
     @property
     def has_egress(self) -> bool:
-        """Only what runs turns elsewhere calls models back through us."""
+        """Only an engine outside this process needs the egress, to call models."""
         return self.engine == "librechat"
 
     @property
-    def egress_place(self) -> tuple[str, int]:
-        """What the egress listens on: where LibreChat reaches it, on this machine."""
+    def egress_address(self) -> tuple[str, int]:
+        """Host and port of the egress, where LibreChat on this machine reaches it."""
         try:
             parts = urlsplit(self.egress_url)
             host, port = parts.hostname, parts.port or 80
@@ -91,35 +91,35 @@ class Installation:
         return {"localhost": "127.0.0.1"}.get(host, host), port
 
     @property
-    def own_address(self) -> str:
-        """Where this machine reaches the web server, whatever it listens on."""
-        return _reached_at(self.host)
+    def own_host(self) -> str:
+        """The host at which this machine reaches the web server."""
+        return _reachable_host(self.host)
 
     @property
     def own_name(self) -> str:
-        """A name that the web server answers to: it refuses those that are not its own."""
+        """A host name that the web server accepts: it refuses names outside ALLOWED_HOSTS."""
         return self.allowed_hosts[0].lstrip(".*") or "localhost"
 
     @property
     def url(self) -> str:
-        name = "localhost" if self.own_address in {"127.0.0.1", "::1"} else self.own_address
+        name = "localhost" if self.own_host in {"127.0.0.1", "::1"} else self.own_host
         return f"http://{name}:{self.port}"
 
 
 def main() -> int:
-    terminal, wishes = Terminal(), Wishes()
+    terminal, stop_signal = Terminal(), StopSignal()
     try:
-        here = Installation.from_environment()
-        _expect_free_ports(here)
-        lock = RunLock(here.data)
+        installation = Installation.from_environment()
+        _expect_free_ports(installation)
+        lock = RunLock(installation.data)
         lock.take(
-            here.url,
+            installation.url,
             on_wait=lambda: terminal.line("A killed run is still being cleaned up; waiting for it."),
-            check=wishes.check,
-            seconds=CLEAN_UP_SECONDS + here.stop_seconds,
+            check=stop_signal.check,
+            seconds=CLEAN_UP_SECONDS + installation.stop_seconds,
         )
         try:
-            return _run(here, terminal, wishes, lock)
+            return _run(installation, terminal, stop_signal, lock)
         finally:
             lock.release()
     except StopRequested:
@@ -129,13 +129,17 @@ def main() -> int:
         return 1
 
 
-def _run(here: Installation, terminal: Terminal, wishes: Wishes, lock: RunLock) -> int:
+def _run(installation: Installation, terminal: Terminal, stop_signal: StopSignal, lock: RunLock) -> int:
     supervisor = Supervisor(
-        folder=ROOT, terminal=terminal, wishes=wishes, lock_fd=lock.fd, stop_seconds=here.stop_seconds
+        folder=ROOT,
+        terminal=terminal,
+        stop_signal=stop_signal,
+        lock_fd=lock.fd,
+        stop_seconds=installation.stop_seconds,
     )
     try:
-        _bring_up(here, supervisor, terminal)
-        terminal.line(f"\nSwitchyard is ready: {here.url}   (Ctrl-C stops it)\n")
+        _bring_up(installation, supervisor, terminal)
+        terminal.line(f"\nSwitchyard {__version__} is ready: {installation.url}   (Ctrl-C stops it)\n")
         supervisor.watch()
     except StopRequested:
         return 0
@@ -143,67 +147,73 @@ def _run(here: Installation, terminal: Terminal, wishes: Wishes, lock: RunLock) 
         terminal.line(str(exc))
         return 1
     finally:
-        with terminal.step(f"Stopping: replies in progress have up to {here.grace} s, Ctrl-C ends them now"):
+        with terminal.step(
+            f"Stopping: replies in progress have up to {installation.grace} s, Ctrl-C ends them now"
+        ):
             supervisor.end_all()
 
 
-def _bring_up(here: Installation, supervisor: Supervisor, terminal: Terminal) -> None:
+def _bring_up(installation: Installation, supervisor: Supervisor, terminal: Terminal) -> None:
     python = sys.executable
     manage = [python, str(ROOT / "manage.py")]
     supervisor.environment |= {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}",
         "PYTHONUNBUFFERED": "1",
-        "DATA_DIR": str(here.data),
-        "POSTGRES_DIR": str(here.postgres),
-        "MODELS_DIR": str(here.models),
+        "DATA_DIR": str(installation.data),
+        "POSTGRES_DIR": str(installation.postgres),
+        "MODELS_DIR": str(installation.models),
     }
-    model = _start_model(here, supervisor, terminal)
-    if not here.database_url:
+    model = _start_model(installation, supervisor, terminal)
+    if not installation.database_url:
         with terminal.step("PostgreSQL"):
-            supervisor.environment["DATABASE_URL"] = _start_database(here, supervisor)
+            supervisor.environment["DATABASE_URL"] = _start_database(installation, supervisor)
     with terminal.step("Migrations"):
         supervisor.run("migrate", [*manage, "migrate", "--verbosity", "0"])
-    if not here.development:  # whose pages name each static file by its content, as collected
+    if not installation.development:  # production pages use hashed names of collected files
         with terminal.step("Static files"):
             supervisor.run("collectstatic", [*manage, "collectstatic", "--noinput", "--verbosity", "0"])
     if model:
         with terminal.step("Local model"):
             supervisor.environment["LOCAL_MODEL_URL"] = _wait_for_model(model, supervisor)
-    if here.has_egress:
-        with terminal.step("Egress"):  # before the web server, and ended after it: turns may finish at a stop
-            supervisor.start("egress", _egress_command(*here.egress_place))
-            complaint = f"The egress does not answer at {here.egress_url}."
-            supervisor.wait_until(lambda: _egress_lives(here), READY_SECONDS, complaint)
+    if installation.has_egress:
+        with terminal.step(
+            "Egress"
+        ):  # started before the web server and stopped after it, so that turns can finish
+            supervisor.start("egress", _egress_command(*installation.egress_address))
+            complaint = f"The egress does not answer at {installation.egress_url}."
+            supervisor.wait_until(lambda: _egress_lives(installation), READY_SECONDS, complaint)
     with terminal.step("Web server and worker"):
         supervisor.start("worker", [*manage, "worker"])
-        supervisor.start("web", _web_command(here))
+        supervisor.start("web", _web_command(installation))
         complaint = "The web server does not get ready."
-        if here.has_egress:
+        if installation.has_egress:
             complaint += " Is there a LibreChat at LIBRECHAT_URL?"
-        supervisor.wait_until(lambda: _is_ready(here), READY_SECONDS, complaint)
+        supervisor.wait_until(lambda: _is_ready(installation), READY_SECONDS, complaint)
 
 
-def _start_model(here: Installation, supervisor: Supervisor, terminal: Terminal) -> Child | None:
-    """Starts the model's server, which loads while the database does; none where another one is named."""
-    if here.local_model_url:
+def _start_model(installation: Installation, supervisor: Supervisor, terminal: Terminal) -> Child | None:
+    """Starts the local model's server, which loads during the next steps; None if LOCAL_MODEL_URL is set."""
+    if installation.local_model_url:
         return None
     python = sys.executable
     with terminal.step("Model weights (93 MB, fetched once)"):
         weights = supervisor.run(
-            "fetching the weights", [python, "-m", "gateway.providers.weights", str(here.models)]
+            "fetching the weights", [python, "-m", "gateway.providers.weights", str(installation.models)]
         )
     command = [python, "-m", "gateway.providers.local_server", "--weights", weights]
-    command += ["--context", str(here.local_model_context)]
+    command += ["--context", str(installation.local_model_context)]
     return supervisor.start("model", command, show=False, ends_with_stdin=True)
 
 
-def _start_database(here: Installation, supervisor: Supervisor) -> str:
-    command, folder = [sys.executable, "-m", "devserver.embedded_postgres"], str(here.postgres)
+def _start_database(installation: Installation, supervisor: Supervisor) -> str:
+    command, folder = [sys.executable, "-m", "devserver.embedded_postgres"], str(installation.postgres)
     start = [*command, "start", folder]
     database = OwnDatabase(
-        start=start, stop=[*command, "stop", folder], is_alive=lambda: embedded_postgres.runs(here.postgres)
+        start=start,
+        stop=[*command, "stop", folder],
+        is_alive=lambda: embedded_postgres.runs(installation.postgres),
     )
-    supervisor.own_database(here.postgres, database)
+    supervisor.own_database(installation.postgres, database)
     return supervisor.run("PostgreSQL", start)
 
 
@@ -213,39 +223,39 @@ def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
         url: str = json.loads(model.last_lines()[-1])["url"]
     except ValueError as exc:
         raise Failure(f"The local model does not start: {' '.join(model.last_lines())}") from exc
-    place = urlsplit(url)
-    host, port = place.hostname or "127.0.0.1", place.port or 80
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
     complaint = "The local model does not answer."
     supervisor.wait_until(lambda: _answers(host, port, "/health", host), MODEL_SECONDS, complaint)
-    # Started again it listens where the web server looks for it.
+    # After a restart it must listen on the same port.
     model.command += ["--port", str(port)]
     return url
 
 
-def _web_command(here: Installation) -> list[str]:
-    return serve_command("config.asgi:application", here.host, here.port)
+def _web_command(installation: Installation) -> list[str]:
+    return serve_command("config.asgi:application", installation.host, installation.port)
 
 
 def _egress_command(host: str, port: int) -> list[str]:
-    # One process, whatever WEB_CONCURRENCY says: a repeated call must meet its first attempt.
+    # Always one process: a repeated call must reach the process of its first attempt.
     return [*serve_command("config.egress:application", host, port), "--workers", "1"]
 
 
 def serve_command(application: str, host: str, port: int) -> list[str]:
-    """How an application is served here, as in the image; uvicorn's options may follow."""
+    """The command that serves an application, as in the image; more uvicorn options may follow."""
     command = [sys.executable, "-m", "kit.serve", application, "--lifespan", "on", "--http", "h11"]
-    command += ["--no-proxy-headers"]  # whom to believe about addresses is BEHIND_PROXY's matter alone
+    command += ["--no-proxy-headers"]  # only BEHIND_PROXY decides which proxy headers count
     command += ["--ws", "websockets-sansio", "--timeout-graceful-shutdown", "10", "--log-level", "warning"]
     return [*command, "--host", host, "--port", str(port)]
 
 
-def _is_ready(here: Installation) -> bool:
-    return _answers(here.own_address, here.port, "/readyz", here.own_name)
+def _is_ready(installation: Installation) -> bool:
+    return _answers(installation.own_host, installation.port, "/readyz", installation.own_name)
 
 
-def _egress_lives(here: Installation) -> bool:
-    host, port = here.egress_place
-    return _answers(_reached_at(host), port, "/healthz", "localhost")
+def _egress_lives(installation: Installation) -> bool:
+    host, port = installation.egress_address
+    return _answers(_reachable_host(host), port, "/healthz", "localhost")
 
 
 def _answers(host: str, port: int, path: str, name: str) -> bool:
@@ -259,14 +269,14 @@ def _answers(host: str, port: int, path: str, name: str) -> bool:
         connection.close()
 
 
-def _reached_at(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+def _reachable_host(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing binds to it here
 
 
-def _expect_free_ports(here: Installation) -> None:
-    _expect_free_port(here.host, here.port, "PORT", "try PORT=9000")
-    if here.has_egress:
-        host, port = here.egress_place
+def _expect_free_ports(installation: Installation) -> None:
+    _expect_free_port(installation.host, installation.port, "PORT", "try PORT=9000")
+    if installation.has_egress:
+        host, port = installation.egress_address
         hint = "let EGRESS_URL name an address of this machine and a free port"
         _expect_free_port(host, port, "EGRESS_URL's port", hint)
 

@@ -1,1 +1,3 @@
-"""The ground every app stands on; imports no app."""
+"""The base of every app; imports none of them."""
+
+__version__ = "0.1.0"  # of Switchyard

@@ -1,4 +1,4 @@
-"""The ground of every REST view: the one error shape out, keyset pages, the tenant's schema around it."""
+"""Base of the REST views: the error shape, keyset pagination, and the tenant's schema."""
 
 import math
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
-RESTART_SECONDS = 2  # after which another process has taken the place of one that stopped
+RESTART_SECONDS = 2  # until another process has replaced the one that stopped
 
 
 class HasTenant(Protocol):
@@ -31,7 +31,7 @@ class HasTenant(Protocol):
 
 
 class TenantView(APIView):
-    """Enters the schema of the tenant that the verified token names, and stays there for the method."""
+    """Runs the view's method in the schema of the tenant in the verified token."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with ExitStack() as self.scope:
@@ -43,21 +43,21 @@ class TenantView(APIView):
         principal: HasTenant = request.auth  # type: ignore[assignment]
         self.scope.enter_context(tenant_scope(principal.tenant))
 
-    def leave_tenant(self) -> None:
-        """For what a view still does without the database: gives schema and connection back."""
+    def release_connection(self) -> None:
+        """Leaves the schema and gives the connection back, before work that needs no database."""
         self.scope.close()
         connection.close()
 
 
 def refuse_nul(request: Request) -> None:
-    """PostgreSQL cannot hold NUL in text, so no query parameter may carry one."""
+    """PostgreSQL cannot store NUL in text, so no query parameter may contain one."""
     wrong = {name: ["NUL is not allowed."] for name, text in request.query_params.items() if "\0" in text}
     if wrong:
         raise errors.InvalidInput(**wrong)
 
 
 class Pages(CursorPagination):
-    """Keyset pages: `{data, has_more, next}`, where `next` goes back in as `?cursor=`."""
+    """Keyset pagination: `{data, has_more, next}`; send `next` as `?cursor=` for the next page."""
 
     page_size = 50
     max_page_size = 200
@@ -65,12 +65,12 @@ class Pages(CursorPagination):
     ordering = ("-created_at", "-id")
 
     def decode_cursor(self, request: Request) -> Any:
-        """Every list of ours is ordered by a moment first, so a cursor's position is one."""
+        """All lists are ordered by a timestamp first, so the cursor's position must be a timestamp."""
         cursor = super().decode_cursor(request)
         if cursor is not None and cursor.position is not None:
             moment = parse_datetime(str(cursor.position))
             if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
-                raise ValueError("no position of ours")
+                raise ValueError("not a timestamp")
         return cursor
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
@@ -86,7 +86,7 @@ class Pages(CursorPagination):
 
 
 def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception hook: everything foreign becomes a DomainError and leaves in the one shape."""
+    """DRF's exception hook: translates every exception and returns it in the error shape."""
     error = translate(exc)
     if error is None:
         return None
@@ -97,7 +97,7 @@ def handle_exception(exc: Exception, context: dict[str, Any]) -> Response | None
 
 
 def translate(exc: Exception) -> errors.DomainError | None:
-    """The DomainError that stands for `exc`; None for a fault of ours, which must stay loud."""
+    """The DomainError for `exc`; None for a bug, which must stay visible."""
     if isinstance(exc, errors.DomainError):
         return exc
     if (failure := database_failure(exc)) is not None:
@@ -136,7 +136,7 @@ def _plain(problems: Any) -> Any:
 
 
 def error_headers(error: errors.DomainError) -> dict[str, str]:
-    """The headers that an error brings along."""
+    """Response headers for an error."""
     headers = {}
     if isinstance(error, errors.NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
@@ -149,6 +149,6 @@ def error_headers(error: errors.DomainError) -> dict[str, str]:
 
 
 def json_error(error: errors.DomainError) -> JsonResponse:
-    """The one error shape for the few places outside DRF: middleware and Django's own handlers."""
+    """The error shape outside DRF: in middleware and Django's handlers."""
     body = {"error": error.as_dict(request_origin.current().request_id)}
     return JsonResponse(body, status=error.status, headers=error_headers(error))

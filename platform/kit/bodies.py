@@ -1,4 +1,4 @@
-"""Refuses request bodies that are too large or too slow at the ASGI edge, before anything stores them."""
+"""Refuses request bodies that are too large or too slow, in ASGI, before anything buffers them."""
 
 import asyncio
 import json
@@ -11,20 +11,20 @@ from django.conf import settings
 
 from kit import request_origin
 from kit.api import error_headers
-from kit.consumers import SECURITY_HEADERS, begin_request
 from kit.errors import BodyTooSlow, DomainError, PayloadTooLarge, RateLimited
+from kit.http_consumer import SECURITY_HEADERS, begin_request
 from kit.networks import network_of
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-SLOWEST_BYTES_PER_SECOND = 50_000  # of a large body, beside BODY_SECONDS
-# Of one network. A body counts once it has not arrived whole in its first piece, or within a moment.
+SLOWEST_BYTES_PER_SECOND = 50_000  # for a large body, in addition to BODY_SECONDS
+# Per network. A body counts if it arrives in several pieces, or not within a moment.
 MOST_OPEN_BODIES = 100
-MOST_OPEN_UPLOADS = 16  # whose address takes more than MAX_BODY_BYTES
+MOST_OPEN_UPLOADS = 16  # on routes that accept more than MAX_BODY_BYTES
 MOMENT_SECONDS = 1.0
-# A client that is still sending reads its refusal only if we go on reading: so much, and so long.
+# A client that is still sending sees the error only if we keep reading: up to this much, for this long.
 DRAIN_BYTES = 20_000_000
 DRAIN_SECONDS = 3.0
 
@@ -38,11 +38,11 @@ class BodyRefused(Exception):
 
 
 class BoundedBodies:
-    """Wraps an ASGI application; other kinds of connections pass through untouched.
+    """Wraps an ASGI application; only HTTP requests are bounded.
 
-    `most_bytes(path)` is the largest body an address takes. `status_of` maps an error to its status, for
-    clients that repeat some of them. `is_open` is False where all clients are our own engine, which may have
-    many bodies under way.
+    `most_bytes(path)` is the largest body that a path accepts. `status_of` maps an error to its status, for
+    clients that retry some statuses. `is_open` is False if the only client is our engine, which may send
+    many bodies concurrently.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class BoundedBodies:
             return
         has_started = False
 
-        async def noticing_send(message: dict[str, Any]) -> None:
+        async def tracking_send(message: dict[str, Any]) -> None:
             nonlocal has_started
             has_started = True
             await send(message)
 
         try:
-            await self._serve(scope, headers, receive, noticing_send)
+            await self._serve(scope, headers, receive, tracking_send)
         except BodyRefused as refused:
             if not has_started:
                 await self._refuse(scope, refused.error, receive, send)
@@ -78,19 +78,19 @@ class BoundedBodies:
         most, declared = self.most_bytes(scope["path"]), declared_length(headers)
         if declared is not None and declared > most:
             raise BodyRefused(PayloadTooLarge(most_bytes=most))
-        place = self.open_bodies.place(_network_of(scope, headers), most) if self.open_bodies else None
-        reader = _BoundedReader(receive, most, deadline_seconds(declared, most), place)
+        slot = self.open_bodies.slot(_network_of(scope, headers), most) if self.open_bodies else None
+        reader = _BoundedReader(receive, most, deadline_seconds(declared, most), slot)
         try:
             await self.application(scope, reader.receive, send)
         finally:
             reader.leave()
 
     async def _refuse(self, scope: Scope, error: DomainError, receive: Receive, send: Send) -> None:
-        """Answers in full, then reads on for a moment, then closes: a client that is cut off while it sends
-        sees a broken connection in place of the answer."""
+        """Responds, then keeps reading for a moment before closing: a client that is cut off while sending
+        would see a broken connection instead of the response."""
         origin = begin_request(scope, {n.decode("latin-1"): v.decode("latin-1") for n, v in scope["headers"]})
-        body, told = refusal_of(error, origin)
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
+        body, fields = refusal_of(error, origin)
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
         status = self.status_of(error)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -101,24 +101,24 @@ class BoundedBodies:
 
 
 class OpenBodies:
-    """Counts the bodies that each network has not finished sending."""
+    """Counts the unfinished bodies of each network."""
 
     def __init__(self) -> None:
         self._open: Counter[tuple[str, bool]] = Counter()
 
-    def place(self, network: str, most_bytes: int) -> "OpenBody":
+    def slot(self, network: str, most_bytes: int) -> "OpenBody":
         return OpenBody(self._open, (network, most_bytes > settings.MAX_BODY_BYTES))
 
 
 class OpenBody:
-    """One body's place in its network's share, taken when it turns out to be a slow one."""
+    """One body's slot in its network's share, taken once the body turns out to be slow."""
 
     def __init__(self, open_bodies: Counter[tuple[str, bool]], key: tuple[str, bool]) -> None:
         self._open, self._key = open_bodies, key
         self._is_taken = False
 
     def take(self) -> None:
-        """BodyRefused beyond the network's share."""
+        """Raises BodyRefused if the network's share is used up."""
         if self._is_taken:
             return
         _, is_upload = self._key
@@ -137,17 +137,17 @@ class OpenBody:
 
 
 class _BoundedReader:
-    """Hands on what arrives, until it is too much or too late."""
+    """Passes messages on until the body is too large or too late."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float, place: OpenBody | None) -> None:
-        self._receive, self._left, self._place = receive, most, place
+    def __init__(self, receive: Receive, most: int, seconds: float, slot: OpenBody | None) -> None:
+        self._receive, self._left, self._slot = receive, most, slot
         self._now = asyncio.get_running_loop().time
         self._moment, self._deadline = self._now() + MOMENT_SECONDS, self._now() + seconds
         self._is_complete = False
 
     def leave(self) -> None:
-        if self._place:
-            self._place.leave()
+        if self._slot:
+            self._slot.leave()
 
     async def receive(self) -> dict[str, Any]:
         if self._is_complete:
@@ -157,29 +157,29 @@ class _BoundedReader:
         if self._left < 0:
             raise BodyRefused(PayloadTooLarge())
         if message.get("more_body"):
-            self._take_place()
+            self._take_slot()
         else:
             self._is_complete = True
             self.leave()
         return message
 
     async def _next(self) -> dict[str, Any]:
-        """BodyRefused when the body is late; a first wait ends early, for the network's share."""
+        """Raises BodyRefused if the body is late. The first wait is short, to count slow bodies."""
         for until in (self._moment, self._deadline):
             try:
                 async with asyncio.timeout_at(min(until, self._deadline)):
                     return await self._receive()
             except TimeoutError:
-                self._take_place()
+                self._take_slot()
         raise BodyRefused(BodyTooSlow())
 
-    def _take_place(self) -> None:
-        if self._place:
-            self._place.take()
+    def _take_slot(self) -> None:
+        if self._slot:
+            self._slot.take()
 
 
 def refusal_of(error: DomainError, origin: request_origin.RequestOrigin) -> tuple[bytes, dict[str, str]]:
-    """The answer's body and headers; the connection ends with it, since the rest of the body is not read."""
+    """Body and headers of the response; the connection closes, because the rest of the body is not read."""
     body = json.dumps({"error": error.as_dict(origin.request_id)}).encode()
     return body, {
         **SECURITY_HEADERS,
@@ -197,7 +197,7 @@ def declared_length(headers: dict[bytes, bytes]) -> int | None:
 
 
 def deadline_seconds(declared: int | None, most: int) -> float:
-    """How long a body may take: a base, and more for one that is large."""
+    """How long a body may take: a base, plus time for its size."""
     expected = most if declared is None else min(declared, most)
     return float(settings.BODY_SECONDS + expected / SLOWEST_BYTES_PER_SECOND)
 

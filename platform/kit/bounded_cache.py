@@ -1,9 +1,9 @@
-"""Keeps texts that are expensive to make, by a hash; the least recently used make room for new ones."""
+"""A cache of texts that are expensive to compute, by hash; evicts the least recently used."""
 
 from collections import OrderedDict
 from threading import Lock
 
-OVERHEAD = 300  # characters that an entry costs beside its text
+OVERHEAD = 300  # characters that an entry costs in addition to its text
 
 
 class BoundedCache:

@@ -1,4 +1,4 @@
-"""The same bounds on bodies for daphne, which stores a whole body before any ASGI application hears of it."""
+"""Body limits for daphne, which buffers a whole body before it calls the ASGI application."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from kit.errors import BodyTooSlow, DomainError, PayloadTooLarge
 
 
 def bound_daphne(*, most_bytes: Callable[[str], int]) -> None:
-    """From now on each daphne server of this process reads bodies within `most_bytes(path)` only."""
+    """Limits bodies to `most_bytes(path)` in all daphne servers of this process."""
 
     class BoundedRequest(WebRequest):
-        """Twisted calls `gotLength` when the headers are there, and `handleContentChunk` for each piece."""
+        """Twisted calls `gotLength` after the headers, and `handleContentChunk` for each piece."""
 
         most = left = 0
         is_refused = False
@@ -61,8 +61,8 @@ def bound_daphne(*, most_bytes: Callable[[str], int]) -> None:
                 self.timer.cancel()
 
         def _refuse(self, error: DomainError) -> None:
-            """Answers below Twisted's HTTP, which answers complete requests only, and reads on for a moment:
-            a client that is still sending gets to read the answer."""
+            """Responds below Twisted's HTTP layer, which only answers complete requests, and keeps reading
+            for a moment, so that a client that is still sending can read the response."""
             self._stop_timer()
             self.is_refused = True
             body, headers = refusal_of(error, request_origin.begin(None, None))

@@ -1,4 +1,4 @@
-"""Reads environment variables, and stops the start on a value that makes no sense."""
+"""Reads environment variables; an invalid value stops the start."""
 
 import json
 import os
@@ -12,7 +12,7 @@ FALSE = {"0", "false", "no", "off"}
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable with blanks stripped; an empty one counts as unset."""
+    """The variable without surrounding whitespace; empty counts as unset."""
     return os.environ.get(name, "").strip() or default
 
 
@@ -54,7 +54,7 @@ def choice(name: str, default: str, among: tuple[str, ...]) -> str:
 
 
 def objects(name: str) -> list[dict[str, Any]]:
-    """A JSON list of objects; empty when unset. The message never repeats the value: secrets stand in it."""
+    """A JSON list of objects; empty when unset. Errors never repeat the value: it contains secrets."""
     try:
         found = json.loads(text(name, "[]"))
     except (ValueError, RecursionError) as exc:
@@ -67,8 +67,8 @@ def objects(name: str) -> list[dict[str, Any]]:
 def database(url: str) -> dict[str, Any]:
     """Turns `postgresql://user:password@host:port/name` into Django's connection settings.
 
-    The host may stand in the query (`?host=/socket/folder`), as libpq allows; whatever else stands there,
-    such as `sslmode`, goes to libpq as it is.
+    The host may be in the query (`?host=/socket/folder`), as libpq allows; all other query parameters, such
+    as `sslmode`, are passed to libpq unchanged.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:

@@ -1,6 +1,6 @@
-"""The root of the one error tree, and the general errors; each app has its own in its `errors.py`.
+"""The root of the error tree, and the general errors; each app defines its own in its `errors.py`.
 
-Services raise these, edges translate them.
+Services raise these errors; entry points translate them into responses.
 
 DomainError
 ├── InvalidJson             400
@@ -29,13 +29,13 @@ DomainError
 
 from typing import Any, ClassVar
 
-RETRY_SECONDS = 2  # after which it is worth asking again, where nothing more is known
+RETRY_SECONDS = 2  # default for retry_after
 
 
 class DomainError(Exception):
-    """Something a caller is told about: a code for machines, a message for people, data for both.
+    """An error for the caller: a code for machines, a message for people, details for both.
 
-    Messages and details go to clients: no secret, no address of ours, no stack.
+    Messages and details go to clients: no secrets, internal addresses or stack traces.
     """
 
     code: ClassVar[str] = "error"
@@ -48,7 +48,7 @@ class DomainError(Exception):
         super().__init__(self.text)
 
     def as_dict(self, request_id: str = "") -> dict[str, Any]:
-        """The body of the one error shape, without its `error` envelope."""
+        """The body of the error shape, without its `error` envelope."""
         return {
             "code": self.code,
             "message": self.text,
@@ -66,19 +66,19 @@ class HostUnknown(DomainError):
 
 
 class InvalidInput(DomainError):
-    """Details map each wrong field to the list of what is wrong with it."""
+    """Details map each invalid field to a list of problems."""
 
     code, status, message = "invalid_input", 422, "Some fields are not valid."
 
 
 class AddressRefused(DomainError):
-    """Says neither where a name leads nor which rule refused it: that would map the inner network."""
+    """Never reveals what a name resolves to or which rule refused it: that would map the network."""
 
     code, status, message = "address_refused", 422, "This address may not be reached from here."
 
 
 class PayloadTooLarge(DomainError):
-    """Details: most_bytes, where the bound is known."""
+    """Details: most_bytes, if the limit is known."""
 
     code, status, message = "payload_too_large", 413, "The request is too large."
 
@@ -118,7 +118,7 @@ class Conflict(DomainError):
 
 
 class RateLimited(DomainError):
-    """Details: retry_after in seconds; where a limit of ours bit also those of QuotaExceeded."""
+    """Details: retry_after in seconds; for a limit of ours also those of QuotaExceeded."""
 
     code, status, message = "rate_limited", 429, "Too many requests. Try again shortly."
 
@@ -128,8 +128,8 @@ class UpstreamTooLarge(DomainError):
 
 
 class AtCapacity(DomainError):
-    """A limit of our own is reached, and nothing was done. Details: retry_after in seconds; of a turn also
-    `scope`, which says what is full: `server` or `team`."""
+    """A limit of our own is reached, and nothing was done. Details: retry_after in seconds; for a turn also
+    `scope`, the level of the limit: `server` or `team`."""
 
     code, status = "at_capacity", 503
     message = "This server is writing as many replies as it may; try again shortly."
@@ -155,21 +155,21 @@ class DatabaseBusy(DatabaseUnavailable):
 
 
 class TurnInterrupted(DomainError):
-    """Carries Retry-After."""
+    """Sent with Retry-After."""
 
     code, status = "turn_interrupted", 503
     message = "The server stopped while the reply was being written; what was written is kept."
 
 
 class ShuttingDown(DomainError):
-    """Details: turn_id of a turn that goes on in another process. Carries Retry-After."""
+    """Details: turn_id of a turn that continues in another process. Sent with Retry-After."""
 
     code, status = "shutting_down", 503
     message = "The server is restarting. Try again in a few seconds."
 
 
 class SecretUnreadable(DomainError):
-    """None of the installation's keys opens something that was encrypted: its key is missing."""
+    """None of the installation's keys decrypts a secret: its key is missing."""
 
     code, status = "secret_unreadable", 503
     message = (
@@ -183,7 +183,7 @@ class InternalError(DomainError):
 
 
 def restore(stored: dict[str, Any]) -> DomainError:
-    """The error that was stored as `as_dict` tells it; InternalError for a code that no longer exists."""
+    """The error from its stored `as_dict`; InternalError for a code that no longer exists."""
     kind = next((kind for kind in all_errors() if kind.code == stored["code"]), InternalError)
     error = kind.__new__(kind)
     DomainError.__init__(error, stored["message"], **stored["details"])

@@ -1,4 +1,4 @@
-"""Threads that several parties share: no party's work takes so many that the others have to wait for it."""
+"""A thread pool shared fairly by several parties: no party can take all threads."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
@@ -11,23 +11,23 @@ Work = tuple["Future[Any]", Callable[[], Any]]
 
 
 class FairExecutor:
-    """`threads` in all, of which one party may have `most_of_one`; the parties that wait take turns."""
+    """Has `threads` threads; one party gets at most `most_of_one`, and waiting parties take turns."""
 
     def __init__(self, *, threads: int, most_of_one: int, name: str) -> None:
         self.threads, self.most_of_one = threads, most_of_one
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._lock = Lock()
-        self._waiting: OrderedDict[Hashable, deque[Work]] = OrderedDict()  # who comes next is first
+        self._waiting: OrderedDict[Hashable, deque[Work]] = OrderedDict()  # in the order of their turns
         self._running: dict[Hashable, int] = {}
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs or waits."""
+        """Whether no work is running or waiting."""
         with self._lock:
             return not self._running and not self._waiting
 
     def of(self, party: Hashable) -> "PartyExecutor":
-        """The same threads, as this party may use them."""
+        """This party's view of the pool."""
         return PartyExecutor(self, party)
 
     def submit(self, party: Hashable, work: Callable[[], T]) -> "Future[T]":
@@ -38,7 +38,7 @@ class FairExecutor:
         return future
 
     def _start_next(self) -> None:
-        """Starts all that may run; the lock is held."""
+        """Starts all work that may run. The caller holds the lock."""
         while sum(self._running.values()) < self.threads:
             party = next((one for one in self._waiting if self._may_run(one)), None)
             if party is None:

@@ -1,4 +1,4 @@
-"""A few slots for expensive work, shared so that nobody's queue keeps others from their turn."""
+"""A few slots for expensive work, shared fairly: one payer's queue never blocks others."""
 
 import time
 from collections.abc import Hashable, Iterator
@@ -18,11 +18,11 @@ class _Waiting:
 
 
 class FairSlots:
-    """`most` run at a time, one of each payer; of those that wait, whose payers were served longest ago.
+    """At most `most` run at a time, one per payer. Next is the work whose payers were served longest ago.
 
-    Payers are named from the widest to the narrowest, as in (tenant, person): tenants take turns, and in each
-    tenant its people do. Whoever pays for two pieces of work waits, also where these name different tenants
-    or one names none.
+    Payers are listed from widest to narrowest, as in (tenant, person): tenants take turns, and within each
+    tenant its people do. A payer never has two running pieces of work, even if they name different tenants
+    or none.
     """
 
     def __init__(self, *, most: int, wait_seconds: float, most_waiting: int, busy: str) -> None:
@@ -35,7 +35,7 @@ class FairSlots:
 
     @contextmanager
     def taken(self, payers: Payers) -> Iterator[None]:
-        """Waits for a slot. AtCapacity where none gets free in time, or too many of the payer's wait."""
+        """Waits for a slot. Raises AtCapacity if none is free in time, or if the payer's queue is full."""
         self._enter(payers)
         try:
             yield

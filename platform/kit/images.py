@@ -1,4 +1,4 @@
-"""Makes uploaded pictures anew, in child processes whose time and memory are bounded and shared fairly."""
+"""Re-encodes uploaded images, in child processes with bounded time and memory, shared fairly."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from kit.fair_slots import FairSlots
 log = structlog.get_logger(__name__)
 CHILD = Path(__file__).with_name("picture_child.py")
 CPU_SECONDS = 4
-WALL_SECONDS = 20.0  # on a machine that has other things to do
-MEMORY_BYTES = 450_000_000  # of addresses; a photo of 50 million pixels, progressive, uses 350 MB
+WALL_SECONDS = 20.0  # on a busy machine
+MEMORY_BYTES = 450_000_000  # of address space; a progressive photo of 50 million pixels uses 350 MB
 ANSWER_BYTES = 20_000_000
 TOO_LONG = "This picture takes too long to read."
 BUSY = "Too many images are being processed. Try again shortly."
@@ -30,7 +30,7 @@ _slots = FairSlots(most=2, wait_seconds=10.0, most_waiting=4, busy=BUSY)
 
 @dataclass(frozen=True, slots=True)
 class NewPicture:
-    """A picture as it is kept: nothing of the upload but its pixels."""
+    """An image as it is stored: only the pixels of the upload."""
 
     media_type: str
     data: bytes = field(repr=False)
@@ -40,11 +40,10 @@ class NewPicture:
 def make_picture(
     upload: bytes, *, name: str, side: int, square: bool, payers: tuple[Hashable, ...]
 ) -> NewPicture:
-    """The first frame, upright: `square` as a WebP of that side, else within it, as JPEG or PNG.
+    """The first frame, upright: if `square`, a WebP with that side, else a JPEG or PNG that fits within it.
 
-    `payers`, the widest first (a tenant, a person), share the slots fairly, one for each of them. Takes
-    seconds: to be called without a database connection. InvalidInput at the field `name`; AtCapacity where
-    too many wait.
+    `payers`, widest first (a tenant, a person), share the slots fairly. Takes seconds, so call it without a
+    database connection. Raises InvalidInput for the field `name`, AtCapacity if too many wait.
     """
     with _slots.taken(payers):
         answer, data = _asked({"square": square, "side": side}, upload)
@@ -56,25 +55,25 @@ def make_picture(
 
 def _asked(job: dict[str, Any], upload: bytes) -> tuple[dict[str, Any], bytes]:
     bounds = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "answer_bytes": ANSWER_BYTES}
-    with _file() as given, _file() as told:
-        given.write(upload)
-        given.seek(0)
-        status = _run(json.dumps({**job, **bounds}), given, told)
-        told.seek(0)
+    with _file() as source, _file() as sink:
+        source.write(upload)
+        source.seek(0)
+        status = _run(json.dumps({**job, **bounds}), source, sink)
+        sink.seek(0)
         if status == 0:
-            head, _, data = told.read(ANSWER_BYTES).partition(b"\n")
+            head, _, data = sink.read(ANSWER_BYTES).partition(b"\n")
             return json.loads(head), data
-    log.warning("a picture was given up", status=status, bytes=len(upload))
+    log.warning("image could not be processed", status=status, bytes=len(upload))
     return {"refused": TOO_LONG}, b""
 
 
-def _run(job: str, given: IO[bytes], told: IO[bytes]) -> int:
-    """The child's exit status; it sees no variables of ours, and dies with all that it started."""
+def _run(job: str, source: IO[bytes], sink: IO[bytes]) -> int:
+    """The child's exit status. The child gets no environment of ours, and is killed with its descendants."""
     command = [sys.executable, "-I", str(CHILD), job]
     with subprocess.Popen(  # noqa: S603 - our own script
         command,
-        stdin=given,
-        stdout=told,
+        stdin=source,
+        stdout=sink,
         stderr=subprocess.DEVNULL,
         env={"LC_ALL": "C.UTF-8"},
         cwd="/",
@@ -91,7 +90,7 @@ def _run(job: str, given: IO[bytes], told: IO[bytes]) -> int:
 
 
 def _file() -> IO[bytes]:
-    """In memory where the system has such files."""
+    """An in-memory file if the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("picture"), "w+b")
     return tempfile.TemporaryFile()

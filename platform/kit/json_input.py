@@ -1,4 +1,4 @@
-"""Reads a request's JSON body at the edge, the same way for REST views, consumers and sockets."""
+"""Parses JSON request bodies, the same way for REST views, consumers and sockets."""
 
 import json
 import math
@@ -10,7 +10,7 @@ MAX_DEPTH = 64
 
 
 def parse_object(body: bytes | str) -> dict[str, Any]:
-    """The body as a dict; InvalidJson when it is not JSON, InvalidInput when it is no object."""
+    """The body as a dict. Raises InvalidJson if it is not JSON, InvalidInput if it is not an object."""
     try:
         text = body.decode() if isinstance(body, bytes) else body
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -30,12 +30,12 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text} is beyond what a number can hold")
+        raise ValueError(f"{text} is too large for a number")
     return number
 
 
 def is_sound(value: Any) -> bool:
-    """Whether every text in it can be written as UTF-8: JSON may escape half of a surrogate pair."""
+    """Whether all text in it is valid UTF-8: JSON can escape half of a surrogate pair."""
     if isinstance(value, str):
         return _is_utf8(value)
     if isinstance(value, dict):
@@ -44,7 +44,7 @@ def is_sound(value: Any) -> bool:
 
 
 def is_storable(value: Any) -> bool:
-    """Whether PostgreSQL takes it as JSON: sound, and without NUL, NaN and infinity. Of what is shallow."""
+    """Whether PostgreSQL stores it as JSON: sound, without NUL, NaN or infinity. For shallow values."""
     if isinstance(value, str):
         return _is_utf8(value) and "\0" not in value
     if isinstance(value, dict):
@@ -63,7 +63,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def is_shallow(value: Any) -> bool:
-    """Deep nesting has no use here and would overflow the stacks of those who walk it later."""
+    """Whether the nesting is at most MAX_DEPTH: deeper values would overflow the stack of recursive code."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in _children(node)]

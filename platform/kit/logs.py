@@ -9,7 +9,7 @@ COUNTED_NOT_SECRET = ("_tokens", "tokens_")
 
 
 def mask_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Replaces the value of every key that sounds like a secret, whoever logged it."""
+    """Replaces the value of every key whose name suggests a secret, in all logs."""
     for key in event:
         name = key.lower()
         if any(word in name for word in SECRET_WORDS) and not any(w in name for w in COUNTED_NOT_SECRET):
@@ -18,7 +18,7 @@ def mask_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str,
 
 
 def configure(*, json: bool, level: str) -> dict[str, Any]:
-    """Sets structlog up and returns Django's LOGGING, so that both write the same lines."""
+    """Configures structlog and returns Django's LOGGING, so that both write the same format."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -52,7 +52,7 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
-            # The MCP SDK's: they tell what servers send, and the ids of its sessions.
+            # The MCP SDK's loggers: they log what servers send, and session ids.
             "mcp": {"level": "CRITICAL"},
             "client": {"level": "CRITICAL"},
             "uvicorn.access": {"level": "WARNING"},

@@ -1,7 +1,7 @@
-"""Markdown to safe HTML, block by block, so that a page can replace only the blocks that changed.
+"""Renders Markdown as safe HTML, block by block, so that a page can replace only the changed blocks.
 
-Text comes from models, tools and people: no raw HTML, no remote images (they become links), only safe
-schemes. What costs more time than a reply may is shown as the text it is.
+Text comes from models, tools and people: no raw HTML, no remote images (they become links), only safe URL
+schemes. Text that exceeds the reply's time limit is shown unformatted.
 """
 
 import time
@@ -20,17 +20,17 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from kit.bounded_cache import BoundedCache
-from kit.highlighting import Budget, coloured
+from kit.highlighter import Budget, coloured
 
 PLAIN = "text"
-REPLY_SECONDS = 0.4  # that one reply may take
-PAGE_SECONDS = 1.0  # and all those of a page that were not drawn before
-PIECE = 6_000  # characters that are parsed at a time
-MOST_SIGNS = 2_000  # with a meaning, in one paragraph; each costs some 50 µs
-MOST_CELLS = 10_000  # of all tables of a piece, among them those that short rows leave empty
-MOST_ESCAPES = 10_000  # in one block: nh3 takes the square of their number
-LONGEST_GROWING = 1_500  # characters of code that is coloured although it is still being written
-SIGNS = "[]*_`<!&~\\"
+REPLY_SECONDS = 0.4  # per reply
+PAGE_SECONDS = 1.0  # for all replies of a page that are not cached
+PIECE = 6_000  # characters parsed at a time
+MOST_MARKUP = 2_000  # markup characters in one paragraph; each costs about 50 µs
+MOST_CELLS = 10_000  # of all tables of a piece, including empty cells of short rows
+MOST_ESCAPES = 10_000  # in one block: nh3 is quadratic in their number
+LONGEST_GROWING = 1_500  # characters of code that is highlighted while it is still growing
+MARKUP = "[]*_`<!&~\\"
 ALLOWED_TAGS = frozenset(
     [
         "a",
@@ -74,17 +74,17 @@ ALLOWED_ATTRIBUTES = {
 
 
 def render_blocks(text: str, budget: Budget | None = None) -> list[str]:
-    """One safe HTML element for each top-level block.
+    """One safe HTML element per top-level block.
 
-    A link's address is found where it is defined in the text before, or within the same PIECE.
+    Reference links work if they are defined earlier in the text, or within the same PIECE.
     """
-    return [html for _, html in _drawn(_unix(text), {}, budget or Budget(REPLY_SECONDS))]
+    return [html for _, html in _rendered(_unix(text), {}, budget or Budget(REPLY_SECONDS))]
 
 
 def render(text: str, page: Budget | None = None) -> SafeString:
-    """The whole text as safe HTML: drawn once and kept by its hash, unless `page` has not enough left."""
+    """The whole text as safe HTML; cached by its hash, unless `page` is short of time."""
     key = sha256(text.encode("utf-8", "replace")).digest()
-    html = _drawn_before.get(key)
+    html = _cache.get(key)
     if html is None:
         own = Budget(REPLY_SECONDS if page is None else min(REPLY_SECONDS, page.left))
         most = own.left
@@ -92,16 +92,16 @@ def render(text: str, page: Budget | None = None) -> SafeString:
         if page is not None:
             page.left -= most - own.left
         if not own.was_busy and (most >= REPLY_SECONDS or not own.was_short):
-            _drawn_before.put(key, html)
-    return mark_safe(html)  # noqa: S308 - every block went through nh3
+            _cache.put(key, html)
+    return mark_safe(html)  # noqa: S308 - nh3 cleaned every block
 
 
 class GrowingText:
-    """A reply that is still written: what lies before its last two blocks is drawn once."""
+    """A growing reply: blocks before the last two are rendered only once."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._new: list[str] = []  # pieces that were not drawn yet
+        self._new: list[str] = []  # pieces not yet rendered
         self._rest = ""
         self._blocks: list[str] = []
         self._env: dict[str, Any] = {}
@@ -117,10 +117,10 @@ class GrowingText:
         return "".join(self._pieces)
 
     def blocks(self) -> list[str]:
-        """As `render_blocks`, but long code in the last block is plain as long as it may grow."""
+        """As `render_blocks`, but long code in the last block stays plain while it may grow."""
         new, self._new = self._new, []
         self._rest = _unix("".join([self._rest, *new]))
-        pairs = _drawn(self._rest, self._env, Budget(REPLY_SECONDS), is_growing=True)
+        pairs = _rendered(self._rest, self._env, Budget(REPLY_SECONDS), is_growing=True)
         shown = [*self._blocks, *(html for _, html in pairs)]
         if len(pairs) > 2:
             self._rest = self._rest[pairs[-2][0] :]
@@ -132,10 +132,10 @@ def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _drawn(
+def _rendered(
     text: str, env: dict[str, Any], budget: Budget, *, is_growing: bool = False
 ) -> list[tuple[int, str]]:
-    """Where each block begins, and its HTML. The text is parsed piece by piece while there is time."""
+    """The start and HTML of each block. Parses the text piece by piece while there is time."""
     done: list[tuple[int, str]] = []
     begin, length = 0, PIECE
     while begin < len(text):
@@ -146,7 +146,7 @@ def _drawn(
         env.update(budget=budget, is_plain=False, cells=0)
         blocks = list(_top_level(_parser.parse(text[begin:end], env)))
         is_last = end == len(text)
-        if not is_last and len(blocks) < 2:  # a block that is longer than the piece
+        if not is_last and len(blocks) < 2:  # the block is longer than the piece
             length *= 2
         else:
             starts = [begin, *(begin + length for length in accumulate(map(len, _lines(text[begin:end]))))]
@@ -169,20 +169,20 @@ def _lines(text: str) -> list[str]:
 
 
 def _inline(state: StateCore) -> None:
-    """Parses what is inside the blocks, but for paragraphs of little else than signs."""
+    """Parses inline markup, except in paragraphs with too much of it."""
     for token in state.tokens:
         if token.type != "inline":
             continue
         token.children = token.children if token.children is not None else []
-        signs = sum(map(token.content.count, SIGNS))
-        if signs > MOST_SIGNS or (signs and state.env["budget"].is_spent()):
+        markup = sum(map(token.content.count, MARKUP))
+        if markup > MOST_MARKUP or (markup and state.env["budget"].is_spent()):
             token.children.append(Token("text", "", 0, content=token.content))
             continue
         state.md.inline.parse(token.content, state.md, state.env, token.children)
 
 
 def _bounded_table(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
-    """A table unless it has too many cells: a row of one sign makes as many as there are columns."""
+    """A table unless it has too many cells: even a one-character row has a cell for every column."""
     if begin + 1 >= end or not set(_line(state, begin + 1)) <= set("|-: \t"):
         return False
     rows = next((n for n in range(begin, end) if state.isEmpty(n)), end) - begin
@@ -214,7 +214,7 @@ def _clean(html: str) -> str:
 
 
 def _image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    """A link in the image's place: nothing is fetched from elsewhere until somebody clicks."""
+    """A link instead of the image: nothing is fetched until someone clicks it."""
     token = tokens[index]
     source = str(token.attrGet("src") or "")
     return format_html('<a class="image-link" href="{}">{}</a>', source, token.content or source)
@@ -232,7 +232,7 @@ def _fence(renderer: RendererHTML, tokens: Sequence[Token], index: int, options:
 
 
 def _table(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    """Wide tables scroll in a box of their own."""
+    """Wraps tables in a box, so that wide ones can scroll."""
     tag = renderer.renderToken(tokens, index, options, env)
     return f'<div class="table-scroll">{tag}' if tokens[index].nesting == 1 else f"{tag}</div>"
 
@@ -254,4 +254,4 @@ def _make_parser() -> MarkdownIt:
 
 
 _parser = _make_parser()
-_drawn_before = BoundedCache(most_characters=20_000_000)
+_cache = BoundedCache(most_characters=20_000_000)

@@ -1,4 +1,4 @@
-"""Around every Django request: its id, and an address that the database can hold."""
+"""Gives every Django request an id, and a client address that the database accepts."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from kit import request_origin
 
 
 class RequestMiddleware:
-    """Stands first, so that every answer, also an error page, carries `x-request-id`."""
+    """Must be first, so that every response, including error pages, has `x-request-id`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -24,10 +24,10 @@ class RequestMiddleware:
                 behind_proxy=settings.BEHIND_PROXY,
             ),
         )
-        _tell_address(request, origin.address)
+        _set_address(request, origin.address)
         request.id = origin.request_id  # type: ignore[attr-defined]  # error pages show it
         response: HttpResponse
-        if "\0" in request.path_info:  # PostgreSQL cannot look for it: nothing of ours has such an address
+        if "\0" in request.path_info:  # PostgreSQL rejects NUL, and no URL of ours has it
             response = response_for_exception(request, Http404())
         else:
             response = self.get_response(request)
@@ -35,8 +35,8 @@ class RequestMiddleware:
         return response
 
 
-def _tell_address(request: HttpRequest, address: str | None) -> None:
-    """allauth reads it by itself, and would count all IPv4 that is mapped into IPv6 as one network."""
+def _set_address(request: HttpRequest, address: str | None) -> None:
+    """allauth reads the address itself, and would count all IPv4-mapped IPv6 addresses as one network."""
     if address is None:
         return
     if settings.BEHIND_PROXY and request.META.get("HTTP_X_FORWARDED_FOR"):

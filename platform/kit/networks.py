@@ -1,12 +1,12 @@
-"""The network that an address is counted under: a home or office has one IPv4 address or an IPv6 /64."""
+"""The network for per-network limits: a home or office has one IPv4 address or one IPv6 /64."""
 
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
 
 def network_of(address: str) -> str:
-    """An IPv4 address itself, also for an IPv4-mapped one; of IPv6 its /64, as in `2001:db8:1:2::/64`.
+    """IPv4 (also IPv4-mapped): the address itself. IPv6: its /64, such as `2001:db8:1:2::/64`.
 
-    What is not an address is returned as it is.
+    Anything else is returned unchanged.
     """
     try:
         parsed = ip_address(address)

@@ -1,11 +1,10 @@
 """The only HTTP client for addresses that a tenant supplies: models, MCP servers, OAuth metadata, webhooks.
 
-It reaches public addresses and those that the operator allows, and raises AddressRefused for all others.
-A literal address is judged before the request; a name is judged by what it resolves to, and the addresses
-that were judged are the ones connected to, so a name cannot change its mind in between. Every redirect is
-judged again.
+It connects to public addresses and those that the operator allows, and raises AddressRefused for others. A
+literal address is checked before the request, a name by the addresses it resolves to. The connection uses
+exactly the checked addresses, so that DNS rebinding has no effect. Every redirect is checked again.
 
-A limit of ours that is reached is AtCapacity, and never looks like a failure of the server.
+Reaching one of our own limits raises AtCapacity, never an error that looks like the server's.
 """
 
 import asyncio
@@ -25,71 +24,71 @@ from django.conf import settings
 from django.http.request import validate_host
 
 from kit.errors import AddressRefused
-from kit.lookups import LOOKUP_SECONDS, Lookups
+from kit.name_lookups import LOOKUP_SECONDS, Lookups
 from kit.per_loop import PerLoop
 from kit.transports import CandidTransport, open_session
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
-# A default for those who pass none: connecting is quick or hopeless, answers may take a while.
+# The default: connecting is quick or hopeless, responses may take a while.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
 MAX_REDIRECTS = 5
 CONNECTIONS = 1_000
-CONNECTIONS_PER_HOST = 100  # so that one slow server cannot take them all
+CONNECTIONS_PER_HOST = 100  # so that one slow server cannot use them all
 
-UNREADABLE = (httpx.InvalidURL, idna.IDNAError)  # httpx decodes the names it meets
+UNREADABLE = (httpx.InvalidURL, idna.IDNAError)  # httpx decodes internationalised names
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-INNER_DOMAINS = frozenset({"localhost", "local", "internal"})
-PACKED = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
-PLAIN = {"Accept-Encoding": "identity"}
+INTERNAL_DOMAINS = frozenset({"localhost", "local", "internal"})
+COMPRESSIONS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
 CREDENTIAL_HEADER = re.compile("auth|cookie|key|token|secret|session|password|credential")
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
-# Global for `ipaddress`, but no place of anybody else's.
+# Global according to `ipaddress`, but not other parties' servers.
 SPECIAL = [
     ip_network(block)
     for block in (
-        "168.63.129.16/32",  # Azure's host agent, next door to every machine there
-        "192.0.0.0/24",  # protocols' own, among them a NAT's control and Oracle's metadata
-        "192.88.99.0/24",  # 6to4's relays
-        "2001::/23",  # protocols' own, among them Teredo with an IPv4 address inside
-        "2002::/16",  # 6to4, with an IPv4 address inside
+        "168.63.129.16/32",  # Azure's host agent, reachable from every machine there
+        "192.0.0.0/24",  # reserved for protocols, including NAT control and Oracle's metadata
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/23",  # reserved for protocols, including Teredo, which embeds an IPv4 address
+        "2002::/16",  # 6to4, which embeds an IPv4 address
         "3fff::/20",  # documentation
     )
 ]
 
-UNLIMITED = 0  # as aiohttp counts connections
+UNLIMITED = 0  # in aiohttp
 _lookups = Lookups()
 
 
 def client() -> httpx.AsyncClient:
     """The running loop's guarded client; it lives as long as the loop.
 
-    Raises AddressRefused, AtCapacity where all its connections (to the host, or in all) stay taken, and else
-    what httpx raises. Redirects are followed only when the request says so.
-    It bounds no answer's size: read what strangers send as a stream. Nothing comes compressed: a few hundred
-    bytes could become gigabytes before anybody counts them.
+    Raises AddressRefused, AtCapacity if all connections (total, or to the host) stay in use, and httpx's
+    errors. Follows redirects only if the request says so.
+    It does not limit the size of responses: stream those of unknown servers. Compressed responses are
+    refused: a few hundred bytes could expand to gigabytes before they are counted.
     """
     return _clients.get()
 
 
 def model_client() -> httpx.AsyncClient:
-    """The same for calls to models, whose number is limited where turns are admitted: no call that was
-    admitted waits for a connection."""
+    """The same without connection limits, for model calls: admission limits their number, and an admitted
+    call must not wait for a connection."""
     return _model_clients.get()
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """What the system's resolver says. OSError where it says nothing in time, AtCapacity where too many names
-    of the same domain are being looked up."""
+    """Addresses from the system's resolver. Raises OSError if it finds none in time, AtCapacity if too many
+    names of the same domain are being looked up."""
     return await _lookups.find(host)
 
 
 async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
-    """The client's own check up front, for forms; AddressRefused also for a name that leads nowhere."""
+    """The client's check in advance, for forms; a name that does not resolve is refused too."""
     try:
         host, port = check_destination(httpx.URL(url))
         if literal(host) is None:
@@ -102,7 +101,7 @@ async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
 
 
 class OutboundClient(httpx.AsyncClient):
-    """Keeps no cookies, for all tenants share it, and follows redirects by stricter rules than httpx's."""
+    """Stores no cookies, because all tenants share it, and has stricter rules for redirects than httpx."""
 
     def __init__(
         self, lookup: Lookup = look_up, *, most: int = CONNECTIONS, most_per_host: int = CONNECTIONS_PER_HOST
@@ -111,7 +110,7 @@ class OutboundClient(httpx.AsyncClient):
             transport=GuardedTransport(lookup, most=most, most_per_host=most_per_host),
             timeout=TIMEOUT,
             trust_env=False,
-            headers=PLAIN,
+            headers=UNCOMPRESSED,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
@@ -129,7 +128,7 @@ class OutboundClient(httpx.AsyncClient):
         auth: Any = httpx.USE_CLIENT_DEFAULT,
         follow_redirects: Any = False,
     ) -> httpx.Response:
-        """As httpx's own; the body of a 307 or 308 goes along, also to another origin."""
+        """As in httpx; a 307 or 308 sends the body again, also to another origin."""
         history: list[httpx.Response] = []
         response = await self._send_once(request, auth)
         while follow_redirects is True and response.next_request is not None:
@@ -149,7 +148,7 @@ class OutboundClient(httpx.AsyncClient):
             response = await super().send(request, stream=True, auth=auth, follow_redirects=False)
         except UNREADABLE as exc:  # the target of a redirect
             raise AddressRefused from exc
-        return await _unpacked(request, response)
+        return await _uncompressed(request, response)
 
     async def _read(self, response: httpx.Response) -> None:
         try:
@@ -159,20 +158,20 @@ class OutboundClient(httpx.AsyncClient):
             raise
 
 
-async def _unpacked(request: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Of a refusal that came compressed all the same, its status and headers; anything else is broken off."""
+async def _uncompressed(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+    """Refuses compressed responses; of a compressed error, keeps the status and headers."""
     codings = response.headers.get("content-encoding", "").lower().replace(",", " ").split()
-    if not PACKED.intersection(codings):
+    if not COMPRESSIONS.intersection(codings):
         return response
     await response.aclose()
     if response.status_code < 400:
-        raise httpx.DecodingError("compressed, which nobody asked for", request=request)
+        raise httpx.DecodingError("compressed although not requested", request=request)
     headers = [pair for pair in response.headers.items() if not pair[0].lower().startswith("content-")]
     return httpx.Response(response.status_code, headers=headers, content=b"", request=request)
 
 
 class GuardedTransport(CandidTransport):
-    """Judges each request's URL, and leaves names to the resolver, which aiohttp skips for literals."""
+    """Checks each request's URL; the resolver checks names, but aiohttp skips it for literal addresses."""
 
     def __init__(self, lookup: Lookup, *, most: int, most_per_host: int) -> None:
         super().__init__()
@@ -194,7 +193,7 @@ class GuardedTransport(CandidTransport):
 
 
 class GuardedResolver(AbstractResolver):
-    """Refuses a name when any of its addresses is not public."""
+    """Refuses a name if any of its addresses is not public."""
 
     def __init__(self, lookup: Lookup) -> None:
         self.lookup = lookup
@@ -211,7 +210,7 @@ class GuardedResolver(AbstractResolver):
         return [_result(host, address, port) for address in found]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _result(host: str, address: Address, port: int) -> ResolveResult:
@@ -226,7 +225,7 @@ def _result(host: str, address: Address, port: int) -> ResolveResult:
 
 
 def next_hop(request: httpx.Request, redirect: httpx.Request) -> httpx.Request:
-    """The redirect without credentials where it leaves the origin; AddressRefused when it leaves https."""
+    """The redirect, without credentials if it leaves the origin. Raises AddressRefused if it leaves https."""
     if (request.url.scheme, redirect.url.scheme) == ("https", "http"):
         raise AddressRefused
     if origin_of(request.url) != origin_of(redirect.url):
@@ -237,12 +236,12 @@ def next_hop(request: httpx.Request, redirect: httpx.Request) -> httpx.Request:
 
 
 def origin_of(url: httpx.URL) -> tuple[str, bytes, int | None]:
-    """Who gets to see what stands in a request, as it will be sent."""
+    """The origin that receives the request, as it will be sent."""
     return url.scheme, url.raw_host, url.port
 
 
 def check_destination(url: httpx.URL) -> tuple[str, int]:
-    """Host and port, after all that can be judged without resolving a name."""
+    """Host and port, after all checks that are possible without resolving a name."""
     if url.scheme not in DEFAULT_PORTS or url.userinfo or not url.host:
         raise AddressRefused
     host = url.raw_host.decode("ascii")
@@ -257,7 +256,7 @@ def check_destination(url: httpx.URL) -> tuple[str, int]:
 
 
 def is_allowed(host: str, port: int) -> bool:
-    """The operator names this very host and port in OUTBOUND_ALLOWED."""
+    """Whether the operator lists exactly this host and port in OUTBOUND_ALLOWED."""
     address = literal(host)
     plain = host.lower().removesuffix(".") if address is None else str(address)
     return f"[{plain}]:{port}" in _allowed() if ":" in plain else f"{plain}:{port}" in _allowed()
@@ -268,7 +267,7 @@ def _allowed() -> set[str]:
 
 
 def check_host(host: str) -> None:
-    """A public address in its plain spelling, or the name of a host that is neither ours nor an inner one."""
+    """Accepts a public address in its plain spelling, or a host name that is neither ours nor internal."""
     address = literal(host)
     if address is not None:
         check_address(address)
@@ -276,27 +275,27 @@ def check_host(host: str) -> None:
     name = host.removesuffix(".")
     labels = name.split(".")
     is_sane = len(name) <= 253 and all(LABEL.fullmatch(label) for label in labels)
-    if not is_sane or len(labels) < 2 or labels[-1][0].isdigit():  # 127.1 is an address, no name
+    if not is_sane or len(labels) < 2 or labels[-1][0].isdigit():  # 127.1 is an address, not a name
         raise AddressRefused
-    if labels[-1] in INNER_DOMAINS or is_ours(name):
+    if labels[-1] in INTERNAL_DOMAINS or is_ours(name):
         raise AddressRefused
 
 
 def check_address(address: Address) -> None:
-    """Global unicast that is not ours; what an IPv6 address carries counts, not its wrapping."""
+    """Accepts global unicast that is not ours; an IPv4 address embedded in IPv6 is checked itself."""
     address = innermost(address)
     if not is_public(address) or is_ours(str(address)):
         raise AddressRefused
 
 
 def is_ours(host: str) -> bool:
-    """One of ALLOWED_HOSTS; its `*` says nothing about who we are."""
+    """Whether it is one of ALLOWED_HOSTS; `*` does not count."""
     ours = [pattern for pattern in settings.ALLOWED_HOSTS if pattern != "*"]
     return validate_host(f"[{host}]" if ":" in host else host, ours)
 
 
 def literal(host: str) -> Address | None:
-    """The address that `host` spells plainly; a zone id is no plain spelling."""
+    """The address if `host` is a literal one without a zone id, else None."""
     try:
         return None if "%" in host else ip_address(host)
     except ValueError:
@@ -304,7 +303,7 @@ def literal(host: str) -> Address | None:
 
 
 def innermost(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one that only carries it; else the address itself."""
+    """The IPv4 address embedded in an IPv6 one (NAT64, IPv4-mapped); else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     carried = IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.ipv4_mapped
@@ -312,7 +311,7 @@ def innermost(address: Address) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Globally reachable unicast."""
+    """Whether it is globally reachable unicast."""
     is_outside = address.version == 6 and address not in GLOBAL_UNICAST
     is_special = address.is_multicast or any(address in block for block in SPECIAL)
     return address.is_global and not is_outside and not is_special

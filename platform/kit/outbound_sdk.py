@@ -1,4 +1,4 @@
-"""Lends the guarded client to libraries that bring an HTTP client of their own: the MCP SDK speaks httpx2."""
+"""Lets libraries with their own HTTP client use the guarded one: the MCP SDK uses httpx2."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,20 +14,20 @@ from kit.errors import DomainError, UpstreamTooLarge
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
 HOP_BY_HOP = {b"content-length", b"transfer-encoding", b"content-encoding", b"connection"}
 OURS = {"host", "accept-encoding"}
-MOST_REQUESTS = 100  # of one session; a server can make a client come back as often as it likes
-MOST_PIECES = 40_000  # of JSON and of events, in all answers: many tiny ones would hold up everybody else
+MOST_REQUESTS = 100  # per session; a server can make a client repeat requests without end
+MOST_PIECES = 40_000  # of JSON and events, in all responses: parsing many tiny ones delays all other work
 PIECES = (b"{", b"[", b"\n\n", b"\n\r")
-GOODBYE_SECONDS = 1.0  # to end a session, also when whoever began it must not wait any more
+GOODBYE_SECONDS = 1.0  # to end a session, even if its caller must not wait any longer
 
 
 class GuardedSDKTransport(httpx2.AsyncBaseTransport):
-    """Every request goes through `kit.outbound`; answers of more than `most_bytes` in all break off.
+    """Sends every request through `kit.outbound`; responses of more than `most_bytes` in total are cut off.
 
-    A library may bury what went wrong under its own errors: the first refusal of ours is kept in `refusal`,
-    the last status that was not a success in `status`, with what was sent in `refused_body` and what the
-    server wants for it in `challenge` (WWW-Authenticate).
+    A library may hide the cause in its own errors, so the transport stores our first refusal in `refusal`,
+    the last error status in `status`, its request body in `refused_body` and the server's WWW-Authenticate
+    in `challenge`.
 
-    `listens` False: nobody waits for what a server says unasked, so such a stream is not opened.
+    With `listens` False, no stream for unsolicited server messages is opened.
     """
 
     def __init__(self, *, most_bytes: int, seconds: float, listens: bool = True) -> None:
@@ -56,7 +56,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status_code)
 
     def count(self, chunk: bytes) -> None:
-        """Keeps all that was read within its bounds."""
+        """Counts a chunk; raises when the limits are exceeded."""
         self._read += len(chunk)
         self._pieces += sum(chunk.count(piece) for piece in PIECES)
         if self._read > self.most_bytes or self._pieces > MOST_PIECES:
@@ -93,7 +93,7 @@ class GuardedSDKTransport(httpx2.AsyncBaseTransport):
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The answer's bytes, up to the transport's bounds."""
+    """The response's bytes, up to the transport's limits."""
 
     def __init__(self, transport: GuardedSDKTransport, answer: httpx.Response) -> None:
         self._transport, self._answer = transport, answer
@@ -112,5 +112,5 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 def guarded_client(transport: GuardedSDKTransport, headers: dict[str, str] | None = None) -> Any:
-    """A client of the library's own kind; redirects are not followed, for they would carry credentials."""
+    """A client for the library; it follows no redirects, because they would leak credentials."""
     return httpx2.AsyncClient(transport=transport, headers=headers, trust_env=False, follow_redirects=False)

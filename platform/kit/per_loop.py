@@ -1,4 +1,4 @@
-"""What every event loop has one of: clients and registries that must not be shared between loops."""
+"""One value per event loop, for clients and registries that loops must not share."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """Makes a loop's value on first use and keeps it for as long as the loop lives.
+    """Creates a loop's value on first use; it lives as long as the loop.
 
-    `close` is given the value of a loop that ends in order, as in `asyncio.run`: after its last task, while
-    it still runs. A server that is ended by a signal does not come that far: it says `close_values`.
+    `close` is called when a loop shuts down cleanly, as in `asyncio.run`: after its last task, while it still
+    runs. A server that is stopped by a signal does not get there, and calls `close_values` instead.
     """
 
     def __init__(self, make: Callable[[], T], *, close: Callable[[T], Awaitable[None]] | None = None) -> None:
@@ -27,7 +27,7 @@ class PerLoop(Generic[T]):
         )
 
     def get(self) -> T:
-        """The running loop's own."""
+        """The running loop's value."""
         loop = asyncio.get_running_loop()
         if loop not in self._values:
             self._values[loop] = self._make()
@@ -37,11 +37,11 @@ class PerLoop(Generic[T]):
         return self._values[loop]
 
     def take(self) -> T | None:
-        """The running loop's own, given up by it: for whoever ends it. None where it made none."""
+        """Removes and returns the running loop's value, to close it; None if it has none."""
         return self._values.pop(asyncio.get_running_loop(), None)
 
     async def _keep(self) -> AsyncGenerator[None]:
-        """A loop ends the generators that were begun in it (`shutdown_asyncgens`), and this one its value."""
+        """Closes the value when the loop shuts down its generators (`shutdown_asyncgens`)."""
         try:
             yield
         finally:
@@ -55,7 +55,7 @@ class PerLoop(Generic[T]):
 
 
 async def close_values() -> None:
-    """Closes what the running loop has, now."""
+    """Closes all values of the running loop now."""
     for values in _closed_with_loops:
         await values._close_value()
 
@@ -64,6 +64,6 @@ _closed_with_loops: list[PerLoop[Any]] = []
 
 
 def _start(keeper: AsyncGenerator[None]) -> None:
-    """Runs it up to its `yield`, for which it awaits nothing."""
+    """Runs the generator up to its `yield`; it awaits nothing before that."""
     with suppress(StopIteration):
         keeper.asend(None).send(None)

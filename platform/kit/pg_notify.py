@@ -1,4 +1,4 @@
-"""Tells other processes something at once, by PostgreSQL's NOTIFY; what matters is in a table too."""
+"""Notifies other processes immediately, by PostgreSQL's NOTIFY; the truth is always in a table."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,13 +14,13 @@ RECONNECT_SECONDS = 2.0
 
 
 def notify(channel: str, payload: str) -> None:
-    """Sent when the surrounding transaction commits."""
+    """Is sent when the surrounding transaction commits."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", [channel, payload])
 
 
 async def listen(handlers: dict[str, Callable[[str], None]]) -> None:
-    """Calls a channel's handler with each payload, as long as the process lives, across lost connections."""
+    """Calls a channel's handler with each payload, for the life of the process; reconnects when necessary."""
     while True:
         try:
             await _listen(handlers)
@@ -34,8 +34,8 @@ async def _listen(handlers: dict[str, Callable[[str], None]]) -> None:
     async with await psycopg.AsyncConnection.connect(autocommit=True, **parameters()) as listener:
         for channel in handlers:
             await listener.execute(f'LISTEN "{channel}"')
-        async for notice in listener.notifies():
+        async for notification in listener.notifies():
             try:
-                handlers[notice.channel](notice.payload)
-            except ValueError:  # somebody else's notice
-                log.warning("a notice makes no sense", channel=notice.channel)
+                handlers[notification.channel](notification.payload)
+            except ValueError:  # another application's notification
+                log.warning("invalid notification", channel=notification.channel)

@@ -1,6 +1,6 @@
-"""Makes a picture anew, run as a script in a child process of its own: what it reads may be hostile.
+"""Re-encodes an image; runs as a script in a child process, because the input may be hostile.
 
-Reads the upload from stdin; writes a line of JSON and the new picture to stdout. It imports nothing of ours.
+Reads the upload from stdin; writes a line of JSON and the new image to stdout. Imports none of our code.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # what every browser and every provider shows; SVG is a program
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # supported by all browsers and providers; SVG can contain scripts
 PHOTOS = ("JPEG", "MPO")  # an MPO is a JPEG with more images after it, as phones make them
 MOST_PIXELS = 25_000_000
-MOST_PIXELS_OF_A_PHOTO = 50_000_000  # a JPEG is read at the size that is wanted
-MOST_SCANS = 64  # of a JPEG: each is a pass over all of it, however little it holds
-MOST_PNG_BYTES = 3_000_000  # beyond this a picture without loss becomes a JPEG
+MOST_PHOTO_PIXELS = 50_000_000  # a JPEG is decoded at the required size
+MOST_SCANS = 64  # of a JPEG: each is a pass over the whole image, however small the scan
+MOST_PNG_BYTES = 3_000_000  # a larger lossless image becomes a JPEG
 START_OF_SCAN = b"\xff\xda"
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 JPEG = b"\xff\xd8"
@@ -32,24 +32,24 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SCALABLE = {"RGB", "RGBA", "L", "LA", "CMYK", "YCbCr"}  # as they are, without being made larger in memory
+SCALABLE = {"RGB", "RGBA", "L", "LA", "CMYK", "YCbCr"}  # without a conversion that needs more memory
 
 
 class Refused(Exception):
-    """Why this picture is not taken, in words for the person."""
+    """Why this image is refused, as a text for people."""
 
 
 def main(job: dict[str, Any]) -> None:
     _bound(job["cpu_seconds"], job["memory_bytes"], job["answer_bytes"])
     answer: dict[str, Any]
     try:
-        kind, size, data = made_anew(sys.stdin.buffer.read(), square=job["square"], side=job["side"])
+        kind, size, data = re_encoded(sys.stdin.buffer.read(), square=job["square"], side=job["side"])
         answer = {"media_type": kind, "size": size}
     except Refused as refused:
         answer, data = {"refused": str(refused)}, b""
     except MemoryError:
         answer, data = {"refused": "This picture takes too much memory to read."}, b""
-    except Exception:  # what a broken picture makes of its reader is nothing that one could list
+    except Exception:  # a broken image can raise anything
         answer, data = {"refused": "Choose a PNG, JPEG, WebP or GIF picture."}, b""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + data)
 
@@ -58,7 +58,7 @@ def _bound(cpu_seconds: int, memory_bytes: int, answer_bytes: int) -> None:
     with (
         suppress(OSError),
         OOM_SCORE.open("w") as score,
-    ):  # where memory is short, this goes and not the server
+    ):  # if memory runs out, kill this process and not the server
         score.write("1000")
     for kind, most in (
         (resource.RLIMIT_CPU, cpu_seconds),
@@ -69,8 +69,8 @@ def _bound(cpu_seconds: int, memory_bytes: int, answer_bytes: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def made_anew(upload: bytes, *, square: bool, side: int) -> tuple[str, tuple[int, int], bytes]:
-    """Media type, size and bytes: a square WebP, or one within the side, as JPEG where it was a photo."""
+def re_encoded(upload: bytes, *, square: bool, side: int) -> tuple[str, tuple[int, int], bytes]:
+    """Media type, size and bytes: a square WebP, or an image within the side: a JPEG if it was one."""
     image = _read(upload, side * 2 if square else side)
     if square:
         small = _on_white(ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS))
@@ -90,13 +90,13 @@ def _saved(image: Image.Image, kind: str, **how: Any) -> bytes:
 
 
 def _read(upload: bytes, wanted: int) -> Image.Image:
-    """The first frame as RGBA, upright, its shorter side at most `wanted` pixels."""
+    """The first frame as RGBA, upright, with a shorter side of at most `wanted` pixels."""
     if upload.startswith(JPEG) and upload.count(START_OF_SCAN) > MOST_SCANS:
         raise Refused(
             f"This JPEG has more than {MOST_SCANS} scans. Save it as a baseline (non-progressive) JPEG."
         )
     with Image.open(BytesIO(upload), formats=FORMATS) as image:
-        most = MOST_PIXELS_OF_A_PHOTO if image.format in PHOTOS else MOST_PIXELS
+        most = MOST_PHOTO_PIXELS if image.format in PHOTOS else MOST_PIXELS
         if image.width * image.height > most:
             raise Refused("This picture has too many pixels.")
         way = UPRIGHT.get(_orientation(image))
@@ -105,10 +105,10 @@ def _read(upload: bytes, wanted: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> Any:
-    """What the camera wrote of it; 1, as it is, where that cannot be read."""
+    """The orientation in EXIF; 1 (upright) if it cannot be read."""
     try:
         return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # nor of its notes
+    except Exception:  # broken EXIF can raise anything too
         return 1
 
 
@@ -124,7 +124,7 @@ def _small(image: Image.Image, wanted: int) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Without transparency."""
+    """Flattens transparency onto white."""
     ground = Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image)
     return ground.convert("RGB")

@@ -12,7 +12,7 @@ METRICS = ("requests", "tokens")
 
 
 def refusal_headers(details: dict[str, Any]) -> dict[str, str]:
-    """Of the limit that a refusal's details name; none where they name none of requests or tokens."""
+    """Headers for the limit in an error's details; empty unless it limits requests or tokens."""
     if details.get("metric") not in METRICS or "remaining" not in details:
         return {}
     resets_at = details["resets_at"]
@@ -31,7 +31,7 @@ def rate_headers(metric: str, most: int, remaining: int, resets_at: datetime | N
 
 
 def duration_text(until: datetime) -> str:
-    """From now until then, as `1h2m3s`; never less than nothing, a second that has begun counts."""
+    """The time from now until then, such as `1h2m3s`: at least 0s, seconds rounded up."""
     seconds = max(0, -int((timezone.now() - until.astimezone(UTC)).total_seconds() // 1))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""Redis, which Switchyard can do without: short limits, and one memory of whether it is away."""
+"""Redis is optional: short timeouts, and one shared record of its outages."""
 
 import threading
 import time
@@ -11,15 +11,15 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 SOCKET_SECONDS = 0.3
-PAUSE_SECONDS = 5.0  # between two attempts while it is away
+PAUSE_SECONDS = 5.0  # between two attempts during an outage
 FAILURES = (RedisError, OSError)
 
 
 class Outage:
-    """Whether Redis is away, for all threads of the process; the log says so once, with what it `means`, and
-    once when it is over.
+    """Whether Redis is unreachable, for all threads of the process. Logged once when an outage begins, with
+    what it `means`, and once when it ends.
 
-    While it is away, one caller in PAUSE_SECONDS tries it again and the others go on without it.
+    During an outage, one caller per PAUSE_SECONDS tries Redis again; all others continue without it.
     """
 
     def __init__(self, means: str) -> None:
@@ -29,7 +29,7 @@ class Outage:
         self._is_known = False
 
     def may_ask(self) -> bool:
-        """Whether this caller should try Redis; during an outage that is one at a time."""
+        """Whether this caller should try Redis; during an outage only one at a time."""
         if not self._is_known:
             return True
         with self._lock:
@@ -55,8 +55,8 @@ class Outage:
 
 
 def is_reachable(url: str) -> bool:
-    """Asks Redis now, by a connection of its own; the cache learns what came of it. Blocks for SOCKET_SECONDS
-    where Redis hangs."""
+    """Tries Redis now, on a separate connection, and records the result for the cache. Blocks for up to
+    SOCKET_SECONDS if Redis hangs."""
     client = redis.Redis.from_url(
         url,
         socket_timeout=SOCKET_SECONDS,

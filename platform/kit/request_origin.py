@@ -1,4 +1,4 @@
-"""What is known of the request being served: its id and where it came from, for logs and the audit."""
+"""The id and client address of the current request, for logs and the audit."""
 
 import re
 from contextvars import ContextVar
@@ -10,13 +10,13 @@ import structlog
 
 from kit.networks import network_of
 
-NO_NETWORK = "unknown"  # of a peer behind a unix socket
+NO_NETWORK = "unknown"  # for peers on a unix socket
 CLEAN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOrigin:
-    """`address` is None where the server listens on a unix socket or the peer is unknown."""
+    """`address` is None if the server listens on a unix socket or the peer is unknown."""
 
     request_id: str = ""
     address: str | None = None
@@ -27,7 +27,7 @@ _current: ContextVar[RequestOrigin] = ContextVar("request_origin", default=NO_RE
 
 
 def begin(sent_id: str | None, address: str | None) -> RequestOrigin:
-    """Opens a request: takes the client's id where it is clean, else makes one, and binds the logs to it."""
+    """Starts a request: uses the client's id if it is clean, else a new one, and adds it to the logs."""
     request_id = sent_id if sent_id and CLEAN_ID.fullmatch(sent_id) else uuid4().hex
     origin = RequestOrigin(request_id=request_id, address=_valid_address(address))
     _current.set(origin)
@@ -41,20 +41,20 @@ def current() -> RequestOrigin:
 
 
 def forwarded_address(peer: str | None, forwarded_for: str, *, behind_proxy: bool) -> str | None:
-    """The client's address: the last one the trusted proxy added, or the peer where there is no proxy."""
+    """The client's address: the last one, which the trusted proxy added, or the peer without a proxy."""
     if behind_proxy and forwarded_for:
         return forwarded_for.rsplit(",", 1)[-1].strip()
     return peer
 
 
 def current_network() -> str:
-    """The network that the current request comes from; one for all peers that have no address."""
+    """The client's network, for rate limits; all peers without an address share one."""
     address = current().address
     return network_of(address) if address else NO_NETWORK
 
 
 def _valid_address(address: str | None) -> str | None:
-    """An IPv4 address as such, also where the server listens for both kinds and sees it mapped into IPv6."""
+    """The normalised address: a server that listens on IPv6 and IPv4 sees IPv4 mapped into IPv6."""
     try:
         parsed = ip_address(address) if address else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""How REST views read and answer: JSON objects in, JSON out, whatever the Accept header wishes for."""
+"""REST views accept only JSON objects and return only JSON."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from kit.json_input import parse_object
 
 
 class StrictJSONParser(BaseParser):
-    """JSON objects only; anything else is a clear error."""
+    """Accepts JSON objects only; anything else raises a clear error."""
 
     media_type = "application/json"
 
@@ -19,7 +19,7 @@ class StrictJSONParser(BaseParser):
 
 
 class JsonAlways(BaseContentNegotiation):
-    """The API answers JSON whatever the Accept header wishes for."""
+    """Ignores the Accept header: responses are always JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         kind = (request.content_type or "").partition(";")[0].strip().lower()

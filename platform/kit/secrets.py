@@ -1,7 +1,7 @@
-"""Seals what must be secret at rest: API keys, engine passwords; only code that is about to use one opens it.
+"""Encrypts secrets at rest, such as API keys and engine passwords; only code about to use one decrypts it.
 
-A sealed text is Fernet's token (https://github.com/fernet/spec). The first key seals, every key opens: keys
-are rotated by putting a new one in front and sealing anew (`manage.py reseal_secrets`).
+A sealed text is a Fernet token (https://github.com/fernet/spec). The first key encrypts, every key decrypts.
+To rotate keys, put a new one in front and run `manage.py reseal_secrets`.
 """
 
 import base64
@@ -18,22 +18,22 @@ __all__ = ["SecretUnreadable", "reseal", "seal", "seal_bytes", "unseal", "unseal
 
 
 def seal(text: str) -> str:
-    """The text encrypted and authenticated under the newest key."""
+    """Encrypts and authenticates the text with the newest key."""
     return seal_bytes(text.encode())
 
 
 def unseal(sealed: str) -> str:
-    """The text again. SecretUnreadable when no key fits."""
+    """Decrypts a text. Raises SecretUnreadable if no key fits."""
     return unseal_bytes(sealed).decode()
 
 
 def seal_bytes(data: bytes) -> str:
-    """The same of what is no text: `reseal` takes it too."""
+    """The same for binary data; `reseal` accepts the result too."""
     return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(data).decode()
 
 
 def unseal_bytes(sealed: str) -> bytes:
-    """The bytes again. SecretUnreadable when no key fits."""
+    """Decrypts binary data. Raises SecretUnreadable if no key fits."""
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(sealed.encode())
     except InvalidToken as exc:
@@ -41,7 +41,7 @@ def unseal_bytes(sealed: str) -> bytes:
 
 
 def reseal(sealed: str) -> str:
-    """The same secret under the newest key."""
+    """Re-encrypts a secret with the newest key. Raises SecretUnreadable if no key fits."""
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).rotate(sealed.encode()).decode()
     except InvalidToken as exc:
@@ -54,6 +54,6 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def _derived(key: str) -> bytes:
-    """A Fernet key from a long random text, apart from whatever else that text may be used for."""
+    """Derives a Fernet key from a long random text, independent of other uses of that text."""
     derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"switchyard secrets at rest")
     return base64.urlsafe_b64encode(derivation.derive(key.encode()))

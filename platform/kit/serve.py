@@ -1,6 +1,6 @@
-"""Runs uvicorn's command line, with a parent of several workers that stops listening when it is stopped.
+"""Runs uvicorn; with several workers, the parent stops listening as soon as a stop begins.
 
-`python -m kit.serve APPLICATION [OPTIONS]`, with uvicorn's own options.
+`python -m kit.serve APPLICATION [OPTIONS]`, with uvicorn's options.
 """
 
 import uvicorn
@@ -12,7 +12,7 @@ _terminate_all = Multiprocess.terminate_all
 def terminate_all(self: Multiprocess) -> None:
     """Closes the parent's copies of the listening sockets before its workers finish their turns.
 
-    Otherwise new clients would connect and wait for an answer that no process is going to give.
+    Otherwise new clients could connect and would never get a response.
     """
     for sock in self.sockets:
         sock.close()

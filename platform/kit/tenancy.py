@@ -1,14 +1,14 @@
-"""The only door into a tenant's schema: a tenant is data, never ambient state.
+"""The only way into a tenant's schema: a tenant is data, never ambient state.
 
-Async code calls `await in_tenant(tenant, func, **kwargs)`: a short sync unit that runs in a
-thread of its own, enters the schema there, returns plain data and gives the connection back.
-Sync edges (the web middleware, the REST base view, jobs) use `tenant_scope`.
-No upstream call belongs inside a unit.
+Async code calls `await in_tenant(tenant, func, **kwargs)`: a short sync unit that runs in its own thread,
+enters the schema, returns plain data and gives the connection back.
+Sync entry points (the web middleware, the REST base view, jobs) use `tenant_scope`.
+No upstream call belongs inside a unit. How the schema reaches the server is in `kit/postgresql`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -23,9 +23,9 @@ from kit.fair_executor import FairExecutor
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Async work never waits for Django's one thread-sensitive thread; the connection pool is larger
-# than this number of threads (a system check says so). One tenant has half of them at most, so that what
-# waits for a lock in its rows keeps no other tenant's work waiting.
+# Async work never waits for Django's single thread-sensitive thread. A system check ensures that the
+# connection pool is larger than this number of threads. One tenant gets at most half of them, so that
+# waiting for locks on its rows does not delay other tenants.
 EXECUTOR = FairExecutor(
     threads=settings.TENANCY_THREADS, most_of_one=max(1, settings.TENANCY_THREADS // 2), name="tenancy"
 )
@@ -33,33 +33,40 @@ EXECUTOR = FairExecutor(
 
 @dataclass(frozen=True, slots=True)
 class TenantRef:
-    """Which tenant, as plain data that may travel through async code."""
+    """A tenant as plain data that is safe to pass through async code."""
 
     id: UUID
     slug: str
     schema_name: str
-    time_zone: str = "UTC"  # its calendar: days and months of budgets and usage
+    time_zone: str = "UTC"  # for the days and months of budgets and usage
 
 
 @contextmanager
 def tenant_scope(tenant: TenantRef) -> Iterator[None]:
-    """Enters the tenant's schema in this thread and leaves it again, for sync edges."""
-    with schema_context(tenant.schema_name):
+    """Runs the block in the tenant's schema, in this thread; for sync entry points."""
+    with schema_scope(tenant.schema_name):
+        yield
+
+
+@contextmanager
+def schema_scope(schema: str) -> Iterator[None]:
+    """The same for a schema by name, such as the template, or one that no tenant has yet."""
+    with schema_context(schema):
         yield
 
 
 async def in_tenant(tenant: TenantRef, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs `func` inside the tenant's schema, in a thread of its own, and returns its plain result."""
+    """Runs `func` in the tenant's schema, in a thread of the executor, and returns its plain result."""
     return await _in_schema(tenant.schema_name, func, *args, **kwargs)
 
 
 async def in_public(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs `func` where only the shared tables are seen, for work that belongs to no tenant's schema."""
+    """Runs `func` with only the shared tables visible, for work outside every tenant's schema."""
     return await _in_schema(get_public_schema_name(), func, *args, **kwargs)
 
 
 async def _in_schema(schema: str, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    threads: Any = EXECUTOR.of(schema)  # asgiref asks for one kind of executor, and works with any
+    threads: Any = EXECUTOR.of(schema)  # asgiref declares ThreadPoolExecutor, but works with any executor
     unit = sync_to_async(_run_unit, thread_sensitive=False, executor=threads)
     result: T = await unit(schema, func, args, kwargs)
     return result
@@ -67,10 +74,28 @@ async def _in_schema(schema: str, func: Callable[P, T], *args: P.args, **kwargs:
 
 def _run_unit(schema: str, func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     try:
-        with schema_context(schema):
+        with schema_scope(schema):
             result = func(*args, **kwargs)
     finally:
         connection.close()
-    if isinstance(result, QuerySet):
+    if any(isinstance(part, QuerySet) for part in _parts(result)):
         raise TypeError(f"{func.__qualname__} returned a lazy QuerySet out of its tenant unit.")
     return result
+
+
+def _parts(result: object) -> Iterator[object]:
+    """The result itself, what a container or a dataclass holds directly, and the same one level deeper."""
+    yield result
+    for part in _contents(result):
+        yield part
+        yield from _contents(part)
+
+
+def _contents(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if is_dataclass(value):
+        return (getattr(value, field.name, None) for field in fields(value))
+    return ()

@@ -1,4 +1,4 @@
-"""httpx's transport over aiohttp, which tells a limit of our own from a fault of the server's."""
+"""httpx's transport over aiohttp, with separate errors for our own limits and the server's faults."""
 
 import asyncio
 import errno
@@ -11,20 +11,20 @@ from httpx_aiohttp import AiohttpTransport
 
 from kit.errors import AtCapacity
 
-POOL_SECONDS = 10.0  # that a request waits for one of our connections; less where its own limit is short
-POOL_SHARE = 0.25  # of the request's own limit
+POOL_SECONDS = 10.0  # how long a request waits for a free connection; less if its own timeout is short
+POOL_SHARE = 0.25  # of the request's own timeout
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 POOL_FULL = "Too many connections to this server are open from here; try again shortly."
 NO_SOCKETS = "This server has no connections left; try again shortly."
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Whether the system had no descriptor or memory for a socket of ours, whoever the server was."""
+    """Whether the system had no descriptor or memory for a socket, whatever the server."""
     return isinstance(error, OSError) and error.errno in SHORTAGES
 
 
 class _Queue:
-    """One request's wait for a free connection of ours, over all times that it has to wait."""
+    """The total time that one request may wait for a free connection."""
 
     def __init__(self, seconds: float) -> None:
         self.limit = asyncio.timeout(None)
@@ -52,7 +52,7 @@ async def _leave_queue(*_: Any) -> None:
 
 
 def open_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    """A session without cookies that tells `CandidTransport` when a request waits for a connection."""
+    """A session without cookies that reports to `CandidTransport` when a request waits for a connection."""
     trace = aiohttp.TraceConfig()
     trace.on_connection_queued_start.append(_enter_queue)
     trace.on_connection_queued_end.append(_leave_queue)
@@ -62,9 +62,9 @@ def open_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
 
 
 class CandidTransport(AiohttpTransport):
-    """Raises AtCapacity where the client's own connections stay taken, or the process has no descriptor left.
+    """Raises AtCapacity if all our connections stay in use, or the process is out of descriptors.
 
-    aiohttp has one time limit for waiting and connecting, and one error for both. Its session must come from
+    aiohttp has one timeout for waiting and connecting, and one error for both. The session must come from
     `open_session`.
     """
 

@@ -1,4 +1,4 @@
-"""Work that must be finished once it has begun, whoever cancels the task that waits for it."""
+"""Work that runs to its end even if the task waiting for it is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work` to its end, also when the caller is cancelled meanwhile, once or more often.
+    """Runs `work` to its end, even if the caller is cancelled meanwhile, once or several times.
 
-    The cancellation is raised afterwards. Meant for short work with a bound of its own.
+    The cancellation is raised afterwards. For short work with a time limit of its own.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

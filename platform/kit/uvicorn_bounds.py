@@ -1,7 +1,7 @@
-"""Bounds what one connection can make uvicorn's HTTP parser do: it parses all that has arrived in one step.
+"""Bounds the work that one connection can cause in uvicorn's HTTP parser, which parses all input in one step.
 
-A body in chunks of a byte costs thousands of times its size, requests that are sent ahead pile up in memory,
-and a request whose headers never end would stay for ever. Such connections are cut off.
+A body in one-byte chunks costs thousands of times its size, pipelined requests pile up in memory, and a
+request whose headers never end would stay open forever. Such connections are closed.
 """
 
 import asyncio
@@ -10,16 +10,16 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_LINES = 4_000  # of a chunked body, unless they hold something: each chunk is two lines
+MOST_LINES = 4_000  # of a chunked body with tiny chunks; each chunk is two lines
 LEAST_BYTES_A_LINE = 32
-MOST_AHEAD = 256 * 1024  # bytes that wait to be parsed: requests sent before the one that is answered
+MOST_AHEAD = 256 * 1024  # bytes waiting to be parsed: pipelined requests
 HEAD_SECONDS = 30.0  # until a request's headers are complete
 END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _receive, _connect = H11Protocol.data_received, H11Protocol.connection_made
 
 
 def bound_uvicorn() -> None:
-    """From now on each connection of this process is bounded; uvicorn offers no setting for any of it."""
+    """Bounds all connections of this process; uvicorn has no settings for this."""
     H11Protocol.data_received = data_received  # type: ignore[method-assign]
     H11Protocol.connection_made = connection_made  # type: ignore[method-assign]
 
@@ -33,7 +33,7 @@ def connection_made(self: Any, transport: asyncio.Transport) -> None:
 def data_received(self: Any, data: bytes) -> None:
     if _is_between_requests(self):
         end = END_OF_HEAD.search(data)
-        if end and end.end() < len(data):  # the body is judged by the headers that come with it
+        if end and end.end() < len(data):  # the headers decide how the body is checked
             _receive(self, data[: end.end()])
             data = data[end.end() :]
     if self.transport.is_closing():
@@ -61,6 +61,6 @@ def _has_tiny_chunks(self: Any, data: bytes) -> bool:
 
 
 def _close_without_request(self: Any) -> None:
-    """A connection that was handed to a WebSocket, or has had a request, is left to its own limits."""
+    """Closes it unless it became a WebSocket or had a request, which have limits of their own."""
     if self.cycle is None and self.transport.get_protocol() is self:
         self.transport.close()

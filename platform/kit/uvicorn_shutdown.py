@@ -1,7 +1,7 @@
 """Lets an application finish its work before uvicorn closes or cancels anything.
 
-By itself, uvicorn announces a stop (`lifespan.shutdown`) only after it has closed every WebSocket and
-cancelled the requests that took too long. By then, nothing can be sent to clients any more.
+uvicorn sends `lifespan.shutdown` only after it has closed every WebSocket and cancelled slow requests. By
+then, nothing can be sent to clients any more.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from kit.shutdown_state import stopping
 log = structlog.get_logger(__name__)
 DRAIN = "drain"  # the key of an application's Drain in its lifespan state
 POLL_SECONDS = 0.1
-Drain = Callable[[set[asyncio.Task[None]]], Awaitable[None]]  # takes the requests and sockets that are open
+Drain = Callable[[set[asyncio.Task[None]]], Awaitable[None]]  # receives the open requests and sockets
 _shutdown = Server.shutdown
 
 
 def drain_before_shutdown() -> None:
-    """Makes every server of this process call its application's Drain first; uvicorn has no such hook.
+    """Makes every server of this process call its application's Drain first; uvicorn has no hook for this.
 
-    An application offers one by `scope["state"][DRAIN] = …` at `lifespan.startup`.
+    An application sets one with `scope["state"][DRAIN] = …` at `lifespan.startup`.
     """
     Server.shutdown = shutdown  # type: ignore[method-assign]
 
 
 async def shutdown(self: Server, sockets: list[socket.socket] | None = None) -> None:
-    """Stops listening, drains, and leaves the rest to uvicorn. A second SIGINT ends the draining."""
+    """Stops listening, drains, then runs uvicorn's own shutdown. A second SIGINT ends the draining."""
     for server in self.servers:
         server.close()
     for sock in sockets or []:
@@ -54,7 +54,7 @@ async def _drain(server: Server, drain: Drain) -> None:
 
 
 def _close_after_answers(state: ServerState) -> None:
-    """Closes connections after the answer under way. Idle ones may still send a request, and time out."""
+    """Closes each connection after its current response. Idle ones can still send a request, or time out."""
     for connection in state.connections:
         cycle: Any = getattr(connection, "cycle", None)
         if cycle is not None and not cycle.response_complete:

@@ -70,7 +70,7 @@ class ServersView(McpView):
         sent = checked(ServerWishSerializer, request)
         wish = ServerWish(**{**sent, "name": sent["name"] or sent["slug"]})
         wish.check()
-        self.leave_tenant()  # the server is asked without holding a connection
+        self.release_connection()  # the server is asked without holding a connection
         found = look_at(wish)
         with tenant_scope(self.place.tenant):
             row = services.install_server(principal=self.place, wish=wish, found=found)
@@ -114,7 +114,7 @@ class ServerRefreshView(McpView):
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Refreshes the server's tools; changes wait to be accepted."""
         row = queries.find_server(place=self.place, slug=server)
-        self.leave_tenant()
+        self.release_connection()
         async_to_sync(look_again)(principal=self.place, server_id=row.id)
         with tenant_scope(self.place.tenant):
             return self.answer(queries.find_server(place=self.place, slug=row.slug))
@@ -132,14 +132,14 @@ class ServerSignInView(McpView):
     )
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Starts a sign-in at the server: for the workspace if you manage it, or for yourself."""
-        self.leave_tenant()
+        self.release_connection()
         address = async_to_sync(begin_sign_in)(principal=self.place, slug=server)
         return Response({"authorization_url": address})
 
     @extend_schema(operation_id="sign_out_of_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
         """Forgets the sign-in, and asks the server to end it."""
-        self.leave_tenant()
+        self.release_connection()
         async_to_sync(forget_sign_in)(principal=self.place, slug=server)
         return Response(status=204)
 

@@ -16,7 +16,7 @@ from accounts.tests.cast import Cast, Person
 from gateway.api.frame_limits import MOST_REFUSED, TOO_MANY
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
-from kit import rates
+from kit import rate_limits
 from kit.tenancy import in_public
 from kit.tests.clock import StoppedClock
 
@@ -175,7 +175,7 @@ async def test_an_unknown_socket_address_is_refused(server: Served, cast: Cast) 
 def one_minute(monkeypatch: Any) -> None:
     """Waits so that the minute does not end within a test."""
     clock = StoppedClock()
-    monkeypatch.setattr(rates, "time", clock)
+    monkeypatch.setattr(rate_limits, "time", clock)
     monkeypatch.setattr(refusals, "timezone", clock)
 
 

@@ -1,24 +1,28 @@
-"""A turn takes the same few statements, by the same plans, however much history there is."""
+"""A turn takes the same few statements, with the same plans, however long its history; a page takes few."""
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
+from django.conf import settings
 from django.db import connection
-from django.db.backends import utils
+from django.test import Client
 
-from accounts.tests.cast import Cast
+from accounts.tests.cast import Cast, Person
 from gateway.tests.events import send
-from kit import request_origin
+from kit.tests.statements import Statement, recorded
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 
 # Of a turn with one call: what applies, open, adopt, sent, settle, close, live calls; then, for the client,
 # its lines and what is left: the payer, what applies.
 QUOTA_STATEMENTS = 10
-TURN_STATEMENTS = 25
+# Seven units of work, which each enter their schema; two of them are transactions, with BEGIN and COMMIT.
+TURN_STATEMENTS = 25 + 7 + 2 * 2
+# Two of them enter schemas: the public one for the session and the rights, then the tenant's.
+PAGE_STATEMENTS = {"chat/": 10, "usage": 13, "models": 11, "mcps": 9, "prompts": 9}
 GROWING = {
     "quotas_usagerecord",
     "quotas_usageday",
@@ -28,8 +32,6 @@ GROWING = {
 }
 RECORDS = 1_000_000
 TENANTS = 1000
-
-Statement = tuple[str, Any]
 
 SEED = f"""
     INSERT INTO quotas_reservation (id, tenant_id, workspace_id, user_id, time_zone, purpose, engine,
@@ -62,25 +64,6 @@ SEED = f"""
 """.replace("uuid(", "numbered_uuid(")
 
 
-@contextmanager
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Statement]]:
-    """Every statement of a request, in whatever thread; without those that choose the schema.
-
-    What the processes look for by themselves now and then belongs to no request.
-    """
-    statements: list[Statement] = []
-    execute = utils.CursorWrapper.execute
-
-    def note(self: Any, sql: Any, params: Any = None) -> Any:
-        if request_origin.current().request_id and not str(sql).startswith("SET search_path"):
-            statements.append((str(sql), params))
-        return execute(self, sql, params)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(utils.CursorWrapper, "execute", note)
-        yield statements
-
-
 def of_quotas(statements: list[Statement]) -> list[Statement]:
     return [(sql, params) for sql, params in statements if "quotas_" in sql]
 
@@ -93,18 +76,13 @@ def limit_every_level(cast: Cast) -> None:
         limit_to(cast.alice, 10**6, level=level, metric="turns", window="at_once")
 
 
-def is_renewal(sql: str) -> bool:
-    return sql.startswith('UPDATE "quotas_reservation" SET "lease_expires_at"')
-
-
 def turn_of(client: Any, monkeypatch: pytest.MonkeyPatch, **body: Any) -> list[Statement]:
-    """The statements of a turn whose counters were there, and that was over before its first heartbeat: a new
-    minute's counters and a lease renewed would come on top."""
+    """The statements of a turn that needed no new counters, as the first turn of a minute does."""
     for _ in range(5):
         before = BudgetWindow.objects.count()
-        with seen(monkeypatch) as statements:
+        with recorded(monkeypatch) as statements:
             send(client, "hello", **body)
-        if BudgetWindow.objects.count() == before and not any(is_renewal(sql) for sql, _ in statements):
+        if BudgetWindow.objects.count() == before:
             break
     return statements
 
@@ -184,10 +162,35 @@ def test_listing_conversations_takes_as_many_queries_for_twenty_as_for_one(
 ) -> None:
     client = client_of(cast.alice)
     send(client, "first")
-    with seen(monkeypatch) as one:
+    with recorded(monkeypatch) as one:
         client.get("/v1/conversations")
     for number in range(19):
         send(client, f"more {number}")
-    with seen(monkeypatch) as twenty:
+    with recorded(monkeypatch) as twenty:
         assert len(client.get("/v1/conversations").json()["data"]) == 20
     assert len(one) == len(twenty)
+
+
+@pytest.mark.parametrize("page", PAGE_STATEMENTS)
+def test_a_page_enters_each_schema_once(
+    client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    client = signed_in(client_of(None), cast.alice)
+    principal = cast.alice.principal
+    url = f"/t/{principal.tenant.slug}/w/{principal.workspace.slug}/{page}"
+    client.get(url)  # the first visit is remembered in the session
+    with recorded(monkeypatch) as statements:
+        assert client.get(url).status_code == 200
+    entered = [sql for sql, _ in statements if sql.startswith("SET search_path")]
+    assert entered == [
+        'SET search_path = "public"',
+        f'SET search_path = "{principal.tenant.schema_name}","public"',
+    ]
+    assert len(statements) == PAGE_STATEMENTS[page], [sql for sql, _ in statements]
+
+
+def signed_in(client: httpx.Client, person: Person) -> httpx.Client:
+    browser = Client()
+    browser.force_login(person.user)
+    client.cookies.set(settings.SESSION_COOKIE_NAME, browser.cookies[settings.SESSION_COOKIE_NAME].value)
+    return client

@@ -21,7 +21,7 @@ from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_setup import MODEL, asks_for, say
-from kit import highlighting
+from kit import highlighter
 from kit.tenancy import tenant_scope
 from workspaces.language_models.models import LanguageModel
 from workspaces.mcp_servers.models import Tool
@@ -81,7 +81,7 @@ def give_room(person: Person) -> None:
 
 
 def _cpu() -> float:
-    highlighting._child.end()  # its time is known once it has ended
+    highlighter._child.end()  # its time is known once it has ended
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 

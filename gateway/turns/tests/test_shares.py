@@ -22,7 +22,7 @@ from gateway.tests.wait import wait_until
 from gateway.turns.runner import TurnRunner
 from kit import outbound
 from kit.errors import AtCapacity
-from kit.lookups import Lookups
+from kit.name_lookups import Lookups
 from kit.tenancy import TenantRef
 from quotas.models import BudgetWindow, UsageRecord
 
@@ -132,7 +132,7 @@ def test_a_turn_refused_by_our_own_limit_costs_nothing_and_blames_no_provider(
     settings.OUTBOUND_ALLOWED = [place]
     install(cast.alice, f"http://{place}")
     client = client_of(cast.alice)
-    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], of_a_domain=0))
+    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], per_domain=0))
     for _ in range(FAILURES + 1):  # more than open a breaker
         refused = send(client, "hi", model="gpt")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "at_capacity")

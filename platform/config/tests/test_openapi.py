@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 
 from config.openapi_turns import DESCRIBED, EVENTS
 from gateway.api.routes import http_router
+from kit import __version__
 from kit.errors import all_errors
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -56,8 +57,9 @@ def test_the_events_that_are_described_are_those_that_are_sent() -> None:
     assert described == (built | named) - {"tool_calls", "html"}  # inside, and of our own pages
 
 
-def test_the_schema_is_valid(schema: Any) -> None:
+def test_the_schema_is_valid_and_has_the_version_of_switchyard(schema: Any) -> None:
     validate(schema)
+    assert schema["info"]["version"].split(" ")[0] == __version__
 
 
 def test_the_schema_is_made_without_a_warning() -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from django.conf import settings
 
+from kit import __version__
 from kit.tests.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,11 @@ class Run:
         return self.data / "postgres" / "postmaster.pid"
 
     def wait_until_ready(self) -> None:
-        wait_for(lambda: "Switchyard is ready" in self.output or self._has_ended, START_SECONDS, self)
+        wait_for(
+            lambda: f"Switchyard {__version__} is ready" in self.output or self._has_ended,
+            START_SECONDS,
+            self,
+        )
         assert not self._has_ended, self.output
         self.started = psutil.Process(self.pid).children(recursive=True)
         self.started.append(psutil.Process(int(self.postmaster_pid_file.read_text().split()[0])))

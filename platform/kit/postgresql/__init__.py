@@ -1,1 +1,1 @@
-"""The database backend: django-tenants' own, whose requests fail in a moment while PostgreSQL is away."""
+"""The database backend: django-tenants', with quick failures during outages and few SET search_path."""

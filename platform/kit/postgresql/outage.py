@@ -1,7 +1,7 @@
-"""Whether PostgreSQL can be reached, known to all threads of the process.
+"""Whether PostgreSQL is reachable, shared by all threads of the process.
 
-While it cannot, nothing waits for a connection: a thread of its own asks every half second, and the first
-answer ends the outage for everyone.
+During an outage nothing waits for a connection: a background thread tries every half second, and its first
+success ends the outage for all threads.
 """
 
 import math
@@ -15,12 +15,12 @@ from django.db import connections
 from psycopg.errors import TooManyConnections
 
 log = structlog.get_logger(__name__)
-CONNECT_SECONDS = 2  # that an attempt may take; the least that libpq knows
+CONNECT_SECONDS = 2  # per attempt; the shortest timeout that libpq supports
 PAUSE_SECONDS = 0.5
 
 
 def parameters() -> dict[str, Any]:
-    """Django's own connection parameters, less what only its pool and its cursors use."""
+    """Django's connection parameters, without those that only its pool and cursors use."""
     settings = connections["default"].settings_dict
     named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     options = {name: value for name, value in settings["OPTIONS"].items() if name != "pool"}
@@ -28,11 +28,11 @@ def parameters() -> dict[str, Any]:
 
 
 class DatabaseAway(psycopg.OperationalError):
-    """PostgreSQL is known not to answer, so nothing was tried."""
+    """An outage is known, so no connection was attempted."""
 
 
 class Outage:
-    """An outage begins with a failed connection that a second one confirms, and ends with one that works."""
+    """Begins when a second failed connection confirms the first, and ends with one that works."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class Outage:
         return self._is_known
 
     def seconds_since(self) -> float:
-        """Since the database answered again after a lost connection; 0 until it has, infinite without one."""
+        """Seconds since the last outage ended: 0 during one, infinite if there was none."""
         return 0.0 if self._is_asking else time.monotonic() - self._reached_at
 
     def expect_none(self) -> None:
@@ -53,7 +53,7 @@ class Outage:
             raise DatabaseAway("The database cannot be reached.")
 
     def suspect(self) -> None:
-        """Asks PostgreSQL in the background until it answers."""
+        """Tries to connect in the background until PostgreSQL responds."""
         with self._lock:
             if self._is_asking:
                 return
@@ -83,7 +83,7 @@ class Outage:
 
 
 def _connect() -> Exception | None:
-    """What keeps PostgreSQL from answering; a server that has no place for one more lives."""
+    """The reason why PostgreSQL is unreachable; a server that is out of connections is reachable."""
     try:
         psycopg.connect(**{**parameters(), "connect_timeout": CONNECT_SECONDS}).close()
     except TooManyConnections:

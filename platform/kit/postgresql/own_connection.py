@@ -1,4 +1,4 @@
-"""A connection of an event loop's own, beside the pool and its threads: for what must never wait for them."""
+"""One connection per event loop, for work that must never wait for the pool or its threads."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ FAILURES = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSEr
 
 
 class OwnConnection:
-    """Opened at its first statement, and again after a failure; sees the public schema."""
+    """Opened for its first statement, and reopened after a failure; uses the public schema."""
 
     def __init__(self) -> None:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._lock = asyncio.Lock()
 
     async def fetch(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The rows of one statement, which is committed; FAILURES where the database does not answer."""
+        """Runs and commits one statement and returns its rows; raises FAILURES during an outage."""
         async with self._lock:
             try:
                 async with asyncio.timeout(STATEMENT_SECONDS):
@@ -52,5 +52,5 @@ _connections = PerLoop(OwnConnection, close=OwnConnection.close)
 
 
 def own_connection() -> OwnConnection:
-    """The running loop's."""
+    """The running loop's connection."""
     return _connections.get()

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pygments.lexers import get_lexer_by_name
 
-from kit import highlighting
-from kit.highlighting import ALIASES, LANGUAGES, Budget, coloured
+from kit import highlighter
+from kit.highlighter import ALIASES, LANGUAGES, Budget, coloured
 from kit.markdown import LONGEST_GROWING, GrowingText, render, render_blocks
 
 
@@ -178,7 +178,7 @@ def test_the_text_survives_whatever_it_costs() -> None:
 
 def cpu() -> float:
     """Of this process and of the child that colours code, once it has ended."""
-    highlighting._child.end()
+    highlighter._child.end()
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
@@ -190,7 +190,7 @@ def test_every_language_that_is_coloured_has_a_lexer() -> None:
 
 def test_code_is_coloured_in_a_process_with_many_connections() -> None:
     """As a busy web server is: its descriptors have numbers beyond a thousand."""
-    highlighting._child.end()
+    highlighter._child.end()
     with ExitStack() as stack:
         for _ in range(1100):
             stack.enter_context(closing(socket.socket()))

@@ -2,7 +2,10 @@
 
 import ast
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import ProgrammingError, connection
@@ -43,10 +46,19 @@ async def test_a_failing_unit_leaves_nothing_behind_for_the_next(cast: Cast) -> 
     assert {await in_public(schema_now) for _ in range(10)} == {"public"}
 
 
+@dataclass
+class Listing:
+    rows: Any
+
+
+WRAPPERS: list[Callable[[Any], Any]] = [lambda rows: rows, Listing, lambda rows: ("x", [rows])]
+
+
 @pytest.mark.django_db(transaction=True)
-async def test_a_lazy_queryset_does_not_leave_its_unit(cast: Cast) -> None:
+@pytest.mark.parametrize("wrap", WRAPPERS)
+async def test_a_lazy_queryset_does_not_leave_its_unit(cast: Cast, wrap: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match="lazy QuerySet"):
-        await in_tenant(cast.alice.principal.tenant, Conversation.objects.all)
+        await in_tenant(cast.alice.principal.tenant, lambda: wrap(Conversation.objects.all()))
 
 
 @pytest.mark.django_db

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.tests.served import Served
 from gateway.tests.wait import wait_until
-from kit.consumers import HttpConsumer
-from kit.last_answers import LastAnswers
+from kit.http_consumer import HttpConsumer
+from kit.shutdown_responses import ShutdownResponses
 from kit.shutdown_state import stopping
 from kit.uvicorn_shutdown import DRAIN, drain_before_shutdown
 
@@ -71,7 +71,7 @@ def waiting() -> Waiting:
 
 @pytest.fixture
 def served(waiting: Waiting) -> Iterator[Served]:
-    with Served(LastAnswers(waiting), lifespan="on") as served:
+    with Served(ShutdownResponses(waiting), lifespan="on") as served:
         served.server.config.timeout_graceful_shutdown = 0  # what is open after the drain is cut off
         yield served
         waiting.may_end.set()

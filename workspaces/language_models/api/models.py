@@ -129,7 +129,7 @@ class ModelTestView(ProbingView):
     def post(self, request: Request, workspace: str, model: str) -> Response:
         """Sends the model a short request, at your expense; a refusal names the field that is wrong."""
         found = find_model(workspace_id=self.place.workspace.id, slug=model)
-        self.leave_tenant()
+        self.release_connection()
         probe(self.place, found)
         with tenant_scope(self.place.tenant):
             return Response(ModelSerializer(told_model(self.place, found.slug)).data)

@@ -28,7 +28,7 @@ class ProbingView(WorkspaceView):
         """What `work` saves, after the provider was asked; leaves the tenant's schema and comes back."""
         if not is_tested:
             return work()
-        self.leave_tenant()
+        self.release_connection()
         saved = save_probed(principal=self.place, save=work, ref=ref)
         self.scope.enter_context(tenant_scope(self.place.tenant))
         return saved

@@ -14,7 +14,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.tool_setup import MODEL, asks_for, install_calculator, say
 from kit import outbound
-from kit.lookups import Lookups
+from kit.name_lookups import Lookups
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer
 
@@ -36,7 +36,7 @@ def test_a_limit_of_ours_is_not_noted_as_the_servers_problem(
     with tenant_scope(cast.alice.principal.tenant):
         MCPServer.objects.update(url="https://tools.test/mcp")
     alice = client_of(cast.alice)
-    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], of_a_domain=0))
+    monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], per_domain=0))
     refused = alice.post(f"{WHERE}/refresh")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "at_capacity")
     assert refused.headers["retry-after"] == "5"

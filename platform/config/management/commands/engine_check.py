@@ -1,4 +1,4 @@
-"""`manage.py engine_check`: whether the engine does what we rely on, and how to mend what it does not."""
+"""`manage.py engine_check`: checks that the engine works as we rely on, with hints on how to fix faults."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ WORDS = {OK: "ok", WARNING: "warning", FAILED: "FAILED"}
 
 class Command(BaseCommand):
     help = (
-        "Runs a turn of the operator's own through the engine and back, at nobody's expense, and says in "
-        "plain words what holds. Exits with 1 when something fails; a warning is no failure."
+        "Runs a test turn through the engine and back, without charging any workspace, and explains each "
+        "result. Exits with 1 if a step fails; warnings are not failures."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="One JSON object instead of words")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         steps = asyncio.run(self._check(is_silent=options["json"]))
         failed = any(step.state == FAILED for step in steps)
         if options["json"]:
-            told = [{name: value for name, value in asdict(step).items() if value} for step in steps]
-            self.stdout.write(json.dumps({"ok": not failed, "engine": settings.ENGINE, "steps": told}))
+            data = [{name: value for name, value in asdict(step).items() if value} for step in steps]
+            self.stdout.write(json.dumps({"ok": not failed, "engine": settings.ENGINE, "steps": data}))
         if failed:
             raise CommandError(f"The engine {settings.ENGINE} is not ready.")
 

@@ -1,4 +1,4 @@
-"""`manage.py librechat_config`: writes the files that LibreChat is started with."""
+"""`manage.py librechat_config`: writes LibreChat's configuration files."""
 
 import os
 import re
@@ -23,26 +23,28 @@ YAML, ENV = "librechat.yaml", ".env"
 class Command(BaseCommand):
     help = (
         "Writes LibreChat's librechat.yaml and .env from EGRESS_URL and the first of EGRESS_SECRETS. Can be "
-        "repeated: LibreChat's own secrets are made once, and they, HOST, PORT, DOMAIN_CLIENT, DOMAIN_SERVER "
-        "and lines that are not from here stay. Restart LibreChat afterwards."
+        "repeated: LibreChat's own secrets are generated once, and they, HOST, PORT, DOMAIN_CLIENT, "
+        "DOMAIN_SERVER and lines added by others are preserved. Restart LibreChat afterwards."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("--output", type=Path, metavar="DIR", help="The folder that gets both files")
-        where.add_argument("--print", choices=["yaml", "env"], help="Shows one of them; env with its secrets")
+        where.add_argument("--output", type=Path, metavar="DIR", help="Folder for both files")
+        where.add_argument(
+            "--print", choices=["yaml", "env"], help="Print one of them; env includes its secrets"
+        )
         parser.add_argument(
             "--mongo-url",
             default="",
-            help="LibreChat's MongoDB; unset: as the .env says, else the stack's own",
+            help="URL of LibreChat's MongoDB; default: from the .env, else the stack's own",
         )
         parser.add_argument(
             "--host",
             type=_host,
-            help="The address that LibreChat listens on; unset: as the .env says, else 127.0.0.1. Anyone who "
-            "reaches it can register there",
+            help="Address that LibreChat listens on; default: from the .env, else 127.0.0.1. Anyone who can "
+            "reach it can register there",
         )
-        parser.add_argument("--port", type=_port, help="Its port; unset: as the .env says, else 3080")
+        parser.add_argument("--port", type=_port, help="LibreChat's port; default: from the .env, else 3080")
 
     def handle(self, *args: Any, **options: Any) -> None:
         env = partial(
@@ -78,7 +80,7 @@ def _mongo_url(named: str, existing: str = "") -> str:
 
 def _secret() -> str:
     if not settings.EGRESS_SECRETS:
-        raise CommandError("Set EGRESS_SECRETS: LibreChat shows its first one at the egress.")
+        raise CommandError("Set EGRESS_SECRETS: LibreChat sends the first one to the egress.")
     return str(settings.EGRESS_SECRETS[0])
 
 
@@ -88,18 +90,18 @@ def _yaml() -> str:
 
 def _host(text: str) -> str:
     if not HOST.fullmatch(text):
-        raise ArgumentTypeError(f"{text!r} is not an address: give one such as 127.0.0.1 or ::1.")
+        raise ArgumentTypeError(f"{text!r} is not an address. Use one such as 127.0.0.1 or ::1.")
     return text
 
 
 def _port(text: str) -> str:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
-        raise ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535.")
+        raise ArgumentTypeError(f"{text!r} is not a port. Use a number from 1 to 65535.")
     return text
 
 
 def _write(path: Path, text: str) -> bool:
-    """Whole or not at all, readable by its owner alone; whether anything had to change."""
+    """Writes the file atomically, readable only by its owner; returns whether it changed."""
     if path.exists() and path.read_text() == text:
         path.chmod(0o600)
         return False

@@ -1,4 +1,4 @@
-"""Runs the jobs, and goes on by itself when the database comes back after an outage."""
+"""Runs the jobs, and resumes by itself after a database outage."""
 
 import asyncio
 import signal
@@ -12,8 +12,8 @@ from procrastinate.contrib.django import app
 from kit.postgresql.outage import outage
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts to reach the database
-STEADY_SECONDS = 60.0  # a worker that ran this long begins with short pauses again
-FINISH_SECONDS = 15.0  # that running jobs have at a stop; what is cut off is run again later
+STEADY_SECONDS = 60.0  # after running this long, a worker starts with short pauses again
+FINISH_SECONDS = 15.0  # for running jobs at a stop; jobs that are cut off run again later
 log = structlog.get_logger(__name__)
 
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
 
 async def _work() -> None:
-    """One worker after another: procrastinate's own ends when it loses the database."""
+    """Starts one worker after another: procrastinate's worker ends when it loses the database."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -36,7 +36,7 @@ async def _work() -> None:
         if stop.is_set():
             return
         pause = FIRST_PAUSE if now() - began > STEADY_SECONDS else pause
-        log.warning("the worker lost the database and starts again", pause=pause)
+        log.warning("worker lost the database, restarting", pause=pause)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await stop.wait()
@@ -44,15 +44,15 @@ async def _work() -> None:
 
 
 async def _run_until(stop: asyncio.Event) -> None:
-    """Returns when the worker has ended, at a stop or because the database is away."""
+    """Returns when the worker has ended, at a stop or because of an outage."""
     worker, stopped = asyncio.create_task(_run_worker()), asyncio.create_task(stop.wait())
     await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    worker.cancel()  # lets it finish the jobs it has begun
+    worker.cancel()  # it finishes its running jobs
     (outcome,) = await asyncio.gather(worker, return_exceptions=True)
     if isinstance(outcome, Exception):
-        outage.suspect()  # turns of others are left alone until they can renew their leases
-        log.warning("the worker ended", error=type(outcome).__name__, reason=str(outcome)[:300])
+        outage.suspect()  # protects other processes' turns until they can renew their leases
+        log.warning("worker ended", error=type(outcome).__name__, reason=str(outcome)[:300])
 
 
 async def _run_worker() -> None:

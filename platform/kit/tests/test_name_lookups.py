@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from kit import lookups
+from kit import name_lookups
 from kit.errors import AtCapacity
-from kit.lookups import Lookups, domain_of
+from kit.name_lookups import Lookups, domain_of
 
 FOUND = ["192.0.2.1"]
 
@@ -45,7 +45,7 @@ async def begin(found: Lookups, resolver: Resolver, hosts: list[str]) -> list[as
 
 
 async def test_a_domain_has_only_its_share_of_the_threads(resolver: Resolver) -> None:
-    found = Lookups(resolver, most=16, of_a_domain=4)
+    found = Lookups(resolver, most=16, per_domain=4)
     tasks = await begin(found, resolver, [f"{at}.slow.example" for at in range(4)])
     with pytest.raises(AtCapacity) as refusal:
         await found.find("5.slow.example")
@@ -59,7 +59,7 @@ async def test_a_domain_has_only_its_share_of_the_threads(resolver: Resolver) ->
 async def test_a_name_known_to_be_quick_finds_a_thread_however_many_domains_are_slow(
     resolver: Resolver,
 ) -> None:
-    found = Lookups(resolver, most=16, of_a_domain=4)
+    found = Lookups(resolver, most=16, per_domain=4)
     assert await found.find("api.model.test") == FOUND
     await begin(found, resolver, [f"www.slow{at}.test" for at in range(7)])
     assert await found.find("new.test") == FOUND
@@ -72,8 +72,8 @@ async def test_a_name_known_to_be_quick_finds_a_thread_however_many_domains_are_
 async def test_a_name_whose_callers_have_left_still_counts(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "LOOKUP_SECONDS", 0.05)
-    found = Lookups(resolver, most=16, of_a_domain=4)
+    monkeypatch.setattr(name_lookups, "LOOKUP_SECONDS", 0.05)
+    found = Lookups(resolver, most=16, per_domain=4)
     for at in range(4):
         with pytest.raises(OSError, match="not found in time"):
             await found.find(f"{at}.slow.example")
@@ -95,7 +95,7 @@ async def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(resolve
 async def test_a_name_that_takes_too_long_is_given_up(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(name_lookups, "LOOKUP_SECONDS", 0.05)
     with pytest.raises(OSError, match="not found in time"):
         await Lookups(resolver).find("slow.model.test")
 

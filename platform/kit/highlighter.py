@@ -1,4 +1,4 @@
-"""Colours code: each block once, by its hash, in a child process that a block can use for a moment only."""
+"""Highlights code in a child process with a time limit per block; caches each block by its hash."""
 
 import atexit
 import json
@@ -18,12 +18,12 @@ from django.utils.html import escape
 from kit.bounded_cache import BoundedCache
 
 CHILD = Path(__file__).with_name("code_child.py")
-LONGEST_BLOCK = 20_000  # characters; a longer one is shown plainly
+LONGEST_BLOCK = 20_000  # characters; longer blocks are not highlighted
 LONGEST_ANSWER = 4_000_000  # bytes of HTML
-CPU_SECONDS = 0.3  # of one block
-WALL_SECONDS = 3.0  # on a machine that has other things to do
-WAIT_SECONDS = 1.0  # for another's block
-WAITING = 10  # seconds of waiting weigh as one of CPU
+CPU_SECONDS = 0.3  # per block
+WALL_SECONDS = 3.0  # on a busy machine
+WAIT_SECONDS = 1.0  # for the block of another thread
+WAITING = 10  # seconds of waiting count as one second of CPU
 NAMES = """
 apache apacheconf awk bash bat c c# c++ clojure cmake console cpp cs csharp css dart diff docker
 dockerfile elixir erlang f# fsharp go golang graphql groovy haskell hcl hs html http ini java javascript
@@ -32,19 +32,19 @@ objective-c ocaml perl php postgres postgresql powershell properties proto proto
 python python3 r rb rs ruby rust sass scala scss sh shell shell-session sql swift terraform tex tf toml
 ts tsx typescript udiff vb.net vim xml yaml zig zsh
 """
-# What people write and Pygments calls otherwise.
+# Common names that Pygments does not know.
 ALIASES = {"yml": "yaml", "svg": "xml", "cmd": "batch", "patch": "diff", "jsonc": "json"}
 LANGUAGES = frozenset(NAMES.split()) | ALIASES.keys()
 _colours = BoundedCache(most_characters=20_000_000)
 
 
 class Budget:
-    """What may be spent on one reply, or on one page; what goes beyond is shown plainly."""
+    """The time for one reply or page; code beyond it is not highlighted."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
         self.was_short = self.was_busy = (
-            False  # whether anything is plain for want of time, or for others' blocks
+            False  # whether code stayed plain for lack of time, or because the child was busy
         )
 
     def is_spent(self) -> bool:
@@ -53,7 +53,7 @@ class Budget:
 
 
 def coloured(code: str, language: str, budget: Budget) -> str:
-    """The code as safe HTML: with colours where the language is known and it is done in time."""
+    """The code as safe HTML: highlighted if the language is known and there is time."""
     name = ALIASES.get(language.lower(), language.lower())
     if name not in LANGUAGES or len(code) > LONGEST_BLOCK:
         return escape(code)
@@ -66,7 +66,7 @@ def coloured(code: str, language: str, budget: Budget) -> str:
     begun = time.monotonic()
     html, spent = _child.colour(name, code)
     budget.left -= max(spent, (time.monotonic() - begun) / WAITING)
-    if html is None:  # at the next view perhaps
+    if html is None:  # may work at the next view
         budget.was_busy = True
         return escape(code)
     _colours.put(key, html)
@@ -74,14 +74,14 @@ def coloured(code: str, language: str, budget: Budget) -> str:
 
 
 class _Child:
-    """The process, started when it is first needed, and again after a block that it did not survive."""
+    """The child process: started on first use, and restarted after a block that ended it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def colour(self, language: str, code: str) -> tuple[str | None, float]:
-        """The HTML, plain for what takes too long, and seconds of CPU; None where others keep it busy."""
+        """The HTML (plain if it takes too long) and CPU seconds; None if the child is busy."""
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             return None, 0.0
         try:
@@ -89,7 +89,7 @@ class _Child:
         except (OSError, EOFError, TimeoutError):
             self._end()
             return escape(code), CPU_SECONDS
-        except BaseException:  # an answer that was not read must not be taken for the next block's
+        except BaseException:  # an unread answer must not be taken for that of the next block
             self._end()
             raise
         finally:
@@ -140,7 +140,7 @@ class _Child:
 
 def _read(source: int, length: int, deadline: float) -> bytes:
     read = bytearray()
-    waiting = select.poll()  # select() fails in a process with more than a thousand connections
+    waiting = select.poll()  # select() fails with more than 1,024 descriptors
     waiting.register(source, select.POLLIN)
     while len(read) < length:
         if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):

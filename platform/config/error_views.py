@@ -1,4 +1,4 @@
-"""Django's own error pages: JSON for the API, the templates for people."""
+"""Django's error handlers: JSON for the API, templates for pages."""
 
 import sys
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from kit.api import json_error
 from kit.postgresql.failures import database_failure
 
 
-def _page(draw: Callable[..., HttpResponse], *args: object) -> HttpResponse:
-    """Draws a page and gives the connection back: under ASGI this runs in a thread that nobody tidies up."""
+def _page(render: Callable[..., HttpResponse], *args: object) -> HttpResponse:
+    """Renders a page and gives the connection back: under ASGI no one else cleans up this thread."""
     try:
-        return draw(*args)
+        return render(*args)
     finally:
         if not connection.in_atomic_block:
             connection.close()
@@ -35,9 +35,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
-@csrf_exempt  # nothing happens here, and a 403 would be no JSON
+@csrf_exempt  # changes nothing, and a 403 would not be JSON
 def unknown_route(request: HttpRequest) -> HttpResponse:
-    """Whatever the API does not know; `/egress` is of the engines' own port and never here."""
+    """All unknown routes of the API; `/egress` is only on the engines' own port."""
     return json_error(errors.NotFound())
 
 
@@ -52,7 +52,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Called while the exception is handled: one of the database is an outage, no fault of ours."""
+    """Called while the exception is being handled: a database failure is an outage, not a bug."""
     problem = sys.exc_info()[1]
     failure = database_failure(problem) if problem else None
     if _is_api(request):

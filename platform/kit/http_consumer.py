@@ -1,4 +1,4 @@
-"""The ground of every HTTP consumer: Django's middleware does not run there, so its duties are done here."""
+"""Base of the HTTP consumers: Django's middleware does not run for them, so this class does its work."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from kit.postgresql.failures import database_failure
 
 log = structlog.get_logger(__name__)
 PING_SECONDS = 10.0
-CUT_OFF_SECONDS = 1.0  # for the last bytes to a client whose request is cut off: it may not be reading
+CUT_OFF_SECONDS = 1.0  # to send the last bytes to a client that is cut off, which may not be reading
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -36,22 +36,22 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class ClientGone(Exception):
-    """The client closed its socket; there is nobody left to answer."""
+    """The client closed its socket, so no response can be sent."""
 
 
 class HttpConsumer(AsyncHttpConsumer):
-    """Method, body limit, request id, the error shape; a task sees the client leave."""
+    """Checks method and body size, sets the request id and error shape, and detects that the client left."""
 
     method: ClassVar[str] = "POST"
     ping_seconds: ClassVar[float] = PING_SECONDS
 
     @property
     def most_bytes(self) -> int:
-        """The longest body that is read."""
+        """The largest accepted body."""
         return settings.MAX_BODY_BYTES
 
     async def admit(self, body: bytes) -> None:
-        """Raises the refusal of a caller that may not come in; the rest is `handle`'s."""
+        """Authenticates the caller, or raises; `handle` does the rest."""
 
     async def __call__(
         self,
@@ -64,7 +64,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.origin = begin_request(scope, self.header)
         self.started = False
         self.is_streaming = False
-        self.told_headers: dict[str, str] = {}  # go with the answer, whatever it will be
+        self.response_headers: dict[str, str] = {}  # added to the response, success or error
         try:
             body = await self._read_body(receive)
             self.gone = asyncio.create_task(_wait_for_disconnect(receive))
@@ -74,7 +74,7 @@ class HttpConsumer(AsyncHttpConsumer):
                 self.gone.cancel()
         except ClientGone:
             return
-        except asyncio.CancelledError:  # the server has waited for as long as it may, and ends
+        except asyncio.CancelledError:  # the server's grace period is over
             await self._end_cut_off()
 
     async def _answer(self, body: bytes) -> None:
@@ -102,7 +102,7 @@ class HttpConsumer(AsyncHttpConsumer):
         return parse_object(body)
 
     async def _read_body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
-        """At most a byte past the limit is kept; the rest is read and dropped, so that the answer arrives."""
+        """Stores at most one byte over the limit; reads and drops the rest, so that the response arrives."""
         body, most = bytearray(), self.most_bytes + 1
         while True:
             message = await receive()
@@ -121,13 +121,13 @@ class HttpConsumer(AsyncHttpConsumer):
         await self.send_body(body)
 
     async def send_error(self, error: DomainError) -> None:
-        """The one error shape; once a stream has begun, there is no status left to set."""
+        """Sends the error shape; impossible once a stream has begun, because the status was sent."""
         if self.started:
             raise ClientGone
         await self.send_json(error.status, self.error_body(error), error_headers(error))
 
     async def _end_cut_off(self) -> None:
-        """Ends the answer with an error as far as that can still be sent; a broken answer stays broken."""
+        """Ends the response with an error if that can still be sent; a partial body stays partial."""
         error = self.cut_off_error()
         with suppress(Exception):
             async with asyncio.timeout(CUT_OFF_SECONDS):
@@ -137,18 +137,18 @@ class HttpConsumer(AsyncHttpConsumer):
                     await self.send_body(last)
 
     def cut_off_error(self) -> DomainError:
-        """What a client gets whose request is cut off by the end of the server."""
+        """The error for a client that is cut off because the server stops."""
         return ShuttingDown()
 
     def cut_off_chunk(self, error: DomainError) -> bytes:
-        """The end of a stream that is cut off; where it is empty the client sees a broken connection."""
+        """The last chunk of a stream that is cut off; if empty, the client sees a broken connection."""
         return b""
 
     def error_body(self, error: DomainError) -> dict[str, Any]:
         return {"error": error.as_dict(self.origin.request_id)}
 
     async def send_stream(self, chunks: AsyncIterator[bytes], *, ping: bytes = b": ping\n\n") -> None:
-        """Sends an event stream chunk by chunk, pings when nothing happens, stops when the client leaves."""
+        """Sends an event stream chunk by chunk, with pings while idle; stops when the client leaves."""
         await self._start(
             200,
             {
@@ -183,8 +183,8 @@ class HttpConsumer(AsyncHttpConsumer):
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.started = True
-        told = {**SECURITY_HEADERS, **self.told_headers, **headers}
-        named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
+        fields = {**SECURITY_HEADERS, **self.response_headers, **headers}
+        named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
         named.append((b"x-request-id", self.origin.request_id.encode()))
         await self.send_headers(status=status, headers=named)
 
@@ -195,7 +195,7 @@ async def _wait_for_disconnect(receive: Callable[[], Awaitable[dict[str, Any]]])
 
 
 def begin_request(scope: dict[str, Any], header: dict[str, str]) -> request_origin.RequestOrigin:
-    """Gives the request its id and finds where it came from."""
+    """Sets the request id and the client's address."""
     peer = (scope.get("client") or [None])[0]
     address = request_origin.forwarded_address(
         peer, header.get("x-forwarded-for", ""), behind_proxy=settings.BEHIND_PROXY

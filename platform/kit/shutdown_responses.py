@@ -1,4 +1,4 @@
-"""The last answers of a server that stops: with `Connection: close`, and an error for requests cut off."""
+"""Responses of a stopping server: `Connection: close`, and an error for requests that are cut off."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,8 @@ from typing import Any
 
 from kit import request_origin
 from kit.bodies import refusal_of
-from kit.consumers import begin_request
 from kit.errors import DomainError, ShuttingDown
+from kit.http_consumer import begin_request
 from kit.shutdown_state import stopping
 
 Scope = dict[str, Any]
@@ -17,7 +17,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 CLOSE = (b"connection", b"close")
 
 
-class LastAnswers:
+class ShutdownResponses:
     """Wraps an ASGI application for HTTP. `status_of` maps an error to its status, as for BoundedBodies."""
 
     def __init__(
@@ -49,8 +49,8 @@ class LastAnswers:
             header = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             origin = begin_request(scope, header)
         error = ShuttingDown()
-        body, told = refusal_of(error, origin)
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
+        body, fields = refusal_of(error, origin)
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
         await send({"type": "http.response.start", "status": self.status_of(error), "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

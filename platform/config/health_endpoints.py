@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Liveness and readiness of the process."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,7 +15,7 @@ from gateway.providers.local import LocalProvider
 from kit import redis_access
 from kit.errors import DomainError
 
-PART_SECONDS = 1.5  # a part that takes longer to answer is unreachable
+COMPONENT_SECONDS = 1.5  # a component that takes longer counts as unreachable
 
 
 def alive(request: HttpRequest) -> JsonResponse:
@@ -23,30 +23,30 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Database, migrations and engine, each by itself; 503 when one is not ready.
+    """The states of database, migrations and engine; 503 if one is not ready.
 
-    Beside them, for people: the local model and Redis, without which turns of other models run as well.
+    For information it also lists the local model and Redis, which other models' turns don't need.
     """
     engine, others = async_to_sync(_probes)()
-    parts = {"database": _database(), "migrations": "unknown", "engine": engine}
-    if parts["database"] == "ok":
-        parts["migrations"] = migrations.state()
-    healthy = all(state == "ok" for state in parts.values())
-    told = {"status": "ok" if healthy else "unready", **parts, **others}
-    return JsonResponse(told, status=200 if healthy else 503)
+    components = {"database": _database(), "migrations": "unknown", "engine": engine}
+    if components["database"] == "ok":
+        components["migrations"] = migrations.state()
+    healthy = all(state == "ok" for state in components.values())
+    data = {"status": "ok" if healthy else "unready", **components, **others}
+    return JsonResponse(data, status=200 if healthy else 503)
 
 
 def _database() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Exception:  # whatever keeps it from answering, it is unreachable
+    except Exception:  # any failure means that it is unreachable
         return "unreachable"
     return "ok"
 
 
 class Migrations:
-    """Whether the schema is what this code needs; once it is, it stays so for this process."""
+    """Whether all migrations are applied; once they are, this is cached for the process."""
 
     def __init__(self) -> None:
         self._done = False
@@ -62,7 +62,7 @@ migrations = Migrations()
 
 
 async def _probes() -> tuple[str, dict[str, str]]:
-    """The engine's state, and those of what decides nothing."""
+    """The engine's state, and the informational states."""
     engine, model, redis = await asyncio.gather(_engine(), _state(LocalProvider().health()), _redis())
     return engine, {"local_model": model, **redis}
 
@@ -75,7 +75,7 @@ async def _engine() -> str:
 
 async def _state(probe: Coroutine[Any, Any, None]) -> str:
     try:
-        async with asyncio.timeout(PART_SECONDS):
+        async with asyncio.timeout(COMPONENT_SECONDS):
             await probe
     except (DomainError, TimeoutError):
         return "unreachable"
@@ -85,6 +85,6 @@ async def _state(probe: Coroutine[Any, Any, None]) -> str:
 async def _redis() -> dict[str, str]:
     if not settings.REDIS_URL:
         return {}
-    # In a thread, whose limits do not depend on how busy the event loop is.
+    # In a thread, so that a busy event loop does not affect the timeout.
     is_reachable = await asyncio.to_thread(redis_access.is_reachable, settings.REDIS_URL)
     return {"redis": "ok" if is_reachable else "unreachable"}

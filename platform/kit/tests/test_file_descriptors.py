@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.system_checks import check_descriptors
-from kit import descriptors
+from kit import file_descriptors
 
 
 @pytest.fixture
@@ -19,17 +19,17 @@ def limits() -> Iterator[tuple[int, int]]:
 
 def test_the_soft_limit_is_raised_to_what_turns_need(limits: tuple[int, int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
-    descriptors.raise_limit()
+    file_descriptors.raise_limit()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard == limits[1]
-    assert soft >= min(descriptors.needed(), descriptors.granted())
+    assert soft >= min(file_descriptors.needed(), file_descriptors.granted())
     assert soft > 1024
 
 
 def test_a_limit_that_is_high_enough_is_left_alone(limits: tuple[int, int]) -> None:
-    descriptors.raise_limit()
+    file_descriptors.raise_limit()
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    descriptors.raise_limit()
+    file_descriptors.raise_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 

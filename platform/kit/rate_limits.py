@@ -1,7 +1,7 @@
-"""Counts what somebody does in each minute of the clock, in the shared cache, and refuses what goes beyond.
+"""Counts a subject's actions per clock minute, in the shared cache, and refuses those beyond a limit.
 
-A counter costs no write to the database. Around the turn of a minute twice the limit may pass. While the
-shared cache is away, each process counts by itself.
+Counting writes nothing to the database. Around the change of a minute, twice the limit may pass. Without the
+shared cache, each process counts separately.
 """
 
 import time
@@ -12,11 +12,11 @@ from django.core.cache import cache
 from kit.errors import RateLimited
 
 SECONDS = 60
-KEPT_SECONDS = 2 * SECONDS
+COUNTER_SECONDS = 2 * SECONDS
 
 
 def spend(subject: str, most: int) -> None:
-    """One more of what `subject` may do `most` times a minute; RateLimited beyond."""
+    """Counts one action of `subject`; raises RateLimited beyond `most` per minute."""
     minute = int(time.time() // SECONDS)
     used = _counted(f"rate:{subject}:{minute}")
     if used > most:
@@ -34,11 +34,11 @@ def spend(subject: str, most: int) -> None:
 
 
 def _counted(slot: str) -> int:
-    """How many it makes with this one; 0 where nobody can tell."""
+    """The count including this one; 0 if it is unknown."""
     try:
         return int(cache.incr(slot))
-    except ValueError:  # the first in this minute, unless another is faster
-        if cache.add(slot, 1, timeout=KEPT_SECONDS):
+    except ValueError:  # the first in this minute, unless another process was faster
+        if cache.add(slot, 1, timeout=COUNTER_SECONDS):
             return 1
     try:
         return int(cache.incr(slot))

@@ -1,4 +1,4 @@
-"""Work that a failure of the database must not end: it is tried again until the database answers."""
+"""Retries work that a database failure must not end, until the database responds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,13 +15,13 @@ log = structlog.get_logger(__name__)
 SECONDS = 300.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds
 
-_at_an_end = PerLoop(asyncio.Event)
+_ending = PerLoop(asyncio.Event)
 
 
 async def patiently(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns, which has to be safe to repeat: a lost connection may have committed it.
+    """Returns the result of `work`, which must be idempotent: a lost connection may have committed it.
 
-    The failure itself after SECONDS, or once the loop ends (`end_patience`).
+    Raises the failure after SECONDS, or once the loop ends (`end_patience`).
     """
     now = asyncio.get_running_loop().time
     deadline, pause = now() + SECONDS, FIRST_PAUSE
@@ -29,22 +29,22 @@ async def patiently(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.
         try:
             return await work(*args, **kwargs)
         except FAILURES as failure:
-            if _at_an_end.get().is_set() or now() + pause > deadline:
+            if _ending.get().is_set() or now() + pause > deadline:
                 raise
             if pause == FIRST_PAUSE:
-                log.warning("the database failed; it is tried again", error=type(failure).__name__)
+                log.warning("database failed, retrying", error=type(failure).__name__)
         await _wait(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def end_patience() -> None:
-    """For the end of the running loop: what still waits tries once more and fails."""
-    _at_an_end.get().set()
+    """At the end of the running loop: waiting work tries once more and then fails."""
+    _ending.get().set()
 
 
 async def _wait(seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await _at_an_end.get().wait()
+            await _ending.get().wait()
     except TimeoutError:
         return
