@@ -14,7 +14,7 @@ from gateway.engines.base import (
     SettingsCheck,
     SettingsProblem,
 )
-from gateway.engines.direct import DirectEngine
+from gateway.engines.direct.engine import DirectEngine
 from gateway.engines.librechat.engine import LibreChatEngine
 
 ENGINES: dict[str, type[Engine]] = {DirectEngine.name: DirectEngine, LibreChatEngine.name: LibreChatEngine}

@@ -20,16 +20,16 @@ JSON = {"Content-Type": "application/json"}
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:
     """The error, after checking its format."""
-    told = answer.json()
-    assert set(told) == {"error"}
-    assert set(told["error"]) >= {"code", "message", "details", "request_id"}
-    assert told["error"]["request_id"] == answer.headers["x-request-id"]
-    error: dict[str, Any] = told["error"]
+    received = answer.json()
+    assert set(received) == {"error"}
+    assert set(received["error"]) >= {"code", "message", "details", "request_id"}
+    assert received["error"]["request_id"] == answer.headers["x-request-id"]
+    error: dict[str, Any] = received["error"]
     return error
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "received"),
     [
         (b"{", (400, "invalid_json")),
         (b"\xff\xfe", (400, "invalid_json")),
@@ -43,10 +43,10 @@ def error_of(answer: httpx.Response) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("path", ["/v1/chat/send", "/v1/chat/completions", "/v1/chat/explain"])
 def test_malformed_bodies_are_named(
-    client_of: Any, cast: Cast, path: str, content: bytes, told: tuple[int, str]
+    client_of: Any, cast: Cast, path: str, content: bytes, received: tuple[int, str]
 ) -> None:
     answer = client_of(cast.alice).post(path, content=content, headers=JSON)
-    assert (answer.status_code, error_of(answer)["code"]) == told
+    assert (answer.status_code, error_of(answer)["code"]) == received
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_in_a_stream_the_error_precedes_usage_and_done(
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "received"),
     [
         (["Hello nul \0", " here"], "Hello nul \ufffd here"),
         (["half \ud83d", "\ude00 joined"], "half \U0001f600 joined"),
@@ -213,15 +213,15 @@ def test_in_a_stream_the_error_precedes_usage_and_done(
     ],
 )
 def test_text_that_cannot_be_stored_is_repaired(
-    client_of: Any, cast: Cast, provider: ScriptedProvider, steps: list[str], told: str
+    client_of: Any, cast: Cast, provider: ScriptedProvider, steps: list[str], received: str
 ) -> None:
     provider.script = Script(steps=list(steps))
     client = client_of(cast.alice)
     answer = send(client, "hi").json()
-    assert (answer["reply"], answer["finish_reason"]) == (told, "stop")
+    assert (answer["reply"], answer["finish_reason"]) == (received, "stop")
     assert nothing_is_held()
     events = read_events(client, "again", conversation_id=answer["conversation_id"])
-    assert "".join(event.data["text"] for event in events if event.type == "delta") == told
+    assert "".join(event.data["text"] for event in events if event.type == "delta") == received
 
 
 def test_a_long_message_to_a_dead_provider_is_a_provider_error(

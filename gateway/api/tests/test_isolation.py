@@ -151,9 +151,9 @@ def ask(client: httpx.Client, request: httpx.Request) -> tuple[int, dict[str, An
         content=request.content,
         headers=dict(request.headers) | {"host": client.base_url.netloc.decode()},
     )
-    told = answer.json()
-    told.get("error", {}).pop("request_id", None)
-    return answer.status_code, told
+    received = answer.json()
+    received.get("error", {}).pop("request_id", None)
+    return answer.status_code, received
 
 
 @pytest.fixture
@@ -164,13 +164,13 @@ def alices(client_of: Any, cast: Cast) -> dict[str, str]:
         MCPServer.objects.create(workspace_id=cast.alice.principal.workspace.id, **server)
     prompt = {"slug": "greeting", "title": "Greeting", "text": "Hello"}
     assert client.post("/v1/workspaces/sales/prompts", json=prompt).status_code == 201
-    told = send(client, "secret plans").json()
+    received = send(client, "secret plans").json()
     key = client.post("/v1/workspaces/sales/api-keys", json={"name": "mine", "scopes": ["chat"]}).json()
     invited = client.post("/v1/tenant/invitations", json={"emails": ["erin@example.com"]}).json()["data"]
     return {
         "invitation_id": invited[0]["invitation"]["id"],
-        "conversation_id": told["conversation_id"],
-        "turn_id": told["turn_id"],
+        "conversation_id": received["conversation_id"],
+        "turn_id": received["turn_id"],
         "workspace": "sales",
         "user_id": str(cast.alice.principal.user_id),
         "key_id": key["id"],

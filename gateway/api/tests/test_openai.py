@@ -118,7 +118,7 @@ def test_openais_client_does_not_retry_over_budget(
 
 
 @pytest.mark.parametrize(
-    ("wish", "error", "param"),
+    ("payload", "error", "param"),
     [
         ({"model": "gpt-4"}, openai.PermissionDeniedError, None),
         ({"messages": []}, openai.UnprocessableEntityError, "messages"),
@@ -129,10 +129,10 @@ def test_openais_client_does_not_retry_over_budget(
     ],
 )
 def test_its_errors_carry_type_and_param(
-    alice: openai.OpenAI, wish: dict[str, Any], error: type[openai.APIStatusError], param: str | None
+    alice: openai.OpenAI, payload: dict[str, Any], error: type[openai.APIStatusError], param: str | None
 ) -> None:
     with pytest.raises(error) as refusal:
-        alice.chat.completions.create(**{"model": "local", "messages": HELLO, **wish})
+        alice.chat.completions.create(**{"model": "local", "messages": HELLO, **payload})
     body: Any = refusal.value.body
     assert body["type"] in {"permission_error", "invalid_request_error"}
     assert body["param"] == param

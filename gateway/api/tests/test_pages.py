@@ -174,9 +174,9 @@ def test_a_script_sends_and_follows_the_drawn_reply(
 ) -> None:
     provider.script = Script(steps=["# Ti", "tle\n\n", "Some *text*", " here"])
     browser.sign_in("alice").get(f"{SALES}/chat/")
-    told = json_post(browser, f"{SALES}/chat/send", {"message": "<b>hi</b>", "model": "local"})
-    assert told.status_code == 202
-    sent = told.json()
+    received = json_post(browser, f"{SALES}/chat/send", {"message": "<b>hi</b>", "model": "local"})
+    assert received.status_code == 202
+    sent = received.json()
     assert "&lt;b&gt;hi&lt;/b&gt;" in sent["message_html"]
     with browser.client.stream("GET", sent["events_url"]) as answer:
         events = list(parse(answer.iter_lines()))

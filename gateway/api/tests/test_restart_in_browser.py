@@ -29,13 +29,13 @@ def test_a_page_resumes_its_reply_when_its_server_restarts(
     with at_home.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
         started = next(parse(answer.iter_lines()))
     principal = cast.alice.principal
-    place = f"/t/{principal.tenant.slug}/w/{principal.workspace.slug}/chat/{started.data['conversation_id']}"
+    path = f"/t/{principal.tenant.slug}/w/{principal.workspace.slug}/chat/{started.data['conversation_id']}"
 
     def journey(browser: Browser) -> None:
         with page_of(browser, refused="/events") as page:
             with Served(application, lifespan="on") as first:
                 sign_in(page, first.url, "alice@example.com")
-                page.goto(first.url + place)
+                page.goto(first.url + path)
                 expect(last_reply(page)).to_have_text("One", timeout=TIMEOUT)
             expect(page.get_by_role("alert")).to_have_count(0)
             with Served(application, lifespan="on", port=first.port):

@@ -13,17 +13,17 @@ from gateway.tests.scripted_provider import ScriptedProvider
 def test_one_json_holds_the_whole_turn(client_of: Any, cast: Cast) -> None:
     answer = send(client_of(cast.alice), "Say hello")
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["reply"] == "Hello there."
-    assert told["finish_reason"] == "stop"
-    assert told["usage"] == {
+    received = answer.json()
+    assert received["reply"] == "Hello there."
+    assert received["finish_reason"] == "stop"
+    assert received["usage"] == {
         "input_tokens": 3,
         "output_tokens": 3,
         "total_tokens": 6,
         "cost": 0,
         "exactness": "exact",
     }
-    assert (told["quota"]["used"], told["quota"]["reserved"]) == (6, 0)
+    assert (received["quota"]["used"], received["quota"]["reserved"]) == (6, 0)
 
 
 def test_a_stream_has_started_deltas_usage_done_in_this_order(client_of: Any, cast: Cast) -> None:
@@ -56,10 +56,10 @@ def test_the_output_bound_reaches_the_provider(
 
 def test_messages_and_conversation_are_stored(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
-    told = send(client, "Say hello\nplease").json()
+    received = send(client, "Say hello\nplease").json()
     listed = client.get("/v1/conversations?workspace_id=sales").json()["data"]
     assert [(row["title"], row["turn_count"], row["total_tokens"]) for row in listed] == [("Say hello", 1, 7)]
-    messages = client.get(f"/v1/conversations/{told['conversation_id']}/messages").json()["data"]
+    messages = client.get(f"/v1/conversations/{received['conversation_id']}/messages").json()["data"]
     assert [(m["role"], m["content"]) for m in messages] == [
         ("user", "Say hello\nplease"),
         ("assistant", "Hello there."),
@@ -73,10 +73,10 @@ def test_the_oldest_turns_are_dropped_when_the_window_is_full(
     first = send(client, "old " * 2000).json()
     send(client, "middle " * 1500, conversation_id=first["conversation_id"])
     send(client, "new " * 100, conversation_id=first["conversation_id"])
-    told = json.dumps(provider.requests[-1]["messages"])
-    assert "new" in told
-    assert "middle" in told
-    assert "old" not in told
+    received = json.dumps(provider.requests[-1]["messages"])
+    assert "new" in received
+    assert "middle" in received
+    assert "old" not in received
 
 
 def test_a_message_larger_than_the_window_is_refused(

@@ -32,8 +32,8 @@ class Chat:
 
     async def hear(self) -> dict[str, Any]:
         async with asyncio.timeout(10):
-            told: dict[str, Any] = json.loads(await self.socket.recv())
-        return told
+            received: dict[str, Any] = json.loads(await self.socket.recv())
+        return received
 
     async def hear_until(self, kind: str) -> list[dict[str, Any]]:
         frames = [await self.hear()]
@@ -132,9 +132,9 @@ async def test_a_bad_frame_is_an_error_and_the_socket_stays_open(
     async with chat_of(server, cast.alice) as socket:
         chat = Chat(socket)
         await chat.say(frame)
-        told = await chat.hear()
-        assert told["type"] == "error"
-        assert told["error"]["code"] in {"invalid_json", "invalid_input"}
+        received = await chat.hear()
+        assert received["type"] == "error"
+        assert received["error"]["code"] in {"invalid_json", "invalid_input"}
         await chat.say(message("hi"))
         assert (await chat.hear_until("done"))[-1]["finish_reason"] == "stop"
 

@@ -142,8 +142,8 @@ def whole_reads(statement: Statement) -> list[str]:
     sql, params = statement
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
-        told = cursor.fetchone()[0]
-    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+        received = cursor.fetchone()[0]
+    plan = (json.loads(received) if isinstance(received, str) else received)[0]["Plan"]
     return [
         node["Relation Name"]
         for node in _nodes(plan)

@@ -20,11 +20,11 @@ def test_pages_follow_each_other_without_gap_or_repeat(client_of: Any, cast: Cas
     titles, cursor = [], None
     while True:
         page = client.get("/v1/conversations", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
-        told = page.json()
-        assert set(told) == {"data", "has_more", "next"}
-        titles += [row["title"] for row in told["data"]]
-        cursor = told["next"]
-        assert told["has_more"] == (cursor is not None)
+        received = page.json()
+        assert set(received) == {"data", "has_more", "next"}
+        titles += [row["title"] for row in received["data"]]
+        cursor = received["next"]
+        assert received["has_more"] == (cursor is not None)
         if cursor is None:
             break
     assert titles == [f"Topic {number}" for number in (4, 3, 2, 1, 0)]
@@ -81,12 +81,15 @@ def test_an_invalid_title_is_rejected_and_changes_nothing(client_of: Any, cast: 
 
 def test_a_deleted_conversations_cost_stays_in_the_ledger(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
-    told = send(client, "hi").json()
-    address = f"/v1/conversations/{told['conversation_id']}"
+    received = send(client, "hi").json()
+    address = f"/v1/conversations/{received['conversation_id']}"
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == client.delete(address).status_code == 404
-    assert client.get(f"/v1/chat/turns/{told['turn_id']}").status_code == 404
-    assert client.get("/v1/workspaces/sales/quota").json()["data"][0]["used"] == told["usage"]["total_tokens"]
+    assert client.get(f"/v1/chat/turns/{received['turn_id']}").status_code == 404
+    assert (
+        client.get("/v1/workspaces/sales/quota").json()["data"][0]["used"]
+        == received["usage"]["total_tokens"]
+    )
 
 
 def test_a_turn_has_its_reply_and_the_decision(client_of: Any, cast: Cast) -> None:

@@ -51,11 +51,11 @@ def test_a_model_sees_attached_images(
 ) -> None:
     bob = client_of(cast.bob)
     images = [attach(bob), attach(bob, picture("JPEG"))]
-    told = send(bob, "what is this?", model=MODEL, images=images).json()
+    received = send(bob, "what is this?", model=MODEL, images=images).json()
     asked = provider.requests[-1]
     assert asked["messages"][-1]["content"][0] == {"type": "text", "text": "what is this?"}
     assert shown(asked) == [["data:image/png", "data:image/jpeg"]]
-    messages = bob.get(f"/v1/conversations/{told['conversation_id']}/messages").json()["data"]
+    messages = bob.get(f"/v1/conversations/{received['conversation_id']}/messages").json()["data"]
     assert [image["id"] for image in messages[0]["images"]] == images
     assert (messages[0]["images"][0]["width"], messages[1]["images"]) == (40, [])
 
@@ -103,11 +103,11 @@ def test_a_regenerated_question_keeps_its_images_and_an_edited_one_those_it_name
 
 def test_a_model_without_vision_refuses_images(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
     bob = client_of(cast.bob)
-    wish = body("look", model=MODEL, images=[attach(bob)])
-    refused = bob.post("/v1/chat/send", json=wish)
+    payload = body("look", model=MODEL, images=[attach(bob)])
+    refused = bob.post("/v1/chat/send", json=payload)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_lacks_ability")
-    told = bob.post("/v1/chat/explain", json=wish).json()
-    assert [check["allowed"] for check in told["checks"] if check["check"] == "images"] == [False]
+    received = bob.post("/v1/chat/explain", json=payload).json()
+    assert [check["allowed"] for check in received["checks"] if check["check"] == "images"] == [False]
     part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     completion = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
     assert bob.post("/v1/chat/completions", json=completion).status_code == 409
@@ -143,9 +143,9 @@ def test_decompression_bombs_and_oversized_pictures_are_refused(
     settings.IMAGE_MAX_BYTES = 10_000
     assert bob.post("/v1/images", content=b"x" * 10_001).status_code == 413
     with tenant_scope(cast.bob.principal.tenant):
-        place = {"workspace_id": cast.bob.principal.workspace.id, "user_id": cast.bob.principal.user_id}
+        owner = {"workspace_id": cast.bob.principal.workspace.id, "user_id": cast.bob.principal.user_id}
         for _ in range(MOST_UNSENT):
-            Image.objects.create(media_type="image/png", width=1, height=1, **place)
+            Image.objects.create(media_type="image/png", width=1, height=1, **owner)
         oldest = Image.objects.earliest("created_at").id
     settings.IMAGE_MAX_BYTES = 1_000_000
     attach(bob)
@@ -169,8 +169,8 @@ def test_invalid_metadata_does_not_prevent_an_upload(
     exif = b"Exif\0\0MM\0*" + struct.pack(">LH", 8, len(entries)) + written + bytes(4)
     bob = client_of(cast.bob)
     answer = bob.get(f"/v1/images/{attach(bob, picture('JPEG', (40, 30), exif=exif))}")
-    with Pixels.open(BytesIO(answer.content)) as kept:
-        assert kept.size == (30, 40)
+    with Pixels.open(BytesIO(answer.content)) as stored:
+        assert stored.size == (30, 40)
 
 
 def test_an_image_is_reencoded_without_metadata(server: Any, client_of: Any, cast: Cast) -> None:
@@ -179,9 +179,9 @@ def test_an_image_is_reencoded_without_metadata(server: Any, client_of: Any, cas
     bob = client_of(cast.bob)
     image_id = attach(bob, picture("JPEG", (3_000, 1_500), exif=exif))
     answer = bob.get(f"/v1/images/{image_id}")
-    with Pixels.open(BytesIO(answer.content)) as kept:
-        assert (kept.format, kept.size) == ("JPEG", (SIDE // 2, SIDE))
-        assert not kept.getexif()
+    with Pixels.open(BytesIO(answer.content)) as stored:
+        assert (stored.format, stored.size) == ("JPEG", (SIDE // 2, SIDE))
+        assert not stored.getexif()
     assert (answer.headers["content-type"], answer.headers["x-content-type-options"]) == (
         "image/jpeg",
         "nosniff",
@@ -202,12 +202,12 @@ def test_an_image_is_visible_to_readers_of_its_conversation_only(
     url = f"/v1/images/{image_id}"
     assert [other.get(url).status_code for other in others] == [404] * 3
     assert send(others[0], "mine?", model=MODEL, images=[image_id]).status_code == 422
-    told = send(bob, "look", model=MODEL, images=[image_id]).json()
+    received = send(bob, "look", model=MODEL, images=[image_id]).json()
     assert [other.get(url).status_code for other in others] == [404] * 3
-    bob.patch(f"/v1/conversations/{told['conversation_id']}", json={"shared": True})
+    bob.patch(f"/v1/conversations/{received['conversation_id']}", json={"shared": True})
     assert [other.get(url).status_code for other in others] == [200, 404, 404]
     assert bob.delete(url).status_code == 404  # it was sent
-    bob.delete(f"/v1/conversations/{told['conversation_id']}")
+    bob.delete(f"/v1/conversations/{received['conversation_id']}")
     assert bob.get(url).status_code == 404
     with tenant_scope(cast.bob.principal.tenant):
         assert not Image.objects.exists()

@@ -77,8 +77,8 @@ def test_a_departed_members_private_conversations_are_deleted_by_the_rule(
 def test_a_departed_members_private_prompts_are_deleted_too(cast: Cast, rule: str, left: list[str]) -> None:
     Tenant.objects.filter(slug="acme").update(departed_conversations=rule)
     for slug, visibility in (("mine", "me"), ("ours", "workspace")):
-        wish = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
-        assert As(cast.bob).ask("POST", "workspaces/sales/prompts", wish).status_code == 201
+        payload = {"slug": slug, "title": "T", "text": f"Of {slug}", "visibility": visibility}
+        assert As(cast.bob).ask("POST", "workspaces/sales/prompts", payload).status_code == 201
     As(cast.alice).ask("DELETE", f"tenant/members/{cast.bob.principal.user_id}")
     end_grace_periods()
     assert prompts_of(cast.bob) == ["mine", "ours"]

@@ -11,8 +11,8 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 
 
 def again(client: Any, turn: dict[str, Any], **fields: Any) -> Any:
-    wish = {"model": "local", "conversation_id": turn["conversation_id"], "replaces": turn["turn_id"]}
-    return client.post("/v1/chat/send", json={**wish, **fields})
+    payload = {"model": "local", "conversation_id": turn["conversation_id"], "replaces": turn["turn_id"]}
+    return client.post("/v1/chat/send", json={**payload, **fields})
 
 
 def test_a_reply_is_regenerated_with_other_settings_and_the_old_one_stays_stored(
@@ -61,8 +61,8 @@ def test_a_running_turn_cannot_be_replaced(client_of: Any, cast: Cast, provider:
 def test_a_turn_of_another_conversation_cannot_be_replaced(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     first, other = send(client, "one").json(), send(client, "two").json()
-    wish = {**first, "turn_id": other["turn_id"]}
-    assert again(client, wish).status_code == 404
+    payload = {**first, "turn_id": other["turn_id"]}
+    assert again(client, payload).status_code == 404
     assert again(client_of(cast.charlie), first).status_code == 404
     assert again(client_of(cast.dana), first).status_code == 404
 
@@ -86,9 +86,9 @@ def test_an_invalid_combination_of_fields_is_refused(
 def test_a_repeated_idempotency_key_replaces_a_turn_once(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     first = send(client, "one").json()
-    wish = {"model": "local", "conversation_id": first["conversation_id"], "replaces": first["turn_id"]}
+    payload = {"model": "local", "conversation_id": first["conversation_id"], "replaces": first["turn_id"]}
     turns = [
-        client.post("/v1/chat/send", json=wish, headers={"Idempotency-Key": "once"}).json()["turn_id"]
+        client.post("/v1/chat/send", json=payload, headers={"Idempotency-Key": "once"}).json()["turn_id"]
         for _ in range(2)
     ]
     assert turns[0] == turns[1] != first["turn_id"]

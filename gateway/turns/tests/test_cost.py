@@ -102,7 +102,7 @@ def test_a_hostile_rule_that_was_saved_before_refuses_calls_in_no_time(
         events = read_events(client_of(cast.bob), "add", model=MODEL, mcps=["calculator"])
     results = [event.data for event in events if event.type == "tool_result"]
     assert len(results) == 8
-    assert all(told["is_error"] and "simplify" in told["output"] for told in results)
+    assert all(received["is_error"] and "simplify" in received["output"] for received in results)
     assert installed.calls == []
     cost.expect(cpu=10)
 
@@ -114,8 +114,8 @@ def test_a_reply_of_hostile_code_is_coloured_within_its_budget_and_once(
     provider.script = Script(
         steps=["Look:\n\n", "```java\n", *["\n" * 1_000] * 19, "x\n```", "\n\nThat is it."]
     )
-    told = send(client_of(cast.bob), "java").json()
-    page = f"/t/acme/w/sales/chat/{told['conversation_id']}"
+    received = send(client_of(cast.bob), "java").json()
+    page = f"/t/acme/w/sales/chat/{received['conversation_id']}"
     browser = Browser(server.url).sign_in("bob")
     with measured(server, cast.charlie) as cost:
         first = browser.get(page)
@@ -135,10 +135,10 @@ def test_a_stream_of_hostile_code_is_drawn_for_little(
     browser = Browser(server.url).sign_in("bob")
     browser.get("/t/acme/w/sales/chat/")
     headers = {"X-CSRFToken": browser.client.cookies["csrftoken"]}
-    wish = {"message": "x", "model": "local", "mcps": []}
+    payload = {"message": "x", "model": "local", "mcps": []}
     with measured(server, cast.charlie) as cost:
-        told = browser.client.post("/t/acme/w/sales/chat/send", json=wish, headers=headers)
-        stream = browser.get(told.json()["events_url"])
+        received = browser.client.post("/t/acme/w/sales/chat/send", json=payload, headers=headers)
+        stream = browser.get(received.json()["events_url"])
     assert "That is it." in stream.text
     cost.expect(cpu=8)
 

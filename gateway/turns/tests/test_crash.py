@@ -50,8 +50,8 @@ def web_process(
     )
     os.close(write)
     try:
-        with os.fdopen(read) as told:
-            port = told.readline().strip()
+        with os.fdopen(read) as received:
+            port = received.readline().strip()
         assert port, "the server did not start"
         yield process, f"http://127.0.0.1:{port}"
     finally:
@@ -69,8 +69,8 @@ def test_the_next_server_settles_what_a_killed_one_held(
         httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
         client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer,
     ):
-        told = parse(answer.iter_lines())
-        started, *_ = next(told), next(told), next(told)
+        received = parse(answer.iter_lines())
+        started, *_ = next(received), next(received), next(received)
         wait_until(lambda: written_text(cast, started.data["turn_id"]) == "One two ")
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -119,9 +119,9 @@ def test_everything_that_a_client_saw_is_stored(
         process.send_signal(signal.SIGKILL)
         process.wait()
     turn_id = heard[0].data["turn_id"]
-    place = str(tmp_path / ("one" if by == "journal" else "two"))
+    folder = str(tmp_path / ("one" if by == "journal" else "two"))
     with (
-        web_process(settings.LOCAL_MODEL_URL, DATA_DIR=place, **redis) as (_, url),
+        web_process(settings.LOCAL_MODEL_URL, DATA_DIR=folder, **redis) as (_, url),
         httpx.Client(base_url=url, headers=cast.alice.headers, timeout=30) as client,
     ):
         rest = resume(client, turn_id, heard[-1].id)

@@ -22,8 +22,8 @@ def test_a_client_that_leaves_loses_nothing(client_of: Any, cast: Cast, provider
     provider.script = Script(steps=["One ", gate, "two ", "three"])
     client = client_of(cast.alice)
     with client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started, delta = next(told), next(told)
+        received = parse(answer.iter_lines())
+        started, delta = next(received), next(received)
     gate.set()
     rest = resume(client, started.data["turn_id"], delta.id)
     assert delta.data["text"] + text_of(rest) == "One two three"
@@ -55,12 +55,12 @@ def test_stop_cancels_the_call_and_stores_the_partial_reply(
     provider.script = Script(steps=["Once ", "upon ", gate, "never"])
     client = client_of(cast.alice)
     with client.stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started = next(told)
-        while next(told).data.get("text") != "upon ":
+        received = parse(answer.iter_lines())
+        started = next(received)
+        while next(received).data.get("text") != "upon ":
             pass
         stopped = client_of(cast.alice).post(f"/v1/chat/turns/{started.data['turn_id']}/stop")
-        rest = list(told)
+        rest = list(received)
     assert stopped.status_code == 202
     assert rest[-1].data == {"finish_reason": "cancelled"}
     assert rest[-2].data["exactness"] == "estimated"
@@ -76,11 +76,11 @@ def test_a_stop_requested_in_another_process_arrives_by_notify(
 ) -> None:
     provider.script = Script(steps=["Once ", threading.Event()])
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started = next(told)
+        received = parse(answer.iter_lines())
+        started = next(received)
         with tenant_scope(cast.alice.principal.tenant):
             request_stop(principal=cast.alice.principal, turn_id=started.data["turn_id"])
-        assert list(told)[-1].data == {"finish_reason": "cancelled"}
+        assert list(received)[-1].data == {"finish_reason": "cancelled"}
 
 
 def test_a_turn_that_another_process_has_taken_over_is_cancelled_and_settled(
@@ -88,10 +88,10 @@ def test_a_turn_that_another_process_has_taken_over_is_cancelled_and_settled(
 ) -> None:
     provider.script = Script(steps=["Once ", threading.Event()])
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        next(told), next(told)
+        received = parse(answer.iter_lines())
+        next(received), next(received)
         Reservation.objects.update(holder=uuid4())
-        rest = list(told)
+        rest = list(received)
     assert [event.type for event in rest] == ["error", "usage", "done"]
     assert rest[0].data["error"]["code"] == "turn_interrupted"
     assert rest[-1].data == {"finish_reason": "interrupted"}
@@ -169,11 +169,11 @@ def test_deleting_a_conversation_stops_its_turn_and_settles_it(
     provider.script = Script(steps=["Once ", threading.Event()])
     client = client_of(cast.alice)
     with client.stream("POST", "/v1/chat/send", json=body("a tale"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started = next(told)
-        next(told)
+        received = parse(answer.iter_lines())
+        started = next(received)
+        next(received)
         deleted = client_of(cast.alice).delete(f"/v1/conversations/{started.data['conversation_id']}")
-        assert list(told)[-1].type == "done"
+        assert list(received)[-1].type == "done"
     assert deleted.status_code == 204
     wait_until(lambda: not Hold.objects.filter(state__in=["held", "sent"]).exists())
     with tenant_scope(cast.alice.principal.tenant):

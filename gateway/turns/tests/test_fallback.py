@@ -18,10 +18,10 @@ from workspaces.language_models.queries import add_credential, install_model, se
 def dead_model(cast: Cast, settings: Any, provider: ScriptedProvider) -> str:
     """A model at a URL where nothing listens; its fallback is the local one."""
     settings.OUTBOUND_ALLOWED = ["127.0.0.1:9"]
-    place = cast.alice.principal
-    with tenant_scope(place.tenant):
+    principal = cast.alice.principal
+    with tenant_scope(principal.tenant):
         credential = add_credential(
-            workspace_id=place.workspace.id,
+            workspace_id=principal.workspace.id,
             name="Dead",
             kind="compatible",
             key="sk-dead",
@@ -29,7 +29,7 @@ def dead_model(cast: Cast, settings: Any, provider: ScriptedProvider) -> str:
         )
         bounds = {"context_window": 8000, "output_bound": 100}
         install_model(credential=credential, slug="dead", upstream_name="dead", enabled=True, **bounds)
-        set_fallback(workspace_id=place.workspace.id, slug="dead", fallback="local")
+        set_fallback(workspace_id=principal.workspace.id, slug="dead", fallback="local")
     return "dead"
 
 
@@ -38,9 +38,9 @@ def test_the_fallback_answers_and_is_in_the_ledger(client_of: Any, cast: Cast, d
     assert text_of(events) == "Hello there."
     notices = [event.data for event in events if event.type == "notice"]
     assert [notice["kind"] for notice in notices] == ["retry", "retry", "fallback"]
-    told = {"from": "dead", "to": "local", "provider_status": None}
+    received = {"from": "dead", "to": "local", "provider_status": None}
     words = "dead does not answer; local answers instead."
-    assert notices[-1] == {"kind": "fallback", "text": words, **told}
+    assert notices[-1] == {"kind": "fallback", "text": words, **received}
     record = UsageRecord.objects.get()
     assert (record.model, record.provider) == ("local", "local")
     assert sorted(Hold.objects.values_list("state", flat=True)) == ["released", "settled"]
@@ -64,8 +64,8 @@ def test_a_completion_with_tools_falls_back_only_to_models_with_tools(
 def test_the_fallback_is_asked_within_its_own_bounds(
     client_of: Any, cast: Cast, dead_model: str, provider: ScriptedProvider
 ) -> None:
-    place = cast.alice.principal
-    with tenant_scope(place.tenant):
+    principal = cast.alice.principal
+    with tenant_scope(principal.tenant):
         LanguageModel.objects.filter(slug="dead").update(context_window=100_000, output_bound=9_000)
         LanguageModel.objects.filter(slug="local").update(output_bound=70)
     assert text_of(read_events(client_of(cast.alice), "hi", model=dead_model)) == "Hello there."

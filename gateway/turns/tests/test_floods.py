@@ -137,10 +137,10 @@ class Cost:
 
 
 def cost_of(flood: FloodServer, client: httpx.Client, neighbour: Neighbour, pid: int) -> Cost:
-    wish = body("Write.", model="flood", max_tokens=BOUND)
+    payload = body("Write.", model="flood", max_tokens=BOUND)
 
     def send(_: int) -> int:
-        return client.post("/v1/chat/send", json=wish).status_code
+        return client.post("/v1/chat/send", json=payload).status_code
 
     neighbour.ask()  # the process has warmed up
     before, spent = megabytes(pid), cpu_seconds(pid)

@@ -80,8 +80,10 @@ def test_a_stop_does_not_wait_for_the_providers_count(
     client_of: Any, cast: Cast, gate: threading.Event
 ) -> None:
     client = client_of(cast.alice)
-    wish = {"message": "Say hello", "model": "local", "max_tokens": 30}
-    with client.stream("POST", "/v1/chat/send", json=wish, headers={"accept": "text/event-stream"}) as answer:
+    payload = {"message": "Say hello", "model": "local", "max_tokens": 30}
+    with client.stream(
+        "POST", "/v1/chat/send", json=payload, headers={"accept": "text/event-stream"}
+    ) as answer:
         said = answer.iter_lines()
         next(line for line in said if "One " in line)
         with tenant_scope(cast.alice.principal.tenant):
@@ -90,8 +92,8 @@ def test_a_stop_does_not_wait_for_the_providers_count(
         ending = "\n".join(said)
     assert '"finish_reason":"cancelled"' in ending
     assert '"exactness":"estimated"' in ending
-    told = client.get(f"/v1/chat/turns/{turn_id}").json()["usage"]
-    assert (told["input_tokens"], told["output_tokens"]) == (3, 1), "the count so far"
+    received = client.get(f"/v1/chat/turns/{turn_id}").json()["usage"]
+    assert (received["input_tokens"], received["output_tokens"]) == (3, 1), "the count so far"
     assert reserved() == 33
     assert check_ledger().differences == []
     gate.set()

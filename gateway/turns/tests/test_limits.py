@@ -26,10 +26,15 @@ def test_every_response_has_the_remainder_of_the_tightest_limits(client_of: Any,
     limit_to(cast.alice, 7, level="member", metric="requests", window="minute")
     limit_to(cast.alice, 5000, level="member", window="day")
     client = client_of(cast.alice)
-    told = limits_in(send(client, "Say hello", max_tokens=5).headers)
-    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("7", "6")
-    assert (told["x-ratelimit-limit-tokens"], told["x-ratelimit-remaining-tokens"]) == ("5000", "4992")
-    assert all(re.match(DURATION, told[f"x-ratelimit-reset-{metric}"]) for metric in ("requests", "tokens"))
+    received = limits_in(send(client, "Say hello", max_tokens=5).headers)
+    assert (received["x-ratelimit-limit-requests"], received["x-ratelimit-remaining-requests"]) == ("7", "6")
+    assert (received["x-ratelimit-limit-tokens"], received["x-ratelimit-remaining-tokens"]) == (
+        "5000",
+        "4992",
+    )
+    assert all(
+        re.match(DURATION, received[f"x-ratelimit-reset-{metric}"]) for metric in ("requests", "tokens")
+    )
     with client.stream("POST", "/v1/chat/send", json=body("more", max_tokens=5), headers=STREAM) as answer:
         assert limits_in(answer.headers)["x-ratelimit-remaining-requests"] in {"5", "6"}
 
@@ -90,10 +95,10 @@ def test_a_turn_reports_its_cost(client_of: Any, cast: Cast) -> None:
     )
     limit_to(cast.alice, 10**6, metric="cost")
     client = client_of(cast.alice)
-    told = send(client, "Say hello").json()
-    usage = told["usage"]
+    received = send(client, "Say hello").json()
+    usage = received["usage"]
     assert usage["cost"] == 3 * usage["input_tokens"] + 5 * usage["output_tokens"] > 0
-    again = client.get(f"/v1/chat/turns/{told['turn_id']}").json()
+    again = client.get(f"/v1/chat/turns/{received['turn_id']}").json()
     assert again["usage"]["cost"] == usage["cost"]
 
 
@@ -104,8 +109,8 @@ def test_a_model_without_a_price_is_refused_under_a_budget_of_money(client_of: A
     limit_to(cast.alice, 10**9, metric="cost")
     answer = send(client, "hi")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "price_unknown")
-    told = client.post("/v1/chat/explain", json=body("hi")).json()
-    assert [check.get("code") for check in told["checks"] if not check["allowed"]] == ["price_unknown"]
+    received = client.post("/v1/chat/explain", json=body("hi")).json()
+    assert [check.get("code") for check in received["checks"] if not check["allowed"]] == ["price_unknown"]
 
 
 @pytest.mark.parametrize(

@@ -27,20 +27,23 @@ def alice(client_of: Any, cast: Cast, model_url: str, settings: Any) -> Any:
 def test_a_conversation_with_the_real_model(alice: Any) -> None:
     first = send(alice, "The capital of France is Paris. Say so.", max_tokens=24, temperature=0)
     assert first.status_code == 200, first.text
-    told = first.json()
-    assert told["reply"].strip()
-    assert told["usage"]["exactness"] == "exact"
-    assert 0 < told["usage"]["output_tokens"] <= 24
+    received = first.json()
+    assert received["reply"].strip()
+    assert received["usage"]["exactness"] == "exact"
+    assert 0 < received["usage"]["output_tokens"] <= 24
 
     second = send(
         alice,
         "What is the capital of France?",
-        conversation_id=told["conversation_id"],
+        conversation_id=received["conversation_id"],
         max_tokens=24,
         temperature=0,
     ).json()
     assert "Paris" in second["reply"]
-    assert second["usage"]["input_tokens"] > told["usage"]["input_tokens"] + told["usage"]["output_tokens"]
+    assert (
+        second["usage"]["input_tokens"]
+        > received["usage"]["input_tokens"] + received["usage"]["output_tokens"]
+    )
 
 
 def test_the_prompts_hold_equals_the_models_count(alice: Any) -> None:

@@ -49,9 +49,9 @@ Take = Callable[[httpx.Client, Person], None]
 def running_reply(client: httpx.Client, provider: ScriptedProvider) -> tuple[Any, Any]:
     provider.script = Script(steps=["One ", threading.Event(), "two"])
     stream = client.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM)
-    told = parse(stream.__enter__().iter_lines())
-    assert [next(told).type, next(told).type] == ["started", "delta"]
-    return stream, told
+    received = parse(stream.__enter__().iter_lines())
+    assert [next(received).type, next(received).type] == ["started", "delta"]
+    return stream, received
 
 
 def the_turn_of(bob: Person) -> Turn:
@@ -63,10 +63,10 @@ def the_turn_of(bob: Person) -> Turn:
 def test_a_stream_that_lost_its_right_breaks_off_and_its_turn_ends(
     client_of: Any, cast: Cast, provider: ScriptedProvider, take: Take
 ) -> None:
-    stream, told = running_reply(client_of(cast.bob), provider)
+    stream, received = running_reply(client_of(cast.bob), provider)
     try:
         take(client_of(cast.alice), cast.bob)
-        rest: list[StreamEvent] = list(told)
+        rest: list[StreamEvent] = list(received)
     finally:
         stream.__exit__(None, None, None)
     assert (rest[-1].type, rest[-1].data["error"]["code"]) == ("error", "access_ended")
@@ -80,10 +80,10 @@ def test_a_member_who_becomes_a_viewer_is_sent_the_cancellation_of_the_reply(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     client = client_of(cast.bob)
-    stream, told = running_reply(client, provider)
+    stream, received = running_reply(client, provider)
     try:
         demote(client_of(cast.alice), cast.bob)
-        rest = list(told)
+        rest = list(received)
     finally:
         stream.__exit__(None, None, None)
     assert rest[-1].data["finish_reason"] == "cancelled"
@@ -100,8 +100,8 @@ async def test_an_idle_socket_that_lost_its_right_closes(
         await chat.say({"type": "nonsense"})  # answered: the socket is open
         assert (await chat.hear())["type"] == "error"
         await in_public(take, client_of(cast.alice), cast.bob)
-        told = await chat.hear_until("error")
-        assert told[-1]["error"]["code"] == "access_ended"
+        received = await chat.hear_until("error")
+        assert received[-1]["error"]["code"] == "access_ended"
         with pytest.raises(ConnectionClosed) as closed:
             await chat.hear()
         assert closed.value.rcvd is not None
@@ -123,8 +123,8 @@ def test_other_peoples_streams_stay_open(client_of: Any, cast: Cast, provider: S
     provider.script = Script(steps=["One ", gate, "two"])
     alice = client_of(cast.alice)
     with alice.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        next(told), next(told)
+        received = parse(answer.iter_lines())
+        next(received), next(received)
         remove(client_of(cast.alice), cast.bob)
         gate.set()
-        assert [event.type for event in told][-1] == "done"
+        assert [event.type for event in received][-1] == "done"

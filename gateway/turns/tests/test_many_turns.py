@@ -34,15 +34,15 @@ class Patient(ScriptedProvider):
 
 async def read_turn(client: httpx.AsyncClient, number: int) -> str:
     async with AsyncExitStack() as stack:
-        wish = body(f"Question {number}", model="gpt")
+        payload = body(f"Question {number}", model="gpt")
         answer = await stack.enter_async_context(
-            client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM)
+            client.stream("POST", "/v1/chat/send", json=payload, headers=STREAM)
         )
         lines = [line async for line in answer.aiter_lines()]
     if answer.status_code != 200:
         return f"{answer.status_code} {lines}"
-    told = list(parse(iter(lines)))
-    return text_of(told) if told[-1].data == {"finish_reason": "stop"} else repr(told[-3:])
+    received = list(parse(iter(lines)))
+    return text_of(received) if received[-1].data == {"finish_reason": "stop"} else repr(received[-3:])
 
 
 async def read_all(url: str, headers: dict[str, str]) -> list[str]:

@@ -64,9 +64,9 @@ def test_explain_reports_an_insufficient_budget_without_running(
     client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     limit_budget(cast, 20)
-    told = client_of(cast.alice).post("/v1/chat/explain", json=body("Say hello", max_tokens=100)).json()
-    assert told["allowed"] is False
-    assert [(c["check"], c["allowed"]) for c in told["checks"]] == [
+    received = client_of(cast.alice).post("/v1/chat/explain", json=body("Say hello", max_tokens=100)).json()
+    assert received["allowed"] is False
+    assert [(c["check"], c["allowed"]) for c in received["checks"]] == [
         ("role", True),
         ("model", True),
         ("quota", False),

@@ -85,8 +85,8 @@ class Visitor:
         ask("look", "GET", "/v1/me", headers=bearer)
         ask("use a key", "GET", "/v1/models", headers=self.key)
         ask("see the sign-in page", "GET", "/accounts/login/")
-        wish = {"message": "hi", "model": "local", "mcps": []}
-        said = ask("chat", "POST", "/v1/chat/send", json=wish, headers=bearer).json()
+        payload = {"message": "hi", "model": "local", "mcps": []}
+        said = ask("chat", "POST", "/v1/chat/send", json=payload, headers=bearer).json()
         assert said["reply"] == "Hello there."
         return times
 

@@ -40,8 +40,8 @@ def test_a_language_that_is_none_is_refused(client_of: Any, cast: Cast) -> None:
 
 
 def test_me_returns_the_person_and_their_teams(client_of: Any, cast: Cast) -> None:
-    told = client_of(cast.bob).get("/v1/me").json()
-    assert (told["email"], told["teams"]) == (
+    received = client_of(cast.bob).get("/v1/me").json()
+    assert (received["email"], received["teams"]) == (
         "bob@example.com",
         [{"id": "acme", "name": "Acme", "role": "member"}],
     )

@@ -104,8 +104,8 @@ class Client:
                 await ws.send(json.dumps(frame))
                 try:
                     while not self.is_done:
-                        told = json.loads(await ws.recv())
-                        self.take(told["type"], told.get("id", 0), told)
+                        received = json.loads(await ws.recv())
+                        self.take(received["type"], received.get("id", 0), received)
                 except ConnectionClosed:
                     assert ws.close_code == 1012
 

@@ -35,23 +35,23 @@ class Stand:
     """A process's runner, whose slots stay taken for the test."""
 
     def __init__(self) -> None:
-        self.runner, self.kept = TurnRunner(), ExitStack()
+        self.runner, self.held = TurnRunner(), ExitStack()
 
     def admits(self, tenant: TenantRef, wanted: int) -> tuple[int, str]:
         """The number of slots that the team gets, and the scope of the refusal after them."""
         for count in range(wanted):
             try:
-                self.kept.enter_context(self.runner.slot(tenant))
+                self.held.enter_context(self.runner.slot(tenant))
             except AtCapacity as refusal:
                 return count, refusal.details["scope"]
         return wanted, ""
 
 
-@pytest.mark.parametrize(("places", "alone"), [(384, 288), (100, 75), (8, 6), (1, 1)])
-async def test_a_team_alone_gets_three_quarters_of_the_slots(settings: Any, places: int, alone: int) -> None:
-    settings.MAX_RUNNING_TURNS = places
-    got, full = Stand().admits(team("acme"), places + 1)
-    assert (got, full) == (alone, "server" if places == 1 else "team")
+@pytest.mark.parametrize(("slots", "alone"), [(384, 288), (100, 75), (8, 6), (1, 1)])
+async def test_a_team_alone_gets_three_quarters_of_the_slots(settings: Any, slots: int, alone: int) -> None:
+    settings.MAX_RUNNING_TURNS = slots
+    got, full = Stand().admits(team("acme"), slots + 1)
+    assert (got, full) == (alone, "server" if slots == 1 else "team")
 
 
 async def test_while_one_team_has_all_it_can_get_another_gets_its_turns(settings: Any) -> None:
@@ -75,7 +75,7 @@ async def test_a_slot_that_is_given_back_is_free_again(settings: Any) -> None:
     stand, acme = Stand(), team("acme")
     for _ in range(3):
         assert stand.admits(acme, 9) == (3, "team")
-        stand.kept.close()
+        stand.held.close()
 
 
 @pytest.fixture
@@ -105,32 +105,32 @@ def test_a_refusal_names_the_full_share_and_when_to_retry(
 
 
 def test_a_completion_is_refused_in_openais_format(busy_acme: None, client_of: Any, cast: Cast) -> None:
-    wish = {"model": "local", "messages": [{"role": "user", "content": "hi"}]}
-    refused = client_of(cast.alice).post("/v1/chat/completions", json=wish)
+    payload = {"model": "local", "messages": [{"role": "user", "content": "hi"}]}
+    refused = client_of(cast.alice).post("/v1/chat/completions", json=payload)
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["error"]["type"] == "api_error"
-    assert client_of(cast.charlie).post("/v1/chat/completions", json=wish).status_code == 200
+    assert client_of(cast.charlie).post("/v1/chat/completions", json=payload).status_code == 200
 
 
 def test_a_socket_gets_the_refusal_too(busy_acme: None, server: Served, cast: Cast) -> None:
-    assert told_on_socket(server, cast.alice)["details"] == {"scope": "team", "retry_after": 5}
+    assert refusal_on_socket(server, cast.alice)["details"] == {"scope": "team", "retry_after": 5}
 
 
-def told_on_socket(server: Served, person: Person) -> dict[str, Any]:
+def refusal_on_socket(server: Served, person: Person) -> dict[str, Any]:
     url = server.url.replace("http", "ws") + "/ws/chat"
     with connect(url, subprotocols=["bearer", person.token]) as socket:  # type: ignore[list-item]
         socket.send(json.dumps({"type": "send", **body("hi")}))
-        told: dict[str, Any] = json.loads(socket.recv(timeout=10))
-        return dict(told["error"])
+        received: dict[str, Any] = json.loads(socket.recv(timeout=10))
+        return dict(received["error"])
 
 
 def test_a_turn_refused_by_our_own_limit_costs_nothing_and_blames_no_provider(
     client_of: Any, cast: Cast, provider: ScriptedProvider, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = settings.LOCAL_MODEL_URL.replace("http://127.0.0.1", "model.test")
-    settings.OUTBOUND_ALLOWED = [place]
-    install(cast.alice, f"http://{place}")
+    host = settings.LOCAL_MODEL_URL.replace("http://127.0.0.1", "model.test")
+    settings.OUTBOUND_ALLOWED = [host]
+    install(cast.alice, f"http://{host}")
     client = client_of(cast.alice)
     monkeypatch.setattr(outbound, "_lookups", Lookups(lambda host: ["127.0.0.1"], per_domain=0))
     for _ in range(FAILURES + 1):  # more than open a breaker

@@ -71,12 +71,12 @@ def test_a_reply_that_is_being_written_is_finished_and_no_other_begins(
     client.get("/healthz")
     streaming = httpx.Client(base_url=second.url, headers=cast.alice.headers, timeout=30)
     with streaming, streaming.stream("POST", "/v1/chat/send", json=body("x"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        begun = [next(told), next(told)]
+        received = parse(answer.iter_lines())
+        begun = [next(received), next(received)]
         begin_stop(second)
         refused = client.post("/v1/chat/send", json=body("more"))
         gate.set()
-        rest = list(told)
+        rest = list(received)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
     assert refused.json()["error"]["request_id"] == refused.headers["x-request-id"]
     assert int(refused.headers["Retry-After"]) > 0
@@ -114,10 +114,10 @@ def test_a_follower_of_another_processs_turn_is_sent_moved_and_resumes_there(
     with at_home.stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
         turn_id = next(parse(answer.iter_lines())).data["turn_id"]
     with client.stream("GET", f"/v1/chat/turns/{turn_id}/events") as followed:
-        told = parse(followed.iter_lines())
-        seen = [next(told), next(told)]
+        received = parse(followed.iter_lines())
+        seen = [next(received), next(received)]
         second.server.should_exit = True
-        (moved,) = list(told)
+        (moved,) = list(received)
     assert (moved.type, moved.id, moved.data["turn_id"]) == ("moved", 0, turn_id)
     assert "restarting" in moved.data["text"]
     gate.set()
@@ -135,11 +135,11 @@ def test_a_reader_of_a_shared_reply_stays_until_it_is_finished(
     at_home.patch(f"/v1/conversations/{started['conversation_id']}", json={"shared": True})
     address = f"{second.url}/v1/chat/turns/{started['turn_id']}/events"
     with httpx.stream("GET", address, headers=cast.bob.headers, timeout=30) as followed:
-        told = parse(followed.iter_lines())
-        seen = [next(told), next(told)]
+        received = parse(followed.iter_lines())
+        seen = [next(received), next(received)]
         begin_stop(second)
         gate.set()
-        seen += told
+        seen += received
     assert text_of(seen) == "One two"
     assert seen[-1].data == {"finish_reason": "stop"}
 
@@ -151,11 +151,11 @@ def test_the_page_is_sent_moved_too(
     provider.script = Script(steps=["One ", gate])
     with at_home.stream("POST", "/v1/chat/send", json=body("x"), headers=STREAM) as answer:
         turn_id = next(parse(answer.iter_lines())).data["turn_id"]
-    place = f"/t/{cast.alice.principal.tenant.slug}/w/{cast.alice.principal.workspace.slug}"
+    path = f"/t/{cast.alice.principal.tenant.slug}/w/{cast.alice.principal.workspace.slug}"
     browser = Client()
     browser.force_login(cast.alice.user)
     cookie = {"Cookie": f"sessionid={browser.cookies['sessionid'].value}"}
-    with httpx.stream("GET", f"{second.url}{place}/turns/{turn_id}/events", headers=cookie) as followed:
+    with httpx.stream("GET", f"{second.url}{path}/turns/{turn_id}/events", headers=cookie) as followed:
         lines = followed.iter_lines()
         assert next(parse(lines)).type == "started"
         second.server.should_exit = True
@@ -192,10 +192,10 @@ def test_a_turn_beyond_the_grace_period_is_interrupted_with_its_partial_reply(
     settings.GRACE = 0.3
     provider.script = Script(steps=["One ", threading.Event()])
     with client.stream("POST", "/v1/chat/send", json=body("x"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        seen = [next(told), next(told)]
+        received = parse(answer.iter_lines())
+        seen = [next(received), next(received)]
         second.server.should_exit = True
-        seen += told
+        seen += received
     assert [event.type for event in seen[2:]] == ["error", "usage", "done"]
     assert seen[2].data["error"]["code"] == "turn_interrupted"
     assert seen[-1].data == {"finish_reason": "interrupted"}
@@ -272,14 +272,14 @@ async def test_sockets_close_as_soon_as_no_turn_of_theirs_runs_here(
         assert (refused["error"]["code"], refused["ref"]) == ("shutting_down", "late")
         gate.set()
         rest = await Chat(busy).hear_until("done")
-        assert text_of([told(frame) for frame in begun + rest]) == "One two"
+        assert text_of([received(frame) for frame in begun + rest]) == "One two"
         with pytest.raises(ConnectionClosed):
             await Chat(busy).hear()
         assert busy.close_code == SERVICE_RESTART
         assert (await Chat(at_home).hear_until("done"))[-1]["finish_reason"] == "stop"
 
 
-def told(frame: dict[str, Any]) -> StreamEvent:
+def received(frame: dict[str, Any]) -> StreamEvent:
     return StreamEvent(frame.get("id", 0), frame["type"], frame)
 
 

@@ -23,18 +23,18 @@ def test_a_turn_calls_a_tool_and_sends_the_result_to_the_model(
 ) -> None:
     say(provider, asks_for(("add_mcp_calculator", {"a": 2, "b": 40})))
     events = read_events(client_of(cast.bob), "what is 2 + 40?", **WITH_TOOLS)
-    told = {event.type: event.data for event in events}
-    assert told["tool_call"] | {"call_id": ""} == {
+    received = {event.type: event.data for event in events}
+    assert received["tool_call"] | {"call_id": ""} == {
         "call_id": "",
         "server": "calculator",
         "tool": "add",
         "arguments": {"a": 2, "b": 40},
     }
-    assert (told["tool_result"]["output"], told["tool_result"]["is_error"]) == ("42.0", False)
+    assert (received["tool_result"]["output"], received["tool_result"]["is_error"]) == ("42.0", False)
     assert text_of(events) == "Hello there."
     assert provider.requests[-1]["messages"][-1]["content"] == "42.0"
     assert installed.calls == [("add", (2, 40))]
-    line = AuditEntry.objects.get(action="tool.called", details__turn_id=told["started"]["turn_id"])
+    line = AuditEntry.objects.get(action="tool.called", details__turn_id=received["started"]["turn_id"])
     assert (line.target, line.actor_id, line.details["outcome"]) == (
         "calculator/add",
         cast.bob.principal.user_id,
@@ -112,19 +112,19 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
         assert bob.post(path, json={"decision": decision}).status_code == 200
         assert bob.post(path, json={"decision": decision}).status_code == 409
 
-    told = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
-    assert [event.type for event in told if event.type.startswith("approval")] == [
+    received = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
+    assert [event.type for event in received if event.type.startswith("approval")] == [
         "approval",
         "approval_resolved",
     ]
-    result = next(event.data for event in told if event.type == "tool_result")
+    result = next(event.data for event in received if event.type == "tool_result")
     assert output in result["output"]
     assert installed.calls == calls
     line = AuditEntry.objects.get(action="tool.called")
     assert (line.actor_id, line.target) == (cast.bob.principal.user_id, "calculator/wipe")
     assert line.details["outcome"] == ("done" if calls else "refused")
     assert (line.details["duration_ms"] > 0) == bool(calls)
-    assert line.details["turn_id"] == told[0].data["turn_id"]
+    assert line.details["turn_id"] == received[0].data["turn_id"]
 
 
 @pytest.mark.parametrize("decision", ["allow", "always"])
@@ -174,15 +174,15 @@ def test_a_manager_may_always_allow_a_tool(
 def test_explain_lists_the_servers_and_their_tools(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
 
-    def told(*mcps: str) -> list[tuple[bool, str]]:
+    def received(*mcps: str) -> list[tuple[bool, str]]:
         answer = alice.post("/v1/chat/explain", json=body("hi", model=MODEL, mcps=list(mcps))).json()
         return [(c["allowed"], c["reason"]) for c in answer["checks"] if c["check"] in {"mcp", "tools"}]
 
-    assert told("calculator")[0] == (True, "calculator is enabled in the workspace, with 4 tools.")
-    assert told("nothing")[0] == (False, "nothing is not installed in the workspace, or not enabled.")
+    assert received("calculator")[0] == (True, "calculator is enabled in the workspace, with 4 tools.")
+    assert received("nothing")[0] == (False, "nothing is not installed in the workspace, or not enabled.")
     for tool in ("add", "wipe", "meet", "flood"):
         alice.patch(f"/v1/workspaces/sales/mcps/calculator/tools/{tool}", json={"allowed": False})
-    assert "no tool of it may be used" in told("calculator")[0][1]
+    assert "no tool of it may be used" in received("calculator")[0][1]
 
 
 def test_too_many_tools_for_a_model_are_refused(
@@ -213,12 +213,12 @@ def test_a_tool_forbidden_while_it_waits_for_approval_does_not_run(  # noqa: PLR
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
     bob = client_of(cast.bob)
 
-    def answer(place: str) -> None:
+    def answer(url: str) -> None:
         assert client_of(cast.alice).patch(f"{WHERE}{path}", json=change).is_success
-        assert bob.post(place, json={"decision": "allow"}).status_code == 200
+        assert bob.post(url, json={"decision": "allow"}).status_code == 200
 
-    told = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
-    assert words in next(event.data["output"] for event in told if event.type == "tool_result")
+    received = read_events(bob, "wipe", on_approval=answer, **WITH_TOOLS)
+    assert words in next(event.data["output"] for event in received if event.type == "tool_result")
     assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []
 
@@ -304,11 +304,11 @@ def test_tools_of_the_same_name_are_distinguished_by_their_servers(
     assert client_of(cast.alice).patch(tool, json={"allowed": False}).is_success
     asked = {"a": 1, "b": 1}
     say(provider, asks_for(("add_mcp_calculator_2", asked), ("add_mcp_calculator", asked)))
-    wish = {"model": MODEL, "mcps": ["calculator", "calculator_2"]}
-    events = read_events(client_of(cast.bob), "add", **wish)
-    told = {event.data["call_id"]: event.data for event in events if event.type == "tool_call"}
+    payload = {"model": MODEL, "mcps": ["calculator", "calculator_2"]}
+    events = read_events(client_of(cast.bob), "add", **payload)
+    received = {event.data["call_id"]: event.data for event in events if event.type == "tool_call"}
     answers = {
-        told[event.data["call_id"]]["server"]: event.data["is_error"]
+        received[event.data["call_id"]]["server"]: event.data["is_error"]
         for event in events
         if event.type == "tool_result"
     }

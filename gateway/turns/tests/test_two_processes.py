@@ -35,8 +35,8 @@ def test_with_redis_the_deltas_arrive_while_they_are_written(
     provider.script = Script(steps=["One ", "two ", gate, "three"])
     other.headers.update(cast.alice.headers)
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started, first = next(told), next(told)
+        received = parse(answer.iter_lines())
+        started, first = next(received), next(received)
         events_url = f"/v1/chat/turns/{started.data['turn_id']}/events"
         with other.stream("GET", events_url, headers={"Last-Event-ID": str(first.id - 1)}) as followed:
             elsewhere = parse(followed.iter_lines())
@@ -46,7 +46,7 @@ def test_with_redis_the_deltas_arrive_while_they_are_written(
             assert seen == "One two "[3:]
             gate.set()
             rest = list(elsewhere)
-        here = list(told)
+        here = list(received)
     assert text_of(rest) == "three"
     assert [event.id for event in rest if event.type in {"usage", "done"}] == [
         event.id for event in here if event.type in {"usage", "done"}
@@ -78,10 +78,10 @@ def test_a_turn_can_be_stopped_from_another_process(
     provider.script = Script(steps=["One ", threading.Event()])
     other.headers.update(cast.alice.headers)
     with client_of(cast.alice).stream("POST", "/v1/chat/send", json=body("count"), headers=STREAM) as answer:
-        told = parse(answer.iter_lines())
-        started = next(told)
+        received = parse(answer.iter_lines())
+        started = next(received)
         assert other.post(f"/v1/chat/turns/{started.data['turn_id']}/stop").status_code == 202
-        assert list(told)[-1].data == {"finish_reason": "cancelled"}
+        assert list(received)[-1].data == {"finish_reason": "cancelled"}
 
 
 def test_one_conversation_runs_one_turn_across_processes(

@@ -32,9 +32,9 @@ class Stream:
 def streams() -> dict[str, Stream]:
     """Every recorded stream by its name."""
     found = [
-        _stream(f"{path.stem}-{place}", exchange["response"]["sse"])
+        _stream(f"{path.stem}-{index}", exchange["response"]["sse"])
         for path in sorted(RECORDINGS.glob("*.json"))
-        for place, exchange in enumerate(exchanges(path.stem))
+        for index, exchange in enumerate(exchanges(path.stem))
         if "sse" in exchange["response"]
     ]
     return {stream.name: stream for stream in found}

@@ -64,11 +64,11 @@ async def test_librechat_never_gets_a_persons_name_or_address(
     accounts: Accounts, librechat: ReplayedLibreChat, cast: Cast
 ) -> None:
     await accounts.session(await account_of(cast.alice))
-    told = str(librechat.requests)
+    received = str(librechat.requests)
     for call in librechat.requests:  # random letters may spell any name
-        told = told.replace(call.body["password"], "")
-    told = told.lower()
-    assert not any(word in told for word in ("alice", "acme", "example.com"))
+        received = received.replace(call.body["password"], "")
+    received = received.lower()
+    assert not any(word in received for word in ("alice", "acme", "example.com"))
 
 
 async def test_ten_concurrent_first_turns_of_a_person_create_one_account(
@@ -100,21 +100,21 @@ def test_processes_that_race_for_an_account_get_the_same_one(
 ) -> None:
     """Each process is a loop in a thread of its own here, with nothing shared but the database."""
     start = threading.Barrier(4)
-    told: list[tuple[UUID, str]] = []
+    received: list[tuple[UUID, str]] = []
 
     async def begin() -> None:
         accounts = Accounts(LibreChatClient(settings.LIBRECHAT_URL))
         await asyncio.to_thread(start.wait, 10)
         account_id = await account_of(cast.alice)
-        told.append((account_id, (await accounts.session(account_id)).user_id))
+        received.append((account_id, (await accounts.session(account_id)).user_id))
 
     threads = [threading.Thread(target=asyncio.run, args=[begin()]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(15)
-    assert len(told) == 4
-    assert len(set(told)) == 1
+    assert len(received) == 4
+    assert len(set(received)) == 1
     assert [EngineAccount.objects.filter(user=user).count() for user in (cast.alice.user, None)] == [1, 1]
     assert roles(librechat) == ["ADMIN", "USER"]
 

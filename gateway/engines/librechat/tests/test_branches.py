@@ -13,9 +13,9 @@ from gateway.tests.replayed_librechat.recorded import exchanges
 
 OUR_OWN = {"max_tokens": 96, "maxContextTokens": 4000}
 STARTS = [
-    pytest.param(exchange["request"]["body"], id=f"{name}-{place}")
+    pytest.param(exchange["request"]["body"], id=f"{name}-{index}")
     for name in ("chat_our_turn_ids", "chat_regenerate", "chat_second_turn_replaces")
-    for place, exchange in enumerate(exchanges(name))
+    for index, exchange in enumerate(exchanges(name))
     if exchange["request"]["path"] == "/api/agents/chat/Routed"
 ]
 
@@ -50,9 +50,9 @@ def test_the_temperature_is_sent_where_there_is_one() -> None:
 
 
 def test_instructions_arrive_as_the_system_message() -> None:
-    told = {"role": "system", "content": "Reply in German."}
+    received = {"role": "system", "content": "Reply in German."}
     assert "promptPrefix" not in body_of(job(), START)
-    body = body_of(job(request=replace(REQUEST, messages=[told, *REQUEST.messages])), START)
+    body = body_of(job(request=replace(REQUEST, messages=[received, *REQUEST.messages])), START)
     assert body["promptPrefix"] == "Reply in German."
 
 

@@ -68,8 +68,8 @@ def answer(data: Any, status: int = 200, headers: dict[str, str] = JSON, **more:
 
 
 def check_silent(error: DomainError) -> None:
-    told = str(error.as_dict())
-    assert not any(word in told for word in ("10.1.2.3", "127.0.0.1", "t1", "Traceback"))
+    received = str(error.as_dict())
+    assert not any(word in received for word in ("10.1.2.3", "127.0.0.1", "t1", "Traceback"))
 
 
 @EACH

@@ -76,9 +76,9 @@ def test_an_error_with_its_own_constructor_is_restored() -> None:
 
 def test_secrets_in_librechats_words_are_not_shown() -> None:
     text = "connect ECONNREFUSED 10.1.2.3:8002 with Bearer abcdef and sk-proj-1234567890 at http://egress:8002/v1"
-    told = str(error_of(Failure(text), {}, context_window=4096).as_dict())
-    assert "ECONNREFUSED" in told
-    assert not any(secret in told for secret in ("10.1.2.3", "abcdef", "sk-proj", "egress:8002"))
+    received = str(error_of(Failure(text), {}, context_window=4096).as_dict())
+    assert "ECONNREFUSED" in received
+    assert not any(secret in received for secret in ("10.1.2.3", "abcdef", "sk-proj", "egress:8002"))
 
 
 def end_of(name: str) -> Failure:

@@ -74,8 +74,8 @@ def syncs(frames: list[Frame], content: Content | None = None) -> Iterator[Frame
     for each in frames:
         state = {"aggregatedContent": content.parts, "runSteps": steps}
         yield frame({"sync": True, "resumeState": state, "pendingEvents": []})
-        told = json.loads(each.data)
-        gather(content, steps, str(told.get("event")), told.get("data") or {})
+        received = json.loads(each.data)
+        gather(content, steps, str(received.get("event")), received.get("data") or {})
 
 
 def gather(content: Content, steps: list[dict[str, Any]], event: str, data: dict[str, Any]) -> None:
@@ -97,14 +97,14 @@ def gather(content: Content, steps: list[dict[str, Any]], event: str, data: dict
             content.complete(call["id"], call["args"], call["output"])
 
 
-def check(told: list[StreamItem], whole: list[StreamItem]) -> None:
+def check(received: list[StreamItem], whole: list[StreamItem]) -> None:
     """The same texts and end, the same calls and answers once, each answer after its call."""
-    assert [text_of(told, kind) for kind in (TextDelta, ReasoningDelta)] == [
+    assert [text_of(received, kind) for kind in (TextDelta, ReasoningDelta)] == [
         text_of(whole, kind) for kind in (TextDelta, ReasoningDelta)
     ]
-    assert told[-1] == whole[-1]
-    assert sorted(map(repr, tools_in(told))) == sorted(map(repr, tools_in(whole)))
-    order = [(type(event), event.call_id) for event in tools_in(told)]
+    assert received[-1] == whole[-1]
+    assert sorted(map(repr, tools_in(received))) == sorted(map(repr, tools_in(whole)))
+    order = [(type(event), event.call_id) for event in tools_in(received)]
     for call_id in {call_id for _, call_id in order}:
         assert order.index((ToolCall, call_id)) < order.index((ToolResult, call_id))
 
@@ -119,8 +119,8 @@ def test_left_at_any_frame_and_resumed_at_any_later_one(name: str) -> None:
     whole = play(frames, reader(reply_id))
     for left in range(len(frames)):
         for at in range(left, len(frames)):
-            told = play([*frames[:left], resumed[at], *frames[at:]], reader(reply_id))
-            check(told, whole)
+            received = play([*frames[:left], resumed[at], *frames[at:]], reader(reply_id))
+            check(received, whole)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "made up"])

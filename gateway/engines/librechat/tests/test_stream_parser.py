@@ -160,9 +160,9 @@ def test_a_replaced_reply_is_sent_in_order_with_reasoning_and_tools() -> None:
 
 def test_blank_parts_that_the_end_drops_around_tools_replace_nothing() -> None:
     call = {"id": "c1", "name": "add", "args": "{}", "output": "42", "progress": 1}
-    told = [said("text", "I add.\n\n"), completed("c1", "add", "{}", "42"), said("text", "Done.")]
+    received = [said("text", "I add.\n\n"), completed("c1", "add", "{}", "42"), said("text", "Done.")]
     parts = [{"type": "text", "text": "I add."}, {"type": "tool_call", "tool_call": call}]
-    items = play([*told, final(*parts, {"type": "text", "text": "Done."})])
+    items = play([*received, final(*parts, {"type": "text", "text": "Done."})])
     assert Replacement() not in items
 
 
@@ -177,8 +177,8 @@ def test_a_cut_off_reply_keeps_what_was_streamed_beyond_its_stored_end(more: dic
 @given(st.text(min_size=1), st.lists(st.integers(0, 30), max_size=4))
 def test_the_end_decides_whichever_pieces_a_stream_lost(text: str, lost: list[int]) -> None:
     pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
-    kept = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
-    items = play([*kept, final({"type": "text", "text": text})])
+    left = [said("text", piece) for number, piece in enumerate(pieces) if number not in lost]
+    items = play([*left, final({"type": "text", "text": text})])
     last = max((at for at, item in enumerate(items) if item == Replacement()), default=-1)
     assert text_of(items[last + 1 :]).rstrip() == sound(text).rstrip()
 

@@ -10,9 +10,9 @@ from gateway.calls.call_images import has_image_references
 from gateway.calls.rights import models_now
 from gateway.engines.base import Engine, TurnJob
 from gateway.engines.check_steps import FAILED, OK, Step
+from gateway.engines.direct.tools import Answered, RequestedCall, run_tools
 from gateway.engines.events import EngineEvent, ToolResult
 from gateway.engines.model_calls import call_model
-from gateway.engines.tools import Answered, RequestedCall, run_tools
 from gateway.providers.base import Finish, JsonObject, TextDelta, ToolCallDelta
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls

@@ -1,12 +1,9 @@
 """The direct engine's tool calls: runs them concurrently and gives the model their results."""
 
 import asyncio
-import json
-import math
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 
@@ -23,6 +20,7 @@ from gateway.calls.tool_runs import (
 )
 from gateway.engines.base import TurnJob
 from gateway.engines.events import ApprovalRequest, ApprovalResolution, Event, ToolCall, ToolResult
+from gateway.engines.tool_arguments import arguments_of
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
@@ -75,35 +73,6 @@ class Answered:
 
 
 News = asyncio.Queue["Event | Answered | BaseException"]
-
-
-def arguments_of(text: str) -> Any:
-    """A call's arguments as data that can be stored; text that is not JSON stays text."""
-    try:
-        return _storable(json.loads(text)) if text.strip() else {}
-    except (ValueError, RecursionError):
-        return sound(text)
-
-
-def storable(value: Any) -> Any:
-    """The value as a database can store it; {} if it is nested too deeply."""
-    try:
-        return _storable(value)
-    except RecursionError:
-        return {}
-
-
-def _storable(value: Any) -> Any:
-    """Without NaN, infinities and the characters that JSON's escapes can hide from `sound`."""
-    if isinstance(value, str):
-        return sound(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {sound(name): _storable(item) for name, item in value.items()}
-    return value
 
 
 async def run_tools(job: TurnJob, calls: list[RequestedCall]) -> AsyncGenerator[Event | Answered, None]:

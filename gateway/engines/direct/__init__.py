@@ -1,0 +1,1 @@
+"""The engine that runs turns in our own processes."""
