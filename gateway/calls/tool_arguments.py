@@ -51,7 +51,7 @@ def parsed_arguments(text: str) -> dict[str, Any] | None:
 
 
 def hash_of(arguments: dict[str, Any] | None) -> str:
-    """Equal for equal arguments, whatever their order, with numbers as JavaScript reads them.
+    """Equal for equal arguments in any order, with numbers as JavaScript reads them.
 
     An engine in JavaScript has no integers: 2.0 comes back as 2, and beyond 2**53 digits are lost.
     """

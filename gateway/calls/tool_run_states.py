@@ -8,7 +8,7 @@
                     │       │                               claimed by an engine, which runs it
                     │       └──────────────► expired        never claimed: the model has gone on
                     ├─► refused             a person said no
-                    └─► expired             nobody answered in time, or the call has ended
+                    └─► expired             no answer in time, or the call has ended
 
 Each change is one conditional update, so that of two processes only one makes it. Nothing here notifies or
 audits: the callers do, since they know for whom the tool is called.

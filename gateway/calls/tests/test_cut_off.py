@@ -1,4 +1,4 @@
-"""A reply that exceeds its bound by far is cut off, whatever its content; what arrived is charged."""
+"""A reply that exceeds its bound by far is cut off, and what arrived is charged."""
 
 import asyncio
 import json

@@ -111,7 +111,7 @@ def test_servers_are_read_once_for_any_number_of_calls(
     function = {"name": f"add_mcp_{NAME}", "arguments": '{"a": 2, "b": 40}'}
 
     def reads(number: int) -> int:
-        calls = [{"id": f"{number}-{place}", "function": function} for place in range(number)]
+        calls = [{"id": f"{number}-{at}", "function": function} for at in range(number)]
         with tenant_scope(turn.tenant), CaptureQueriesContext(connection) as queries:
             assert needed_checks(turn=routed, calls=calls) == {}
             _, runs = open_calls(turn=routed, calls=calls, checked={})

@@ -89,9 +89,9 @@ def test_a_key_that_is_invalid_in_a_header_is_refused(key: str) -> None:
 async def test_failures_in_one_workspace_do_not_block_another(
     kind: str, events_of: Any, settings: Any
 ) -> None:
-    nobody = f"127.0.0.1:{free_port()}"
-    settings.LOCAL_MODEL_URL, settings.OUTBOUND_ALLOWED = f"http://{nobody}", [nobody]
-    ours, theirs = (model(kind, seal("sk-the-same"), f"http://{nobody}/v1") for _ in range(2))
+    unused = f"127.0.0.1:{free_port()}"
+    settings.LOCAL_MODEL_URL, settings.OUTBOUND_ALLOWED = f"http://{unused}", [unused]
+    ours, theirs = (model(kind, seal("sk-the-same"), f"http://{unused}/v1") for _ in range(2))
     while not is_open(provider_for(ours)):
         with pytest.raises(ProviderError, match="cannot be reached"):
             await events_of(provider_for(ours))

@@ -182,11 +182,11 @@ def test_an_approval_can_be_answered_after_its_process_has_died(  # noqa: PLR091
         "EGRESS_SECRETS": settings.EGRESS_SECRETS[0],
         "OUTBOUND_ALLOWED": ",".join(settings.OUTBOUND_ALLOWED),
     }
-    wish = body("wipe", model=MODEL, mcps=["calculator"])
+    payload = body("wipe", model=MODEL, mcps=["calculator"])
     with (
         web_process(settings.LOCAL_MODEL_URL, **environment) as (process, url),
         httpx.Client(base_url=url, headers=cast.bob.headers, timeout=30) as client,
-        client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer,
+        client.stream("POST", "/v1/chat/send", json=payload, headers=STREAM) as answer,
     ):
         received = parse(answer.iter_lines())
         started = next(received)

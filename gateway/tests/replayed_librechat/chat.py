@@ -75,8 +75,8 @@ class Chat:
         status, generation = self._begin_or_resume(account, body)
         generation.replica = generation.replica or replica
         self.knobs.counters[status.replace("started", "starts")] += 1
-        told = {"generationCreatedAt": generation.created_at, "status": status}
-        await answer_json(send, 200, {"streamId": stream_id, "conversationId": stream_id} | told | PROTOCOL)
+        data = {"generationCreatedAt": generation.created_at, "status": status}
+        await answer_json(send, 200, {"streamId": stream_id, "conversationId": stream_id} | data | PROTOCOL)
 
     async def follow(  # noqa: PLR0917 - everything from a request
         self, account: Account, stream_id: str, resume: bool, receive: Receive, send: Send, replica: int
