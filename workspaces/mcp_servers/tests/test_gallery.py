@@ -3,7 +3,7 @@
 import re
 
 from workspaces.mcp_servers.gallery import gallery_by_category, read_gallery
-from workspaces.mcp_servers.inputs import ServerWish
+from workspaces.mcp_servers.inputs import ServerInput
 from workspaces.mcp_servers.models import MCPServer
 
 
@@ -16,7 +16,7 @@ def test_every_entry_can_be_installed() -> None:
         assert re.fullmatch(r"[A-Z][^\n]{5,89}\.", entry.about), entry.slug
         is_keyed = entry.auth == MCPServer.Auth.HEADER
         assert bool(entry.key_hint) >= is_keyed, entry.slug
-        ServerWish(
+        ServerInput(
             slug=entry.slug,
             name=entry.name,
             url=entry.url,

@@ -28,7 +28,7 @@ from gateway.tests.sign_in_stand import (
 from gateway.tests.test_jobs import run_worker
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.health import look_at_servers
+from workspaces.mcp_servers.health import check_due_servers
 from workspaces.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.tasks import look_at_mcp_servers
 
@@ -81,7 +81,7 @@ def test_a_grant_that_the_server_ended_has_to_be_given_anew(
     sign_in(cast.alice, alice)
     vault.end_access()
     vault.provider.refresh.clear()
-    assert "have to sign in" in use(alice, provider)["output"]
+    assert "need to sign in" in use(alice, provider)["output"]
     [row] = kept(cast)
     assert (row.sealed_access, row.sealed_refresh, row.is_usable) == ("", "", False)
     assert send(alice, "open it", **WITH_VAULT).json()["error"]["code"] == "mcp_sign_in_needed"
@@ -116,7 +116,7 @@ def test_whoever_may_not_do_enough_signs_in_anew_for_more(
     sign_in(cast.bob, bob)
     refused = use(bob, provider)
     assert refused["is_error"]
-    assert "You have to sign in at vault anew: it wants a further permission" in refused["output"]
+    assert "You need to sign in to vault again: this needs an additional permission" in refused["output"]
     assert "<code>drawers:open</code>" in come_back(cast.bob, bob, "/t/acme/w/sales/mcps/vault").text
     address = begin(bob)
     assert parse_qs(urlsplit(address).query)["scope"] == ["drawers:look drawers:open"]
@@ -134,9 +134,9 @@ def test_a_permission_that_is_not_granted_keeps_nobody_from_signing_in(
     alice = client_of(cast.alice)
     install(alice, vault)
     sign_in(cast.alice, alice)
-    assert "it wants a further permission" in use(alice, provider)["output"]
+    assert "this needs an additional permission" in use(alice, provider)["output"]
     refused = come_back(cast.alice, alice, granted(begin(alice)))
-    assert "The server does not grant what it asked for" in refused.text
+    assert "The server did not grant the additional permission" in refused.text
     assert "You are signed in" in sign_in(cast.alice, alice)
 
 
@@ -192,7 +192,7 @@ def test_servers_are_looked_at_again_after_a_while(
     def look() -> dict[str, Any]:
         with tenant_scope(cast.alice.principal.tenant):
             MCPServer.objects.update(checked_at=timezone.now() - timedelta(hours=7))
-        asyncio.run(look_at_servers())
+        asyncio.run(check_due_servers())
         where = "/v1/workspaces/sales/mcps"
         return {slug: alice.get(f"{where}/{slug}").json() for slug in ("vault", "shared")}
 
