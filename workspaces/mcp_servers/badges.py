@@ -14,7 +14,7 @@ class Badge:
 
 
 def badge_of(tool: Tool) -> Badge | None:
-    """What prevents its use comes before what a manager has to review, then how it may be used."""
+    """States that prevent its use come first, then those to review, then how it may be used."""
     states = (
         (bool(tool.problem), Badge("Cannot be used", "danger")),
         (tool.is_gone, Badge("No longer offered")),

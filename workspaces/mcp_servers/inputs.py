@@ -136,7 +136,7 @@ class ToolsChange:
 
 
 def url_problem(url: str) -> str:
-    """Judged by the parser of the HTTP client, and readable to Python's own; empty if there is none."""
+    """Checked with the HTTP client's parser; Python's must be able to read it too. Empty for a valid URL."""
     try:
         parts, _ = httpx.URL(url), urlsplit(url)
     except (ValueError, *UNREADABLE):

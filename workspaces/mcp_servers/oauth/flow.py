@@ -295,7 +295,7 @@ async def sign_out(*, principal: Principal, slug: str) -> None:
 
 @transaction.atomic
 def _delete_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Client, str] | None:
-    """What is needed to revoke it; None if it cannot be revoked."""
+    """The data for revoking its token; None if that is impossible."""
     server = lock_server(find_server(principal=principal, slug=slug).id)
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)

@@ -1,4 +1,4 @@
-"""What an authorization server says of itself, and the checks of what it sends (OAuth 2.1 as MCP uses it).
+"""An authorization server's metadata, and checks of what it sends (OAuth 2.1 as MCP uses it).
 
 Protocol: https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization. A server's own error
 texts are never passed on: they may repeat what it was sent.

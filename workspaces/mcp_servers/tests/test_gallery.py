@@ -1,4 +1,4 @@
-"""The gallery is data: each of its servers can be installed as it stands there."""
+"""Each server of the gallery can be installed with the data of its entry."""
 
 import re
 
@@ -27,6 +27,6 @@ def test_every_entry_can_be_installed() -> None:
         ).check()
 
 
-def test_no_two_are_one() -> None:
+def test_slugs_are_unique() -> None:
     slugs = [entry.slug for entry in read_gallery()]
     assert len(set(slugs)) == len(slugs) == sum(map(len, gallery_by_category().values()))
