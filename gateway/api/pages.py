@@ -25,8 +25,8 @@ from gateway.conversations.images import images_of, shown_images, told_images
 from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns.approval_answers import answer_approval, told_approval
 from gateway.turns.context import current_turns
-from gateway.turns.requests import validated
 from kit.api import json_error
+from kit.body_validation import validated
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.highlighting import Budget
 from kit.json_input import parse_object
