@@ -12,7 +12,7 @@ from gateway.calls.channels import notify_stop
 from gateway.engines.outbox import tell_of_deletion
 from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import remove_models
+from workspaces.language_models.installation import remove_models
 from workspaces.mcp_servers.queries import remove_servers
 from workspaces.prompts.services import forget_prompts, remove_prompts
 
