@@ -138,13 +138,13 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
     """The servers that may be used, with those that the latest turn used chosen."""
     latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
-    chosen = (latest or {}).get("mcps", [])
+    chosen = (latest or {}).get("mcp_ids", [])
     return [
         {
             "slug": s.slug,
             "name": s.name,
             "tools": s.tools,
-            "selected": s.slug in chosen and not s.needs_sign_in,
+            "selected": str(s.id) in chosen and not s.needs_sign_in,
             "needs_sign_in": s.needs_sign_in,
         }
         for s in offered_servers(principal)

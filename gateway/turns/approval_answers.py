@@ -40,7 +40,7 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
     if not is_running or not decide(turn_id=turn.id, run_id=run.id, state=state, user_id=principal.user_id):
         raise ApprovalDecided
     if decision == ALWAYS:
-        change_tool(principal=principal, slug=run.server, tool=run.tool, needs_approval=False)
+        change_tool(principal=principal, slug=str(run.server_id), tool=run.tool, needs_approval=False)
     audit.record("tool.answered", principal=principal, target=target_of(run), decision=decision)
     if state == ToolRun.State.REFUSED:  # with that the call has ended
         caller = Caller(principal.tenant, turn.workspace_id, turn.user_id, turn.id)

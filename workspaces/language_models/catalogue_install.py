@@ -18,23 +18,21 @@ from workspaces.language_models.catalogue import (
 )
 from workspaces.language_models.credential_services import credentials_of, find_credential, save_credential
 from workspaces.language_models.inputs import CatalogueInstallation, CredentialInput, ModelInput, Parameters
-from workspaces.language_models.models import LanguageModel, RetiredSlug
-from workspaces.language_models.probe import Prober, save_tested
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.probe import save_tested
 from workspaces.language_models.queries import ref_of
 from workspaces.language_models.services import save_model
 
 USUAL_OUTPUT = 16_384  # tokens; the default reply limit of a model that can write more
 
 
-def install_from_catalogue(
-    *, principal: Principal, chosen: CatalogueInstallation, prober: Prober | None = None
-) -> list[LanguageModel]:
+def install_from_catalogue(*, principal: Principal, chosen: CatalogueInstallation) -> list[LanguageModel]:
     """The chosen models with one credential, new or existing, and with their listed prices.
 
-    The first of them is tested. A slug that is or was taken gets a number. InvalidInput, Conflict, NotFound.
+    The first of them is tested. A slug that is taken gets a number. InvalidInput, Conflict, NotFound.
     """
     return save_tested(
-        prober=prober if chosen.test else None,
+        is_tested=chosen.test,
         principal=principal,
         save=lambda: _install(principal, chosen),
         ref=lambda rows: ref_of(rows[0]),
@@ -90,12 +88,9 @@ def _install_listed(
 
 
 def _free_slug(principal: Principal, slug: str) -> str:
-    similar = {"workspace_id": principal.workspace.id, "slug__startswith": slug}
-    taken = {
-        *LanguageModel.objects.filter(**similar).values_list("slug", flat=True),
-        *RetiredSlug.objects.filter(**similar).values_list("slug", flat=True),
-    }
-    return next(name for name in _numbered(slug, "-") if name not in taken)
+    similar = LanguageModel.objects.filter(workspace_id=principal.workspace.id, slug__istartswith=slug)
+    taken = {name.lower() for name in similar.values_list("slug", flat=True)}
+    return next(name for name in _numbered(slug, "-") if name.lower() not in taken)
 
 
 def _free_name(principal: Principal, name: str) -> str:

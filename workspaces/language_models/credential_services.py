@@ -13,7 +13,7 @@ from kit.secrets import seal
 from workspaces.language_models.inputs import CredentialChange, CredentialInput
 from workspaces.language_models.installation import BASE_URLS, add_credential
 from workspaces.language_models.models import ProviderCredential
-from workspaces.language_models.probe import Prober, save_tested
+from workspaces.language_models.probe import save_tested
 from workspaces.language_models.queries import endpoint_ref, probe_ref
 
 MOST_CREDENTIALS = 50  # of a workspace
@@ -37,12 +37,10 @@ def find_credential(
     return row
 
 
-def create_credential(
-    *, principal: Principal, credential: CredentialInput, prober: Prober | None = None
-) -> ProviderCredential:
+def create_credential(*, principal: Principal, credential: CredentialInput) -> ProviderCredential:
     """InvalidInput by field; Conflict for a name that is taken."""
     return save_tested(
-        prober=prober if credential.test else None,
+        is_tested=credential.test,
         principal=principal,
         save=lambda: save_credential(principal, credential),
         ref=endpoint_ref,
@@ -89,12 +87,12 @@ def check_url(url: str) -> None:
 
 
 def change_credential(
-    *, principal: Principal, credential_id: UUID, change: CredentialChange, prober: Prober | None = None
+    *, principal: Principal, credential_id: UUID, change: CredentialChange
 ) -> ProviderCredential:
     """NotFound, InvalidInput by field, Conflict for a name that is taken. A new name alone is not tested."""
-    is_tested = change.test and (change.key is not None or change.base_url is not None)
+    is_new = change.key is not None or change.base_url is not None
     return save_tested(
-        prober=prober if is_tested else None,
+        is_tested=change.test and is_new,
         principal=principal,
         save=lambda: _change_credential(principal, credential_id, change),
         ref=probe_ref,

@@ -10,9 +10,10 @@ from django.db import IntegrityError, transaction
 
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
-from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
+from kit.slugs import claim_slug
+from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.slugs import LOCAL_MODEL
 
-LOCAL_SLUG = "local"
 LOCAL_UPSTREAM = "smollm2-135m"
 LOCAL_OUTPUT_BOUND = 512
 Kind = ProviderCredential.Kind
@@ -23,7 +24,7 @@ def install_local_model(*, workspace_id: UUID) -> LanguageModel:
     """Enables the built-in model, so that a new workspace can chat immediately."""
     return LanguageModel.objects.create(
         workspace_id=workspace_id,
-        slug=LOCAL_SLUG,
+        slug=LOCAL_MODEL,
         name="SmolLM2 135M",
         provider=LanguageModel.Provider.LOCAL,
         upstream_name=LOCAL_UPSTREAM,
@@ -75,28 +76,23 @@ def install_model(
     parameters: dict[str, Any] | None = None,
     enabled: bool = False,
 ) -> LanguageModel:
-    """Installs a model, private until it is enabled. Conflict for a slug that is or was taken."""
-    if RetiredSlug.objects.filter(workspace_id=credential.workspace_id, slug=slug).exists():
-        raise Conflict(f"There was a model called {slug} already: choose another name.", slug=slug)
+    """Installs a model, private until it is enabled. Conflict for a slug that is taken."""
     if not 0 < output_bound < context_window:
         raise InvalidInput(output_bound=["The output has to fit into the context window."])
-    try:
-        with transaction.atomic():
-            return LanguageModel.objects.create(
-                workspace_id=credential.workspace_id,
-                slug=slug,
-                name=name or slug,
-                provider=credential.kind,
-                credential=credential,
-                upstream_name=upstream_name,
-                context_window=context_window,
-                output_bound=output_bound,
-                abilities=sorted(set(abilities)),
-                parameters=parameters or {},
-                enabled=enabled,
-            )
-    except IntegrityError as exc:
-        raise Conflict(f"There is a model called {slug} already.") from exc
+    with claim_slug(slug):
+        return LanguageModel.objects.create(
+            workspace_id=credential.workspace_id,
+            slug=slug,
+            name=name or slug,
+            provider=credential.kind,
+            credential=credential,
+            upstream_name=upstream_name,
+            context_window=context_window,
+            output_bound=output_bound,
+            abilities=sorted(set(abilities)),
+            parameters=parameters or {},
+            enabled=enabled,
+        )
 
 
 @transaction.atomic
@@ -118,11 +114,3 @@ def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
         following = by_id.get(following.fallback_id) if following.fallback_id else None
     models[slug].fallback = models[fallback] if fallback else None
     models[slug].save(update_fields=["fallback"])
-
-
-@transaction.atomic
-def remove_models(*, workspace_id: UUID) -> None:
-    """Deletes all models of a workspace, with the keys of their providers."""
-    LanguageModel.objects.filter(workspace_id=workspace_id).delete()
-    RetiredSlug.objects.filter(workspace_id=workspace_id).delete()
-    ProviderCredential.objects.filter(workspace_id=workspace_id).delete()

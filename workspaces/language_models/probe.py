@@ -1,6 +1,6 @@
 """Tests models and credentials before they are saved: reachable, the key works, the model answers.
 
-The gateway, which is above this package, knows how to ask a provider: `config` passes a Prober in.
+Only the gateway, which this package may not import, knows how to ask a provider: it registers a Prober.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,17 @@ class Prober(Protocol):
         """Also checks that the model answers: one short call, metered like any other."""
 
 
-def probe(prober: Prober, principal: Principal, model: ModelRef) -> None:
+_registered: list[Prober] = []
+
+
+def register_prober(prober: Prober) -> None:
+    """Called once as apps load; a later one replaces it."""
+    _registered[:] = [prober]
+
+
+def probe(principal: Principal, model: ModelRef) -> None:
     """Asks the model if it has a name at its provider, else only the provider."""
+    (prober,) = _registered
     with connection_released():
         if model.upstream_name:
             async_to_sync(prober.ask)(principal, model)
@@ -37,13 +46,15 @@ def probe(prober: Prober, principal: Principal, model: ModelRef) -> None:
 
 
 def save_tested(
-    *, prober: Prober | None, principal: Principal, save: Callable[[], T], ref: Callable[[T], ModelRef]
+    *, is_tested: bool, principal: Principal, save: Callable[[], T], ref: Callable[[T], ModelRef]
 ) -> T:
-    """Saves once the provider has accepted it: `save` runs first in a transaction that is rolled back, which
-    applies all its checks, then the provider is asked, then `save` runs for good. Without a prober, only the
-    last of these."""
-    if prober is not None:
-        probe(prober, principal, _rehearse(lambda: ref(save())))
+    """Saves; if tested, only once the provider has accepted it.
+
+    For a test, `save` first runs in a transaction that is rolled back, which applies all its checks; then the
+    provider is asked about `ref` of the result, outside any transaction.
+    """
+    if is_tested:
+        probe(principal, _rehearse(lambda: ref(save())))
     return save()
 
 

@@ -1,6 +1,5 @@
 """Changes the models of a workspace; each change is audited."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -10,17 +9,16 @@ from django.db import transaction
 from accounts.audit import services as audit
 from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput, NotFound
+from quotas.workspace_prices import forget_prices
 from workspaces.language_models.credential_services import find_credential, save_credential
 from workspaces.language_models.inputs import MOST_MODELS, CredentialInput, ModelChange, ModelInput
-from workspaces.language_models.installation import LOCAL_SLUG, install_model, set_fallback
+from workspaces.language_models.installation import install_model, set_fallback
 from workspaces.language_models.model_access import Access, Group, checked_access
-from workspaces.language_models.models import LanguageModel, RetiredSlug
-from workspaces.language_models.probe import Prober, probe, save_tested
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.probe import probe, save_tested
 from workspaces.language_models.queries import ModelRef, find_model, pick_model, ref_of
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import MODEL_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-RESERVED = {LOCAL_SLUG, "bulk", "install", "catalogue"}  # our own routes and pages
 COLUMNS = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 
 
@@ -29,14 +27,14 @@ def add_model(
     principal: Principal,
     model: ModelInput,
     credential: UUID | CredentialInput,
-    prober: Prober | None = None,
+    is_tested: bool = False,
 ) -> LanguageModel:
     """Installs a model with an existing credential, or with a new one: both or neither.
 
     InvalidInput, Conflict, NotFound.
     """
     return save_tested(
-        prober=prober,
+        is_tested=is_tested,
         principal=principal,
         save=lambda: save_model(principal, model, credential),
         ref=ref_of,
@@ -46,10 +44,7 @@ def add_model(
 @transaction.atomic
 def save_model(principal: Principal, model: ModelInput, credential: UUID | CredentialInput) -> LanguageModel:
     """Without testing it."""
-    if not SLUG.fullmatch(model.slug) or model.slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 lowercase letters, digits, dots, hyphens and underscores."])
-    if is_like_an_id(model.slug):
-        raise InvalidInput(slug=["This looks like an ID. Choose another name."])
+    MODEL_SLUGS.check(model.slug)
     model.parameters.check()
     if isinstance(credential, CredentialInput):
         credential = save_credential(principal, credential).id
@@ -71,6 +66,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         "language_model.added",
         principal=principal,
         target=row.slug,
+        id=str(row.id),
         provider=provider.kind,
         upstream_name=row.upstream_name,
         enabled=row.enabled,
@@ -78,11 +74,10 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
     return row
 
 
-def test_model(*, principal: Principal, slug: str, prober: Prober | None) -> ModelRef:
+def test_model(*, principal: Principal, slug: str) -> ModelRef:
     """Sends the model a short request. NotFound, and what a Prober raises."""
     model = find_model(workspace_id=principal.workspace.id, slug=slug)
-    if prober is not None:
-        probe(prober, principal, model)
+    probe(principal, model)
     return model
 
 
@@ -114,7 +109,9 @@ def _change(
         _set_fallback(row, change.fallback or "")
         changes["fallback"] = [before, change.fallback]
     if changes:
-        audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
+        audit.record(
+            "language_model.changed", principal=principal, target=row.slug, id=str(row.id), changes=changes
+        )
 
 
 def _set_fallback(row: LanguageModel, fallback: str) -> None:
@@ -152,13 +149,14 @@ def _changed_access(principal: Principal, row: LanguageModel, groups: dict[str, 
 
 @transaction.atomic
 def remove_model(*, principal: Principal, slug: str) -> None:
-    """Permanently: a turn that uses it ends at its next call, and it leaves every chain of fallbacks."""
+    """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
         raise Conflict("The built-in model cannot be removed. Disable it instead.")
-    RetiredSlug.objects.create(workspace_id=row.workspace_id, slug=row.slug)
+    forget_prices(workspace_id=row.workspace_id, model=row.slug)
+    removed_id = str(row.id)
     row.delete()
-    audit.record("language_model.removed", principal=principal, target=row.slug)
+    audit.record("language_model.removed", principal=principal, target=row.slug, id=removed_id)
 
 
 def _lock_all(principal: Principal) -> Sequence[LanguageModel]:

@@ -13,9 +13,8 @@ from workspaces.mcp_servers.client import Address
 from workspaces.mcp_servers.models import MCPServer
 from workspaces.mcp_servers.oauth.metadata import PLAIN, Client, is_plain
 from workspaces.mcp_servers.urls import HIDDEN
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import SERVER_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 NOT_OURS = {
     "host",
@@ -50,8 +49,8 @@ class ServerWish:
     def check(self) -> None:
         """InvalidInput names every wrong field."""
         wrong: dict[str, Any] = {}
-        if not SLUG.fullmatch(self.slug) or is_like_an_id(self.slug):
-            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores, and no id."]
+        if problem := SERVER_SLUGS.problem(self.slug):
+            wrong["slug"] = [problem]
         if problem := url_problem(self.url):
             wrong["url"] = [problem]
         if self.auth == MCPServer.Auth.HEADER:

@@ -55,6 +55,7 @@ class ServerRef:
 class OfferedServer:
     """A server that a message may name; `tools` is how many of its may be used."""
 
+    id: UUID
     slug: str
     name: str
     tools: int
@@ -91,11 +92,19 @@ def enabled_servers(
     *, workspace_id: UUID, slugs: Iterable[str], user_id: UUID | None = None
 ) -> list[ServerRef]:
     """Those of the slugs that are enabled; with `user_id` each tells whether that person has to sign in."""
-    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
-    found = installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True)
-    rows = list(found.prefetch_related(tools))
+    rows = _with_tools(installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True))
     missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
     return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
+
+
+def enabled_servers_by_id(*, workspace_id: UUID, ids: Iterable[str | UUID]) -> list[ServerRef]:
+    """Those that are still enabled. What began with a server asks by id: its slug may be another's by now."""
+    rows = _with_tools(installed_servers(workspace_id).filter(id__in=list(ids), enabled=True))
+    return [_ref(row, "") for row in rows]
+
+
+def _with_tools(rows: QuerySet[MCPServer]) -> list[MCPServer]:
+    return list(rows.prefetch_related(Prefetch("tools", queryset=Tool.objects.order_by("name"))))
 
 
 def enabled_slugs(*, workspace_id: UUID) -> list[str]:
@@ -115,7 +124,7 @@ def offered_servers(place: Principal) -> list[OfferedServer]:
     counted = list(rows.annotate(usable=Count("tools", filter=USABLE)).filter(usable__gt=0))
     missing = missing_sign_ins(counted, place.user_id)
     return [
-        OfferedServer(row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
+        OfferedServer(row.id, row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
         for row in counted
     ]
 
@@ -184,11 +193,6 @@ def note_seen(*, server_id: UUID) -> None:
 def note_problem(*, server_id: UUID, problem: str) -> None:
     """Why the last look at the server failed."""
     MCPServer.objects.filter(id=server_id).update(problem=problem[:200], checked_at=timezone.now())
-
-
-def remove_servers(*, workspace_id: UUID) -> None:
-    """All of a workspace's, with their keys, when it is deleted for good."""
-    MCPServer.objects.filter(workspace_id=workspace_id).delete()
 
 
 def lock_server(server_id: UUID) -> MCPServer:

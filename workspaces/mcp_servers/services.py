@@ -3,7 +3,7 @@
 from typing import Any
 
 import httpx
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.audit import services as audit
@@ -11,6 +11,7 @@ from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput
 from kit.outbound import origin_of
 from kit.secrets import seal
+from kit.slugs import claim_slug
 from workspaces.mcp_servers.inputs import ServerWish, header_problems, url_problem
 from workspaces.mcp_servers.inspection import Found
 from workspaces.mcp_servers.models import MCPServer, Tool
@@ -25,41 +26,37 @@ MOST_SERVERS = 50  # of a workspace
 def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> MCPServer:
     """Keeps a server with what it showed; one that wants a sign-in is enabled by the first.
 
-    InvalidInput, Conflict for a slug that is or was taken.
+    InvalidInput, Conflict for a slug that is taken.
     """
     wish.check()
     if installed_servers(principal.workspace.id).count() >= MOST_SERVERS:
         raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
     is_keyed = wish.auth == MCPServer.Auth.HEADER
     waits = found.authorization is not None
-    try:
-        with transaction.atomic():
-            row = MCPServer.objects.create(
-                workspace_id=principal.workspace.id,
-                slug=wish.slug,
-                name=wish.name,
-                **kept_url(wish.url),
-                transport=wish.transport,
-                auth=wish.auth,
-                header_name=wish.header_name if is_keyed else "",
-                sealed_header=seal(wish.header_value) if is_keyed else "",
-                sign_in=wish.who_signs_in,
-                authorization=found.authorization.as_data() if found.authorization else None,
-                sealed_client=_client_of(wish, found),
-                enabled=wish.enabled and not waits,
-                waits_for_sign_in=wish.enabled and waits,
-                checked_at=None if waits else timezone.now(),
-                listed_at=None if waits else timezone.now(),
-            )
-    except IntegrityError as exc:
-        raise Conflict(
-            f"The name {wish.slug} is taken, or was once: choose another.", slug=wish.slug
-        ) from exc
+    with claim_slug(wish.slug):
+        row = MCPServer.objects.create(
+            workspace_id=principal.workspace.id,
+            slug=wish.slug,
+            name=wish.name,
+            **kept_url(wish.url),
+            transport=wish.transport,
+            auth=wish.auth,
+            header_name=wish.header_name if is_keyed else "",
+            sealed_header=seal(wish.header_value) if is_keyed else "",
+            sign_in=wish.who_signs_in,
+            authorization=found.authorization.as_data() if found.authorization else None,
+            sealed_client=_client_of(wish, found),
+            enabled=wish.enabled and not waits,
+            waits_for_sign_in=wish.enabled and waits,
+            checked_at=None if waits else timezone.now(),
+            listed_at=None if waits else timezone.now(),
+        )
     Tool.objects.bulk_create([new_tool(row, tool, is_allowed=True) for tool in found.tools])
     audit.record(
         "mcp_server.installed",
         principal=principal,
         target=row.slug,
+        id=str(row.id),
         url=row.url,
         enabled=row.enabled,
     )
@@ -98,7 +95,9 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
     if changes:
         row.version += 1
         row.save()
-        audit.record("mcp_server.changed", principal=principal, target=row.slug, changes=changes)
+        audit.record(
+            "mcp_server.changed", principal=principal, target=row.slug, id=str(row.id), changes=changes
+        )
     return row
 
 
@@ -120,10 +119,10 @@ def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, 
 
 @transaction.atomic
 def remove_server(*, principal: Principal, slug: str) -> None:
-    """For good: its key is deleted; its name is not given again."""
+    """Deletes the server with its key; its slug is free again."""
     row = lock_server(find_server(place=principal, slug=slug).id)
     _forget(row)
-    audit.record("mcp_server.removed", principal=principal, target=row.slug)
+    audit.record("mcp_server.removed", principal=principal, target=row.slug, id=str(row.id))
 
 
 def _forget(row: MCPServer) -> None:

@@ -95,7 +95,7 @@ class PromptView(WorkspaceView):
 
     @extend_schema(operation_id="remove_prompt", tags=["prompts"], responses={204: None})
     def delete(self, request: Request, workspace: str, prompt: str) -> Response:
-        """Deletes a prompt and its versions permanently; its slug is never reused."""
+        """Deletes a prompt and its versions permanently; its slug can be used again."""
         services.remove_prompt(principal=self.place, slug=prompt)
         return Response(status=204)
 

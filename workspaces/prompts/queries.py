@@ -23,9 +23,15 @@ MOST_OF_ONE_SLUG = 50  # prompts of other workspaces that are shared with the te
 class RenderedPrompt:
     """A prompt's text with values filled in, and the version that it was rendered from."""
 
+    id: UUID
     slug: str
     number: int
     text: str
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What a turn stores of it."""
+        return {"id": str(self.id), "slug": self.slug, "version": self.number}
 
 
 def visible_prompts(principal: Principal) -> QuerySet[Any]:
@@ -110,4 +116,4 @@ def render_prompt(*, principal: Principal, slug: str, values: dict[str, Any]) ->
     """The prompt with these values. NotFound; InvalidInput by variable."""
     row = find_prompt(principal=principal, slug=slug)
     text = render(row.text, variables_of(row.variables), values)
-    return RenderedPrompt(slug=row.slug, number=row.number, text=text)
+    return RenderedPrompt(id=row.id, slug=row.slug, number=row.number, text=text)

@@ -1,26 +1,24 @@
 """Changes prompts; each change is audited, and each new text or set of variables is a version."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.principals import Principal
-from kit.errors import Conflict, Forbidden, InvalidInput
+from kit.errors import Forbidden, InvalidInput
 from kit.fields import plain_lines
+from kit.slugs import claim_slug
 from workspaces.prompts.inputs import PromptChange, PromptInput
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 from workspaces.prompts.queries import find_prompt, find_version, may_change, variables_of
 from workspaces.prompts.render import Variable, check_prompt
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import PROMPT_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
-RESERVED = {"new", "composer"}  # our own pages
 MOST_TAGS = 20
 PRIVATE_FIELDS = ("title", "description")  # masked in the audit while a prompt is private
 Visibility = Prompt.Visibility
@@ -40,31 +38,22 @@ def _lock(principal: Principal, slug: str) -> Prompt:
 
 @transaction.atomic
 def create_prompt(*, principal: Principal, prompt: PromptInput) -> Prompt:
-    """InvalidInput; Conflict for a slug that is or was taken."""
-    if not SLUG.fullmatch(prompt.slug) or prompt.slug in RESERVED:
-        raise InvalidInput(
-            slug=["Use up to 60 lowercase letters, digits and hyphens. Some names are reserved."]
-        )
-    if is_like_an_id(prompt.slug):
-        raise InvalidInput(slug=["This looks like an ID. Choose another name."])
+    """InvalidInput; Conflict for a slug that is taken."""
+    PROMPT_SLUGS.check(prompt.slug)
     text, variables = plain_lines(prompt.text), _normalised(prompt.variables)
     check_prompt(text, variables)
-    try:
-        with transaction.atomic():
-            row = Prompt.objects.create(
-                workspace_id=principal.workspace.id,
-                user_id=principal.user_id,
-                slug=prompt.slug,
-                title=prompt.title,
-                description=prompt.description,
-                visibility=prompt.visibility,
-                tags=normalised_tags(prompt.tags),
-                text=text,
-                variables=[variable.as_data() for variable in variables],
-            )
-    except IntegrityError as exc:
-        problem = f"The name {prompt.slug} is taken, or was once. Choose another."
-        raise Conflict(problem, slug=prompt.slug) from exc
+    with claim_slug(prompt.slug):
+        row = Prompt.objects.create(
+            workspace_id=principal.workspace.id,
+            user_id=principal.user_id,
+            slug=prompt.slug,
+            title=prompt.title,
+            description=prompt.description,
+            visibility=prompt.visibility,
+            tags=normalised_tags(prompt.tags),
+            text=text,
+            variables=[variable.as_data() for variable in variables],
+        )
     _write_version(row, principal, "")
     _record("prompt.created", principal, row, visibility=row.visibility)
     return find_prompt(principal=principal, slug=str(row.id))
@@ -142,7 +131,7 @@ def roll_back(*, principal: Principal, slug: str, number: int) -> Prompt:
 
 @transaction.atomic
 def remove_prompt(*, principal: Principal, slug: str) -> None:
-    """Permanently. NotFound, Forbidden."""
+    """Deletes the prompt with its versions; its slug is free again. NotFound, Forbidden."""
     row = _lock(principal, slug)
     _clear(Prompt.objects.filter(id=row.id))
     _record("prompt.removed", principal, row)
@@ -155,7 +144,7 @@ def forget_prompts(*, user_id: UUID) -> int:
 
 
 def _clear(rows: QuerySet[Prompt]) -> int:
-    """Deletes everything but the slugs, which are not reused."""
+    """Deletes what they say; the rows stay, so that their ids can be looked up."""
     PromptVersion.objects.filter(prompt__in=rows).delete()
     PromptFavourite.objects.filter(prompt__in=rows).delete()
     return rows.update(title="", description="", tags=[], text="", variables=[], removed_at=timezone.now())
@@ -174,12 +163,7 @@ def _record(
             for name, values in changes.items()
         }
     target = str(row.id) if is_private else row.slug
-    audit.record(action, principal=principal, target=target, changes=changes, **details)
-
-
-def remove_prompts(*, workspace_id: UUID) -> None:
-    """Deletes a workspace's prompts when the workspace is deleted for good."""
-    Prompt.objects.filter(workspace_id=workspace_id).delete()
+    audit.record(action, principal=principal, target=target, id=str(row.id), changes=changes, **details)
 
 
 def set_favourite(*, principal: Principal, slug: str, is_favourite: bool) -> None:

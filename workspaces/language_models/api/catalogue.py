@@ -6,17 +6,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import PolicyView
+from accounts.api import PolicyView, WorkspaceView
 from accounts.policy import Action
 from kit.inputs import read_body, serializer_of
 from workspaces.language_models import catalogue, catalogue_install
 from workspaces.language_models.api.models import models_data
-from workspaces.language_models.api.prober_view import ProberView
 from workspaces.language_models.inputs import CatalogueInstallation
 from workspaces.language_models.serializers import CatalogueSerializer, ModelsSerializer
 
 
-class CatalogueInstallView(ProberView):
+class CatalogueInstallView(WorkspaceView):
     policy: ClassVar = {"POST": Action.MODELS_CHANGE}
 
     @extend_schema(
@@ -28,7 +27,7 @@ class CatalogueInstallView(ProberView):
     def post(self, request: Request, workspace: str) -> Response:
         """Installs models of a catalogue provider with a key, once the first of them has answered."""
         rows = catalogue_install.install_from_catalogue(
-            principal=self.place, chosen=read_body(CatalogueInstallation, request.data), prober=self.prober
+            principal=self.place, chosen=read_body(CatalogueInstallation, request.data)
         )
         slugs = {row.slug for row in rows}
         data = [row for row in models_data(self.place) if row["slug"] in slugs]

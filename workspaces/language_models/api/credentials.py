@@ -7,10 +7,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api import WorkspaceView
 from accounts.policy import Action
 from kit.inputs import read_body, serializer_of
 from workspaces.language_models import credential_services as services
-from workspaces.language_models.api.prober_view import ProberView
 from workspaces.language_models.inputs import CredentialChange, CredentialInput
 from workspaces.language_models.serializers import (
     ProviderCredentialSerializer,
@@ -18,7 +18,7 @@ from workspaces.language_models.serializers import (
 )
 
 
-class CredentialsView(ProberView):
+class CredentialsView(WorkspaceView):
     policy: ClassVar = {"GET": Action.MODELS_CHANGE, "POST": Action.MODELS_CHANGE}
 
     @extend_schema(operation_id="credentials", tags=["models"], responses=ProviderCredentialsSerializer)
@@ -35,12 +35,12 @@ class CredentialsView(ProberView):
     def post(self, request: Request, workspace: str) -> Response:
         """Creates a credential, stored encrypted once the provider accepts it; models can share it."""
         row = services.create_credential(
-            principal=self.place, credential=read_body(CredentialInput, request.data), prober=self.prober
+            principal=self.place, credential=read_body(CredentialInput, request.data)
         )
         return Response(ProviderCredentialSerializer(row).data, status=201)
 
 
-class CredentialView(ProberView):
+class CredentialView(WorkspaceView):
     policy: ClassVar = {"PATCH": Action.MODELS_CHANGE, "DELETE": Action.MODELS_CHANGE}
 
     @extend_schema(
@@ -55,7 +55,6 @@ class CredentialView(ProberView):
             principal=self.place,
             credential_id=credential_id,
             change=read_body(CredentialChange, request.data),
-            prober=self.prober,
         )
         counted = services.credentials_of(self.place).filter(id=row.id).first() or row
         return Response(ProviderCredentialSerializer(counted).data)

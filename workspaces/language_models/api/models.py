@@ -13,7 +13,6 @@ from kit.errors import NotFound
 from kit.inputs import read_body, serializer_of
 from quotas.workspace_prices import rates_in_force
 from workspaces.language_models import services
-from workspaces.language_models.api.prober_view import ProberView
 from workspaces.language_models.inputs import ModelChange, ModelInstallation, ModelsChange
 from workspaces.language_models.queries import known_models
 from workspaces.language_models.serializers import ModelSerializer, ModelsSerializer
@@ -32,7 +31,7 @@ COPIED_FIELDS = (
 )
 
 
-class ModelsView(ProberView):
+class ModelsView(WorkspaceView):
     policy: ClassVar = {"GET": Action.MODELS_VIEW, "POST": Action.MODELS_CHANGE}
 
     @extend_schema(operation_id="workspace_models", tags=["models"], responses=ModelsSerializer)
@@ -53,7 +52,7 @@ class ModelsView(ProberView):
             principal=self.place,
             model=model,
             credential=model.credential_id,
-            prober=self.prober if model.test else None,
+            is_tested=model.test,
         )
         return Response(ModelSerializer(model_data(self.place, row.slug)).data, status=201)
 
@@ -106,7 +105,7 @@ class ModelView(WorkspaceView):
 
     @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, model: str) -> Response:
-        """Deletes a model permanently; its slug is never reused."""
+        """Deletes a model permanently; its slug can be used again."""
         services.remove_model(principal=self.place, slug=model)
         return Response(status=204)
 
@@ -127,11 +126,11 @@ class ModelsBulkView(WorkspaceView):
         return Response(ModelsSerializer({"data": models_data(self.place)}).data)
 
 
-class ModelTestView(ProberView):
+class ModelTestView(WorkspaceView):
     policy: ClassVar = {"POST": Action.MODELS_CHANGE}
 
     @extend_schema(operation_id="test_model", tags=["models"], request=None, responses=ModelSerializer)
     def post(self, request: Request, workspace: str, model: str) -> Response:
         """Sends the model a short request, at your expense; a refusal names the field that is wrong."""
-        found = services.test_model(principal=self.place, slug=model, prober=self.prober)
+        found = services.test_model(principal=self.place, slug=model)
         return Response(ModelSerializer(model_data(self.place, found.slug)).data)

@@ -13,7 +13,6 @@ from kit.errors import DomainError, NotFound
 from workspaces.language_models.catalogue import CatalogueProvider, find_provider, read_catalogue
 from workspaces.language_models.catalogue_install import install_from_catalogue
 from workspaces.language_models.forms import NEW, CatalogueForm
-from workspaces.language_models.probe import Prober
 
 
 @require_GET
@@ -25,7 +24,7 @@ def catalogue(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, provider: str, prober: Prober, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, provider: str, **place: str) -> HttpResponse:
     """Installs the selected models with a key; nothing is stored if the provider refuses."""
     try:
         found = find_provider(provider)
@@ -37,7 +36,7 @@ def install(request: WorkspaceRequest, provider: str, prober: Prober, **place: s
     if request.method == "POST" and form.is_valid():
         chosen = form.chosen()
         try:
-            rows = install_from_catalogue(principal=request.principal, chosen=chosen, prober=prober)
+            rows = install_from_catalogue(principal=request.principal, chosen=chosen)
         except DomainError as problem:
             blame(form, problem)
         else:

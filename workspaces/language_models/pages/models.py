@@ -18,7 +18,6 @@ from workspaces.language_models import credential_services, services
 from workspaces.language_models.catalogue import CatalogueProvider, read_catalogue
 from workspaces.language_models.forms import InstallForm, ModelForm
 from workspaces.language_models.inputs import CredentialChange
-from workspaces.language_models.probe import Prober
 from workspaces.language_models.queries import find_model, known_models
 
 
@@ -40,7 +39,7 @@ def models(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, prober: Prober, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
     """Installs a model with an existing credential or a new one.
 
     `?provider=` fills in the known fields of a catalogue provider that lists no models.
@@ -54,7 +53,7 @@ def install(request: WorkspaceRequest, prober: Prober, **place: str) -> HttpResp
                 principal=request.principal,
                 model=form.model(),
                 credential=form.chosen_credential(),
-                prober=prober if is_tested else None,
+                is_tested=is_tested,
             )
         except DomainError as problem:
             blame(form, problem)
@@ -119,14 +118,13 @@ def remove(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
 
 @require_POST
 @needs(Action.MODELS_CHANGE)
-def test(request: WorkspaceRequest, model: str, prober: Prober, **place: str) -> HttpResponse:
+def test(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
     found = find_model(workspace_id=request.principal.workspace.id, slug=model)
     return act(
         request,
         services.test_model,
         principal=request.principal,
         slug=found.slug,
-        prober=prober,
         done=f"{found.name} answers.",
         back=place_url(request.principal, "model", model=found.slug),
     )
@@ -134,7 +132,7 @@ def test(request: WorkspaceRequest, model: str, prober: Prober, **place: str) ->
 
 @require_POST
 @needs(Action.MODELS_CHANGE)
-def rotate(request: WorkspaceRequest, credential_id: UUID, prober: Prober, **place: str) -> HttpResponse:
+def rotate(request: WorkspaceRequest, credential_id: UUID, **place: str) -> HttpResponse:
     """Replaces the key for every model of the credential, once one of them has answered with it."""
     return act(
         request,
@@ -142,7 +140,6 @@ def rotate(request: WorkspaceRequest, credential_id: UUID, prober: Prober, **pla
         principal=request.principal,
         credential_id=credential_id,
         change=CredentialChange(key=request.POST.get("key", "")[:10_000]),
-        prober=prober,
         done="New key saved. It works, and applies from the next call.",
         back=place_url(request.principal, "models"),
     )

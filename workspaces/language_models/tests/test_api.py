@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry, WorkspaceMember
 from accounts.tests.cast import Cast
-from accounts.tests.requests_as import As, code_of
+from accounts.tests.requests_as import As
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
 from workspaces.language_models.queries import installed_models
@@ -117,22 +117,6 @@ def test_several_are_enabled_at_once_or_none(cast: Cast) -> None:
     assert (wrong.status_code, slugs(cast.bob)) == (404, ["local"])
     As(cast.alice).ask("POST", bulk, {"models": ["one", "two"], "enabled": True})
     assert slugs(cast.bob) == ["local", "one", "two"]
-
-
-def test_a_removed_models_name_is_not_given_again(cast: Cast) -> None:
-    install(cast.alice)
-    assert As(cast.alice).ask("DELETE", f"{HERE}/models/gpt").status_code == 204
-    again = As(cast.alice).ask("GET", f"{HERE}/credentials").json()["data"][0]["id"]
-    wish = {
-        "slug": "gpt",
-        "upstream_name": "x",
-        "context_window": 10,
-        "output_bound": 5,
-        "credential_id": again,
-        "test": False,
-    }
-    assert code_of(As(cast.alice).ask("POST", f"{HERE}/models", wish)) == "conflict"
-    assert As(cast.alice).ask("DELETE", f"{HERE}/models/local").status_code == 409
 
 
 def test_fallbacks_make_no_circle(cast: Cast) -> None:

@@ -37,7 +37,8 @@ def principal(cast: Cast) -> Principal:
 def credential_id(principal: Principal) -> UUID:
     with tenant_scope(principal.tenant):
         return create_credential(
-            principal=principal, credential=CredentialInput(name="Ours", kind="openai", key="sk-old")
+            principal=principal,
+            credential=CredentialInput(name="Ours", kind="openai", key="sk-old", test=False),
         ).id
 
 
@@ -75,7 +76,7 @@ def test_a_concurrent_rename_does_not_restore_the_old_key(principal: Principal, 
     overlap(
         principal,
         lambda **who: change_credential(
-            credential_id=credential_id, change=CredentialChange(key="sk-new"), **who
+            credential_id=credential_id, change=CredentialChange(key="sk-new", test=False), **who
         ),
         lambda **who: change_credential(
             credential_id=credential_id, change=CredentialChange(name="Theirs"), **who

@@ -6,7 +6,7 @@ from workspaces.language_models.catalogue import read_catalogue
 from workspaces.language_models.credential_services import check_url
 from workspaces.language_models.inputs import Parameters
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.services import RESERVED, SLUG
+from workspaces.slugs import MODEL_SLUGS
 
 CATALOGUE = read_catalogue()
 MODELS = [model for provider in CATALOGUE.providers for model in provider.models]
@@ -32,8 +32,7 @@ def test_every_provider_has_an_address_and_models_or_asks_for_them() -> None:
 
 def test_every_model_can_be_installed() -> None:
     for model in MODELS:
-        assert SLUG.fullmatch(model.slug), model.slug
-        assert model.slug not in RESERVED
+        assert not MODEL_SLUGS.problem(model.slug), model.slug
         assert 0 < model.output_bound < model.context_window, model.slug
         assert set(model.abilities) <= set(LanguageModel.Ability.values), model.slug
         assert not model.prices or {"input", "output"} <= set(model.prices), model.slug
