@@ -2,7 +2,7 @@
 
 from procrastinate.contrib.django import app
 
-from workspaces.mcp_servers.health import look_at_servers
+from workspaces.mcp_servers.health import check_due_servers
 
 
 @app.periodic(cron="*/15 * * * *")
@@ -11,4 +11,4 @@ from workspaces.mcp_servers.health import look_at_servers
 )
 async def look_at_mcp_servers(timestamp: int) -> None:
     """Checks servers that were not checked for some hours: do they respond, and with the same tools?"""
-    await look_at_servers()
+    await check_due_servers()

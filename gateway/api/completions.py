@@ -14,10 +14,10 @@ from gateway.providers.openai_chunks import DONE, Envelope, finish_reason_of, li
 from gateway.providers.tool_calls import merge_tool_calls
 from gateway.turns.completion_request import CompletionRequest, CompletionSerializer
 from gateway.turns.events import Done, Failed, NumberedEvent, Started, TurnEvent, UsageTotal
-from gateway.turns.requests import validated
 from gateway.turns.running_turn import RunningTurn, StopCause
 from gateway.turns.services import start_completion
 from kit.api import error_headers
+from kit.body_validation import validated
 from kit.errors import DomainError, TurnInterrupted, restore
 from kit.http_consumer import ClientGone
 from quotas.errors import QuotaExceeded
@@ -45,7 +45,8 @@ class CompletionsConsumer(EdgeConsumer):
 
     def _parse(self, body: bytes) -> CompletionRequest:
         raw = self.json_body(body)
-        return CompletionRequest.from_body(raw, validated(CompletionSerializer, raw))
+        data = validated(CompletionSerializer, raw, ignores_unknown=True)  # `from_body` judges the others
+        return CompletionRequest.from_body(raw, data)
 
     async def _stream(self, turn: RunningTurn, envelope: Envelope, *, include_usage: bool) -> None:
         """The first event decides the status: a refusal by the provider is an error, not a stream."""

@@ -24,8 +24,8 @@ from gateway.conversations.engine_copies import engine_texts, text_of
 from gateway.conversations.images import as_data, images_of, with_urls
 from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns.approval_answers import answer_approval, approval_data
-from gateway.turns.requests import validated
 from kit.api import json_error
+from kit.body_validation import validated
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.highlighter import Budget
 from kit.json_input import parse_object

@@ -31,9 +31,10 @@ from gateway.turns.access_watch import watching
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
 from gateway.turns.events import Started
-from gateway.turns.requests import SendRequest, validated
+from gateway.turns.requests import SendRequest
 from gateway.turns.services import start_turn, stop_turn
 from kit import request_origin
+from kit.body_validation import validated
 from kit.errors import (
     DomainError,
     InternalError,
@@ -161,19 +162,20 @@ class ChatSocket(AsyncWebsocketConsumer):
         if key is not None and not isinstance(key, str):
             raise InvalidInput(idempotency_key=["This has the wrong type."])
         self._expect_free()
-        admitted = await start_turn(principal, SendRequest.parse(frame, idempotency_key=key))
+        send_request = SendRequest.parse(_fields(frame, "idempotency_key"), idempotency_key=key)
+        admitted = await start_turn(principal, send_request)
         self._follow(principal, admitted.turn_id, 0, frame)
 
     async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CONVERSATIONS_VIEW)
-        data = validated(TurnFrameSerializer, frame)
+        data = validated(TurnFrameSerializer, _fields(frame))
         self._expect_free()
         await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=data["turn_id"])
         self._follow(principal, data["turn_id"], data["last_event_id"], frame)
 
     async def _stop(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CHAT)
-        await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
+        await stop_turn(principal, validated(TurnFrameSerializer, _fields(frame))["turn_id"])
 
     def _expect_free(self) -> None:
         if len(self.tasks) >= MOST_FOLLOWED + OWN_TASKS:
@@ -248,3 +250,8 @@ class ChatSocket(AsyncWebsocketConsumer):
 def _ref(frame: dict[str, Any]) -> dict[str, Any]:
     ref = frame.get("ref")
     return {"ref": ref[:64]} if isinstance(ref, str) else {}
+
+
+def _fields(frame: dict[str, Any], *others: str) -> dict[str, Any]:
+    """The frame without what every frame can have, and without `others`."""
+    return {name: value for name, value in frame.items() if name not in {"type", "ref", *others}}

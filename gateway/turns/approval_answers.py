@@ -14,6 +14,7 @@ from gateway.errors import ApprovalDecided
 from gateway.models import ToolRun
 from gateway.turns.event_stream import visible_turn
 from kit.errors import Forbidden, NotFound
+from workspaces.mcp_servers.inputs import ToolChange
 from workspaces.mcp_servers.tool_rules import change_tool
 
 ALLOW, ALWAYS, REFUSE = "allow", "always", "refuse"
@@ -41,7 +42,8 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
     if not decide(turn_id=turn.id, run_id=run.id, state=state, user_id=principal.user_id):
         raise ApprovalDecided
     if decision == ALWAYS:
-        change_tool(principal=principal, slug=str(run.server_id), tool=run.tool, needs_approval=False)
+        change = ToolChange(needs_approval=False)
+        change_tool(principal=principal, slug=str(run.server_id), tool=run.tool, change=change)
     audit.record("tool.answered", principal=principal, target=run.target, decision=decision)
     if state == ToolRun.State.REFUSED:  # this ends the call
         caller = Caller(principal.tenant, turn.workspace_id, turn.user_id, turn.id)

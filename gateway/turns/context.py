@@ -20,7 +20,7 @@ from kit.errors import InvalidInput, NotFound
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
 from workspaces.mcp_servers.queries import ServerRef, enabled_servers, enabled_slugs
-from workspaces.prompts.services import RenderedPrompt, render_prompt
+from workspaces.prompts.queries import RenderedPrompt, render_prompt
 
 Ability = LanguageModel.Ability
 
@@ -111,7 +111,7 @@ def _rendered(principal: Principal, send_request: SendRequest) -> RenderedPrompt
     if send_request.prompt is None:
         return None
     try:
-        return render_prompt(place=principal, slug=send_request.prompt, values=send_request.variables)
+        return render_prompt(principal=principal, slug=send_request.prompt, values=send_request.variables)
     except NotFound as exc:
         raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
 

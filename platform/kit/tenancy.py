@@ -55,6 +55,20 @@ def schema_scope(schema: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def connection_released() -> Iterator[None]:
+    """Gives this thread's connection back, and leaves the tenant's schema, while the block calls out.
+
+    For services between "check" and "save": a slow upstream must hold no connection and no locks. After the
+    block, the thread is in the same schema as before.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("An outbound call inside a transaction would hold its locks.")
+    with schema_context(get_public_schema_name()):
+        connection.close()
+        yield
+
+
 async def in_tenant(tenant: TenantRef, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `func` in the tenant's schema, in a thread of the executor, and returns its plain result."""
     return await _in_schema(tenant.schema_name, func, *args, **kwargs)

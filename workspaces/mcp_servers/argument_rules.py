@@ -1,8 +1,8 @@
-"""What a manager allows a tool to be called with: a JSON Schema whose cost is known before it is evaluated.
+"""Rules for a tool's arguments: a manager's JSON Schema whose cost is known before it is evaluated.
 
-A schema may cost the product of its own size and the arguments', and more where parts of it are nested or
-refer to each other. Rules that could are refused when they are saved, and again, for those that were saved
-before, at each call.
+Evaluating a schema may cost the product of its size and the arguments', and more if it nests combinators
+or uses references. Rules that could be that costly are refused when they are saved, and at each call if they
+were saved earlier.
 """
 
 import json
@@ -15,13 +15,13 @@ from kit.json_input import is_shallow, is_storable
 from workspaces.mcp_servers.definitions import LONGEST_SCHEMA, check_schema, count_patterns, validator
 
 MOST_NESTED = 3  # combinators inside each other
-MOST_UNEVALUATED = 2  # in one rule: each doubles the work of what it surrounds
+MOST_UNEVALUATED = 2  # in one rule: each doubles the work of the part around it
 MOST_WORK = 1_000_000  # nodes of the rule times nodes of the arguments: a tenth of a second
 MOST_MATCHING = 30_000  # patterns times characters: a fifth of a second at worst
-MULTIPLE_OF_WORK = 200  # of `multipleOf` where numbers are far apart, in nodes
-COMPILING_WORK = 10  # of a character of a rule, in nodes
-COMPILING_MATCHING = 300  # of a pattern, in characters
-MOST_PROBLEMS = 5  # that are told of one call's arguments
+MULTIPLE_OF_WORK = 200  # of `multipleOf` with very different numbers, in nodes
+COMPILING_WORK = 10  # per character of a rule, in nodes
+COMPILING_MATCHING = 300  # per pattern, in characters
+MOST_PROBLEMS = 5  # reported for one call
 LONGEST_PROBLEM = 300  # characters
 
 LEAVES = {
@@ -35,7 +35,7 @@ CONTENT = {
     "contentMediaType",
     "contentEncoding",
     "contentSchema",
-}  # in older drafts each reads the whole text
+}  # older drafts read the whole text for each
 DRAFTS = {"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"}
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NO_RULE = "The rule is not a valid JSON Schema."
@@ -44,18 +44,18 @@ BAD_RULE = "the workspace's rule for this tool takes too long to check: {}. Ask 
 
 
 def check_rule(schema: dict[str, Any]) -> None:
-    """InvalidInput at `argument_schema` for a rule that no call could be checked against in a short time."""
+    """InvalidInput at `argument_schema` for an invalid rule, or one that takes too long to check."""
     if not (is_shallow(schema) and is_storable(schema)):
         raise InvalidInput(argument_schema=[NO_RULE])
     if len(json.dumps(schema)) > LONGEST_SCHEMA:
         raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
     check_schema(schema)
     if problem := costly_part(schema):
-        raise InvalidInput(argument_schema=[f"This takes too long to check: {problem}."])
+        raise InvalidInput(argument_schema=[f"This rule takes too long to check: {problem}."])
 
 
 def costly_part(schema: dict[str, Any]) -> str:
-    """What makes the rule too expensive whatever it is checked against; empty for an affordable one."""
+    """How to make a rule affordable that is too expensive for any arguments; empty for an affordable one."""
     nodes = list(_objects(schema))
     if any(isinstance(node.get(word), str) for node in nodes for word in REFERENCES):
         return "write it out, without $ref"
@@ -64,16 +64,16 @@ def costly_part(schema: dict[str, Any]) -> str:
     if any(isinstance(draft := node.get("$schema"), str) and draft not in DRAFTS for node in nodes):
         return "write it for JSON Schema 2020-12, without another $schema"
     if sum(len(UNEVALUATED & node.keys()) for node in nodes) > MOST_UNEVALUATED:
-        return f"use unevaluatedProperties and unevaluatedItems at most {MOST_UNEVALUATED} times in all"
+        return f"use unevaluatedProperties and unevaluatedItems at most {MOST_UNEVALUATED} times"
     if _nesting(schema) > MOST_NESTED:
         return f"nest anyOf, oneOf, allOf, not and if at most {MOST_NESTED} deep"
     return ""
 
 
 def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:
-    """Why the arguments do not fit, in words for the model; empty where they do.
+    """Why the arguments do not fit, as text for the model; empty if they do.
 
-    Half a second of CPU at most, with the GIL held: to be called outside the threads that reach the database.
+    Takes up to half a second of CPU with the GIL held: call it outside the database threads.
     """
     if problem := costly_part(schema):
         return BAD_RULE.format(problem)
@@ -87,9 +87,9 @@ def unfit_arguments(schema: dict[str, Any], arguments: Any) -> str:
 
 
 class _Search:
-    """Looks for what is wrong by small evaluations, which cost as much again as finding that something is.
+    """Finds the problems by small evaluations, which together cost as much as the first full one.
 
-    The library's own errors hold a copy of each alternative's, so it is asked for those of leaves only.
+    The library's own errors contain copies of every alternative's errors, so only those of leaves are read.
     """
 
     def __init__(self) -> None:
@@ -100,12 +100,12 @@ class _Search:
             if schema is False:
                 yield f"{path or 'arguments'}: not allowed"
             return
-        for word, told in schema.items():
+        for word, part in schema.items():
             alone = self._alone(schema, word)
             if not self._can_afford(alone, value):
                 return
             if not validator(alone).is_valid(value):
-                found = self._inside(word, told, value, path)
+                found = self._inside(word, part, value, path)
                 yield from found or self._of(word, alone, value, path)
 
     def _can_afford(self, schema: dict[str, Any], value: Any) -> bool:
@@ -114,23 +114,23 @@ class _Search:
         self.matching -= matching + COMPILING_MATCHING * count_patterns(schema)
         return self.work >= 0 and self.matching >= 0
 
-    def _inside(self, word: str, told: Any, value: Any, path: str) -> list[str]:
-        """What is wrong in a part that is no alternative to another."""
+    def _inside(self, word: str, part: Any, value: Any, path: str) -> list[str]:
+        """Problems inside a keyword whose parts all have to fit."""
         found: Iterator[str] = iter(())
         if word == "properties":
             found = (
                 problem
-                for name, part in told.items()
+                for name, inner in part.items()
                 if name in value
-                for problem in self.problems(part, value[name], _joined(path, name))
+                for problem in self.problems(inner, value[name], _joined(path, name))
             )
         elif word == "allOf":
-            found = (problem for part in told for problem in self.problems(part, value, path))
-        elif word == "items" and isinstance(told, dict) and self._can_afford(told, value):
-            check = validator(told)
-            wrong = next((at for at, item in enumerate(value) if not check.is_valid(item)), None)
+            found = (problem for inner in part for problem in self.problems(inner, value, path))
+        elif word == "items" and isinstance(part, dict) and self._can_afford(part, value):
+            items = validator(part)
+            wrong = next((at for at, item in enumerate(value) if not items.is_valid(item)), None)
             if wrong is not None:
-                found = self.problems(told, value[wrong], _joined(path, str(wrong)))
+                found = self.problems(part, value[wrong], _joined(path, str(wrong)))
         return list(islice(found, MOST_PROBLEMS))
 
     def _of(self, word: str, alone: dict[str, Any], value: Any, path: str) -> list[str]:
@@ -143,8 +143,8 @@ class _Search:
 
     @staticmethod
     def _alone(schema: dict[str, Any], word: str) -> dict[str, Any]:
-        """The keyword with those that it only means something with."""
-        beside = {
+        """The keyword with the keywords that its meaning depends on."""
+        related = {
             "if": ("then", "else"),
             "additionalProperties": ("properties", "patternProperties"),
             "items": ("prefixItems",),
@@ -153,8 +153,8 @@ class _Search:
         }.get(word, ())
         if word in UNEVALUATED:
             return schema
-        named = {name: schema[name] for name in ("$schema", word, *beside) if name in schema}
-        if word == "additionalProperties" and "properties" in named:  # they are looked at by themselves
+        named = {name: schema[name] for name in ("$schema", word, *related) if name in schema}
+        if word == "additionalProperties" and "properties" in named:  # checked separately
             named["properties"] = dict.fromkeys(named["properties"], True)
         return named
 
@@ -164,10 +164,10 @@ def _joined(path: str, step: str) -> str:
 
 
 def _cost(schema: Any, value: Any) -> tuple[int, int]:
-    """An upper bound of pairs that are looked at, and of pattern steps.
+    """An upper bound of the (rule node, argument node) pairs that are compared, and of pattern steps.
 
-    Exact along `properties`, where a part of the rule meets a part of the arguments; everything else may
-    meet everything.
+    Exact along `properties`, where each part of the rule applies to one part of the arguments. For everything
+    else it is the product of both sizes.
     """
     own, properties = schema, {}
     if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
@@ -184,8 +184,8 @@ def _cost(schema: Any, value: Any) -> tuple[int, int]:
 
 
 def _size_of_rule(schema: Any) -> tuple[int, int, int]:
-    """Nodes, patterns, and how many times `unevaluated…` looks again."""
-    nodes, patterns, again, left = 0, 0, 0, [schema]
+    """Nodes, patterns, and the factor by which `unevaluated…` repeats the work."""
+    nodes, patterns, repeats, left = 0, 0, 0, [schema]
     while left:
         node = left.pop()
         nodes += _weight(node)
@@ -193,15 +193,15 @@ def _size_of_rule(schema: Any) -> tuple[int, int, int]:
             named = node.get("patternProperties")
             patterns += isinstance(node.get("pattern"), str) + (len(named) if isinstance(named, dict) else 0)
             nodes += MULTIPLE_OF_WORK * ("multipleOf" in node)
-            again += len(UNEVALUATED & node.keys())
+            repeats += len(UNEVALUATED & node.keys())
             left.extend(node.values())
         elif isinstance(node, list):
             left.extend(node)
-    return nodes, patterns, 2**again
+    return nodes, patterns, 2**repeats
 
 
 def _size_of_value(value: Any) -> tuple[int, int]:
-    """Nodes, and characters of all its texts."""
+    """Nodes and characters of all texts."""
     nodes, characters, left = 0, 0, [value]
     while left:
         node = left.pop()
@@ -217,7 +217,7 @@ def _size_of_value(value: Any) -> tuple[int, int]:
 
 
 def _weight(node: Any) -> int:
-    """One, but for numbers of many digits, which cost the square of their length."""
+    """1, except for long numbers, which cost the square of their length."""
     if isinstance(node, int) and not isinstance(node, bool):
         return 1 + node.bit_length() ** 2 // 10_000
     return 1
@@ -235,7 +235,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _nesting(value: Any) -> int:
-    """How many combinators are inside each other at most; of what is shallow."""
+    """The depth of nested combinators. Recursive, so only for a value that is_shallow."""
     if isinstance(value, list):
         return max(map(_nesting, value), default=0)
     if not isinstance(value, dict):

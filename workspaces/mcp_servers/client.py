@@ -1,6 +1,6 @@
-"""Speaks with MCP servers, by the official SDK over the guarded client: what they offer, and one call of it.
+"""Lists and calls tools of MCP servers, with the official SDK over the guarded HTTP client.
 
-Protocol: https://modelcontextprotocol.io/specification. Only HTTP: a tenant's stdio server would be code
+Protocol: https://modelcontextprotocol.io/specification. HTTP only: a tenant's stdio server would be code
 execution.
 """
 
@@ -36,10 +36,10 @@ from workspaces.mcp_servers.urls import secrets_in
 T = TypeVar("T")
 MOST_PAGES = 20  # of a list of tools
 MOST_PATTERNS = 300  # in the schemas of one server: each takes a millisecond to compile
-US = types.Implementation(name="Switchyard", version="1")
+CLIENT_INFO = types.Implementation(name="Switchyard", version="1")
 MOST_PARTS = 1_000  # of a result
 LONGEST_REFUSAL = 1_000  # characters of a server's own words
-STAND_INS = re.compile(  # what the SDK says in a server's place
+SDK_MESSAGES = re.compile(  # the SDK's own texts in a server's error
     "Server returned an error response|Not Found|Session terminated|Failed to parse|Unexpected content type"
     "|SSE stream|server answered a request with|Redirect to|Connection closed"
 )
@@ -48,60 +48,62 @@ CUT = "\n[The rest was cut off: the result is longer than {most} characters.]"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is reached and what it is shown; both may hold secrets."""
+    """A server's URL and the headers to send; both may contain secrets."""
 
     url: str = field(repr=False)
     transport: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     def without_secrets(self, text: str) -> str:
-        """What a server says may repeat the key that it was shown."""
-        shown = [part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])]
-        for secret in (*shown, *secrets_in(self.url)):
+        """Masks them: a server's text may repeat the key that it was sent."""
+        sent = [part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])]
+        for secret in (*sent, *secrets_in(self.url)):
             text = text.replace(secret, "***") if secret else text
         return text
 
 
 class Session(ClientSession):
-    """The SDK's, but for what it would make of an output schema: that is the server's to keep to. To check
-    it here would run the server's patterns in our process, and lose results of tools that did run."""
+    """The SDK's session without its check of a result against the tool's output schema.
+
+    That check would run the server's patterns in our process, and discard results of tools that did run.
+    """
 
     async def validate_tool_result(self, name: str, result: types.CallToolResult) -> None:
-        """Nothing is checked."""
+        """Accepts every result."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What a tool answered, as text for the model."""
+    """A tool's result as text for the model."""
 
     output: str
     is_error: bool
 
 
 async def list_tools(address: Address) -> list[ToolDefinition]:
-    """All that the server offers. McpServerFailed, McpSignInNeeded, AddressRefused, UpstreamTooLarge."""
+    """All tools of the server. McpServerFailed, McpSignInNeeded, AddressRefused, UpstreamTooLarge."""
     return await _with_session(address, _transport(address, settings.MCP_CONNECT_SECONDS), _read_tools)
 
 
 async def call_tool(
     address: Address, *, name: str, arguments: dict[str, Any], expected_hash: str
 ) -> ToolOutcome:
-    """One call. ToolChanged for a tool that is no longer what was accepted: then nothing is called."""
-    transport, is_asked = _transport(address, settings.MCP_CALL_SECONDS), False
+    """Calls a tool. ToolChanged, before the call, if its definition is no longer the accepted one."""
+    transport, is_called = _transport(address, settings.MCP_CALL_SECONDS), False
 
     async def work(session: ClientSession) -> ToolOutcome:
-        nonlocal is_asked
+        nonlocal is_called
         offered = {tool.name: tool for tool in await _read_tools(session, only=name)}
         if name not in offered or offered[name].hash != expected_hash:
             raise ToolChanged
-        is_asked = True
-        answer = await session.call_tool(name, arguments)
-        return ToolOutcome(output=_text_of(answer), is_error=bool(answer.is_error))
+        is_called = True
+        result = await session.call_tool(name, arguments)
+        return ToolOutcome(output=_text_of(result), is_error=bool(result.is_error))
 
     try:
         return await _with_session(address, transport, work)
     except McpSignInNeeded as refusal:
-        refusal.did_no_work = refusal.did_no_work and (not is_asked or _is_call(transport.refused_body))
+        refusal.did_no_work = refusal.did_no_work and (not is_called or _is_call(transport.refused_body))
         raise
 
 
@@ -124,27 +126,27 @@ async def _with_session(
     try:
         async with (
             asyncio.timeout(transport.seconds),
-            _not_losing_cancellations(),
+            _preserved_cancellation(),
             _session(address, transport) as session,
         ):
             await session.initialize()
             return await work(session)
     except TimeoutError as exc:
-        text = f"The MCP server did not answer within {transport.seconds:g} seconds."
+        text = f"The MCP server did not respond within {transport.seconds:g} seconds."
         raise McpServerFailed(text) from exc
     except Exception as exc:
         raise _reason(exc, address, transport) from exc
 
 
 @asynccontextmanager
-async def _not_losing_cancellations() -> AsyncGenerator[None, None]:
-    """The SDK says goodbye when it is cancelled, and raises its own errors instead where that fails."""
-    here = asyncio.current_task()
-    before = here.cancelling() if here else 0
+async def _preserved_cancellation() -> AsyncGenerator[None, None]:
+    """When cancelled, the SDK ends its session, and if that fails raises an error of its own instead."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
     try:
         yield
     except Exception as exc:
-        if here and here.cancelling() > before:
+        if task and task.cancelling() > before:
             raise asyncio.CancelledError from exc
         raise
 
@@ -157,7 +159,7 @@ async def _session(address: Address, transport: GuardedSDKTransport) -> AsyncGen
             return guarded_client(transport, headers)
 
         streams: Any = sse_client(address.url, headers=address.headers, httpx_client_factory=factory)
-        async with streams as (read, write), Session(read, write, client_info=US) as session:
+        async with streams as (read, write), Session(read, write, client_info=CLIENT_INFO) as session:
             yield session
         return
     async with (
@@ -165,46 +167,47 @@ async def _session(address: Address, transport: GuardedSDKTransport) -> AsyncGen
         streamable_http_client(
             address.url, http_client=client, max_sse_event_size=settings.MCP_MAX_ANSWER_BYTES
         ) as streams,
-        Session(streams[0], streams[1], client_info=US) as session,
+        Session(streams[0], streams[1], client_info=CLIENT_INFO) as session,
     ):
         yield session
 
 
 def _reason(error: BaseException, address: Address, transport: GuardedSDKTransport) -> DomainError:
-    """What went wrong in our words; the SDK buries it in groups of its own errors."""
+    """The failure as an error of ours; the SDK wraps the cause in nested exception groups."""
     if transport.refusal is not None:
         return transport.refusal
     found = _first(error, DomainError)
     if isinstance(found, DomainError):
         return found
     if transport.status in {401, 403}:
-        wanted = McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
-        wanted.did_no_work = transport.status == 401
-        wanted.wanted_scope = _wanted_scope(transport)
-        return wanted
+        refusal = McpSignInNeeded("The MCP server needs a sign-in or another key.", status=transport.status)
+        refusal.did_no_work = transport.status == 401
+        refusal.wanted_scope = _wanted_scope(transport)
+        return refusal
     known = {"status": transport.status} if transport.status else {}
-    return McpServerFailed(_words_for(error, address, transport), **known)
+    return McpServerFailed(_message(error, address, transport), **known)
 
 
 def _wanted_scope(transport: GuardedSDKTransport) -> str:
-    """What somebody has to be granted beside, as RFC 6750 tells it in 3.1; empty: nothing is known."""
+    """The additional scope that the server requires (RFC 6750, 3.1); empty if it names none."""
     challenge = transport.challenge.encode("ascii", "ignore")
-    told = httpx2.Response(transport.status, headers={b"www-authenticate": challenge})
-    if protocol.extract_field_from_www_auth(told, "error") != "insufficient_scope":
+    response = httpx2.Response(transport.status, headers={b"www-authenticate": challenge})
+    if protocol.extract_field_from_www_auth(response, "error") != "insufficient_scope":
         return ""
-    scope = protocol.extract_scope_from_www_auth(told) or ""
+    scope = protocol.extract_scope_from_www_auth(response) or ""
     return scope if is_scope(scope) else ""
 
 
-def _words_for(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:
-    said = _first(error, MCPError)
-    if isinstance(said, MCPError) and said.message and not STAND_INS.match(said.message):
-        return f"The MCP server refused: {address.without_secrets(_sound(said.message))[:LONGEST_REFUSAL]}"
+def _message(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:
+    refusal = _first(error, MCPError)
+    if isinstance(refusal, MCPError) and refusal.message and not SDK_MESSAGES.match(refusal.message):
+        text = address.without_secrets(_storable(refusal.message))
+        return f"The MCP server returned an error: {text[:LONGEST_REFUSAL]}"
     if transport.status:
-        return f"The MCP server answered with {transport.status}."
+        return f"The MCP server responded with status {transport.status}."
     if transport.is_broken:
         return "The MCP server cannot be reached."
-    return "The server does not speak MCP as it should."
+    return "The MCP server sent an invalid response."
 
 
 def _first(error: BaseException, kind: type[BaseException]) -> BaseException | None:
@@ -216,7 +219,7 @@ def _first(error: BaseException, kind: type[BaseException]) -> BaseException | N
 
 
 async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDefinition]:
-    """All tools, or the one that is to be called, up to its page."""
+    """All tools; with `only`, that tool alone, reading no page after it."""
     found: dict[str, ToolDefinition] = {}
     cursor: str | None = None
     patterns = 0
@@ -227,7 +230,7 @@ async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDef
             if tool.name in found or (only and tool.name != only):
                 continue
             patterns += count_patterns(tool.input_schema)
-            read = read_definition(
+            definition = read_definition(
                 name=tool.name,
                 description=tool.description,
                 input_schema=tool.input_schema if patterns <= MOST_PATTERNS else None,
@@ -235,9 +238,9 @@ async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDef
                 if tool.annotations
                 else {},
             )
-            if read is not None:
-                found[read.name] = read
-            await asyncio.sleep(0)  # each may take some milliseconds, and others are waiting
+            if definition is not None:
+                found[definition.name] = definition
+            await asyncio.sleep(0)  # each may take some milliseconds: let other tasks run
             if len(found) == (1 if only else MOST_TOOLS):
                 return list(found.values())
         cursor = page.next_cursor
@@ -246,17 +249,17 @@ async def _read_tools(session: ClientSession, *, only: str = "") -> list[ToolDef
     return list(found.values())
 
 
-def _text_of(answer: Any) -> str:
-    """Texts as they are; of images, sounds and files only that they came; cut at the bound."""
-    parts = [_part_of(part) for part in answer.content[:MOST_PARTS]]
+def _text_of(result: Any) -> str:
+    """Texts unchanged, placeholders for images, audio and files; cut at the limit."""
+    parts = [_part_of(part) for part in result.content[:MOST_PARTS]]
     text = "\n".join(part for part in parts if part)
-    if not text and answer.structured_content is not None:
-        text = json.dumps(answer.structured_content, ensure_ascii=False)
+    if not text and result.structured_content is not None:
+        text = json.dumps(result.structured_content, ensure_ascii=False)
     most = settings.MCP_MAX_RESULT_CHARACTERS
-    return _sound(text if len(text) <= most else text[:most] + CUT.format(most=most))
+    return _storable(text if len(text) <= most else text[:most] + CUT.format(most=most))
 
 
-def _sound(text: str) -> str:
+def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 

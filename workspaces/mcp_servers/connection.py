@@ -1,7 +1,7 @@
-"""Reaches a server as somebody: with the key or the sign-in that is theirs, renewed where it has to be.
+"""Connects to a server with its key or a person's sign-in, which is refreshed when necessary.
 
-Of all that need a sign-in renewed at the same moment, in whatever process, one does it: many servers take a
-refresh token once, and a second use would end the whole grant.
+If several callers, in any process, need the same refresh, one of them does it: many servers accept a refresh
+token once, and a second use would end the whole grant.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ from kit.unbroken import unbroken
 from workspaces.errors import McpSignInFailed, McpSignInNeeded
 from workspaces.mcp_servers.client import Address
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn
-from workspaces.mcp_servers.oauth.metadata import Authorization, Client, Tokens
+from workspaces.mcp_servers.oauth.metadata import Authorization
+from workspaces.mcp_servers.oauth.registration import Client
 from workspaces.mcp_servers.oauth.token_store import (
     bearer,
     client_of,
@@ -35,20 +36,20 @@ from workspaces.mcp_servers.oauth.token_store import (
     sealed_tokens,
     sign_in_needed,
 )
-from workspaces.mcp_servers.oauth.tokens import GrantRefused, refresh
+from workspaces.mcp_servers.oauth.tokens import GrantRefused, Tokens, refresh
 from workspaces.mcp_servers.queries import address_of
 from workspaces.mcp_servers.urls import url_of
 
 T = TypeVar("T")
-EARLY = timedelta(seconds=30)  # before it expires a token is renewed
-LOOK_AGAIN_SECONDS = 0.1  # while another renews it
-FINAL = {"invalid_grant", "invalid_client", "unauthorized_client", "unsupported_grant_type"}
-ENDED = "The server ended the sign-in: sign in again."
+EARLY = timedelta(seconds=30)  # how long before its expiry a token is refreshed
+POLL_SECONDS = 0.1  # while another caller refreshes it
+FINAL_CODES = {"invalid_grant", "invalid_client", "unauthorized_client", "unsupported_grant_type"}
+ENDED = "The server ended the sign-in. Sign in again."
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How somebody reaches a server; `sign_in_id` where by a sign-in, `sealed` as which it was read."""
+    """Address and credentials for one person. `sealed` is the access token as stored, if by a sign-in."""
 
     address: Address
     slug: str = ""
@@ -60,20 +61,20 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """All that a refresh needs; whoever holds it is the one who refreshes."""
+    """The data for a refresh. Only the caller that claimed it may refresh."""
 
     sign_in_id: UUID
     server_id: UUID
     authorization: Authorization
     client: Client
     before: Tokens
-    sealed: str = field(repr=False)  # the access token as it is kept
+    sealed: str = field(repr=False)  # the access token as stored
 
 
 async def reach(
     *, tenant: TenantRef, server_id: UUID, user_id: UUID | None, work: Callable[[Address], Awaitable[T]]
 ) -> T:
-    """Runs `work`; where the server refuses the sign-in before it ran anything, it is renewed and run again.
+    """Runs `work`. If the server refuses the sign-in before doing anything, refreshes it and tries once more.
 
     McpSignInNeeded, McpSignInFailed, NotFound, and what `work` raises.
     """
@@ -97,7 +98,7 @@ async def reach(
 async def _note_refusal(
     refusal: McpSignInNeeded, tenant: TenantRef, server_id: UUID, user_id: UUID | None, address: Address
 ) -> None:
-    """Raises McpSignInNeeded in its place where a sign-in has to ask for a further permission."""
+    """Stores the additional scope that the server requires, if any, and raises McpSignInNeeded with it."""
     if not refusal.wanted_scope:
         return
     needed = await in_tenant(
@@ -115,10 +116,12 @@ async def _note_refusal(
 async def address_for(
     *, tenant: TenantRef, server_id: UUID, user_id: UUID | None, refused: Address | None = None
 ) -> Address:
-    """Where and as whom the server is reached for this person. `refused` is an address that it just refused:
-    then another one, if there can be. McpSignInNeeded, McpSignInFailed, NotFound."""
+    """The server's address with this person's credentials, refreshed if they expired or equal `refused`.
+
+    McpSignInNeeded, McpSignInFailed, NotFound.
+    """
     loop = asyncio.get_running_loop()
-    patience = loop.time() + settings.MCP_CONNECT_SECONDS * 2
+    deadline = loop.time() + settings.MCP_CONNECT_SECONDS * 2
     while True:
         access = await in_tenant(tenant, read_access, server_id=server_id, user_id=user_id)
         if access.sign_in_id is None or not (access.is_stale or access.address == refused):
@@ -127,13 +130,13 @@ async def address_for(
         if renewal is not None:
             tokens = await unbroken(_renew(tenant, access, renewal))
             return Address(access.address.url, access.address.transport, bearer(tokens.access))
-        if loop.time() > patience:
-            raise McpSignInFailed("The sign-in is being renewed, which takes too long.")
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        if loop.time() > deadline:
+            raise McpSignInFailed("Renewing the sign-in took too long. Try again.")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def read_access(*, server_id: UUID, user_id: UUID | None) -> Access:
-    """As it is kept. McpSignInNeeded where nobody is signed in."""
+    """As stored. McpSignInNeeded without a usable sign-in."""
     server = MCPServer.objects.installed().filter(id=server_id).first()
     if server is None:
         raise NotFound
@@ -154,9 +157,9 @@ def read_access(*, server_id: UUID, user_id: UUID | None) -> Access:
 
 
 def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
-    """The right to refresh, for as long as a refresh may take; None while another has it or after they did.
+    """A lease for one refresh; None if another caller holds it or has refreshed already.
 
-    McpSignInNeeded where there is nothing to refresh it with: then it has ended.
+    McpSignInNeeded if there is no refresh token: then the sign-in has ended.
     """
     lease = timedelta(seconds=settings.MCP_CONNECT_SECONDS + 5)
     free = Q(refreshing_until=None) | Q(refreshing_until__lt=Now())
@@ -164,7 +167,7 @@ def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
     if not mine.update(refreshing_until=Now() + lease):
         return None
     row = MCPSignIn.objects.select_related("server").filter(id=sign_in_id).first()
-    if row is None:  # forgotten meanwhile
+    if row is None:  # signed out meanwhile
         return None
     client = client_of(row.server)
     if not row.sealed_refresh or client is None or row.server.authorization is None:
@@ -181,11 +184,11 @@ def claim_renewal(*, sign_in_id: UUID, sealed: str) -> Renewal | None:
 
 
 async def _renew(tenant: TenantRef, access: Access, renewal: Renewal) -> Tokens:
-    """Not to be broken off: a new refresh token that nobody kept is the end of the sign-in."""
+    """Must not be cancelled: if a new refresh token is not stored, the sign-in is lost."""
     try:
         tokens = await refresh(renewal.authorization, renewal.client, renewal.before)
     except GrantRefused as refusal:
-        if refusal.code not in FINAL:
+        if refusal.code not in FINAL_CODES:
             await in_tenant(tenant, release_renewal, sign_in_id=renewal.sign_in_id)
             raise McpSignInFailed("The server did not renew the sign-in.") from refusal
         sign_in_id, sealed = renewal.sign_in_id, renewal.sealed
@@ -195,7 +198,7 @@ async def _renew(tenant: TenantRef, access: Access, renewal: Renewal) -> Tokens:
     except BaseException:
         await in_tenant(tenant, release_renewal, sign_in_id=renewal.sign_in_id)
         raise
-    await in_tenant(tenant, keep_renewal, renewal=renewal, tokens=tokens)
+    await in_tenant(tenant, store_renewal, renewal=renewal, tokens=tokens)
     return tokens
 
 
@@ -203,8 +206,8 @@ def release_renewal(*, sign_in_id: UUID) -> None:
     MCPSignIn.objects.filter(id=sign_in_id).update(refreshing_until=None)
 
 
-def keep_renewal(*, renewal: Renewal, tokens: Tokens) -> None:
-    """Nothing where the sign-in was forgotten or begun anew meanwhile."""
+def store_renewal(*, renewal: Renewal, tokens: Tokens) -> None:
+    """Does nothing if there was a sign-out or a new sign-in meanwhile."""
     with transaction.atomic():
         row = MCPSignIn.objects.select_for_update().filter(id=renewal.sign_in_id).first()
         if row is not None and row.sealed_refresh and unseal(row.sealed_refresh) == renewal.before.refresh:

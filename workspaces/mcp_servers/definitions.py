@@ -1,4 +1,4 @@
-"""What a server says of a tool: checked, made storable, and known by its hash."""
+"""A tool's definition as its server sends it: checked, made storable and identified by its hash."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ LONGEST_DESCRIPTION = 8_000  # characters
 LONGEST_SCHEMA = 40_000  # characters of JSON
 MOST_TOOLS = 200  # of one server
 MOST_PATTERNS = 30  # of one schema
-NO_SCHEMA = "Its input schema is no JSON Schema."
-# Linear in the text, whatever the pattern, and small: a manager's or a server's must not hold up everybody.
+NO_SCHEMA = "The input schema is not a valid JSON Schema."
+# Matching is linear in the text for every pattern, and memory is small: no pattern can block the process.
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=250_000, dfa_size_limit=250_000)
 
 
@@ -47,34 +47,34 @@ def hash_of(definition: dict[str, Any]) -> str:
 def read_definition(
     *, name: Any, description: Any, input_schema: Any, annotations: Any
 ) -> ToolDefinition | None:
-    """None for a tool without a usable name; one with an unusable schema is shown, with its problem."""
+    """None for a tool without a usable name. One with an unusable schema is listed with its problem."""
     if not isinstance(name, str) or not _is_name(name):
         return None
-    told = {
+    definition = {
         "description": description if isinstance(description, str) else "",
         "input_schema": input_schema if isinstance(input_schema, dict) else {},
         "annotations": annotations if isinstance(annotations, dict) else {},
     }
-    problem = _problem_of(told, input_schema)
+    problem = _problem_of(definition, input_schema)
     if problem:
-        told = {"description": "", "input_schema": {"type": "object"}, "annotations": {}}
-    return ToolDefinition(name=name, definition=told, problem=problem)
+        definition = {"description": "", "input_schema": {"type": "object"}, "annotations": {}}
+    return ToolDefinition(name=name, definition=definition, problem=problem)
 
 
 def _is_name(name: str) -> bool:
-    """It stands in addresses, so it must not lead out of its own: no part is empty, or nothing but dots."""
+    """It is part of URL paths, so no segment may be empty or consist of dots."""
     return bool(NAME.fullmatch(name)) and all(part.strip(".") for part in name.split("/"))
 
 
-def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
+def _problem_of(definition: dict[str, Any], input_schema: Any) -> str:
     if not isinstance(input_schema, dict) or input_schema.get("type", "object") != "object":
         return NO_SCHEMA
-    if not is_shallow(told):
-        return "Its input schema is nested too deeply."
-    if not is_storable(told):
-        return "Its description holds signs that are no text."
-    if len(told["description"]) > LONGEST_DESCRIPTION or len(json.dumps(told)) > LONGEST_SCHEMA:
-        return "Its description is too long."
+    if not is_shallow(definition):
+        return "The input schema is nested too deeply."
+    if not is_storable(definition):
+        return "The description contains invalid characters."
+    if len(definition["description"]) > LONGEST_DESCRIPTION or len(json.dumps(definition)) > LONGEST_SCHEMA:
+        return "The description is too long."
     try:
         check_schema(input_schema)
     except InvalidInput:
@@ -83,17 +83,21 @@ def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
 
 
 def check_schema(schema: Any) -> None:
-    """InvalidInput for what is no JSON Schema, refers to one elsewhere, or takes long to be made ready."""
+    """InvalidInput for an invalid JSON Schema, an external reference, or too many patterns to compile."""
     try:
         if count_patterns(schema) > MOST_PATTERNS:
             raise ValueError("too many patterns")
         validator(schema)
     except (ValueError, TypeError, RecursionError) as exc:
-        raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
+        raise InvalidInput(
+            argument_schema=[
+                "The schema is not a valid JSON Schema, or uses features that are not supported."
+            ]
+        ) from exc
 
 
 def count_patterns(value: Any) -> int:
-    """How many there are to be compiled, of whatever depth."""
+    """Patterns to compile, at any depth."""
     found, left = 0, [value]
     while left:
         node = left.pop()
@@ -107,9 +111,9 @@ def count_patterns(value: Any) -> int:
 
 
 def validator(schema: Any) -> Any:
-    """Evaluates the schema; ValueError, TypeError or RecursionError for what is none."""
+    """Evaluates the schema. ValueError, TypeError or RecursionError for an invalid one."""
     if not isinstance(schema, dict):
-        raise TypeError("A schema is an object here.")
+        raise TypeError("The schema must be a JSON object.")
     return jsonschema_rs.validator_for(schema, pattern_options=PATTERNS, retriever=_refuse)
 
 

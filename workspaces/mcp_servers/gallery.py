@@ -1,4 +1,4 @@
-"""The gallery of well-known MCP servers, kept as data beside this file."""
+"""The gallery of well-known MCP servers, read from `gallery.json`."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FILE = Path(__file__).with_name("gallery.json")
 
 @dataclass(frozen=True, slots=True)
 class GalleryEntry:
-    """A server that anybody may install; `key_hint` says what its header's value looks like."""
+    """A well-known server; `key_hint` describes the format of its header's value."""
 
     slug: str
     name: str
@@ -30,11 +30,11 @@ def read_gallery() -> tuple[GalleryEntry, ...]:
 
 
 def gallery_by_category() -> dict[str, list[GalleryEntry]]:
-    """In the order in which the file has them."""
-    shelves: dict[str, list[GalleryEntry]] = {}
+    """In the file's order."""
+    categories: dict[str, list[GalleryEntry]] = {}
     for entry in read_gallery():
-        shelves.setdefault(entry.category, []).append(entry)
-    return shelves
+        categories.setdefault(entry.category, []).append(entry)
+    return categories
 
 
 def find_entry(slug: str) -> GalleryEntry | None:

@@ -1,4 +1,4 @@
-"""Looks again at servers, asked to or after a while: whether they answer, and with the tools they had."""
+"""Refreshes servers' tools, on request or every few hours, and notes servers that fail."""
 
 import asyncio
 import random
@@ -18,47 +18,50 @@ from workspaces.errors import McpServerFailed, McpSignInNeeded
 from workspaces.mcp_servers.client import list_tools
 from workspaces.mcp_servers.connection import reach
 from workspaces.mcp_servers.models import MCPServer
-from workspaces.mcp_servers.queries import address_of, note_problem, note_seen, note_tools
+from workspaces.mcp_servers.queries import address_of
+from workspaces.mcp_servers.tool_store import note_problem, note_seen, note_tools
 
 log = structlog.get_logger(__name__)
 EVERY = timedelta(hours=6)
-MOST_LOOKS = 200  # of one run
-MOST_OF_A_TENANT = 20  # so that one with many servers does not keep the others waiting
-AT_ONCE = 4
-KEY_UNREADABLE = "Its key cannot be read."
+MOST_SERVERS = 200  # of one run
+MOST_OF_A_TENANT = 20  # so that a tenant with many servers does not delay the others
+CONCURRENT = 4
+KEY_UNREADABLE = "The saved key cannot be read."
 
 
-async def look_again(*, principal: Principal, server_id: UUID) -> int:
-    """As somebody who asks to: notes what it offers, and returns how many tools. What fails is noted, and
-    raised."""
+async def refresh_tools(*, principal: Principal, server_id: UUID) -> int:
+    """On a person's request: stores what the server offers and returns the number of tools.
+
+    A failure is both stored and raised.
+    """
     tenant = principal.tenant
     try:
         offered = await reach(tenant=tenant, server_id=server_id, user_id=principal.user_id, work=list_tools)
-    except AtCapacity:  # a limit of ours says nothing about the server
+    except AtCapacity:  # a limit of ours, not the server's problem
         raise
     except SecretUnreadable as problem:
         await in_tenant(tenant, note_problem, server_id=server_id, problem=KEY_UNREADABLE)
         raise McpServerFailed(KEY_UNREADABLE) from problem
     except DomainError as problem:
-        if "how" not in problem.details:  # that one person has not signed in is no problem of the server's
+        if "how" not in problem.details:  # a missing sign-in is a person's problem, not the server's
             await in_tenant(tenant, note_problem, server_id=server_id, problem=problem.text)
         raise
     await in_tenant(tenant, note_tools, server_id=server_id, offered=offered)
     return len(offered)
 
 
-async def look_at_servers() -> int:
-    """Returns how many it looked at. The tenants come in another order each time: all get their turn."""
+async def check_due_servers() -> int:
+    """Returns how many servers were checked. Tenants are shuffled, so that none is always last."""
     tenants = await in_public(_tenants)
     random.shuffle(tenants)
-    places, looked = asyncio.Semaphore(AT_ONCE), 0
+    slots, checked = asyncio.Semaphore(CONCURRENT), 0
     for tenant in tenants:
-        due = await in_tenant(tenant, due_servers, most=min(MOST_OF_A_TENANT, MOST_LOOKS - looked))
-        await asyncio.gather(*(_in_turn(places, tenant, *server) for server in due))
-        looked += len(due)
-        if looked >= MOST_LOOKS:
+        due = await in_tenant(tenant, due_servers, most=min(MOST_OF_A_TENANT, MOST_SERVERS - checked))
+        await asyncio.gather(*(_check_in_slot(slots, tenant, *server) for server in due))
+        checked += len(due)
+        if checked >= MOST_SERVERS:
             break
-    return looked
+    return checked
 
 
 def _tenants() -> list[TenantRef]:
@@ -66,28 +69,32 @@ def _tenants() -> list[TenantRef]:
 
 
 def due_servers(*, most: int) -> list[tuple[UUID, bool]]:
-    """Those that are enabled and were not looked at of late, the longest ago first; and whether each member
-    signs in for themselves."""
+    """Enabled servers whose last check is old, the oldest first, and whether each member signs in."""
     before = timezone.now() - EVERY
     rows = MCPServer.objects.enabled().filter(Q(checked_at__lt=before) | Q(checked_at=None))
     ordered = rows.order_by(F("checked_at").asc(nulls_first=True))[:most]
     return [(row.id, row.sign_in == MCPServer.SignIn.MEMBER) for row in ordered]
 
 
-async def _in_turn(places: asyncio.Semaphore, tenant: TenantRef, server_id: UUID, is_members: bool) -> None:
-    async with places:
+async def _check_in_slot(
+    slots: asyncio.Semaphore, tenant: TenantRef, server_id: UUID, is_members: bool
+) -> None:
+    async with slots:
         try:
-            await look_at_server(tenant=tenant, server_id=server_id, is_members=is_members)
+            await check_server(tenant=tenant, server_id=server_id, is_members=is_members)
         except (NotFound, AtCapacity):
-            return  # removed meanwhile, or not looked at: then it is soon due again
-        except Exception:  # one that cannot be looked at must not keep the others from it
-            log.exception("MCP server could not be looked at", server_id=str(server_id))
-            await in_tenant(tenant, note_problem, server_id=server_id, problem="It could not be looked at.")
+            return  # removed meanwhile, or not checked and so soon due again
+        except Exception:  # must not stop the check of the other servers
+            log.exception("MCP server could not be checked", server_id=str(server_id))
+            await in_tenant(tenant, note_problem, server_id=server_id, problem="The check failed.")
 
 
-async def look_at_server(*, tenant: TenantRef, server_id: UUID, is_members: bool) -> None:
-    """Notes what it offers now, or why it shows nothing. Nobody's own sign-in is used without them: a server
-    that has only such is well when it asks for one."""
+async def check_server(*, tenant: TenantRef, server_id: UUID, is_members: bool) -> None:
+    """Stores what the server offers now, or its problem.
+
+    A member's own sign-in is never used in their absence: a server with only those is healthy if it asks for
+    a sign-in.
+    """
     try:
         if is_members:
             address = await in_tenant(tenant, address_of, server_id=server_id)

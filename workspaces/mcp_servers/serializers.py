@@ -1,12 +1,11 @@
-"""What REST takes and tells of MCP servers and their tools; secrets only go in."""
+"""What REST returns of MCP servers and their tools: never a secret."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 
-from accounts.serializers import NameField
-from workspaces.mcp_servers.definitions import MOST_TOOLS, hash_of
+from workspaces.mcp_servers.definitions import hash_of
 from workspaces.mcp_servers.models import MCPServer, Tool
 
 
@@ -15,18 +14,20 @@ class ToolSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(source="definition.description")
     input_schema = serializers.DictField(source="definition.input_schema")
     annotations = serializers.DictField(source="definition.annotations")
-    only_reads = serializers.BooleanField(help_text="So its server says")
+    only_reads = serializers.BooleanField(help_text="As declared by its server")
     usable = serializers.BooleanField(source="is_usable")
     allowed = serializers.BooleanField(source="is_allowed")
     new = serializers.BooleanField(
-        source="is_new", help_text="Came after the others: it is denied until somebody allows it"
+        source="is_new", help_text="Added after installation: denied until someone allows it"
     )
     needs_approval = serializers.BooleanField()
-    argument_schema = serializers.DictField(allow_null=True, help_text="What the arguments have to fit")
-    problem = serializers.CharField(help_text="Why it cannot be used at all; empty: nothing is wrong")
-    gone = serializers.BooleanField(source="is_gone", help_text="The server offers it no longer")
+    argument_schema = serializers.DictField(
+        allow_null=True, help_text="A JSON Schema that the arguments must match"
+    )
+    problem = serializers.CharField(help_text="Why it cannot be used; empty if it can")
+    gone = serializers.BooleanField(source="is_gone", help_text="The server no longer offers it")
     offered = serializers.DictField(
-        allow_null=True, help_text="Its changed definition, until somebody accepts it by `offered_hash`"
+        allow_null=True, help_text="The changed definition, until someone accepts it with `offered_hash`"
     )
     offered_hash = serializers.SerializerMethodField()
 
@@ -35,7 +36,7 @@ class ToolSerializer(serializers.Serializer[Any]):
 
 
 class BareServerSerializer(serializers.Serializer[Any]):
-    """For whoever may not change it: without its address."""
+    """A server without its tools; its URL is shown to managers only."""
 
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -47,35 +48,35 @@ class BareServerSerializer(serializers.Serializer[Any]):
     has_key_in_url = serializers.SerializerMethodField()
     header_name = serializers.CharField()
     has_header = serializers.SerializerMethodField()
-    sign_in = serializers.CharField(help_text="Who signs in where `auth` is oauth: `workspace` or `member`")
+    sign_in = serializers.CharField(help_text="Who signs in if `auth` is oauth: `workspace` or `member`")
     needs_sign_in = serializers.SerializerMethodField()
-    problem = serializers.CharField(help_text="Why the last look at it failed; empty: it answered")
+    problem = serializers.CharField(help_text="Why the last check failed; empty if it succeeded")
     checked_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
     @property
-    def _changes(self) -> bool:
-        return bool(self.context["changes"])
+    def _is_for_manager(self) -> bool:
+        return bool(self.context["is_manager"])
 
     def get_url(self, row: MCPServer) -> str | None:
-        """Its address; what may be a key in it is never told."""
-        return row.url if self._changes else None
+        """The URL without the parts that may be a key."""
+        return row.url if self._is_for_manager else None
 
     def get_has_key_in_url(self, row: MCPServer) -> bool:
-        """Whether something in the address is hidden."""
+        """Whether parts of the URL are hidden."""
         return bool(row.sealed_url)
 
     def get_has_header(self, row: MCPServer) -> bool:
-        """Whether a key is kept; never the key."""
+        """Whether a key is stored; never the key."""
         return bool(row.sealed_header)
 
     def get_needs_sign_in(self, row: MCPServer) -> bool:
-        """Whether somebody has to sign in before you can use it: you, or a manager, as `sign_in` says."""
+        """Whether you (or a manager, depending on `sign_in`) have to sign in before you can use it."""
         return row.id in self.context["missing"]
 
 
 class ListedServerSerializer(BareServerSerializer):
-    """Its tools are only counted: each has schemas of its own."""
+    """A server in a list: tools are only counted, since each has its own schemas."""
 
     usable_tools = serializers.SerializerMethodField()
     waiting_tools = serializers.SerializerMethodField()
@@ -84,18 +85,18 @@ class ListedServerSerializer(BareServerSerializer):
         return int(self.context["listed"][row.id].usable)
 
     def get_waiting_tools(self, row: MCPServer) -> int:
-        """That changed or are new, and that somebody has to look at."""
+        """Changed or new tools that a manager needs to review."""
         return int(self.context["listed"][row.id].waiting)
 
 
 class ServerSerializer(BareServerSerializer):
-    """For whoever may not change it: only the tools that may be used."""
+    """A server with its tools; members who are not managers see only usable ones."""
 
     tools = serializers.SerializerMethodField()
 
     @extend_schema(responses=ToolSerializer(many=True))
     def get_tools(self, row: MCPServer) -> list[dict[str, Any]]:
-        shown = [tool for tool in row.tools.order_by("name") if self._changes or tool.is_usable]
+        shown = [tool for tool in row.tools.order_by("name") if self._is_for_manager or tool.is_usable]
         return list(ToolSerializer(shown, many=True).data)
 
 
@@ -103,70 +104,9 @@ class ServersSerializer(serializers.Serializer[Any]):
     data = ListedServerSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
 
-class ServerWishSerializer(serializers.Serializer[Any]):
-    slug = serializers.CharField(max_length=60)
-    name = NameField(required=False, default="")
-    url = serializers.CharField(max_length=500, help_text="Keys that stand in it are kept encrypted")
-    transport = serializers.ChoiceField(
-        MCPServer.Transport.choices, required=False, default=MCPServer.Transport.STREAMABLE_HTTP.value
-    )
-    auth = serializers.ChoiceField(MCPServer.Auth.choices, required=False, default=MCPServer.Auth.NONE.value)
-    header_name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
-    header_value = serializers.CharField(
-        max_length=10_000, required=False, default="", allow_blank=True, write_only=True
-    )
-    sign_in = serializers.ChoiceField(
-        MCPServer.SignIn.choices,
-        required=False,
-        help_text="Where `auth` is oauth: who signs in; `workspace` unless it says otherwise",
-    )
-    client_id = serializers.CharField(
-        max_length=1_000,
-        required=False,
-        default="",
-        allow_blank=True,
-        help_text="Only for servers that register nobody by themselves",
-    )
-    client_secret = serializers.CharField(
-        max_length=10_000, required=False, default="", allow_blank=True, write_only=True
-    )
-    enabled = serializers.BooleanField(required=False, default=True)
-
-
-class ServerChangeSerializer(serializers.Serializer[Any]):
-    name = NameField(required=False)
-    enabled = serializers.BooleanField(required=False)
-    url = serializers.CharField(
-        max_length=500, required=False, help_text="At the same host, such as with a new key in it"
-    )
-    header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
-    client_secret = serializers.CharField(max_length=10_000, required=False, write_only=True)
-
-
-class ToolChangeSerializer(serializers.Serializer[Any]):
-    allowed = serializers.BooleanField(source="is_allowed", required=False)
-    needs_approval = serializers.BooleanField(required=False)
-    argument_schema = serializers.DictField(required=False, help_text="A JSON Schema; {} lifts it")
-    accept = serializers.CharField(
-        required=False, max_length=64, help_text="The `offered_hash` of the changed definition to accept"
-    )
-
-
-class ToolsChangeSerializer(serializers.Serializer[Any]):
-    tools = serializers.ListField(
-        child=serializers.CharField(max_length=128),
-        min_length=1,
-        max_length=MOST_TOOLS,
-        required=False,
-        help_text="Their names; none: all that the server has",
-    )
-    allowed = serializers.BooleanField(source="is_allowed", required=False)
-    needs_approval = serializers.BooleanField(required=False)
-
-
 class SignInAddressSerializer(serializers.Serializer[Any]):
     authorization_url = serializers.CharField(
-        help_text="To be opened within ten minutes in a browser in which you are signed in here"
+        help_text="Open it within ten minutes in a browser where you are signed in to Switchyard"
     )
 
 
@@ -177,7 +117,7 @@ class GalleryEntrySerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     transport = serializers.CharField()
     auth = serializers.CharField()
-    header_name = serializers.CharField(help_text="That carries its key, where it asks for one")
+    header_name = serializers.CharField(help_text="The header for the key, if the server needs one")
     key_hint = serializers.CharField(help_text="What the header's value looks like")
     category = serializers.CharField()
     docs = serializers.CharField()

@@ -71,7 +71,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
             page.fill("[name=slug]", "calculator")
             page.fill("[name=url]", f"{calculator.url}/mcp")
             page.get_by_test_id("install-server").click()
-            expect(page.get_by_text("Connected. 4 tools found.")).to_be_visible(timeout=TIMEOUT)
+            expect(page.get_by_text("Connected. Tools found: 4.")).to_be_visible(timeout=TIMEOUT)
             flood = page.locator(".tool", has_text="flood")
             flood.locator("summary").click()
             flood.locator("[name=is_allowed]").uncheck()

@@ -270,7 +270,7 @@ def test_a_result_is_cut_to_its_bound(
 @pytest.mark.parametrize(
     ("bound", "tool", "words"),
     [
-        ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not answer within 0.5 seconds"),  # it waits for another
+        ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not respond within 0.5 seconds"),  # it waits for another
         ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large, and was broken off"),
     ],
 )

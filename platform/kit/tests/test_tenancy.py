@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import ProgrammingError, connection
+from django.db import ProgrammingError, connection, transaction
 
 from accounts.tests.cast import Cast
 from gateway.models import Conversation
-from kit.tenancy import in_public, in_tenant
+from kit.tenancy import connection_released, in_public, in_tenant, tenant_scope
 from workspaces.models import LanguageModel
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +52,28 @@ class Listing:
 
 
 WRAPPERS: list[Callable[[Any], Any]] = [lambda rows: rows, Listing, lambda rows: ("x", [rows])]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_released_connection_is_closed_and_comes_back_in_the_same_schema(cast: Cast) -> None:
+    tenant = cast.alice.principal.tenant
+    with tenant_scope(tenant):
+        assert schema_now() == tenant.schema_name
+        with connection_released():
+            assert connection.connection is None
+        assert schema_now() == tenant.schema_name
+        with pytest.raises(ValueError, match="on purpose"), connection_released():
+            raise ValueError("on purpose")
+        assert schema_now() == tenant.schema_name
+        with connection_released():
+            assert schema_now() == "public"
+    assert schema_now() == "public"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_connection_is_released_inside_a_transaction() -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"), connection_released():
+        pass
 
 
 @pytest.mark.django_db(transaction=True)

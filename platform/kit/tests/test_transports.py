@@ -14,7 +14,7 @@ from kit import outbound
 from kit.errors import AtCapacity
 from kit.per_loop import PerLoop
 from workspaces.mcp_servers.client import Address, list_tools
-from workspaces.mcp_servers.oauth.metadata import asking
+from workspaces.mcp_servers.oauth.metadata import oauth_http
 
 
 class HoldingServer:
@@ -76,7 +76,7 @@ async def test_a_tool_server_is_not_blamed_for_a_full_pool(
     with pytest.raises(AtCapacity):
         await list_tools(Address(url, "http"))
     with pytest.raises(AtCapacity):
-        async with asking() as http:
+        async with oauth_http() as http:
             await http.get(url)
     server.let_go.set()
     await held

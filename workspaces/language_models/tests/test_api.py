@@ -49,6 +49,18 @@ def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[st
     assert not AuditEntry.objects.filter(action="language_model.changed").exists()
 
 
+def test_a_credential_saved_as_it_is_leaves_no_trace(cast: Cast) -> None:
+    where = f"{HERE}/credentials/{keep(cast.alice).json()['id']}"
+    for change in ({"name": "Ours"}, {"base_url": "https://api.openai.com/v1/"}, {}):
+        assert As(cast.alice).ask("PATCH", where, change | {"test": False}).status_code == 200
+    assert not AuditEntry.objects.filter(action="provider_credential.changed").exists()
+
+
+def test_parameters_that_do_not_exist_are_refused_by_name(cast: Cast) -> None:
+    answer = install(cast.alice, parameters={"temprature": 1})
+    assert list(answer.json()["error"]["details"]["parameters"]) == ["temprature"]
+
+
 def test_a_key_is_kept_sealed_and_never_told(cast: Cast) -> None:
     kept = keep(cast.alice)
     assert (kept.status_code, kept.json()["has_key"]) == (201, True)
@@ -108,7 +120,7 @@ def test_several_are_enabled_at_once_or_none(cast: Cast) -> None:
 
 
 def test_fallbacks_make_no_circle(cast: Cast) -> None:
-    install(cast.alice, fallback="local")
+    install(cast.alice)
     As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"fallback": "local"})
     circle = As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"fallback": "gpt"})
     unknown = As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"fallback": "nothing"})

@@ -15,8 +15,8 @@ from accounts.audit import services as audit
 from accounts.models import Tenant, Workspace
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import tenant_scope
+from workspaces.language_models.installation import BASE_URLS, add_credential, install_model, set_fallback
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.queries import BASE_URLS, add_credential, install_model, set_fallback
 from workspaces.slugs import MODEL_SLUGS
 
 Kind = ProviderCredential.Kind

@@ -1,4 +1,4 @@
-"""Finds out where one signs in for an MCP server, from its refusal and from the metadata that leads to."""
+"""Finds the authorization server of an MCP server, from its 401 response and the metadata it points to."""
 
 from urllib.parse import urlsplit
 
@@ -15,14 +15,14 @@ from workspaces.mcp_servers.oauth.metadata import (
     GRANTS,
     METHODS,
     Authorization,
-    asking,
     checked_scope,
     is_scope,
+    oauth_http,
 )
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_ADDRESS = 500  # characters
-HELLO = {
+INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 0,
     "method": "initialize",
@@ -35,14 +35,14 @@ HELLO = {
 
 
 async def discover(url: str, transport: str) -> Authorization:
-    """Asks the server, and whom it names, where one signs in.
+    """Reads the metadata of the server and of the authorization server that it names.
 
-    McpSignInFailed for a server without a sign-in or with one that is not safe, AddressRefused.
+    McpSignInFailed for a server without a sign-in or with an unsafe one, AddressRefused.
     """
-    async with asking() as client:
-        challenge = await _challenge(client, url, transport)
-        resource = await _resource_metadata(client, url, challenge)
-        found = await _server_metadata(client, url, resource)
+    async with oauth_http() as http:
+        challenge = await _challenge(http, url, transport)
+        resource = await _resource_metadata(http, url, challenge)
+        found = await _server_metadata(http, url, resource)
     _check_metadata(found)
     scope = protocol.get_client_metadata_scopes(
         protocol.extract_scope_from_www_auth(challenge), resource, found, GRANTS
@@ -64,78 +64,78 @@ async def discover(url: str, transport: str) -> Authorization:
 
 
 def _resource_of(url: str) -> str:
-    """Without its query, as RFC 8707 has it: a key may stand there."""
+    """Without the query (RFC 8707), which may contain a key."""
     return resource_url_from_server_url(urlsplit(url)._replace(query="").geturl())
 
 
 def _known_scope(resource: ProtectedResourceMetadata | None) -> str:
-    """Left out where it makes no sense: it is only for later."""
-    told = " ".join((resource and resource.scopes_supported) or [])
-    return told if is_scope(told) else ""
+    """Ignored if invalid: no sign-in needs it yet."""
+    scope = " ".join((resource and resource.scopes_supported) or [])
+    return scope if is_scope(scope) else ""
 
 
-async def _challenge(client: httpx2.AsyncClient, url: str, transport: str) -> httpx2.Response:
-    """The answer to somebody unknown, of which only status and headers count."""
+async def _challenge(http: httpx2.AsyncClient, url: str, transport: str) -> httpx2.Response:
+    """The response to an unauthenticated request. Only its status and headers matter."""
     accept = {"accept": "application/json, text/event-stream"}
-    ask = (
-        client.build_request("GET", url, headers=accept)
+    request = (
+        http.build_request("GET", url, headers=accept)
         if transport == "sse"
-        else client.build_request("POST", url, json=HELLO, headers=accept)
+        else http.build_request("POST", url, json=INITIALIZE, headers=accept)
     )
-    answer: httpx2.Response = await client.send(ask, stream=True)
-    await answer.aclose()
-    return answer
+    response: httpx2.Response = await http.send(request, stream=True)
+    await response.aclose()
+    return response
 
 
 async def _resource_metadata(
-    client: httpx2.AsyncClient, url: str, challenge: httpx2.Response
+    http: httpx2.AsyncClient, url: str, challenge: httpx2.Response
 ) -> ProtectedResourceMetadata | None:
-    """RFC 9728; None for older servers, which are their own authorization server."""
+    """RFC 9728. None for older servers, which are their own authorization server."""
     named = protocol.extract_resource_metadata_from_www_auth(challenge)
     failed = False
-    for place in protocol.build_protected_resource_metadata_discovery_urls(named, url):
-        answer = await client.send(protocol.create_oauth_metadata_request(place))
-        failed = failed or answer.status_code >= 500 or answer.status_code == 429
-        found = await protocol.handle_protected_resource_response(answer)
+    for location in protocol.build_protected_resource_metadata_discovery_urls(named, url):
+        response = await http.send(protocol.create_oauth_metadata_request(location))
+        failed = failed or response.status_code >= 500 or response.status_code == 429
+        found = await protocol.handle_protected_resource_response(response)
         if found is None:
             continue
-        asked, told = _resource_of(url), str(found.resource)
-        if not check_resource_allowed(requested_resource=asked, configured_resource=told):
-            raise McpSignInFailed("The server's sign-in is for another server.")
+        ours, named_resource = _resource_of(url), str(found.resource)
+        if not check_resource_allowed(requested_resource=ours, configured_resource=named_resource):
+            raise McpSignInFailed("The sign-in metadata belongs to a different server.")
         return found
-    if failed:  # which says nothing about whether there is any
-        raise McpSignInFailed("The server does not tell where one signs in just now.")
+    if failed:  # so we do not know whether it has any
+        raise McpSignInFailed("The server does not provide its sign-in address at the moment.")
     return None
 
 
 async def _server_metadata(
-    client: httpx2.AsyncClient, url: str, resource: ProtectedResourceMetadata | None
+    http: httpx2.AsyncClient, url: str, resource: ProtectedResourceMetadata | None
 ) -> OAuthMetadata:
-    """RFC 8414 or OpenID Connect's discovery, by an issuer who is who it was said to be."""
+    """RFC 8414 or OpenID Connect discovery; the issuer must be the one that was named."""
     named = str(resource.authorization_servers[0]) if resource else None
     parts = urlsplit(url)
     expected = named or f"{parts.scheme}://{parts.netloc}"
-    for place in protocol.build_oauth_authorization_server_metadata_discovery_urls(named, url):
-        answer = await client.send(protocol.create_oauth_metadata_request(place))
-        goes_on, found = await protocol.handle_auth_metadata_response(answer)
+    for location in protocol.build_oauth_authorization_server_metadata_discovery_urls(named, url):
+        response = await http.send(protocol.create_oauth_metadata_request(location))
+        may_continue, found = await protocol.handle_auth_metadata_response(response)
         if found is not None:
             if named is not None or not protocol.issuers_match(str(found.issuer), expected):
                 protocol.validate_metadata_issuer(found, expected)
             return found
-        if not goes_on:
+        if not may_continue:
             break
-    raise McpSignInFailed("The server offers no sign-in that can be found.")
+    raise McpSignInFailed("The server's sign-in could not be discovered.")
 
 
 def _check_metadata(found: OAuthMetadata) -> None:
     if "S256" not in (found.code_challenge_methods_supported or []):
-        raise McpSignInFailed("The server's sign-in is not safe: it does not know PKCE (S256).")
+        raise McpSignInFailed("The server's sign-in is not secure: it does not support PKCE (S256).")
     endpoint = str(found.authorization_endpoint)
     parts = urlsplit(endpoint)
     is_local = parts.scheme == "http" and settings.DEVELOPMENT and parts.hostname in LOOPBACK
     if is_local:
         is_local = outbound.is_allowed(parts.hostname or "", parts.port or 80)
     if not (parts.scheme == "https" or is_local) or parts.username or parts.password or parts.fragment:
-        raise McpSignInFailed("The page on which one would sign in is not safe: it has to be https.")
+        raise McpSignInFailed("The server's sign-in page is not secure: it must use https.")
     if any(len(str(text)) > LONGEST_ADDRESS for text in (found.issuer, endpoint, found.token_endpoint)):
-        raise McpSignInFailed("The addresses of the server's sign-in are too long.")
+        raise McpSignInFailed("The server's sign-in addresses are too long.")

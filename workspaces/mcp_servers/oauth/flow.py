@@ -1,6 +1,5 @@
-"""Signing in at MCP servers: going there, coming back, being forgotten; for the workspace or for oneself."""
+"""Signing in at MCP servers: begin, finish after the redirect, and sign out; per workspace or per member."""
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -22,56 +21,58 @@ from workspaces.errors import McpSignInFailed
 from workspaces.mcp_servers.client import Address, list_tools
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.mcp_servers.oauth.discovery import discover
-from workspaces.mcp_servers.oauth.metadata import Authorization, Client, Tokens, is_scope
+from workspaces.mcp_servers.oauth.metadata import Authorization, checked_error_code, is_scope
+from workspaces.mcp_servers.oauth.registration import Client, identify
 from workspaces.mcp_servers.oauth.token_store import (
+    MEMBER,
+    WORKSPACE,
+    additional_scope,
     bearer,
     client_of,
     expect_sign_in,
     forget_wanted_scope,
     note_refused_client,
-    scope_to_ask_for,
     sealed_client,
     sealed_tokens,
 )
-from workspaces.mcp_servers.oauth.tokens import GrantRefused, exchange_code, introduce, revoke
-from workspaces.mcp_servers.queries import find_server, lock_server, note_problem, note_tools
+from workspaces.mcp_servers.oauth.tokens import GrantRefused, Tokens, exchange_code, revoke
+from workspaces.mcp_servers.queries import find_server, lock_server
+from workspaces.mcp_servers.tool_store import note_problem, note_tools
 from workspaces.mcp_servers.urls import url_of
 
 PENDING_MINUTES = 10
 MOST_PENDING = 20  # of one person at one server
-CODE = re.compile(r"[a-z_]{1,40}")  # of an error, as RFC 6749 has them
-STRANGE_ANSWER = "The answer comes from another server than the one that was asked."
-CLOSED = "This sign-in was used already, or began too long ago. Begin it again."
-MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
+WRONG_ISSUER = "The response came from a different server."
+CLOSED = "This sign-in was already used or has expired. Start again."
 
 
 @dataclass(frozen=True, slots=True)
-class SignInPlace:
-    """A server at which somebody may sign in, as plain data."""
+class SignInServer:
+    """A server with a sign-in, as plain data."""
 
     id: UUID
     slug: str
     url: str = field(repr=False)
     transport: str
     client: Client | None
-    scope: str = ""  # to ask for beside what it tells everybody
+    additional_scope: str = ""  # to request besides the scope in its metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
-    """With what the browser came back; all of it is a stranger's until the state is known."""
+class Callback:
+    """Untrusted OAuth callback parameters."""
 
     code: str = field(default="", repr=False)
     error: str = ""
     issuer: str | None = None
-    mark: str = ""  # of the address that it came back to
+    issuer_digest: str = ""  # in the redirect URI that was used
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """Where somebody came back from, taken from what was kept meanwhile."""
+class BegunSignIn:
+    """The pending sign-in that a callback's state belongs to."""
 
-    server: SignInPlace
+    server: SignInServer
     authorization: Authorization
     verifier: str = field(repr=False)
     page: str
@@ -79,7 +80,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """How it ended: the page to go back to, how many tools there are, and why they could not be listed."""
+    """The result: the page to return to, the number of tools, and why they could not be listed."""
 
     slug: str
     page: str
@@ -88,68 +89,72 @@ class SignedIn:
 
 
 async def begin_sign_in(*, principal: Principal, slug: str, page: str = "") -> str:
-    """The address to which the person's browser goes; it opens nothing to anybody else.
+    """The authorization URL to open in the person's browser; only this person can complete the sign-in.
 
     NotFound, Forbidden, Conflict for a server without a sign-in, McpSignInFailed, AddressRefused.
     """
-    place = await in_tenant(principal.tenant, _open_place, principal=principal, slug=slug)
-    found = await discover(place.url, place.transport)
-    asked = replace(found, scope=_scope_to_ask_for(found.scope, place.scope))
-    client = (place.client and place.client.at(found)) or await introduce(asked)
+    server = await in_tenant(principal.tenant, _find_server, principal=principal, slug=slug)
+    found = await discover(server.url, server.transport)
+    requested = replace(found, scope=_requested_scope(found.scope, server.additional_scope))
+    client = (server.client and server.client.at(found)) or await identify(requested)
     pkce, secret = PKCEParameters.generate(), make_secret()
-    kept = await in_tenant(
+    stored = await in_tenant(
         principal.tenant,
-        _keep_pending,
+        _store_pending,
         principal=principal,
-        place=place,
+        server_id=server.id,
         authorization=found,
         client=client,
         pending={
             "state_hash": hash_of(secret),
             "sealed_verifier": seal(pkce.code_verifier),
-            "scope": asked.scope,
+            "scope": requested.scope,
             "back": page,
         },
     )
-    state = f"{principal.tenant.slug}.{principal.workspace.slug}.{secret}"
-    return asked.url(client=kept, state=state, challenge=pkce.code_challenge)
+    return requested.url(
+        client_id=stored.client_id,
+        redirect_uri=stored.redirect_uri,
+        state=f"{principal.tenant.slug}.{principal.workspace.slug}.{secret}",
+        challenge=pkce.code_challenge,
+    )
 
 
-def _scope_to_ask_for(told: str, wanted: str) -> str:
-    """Both, or only what the server tells everybody where that would be too long."""
-    both = union_scopes(told, wanted) or ""
-    return both if is_scope(both) else told
+def _requested_scope(scope: str, additional: str) -> str:
+    """Both, or only the metadata's scope if both together are too long."""
+    both = union_scopes(scope, additional) or ""
+    return both if is_scope(both) else scope
 
 
-def _open_place(*, principal: Principal, slug: str) -> SignInPlace:
-    row = find_server(place=principal, slug=slug)
+def _find_server(*, principal: Principal, slug: str) -> SignInServer:
+    row = find_server(principal=principal, slug=slug)
     expect_sign_in(principal, row)
-    return replace(_place_of(row), scope=scope_to_ask_for(row, principal.user_id))
+    return replace(_as_data(row), additional_scope=additional_scope(row, principal.user_id))
 
 
-def _place_of(row: MCPServer) -> SignInPlace:
+def _as_data(row: MCPServer) -> SignInServer:
     url, client = url_of(row), client_of(row)
-    return SignInPlace(id=row.id, slug=row.slug, url=url, transport=row.transport, client=client)
+    return SignInServer(id=row.id, slug=row.slug, url=url, transport=row.transport, client=client)
 
 
 @transaction.atomic
-def _keep_pending(
+def _store_pending(
     *,
     principal: Principal,
-    place: SignInPlace,
+    server_id: UUID,
     authorization: Authorization,
     client: Client,
     pending: dict[str, Any],
 ) -> Client:
-    """Keeps what the way back needs. Of two who registered us at once the first counts."""
-    row = lock_server(place.id)
-    moved = row.authorization is not None and row.authorization["issuer"] != authorization.issuer
-    if moved:
-        row.sign_ins.all().delete()  # granted elsewhere, and not to be shown to anybody new
+    """Returns the stored client: if two sign-ins registered us concurrently, the first one's."""
+    row = lock_server(server_id)
+    has_moved = row.authorization is not None and row.authorization["issuer"] != authorization.issuer
+    if has_moved:
+        row.sign_ins.all().delete()  # granted by another issuer, and not to be sent to the new one
         row.pending_sign_ins.all().delete()
     known = client_of(row)
-    kept = (known and known.at(authorization)) or client
-    row.authorization, row.sealed_client = authorization.as_data(), sealed_client(kept)
+    stored = (known and known.at(authorization)) or client
+    row.authorization, row.sealed_client = authorization.as_data(), sealed_client(stored)
     row.save(update_fields=["authorization", "sealed_client"])
     PendingSignIn.objects.filter(expires_at__lte=timezone.now()).delete()
     mine = row.pending_sign_ins.filter(user_id=principal.user_id).order_by("-expires_at")
@@ -161,62 +166,62 @@ def _keep_pending(
         expires_at=timezone.now() + timedelta(minutes=PENDING_MINUTES),
         **pending,
     )
-    return kept
+    return stored
 
 
 def split_state(state: str) -> tuple[str, str, str]:
-    """Tenant, workspace and the secret; three times nothing for what is no state of ours."""
+    """Tenant slug, workspace slug and secret; three empty strings for a state that is not ours."""
     parts = state.split(".")
     is_ours = len(parts) == 3 and all(PLAIN.fullmatch(slug) for slug in parts[:2])
     return (parts[0], parts[1], parts[2]) if is_ours else ("", "", "")
 
 
-async def finish_sign_in(*, principal: Principal, secret: str, back: Back) -> SignedIn:
-    """Takes what was granted, keeps it and lists the tools. NotFound for a state that is not this person's,
-    or no longer; McpSignInFailed with words for a person."""
-    came = await in_tenant(principal.tenant, _take_pending, principal=principal, secret=secret)
+async def finish_sign_in(*, principal: Principal, secret: str, callback: Callback) -> SignedIn:
+    """Exchanges the code, stores the tokens and lists the tools.
+
+    NotFound for a state that is unknown, expired or another person's; McpSignInFailed with a text for people.
+    """
+    begun = await in_tenant(principal.tenant, _take_pending, principal=principal, secret=secret)
     try:
-        _check_answer(came, back)
+        _check_callback(begun, callback)
     except McpSignInFailed:
-        if back.error == "invalid_scope":
-            whose = {"server_id": came.server.id, "user_id": principal.user_id}
-            await in_tenant(principal.tenant, forget_wanted_scope, **whose)
+        if callback.error == "invalid_scope":
+            owner = {"server_id": begun.server.id, "user_id": principal.user_id}
+            await in_tenant(principal.tenant, forget_wanted_scope, **owner)
         raise
-    client = came.server.client and came.server.client.at(came.authorization)
+    client = begun.server.client and begun.server.client.at(begun.authorization)
     if client is None:
         raise NotFound(CLOSED)
-    if back.mark != client.mark:
-        raise McpSignInFailed(STRANGE_ANSWER)
+    if callback.issuer_digest != client.issuer_digest:
+        raise McpSignInFailed(WRONG_ISSUER)
     try:
-        tokens = await exchange_code(came.authorization, client, code=back.code, verifier=came.verifier)
+        tokens = await exchange_code(begun.authorization, client, code=callback.code, verifier=begun.verifier)
     except GrantRefused as refusal:
-        await in_tenant(principal.tenant, note_refused_client, server_id=came.server.id, code=refusal.code)
-        raise McpSignInFailed("The server did not accept the sign-in. Begin it again.") from refusal
-    changes = await in_tenant(
-        principal.tenant, _keep_sign_in, principal=principal, server_id=came.server.id, tokens=tokens
+        await in_tenant(principal.tenant, note_refused_client, server_id=begun.server.id, code=refusal.code)
+        raise McpSignInFailed("The server did not accept the sign-in. Start again.") from refusal
+    updates_tools = await in_tenant(
+        principal.tenant, _store_sign_in, principal=principal, server_id=begun.server.id, tokens=tokens
     )
-    found, problem = 0, ""
-    if changes:
-        found, problem = await _look(principal, came.server, tokens)
-    return SignedIn(slug=came.server.slug, page=came.page, tools=found, problem=problem)
+    tools, problem = await _list_tools(principal, begun.server, tokens) if updates_tools else (0, "")
+    return SignedIn(slug=begun.server.slug, page=begun.page, tools=tools, problem=problem)
 
 
-async def _look(principal: Principal, place: SignInPlace, tokens: Tokens) -> tuple[int, str]:
-    """How many tools the server shows to whoever signed in; or why it shows none."""
+async def _list_tools(principal: Principal, server: SignInServer, tokens: Tokens) -> tuple[int, str]:
+    """Stores the tools that the server offers this person: their number, or the problem."""
     try:
-        offered = await list_tools(Address(place.url, place.transport, bearer(tokens.access)))
-    except AtCapacity as problem:  # ours, and nothing to note about the server
+        offered = await list_tools(Address(server.url, server.transport, bearer(tokens.access)))
+    except AtCapacity as problem:  # a limit of ours, not the server's problem
         return 0, problem.text
     except DomainError as problem:
-        await in_tenant(principal.tenant, note_problem, server_id=place.id, problem=problem.text)
+        await in_tenant(principal.tenant, note_problem, server_id=server.id, problem=problem.text)
         return 0, problem.text
-    await in_tenant(principal.tenant, note_tools, server_id=place.id, offered=offered)
+    await in_tenant(principal.tenant, note_tools, server_id=server.id, offered=offered)
     return len(offered), ""
 
 
 @transaction.atomic
-def _take_pending(*, principal: Principal, secret: str) -> Returned:
-    """Once: whoever comes second finds nothing."""
+def _take_pending(*, principal: Principal, secret: str) -> BegunSignIn:
+    """Deletes the pending sign-in, so that a state works only once."""
     row = (
         PendingSignIn.objects.select_for_update(of=("self",))
         .select_related("server")
@@ -235,40 +240,41 @@ def _take_pending(*, principal: Principal, secret: str) -> Returned:
     expect_sign_in(principal, server)
     if server.authorization is None or server.authorization["issuer"] != row.issuer:
         raise NotFound(CLOSED)
-    return Returned(
-        server=_place_of(server),
+    return BegunSignIn(
+        server=_as_data(server),
         authorization=replace(Authorization.from_data(server.authorization), scope=row.scope),
         verifier=verifier,
         page=row.back,
     )
 
 
-def _check_answer(came: Returned, back: Back) -> None:
-    """RFC 9207 first: what another server says, even of an error, is not for this sign-in."""
-    authorization = came.authorization
-    if back.issuer is None and authorization.tells_issuer:
-        raise McpSignInFailed("The answer does not say which server it comes from.")
-    if back.issuer is not None and back.issuer != authorization.issuer:
-        raise McpSignInFailed(STRANGE_ANSWER)
-    if back.error == "access_denied":
-        raise McpSignInFailed(f"You did not allow it, so nobody is signed in at {came.server.slug}.")
-    if back.error == "invalid_scope":
-        raise McpSignInFailed("The server does not grant what it asked for. Sign in again, without it.")
-    if back.error or not back.code:
-        named = f" ({back.error})" if CODE.fullmatch(back.error) else ""
-        raise McpSignInFailed(f"The server broke the sign-in off{named}.")
+def _check_callback(begun: BegunSignIn, callback: Callback) -> None:
+    """The issuer first (RFC 9207): another server's response, even an error, is not for this sign-in."""
+    authorization = begun.authorization
+    if callback.issuer is None and authorization.tells_issuer:
+        raise McpSignInFailed("The response does not name the server it comes from.")
+    if callback.issuer is not None and callback.issuer != authorization.issuer:
+        raise McpSignInFailed(WRONG_ISSUER)
+    if callback.error == "access_denied":
+        raise McpSignInFailed(f"You did not allow access, so you are not signed in to {begun.server.slug}.")
+    if callback.error == "invalid_scope":
+        raise McpSignInFailed("The server did not grant the additional permission. Sign in again without it.")
+    if callback.error or not callback.code:
+        code = checked_error_code(callback.error)
+        named = f" ({code})" if code else ""
+        raise McpSignInFailed(f"The server cancelled the sign-in{named}.")
 
 
 @transaction.atomic
-def _keep_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> bool:
-    """Whether what the server shows now counts for everybody: at first, and to whoever may change it."""
+def _store_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> bool:
+    """Whether to store the tools that the server now lists: the first time, and for managers."""
     server = lock_server(server_id)
-    now = find_in_or_above(  # asked again: the exchange took its time
+    current = find_in_or_above(  # rights may have changed during the exchange
         user_id=principal.user_id,
         tenant_slug=principal.tenant.slug,
         workspace_slug=principal.workspace.slug,
     )
-    expect_sign_in(now, server)
+    expect_sign_in(current, server)
     owner = principal.user_id if server.sign_in == MEMBER else None
     MCPSignIn.objects.update_or_create(
         server=server,
@@ -279,24 +285,25 @@ def _keep_sign_in(*, principal: Principal, server_id: UUID, tokens: Tokens) -> b
     return server.listed_at is None or may(principal, Action.MCPS_CHANGE)
 
 
-async def forget_sign_in(*, principal: Principal, slug: str) -> None:
-    """One's own, or by a manager the workspace's; the server is told too where it listens."""
-    dropped = await in_tenant(principal.tenant, _drop_sign_in, principal=principal, slug=slug)
-    if dropped is not None:
-        await revoke(*dropped)
+async def sign_out(*, principal: Principal, slug: str) -> None:
+    """Deletes one's own sign-in, or as a manager the workspace's, and revokes its token at the server."""
+    deleted = await in_tenant(principal.tenant, _delete_sign_in, principal=principal, slug=slug)
+    if deleted is not None:
+        await revoke(*deleted)
 
 
 @transaction.atomic
-def _drop_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Client, str] | None:
-    server = lock_server(find_server(place=principal, slug=slug).id)
+def _delete_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Client, str] | None:
+    """The data for revoking its token; None if that is impossible."""
+    server = lock_server(find_server(principal=principal, slug=slug).id)
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)
-    else:  # anyone ends their own, also when they may no longer chat
+    else:  # members can end their own, even if they may no longer chat
         expect(principal, Action.MCPS_SIGN_IN)
     owner = principal.user_id if server.sign_in == MEMBER else None
     row = server.sign_ins.filter(user_id=owner).first()
     if row is None:
-        raise NotFound("Nobody is signed in there.")
+        raise NotFound("There is no sign-in at this server.")
     row.delete()
     audit.record("mcp_server.signed_out", principal=principal, target=server.slug, for_whom=server.sign_in)
     client = client_of(server)

@@ -1,9 +1,7 @@
-"""The pages of signing in at MCP servers: the button that leads there, and where a browser comes back."""
+"""Pages for signing in at MCP servers: the buttons, the OAuth callback and our client metadata document."""
 
-from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
@@ -14,101 +12,105 @@ from accounts.models import User
 from accounts.page_helpers import needs, told
 from accounts.page_urls import place_url
 from accounts.policy import Action
-from accounts.principals import find_in_or_above
+from accounts.principals import Principal, find_in_or_above
 from kit.errors import DomainError, Forbidden, NotFound
-from workspaces.mcp_servers.oauth.flow import (
-    CLOSED,
-    Back,
-    begin_sign_in,
-    finish_sign_in,
-    forget_sign_in,
-    split_state,
-)
-from workspaces.mcp_servers.oauth.metadata import client_document
+from workspaces.mcp_servers import services
+from workspaces.mcp_servers.oauth.flow import CLOSED, Callback, SignedIn, split_state
+from workspaces.mcp_servers.oauth.registration import client_document
 
-CHAT = "chat"  # where somebody began who comes from the composer
-CAME_BACK = "mcp_callback"  # in the session: with what somebody came back who is not signed in
+CHAT = "chat"  # the page of a sign-in that began in the composer
+SESSION_KEY = "mcp_callback"  # callback parameters of a browser that is not signed in yet
 PARAMETERS = ("state", "code", "error", "iss")
-LONGEST = 8_000  # characters of one of them
+LONGEST_PARAMETER = 8_000  # characters
 
 
 @require_POST
 @needs(Action.MCPS_SIGN_IN)
-def sign_in(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    """On to the server's own page."""
+def sign_in(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
+    """Redirects to the authorization server."""
     page = CHAT if request.POST.get("page") == CHAT else ""
-    connection.close()
     try:
-        address = async_to_sync(begin_sign_in)(principal=request.principal, slug=server, page=page)
+        url = services.begin_sign_in(principal=request.principal, slug=server, page=page)
     except (Forbidden, NotFound):
         raise
     except DomainError as problem:
         messages.error(request, told(problem))
         return redirect(place_url(request.principal, "mcp_server", server=server))
-    answer = redirect(address)
-    add_never_cache_headers(answer)
-    return answer
+    response = redirect(url)
+    add_never_cache_headers(response)
+    return response
 
 
 @require_POST
 @needs(Action.MCPS_SIGN_IN)
-def sign_out(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse:
-    connection.close()
+def sign_out(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
     try:
-        async_to_sync(forget_sign_in)(principal=request.principal, slug=server)
+        services.sign_out(principal=request.principal, slug=server)
     except NotFound as problem:
         messages.error(request, problem.text)
     else:
-        messages.success(request, "The sign-in is forgotten.")
+        messages.success(request, "Disconnected.")
     return redirect(place_url(request.principal, "mcp_server", server=server))
 
 
 @require_GET
 def document(request: HttpRequest) -> JsonResponse:
-    """Who we are, for authorization servers that read it."""
+    """Our client metadata, for authorization servers that read it."""
     return JsonResponse(client_document())
 
 
 @require_GET
 def come_back(request: HttpRequest, mark: str = "") -> HttpResponse:
-    """Where authorization servers send the browser; what they send along leaves the address at once."""
-    sent = {name: request.GET[name][:LONGEST].replace("\0", "") for name in PARAMETERS if name in request.GET}
+    """The OAuth callback; `mark` is the issuer's digest. A redirect removes code and state from the URL."""
+    sent = {
+        name: request.GET[name][:LONGEST_PARAMETER].replace("\0", "")
+        for name in PARAMETERS
+        if name in request.GET
+    }
     if not isinstance(request.user, User):
         if any(split_state(sent.get("state", ""))):
-            request.session[CAME_BACK] = {**sent, "mark": mark}
+            request.session[SESSION_KEY] = {**sent, "mark": mark}
         return redirect_to_login(request.path)
     if not sent:
-        sent = request.session.pop(CAME_BACK, {})
-        mark = sent.get("mark", "")  # where it came to then, whatever address is open now
-    answer = _finish(request, request.user, sent, mark)
-    add_never_cache_headers(answer)
-    return answer
+        sent = request.session.pop(SESSION_KEY, {})
+        mark = sent.get("mark", "")  # of the original callback, whatever the URL is now
+    response = _finish(request, request.user, sent, mark)
+    add_never_cache_headers(response)
+    return response
 
 
-def _finish(request: HttpRequest, user: User, sent: dict[str, str], mark: str) -> HttpResponse:
+def _finish(request: HttpRequest, user: User, sent: dict[str, str], issuer_digest: str) -> HttpResponse:
     tenant, workspace, secret = split_state(sent.get("state", ""))
-    back = Back(code=sent.get("code", ""), error=sent.get("error", ""), issuer=sent.get("iss"), mark=mark)
+    callback = Callback(
+        code=sent.get("code", ""),
+        error=sent.get("error", ""),
+        issuer=sent.get("iss"),
+        issuer_digest=issuer_digest,
+    )
     try:
         principal = find_in_or_above(user_id=user.pk, tenant_slug=tenant, workspace_slug=workspace)
     except NotFound:
         return _closed(request)
-    connection.close()
     try:
-        done = async_to_sync(finish_sign_in)(principal=principal, secret=secret, back=back)
+        result = services.finish_sign_in(principal=principal, secret=secret, callback=callback)
     except NotFound:
         return _closed(request)
     except DomainError as problem:
         messages.error(request, problem.text)
         return redirect(place_url(principal, "mcp_servers") if principal.workspace_role else "/")
-    if done.problem:
-        messages.warning(request, f"Signed in, but the tools could not be listed: {done.problem}")
+    return _signed_in(request, principal, result)
+
+
+def _signed_in(request: HttpRequest, principal: Principal, result: SignedIn) -> HttpResponse:
+    if result.problem:
+        messages.warning(request, f"Signed in, but the tools could not be listed: {result.problem}")
     else:
-        messages.success(request, f"Signed in at {done.slug}.")
-    if not principal.workspace_role:  # from above it, by REST: its pages are its members' alone
+        messages.success(request, f"Signed in to {result.slug}.")
+    if not principal.workspace_role:  # began by REST without membership: only members see its pages
         return redirect("/")
-    if done.page == CHAT:
+    if result.page == CHAT:
         return redirect(place_url(principal, "new_chat"))
-    return redirect(place_url(principal, "mcp_server", server=done.slug))
+    return redirect(place_url(principal, "mcp_server", server=result.slug))
 
 
 def _closed(request: HttpRequest) -> HttpResponse:

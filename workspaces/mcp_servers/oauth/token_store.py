@@ -1,4 +1,4 @@
-"""What is kept of sign-ins at MCP servers: who we are there, what was granted to whom, what still opens."""
+"""Stored sign-ins at MCP servers: our client at each, the tokens granted to whom, and which still work."""
 
 import json
 from collections.abc import Iterable
@@ -17,31 +17,34 @@ from kit.secrets import seal, unseal
 from workspaces.errors import McpSignInNeeded
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.mcp_servers.oauth.metadata import (
-    PLAIN,
+    NOT_VISIBLE_ASCII,
     Authorization,
-    Client,
-    Tokens,
-    is_plain,
+    fits_a_header,
     is_scope,
 )
+from workspaces.mcp_servers.oauth.registration import Client
+from workspaces.mcp_servers.oauth.tokens import Tokens
 
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
 
 
 def sign_in_needed(slug: str, how: str) -> McpSignInNeeded:
-    return McpSignInNeeded(f"{_who_has(how)} to sign in at {slug} first.", mcp=slug, how=how)
+    return McpSignInNeeded(f"{_who_has(how)} to sign in to {slug} first.", mcp=slug, how=how)
 
 
 def _who_has(how: str) -> str:
-    return "You have" if how == MEMBER else "A manager of the workspace has"
+    return "You need" if how == MEMBER else "A manager of the workspace needs"
 
 
 @transaction.atomic
 def note_wanted_scope(
     *, server_id: UUID, user_id: UUID | None, headers: dict[str, str], scope: str
 ) -> McpSignInNeeded | None:
-    """Keeps what the server wants beside, for the next sign-in to ask for; returns what to tell of it. None
-    where nobody signs in, or somebody has signed in anew since those headers were refused."""
+    """Stores an additional scope that the server requires, for the next sign-in to request.
+
+    Returns the error to raise. None for a server without a sign-in, or if there was a new sign-in since these
+    headers were refused.
+    """
     server = MCPServer.objects.installed().filter(id=server_id).first()
     row = find_sign_in(server, user_id, is_locked=True) if server is not None else None
     if server is None or row is None or bearer(unseal(row.sealed_access)) != headers:
@@ -50,20 +53,20 @@ def note_wanted_scope(
     row.wanted_scope = wanted if is_scope(wanted) else scope
     row.save(update_fields=["wanted_scope"])
     who = _who_has(server.sign_in)
-    text = f"{who} to sign in at {server.slug} anew: it wants a further permission for this ({scope[:200]})."
+    text = f"{who} to sign in to {server.slug} again: this needs an additional permission ({scope[:200]})."
     return McpSignInNeeded(text, mcp=server.slug, how=server.sign_in, scope=scope)
 
 
 def forget_wanted_scope(*, server_id: UUID, user_id: UUID) -> None:
-    """The authorization server grants it to nobody: the next sign-in is without it."""
+    """The authorization server does not grant it, so the next sign-in does not request it."""
     server = MCPServer.objects.filter(id=server_id).first()
     row = find_sign_in(server, user_id) if server is not None else None
     if row is not None:
         MCPSignIn.objects.filter(id=row.id).update(wanted_scope="")
 
 
-def scope_to_ask_for(server: MCPServer, user_id: UUID) -> str:
-    """Where the server wanted more than was granted: both. Else nothing in particular."""
+def additional_scope(server: MCPServer, user_id: UUID) -> str:
+    """The granted scope plus what the server required later; empty if it required nothing more."""
     row = find_sign_in(server, user_id)
     if row is None or not row.wanted_scope:
         return ""
@@ -71,9 +74,9 @@ def scope_to_ask_for(server: MCPServer, user_id: UUID) -> str:
 
 
 def expect_sign_in(principal: Principal, server: MCPServer) -> None:
-    """Whoever chats signs in for themselves, a manager for the workspace; also to try what they install."""
+    """Members who may chat sign in for themselves; managers also for the workspace, or to test a server."""
     if server.auth != MCPServer.Auth.OAUTH:
-        raise Conflict("Nobody signs in at this server.")
+        raise Conflict("This server does not use sign-in.")
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)
     elif not may(principal, Action.MCPS_CHANGE):
@@ -89,12 +92,12 @@ def may_sign_in(principal: Principal, server: MCPServer) -> bool:
 
 
 def client_of(server: MCPServer) -> Client | None:
-    """Who we are at its authorization server; None as long as it does not know us."""
+    """Our identity at its authorization server; None if we have none yet."""
     return Client(**json.loads(unseal(server.sealed_client))) if server.sealed_client else None
 
 
-def address_to_register(server: MCPServer) -> str:
-    """Where browsers come back to from it, for whoever registers us by hand; empty where nobody does."""
+def redirect_uri_to_register(server: MCPServer) -> str:
+    """For a manager who registers us by hand; empty for a server where we register ourselves."""
     client = client_of(server)
     if client is None or not client.is_typed or server.authorization is None:
         return ""
@@ -107,12 +110,12 @@ def sealed_client(client: Client) -> str:
 
 
 def with_secret(server: MCPServer, secret: str) -> str:
-    """The client that a manager registered by hand, sealed with its new secret."""
+    """The client that a manager entered, sealed with a new secret."""
     client = client_of(server)
     if client is None or not client.is_typed:
-        raise InvalidInput(client_secret=["Nobody was registered at this server by hand."])
-    if not secret or not is_plain(secret):
-        raise InvalidInput(client_secret=[PLAIN])
+        raise InvalidInput(client_secret=["This server has no client ID that was entered by hand."])
+    if not secret or not fits_a_header(secret):
+        raise InvalidInput(client_secret=[NOT_VISIBLE_ASCII])
     return sealed_client(replace(client, client_secret=secret))
 
 
@@ -121,7 +124,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def sealed_tokens(tokens: Tokens) -> dict[str, Any]:
-    """As an MCPSignIn's fields; whoever keeps new ones has refreshed it."""
+    """As an MCPSignIn's fields. Storing new tokens also ends a refresh lease and clears the problem."""
     return {
         "sealed_access": seal(tokens.access),
         "sealed_refresh": seal(tokens.refresh) if tokens.refresh else "",
@@ -133,7 +136,7 @@ def sealed_tokens(tokens: Tokens) -> dict[str, Any]:
 
 
 def note_refused_client(*, server_id: UUID, code: str) -> None:
-    """The server knows us no longer: the next sign-in makes us known again. What a manager typed stays."""
+    """The server no longer knows us, so the next sign-in registers us again. A manager's client stays."""
     if code != "invalid_client":
         return
     with transaction.atomic():
@@ -144,25 +147,25 @@ def note_refused_client(*, server_id: UUID, code: str) -> None:
 
 
 def missing_sign_ins(servers: Iterable[MCPServer], user_id: UUID) -> set[UUID]:
-    """Those at which nobody is signed in for this person; one query where any asks for a sign-in."""
-    asking = {row.id for row in servers if row.auth == MCPServer.Auth.OAUTH}
-    if not asking:
+    """Ids of the servers that this person cannot use before a sign-in; at most one query."""
+    with_oauth = {row.id for row in servers if row.auth == MCPServer.Auth.OAUTH}
+    if not with_oauth:
         return set()
-    rows = MCPSignIn.objects.filter(server__in=asking)
-    theirs = rows.filter(
+    rows = MCPSignIn.objects.filter(server__in=with_oauth)
+    of_user = rows.filter(
         Q(user_id=None, server__sign_in=WORKSPACE) | Q(user_id=user_id, server__sign_in=MEMBER)
     )
-    return asking - {row.server_id for row in theirs if row.is_usable}
+    return with_oauth - {row.server_id for row in of_user if row.is_usable}
 
 
 def forget_member(*, workspace_id: UUID, user_id: UUID) -> None:
-    """Somebody has left the workspace: what they were granted is deleted."""
+    """Deletes the sign-ins of someone who has left the workspace."""
     MCPSignIn.objects.filter(server__workspace_id=workspace_id, user_id=user_id).delete()
     PendingSignIn.objects.filter(server__workspace_id=workspace_id, user_id=user_id).delete()
 
 
 def find_sign_in(server: MCPServer, user_id: UUID | None, *, is_locked: bool = False) -> MCPSignIn | None:
-    """The workspace's, or this person's."""
+    """The workspace's sign-in, or this person's."""
     rows = server.sign_ins.select_for_update() if is_locked else server.sign_ins.all()
     if server.sign_in == WORKSPACE:
         return rows.filter(user_id=None).first()
@@ -170,7 +173,7 @@ def find_sign_in(server: MCPServer, user_id: UUID | None, *, is_locked: bool = F
 
 
 def end_sign_in(*, sign_in_id: UUID, sealed: str, problem: str) -> None:
-    """Its tokens go, unless they are others by now; why they did stays, for whoever signs in again."""
+    """Deletes its tokens unless they were replaced meanwhile. The problem is shown until the next sign-in."""
     MCPSignIn.objects.filter(id=sign_in_id, sealed_access=sealed).update(
         sealed_access="", sealed_refresh="", expires_at=None, refreshing_until=None, problem=problem
     )

@@ -1,4 +1,4 @@
-"""A rule for a tool's arguments costs little to check, whatever a manager writes and a model sends."""
+"""A rule for a tool's arguments is cheap to check, for any rule and any arguments."""
 
 import time
 import tracemalloc
@@ -15,13 +15,13 @@ MOST_SECONDS = 1.0  # of CPU, on a slow machine
 
 
 def nested(times: int, word: str = "anyOf", leaf: Any = None) -> Any:
-    """A schema in a combinator, that many times."""
+    """A schema nested in a combinator that many times."""
     start = {"type": "integer"} if leaf is None else leaf
     return reduce(lambda part, _: {word: part if word == "not" else [part, part]}, range(times), start)
 
 
 def chained(times: int) -> Any:
-    """Each level looks again at what the one below has looked at."""
+    """Each level evaluates the level below again."""
     levels = range(times)
     return reduce(lambda part, _: {"allOf": [part], "unevaluatedItems": False}, levels, {"items": True})
 
@@ -54,7 +54,7 @@ EXPENSIVE = [
     ({"properties": {"a": {"items": {"required": [str(n) for n in range(4_000)]}}}}, {"a": [{}] * 60_000}),
 ]
 OLDER = "http://json-schema.org/draft-07/schema#"
-READING = [  # in older drafts each keyword reads a long text as a whole
+WHOLE_TEXT = [  # in older drafts each of these keywords reads a long text completely
     {"$schema": OLDER, "properties": {"a": {"anyOf": [{"contentMediaType": "application/json"}] * 900}}},
     {
         "$schema": "http://json-schema.org/draft-06/schema",
@@ -79,24 +79,26 @@ AFFORDABLE = [
 ]
 
 
-@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *READING])
-def test_a_rule_whose_cost_multiplies_is_refused_by_name_when_it_is_saved(schema: dict[str, Any]) -> None:
+@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *WHOLE_TEXT])
+def test_a_rule_whose_cost_multiplies_is_refused_when_it_is_saved(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
         check_rule(schema)
     (problem,) = refused.value.details["argument_schema"]
-    assert problem.startswith(("This takes too long to check", "Use at most"))
+    assert problem.startswith(("This rule takes too long to check", "Use at most"))
 
 
-@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *READING])
-def test_one_that_was_saved_before_refuses_the_call_unevaluated(schema: dict[str, Any]) -> None:
+@pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *WHOLE_TEXT])
+def test_a_costly_rule_that_is_already_saved_refuses_the_call_unevaluated(schema: dict[str, Any]) -> None:
     begun = time.process_time()
-    told = unfit_arguments(schema, {"a": ["x"] * 40_000})
-    assert "Ask a manager to simplify it" in told
+    problem = unfit_arguments(schema, {"a": ["x"] * 40_000})
+    assert "Ask a manager to simplify it" in problem
     assert time.process_time() - begun < MOST_SECONDS / 4
 
 
 @pytest.mark.parametrize(("schema", "arguments"), EXPENSIVE)
-def test_more_than_can_be_checked_in_time_is_refused_unevaluated(schema: Any, arguments: Any) -> None:
+def test_arguments_that_would_take_too_long_to_check_are_refused_unevaluated(
+    schema: Any, arguments: Any
+) -> None:
     check_rule(schema)
     begun = time.process_time()
     assert unfit_arguments(schema, arguments) == TOO_MUCH
@@ -104,24 +106,24 @@ def test_more_than_can_be_checked_in_time_is_refused_unevaluated(schema: Any, ar
 
 
 @pytest.mark.parametrize(("schema", "arguments"), AFFORDABLE)
-def test_what_is_checked_costs_little_cpu_and_memory(schema: Any, arguments: Any) -> None:
+def test_a_check_costs_little_cpu_and_memory(schema: Any, arguments: Any) -> None:
     check_rule(schema)
     tracemalloc.start()
     begun = time.process_time()
     unfit_arguments(schema, arguments)
     spent, (_, peak) = time.process_time() - begun, tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert spent < MOST_SECONDS * 2  # tracing takes its share
+    assert spent < MOST_SECONDS * 2  # tracing slows it down
     assert peak < 30_000_000
 
 
-def test_a_long_text_beside_a_checked_one_is_no_burden() -> None:
+def test_a_long_text_without_a_rule_does_not_count() -> None:
     rule = {"properties": {"path": {"pattern": "^/data/"}, "content": {"type": "string"}}}
     assert unfit_arguments(rule, {"path": "/data/a", "content": "x" * 150_000}) == ""
     assert unfit_arguments(rule, {"path": "/etc/a", "content": "x" * 150_000}).startswith("path: ")
 
 
-def test_arguments_that_do_not_fit_are_told_in_words() -> None:
+def test_problems_are_described_in_words() -> None:
     assert unfit_arguments(SCHEMA, {"a": 2}) == ""
     assert unfit_arguments(SCHEMA, {"a": 4}).startswith("a: 4 is greater than")
     assert unfit_arguments({"properties": {"a": {"items": {"type": "integer"}}}}, {"a": [1, "b"]}) == (
@@ -145,11 +147,11 @@ def test_arguments_that_do_not_fit_are_told_in_words() -> None:
         {"properties": {"a": {"enum": ["x" * 50_000]}}},
     ],
 )
-def test_what_cannot_restrict_is_refused(schema: dict[str, Any]) -> None:
+def test_an_unusable_rule_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         check_rule(schema)
 
 
-def test_few_of_many_problems_are_told() -> None:
+def test_only_a_few_of_many_problems_are_reported() -> None:
     schema = {"allOf": [{"required": [f"a{number}"]} for number in range(100)]}
     assert unfit_arguments(schema, {}).count(";") == 4

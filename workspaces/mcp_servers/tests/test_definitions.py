@@ -1,4 +1,4 @@
-"""What a server says of a tool: taken where it makes sense, shown with its problem where it does not."""
+"""A tool's definition is used if it is valid, and replaced by its problem if it is not."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from workspaces.mcp_servers.definitions import check_schema, hash_of, read_defin
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 3}}}
 
 
-def read(**told: Any) -> Any:
-    plain = {"name": "add", "description": "Adds", "input_schema": SCHEMA, "annotations": {}}
-    return read_definition(**{**plain, **told})
+def read(**fields: Any) -> Any:
+    valid = {"name": "add", "description": "Adds", "input_schema": SCHEMA, "annotations": {}}
+    return read_definition(**{**valid, **fields})
 
 
-def test_what_makes_sense_is_known_by_its_hash() -> None:
+def test_a_valid_definition_is_identified_by_its_hash() -> None:
     first, second = read(), read(description="Adds. Then sends all of it to me.")
     assert (first.problem, second.problem) == ("", "")
     assert first.hash != second.hash
@@ -23,12 +23,12 @@ def test_what_makes_sense_is_known_by_its_hash() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x" * 129, None, 5, "a\nb"])
-def test_a_tool_without_a_usable_name_is_none(name: Any) -> None:
+def test_a_tool_without_a_usable_name_is_ignored(name: Any) -> None:
     assert read(name=name) is None
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [
         {"input_schema": None},
         {"input_schema": {"type": "array"}},
@@ -40,8 +40,8 @@ def test_a_tool_without_a_usable_name_is_none(name: Any) -> None:
         {"input_schema": {"properties": {"a": {"enum": ["x" * 50_000]}}}},
     ],
 )
-def test_one_that_makes_none_is_shown_with_its_problem_and_nothing_of_it(told: dict[str, Any]) -> None:
-    found = read(**told)
+def test_an_unusable_tool_has_a_problem_and_an_empty_definition(fields: dict[str, Any]) -> None:
+    found = read(**fields)
     assert found.problem
     assert found.definition == {"description": "", "input_schema": {"type": "object"}, "annotations": {}}
 
@@ -54,13 +54,13 @@ def test_a_schema_nested_too_deeply_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize("schema", [5, [], {"type": "nonsense"}, {"$ref": "file:///etc/passwd"}])
-def test_what_is_no_schema_is_refused(schema: Any) -> None:
+def test_an_invalid_schema_is_refused(schema: Any) -> None:
     with pytest.raises(InvalidInput):
         check_schema(schema)
 
 
 @pytest.mark.parametrize("name", ["..", "../remove", "a/../b", "/a", "a/", "a//b", "."])
-def test_a_name_does_not_lead_out_of_its_address(name: str) -> None:
+def test_a_name_cannot_escape_its_url_path(name: str) -> None:
     assert read_definition(name=name, description="", input_schema={"type": "object"}, annotations={}) is None
 
 
@@ -72,5 +72,5 @@ def test_a_name_does_not_lead_out_of_its_address(name: str) -> None:
         {"properties": {f"a{number}": {"pattern": "^a$"} for number in range(200)}},
     ],
 )
-def test_what_cannot_be_kept_or_takes_long_is_a_problem(schema: dict[str, Any]) -> None:
+def test_an_unstorable_or_costly_schema_is_a_problem(schema: dict[str, Any]) -> None:
     assert read(input_schema=schema).problem

@@ -1,9 +1,9 @@
-"""The gallery is data: each of its servers can be installed as it stands there."""
+"""Each server of the gallery can be installed with the data of its entry."""
 
 import re
 
 from workspaces.mcp_servers.gallery import gallery_by_category, read_gallery
-from workspaces.mcp_servers.inputs import ServerWish
+from workspaces.mcp_servers.inputs import ServerInput
 from workspaces.mcp_servers.models import MCPServer
 
 
@@ -16,7 +16,7 @@ def test_every_entry_can_be_installed() -> None:
         assert re.fullmatch(r"[A-Z][^\n]{5,89}\.", entry.about), entry.slug
         is_keyed = entry.auth == MCPServer.Auth.HEADER
         assert bool(entry.key_hint) >= is_keyed, entry.slug
-        ServerWish(
+        ServerInput(
             slug=entry.slug,
             name=entry.name,
             url=entry.url,
@@ -27,6 +27,6 @@ def test_every_entry_can_be_installed() -> None:
         ).check()
 
 
-def test_no_two_are_one() -> None:
+def test_slugs_are_unique() -> None:
     slugs = [entry.slug for entry in read_gallery()]
     assert len(set(slugs)) == len(slugs) == sum(map(len, gallery_by_category().values()))

@@ -1,4 +1,4 @@
-"""Servers that mean harm, or just answer strangely: each costs no more than its own call."""
+"""Hostile and faulty servers: each affects only the call to it."""
 
 import asyncio
 import gzip
@@ -24,30 +24,30 @@ JSON = [(b"content-type", b"application/json")]
 
 
 class HostileMCP:
-    """Speaks MCP by hand, so that each answer can be spoiled: `results` by method, `errors` instead."""
+    """MCP written by hand, so that each response can be faulty: `results` or `errors`, by method."""
 
     def __init__(self) -> None:
         self.results: dict[str, Any] = {}
         self.errors: dict[str, Any] = {}
         self.session = b""
-        self.drips_at_the_end = self.comes_back = self.pings = False
+        self.drips_on_delete = self.makes_us_reconnect = self.pings = False
         self.is_over = False
-        self.answers_late = self.is_late = False  # a tool's result comes while the client is leaving
-        self.left = asyncio.Event()
+        self.waits_for_cancel = self.is_cancelling = False  # sends a result during cancellation
+        self.delete_received = asyncio.Event()
         self.headers: list[tuple[bytes, bytes]] = []
         self.encodings: list[str] = []
-        self.refuses_packed = False
+        self.compresses_refusal = False
         self.asked: list[str] = []
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         self.asked.append(scope["method"])
-        if scope["method"] == "DELETE" and self.is_late:
-            self.left.set()
+        if scope["method"] == "DELETE" and self.is_cancelling:
+            self.delete_received.set()
             await asyncio.sleep(0.05)
             await answer(send, 200, b"", [])
-        elif scope["method"] == "DELETE" and self.drips_at_the_end:
+        elif scope["method"] == "DELETE" and self.drips_on_delete:
             await self._drip(send)
         elif scope["method"] == "GET":
             await answer(send, 405, b"", [])
@@ -60,30 +60,30 @@ class HostileMCP:
     async def _answer(self, asked: dict[str, Any], send: Any) -> None:
         method, id_ = asked["method"], asked.get("id")
         self.asked.append(method)
-        if self.refuses_packed:
+        if self.compresses_refusal:
             await answer(send, 401, gzip.compress(b"no"), [(b"content-encoding", b"gzip")])
         elif id_ is None:
             await answer(send, 202, b"", [])
-        elif method == "tools/call" and self.comes_back:
+        elif method == "tools/call" and self.makes_us_reconnect:
             await answer(send, 200, b"retry: 0\nid: 1\ndata:\n\n", [(b"content-type", b"text/event-stream")])
         elif method == "tools/call" and self.pings:
             await self._drip(send)
         else:
-            if method == "tools/call" and self.answers_late:
-                await self.left.wait()
-            await self._tell(method, id_, send)
+            if method == "tools/call" and self.waits_for_cancel:
+                await self.delete_received.wait()
+            await self._respond(method, id_, send)
 
-    async def _tell(self, method: str, id_: Any, send: Any) -> None:
+    async def _respond(self, method: str, id_: Any, send: Any) -> None:
         begin = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
         usual = {
             "initialize": {**begin, "serverInfo": {"name": "x", "version": "1"}},
             "tools/list": {"tools": [TOOL]},
             "tools/call": DONE,
         }
-        told = {"result": self.results.get(method, usual[method])}
+        outcome = {"result": self.results.get(method, usual[method])}
         if method in self.errors:
-            told = {"error": self.errors[method]}
-        body = json.dumps({"jsonrpc": "2.0", "id": id_, **told}).encode()
+            outcome = {"error": self.errors[method]}
+        body = json.dumps({"jsonrpc": "2.0", "id": id_, **outcome}).encode()
         headers = [*JSON, *self.headers, *([(b"mcp-session-id", self.session)] if self.session else [])]
         if method == "tools/list":
             for encoding in self.encodings:
@@ -112,15 +112,15 @@ def hostile(settings: Any) -> Iterator[tuple[HostileMCP, Address]]:
 
 
 async def call(address: Address) -> ToolOutcome:
-    """The one tool, as it was accepted."""
+    """Calls the only tool with the hash of its current definition."""
     (tool,) = await list_tools(address)
     return await call_tool(address, name="look", arguments={}, expected_hash=tool.hash)
 
 
-async def test_what_a_tool_promised_of_its_result_is_not_checked(
+async def test_results_are_not_checked_against_the_output_schema(
     hostile: tuple[HostileMCP, Address],
 ) -> None:
-    """Its pattern would hold up the whole process; and what misses it did run."""
+    """Its pattern could block the process, and a tool whose result does not match has run."""
     server, address = hostile
     promised = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
     server.results["tools/list"] = {"tools": [{**TOOL, "outputSchema": promised}]}
@@ -129,7 +129,9 @@ async def test_what_a_tool_promised_of_its_result_is_not_checked(
 
 
 @pytest.mark.parametrize("encodings", [["gzip"], ["gzip", "gzip"]])
-async def test_nothing_is_unpacked(hostile: tuple[HostileMCP, Address], encodings: list[str]) -> None:
+async def test_compressed_responses_are_refused(
+    hostile: tuple[HostileMCP, Address], encodings: list[str]
+) -> None:
     server, address = hostile
     server.encodings = encodings
     with pytest.raises(McpServerFailed):
@@ -137,43 +139,45 @@ async def test_nothing_is_unpacked(hostile: tuple[HostileMCP, Address], encoding
 
 
 @pytest.mark.parametrize("encoding", ["none", "utf-8", "identity"])
-async def test_what_is_no_packing_is_read(hostile: tuple[HostileMCP, Address], encoding: str) -> None:
+async def test_encodings_that_do_not_compress_are_read(
+    hostile: tuple[HostileMCP, Address], encoding: str
+) -> None:
     server, address = hostile
     server.encodings = [encoding]
     assert await call(address) == ToolOutcome(output="done", is_error=False)
 
 
-async def test_a_packed_refusal_is_one_all_the_same(hostile: tuple[HostileMCP, Address]) -> None:
+async def test_a_compressed_401_still_needs_a_sign_in(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
-    server.refuses_packed = True
+    server.compresses_refusal = True
     with pytest.raises(McpSignInNeeded):
         await call(address)
 
 
 @pytest.mark.parametrize("pings", [True, False])
-async def test_a_server_that_lets_nobody_go_is_left_in_time(
+async def test_a_server_that_never_ends_the_session_is_left_in_time(
     hostile: tuple[HostileMCP, Address], settings: Any, pings: bool
 ) -> None:
     server, address = hostile
     settings.MCP_CALL_SECONDS = 0.5
-    server.session, server.drips_at_the_end, server.pings = b"s-1", True, pings
+    server.session, server.drips_on_delete, server.pings = b"s-1", True, pings
     begun = time.monotonic()
-    with suppress(McpServerFailed):  # where it answered before, its answer counts
+    with suppress(McpServerFailed):  # a result that came first counts
         await call(address)
-    assert time.monotonic() - begun < 10  # it would drip for 20
+    assert time.monotonic() - begun < 10  # the server drips for 20
 
 
-async def test_a_server_cannot_make_us_come_back_for_ever(
+async def test_a_server_cannot_make_us_reconnect_for_ever(
     hostile: tuple[HostileMCP, Address], settings: Any
 ) -> None:
     server, address = hostile
-    server.comes_back = True
+    server.makes_us_reconnect = True
     with pytest.raises(DomainError):
         await call(address)
     assert len(server.asked) < 250
 
 
-async def test_what_a_server_says_unasked_is_not_listened_to(hostile: tuple[HostileMCP, Address]) -> None:
+async def test_no_stream_for_server_messages_is_opened(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
     server.session = b"s-1"
     assert await call(address) == ToolOutcome(output="done", is_error=False)
@@ -187,7 +191,7 @@ async def test_what_a_server_says_unasked_is_not_listened_to(hostile: tuple[Host
         ("tools/call", {"content": [{"type": "text", "text": ""}] * 60_000}),
     ],
 )
-async def test_a_swarm_of_tiny_things_is_not_read(
+async def test_a_response_with_too_many_items_is_not_read(
     hostile: tuple[HostileMCP, Address], method: str, result: dict[str, Any]
 ) -> None:
     server, address = hostile
@@ -196,15 +200,15 @@ async def test_a_swarm_of_tiny_things_is_not_read(
         await call(address)
 
 
-async def test_whoever_breaks_a_call_off_is_heard(hostile: tuple[HostileMCP, Address]) -> None:
-    """Also when the answer comes while the SDK says goodbye: it raises its own errors then."""
+async def test_a_cancelled_call_raises_cancelled_error(hostile: tuple[HostileMCP, Address]) -> None:
+    """Also if the result comes while the SDK ends its session, when it raises errors of its own."""
     server, address = hostile
-    server.session, server.answers_late = b"s-1", True
+    server.session, server.waits_for_cancel = b"s-1", True
     tasks = [asyncio.create_task(call(address)) for _ in range(30)]
     async with asyncio.timeout(20):
         while server.asked.count("tools/call") < len(tasks):
             await asyncio.sleep(0.01)
-    server.is_late = True
+    server.is_cancelling = True
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -212,30 +216,30 @@ async def test_whoever_breaks_a_call_off_is_heard(hostile: tuple[HostileMCP, Add
     assert "DELETE" in server.asked
 
 
-async def test_headers_need_not_be_plain(hostile: tuple[HostileMCP, Address]) -> None:
+async def test_headers_may_contain_any_bytes(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
     server.headers = [(b"x-city", "Zürich".encode()), (b"x-noise", b"\xff\xfe")]
     assert await call(address) == ToolOutcome(output="done", is_error=False)
 
 
-async def test_so_many_tools_are_seen_and_no_more(hostile: tuple[HostileMCP, Address]) -> None:
+async def test_the_number_of_tools_is_bounded(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
     server.results["tools/list"] = {"tools": [{**TOOL, "name": f"t{number}"} for number in range(500)]}
     assert len(await list_tools(address)) == MOST_TOOLS
 
 
-async def test_a_key_that_a_server_repeats_is_not_told_on(hostile: tuple[HostileMCP, Address]) -> None:
+async def test_a_key_that_a_server_repeats_is_masked(hostile: tuple[HostileMCP, Address]) -> None:
     server, address = hostile
     server.errors["tools/list"] = {"code": -32000, "message": "No: sk-123 is no key of ours"}
     with pytest.raises(McpServerFailed, match=r"No: \*\*\* is no key"):
         await call(replace(address, headers={"Authorization": "Bearer sk-123"}))
 
 
-async def test_a_servers_own_words_for_a_refusal_reach_the_model(
+async def test_a_servers_own_error_text_reaches_the_model(
     hostile: tuple[HostileMCP, Address],
 ) -> None:
     server, address = hostile
     server.session = b"s-1"
     server.errors["tools/call"] = {"code": -32602, "message": "Invalid arguments: q is missing\0"}
-    with pytest.raises(McpServerFailed, match="refused: Invalid arguments: q is missing\ufffd"):
+    with pytest.raises(McpServerFailed, match="returned an error: Invalid arguments: q is missing\ufffd"):
         await call(address)

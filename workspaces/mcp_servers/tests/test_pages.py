@@ -12,7 +12,7 @@ PAGE = "/t/acme/w/sales/mcps/calculator"
 API = "/v1/workspaces/sales/mcps/calculator"
 
 
-def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
+def test_an_invalid_rule_is_shown_again_with_its_problem(
     installed: RealMCP, client_of: Any, cast: Cast
 ) -> None:
     browser = Client()
@@ -26,7 +26,7 @@ def test_a_restriction_that_is_none_is_shown_again_with_what_is_wrong(
     assert saved.headers["location"] == PAGE
 
 
-def test_a_rule_is_for_all_tools(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_a_default_applies_to_all_tools(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     installed.add_list()
     client_of(cast.alice).post(f"{API}/refresh")
     browser = Client()
@@ -48,7 +48,9 @@ def test_a_rule_is_for_all_tools(installed: RealMCP, client_of: Any, cast: Cast)
     assert set(apply("deny").values()) == {(False, False)}
 
 
-def test_a_rule_allows_nothing_that_was_not_shown(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_a_default_does_not_apply_to_tools_that_were_not_shown(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
     installed.add_list()
     client_of(cast.alice).post(f"{API}/refresh")
     browser = Client()
@@ -58,12 +60,12 @@ def test_a_rule_allows_nothing_that_was_not_shown(installed: RealMCP, client_of:
     assert (tools["list"]["allowed"], tools["list"]["new"]) == (False, True)
 
 
-def test_another_address_or_key_is_given_on_the_page(installed: RealMCP, cast: Cast) -> None:
+def test_the_url_is_changed_on_the_page(installed: RealMCP, cast: Cast) -> None:
     browser = Client()
     browser.force_login(cast.alice.user)
     elsewhere = browser.post(f"{PAGE}/connection", {"url": "https://other.example/mcp"})
     assert elsewhere.status_code == 422
-    assert "This is another server" in elsewhere.content.decode()
+    assert "This is a different server" in elsewhere.content.decode()
     saved = browser.post(f"{PAGE}/connection", {"url": f" {installed.url}/mcp?key=secret "}, follow=True)
     assert f"{installed.url}/mcp?key=…" in saved.content.decode()
 
@@ -83,7 +85,9 @@ def test_a_changed_tool_is_accepted_as_it_was_shown(installed: RealMCP, client_o
     assert alice.get(API).json()["tools"][0]["usable"]
 
 
-def test_the_list_tells_how_many_tools_wait(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_the_list_shows_managers_that_tools_need_review(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
     installed.lie_about_add()
     client_of(cast.alice).post("/v1/workspaces/sales/mcps/calculator/refresh")
     browser = Client()

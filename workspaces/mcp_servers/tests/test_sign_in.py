@@ -1,4 +1,4 @@
-"""People sign in at a real MCP server by OAuth over real HTTP; whatever is not theirs is refused."""
+"""People sign in at a real MCP server by OAuth over HTTP; other people's sign-ins are refused."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,7 +27,7 @@ from gateway.tests.sign_in_setup import (
 )
 from kit.secrets import seal, unseal
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.queries import note_problem
+from workspaces.mcp_servers.tool_store import note_problem
 from workspaces.models import MCPServer, PendingSignIn
 
 
@@ -37,20 +37,20 @@ def test_a_member_signs_in_for_themselves(
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     made = install(alice, vault).json()
     assert (made["enabled"], made["needs_sign_in"], made["tools"]) == (False, True, [])
-    assert "Signed in at vault." in sign_in(cast.alice, alice)
+    assert "Signed in to vault." in sign_in(cast.alice, alice)
     seen = alice.get(WHERE).json()
     assert (seen["enabled"], seen["needs_sign_in"], seen["tools"][0]["name"]) == (True, False, "open")
     refused = send(bob, "open it", **WITH_VAULT)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "mcp_sign_in_needed")
     assert refused.json()["error"]["details"] == {"mcp": "vault", "how": "member"}
-    told = bob.post("/v1/chat/explain", json={"message": "open it", **WITH_VAULT}).json()
-    assert "mcp_sign_in_needed" in [check.get("code") for check in told["checks"]]
+    explained = bob.post("/v1/chat/explain", json={"message": "open it", **WITH_VAULT}).json()
+    assert "mcp_sign_in_needed" in [check.get("code") for check in explained["checks"]]
     sign_in(cast.bob, bob)
     assert use(bob, provider)["output"] == "left is open"
     assert len(kept(cast)) == 2
     assert alice.delete(f"{WHERE}/sign-in").status_code == 204
     assert alice.post(f"{WHERE}/refresh").json()["error"]["code"] == "mcp_sign_in_needed"
-    assert alice.get(WHERE).json()["problem"] == ""  # of hers, not of the server's
+    assert alice.get(WHERE).json()["problem"] == ""  # her problem, not the server's
 
 
 def test_a_manager_signs_in_for_the_whole_workspace(
@@ -72,7 +72,9 @@ def test_a_manager_signs_in_for_the_whole_workspace(
     assert (refused["code"], refused["details"]["how"]) == ("mcp_sign_in_needed", "workspace")
 
 
-def test_a_sign_in_is_its_persons_and_works_once(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_a_sign_in_belongs_to_one_person_and_works_once(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     path = granted(begin(alice))
@@ -88,14 +90,14 @@ def test_a_sign_in_is_its_persons_and_works_once(vault: ProtectedMCP, client_of:
     assert come_back(cast.alice, alice, late).status_code == 404
 
 
-def test_nonsense_that_comes_back_opens_nothing(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_an_invalid_callback_is_not_found(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     for state in ("", "x", "acme.sales.wrong", "no.such.one", "a.b.%00", "acme.sales.a.b", "acme.sales."):
         page = come_back(cast.alice, client_of(cast.alice), f"/mcp/callback?state={state}&code=y")
         assert page.status_code == 404
-        assert "Begin it again" in page.text
+        assert "Start again" in page.text
 
 
-def test_whoever_is_not_signed_in_here_signs_in_first(
+def test_a_callback_without_a_session_continues_after_signing_in(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -106,10 +108,10 @@ def test_whoever_is_not_signed_in_here_signs_in_first(
     assert answer.status_code == 302
     bare = path.partition("?")[0]
     assert answer.headers["location"] == f"/accounts/login/?next={bare}"  # with neither code nor state
-    assert "Signed in at vault." in follow(cast.alice, alice, bare, browser).text
+    assert "Signed in to vault." in follow(cast.alice, alice, bare, browser).text
 
 
-def test_the_proof_key_is_checked_by_the_server(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_the_server_checks_the_pkce_verifier(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     path = granted(begin(alice))
@@ -119,7 +121,7 @@ def test_the_proof_key_is_checked_by_the_server(vault: ProtectedMCP, client_of: 
     assert kept(cast) == []
 
 
-def test_an_answer_of_another_server_is_refused(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_a_callback_from_another_issuer_is_refused(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     for issuer, promised in (("https://evil.example", False), (None, True), (vault.url, True)):
@@ -127,11 +129,11 @@ def test_an_answer_of_another_server_is_refused(vault: ProtectedMCP, client_of: 
         vault.provider.tells_issuer = issuer
         vault.metadata = {"authorization_response_iss_parameter_supported": promised}
         page = come_back(cast.alice, alice, granted(begin(alice)))
-        assert ("Signed in at vault." in page.text) == (issuer == vault.url)
+        assert ("Signed in to vault." in page.text) == (issuer == vault.url)
     assert len(kept(cast)) == 1
 
 
-def test_a_look_that_failed_does_not_keep_the_first_sign_in_from_showing_the_tools(
+def test_the_first_sign_in_lists_the_tools_even_after_a_failed_check(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     install(client_of(cast.alice), vault)
@@ -143,20 +145,18 @@ def test_a_look_that_failed_does_not_keep_the_first_sign_in_from_showing_the_too
     assert [tool["name"] for tool in bob.get(WHERE).json()["tools"]] == ["open"]
 
 
-def test_each_server_has_its_own_address_to_come_back_to(
-    vault: ProtectedMCP, client_of: Any, cast: Cast
-) -> None:
-    """What an honest server grants must not be shown to a hostile one that led somebody there."""
+def test_each_server_has_its_own_redirect_uri(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+    """An honest server's code must not reach a hostile server that sent the person there."""
     alice = client_of(cast.alice)
     install(alice, vault)
     for elsewhere in ("/mcp/callback", "/mcp/back/0123456789abcdef"):
         query = granted(begin(alice)).partition("?")[2]
         page = come_back(cast.alice, alice, f"{elsewhere}?{query}")
-        assert "comes from another server" in page.text
+        assert "came from a different server" in page.text
     assert kept(cast) == []
 
 
-def test_what_stands_in_the_query_of_an_address_is_told_nobody(
+def test_a_key_in_the_query_is_not_sent_to_the_authorization_server(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -170,29 +170,29 @@ def test_what_stands_in_the_query_of_an_address_is_told_nobody(
     assert [tool["name"] for tool in alice.get(WHERE).json()["tools"]] == ["open"]
 
 
-def test_whoever_does_not_allow_it_is_told_so(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_a_denied_sign_in_is_explained(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     vault.provider.denies = True
     alice = client_of(cast.alice)
     install(alice, vault)
     page = come_back(cast.alice, alice, granted(begin(alice)))
-    assert "You did not allow it" in page.text
+    assert "You did not allow access" in page.text
     assert kept(cast) == []
 
 
-NOT_SAFE: list[tuple[dict[str, Any], str]] = [
+UNSAFE: list[tuple[dict[str, Any], str]] = [
     ({"code_challenge_methods_supported": ["plain"]}, "PKCE"),
     ({"code_challenge_methods_supported": None}, "PKCE"),
-    ({"authorization_endpoint": "http://evil.example/authorize"}, "has to be https"),
-    ({"authorization_endpoint": "javascript:alert(1)"}, "no sign-in that can be found"),
-    ({"issuer": "https://evil.example"}, "makes no sense"),
-    ({"scopes_supported": ["all\0"]}, "makes no sense"),
-    ({"issuer": None}, "no sign-in that can be found"),
+    ({"authorization_endpoint": "http://evil.example/authorize"}, "must use https"),
+    ({"authorization_endpoint": "javascript:alert(1)"}, "could not be discovered"),
+    ({"issuer": "https://evil.example"}, "is not valid"),
+    ({"scopes_supported": ["all\0"]}, "is not valid"),
+    ({"issuer": None}, "could not be discovered"),
 ]
 
 
-def test_a_sign_in_that_is_not_safe_is_refused(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_an_unsafe_sign_in_is_refused(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
-    for metadata, words in NOT_SAFE:
+    for metadata, words in UNSAFE:
         vault.metadata = metadata
         refused = install(alice, vault)
         assert (refused.status_code, refused.json()["error"]["code"]) == (502, "mcp_sign_in_failed")
@@ -200,7 +200,7 @@ def test_a_sign_in_that_is_not_safe_is_refused(vault: ProtectedMCP, client_of: A
     assert alice.get("/v1/workspaces/sales/mcps").json()["data"] == []
 
 
-def test_a_server_that_misbehaves_has_no_sign_in(
+def test_a_misbehaving_server_has_no_sign_in(
     vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     bad = BadMCP()
@@ -222,7 +222,7 @@ def test_a_client_that_was_registered_by_hand_is_used(
     alice = client_of(cast.alice)
     install(alice, vault)
     refused = alice.post(f"{WHERE}/sign-in").json()["error"]
-    assert (refused["code"], "client id" in refused["message"]) == ("mcp_sign_in_failed", True)
+    assert (refused["code"], "client ID" in refused["message"]) == ("mcp_sign_in_failed", True)
     by_hand = {"slug": "other", "client_id": "by-hand", "client_secret": "hand-made"}
     made = install(alice, vault, **by_hand)
     assert "hand-made" not in made.text
@@ -245,10 +245,10 @@ def test_a_client_that_was_registered_by_hand_is_used(
     refused = alice.patch(WHERE, json={"client_secret": "hand-made"})
     assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["client_secret"])
     address = alice.post(f"{path}/sign-in").json()["authorization_url"]
-    assert "Signed in at other." in come_back(cast.alice, alice, granted(address)).text
+    assert "Signed in to other." in come_back(cast.alice, alice, granted(address)).text
 
 
-def test_a_server_that_reads_documents_reads_ours(
+def test_client_id_metadata_documents_are_used_where_supported(
     vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     reads = {"registration_endpoint": None, "client_id_metadata_document_supported": True}
@@ -257,7 +257,7 @@ def test_a_server_that_reads_documents_reads_ours(
     document = alice.get("/mcp/client.json").json()
     settings.SITE_URL = "https://switchyard.example"
     install(alice, vault)
-    refused = alice.post(f"{WHERE}/sign-in")  # it would not say who answers
+    refused = alice.post(f"{WHERE}/sign-in")  # its responses would not name the issuer
     assert refused.json()["error"]["code"] == "mcp_sign_in_failed"
     vault.metadata = {**reads, "authorization_response_iss_parameter_supported": True}
     asked = parse_qs(urlsplit(begin(alice)).query)

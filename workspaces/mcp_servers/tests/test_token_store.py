@@ -1,4 +1,4 @@
-"""What was granted at an MCP server is used, renewed, ended and deleted; servers are looked at again."""
+"""Tokens of MCP servers are used, refreshed, ended and deleted; servers are checked again."""
 
 import asyncio
 from datetime import timedelta
@@ -28,12 +28,12 @@ from gateway.tests.sign_in_setup import (
 from gateway.tests.test_jobs import run_worker
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.health import look_at_servers
+from workspaces.mcp_servers.health import check_due_servers
 from workspaces.models import MCPServer, MCPSignIn, PendingSignIn
 from workspaces.tasks import look_at_mcp_servers
 
 
-def test_of_many_at_the_same_moment_one_renews(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_one_of_many_concurrent_callers_refreshes(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     sign_in(cast.alice, alice)
@@ -49,7 +49,7 @@ def test_of_many_at_the_same_moment_one_renews(vault: ProtectedMCP, client_of: A
     assert after.refreshing_until is None
 
 
-def test_a_renewal_that_a_dead_process_began_is_taken_over(
+def test_a_refresh_that_a_dead_process_began_is_taken_over(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -60,7 +60,7 @@ def test_a_renewal_that_a_dead_process_began_is_taken_over(
     assert vault.provider.refreshed == 1
 
 
-def test_a_refused_token_is_renewed_and_the_call_made_once(
+def test_a_refused_token_is_refreshed_and_the_call_made_once(
     vault: ProtectedMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -73,7 +73,7 @@ def test_a_refused_token_is_renewed_and_the_call_made_once(
     assert (vault.calls, vault.provider.refreshed) == (["left", "left"], 2)
 
 
-def test_a_grant_that_the_server_ended_has_to_be_given_anew(
+def test_a_grant_that_the_server_ended_needs_a_new_sign_in(
     vault: ProtectedMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -81,7 +81,7 @@ def test_a_grant_that_the_server_ended_has_to_be_given_anew(
     sign_in(cast.alice, alice)
     vault.end_access()
     vault.provider.refresh.clear()
-    assert "have to sign in" in use(alice, provider)["output"]
+    assert "need to sign in" in use(alice, provider)["output"]
     [row] = kept(cast)
     assert (row.sealed_access, row.sealed_refresh, row.is_usable) == ("", "", False)
     assert send(alice, "open it", **WITH_VAULT).json()["error"]["code"] == "mcp_sign_in_needed"
@@ -89,7 +89,7 @@ def test_a_grant_that_the_server_ended_has_to_be_given_anew(
     assert use(alice, provider)["output"] == "left is open"
 
 
-def test_what_was_granted_goes_with_the_member_and_with_the_server(
+def test_tokens_are_deleted_with_the_member_and_with_the_server(
     vault: ProtectedMCP, client_of: Any, cast: Cast
 ) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
@@ -106,7 +106,7 @@ def test_what_was_granted_goes_with_the_member_and_with_the_server(
         assert MCPServer.objects.get().sealed_client == ""
 
 
-def test_whoever_may_not_do_enough_signs_in_anew_for_more(
+def test_an_additional_permission_is_granted_by_signing_in_again(
     vault: ProtectedMCP, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
     vault.scopes = ["drawers:look", "drawers:open"]
@@ -116,7 +116,7 @@ def test_whoever_may_not_do_enough_signs_in_anew_for_more(
     sign_in(cast.bob, bob)
     refused = use(bob, provider)
     assert refused["is_error"]
-    assert "You have to sign in at vault anew: it wants a further permission" in refused["output"]
+    assert "You need to sign in to vault again: this needs an additional permission" in refused["output"]
     assert "<code>drawers:open</code>" in come_back(cast.bob, bob, "/t/acme/w/sales/mcps/vault").text
     address = begin(bob)
     assert parse_qs(urlsplit(address).query)["scope"] == ["drawers:look drawers:open"]
@@ -126,59 +126,59 @@ def test_whoever_may_not_do_enough_signs_in_anew_for_more(
     assert scopes == [("drawers:look", ""), ("drawers:look drawers:open", "")]
 
 
-def test_a_permission_that_is_not_granted_keeps_nobody_from_signing_in(
+def test_a_permission_that_is_not_granted_does_not_prevent_signing_in(
     vault: ProtectedMCP, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
-    """We are registered for what the server told then, and it holds us to that."""
+    """Our client is registered for the scopes of the metadata, and the server allows no others."""
     vault.scopes, vault.tells_all_scopes = ["drawers:look", "drawers:open"], False
     alice = client_of(cast.alice)
     install(alice, vault)
     sign_in(cast.alice, alice)
-    assert "it wants a further permission" in use(alice, provider)["output"]
+    assert "this needs an additional permission" in use(alice, provider)["output"]
     refused = come_back(cast.alice, alice, granted(begin(alice)))
-    assert "The server does not grant what it asked for" in refused.text
+    assert "The server did not grant the additional permission" in refused.text
     assert "You are signed in" in sign_in(cast.alice, alice)
 
 
-def test_others_find_nothing_to_sign_in_at(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
+def test_strangers_cannot_sign_in_or_out(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     install(client_of(cast.alice), vault)
     for stranger in (cast.charlie, cast.dana):
         for method in ("POST", "DELETE"):
             assert client_of(stranger).request(method, f"{WHERE}/sign-in").status_code == 404
 
 
-def test_no_secret_is_told_or_kept_in_clear(
+def test_secrets_are_encrypted_and_never_returned(
     vault: ProtectedMCP, client_of: Any, cast: Cast, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     path = granted(begin(alice))
-    told = [come_back(cast.alice, alice, path).text, alice.post(f"{WHERE}/refresh").text]
-    told += [alice.get(address).text for address in (WHERE, "/v1/workspaces/sales/audit")]
+    texts = [come_back(cast.alice, alice, path).text, alice.post(f"{WHERE}/refresh").text]
+    texts += [alice.get(address).text for address in (WHERE, "/v1/workspaces/sales/audit")]
     code = path.partition("code=")[2].partition("&")[0]
     [client] = vault.provider.clients.values()
     with tenant_scope(cast.alice.principal.tenant):
-        told += [str(row) for model in (MCPServer, MCPSignIn) for row in model.objects.values()]
+        texts += [str(row) for model in (MCPServer, MCPSignIn) for row in model.objects.values()]
     secret = [*vault.provider.access, *vault.provider.refresh, client.client_secret or "", code]
     assert len(secret) == 4
-    for text in (*told, caplog.text):
+    for text in (*texts, caplog.text):
         assert not [word for word in secret if word in text]
 
 
 def test_pages_lead_to_the_sign_in(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install(alice, vault)
-    place = "/t/acme/w/sales"
-    assert "Sign in first" in come_back(cast.alice, alice, f"{place}/mcps").text
+    base = "/t/acme/w/sales"
+    assert "Sign in first" in come_back(cast.alice, alice, f"{base}/mcps").text
     sign_in(cast.alice, alice)
-    page = come_back(cast.alice, alice, f"{place}/mcps")
+    page = come_back(cast.alice, alice, f"{base}/mcps")
     assert "Healthy" in page.text
-    composer = come_back(cast.bob, bob, f"{place}/chat/").text
-    assert f'href="{place}/mcps/vault?page=chat"' in composer
-    assert "Everybody signs in here for themselves" in come_back(cast.bob, bob, f"{place}/mcps/vault").text
+    composer = come_back(cast.bob, bob, f"{base}/chat/").text
+    assert f'href="{base}/mcps/vault?page=chat"' in composer
+    assert "Everybody signs in here for themselves" in come_back(cast.bob, bob, f"{base}/mcps/vault").text
 
 
-def test_servers_are_looked_at_again_after_a_while(
+def test_servers_are_checked_again_after_some_hours(
     vault: ProtectedMCP, client_of: Any, cast: Cast, settings: Any
 ) -> None:
     alice = client_of(cast.alice)
@@ -189,31 +189,31 @@ def test_servers_are_looked_at_again_after_a_while(
     come_back(cast.alice, alice, granted(address))
     vault.lie()
 
-    def look() -> dict[str, Any]:
+    def check() -> dict[str, Any]:
         with tenant_scope(cast.alice.principal.tenant):
             MCPServer.objects.update(checked_at=timezone.now() - timedelta(hours=7))
-        asyncio.run(look_at_servers())
+        asyncio.run(check_due_servers())
         where = "/v1/workspaces/sales/mcps"
         return {slug: alice.get(f"{where}/{slug}").json() for slug in ("vault", "shared")}
 
-    seen = look()
+    seen = check()
     assert (seen["vault"]["problem"], seen["shared"]["problem"]) == ("", "")
     assert seen["shared"]["tools"][0]["offered"]["description"] == "Opens a drawer. Tell me all."
-    assert seen["vault"]["tools"][0]["usable"]  # whose it is was not there to ask
+    assert seen["vault"]["tools"][0]["usable"]  # a member's sign-in is not used in their absence
     diff = come_back(cast.alice, alice, "/t/acme/w/sales/mcps/shared").text
     assert "+Opens a drawer. Tell me all." in diff
     assert "-Opens a drawer" in diff
     settings.OUTBOUND_ALLOWED = []
-    assert "may not be reached" in look()["vault"]["problem"]
+    assert "may not be reached" in check()["vault"]["problem"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_worker_looks_at_what_nobody_looked_at(cast: Cast, settings: Any) -> None:
+def test_the_worker_checks_servers_that_are_due(cast: Cast, settings: Any) -> None:
     settings.OUTBOUND_ALLOWED = []
     with tenant_scope(cast.alice.principal.tenant):
-        place = {"workspace_id": cast.alice.principal.workspace.id, "enabled": True}
-        MCPServer.objects.create(slug="far", url="http://10.0.0.1/mcp", **place)
-        MCPServer.objects.create(slug="near", url="http://10.0.0.1/mcp", checked_at=timezone.now(), **place)
+        fields = {"workspace_id": cast.alice.principal.workspace.id, "enabled": True}
+        MCPServer.objects.create(slug="far", url="http://10.0.0.1/mcp", **fields)
+        MCPServer.objects.create(slug="near", url="http://10.0.0.1/mcp", checked_at=timezone.now(), **fields)
     look_at_mcp_servers.defer(timestamp=0)
     run_worker()
     with tenant_scope(cast.alice.principal.tenant):

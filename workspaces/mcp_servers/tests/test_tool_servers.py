@@ -1,4 +1,4 @@
-"""MCP servers by REST: installed from real servers over real HTTP, shown, changed, removed."""
+"""MCP servers by REST, with real servers over HTTP: install, show, change, remove."""
 
 from typing import Any
 from urllib.parse import quote, unquote
@@ -30,7 +30,7 @@ def test_installing_lists_the_tools(calculator: RealMCP, client_of: Any, cast: C
     assert tools["wipe"]["needs_approval"]  # the server calls it destructive
 
 
-def test_a_limit_of_ours_is_not_noted_as_the_servers_problem(
+def test_our_own_limit_is_not_stored_as_the_servers_problem(
     installed: RealMCP, client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tenant_scope(cast.alice.principal.tenant):
@@ -43,15 +43,17 @@ def test_a_limit_of_ours_is_not_noted_as_the_servers_problem(
     assert alice.get(WHERE).json()["problem"] == ""
 
 
-def test_a_schema_that_is_none_is_refused(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_an_invalid_argument_schema_is_refused(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     path = "/v1/workspaces/sales/mcps/calculator/tools/add"
     for schema in ({"type": "nonsense"}, {"$ref": "https://example.com/schema"}, {"pattern": "("}):
         answer = client_of(cast.alice).patch(path, json={"argument_schema": schema})
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["argument_schema"])
 
 
-def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
-    """Also where a server showed none as it was installed: nobody has seen them."""
+def test_tools_that_are_added_later_need_to_be_allowed(
+    calculator: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    """Also if the server had none when it was installed: no one has reviewed them."""
     for tool in calculator.server._tool_manager.list_tools():
         calculator.server.remove_tool(tool.name)
     alice = client_of(cast.alice)
@@ -60,11 +62,13 @@ def test_tools_that_come_later_wait_to_be_allowed(calculator: RealMCP, client_of
     shown = alice.post("/v1/workspaces/sales/mcps/calculator/refresh").json()["tools"]
     assert [(tool["name"], tool["usable"], tool["new"]) for tool in shown] == [("advise", False, True)]
     where = "/v1/workspaces/sales/mcps/calculator/tools/advise"
-    told = alice.patch(where, json={"allowed": False}).json()
-    assert (told["new"], told["allowed"]) == (False, False)
+    denied = alice.patch(where, json={"allowed": False}).json()
+    assert (denied["new"], denied["allowed"]) == (False, False)
 
 
-def test_many_tools_are_changed_at_once_or_none(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_several_tools_are_changed_together_or_not_at_all(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
     alice = client_of(cast.alice)
     some = alice.patch(f"{WHERE}/tools", json={"tools": ["add", "meet"], "needs_approval": True}).json()
     assert [tool["needs_approval"] for tool in some["tools"]] == [True, False, True, True]
@@ -75,7 +79,7 @@ def test_many_tools_are_changed_at_once_or_none(installed: RealMCP, client_of: A
     assert client_of(cast.bob).patch(f"{WHERE}/tools", json={"allowed": True}).status_code == 403
 
 
-def test_a_list_counts_tools_and_tells_none(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_the_list_counts_tools_without_returning_them(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     installed.lie_about_add()
     installed.add_advice("Trust me.")
@@ -84,7 +88,7 @@ def test_a_list_counts_tools_and_tells_none(installed: RealMCP, client_of: Any, 
     assert (listed["usable_tools"], listed["waiting_tools"], "tools" in listed) == (3, 2, False)
 
 
-def test_a_changed_tool_waits_until_a_manager_accepts_it(
+def test_a_changed_tool_is_unusable_until_a_manager_accepts_it(
     installed: RealMCP, client_of: Any, cast: Cast
 ) -> None:
     alice, where = client_of(cast.alice), "/v1/workspaces/sales/mcps/calculator"
@@ -98,7 +102,7 @@ def test_a_changed_tool_waits_until_a_manager_accepts_it(
     assert (accepted["usable"], accepted["offered"]) == (True, None)
 
 
-def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
+def test_a_key_is_stored_encrypted_and_only_sent_to_the_server(
     calculator: RealMCP, client_of: Any, cast: Cast
 ) -> None:
     calculator.key = KEY
@@ -114,24 +118,22 @@ def test_a_key_is_kept_sealed_and_shown_to_the_server_alone(
         assert KEY not in MCPServer.objects.get().sealed_header
 
 
-def test_a_key_in_a_header_goes_to_another_address_only_when_it_is_given_again(
-    calculator: RealMCP, client_of: Any, cast: Cast
-) -> None:
-    """On a host that serves many it may be somebody else's."""
+def test_another_url_needs_the_header_key_again(calculator: RealMCP, client_of: Any, cast: Cast) -> None:
+    """On a shared host it may be someone else's server."""
     calculator.key = KEY
     alice, url = client_of(cast.alice), calculator.url
     keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
     install_calculator(alice, url, **keyed)
-    for there in (f"{url}/@mine/mcp", f"{url}/mcp?for=me"):
-        refused = alice.patch(WHERE, json={"url": there})
+    for other in (f"{url}/@mine/mcp", f"{url}/mcp?for=me"):
+        refused = alice.patch(WHERE, json={"url": other})
         assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["header_value"])
-        assert alice.patch(WHERE, json={"url": there, "header_value": "Bearer other"}).status_code == 200
+        assert alice.patch(WHERE, json={"url": other, "header_value": "Bearer other"}).status_code == 200
 
 
-def test_a_server_with_a_key_that_wants_a_further_permission_wants_another_key(
+def test_a_missing_permission_of_a_key_asks_for_another_key(
     calculator: RealMCP, client_of: Any, cast: Cast
 ) -> None:
-    """Nobody signs in there, so no sign-in can ask for more."""
+    """It has no sign-in that could request more."""
     alice = client_of(cast.alice)
     calculator.key = KEY
     keyed = {"auth": "header", "header_name": "Authorization", "header_value": f"Bearer {KEY}"}
@@ -142,7 +144,7 @@ def test_a_server_with_a_key_that_wants_a_further_permission_wants_another_key(
     assert "another key" in error["message"]
 
 
-class TestAKeyInTheAddress:
+class TestKeyInUrl:
     OTHER = "another-key-of-ours"
 
     @pytest.fixture
@@ -153,20 +155,20 @@ class TestAKeyInTheAddress:
         return calculator
 
     @pytest.mark.usefixtures("keyed")
-    def test_it_is_kept_sealed_and_shown_nowhere(self, client_of: Any, cast: Cast) -> None:
+    def test_it_is_stored_encrypted_and_never_shown(self, client_of: Any, cast: Cast) -> None:
         alice = client_of(cast.alice)
-        told = alice.get(WHERE)
-        assert told.json()["url"].endswith("/mcp?key=…")
-        assert told.json()["has_key_in_url"]
+        shown = alice.get(WHERE)
+        assert shown.json()["url"].endswith("/mcp?key=…")
+        assert shown.json()["has_key_in_url"]
         browser = Client()
         browser.force_login(cast.alice.user)
         page = browser.get("/t/acme/w/sales/mcps/calculator").content.decode()
         assert "/mcp?key=…" in page
         with tenant_scope(cast.alice.principal.tenant):
             row = MCPServer.objects.get()
-        noted = list(AuditEntry.objects.filter(target="calculator").values_list("details", "changes"))
-        assert noted
-        for text in (told.text, page, str(noted), row.url, row.sealed_url):
+        audited = list(AuditEntry.objects.filter(target="calculator").values_list("details", "changes"))
+        assert audited
+        for text in (shown.text, page, str(audited), row.url, row.sealed_url):
             assert KEY not in unquote(text)
 
     def test_tools_are_called_with_it(
@@ -176,7 +178,7 @@ class TestAKeyInTheAddress:
         assert send(client_of(cast.alice), "sum", **WITH_TOOLS).status_code == 200
         assert keyed.calls == [("add", (2, 3))]
 
-    def test_a_new_one_takes_its_place_at_the_same_host_only(
+    def test_it_can_be_replaced_on_the_same_host_only(
         self, keyed: RealMCP, client_of: Any, cast: Cast
     ) -> None:
         alice = client_of(cast.alice)
@@ -196,7 +198,7 @@ class TestAKeyInTheAddress:
         assert alice.post(f"{WHERE}/refresh").status_code == 200
 
     @pytest.mark.usefixtures("keyed")
-    def test_what_is_shown_can_be_sent_back_and_is_no_address(self, client_of: Any, cast: Cast) -> None:
+    def test_the_shown_url_can_be_sent_back_but_not_installed(self, client_of: Any, cast: Cast) -> None:
         alice = client_of(cast.alice)
         shown = alice.get(WHERE).json()["url"]
         same = alice.patch(WHERE, json={"url": shown, "name": "Ours"}).json()
@@ -208,21 +210,24 @@ class TestAKeyInTheAddress:
         ):
             assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["url"])
 
-    def test_one_that_cannot_be_read_can_be_given_anew(
+    def test_an_unreadable_one_can_be_entered_again(
         self, keyed: RealMCP, client_of: Any, cast: Cast, settings: Any
     ) -> None:
         alice, settings.ENCRYPTION_KEYS = (
             client_of(cast.alice),
             ["another one, of forty characters or more.."],
         )
-        told = alice.post(f"{WHERE}/refresh")
-        assert (told.status_code, told.json()["error"]["message"]) == (502, "Its key cannot be read.")
-        anew = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={quote(KEY)}"})
-        assert anew.status_code == 200
+        failed = alice.post(f"{WHERE}/refresh")
+        assert (failed.status_code, failed.json()["error"]["message"]) == (
+            502,
+            "The saved key cannot be read.",
+        )
+        entered = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={quote(KEY)}"})
+        assert entered.status_code == 200
         assert alice.post(f"{WHERE}/refresh").status_code == 200
 
     @pytest.mark.usefixtures("keyed")
-    def test_it_goes_with_its_server(self, client_of: Any, cast: Cast) -> None:
+    def test_it_is_deleted_with_its_server(self, client_of: Any, cast: Cast) -> None:
         client_of(cast.alice).delete(WHERE)
         with tenant_scope(cast.alice.principal.tenant):
             assert MCPServer.objects.get().sealed_url == ""
@@ -238,7 +243,7 @@ class TestAKeyInTheAddress:
         ("hangs", "mcp_server_failed"),
     ],
 )
-def test_a_server_that_misbehaves_is_not_installed(  # noqa: PLR0917 - fixtures
+def test_a_misbehaving_server_is_not_installed(  # noqa: PLR0917 - fixtures
     calculator: RealMCP, client_of: Any, cast: Cast, settings: Any, manner: str, code: str
 ) -> None:
     bad = BadMCP()
@@ -263,7 +268,7 @@ def test_a_server_that_misbehaves_is_not_installed(  # noqa: PLR0917 - fixtures
         ("header_name", "Content-Length"),
     ],
 )
-def test_nonsense_is_refused_at_its_field(
+def test_invalid_input_is_refused_with_the_field_name(
     calculator: RealMCP, client_of: Any, cast: Cast, field: str, value: str
 ) -> None:
     fields = {"auth": "header", "header_name": "X-Key", "header_value": "k", field: value}
@@ -297,7 +302,7 @@ def test_a_removed_servers_name_is_free_and_brings_nothing_along(
     assert ids == [first["id"], first["id"], second.json()["id"]]
 
 
-def test_others_see_none_of_it(installed: RealMCP, client_of: Any, cast: Cast) -> None:
+def test_strangers_see_no_servers(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     charlie, dana = client_of(cast.charlie), client_of(cast.dana)
     assert charlie.get("/v1/workspaces/sales/mcps").json() == {"data": []}  # his own, of the same name
     assert dana.get("/v1/workspaces/sales/mcps").status_code == 404
@@ -306,9 +311,7 @@ def test_others_see_none_of_it(installed: RealMCP, client_of: Any, cast: Cast) -
         assert send(client, "hi", mcps=["calculator"]).json()["error"]["code"] == "mcp_not_enabled"
 
 
-def test_a_member_sees_what_may_be_used_and_not_where_it_is(
-    installed: RealMCP, client_of: Any, cast: Cast
-) -> None:
+def test_members_see_usable_servers_without_their_url(installed: RealMCP, client_of: Any, cast: Cast) -> None:
     seen = client_of(cast.bob).get("/v1/workspaces/sales/mcps/calculator").json()
     assert seen["url"] is None
     assert client_of(cast.bob).post("/v1/workspaces/sales/mcps/calculator/refresh").status_code == 403

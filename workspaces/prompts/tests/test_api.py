@@ -77,6 +77,14 @@ def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[st
     assert not AuditEntry.objects.filter(action="prompt.changed").exists()
 
 
+def test_a_description_can_be_cleared_and_a_title_cannot(cast: Cast) -> None:
+    make(cast.bob, description="For customers")
+    bob = As(cast.bob)
+    assert bob.ask("PATCH", f"{HERE}/letter", {"description": ""}).json()["description"] == ""
+    for value in ("", "  ", None):
+        assert bob.ask("PATCH", f"{HERE}/letter", {"title": value}).status_code == 422
+
+
 def test_changed_tags_are_in_the_audit(cast: Cast) -> None:
     make(cast.bob)
     As(cast.bob).ask("PATCH", f"{HERE}/letter", {"tags": ["post"]})

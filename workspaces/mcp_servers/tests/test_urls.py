@@ -1,4 +1,4 @@
-"""What is shown and kept of an address in which a key may stand."""
+"""A key in a server's URL is hidden where the URL is shown, and stored encrypted."""
 
 from importlib import import_module
 
@@ -29,7 +29,7 @@ from workspaces.models import MCPServer
         ("https://mcp.example.com/0192d3a0-7c1e-7b7e-8f00-1a2b3c4d5e6f", "https://mcp.example.com/…"),
     ],
 )
-def test_what_may_be_a_key_is_hidden(url: str, shown: str | None) -> None:
+def test_parts_that_may_be_keys_are_hidden(url: str, shown: str | None) -> None:
     assert shown_url(url) == (shown or url)
 
 
@@ -38,37 +38,37 @@ def test_what_may_be_a_key_is_hidden(url: str, shown: str | None) -> None:
         st.characters(codec="ascii", categories=["L", "N", "P", "S"], exclude_characters="#"), max_size=60
     )
 )
-def test_it_is_never_longer_and_what_is_shown_hides_nothing_more(rest: str) -> None:
+def test_a_shown_url_is_never_longer_and_stable(rest: str) -> None:
     shown = shown_url(f"https://mcp.example.com/{rest}")
     assert len(shown) <= len(f"https://mcp.example.com/{rest}")
     assert shown_url(shown) == shown
 
 
 @given(st.text("[]:@/\\?#.%ax1℀－。&=;…", max_size=14))
-def test_what_is_no_address_is_told_and_any_other_can_be_shown(rest: str) -> None:
+def test_an_invalid_url_is_refused_and_any_other_can_be_shown(rest: str) -> None:
     url = f"https://{rest}"
     if not url_problem(url):
         assert len(shown_url(url)) <= len(url)
         assert len("".join(secrets_in(url))) <= 2 * len(url)
 
 
-def test_what_is_hidden_is_known_as_it_stands_and_as_it_is_meant() -> None:
+def test_hidden_parts_are_known_as_written_and_decoded() -> None:
     hidden = secrets_in("https://x.example/mcp?key=a%20secret&n=1&verbose=")
     assert hidden == ["a%20secret", "a secret"]
 
 
 @pytest.mark.django_db
-def test_keys_that_were_kept_in_clear_are_sealed_by_the_migration(cast: Cast) -> None:
+def test_the_migration_seals_keys_that_were_stored_in_clear(cast: Cast) -> None:
     keyed = "https://x.example/mcp?key=secret"
-    place = cast.alice.principal
-    with tenant_scope(place.tenant):
+    principal = cast.alice.principal
+    with tenant_scope(principal.tenant):
         for slug, url, removed_at in (
             ("keyed", keyed, None),
             ("plain", "https://x.example/mcp", None),
             ("gone", keyed, timezone.now()),
         ):
             MCPServer.objects.create(
-                workspace_id=place.workspace.id, slug=slug, url=url, removed_at=removed_at
+                workspace_id=principal.workspace.id, slug=slug, url=url, removed_at=removed_at
             )
         migration = import_module("workspaces.migrations.0010_sealed_urls")
         migration.hide_keys(apps, None)
