@@ -61,7 +61,7 @@ def find_prompt(*, principal: Principal, slug: str) -> Prompt:
         row = next(own, named[0] if named else None)
     if row is None:
         raise NotFound
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def may_change(principal: Principal, row: Prompt) -> bool:
