@@ -19,12 +19,12 @@ def check_engine() -> AsyncGenerator[Step, None]:
 
 
 def should_check_at_start() -> bool:
-    """In production, and where the engine is a program of somebody else's."""
+    """In production, if the engine is an external program."""
     return not settings.DEVELOPMENT and current_engine().has_accounts
 
 
 async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:
-    """Logs what is wrong, with its mend; the web process serves meanwhile, and never stops for it."""
+    """Logs faults with hints on how to fix them; the web process serves meanwhile, and never stops for it."""
     try:
         await _check_with_patience(pauses)
     except Exception:  # a failing check must not stop the server
@@ -39,7 +39,7 @@ async def _check_with_patience(pauses: Sequence[float]) -> None:
         await asyncio.sleep(pause)
     for step in steps:
         if step.state != OK:
-            tell = log.error if step.state == FAILED else log.warning
-            tell("engine check", step=step.name, state=step.state, text=step.text, mend=step.mend)
+            report = log.error if step.state == FAILED else log.warning
+            report("engine check", step=step.name, state=step.state, text=step.text, mend=step.mend)
     if all(step.state == OK for step in steps):
         log.info("engine check", state=OK)

@@ -1,4 +1,4 @@
-"""The database goes away, locks or has no space left while turns run: nothing of them is lost."""
+"""The database is unreachable, locked or full during turns: nothing is lost."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @pytest.fixture(scope="module")
 def webs(stand: Stand) -> tuple[str, str]:
-    stand.start_worker()  # which ends turns that nobody renews
+    stand.start_worker()  # ends turns without lease renewals
     return stand.start_web(), stand.start_web()
 
 
 @pytest.mark.parametrize("outage", [20, 125])
-def test_turns_go_on_while_the_database_is_away(stand: Stand, webs: tuple[str, str], outage: int) -> None:
-    """Half of them end within the outage, the other half after it."""
+def test_turns_continue_during_a_database_outage(stand: Stand, webs: tuple[str, str], outage: int) -> None:
+    """Half of them end during the outage, the other half after it."""
     url, other = webs
     team = stand.sign_up(url)
     names = [f"t{outage}-{number}" for number in range(TURNS)]
@@ -66,7 +66,7 @@ def test_turns_go_on_while_the_database_is_away(stand: Stand, webs: tuple[str, s
     assert stand.charged() == stand.counted()
 
 
-def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs: tuple[str, str]) -> None:
+def test_one_teams_locked_counter_does_not_delay_other_teams(stand: Stand, webs: tuple[str, str]) -> None:
     url, _ = webs
     blocked, other = stand.sign_up(url), stand.sign_up(url)
     names = [f"lock-{number}" for number in range(10)]
@@ -97,7 +97,7 @@ def test_one_teams_locked_counter_costs_another_team_nothing(stand: Stand, webs:
     assert stand.charged() == stand.counted()
 
 
-def test_a_database_that_hangs_is_as_good_as_gone(stand: Stand, webs: tuple[str, str]) -> None:
+def test_a_hanging_database_counts_as_unreachable(stand: Stand, webs: tuple[str, str]) -> None:
     url, _ = webs
     team = stand.sign_up(url)
     server = psutil.Process(int((stand.postgres / "postmaster.pid").read_text().split()[0]))
@@ -129,8 +129,8 @@ async def timed_turn(url: str, team: Team, name: str) -> float:
     return time.monotonic() - began
 
 
-def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> None:
-    """Ten turns end while nothing can be written; once there is space, all of it is stored."""
+def test_replies_survive_a_temporarily_full_disk(tmp_path: Path) -> None:
+    """Ten turns end while the disk is full; once there is space, all are stored."""
     names = [f"disk-{number}" for number in range(10)]
     with full_disk(tmp_path) as (stand, fill, free):
         url = stand.start_web()
@@ -157,7 +157,7 @@ def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> Non
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
-    """A stand, and what fills and frees its disk; where none can be made, PostgreSQL only says it is full."""
+    """A server, and functions that fill and free its disk, or make PostgreSQL report a full one."""
     try:
         with SmallDisk(folder / "disk") as disk, Stand(folder, disk.folder / "postgres") as stand:
             yield stand, disk.fill, disk.free
@@ -189,14 +189,14 @@ def allow_writes(stand: Stand) -> None:
 
 
 async def expect_refusals(url: str, headers: dict[str, str]) -> None:
-    """503 in the one shape, in a moment, wherever one asks."""
+    """Every route promptly responds 503 in the error shape."""
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-        wish = body("paced x 1 0")
+        message = body("paced x 1 0")
         for method, path, more in [
             ("GET", "/v1/me", {}),
             ("GET", "/v1/conversations", {}),
-            ("POST", "/v1/chat/send", {"json": wish}),
-            ("POST", "/v1/chat/send", {"json": wish, "headers": STREAM}),
+            ("POST", "/v1/chat/send", {"json": message}),
+            ("POST", "/v1/chat/send", {"json": message, "headers": STREAM}),
             ("POST", "/v1/chat/completions", {"json": {"model": "local", "messages": [], "stream": True}}),
             ("GET", "/v1/chat/turns/7f4ee2b4-9f6a-4d53-b1b1-1ea4b3e2f1aa/events", {"headers": STREAM}),
         ]:
