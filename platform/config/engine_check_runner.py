@@ -23,12 +23,20 @@ async def check_engine() -> AsyncGenerator[Step, None]:
 
 
 def should_check_at_start() -> bool:
+<<<<<<< HEAD
     """In production, if the engine is a program of its own."""
     return not settings.DEVELOPMENT and health_probe() is not None
+||||||| bb10817
+    """In production, and where the engine is a program of somebody else's."""
+    return not settings.DEVELOPMENT and current_engine().has_accounts
+=======
+    """In production, if the engine is an external program."""
+    return not settings.DEVELOPMENT and current_engine().has_accounts
+>>>>>>> h-platform
 
 
 async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:
-    """Logs what is wrong, with its mend; the web process serves meanwhile, and never stops for it."""
+    """Logs faults with hints on how to fix them; the web process serves meanwhile, and never stops for it."""
     try:
         await _check_with_patience(pauses)
     except Exception:  # a failing check must not stop the server
@@ -43,7 +51,7 @@ async def _check_with_patience(pauses: Sequence[float]) -> None:
         await asyncio.sleep(pause)
     for step in steps:
         if step.state != OK:
-            tell = log.error if step.state == FAILED else log.warning
-            tell("engine check", step=step.name, state=step.state, text=step.text, mend=step.mend)
+            report = log.error if step.state == FAILED else log.warning
+            report("engine check", step=step.name, state=step.state, text=step.text, mend=step.mend)
     if all(step.state == OK for step in steps):
         log.info("engine check", state=OK)

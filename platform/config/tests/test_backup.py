@@ -1,5 +1,5 @@
-"""A backup of a running installation, restored elsewhere: with the same keys everything works; without, what
-docs/backup.md says."""
+"""A backup of a running installation, restored elsewhere: everything works with the same keys; without them,
+what docs/backup.md says."""
 
 import os
 import re
@@ -30,7 +30,7 @@ PROVIDER_KEY = "sk-scripted"
 
 
 class KeyedRun(RunUnderFire):
-    """A run with keys of its own, and without the built-in model."""
+    """A run with its own keys, and without the built-in model."""
 
     keys: dict[str, str] = {}  # set before the start, as these are
     local_model_url = ""
@@ -53,7 +53,7 @@ class KeyedRun(RunUnderFire):
 
 @dataclass(frozen=True)
 class Original:
-    """What there was when the backup was made."""
+    """The state at the time of the backup."""
 
     file: Path
     headers: dict[str, str]
@@ -100,7 +100,7 @@ def original(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactor
         run.headers = {"Authorization": client.headers["authorization"]}
         run.install_scripted_model(abilities=("tools", "images"))
         image = client.post("/v1/images", content=picture()).json()["id"]
-        told = ask(client, images=[image]).json()
+        reply = ask(client, images=[image]).json()
         key = client.post("/v1/workspaces/sales/api-keys", json={"name": "mine", "scopes": ["chat", "read"]})
         set_picture(client)
         charges = Ledger(run).charges()
@@ -109,8 +109,8 @@ def original(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactor
             file=here / "switchyard.dump",
             headers=run.headers,
             api_key=key.json()["key"],
-            conversation=told["conversation_id"],
-            messages=messages_in(client, told["conversation_id"]),
+            conversation=reply["conversation_id"],
+            messages=messages_in(client, reply["conversation_id"]),
             image=image,
             image_bytes=client.get(f"/v1/images/{image}").content,
             picture=stored_picture(run),
@@ -121,7 +121,7 @@ def original(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactor
         gate.set()
         running.wait_for_end(60)
         provider.script = Script()
-        ask(client, conversation_id=found.conversation)  # what comes later is not in it
+        ask(client, conversation_id=found.conversation)  # later messages are not in the backup
     assert any(found.charges.values())
     return found
 
@@ -211,7 +211,7 @@ def test_with_another_secret_key_people_sign_in_again(original: Original, tmp_pa
         assert ask(client).status_code == 200
 
 
-def test_without_the_encryption_keys_what_was_encrypted_is_refused_and_can_be_entered_again(
+def test_without_the_encryption_keys_secrets_are_unreadable_and_can_be_entered_again(
     original: Original, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Bodies are refused at the edge, by what they declare and by what arrives, before anything stores them."""
+"""Bodies are refused by declared length and by received bytes, before anything buffers them."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def opened(port: int, path: str, *headers: str, body: bytes = b"") -> socket.socket:
-    """A connection with a request on it that declares what `headers` say."""
+    """A connection with a request that has these headers."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=20)
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers, "", ""]
     sock.sendall("\r\n".join(lines).encode() + body)
@@ -36,15 +36,15 @@ def opened(port: int, path: str, *headers: str, body: bytes = b"") -> socket.soc
 
 
 def answer_on(sock: socket.socket) -> tuple[int, str]:
-    """The status and the text of what comes until the connection ends."""
-    told = bytearray()
+    """Status and text of the response, read until the connection ends."""
+    received = bytearray()
     while piece := sock.recv(65_536):
-        told += piece
-    return int(told.split(b" ", 2)[1]), told.decode()
+        received += piece
+    return int(received.split(b" ", 2)[1]), received.decode()
 
 
 def flood(sock: socket.socket, most: int) -> int:
-    """Sends chunks without end; the bytes that were sent until the other side had enough."""
+    """Sends endless chunks; returns the bytes sent until the other side closed."""
     sent, chunk = 0, b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     while sent < most:
         try:
@@ -56,7 +56,7 @@ def flood(sock: socket.socket, most: int) -> int:
 
 
 @pytest.mark.parametrize("path", ADDRESSES)
-def test_a_body_that_declares_too_much_is_refused_before_it_is_sent(server: Served, path: str) -> None:
+def test_a_body_that_declares_too_many_bytes_is_refused_before_it_is_sent(server: Served, path: str) -> None:
     with closing(opened(server.port, path, "Content-Length: 99000000000", body=b"x" * 100_000)) as sock:
         sock.shutdown(socket.SHUT_WR)
         status, text = answer_on(sock)
@@ -73,28 +73,28 @@ def test_an_endless_body_is_cut_off(server: Served, path: str, monkeypatch: pyte
     assert sent < 30_000_000  # what the kernel's buffers hold among it
 
 
-def test_a_client_that_sends_too_much_reads_why(server: Served, cast: Cast) -> None:
+def test_a_client_that_sends_too_much_receives_the_error(server: Served, cast: Cast) -> None:
     for path in ("/v1/auth/token", "/v1/chat/send"):
         answer = httpx.post(server.url + path, content=b"x" * 8_000_000, headers=cast.bob.headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/v1/chat/send"])
-def test_a_body_that_does_not_arrive_in_time_is_given_up(
+def test_a_body_that_takes_too_long_is_refused(
     server: Served, path: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.BODY_SECONDS = 1
     monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)
     begun = time.monotonic()
     with closing(opened(server.port, path, "Content-Length: 100", body=b"{")) as sock:
-        assert httpx.get(f"{server.url}/healthz").status_code == 200  # nobody waits for it
+        assert httpx.get(f"{server.url}/healthz").status_code == 200  # other requests are not delayed
         status, text = answer_on(sock)
     assert status == 408
     assert '"code": "body_too_slow"' in text
     assert time.monotonic() - begun < 10
 
 
-def test_one_network_has_so_many_unfinished_bodies(
+def test_the_unfinished_bodies_of_a_network_are_limited(
     server: Served, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)
@@ -112,10 +112,10 @@ def test_one_network_has_so_many_unfinished_bodies(
         time.sleep(0.05)  # the server has not noticed yet that they left
 
 
-def test_many_quick_bodies_of_one_network_are_all_taken(
+def test_many_quick_bodies_of_one_network_are_accepted(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a proxy that is not named as one: only slow bodies use up a network's share."""
+    """As behind a proxy without BEHIND_PROXY: only slow bodies use up a network's share."""
     monkeypatch.setattr(bodies, "MOST_OPEN_BODIES", 2)
     body = b'{"refresh": "nonsense"}'
     path = "/v1/auth/token/refresh"
@@ -129,7 +129,7 @@ def test_many_quick_bodies_of_one_network_are_all_taken(
     assert statuses == [401] * 10
 
 
-def test_the_egress_refuses_with_a_status_that_no_engine_repeats(
+def test_the_egress_refuses_with_a_status_that_engines_do_not_retry(
     served_egress_app: Served, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.EGRESS_MAX_BODY_BYTES = 1_000_000
@@ -149,7 +149,7 @@ def served_egress_app(django_db_setup: None) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def daphne(django_db_setup: None) -> Iterator[int]:
-    """The port of a daphne of its own process."""
+    """The port of a daphne in a separate process."""
     database = django_settings.DATABASES["default"]
     options = database.get("OPTIONS", {})
     host = database["HOST"] or options.get("host", "")
@@ -196,7 +196,7 @@ def test_daphne_refuses_them_too(daphne: int, path: str) -> None:
 
 @pytest.mark.slow
 def test_bodies_of_strangers_cost_neither_disk_nor_memory_nor_other_peoples_time(server: Served) -> None:
-    """Twenty at once that declare 99 GB, or never end, while another person's requests are answered."""
+    """Twenty concurrent bodies declare 99 GB, or never end; another person's requests still work."""
     before = psutil.Process().memory_info().rss
     socks = [opened(server.port, "/accounts/login/", "Transfer-Encoding: chunked") for _ in range(20)]
     cpu = time.process_time()
@@ -226,12 +226,12 @@ def test_bodies_of_strangers_cost_neither_disk_nor_memory_nor_other_peoples_time
     ["/accounts/2fa/webauthn/login/", "/accounts/signup/passkey/", "/_allauth/app/v1/auth/webauthn/login"],
 )
 def test_forms_of_sign_in_are_small(server: Served, path: str) -> None:
-    """A passkey's bytes are read by a library that takes their square: a megabyte was 16 s of CPU."""
+    """A passkey's bytes are parsed by a quadratic library: a megabyte took 16 s of CPU."""
     answer = httpx.post(server.url + path, json={"credential": "x" * 70_000})
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 
 
-def test_what_a_passkey_may_hold_is_read_in_a_moment() -> None:
+def test_the_largest_passkey_is_parsed_quickly() -> None:
     begun = time.process_time()
     assert len(cbor.decode(b"\x99\xbb\x80" + b"\x01" * 48_000)) == 48_000  # 64 kB as base64
     with pytest.raises(RecursionError):  # an answer of PasskeyErrorsMiddleware
@@ -239,7 +239,7 @@ def test_what_a_passkey_may_hold_is_read_in_a_moment() -> None:
     assert time.process_time() - begun < 2
 
 
-def test_the_apis_description_is_built_once_whatever_is_asked_for(server: Served) -> None:
+def test_the_openapi_schema_is_built_once_for_all_queries(server: Served) -> None:
     first = httpx.get(f"{server.url}/v1/schema", timeout=30)
     begun = time.process_time()
     for number in range(10):

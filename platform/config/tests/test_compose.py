@@ -1,4 +1,4 @@
-"""The stack of `docker-compose.yml` shows the outside one port, and LibreChat only whom it needs."""
+"""`docker-compose.yml` publishes one port, and LibreChat reaches only what it needs."""
 
 import os
 import re
@@ -53,18 +53,18 @@ def compose_command() -> list[str] | None:
     return plugin if found else None
 
 
-def test_web_alone_is_published_and_on_loopback_unless_told_otherwise() -> None:
+def test_only_web_is_published_by_default_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
     assert published == {"web": ["${PUBLISHED_ADDRESS:-127.0.0.1:8000}:8000"]}
     assert not [name for name, service in SERVICES.items() if service.get("network_mode") == "host"]
 
 
-def test_librechat_meets_the_egress_its_database_and_those_that_call_it_and_nobody_else() -> None:
+def test_librechat_reaches_only_the_egress_its_database_and_its_callers() -> None:
     assert neighbours_of("librechat") == {"egress", "mongodb", "web", "worker"}
     assert neighbours_of("mongodb") == {"librechat"}
 
 
-def test_librechat_and_the_stores_have_no_way_out() -> None:
+def test_librechat_and_the_databases_have_no_internet_access() -> None:
     leading_out = {name for name, network in STACK["networks"].items() if not (network or {}).get("internal")}
     assert leading_out == {"outside"}
     assert {name for name in SERVICES if networks_of(name) & leading_out} == {"web", "egress", "worker"}
@@ -84,7 +84,7 @@ def test_every_image_is_pinned() -> None:
         assert name in OURS or re.search(r"\d+\.\d+", tag), f"{name} runs {image}, a moving tag"
 
 
-def test_nothing_of_ours_may_write_to_its_image_or_gain_rights() -> None:
+def test_our_containers_are_read_only_and_gain_no_privileges() -> None:
     for name in OURS:
         assert SERVICES[name]["read_only"] is True
         assert SERVICES[name]["cap_drop"] == ["ALL"]
@@ -92,13 +92,13 @@ def test_nothing_of_ours_may_write_to_its_image_or_gain_rights() -> None:
     assert all(service.get("mem_limit") for service in SERVICES.values())
 
 
-def test_migrations_are_done_before_anything_serves() -> None:
+def test_migrations_run_before_anything_serves() -> None:
     for name in ("web", "egress", "worker"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
 def test_the_egress_is_served_as_the_image_serves_the_web() -> None:
-    """Same server, same flags: what was learnt for one holds for the other."""
+    """The same server with the same flags, so that findings for one apply to the other."""
     served = re.search(r"^CMD \[(.*config\.asgi.*)\]$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert served
     web = [word.strip().strip('"') for word in served[1].split(",")]
@@ -106,7 +106,7 @@ def test_the_egress_is_served_as_the_image_serves_the_web() -> None:
     assert SERVICES["egress"]["command"] == [swapped.get(word, word) for word in web]
 
 
-def test_what_runs_turns_and_their_calls_may_stop_for_the_grace_and_a_minute() -> None:
+def test_services_that_run_turns_may_take_grace_plus_a_minute_to_stop() -> None:
     """`1m${GRACE:-30}s`, read as a duration, is a minute more than GRACE."""
     for name in ("web", "egress"):
         assert SERVICES[name]["stop_grace_period"] == "1m${GRACE:-30}s"
@@ -123,7 +123,7 @@ def test_every_volume_and_network_is_used_and_declared() -> None:
 def test_every_variable_is_documented() -> None:
     page = (ROOT / "docs/librechat.md").read_text()
     for name, *_ in VARIABLE.findall(TEXT):
-        assert f"| `{name}` |" in page, f"docs/librechat.md does not tell of {name}"
+        assert f"| `{name}` |" in page, f"docs/librechat.md does not document {name}"
 
 
 def test_every_variable_without_a_default_stops_the_start() -> None:
@@ -131,7 +131,7 @@ def test_every_variable_without_a_default_stops_the_start() -> None:
     assert without == dict.fromkeys(["POSTGRES_PASSWORD", "REDIS_PASSWORD", "MONGO_PASSWORD"], "?")
 
 
-def test_every_store_asks_for_a_password_that_no_command_line_shows() -> None:
+def test_every_database_needs_a_password_that_no_command_line_shows() -> None:
     secrets = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MONGO_PASSWORD")
     for service in SERVICES.values():
         shown = f"{service.get('command')} {service.get('healthcheck')}"
@@ -143,8 +143,8 @@ def test_every_store_asks_for_a_password_that_no_command_line_shows() -> None:
 
 @needs("redis-server")
 @pytest.mark.slow
-def test_redis_starts_with_its_password_and_refuses_who_has_none(tmp_path: Path) -> None:
-    """The stack's own command, at a port and in a folder of this test."""
+def test_redis_starts_with_its_password_and_requires_it(tmp_path: Path) -> None:
+    """The stack's own command, with this test's port and folder."""
     port = free_port()
     script = SERVICES["redis"]["command"][-1].replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
     script = script.replace("save", f"port {port}\\nbind 127.0.0.1\\nsave", 1)
@@ -162,7 +162,7 @@ def test_redis_starts_with_its_password_and_refuses_who_has_none(tmp_path: Path)
             server.terminate()
 
 
-def test_every_tmpfs_is_bounded_for_it_counts_as_memory() -> None:
+def test_every_tmpfs_is_bounded() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("tmpfs", [])]
     assert mounts
     assert all(re.search(r"size=\d+m\b", mount) for mount in mounts), mounts
@@ -172,7 +172,7 @@ def test_every_tmpfs_is_bounded_for_it_counts_as_memory() -> None:
     compose_command() is None and not os.environ.get("REQUIRE_ALL"),
     reason="there is neither docker-compose nor docker compose on this machine",
 )
-def test_compose_accepts_it(tmp_path: Path) -> None:
+def test_compose_accepts_the_file(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f"{(ROOT / '.env.example').read_text()}\n{PASSWORDS}")
     command = compose_command()

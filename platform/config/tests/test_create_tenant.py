@@ -1,4 +1,4 @@
-"""Operators make tenants from the command line, for accounts that exist and for new ones."""
+"""Operators create tenants on the command line, for existing and new accounts."""
 
 from io import StringIO
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def create_tenant(*arguments: str) -> str:
-    told = StringIO()
-    call_command("create_tenant", *arguments, stdout=told)
-    return told.getvalue().strip()
+    output = StringIO()
+    call_command("create_tenant", *arguments, stdout=output)
+    return output.getvalue().strip()
 
 
-def test_a_known_person_gets_a_second_tenant(cast: Cast) -> None:
+def test_an_existing_account_gets_a_second_tenant(cast: Cast) -> None:
     assert create_tenant("Initech", "BOB@example.com", "--workspace", "Lab") == "initech/lab"
     principal = default_principal(user_id=cast.bob.principal.user_id, tenant_slug="initech")
     assert principal is not None
@@ -41,7 +41,7 @@ def test_a_new_person_gets_an_account_without_a_password(cast: Cast) -> None:
         ["Initech", "erin@example.com", "--name", "n" * 101],
     ],
 )
-def test_what_makes_no_sense_makes_nothing(cast: Cast, arguments: list[str]) -> None:
+def test_invalid_arguments_create_nothing(cast: Cast, arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         create_tenant(*arguments)
     assert not User.objects.filter(email="erin@example.com").exists()

@@ -1,4 +1,4 @@
-"""`engine_check` runs a turn through LibreChat and back, and each thing that is wrong comes with its mend."""
+"""`engine_check` runs a turn through LibreChat and back, and explains how to fix each fault."""
 
 import asyncio
 import json
@@ -48,28 +48,28 @@ def replay() -> Iterator[tuple[ReplayedLibreChat, Served]]:
 def librechat(
     replay: tuple[ReplayedLibreChat, Served], egress: Served, settings: Any, transactional_db: None
 ) -> Iterator[ReplayedLibreChat]:
-    """A LibreChat without accounts that calls the egress; each test takes one thing away."""
+    """A LibreChat without accounts that calls the egress; each test breaks one thing."""
     settings.EGRESS_URL = egress.url
     with engines.replayed(settings, *replay, egress):
         yield replay[0]
 
 
 def engine_check() -> tuple[bool, str]:
-    """Whether all is well, and what was said."""
-    told = StringIO()
+    """Whether the check passed, and its output."""
+    output = StringIO()
     try:
-        call_command("engine_check", stdout=told)
+        call_command("engine_check", stdout=output)
     except CommandError:
-        return False, told.getvalue()
-    return True, told.getvalue()
+        return False, output.getvalue()
+    return True, output.getvalue()
 
 
 def failure() -> tuple[str, str]:
-    """The step that failed, and its mend."""
-    told = StringIO()
+    """The failed step and its hint."""
+    output = StringIO()
     with pytest.raises(CommandError):
-        call_command("engine_check", "--json", stdout=told)
-    answer = json.loads(told.getvalue())
+        call_command("engine_check", "--json", stdout=output)
+    answer = json.loads(output.getvalue())
     assert answer["ok"] is False
     *before, last = answer["steps"]
     assert [step["state"] for step in before] == ["ok"] * len(before)
@@ -77,10 +77,10 @@ def failure() -> tuple[str, str]:
     return last["name"], last["mend"]
 
 
-def test_when_all_is_well_each_step_is_a_line(librechat: ReplayedLibreChat) -> None:
-    is_well, told = engine_check()
-    lines = [line.split() for line in told.splitlines()]
-    assert is_well, told
+def test_a_passing_check_prints_a_line_per_step(librechat: ReplayedLibreChat) -> None:
+    is_well, output = engine_check()
+    lines = [line.split() for line in output.splitlines()]
+    assert is_well, output
     assert [(line[0], line[1]) for line in lines] == [("ok", name) for name in diagnostics.STEPS]
     assert (librechat.counters["starts"], librechat.counters["resumed"]) == (2, 1)
 
@@ -95,10 +95,10 @@ def test_the_trial_calls_a_tool_through_the_whole_loop(librechat: ReplayedLibreC
 
 def test_a_librechat_that_offers_no_tools(librechat: ReplayedLibreChat) -> None:
     librechat.capabilities = []
-    told = StringIO()
+    output = StringIO()
     with pytest.raises(CommandError):
-        call_command("engine_check", "--json", stdout=told)
-    last = json.loads(told.getvalue())["steps"][-1]
+        call_command("engine_check", "--json", stdout=output)
+    last = json.loads(output.getvalue())["steps"][-1]
     assert last["name"] == "tools"
     assert "LibreChat says: The agent is configured to use MCP tools, but none are available" in last["text"]
     assert "capabilities" in last["mend"]
@@ -111,45 +111,45 @@ def test_a_librechat_whose_tool_calls_do_not_arrive(
         return "Error: fetch failed"
 
     monkeypatch.setattr("gateway.tests.replayed_librechat.servers.Servers.call", no_call)
-    told = StringIO()
+    output = StringIO()
     with pytest.raises(CommandError):
-        call_command("engine_check", "--json", stdout=told)
-    assert "does not call it" in json.loads(told.getvalue())["steps"][-1]["text"]
+        call_command("engine_check", "--json", stdout=output)
+    assert "does not call it" in json.loads(output.getvalue())["steps"][-1]["text"]
 
 
 @pytest.mark.parametrize("hyphens", [True, False])
 def test_every_release_takes_our_server_titles(librechat: ReplayedLibreChat, hyphens: bool) -> None:
     librechat.takes_hyphens = hyphens
-    is_well, told = engine_check()
-    assert is_well, told
+    is_well, output = engine_check()
+    assert is_well, output
 
 
-def test_librechats_own_words_are_in_the_line_that_fails(
+def test_the_failed_step_quotes_librechats_error(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "gateway.engines.librechat.client.USER_AGENT", "Mozilla/5.0 (X11; Linux x86_64) Switchyard"
     )
-    told = StringIO()
+    output = StringIO()
     with pytest.raises(CommandError):
-        call_command("engine_check", stdout=told)
-    assert "Illegal request" in told.getvalue()
-    assert "too old" not in told.getvalue()
+        call_command("engine_check", stdout=output)
+    assert "Illegal request" in output.getvalue()
+    assert "too old" not in output.getvalue()
 
 
-def test_the_words_of_a_refused_title_are_shown(
+def test_the_error_of_a_refused_title_is_shown(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "gateway.engines.librechat.diagnostics.server_title", lambda name, _: f"{name}-ab12cd"
     )
-    told = StringIO()
+    output = StringIO()
     with pytest.raises(CommandError):
-        call_command("engine_check", stdout=told)
-    assert "Title can only contain letters, numbers, and spaces" in told.getvalue()
+        call_command("engine_check", stdout=output)
+    assert "Title can only contain letters, numbers, and spaces" in output.getvalue()
 
 
-def test_librechat_names_its_build_or_nobody_guesses_it(librechat: ReplayedLibreChat) -> None:
+def test_librechats_build_is_reported_and_never_guessed(librechat: ReplayedLibreChat) -> None:
     assert "does not say which version" in engine_check()[1]
     build = {"commit": "0ab3414c0" * 4, "commitShort": "0ab3414", "branch": "main", "buildDate": "2026-08-18"}
     librechat.build = {"buildInfo": build}
@@ -168,10 +168,10 @@ def test_it_costs_nothing_and_leaves_nothing_at_librechat(
 
 
 def test_it_registers_the_operators_account_first_and_shows_no_secret(librechat: ReplayedLibreChat) -> None:
-    _, told = engine_check()
+    _, output = engine_check()
     (account,) = librechat.accounts.by_email.values()
     assert account.role == "ADMIN"
-    assert not any(secret in told for secret in (SECRET, account.password, *librechat.accounts.tokens))
+    assert not any(secret in output for secret in (SECRET, account.password, *librechat.accounts.tokens))
 
 
 def test_it_can_be_repeated_and_clears_old_checks_away(librechat: ReplayedLibreChat) -> None:
@@ -181,7 +181,7 @@ def test_it_can_be_repeated_and_clears_old_checks_away(librechat: ReplayedLibreC
     assert EngineCheck.objects.count() == 2
 
 
-def test_a_librechat_that_is_away(librechat: ReplayedLibreChat) -> None:
+def test_an_unreachable_librechat(librechat: ReplayedLibreChat) -> None:
     librechat.down = True
     step, mend = failure()
     assert step == "reachable"
@@ -193,7 +193,7 @@ def test_an_address_where_nothing_listens(librechat: ReplayedLibreChat, settings
     assert failure()[0] == "reachable"
 
 
-def test_an_operator_whose_password_librechat_does_not_take(librechat: ReplayedLibreChat) -> None:
+def test_an_operator_whose_password_librechat_refuses(librechat: ReplayedLibreChat) -> None:
     engine_check()
     next(iter(librechat.accounts.by_email.values())).password = "changed at LibreChat"
     step, mend = failure()
@@ -209,12 +209,12 @@ def test_an_operator_whose_password_cannot_be_unsealed(librechat: ReplayedLibreC
     assert "ENCRYPTION_KEYS" in mend
 
 
-def test_somebody_elses_admin_is_a_warning(librechat: ReplayedLibreChat, settings: Any) -> None:
+def test_another_admin_account_is_a_warning(librechat: ReplayedLibreChat, settings: Any) -> None:
     httpx.post(f"{settings.LIBRECHAT_URL}/api/auth/register", json=STRANGER, trust_env=False)
-    is_well, told = engine_check()
-    assert is_well, told
-    assert "warning  login" in told
-    assert "empty MongoDB" in told
+    is_well, output = engine_check()
+    assert is_well, output
+    assert "warning  login" in output
+    assert "empty MongoDB" in output
 
 
 def test_a_librechat_with_another_secret(librechat: ReplayedLibreChat) -> None:
@@ -225,7 +225,7 @@ def test_a_librechat_with_another_secret(librechat: ReplayedLibreChat) -> None:
     assert "librechat_config" in mend
 
 
-def test_a_librechat_that_calls_somewhere_else(librechat: ReplayedLibreChat) -> None:
+def test_a_librechat_that_calls_another_address(librechat: ReplayedLibreChat) -> None:
     librechat.egress_url = "http://127.0.0.1:9"
     step, mend = failure()
     assert step == "routing"
@@ -233,7 +233,7 @@ def test_a_librechat_that_calls_somewhere_else(librechat: ReplayedLibreChat) -> 
     assert "librechat_config" in mend
 
 
-def test_a_librechat_that_goes_on_trying_elsewhere_does_not_keep_us_waiting(
+def test_a_librechat_that_retries_elsewhere_does_not_delay_the_check(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     librechat.egress_url, librechat.retry_delay = "http://127.0.0.1:9", 60.0
@@ -276,23 +276,21 @@ def test_a_librechat_without_our_endpoint(librechat: ReplayedLibreChat) -> None:
     assert "librechat_config" in mend
 
 
-def test_a_librechat_that_tells_no_usage(librechat: ReplayedLibreChat) -> None:
+def test_a_librechat_that_reports_no_usage(librechat: ReplayedLibreChat) -> None:
     librechat.stream_usage = False
     step, mend = failure()
     assert step == "usage"
     assert "streamUsage" in mend
 
 
-def test_a_librechat_that_takes_no_mcp_servers(librechat: ReplayedLibreChat) -> None:
+def test_a_librechat_that_accepts_no_mcp_servers(librechat: ReplayedLibreChat) -> None:
     librechat.refuses_servers = True
     step, mend = failure()
     assert step == "tools"
     assert "mcpSettings" in mend
 
 
-def test_the_server_of_a_check_is_there_for_its_engine_alone(
-    librechat: ReplayedLibreChat, egress: Served
-) -> None:
+def test_the_server_of_a_check_is_only_for_its_engine(librechat: ReplayedLibreChat, egress: Served) -> None:
     engine_check()
     address = f"{egress.url}/mcp-check/{EngineCheck.objects.earliest('created_at').id.hex}"
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -306,13 +304,13 @@ def test_the_server_of_a_check_is_there_for_its_engine_alone(
 
 def test_a_librechat_that_makes_calls_of_its_own_is_a_warning(librechat: ReplayedLibreChat) -> None:
     librechat.summarises = True
-    is_well, told = engine_check()
-    assert is_well, told
-    assert "warning  usage" in told
-    assert "2 times" in told
+    is_well, output = engine_check()
+    assert is_well, output
+    assert "warning  usage" in output
+    assert "2 times" in output
 
 
-def test_the_direct_engine_needs_the_model_alone(
+def test_the_direct_engine_needs_only_the_model(
     provider: ScriptedProvider, settings: Any, transactional_db: None
 ) -> None:
     settings.ENGINE = "direct"
@@ -324,7 +322,7 @@ def test_the_direct_engine_needs_the_model_alone(
 
 
 def call_as(egress: Served, check: EngineCheck, **headers: str) -> httpx.Response:
-    """A model call of a check, as LibreChat makes it."""
+    """A model call of a check, as LibreChat sends it."""
     account = EngineAccount.objects.get()
     fitting = {
         "authorization": f"Bearer {SECRET}",
@@ -351,14 +349,14 @@ def test_the_egress_answers_a_check_only_to_the_operator_with_both_ids_within_th
     assert call_as(egress, check).status_code == 404
 
 
-def test_a_check_is_answered_a_few_times_only(librechat: ReplayedLibreChat, egress: Served) -> None:
+def test_the_calls_of_a_check_are_limited(librechat: ReplayedLibreChat, egress: Served) -> None:
     engine_check()
     check = EngineCheck.objects.earliest("created_at")
     codes = [call_as(egress, check).status_code for _ in range(engine_checks.MOST_CALLS)]
     assert codes == [200] * (engine_checks.MOST_CALLS - 1) + [404]
 
 
-def test_at_the_start_each_thing_that_is_wrong_is_logged_with_its_mend(
+def test_faults_at_the_start_are_logged_with_their_hints(
     librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
 ) -> None:
     librechat.stream_usage = False
@@ -368,7 +366,7 @@ def test_at_the_start_each_thing_that_is_wrong_is_logged_with_its_mend(
     assert "streamUsage" in str(line.msg)
 
 
-def test_a_librechat_that_comes_up_after_us_is_waited_for(
+def test_the_check_waits_for_a_librechat_that_starts_later(
     librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
 ) -> None:
     librechat.down = True

@@ -1,4 +1,4 @@
-"""Alive is one thing, ready another: each part that a turn needs is named."""
+"""Liveness and readiness; the latter names each component that a turn needs."""
 
 import socket
 import time
@@ -18,11 +18,11 @@ READY = {"status": "ok", "database": "ok", "migrations": "ok", "engine": "ok"}
 
 @pytest.fixture(autouse=True)
 def own_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis is away only for the test that says so."""
+    """Redis is only unreachable in tests that say so."""
     monkeypatch.setattr(redis_access, "OUTAGE", redis_access.Outage("nothing"))
 
 
-def test_a_live_process_says_so(client_of: Any, cast: Cast) -> None:
+def test_a_running_process_is_alive(client_of: Any, cast: Cast) -> None:
     assert client_of(None).get("/healthz").json() == {"status": "ok"}
 
 
@@ -32,7 +32,9 @@ def test_it_is_ready_when_database_migrations_and_engine_are(client_of: Any, cas
     assert answer.json() == {**READY, "local_model": "ok"}
 
 
-def test_without_a_local_model_it_is_ready_and_says_so(client_of: Any, cast: Cast, settings: Any) -> None:
+def test_it_is_ready_without_a_local_model_and_reports_that(
+    client_of: Any, cast: Cast, settings: Any
+) -> None:
     settings.LOCAL_MODEL_URL = "http://127.0.0.1:9"
     answer = client_of(None).get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {**READY, "local_model": "unreachable"})
@@ -44,7 +46,7 @@ def test_without_its_engine_it_is_not_ready(client_of: Any, cast: Cast, settings
     assert (answer.status_code, answer.json()["engine"]) == (503, "unreachable")
 
 
-def test_without_redis_it_is_ready_and_says_so(client_of: Any, cast: Cast, settings: Any) -> None:
+def test_it_is_ready_without_redis_and_reports_that(client_of: Any, cast: Cast, settings: Any) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     answer = client_of(None).get("/readyz")
     assert (answer.status_code, answer.json()["redis"]) == (200, "unreachable")
@@ -52,7 +54,7 @@ def test_without_redis_it_is_ready_and_says_so(client_of: Any, cast: Cast, setti
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The place of a server that takes connections and never answers."""
+    """The address of a server that accepts connections and never responds."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
@@ -60,20 +62,20 @@ def mute() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("engine", ["direct", "librechat"])
-def test_it_answers_soon_while_parts_hang(
+def test_it_responds_quickly_while_components_hang(
     client_of: Any, cast: Cast, settings: Any, mute: str, engine: str
 ) -> None:
     settings.ENGINE, settings.LIBRECHAT_URL = engine, f"http://{mute}"
     settings.LOCAL_MODEL_URL, settings.REDIS_URL = f"http://{mute}", f"redis://{mute}/0"
     begun = time.monotonic()
-    told = client_of(None).get("/readyz").json()
+    report = client_of(None).get("/readyz").json()
     assert time.monotonic() - begun < COMPONENT_SECONDS + 1
-    assert (told["local_model"], told["redis"]) == ("unreachable", "unreachable")
-    assert told["engine"] == ("ok" if engine == "direct" else "unreachable")
+    assert (report["local_model"], report["redis"]) == ("unreachable", "unreachable")
+    assert report["engine"] == ("ok" if engine == "direct" else "unreachable")
 
 
 @pytest.mark.django_db
-def test_a_migration_that_is_missing_is_pending() -> None:
+def test_a_missing_migration_is_pending() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'quotas'")
     assert Migrations().state() == "pending"

@@ -34,16 +34,16 @@ def key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def install(*flags: str, **options: str) -> str:
-    """What it says; the key comes from A_KEY unless another way is given."""
-    wish = {**GPT, "key_variable": "A_KEY", **options}
-    told = io.StringIO()
-    named = [f"--{name.replace('_', '-')}={value}" for name, value in wish.items() if value]
-    call_command("install_model", *named, *flags, stdout=told)
-    return told.getvalue().strip()
+    """Its output; the key is in A_KEY by default."""
+    arguments = {**GPT, "key_variable": "A_KEY", **options}
+    output = io.StringIO()
+    named = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items() if value]
+    call_command("install_model", *named, *flags, stdout=output)
+    return output.getvalue().strip()
 
 
 def refusal(*flags: str, **options: str) -> str:
-    """Why it is refused, which leaves nothing behind."""
+    """The error of a refused command, which must change nothing."""
     before = counts()
     with pytest.raises(CommandError) as refused:
         install(*flags, **options)
@@ -53,8 +53,8 @@ def refusal(*flags: str, **options: str) -> str:
 
 
 def counts() -> tuple[int, int, int]:
-    place = Workspace.objects.select_related("tenant").get(slug="sales", tenant__slug="acme")
-    with tenant_scope(place.tenant.ref):
+    workspace = Workspace.objects.select_related("tenant").get(slug="sales", tenant__slug="acme")
+    with tenant_scope(workspace.tenant.ref):
         rows = LanguageModel.objects.count(), ProviderCredential.objects.count()
     return (*rows, AuditEntry.objects.count())
 
@@ -64,7 +64,7 @@ def installed(cast: Cast, slug: str) -> LanguageModel:
         return LanguageModel.objects.select_related("credential", "fallback").get(slug=slug)
 
 
-def test_a_model_is_installed_with_its_key_sealed(cast: Cast) -> None:
+def test_a_model_is_installed_with_its_key_encrypted(cast: Cast) -> None:
     assert install() == "acme/sales: gpt-4 is installed and enabled."
     model = installed(cast, "gpt-4")
     assert model.workspace_id == cast.bob.principal.workspace.id
@@ -101,14 +101,14 @@ def test_a_second_model_uses_the_credential_again_and_asks_for_no_key(cast: Cast
     assert installed(cast, "gpt-4").credential_id == installed(cast, "gpt-4-mini").credential_id
 
 
-def test_a_host_of_ones_own_may_have_no_key(cast: Cast) -> None:
+def test_a_host_of_your_own_needs_no_key(cast: Cast) -> None:
     install(**OLLAMA, key_variable="")
     credential = installed(cast, "qwen").credential
     assert credential is not None
     assert credential.sealed_key == ""
 
 
-def test_another_model_may_stand_in_and_it_may_stay_disabled(cast: Cast) -> None:
+def test_it_can_have_a_fallback_model_and_be_disabled(cast: Cast) -> None:
     assert install("--disabled", fallback="local").endswith("installed, and disabled.")
     model = installed(cast, "gpt-4")
     assert model.fallback is not None
@@ -153,14 +153,12 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
         ({"fallback": "gpt-4"}, "fallback model gpt-4 is not"),
     ],
 )
-def test_what_makes_no_sense_is_named_and_installs_nothing(
-    cast: Cast, wrong: dict[str, str], why: str
-) -> None:
+def test_invalid_arguments_are_named_and_install_nothing(cast: Cast, wrong: dict[str, str], why: str) -> None:
     assert why in refusal(**wrong)
 
 
 @pytest.mark.parametrize("key", ["two words", "zwei\nzeilen", "schlüssel", "k" * 10_001])
-def test_what_is_no_key_is_refused_and_not_shown(
+def test_an_invalid_key_is_refused_and_not_shown(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("A_KEY", key)
@@ -179,7 +177,7 @@ def test_what_is_no_key_is_refused_and_not_shown(
         ),
     ],
 )
-def test_a_credential_that_is_there_is_neither_doubled_nor_changed(
+def test_an_existing_credential_is_neither_duplicated_nor_changed(
     cast: Cast, again: dict[str, Any], why: str
 ) -> None:
     install()

@@ -1,4 +1,4 @@
-"""kill -9 of each process of `make run` while turns run: it recovers without help, every turn is exact."""
+"""kill -9 of each process of `make run` during turns: it recovers by itself, every turn is exact."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ def scripted() -> Iterator[tuple[ScriptedProvider, str]]:
 def run(
     tmp_path_factory: pytest.TempPathFactory, scripted: tuple[ScriptedProvider, str]
 ) -> Iterator[RunUnderFire]:
-    """One installation for the module: each kill meets what the one before left."""
+    """One installation per module: each kill finds the state that the previous one left."""
     RunUnderFire.provider_url = scripted[1]
     run = RunUnderFire(tmp_path_factory.mktemp("fire") / "data")
     try:
@@ -82,7 +82,7 @@ def test_after_a_kill_it_recovers_and_every_turn_is_exact(
     expect_exact(run)
 
 
-def test_clients_that_are_cut_and_a_kill_leave_nothing_reserved_and_nothing_uncharged(
+def test_cut_connections_and_a_kill_leave_no_reservations_and_no_uncharged_calls(
     run: RunUnderFire, provider: ScriptedProvider
 ) -> None:
     before = set(Ledger(run).charges())

@@ -1,4 +1,4 @@
-"""The layout rule holds, and `.env.example` lists exactly the variables that are read."""
+"""The folder layout, and `.env.example`, which lists exactly the variables that are read."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def variables_read() -> set[str]:
 
 
 def test_platform_is_not_a_package() -> None:
-    """One would hide Python's own `platform` under manage.py, while pytest stayed green."""
+    """Such a package would hide Python's `platform` under manage.py, while pytest stays green."""
     assert not (ROOT / "platform" / "__init__.py").exists()
 
 

@@ -1,4 +1,4 @@
-"""`librechat_config` writes what LibreChat was measured with, and makes secrets once and for nobody else."""
+"""`librechat_config` writes the tested configuration, and generates private secrets once."""
 
 import re
 from io import StringIO
@@ -52,9 +52,9 @@ def stack(settings: Any) -> Any:
 
 
 def librechat_config(*arguments: str) -> str:
-    told = StringIO()
-    call_command("librechat_config", *arguments, stdout=told)
-    return told.getvalue()
+    output = StringIO()
+    call_command("librechat_config", *arguments, stdout=output)
+    return output.getvalue()
 
 
 def written(folder: Path, *arguments: str) -> dict[str, str]:
@@ -68,7 +68,7 @@ def shown_yaml() -> dict[str, Any]:
     return content
 
 
-def test_the_yaml_is_what_was_measured() -> None:
+def test_the_yaml_is_the_tested_one() -> None:
     content, measured = shown_yaml(), yaml.safe_load(MEASURED)
     agents = content["endpoints"].pop("agents")
     assert {name: content[name] for name in measured} == measured
@@ -78,12 +78,12 @@ def test_the_yaml_is_what_was_measured() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", content["version"])
 
 
-def test_librechats_own_bound_on_a_loop_lies_above_ours(stack: Any) -> None:
+def test_librechats_limit_on_a_tool_loop_is_above_ours(stack: Any) -> None:
     stack.TURN_MAX_CALLS = 10
     assert shown_yaml()["endpoints"]["agents"]["recursionLimit"] > 2 * 10
 
 
-def test_mcp_servers_can_be_made_and_nothing_is_shared() -> None:
+def test_mcp_servers_can_be_created_and_nothing_is_shared() -> None:
     interface = shown_yaml()["interface"]
     assert interface["mcpServers"] == {"use": True, "create": True, "share": False, "public": False}
     rest = [value for name, value in interface.items() if name not in {"mcpServers", "agents"}]
@@ -122,8 +122,8 @@ def test_the_yaml_which_librechat_logs_has_no_secret(tmp_path: Path) -> None:
     assert not any(secret in librechat_config("--print", "yaml") for secret in (SECRET, "the-one-before"))
 
 
-def test_a_configuration_of_an_earlier_version_is_replaced_whole(tmp_path: Path) -> None:
-    """Its secret was in the yaml, and its address in the .env, which stays."""
+def test_a_configuration_of_an_earlier_version_is_replaced(tmp_path: Path) -> None:
+    """Its secret was in the YAML; its address in the .env is preserved."""
     (tmp_path / "librechat.yaml").write_text(f"endpoints: {{custom: [{{apiKey: {SECRET}}}]}}")
     (tmp_path / ".env").write_text("HOST=0.0.0.0\nPORT=3080\nCREDS_KEY=mine\n")
     values = written(tmp_path)
@@ -131,7 +131,7 @@ def test_a_configuration_of_an_earlier_version_is_replaced_whole(tmp_path: Path)
     assert (values["HOST"], values["CREDS_KEY"], values["EGRESS_SECRET"]) == ("0.0.0.0", "mine", SECRET)
 
 
-def test_librechat_listens_on_this_machine_alone_unless_told_otherwise(tmp_path: Path) -> None:
+def test_librechat_listens_only_on_loopback_by_default(tmp_path: Path) -> None:
     values = written(tmp_path)
     assert (values["HOST"], values["PORT"]) == ("127.0.0.1", "3080")
     assert values["DOMAIN_CLIENT"] == values["DOMAIN_SERVER"] == "http://localhost:3080"
@@ -141,7 +141,7 @@ def test_librechat_listens_on_this_machine_alone_unless_told_otherwise(tmp_path:
     assert written(tmp_path) == values
 
 
-def test_where_librechat_listens_stays_as_the_operator_set_it(tmp_path: Path) -> None:
+def test_the_operators_listen_address_is_preserved(tmp_path: Path) -> None:
     own = {
         "HOST": "10.0.0.7",
         "PORT": "4000",
@@ -159,26 +159,26 @@ def test_where_librechat_listens_stays_as_the_operator_set_it(tmp_path: Path) ->
     "arguments",
     [("--port", "0"), ("--port", "65536"), ("--port", "x"), ("--host", "a b"), ("--host", "x\nY=1")],
 )
-def test_a_place_that_makes_no_sense_is_refused(arguments: tuple[str, str], tmp_path: Path) -> None:
+def test_an_invalid_host_or_port_is_refused(arguments: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=arguments[0]):
         librechat_config("--output", str(tmp_path), *arguments)
     assert not list(tmp_path.iterdir())
 
 
-def test_lines_of_the_operators_stay(tmp_path: Path) -> None:
+def test_the_operators_lines_are_preserved(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("CREDS_KEY=mine\n# a remark\nUSE_REDIS=true\nSEARCH=true\n")
     values = written(tmp_path)
     assert (values["CREDS_KEY"], values["USE_REDIS"], values["SEARCH"]) == ("mine", "true", "false")
     assert written(tmp_path) == values
 
 
-def test_a_database_that_was_named_once_stays(tmp_path: Path) -> None:
+def test_a_configured_database_is_preserved(tmp_path: Path) -> None:
     named = "mongodb://librechat:pass%23word@mongo.internal:27017/LibreChat?authSource=admin"
     assert written(tmp_path, "--mongo-url", named)["MONGO_URI"] == named
     assert written(tmp_path)["MONGO_URI"] == named
 
 
-def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
+def test_files_are_readable_only_by_their_owner(tmp_path: Path) -> None:
     written(tmp_path / "new")
     for name in ("librechat.yaml", ".env"):
         assert (tmp_path / "new" / name).stat().st_mode & 0o777 == 0o600
@@ -186,14 +186,14 @@ def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"librechat.yaml", ".env"}
 
 
-def test_what_it_says_has_no_secret(tmp_path: Path) -> None:
-    told = librechat_config("--output", str(tmp_path))
+def test_the_output_has_no_secrets(tmp_path: Path) -> None:
+    output = librechat_config("--output", str(tmp_path))
     values = written(tmp_path)
-    assert SECRET not in told
-    assert not any(values[name] in told for name in OWN_SECRETS)
+    assert SECRET not in output
+    assert not any(values[name] in output for name in OWN_SECRETS)
 
 
-def test_a_file_is_shown_on_request() -> None:
+def test_a_file_can_be_printed() -> None:
     assert "apiKey: ${EGRESS_SECRET}" in librechat_config("--print", "yaml")
     shown = librechat_config("--print", "env")
     assert "CREDS_KEY=" in shown
@@ -213,7 +213,7 @@ def test_a_file_is_shown_on_request() -> None:
 def test_librechat_may_reach_the_egress_wherever_it_is(
     stack: Any, url: str, addresses: list[str] | None
 ) -> None:
-    """A public IP needs no leave, and LibreChat refuses a configuration that gives it one."""
+    """A public IP needs no exception, and LibreChat refuses a configuration that has one."""
     stack.EGRESS_URL = url
     endpoints = shown_yaml()["endpoints"]
     assert endpoints.get("allowedAddresses") == addresses
@@ -223,7 +223,7 @@ def test_librechat_may_reach_the_egress_wherever_it_is(
 @pytest.mark.parametrize(
     "url", ["egress:8002", "ftp://egress", "http://", "http://egress:99999", "http://a:b@egress"]
 )
-def test_an_address_that_makes_no_sense_is_refused(stack: Any, url: str, tmp_path: Path) -> None:
+def test_an_invalid_egress_url_is_refused(stack: Any, url: str, tmp_path: Path) -> None:
     stack.EGRESS_URL = url
     with pytest.raises(CommandError, match="EGRESS_URL"):
         librechat_config("--output", str(tmp_path))
@@ -231,7 +231,7 @@ def test_an_address_that_makes_no_sense_is_refused(stack: Any, url: str, tmp_pat
 
 
 @pytest.mark.parametrize("secrets", [[], ["with a blank"], ["${HOME}"], ["ümlaut"]])
-def test_a_secret_that_cannot_travel_is_refused(stack: Any, secrets: list[str], tmp_path: Path) -> None:
+def test_a_secret_that_cannot_be_a_header_is_refused(stack: Any, secrets: list[str], tmp_path: Path) -> None:
     stack.EGRESS_SECRETS = secrets
     with pytest.raises(CommandError, match="EGRESS_SECRETS"):
         librechat_config("--output", str(tmp_path))
@@ -241,23 +241,23 @@ def test_a_secret_that_cannot_travel_is_refused(stack: Any, secrets: list[str], 
 @pytest.mark.parametrize(
     "url", ["http://mongo", "mongodb://mongo/a b", "mongodb://mongo/#x", "mongodb://m/\nX=1"]
 )
-def test_a_mongo_url_that_makes_no_sense_is_refused(url: str, tmp_path: Path) -> None:
+def test_an_invalid_mongo_url_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="Mongo"):
         librechat_config("--output", str(tmp_path), "--mongo-url", url)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CommandError, match="cannot be written"):
         librechat_config("--output", str(tmp_path / "file"))
 
 
-def test_it_wants_to_know_where_to() -> None:
+def test_it_needs_an_output() -> None:
     with pytest.raises(CommandError, match="--output"):
         librechat_config()
 
 
-def test_the_stacks_mongodb_is_named_with_its_password(tmp_path: Path, stack: Any) -> None:
+def test_the_stacks_mongodb_is_the_default_with_its_password(tmp_path: Path, stack: Any) -> None:
     stack.MONGO_PASSWORD = "first"
     (tmp_path / ".env").write_text("MONGO_URI=mongodb://mongodb:27017/LibreChat\n")
     url = "mongodb://librechat:{}@mongodb:27017/LibreChat?authSource=admin"
@@ -266,7 +266,7 @@ def test_the_stacks_mongodb_is_named_with_its_password(tmp_path: Path, stack: An
     assert written(tmp_path)["MONGO_URI"] == url.format("second")
 
 
-def test_a_mongodb_of_ones_own_is_left_alone(tmp_path: Path, stack: Any) -> None:
+def test_a_custom_mongodb_is_preserved(tmp_path: Path, stack: Any) -> None:
     stack.MONGO_PASSWORD = "first"
     own = "mongodb://me:mine@db.example:27017/LibreChat?authSource=admin"
     (tmp_path / ".env").write_text(f"MONGO_URI={own}\n")
@@ -274,7 +274,7 @@ def test_a_mongodb_of_ones_own_is_left_alone(tmp_path: Path, stack: Any) -> None
 
 
 @pytest.mark.parametrize("password", ["with@sign", "with space", "a/b", "a:b"])
-def test_a_password_that_means_something_in_a_url_is_refused(stack: Any, password: str) -> None:
+def test_a_password_with_url_characters_is_refused(stack: Any, password: str) -> None:
     stack.MONGO_PASSWORD = password
     with pytest.raises(CommandError, match="MONGO_PASSWORD"):
         librechat_config("--print", "env")

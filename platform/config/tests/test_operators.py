@@ -1,4 +1,4 @@
-"""Operators in the admin: every page opens, tenants are looked into one at a time, outsiders see nothing."""
+"""The admin: every page opens, operators open one tenant at a time, others see nothing."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ TENANT_TABLES = ("gateway/conversation/", "gateway/turn/", "workspaces/languagem
 
 @pytest.fixture
 def furnished(cast: Cast) -> Cast:
-    """Something in every list."""
+    """Rows for every list."""
     store_turn(cast.bob)
     store_usage(cast.bob)
     limit_to(cast.bob, 10**6)
@@ -47,13 +47,13 @@ def test_every_page_of_the_admin_opens(furnished: Cast, model: Any) -> None:
 
 
 @pytest.mark.parametrize("path", TENANT_TABLES)
-def test_without_an_open_tenant_there_is_no_tenant_data_and_no_fault(furnished: Cast, path: str) -> None:
+def test_without_an_open_tenant_lists_of_tenant_data_are_empty(furnished: Cast, path: str) -> None:
     client = desk()
     assert client.get(f"/admin/{path}").status_code == 403
     assert "Conversation" not in client.get("/admin/").content.decode()
 
 
-def test_a_tenant_stays_open_until_it_is_left(furnished: Cast) -> None:
+def test_a_tenant_stays_open_until_it_is_closed(furnished: Cast) -> None:
     client = desk(tenant="acme")
     page = client.get("/admin/gateway/conversation/").content.decode()
     assert "bob@example.com" in page
@@ -62,7 +62,7 @@ def test_a_tenant_stays_open_until_it_is_left(furnished: Cast) -> None:
     assert client.get("/admin/gateway/conversation/").status_code == 403
 
 
-def test_opening_a_tenant_keeps_the_rest_of_the_address_and_is_audited(cast: Cast) -> None:
+def test_opening_a_tenant_keeps_the_rest_of_the_url_and_is_audited(cast: Cast) -> None:
     client = desk()
     answer = client.get("/admin/gateway/turn/?_tenant=acme&status__exact=done")
     assert answer.headers["Location"] == "/admin/gateway/turn/?status__exact=done"
@@ -88,8 +88,8 @@ def test_one_tenants_rows_are_not_in_another_tenants_list(furnished: Cast) -> No
 
 
 @pytest.mark.parametrize("path", ["", "accounts/user/", "accounts/tenant/", *TENANT_TABLES])
-def test_whoever_is_no_operator_sees_nothing(furnished: Cast, path: str) -> None:
-    """Not even an owner of the tenant, and `_tenant` does nothing for them."""
+def test_only_operators_see_the_admin(furnished: Cast, path: str) -> None:
+    """Not even an owner of the tenant; `_tenant` has no effect for them."""
     for query in ("", "?_tenant=acme"):
         member = desk(furnished.alice.user).get(f"/admin/{path}{query}", follow=True)
         assert member.status_code == 403
@@ -97,7 +97,7 @@ def test_whoever_is_no_operator_sees_nothing(furnished: Cast, path: str) -> None
         assert stranger.redirect_chain[-1][0].startswith("/accounts/login/?next=")
 
 
-def test_an_operator_without_rights_sees_an_empty_desk(furnished: Cast) -> None:
+def test_an_operator_without_permissions_sees_an_empty_index(furnished: Cast) -> None:
     person = furnished.dana.user
     person.is_staff = True
     person.save()
@@ -106,7 +106,7 @@ def test_an_operator_without_rights_sees_an_empty_desk(furnished: Cast) -> None:
     assert all(client.get(address(model, "changelist")).status_code == 403 for model in MODELS)
 
 
-def test_createsuperuser_makes_an_operator_who_signs_in_where_everybody_does(
+def test_createsuperuser_creates_an_operator_who_uses_the_normal_sign_in(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "Root@example.com")
@@ -119,7 +119,7 @@ def test_createsuperuser_makes_an_operator_who_signs_in_where_everybody_does(
     assert client.get("/admin/").status_code == 200
 
 
-def test_tries_to_sign_in_as_an_operator_are_limited(cast: Cast) -> None:
+def test_sign_in_attempts_as_an_operator_are_limited(cast: Cast) -> None:
     operator()
     client, wrong = Client(), {"login": "op@example.com", "password": "wrong"}
     pages = [client.post("/accounts/login/?next=/admin/", wrong).content.decode() for _ in range(7)]

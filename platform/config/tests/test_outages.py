@@ -1,4 +1,4 @@
-"""The database goes away, locks or has no space left while turns run: nothing of them is lost."""
+"""The database is unreachable, locked or full during turns: nothing is lost."""
 
 import asyncio
 import json
@@ -32,15 +32,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture(scope="module")
 def webs(installation: Installation) -> tuple[str, str]:
-    installation.start_worker()  # which ends turns that nobody renews
+    installation.start_worker()  # ends turns without lease renewals
     return installation.start_web(), installation.start_web()
 
 
 @pytest.mark.parametrize("outage", [20, 125])
-def test_turns_go_on_while_the_database_is_away(
+def test_turns_continue_during_a_database_outage(
     installation: Installation, webs: tuple[str, str], outage: int
 ) -> None:
-    """Half of them end within the outage, the other half after it."""
+    """Half of them end during the outage, the other half after it."""
     url, other = webs
     team = installation.sign_up(url)
     names = [f"t{outage}-{number}" for number in range(TURNS)]
@@ -68,7 +68,7 @@ def test_turns_go_on_while_the_database_is_away(
     assert installation.charged() == installation.counted()
 
 
-def test_one_teams_locked_counter_costs_another_team_nothing(
+def test_one_teams_locked_counter_does_not_delay_other_teams(
     installation: Installation, webs: tuple[str, str]
 ) -> None:
     url, _ = webs
@@ -101,7 +101,7 @@ def test_one_teams_locked_counter_costs_another_team_nothing(
     assert installation.charged() == installation.counted()
 
 
-def test_a_database_that_hangs_is_as_good_as_gone(installation: Installation, webs: tuple[str, str]) -> None:
+def test_a_hanging_database_counts_as_unreachable(installation: Installation, webs: tuple[str, str]) -> None:
     url, _ = webs
     team = installation.sign_up(url)
     server = psutil.Process(int((installation.postgres / "postmaster.pid").read_text().split()[0]))
@@ -133,8 +133,8 @@ async def timed_turn(url: str, team: Team, name: str) -> float:
     return time.monotonic() - began
 
 
-def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> None:
-    """Ten turns end while nothing can be written; once there is space, all of it is stored."""
+def test_replies_survive_a_temporarily_full_disk(tmp_path: Path) -> None:
+    """Ten turns end while the disk is full; once there is space, all are stored."""
     names = [f"disk-{number}" for number in range(10)]
     with full_disk(tmp_path) as (installation, fill, free):
         url = installation.start_web()
@@ -160,8 +160,16 @@ def test_replies_outlast_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> Non
 
 
 @contextmanager
+<<<<<<< HEAD
 def full_disk(folder: Path) -> Iterator[tuple[Installation, Callable[[], None], Callable[[], None]]]:
     """An installation with functions that fill and free its disk; without a mount they are simulated."""
+||||||| bb10817
+def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
+    """A stand, and what fills and frees its disk; where none can be made, PostgreSQL only says it is full."""
+=======
+def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
+    """A server, and functions that fill and free its disk, or make PostgreSQL report a full one."""
+>>>>>>> h-platform
     try:
         with (
             SmallDisk(folder / "disk") as disk,
@@ -196,14 +204,14 @@ def allow_writes(installation: Installation) -> None:
 
 
 async def expect_refusals(url: str, headers: dict[str, str]) -> None:
-    """503 in the one shape, in a moment, wherever one asks."""
+    """Every route promptly responds 503 in the error shape."""
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-        wish = body("paced x 1 0")
+        message = body("paced x 1 0")
         for method, path, more in [
             ("GET", "/v1/me", {}),
             ("GET", "/v1/conversations", {}),
-            ("POST", "/v1/chat/send", {"json": wish}),
-            ("POST", "/v1/chat/send", {"json": wish, "headers": STREAM}),
+            ("POST", "/v1/chat/send", {"json": message}),
+            ("POST", "/v1/chat/send", {"json": message, "headers": STREAM}),
             ("POST", "/v1/chat/completions", {"json": {"model": "local", "messages": [], "stream": True}}),
             ("GET", "/v1/chat/turns/7f4ee2b4-9f6a-4d53-b1b1-1ea4b3e2f1aa/events", {"headers": STREAM}),
         ]:

@@ -1,4 +1,4 @@
-"""Every route by what guards it: no right to see allows a change, and no bound key leaves its workspace."""
+"""What guards each route: no read permission allows a change, and no bound key leaves its workspace."""
 
 import inspect
 import json
@@ -64,7 +64,7 @@ def written(view: type[APIView]) -> list[str]:
     return [method for method in METHODS if hasattr(view, method.lower())]
 
 
-def test_no_rest_method_that_writes_is_guarded_by_a_right_to_see() -> None:
+def test_no_writing_rest_method_needs_only_a_read_permission() -> None:
     found = [
         (method, path, action)
         for path, view in GUARDED
@@ -76,7 +76,7 @@ def test_no_rest_method_that_writes_is_guarded_by_a_right_to_see() -> None:
     assert len(GUARDED) > 50
 
 
-def test_every_rest_method_that_writes_is_guarded_or_known_to_ask_its_service() -> None:
+def test_every_writing_rest_method_is_guarded_here_or_in_its_service() -> None:
     unguarded = {
         (method, path)
         for path, view in GUARDED
@@ -86,7 +86,7 @@ def test_every_rest_method_that_writes_is_guarded_or_known_to_ask_its_service() 
     assert unguarded == LEFT_TO_THE_SERVICE
 
 
-def test_no_page_that_writes_is_guarded_by_a_right_to_see() -> None:
+def test_no_writing_page_needs_only_a_read_permission() -> None:
     found, seen = [], 0
     for path, view in leaves(urlpatterns):
         policy = getattr(view, "policy", None)
@@ -100,7 +100,7 @@ def test_no_page_that_writes_is_guarded_by_a_right_to_see() -> None:
     assert seen > 40
 
 
-def test_no_consumer_that_writes_is_guarded_by_a_right_to_see() -> None:
+def test_no_writing_consumer_needs_only_a_read_permission() -> None:
     router = http_router(lambda: None)
     consumers = [getattr(route.callback, "consumer_class", None) for route in router.routes]
     edges = [consumer for consumer in consumers if consumer and issubclass(consumer, EdgeConsumer)]
@@ -111,7 +111,7 @@ def test_no_consumer_that_writes_is_guarded_by_a_right_to_see() -> None:
 
 @pytest.fixture
 def alices(db: None, cast: Cast) -> dict[str, str]:
-    """A key of Alice's with every scope for each of her workspaces; she owns the team and runs both."""
+    """A key with every scope for each of Alice's workspaces; she owns the team and manages both."""
     keys = {}
     for slug in ("sales", "ops"):
         principal = find_principal(
@@ -134,7 +134,7 @@ def ask(client: Client, key: str, method: str, path: str, body: Any = None) -> A
 
 
 def filled(path: str, **named: str) -> str:
-    """A route's address with something in each place: of unknown ids the first."""
+    """A route's URL with all parameters filled in; unknown ids get the first value."""
     parts = []
     for part in path.split("/"):
         kind, _, name = part.strip("<>").partition(":")
@@ -167,7 +167,7 @@ def test_a_key_of_one_workspace_finds_no_route_of_another(
 def test_a_key_of_one_workspace_is_refused_on_every_route_of_the_team(
     cast: Cast, alices: dict[str, str], client: Client
 ) -> None:
-    """Refused for what it is, before anything of the body is looked at."""
+    """Refused because it is a key, before the body is read."""
     people, before = set(Membership.objects.values_list("user", "role")), AuditEntry.objects.count()
     wrong, asked = [], 0
     for path, method in CALLS:
@@ -187,7 +187,7 @@ def test_a_key_of_one_workspace_is_refused_on_every_route_of_the_team(
     assert before == AuditEntry.objects.count()
 
 
-def test_what_a_bound_key_reads_without_naming_a_workspace_is_its_own(
+def test_a_bound_key_reads_only_its_workspace_when_none_is_named(
     cast: Cast, alices: dict[str, str], client: Client
 ) -> None:
     for path, method in CALLS:
@@ -199,9 +199,7 @@ def test_what_a_bound_key_reads_without_naming_a_workspace_is_its_own(
         assert "globex" not in answer.content.decode().lower(), path
 
 
-def test_a_bound_key_makes_no_workspace_not_even_one_that_it_cannot_enter(
-    cast: Cast, alices: dict[str, str], client: Client
-) -> None:
+def test_a_bound_key_cannot_create_workspaces(cast: Cast, alices: dict[str, str], client: Client) -> None:
     before = Workspace.objects.count()
     answer = ask(client, alices["sales"], "POST", "workspaces", {"name": "Annex"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "key_bound")
@@ -232,15 +230,15 @@ def test_a_bound_key_works_in_its_workspace(cast: Cast, alices: dict[str, str], 
     assert ask(client, alices["ops"], "GET", "workspaces/sales").status_code == 404
 
 
-def test_a_budget_of_another_workspace_or_of_the_team_is_not_there_for_a_bound_key(
+def test_a_bound_key_finds_no_budget_of_the_team_or_another_workspace(
     cast: Cast, alices: dict[str, str], client: Client
 ) -> None:
-    wishes = [
+    requests = [
         ("budgets", {"level": "tenant", "window": "day", "limit": 5}),
         ("workspaces/ops/budgets", {"limit": 5}),
     ]
-    for path, wish in wishes:
-        made = ask(client, cast.alice.token, "POST", path, wish).json()
+    for path, request in requests:
+        made = ask(client, cast.alice.token, "POST", path, request).json()
         for method, body in (("PATCH", {"limit": 9}), ("DELETE", None)):
             answer = ask(client, alices["sales"], method, f"budgets/{made['id']}", body)
             assert answer.status_code == 404, (path, method)
@@ -248,8 +246,8 @@ def test_a_budget_of_another_workspace_or_of_the_team_is_not_there_for_a_bound_k
     assert ask(client, alices["sales"], "DELETE", f"budgets/{own['id']}").status_code == 204
 
 
-def test_no_key_turns_into_a_person(cast: Cast, alices: dict[str, str], client: Client) -> None:
-    """Neither by tokens, nor by an admin that it makes or invites, nor by leaving in somebody's place."""
+def test_a_key_cannot_become_a_person(cast: Cast, alices: dict[str, str], client: Client) -> None:
+    """Neither by tokens, nor by an admin that it creates or invites, nor by leaving for someone else."""
     whole = create_key(
         principal=cast.alice.principal, name="all", scopes=["chat", "read", "manage"], for_tenant=True
     ).text
@@ -276,14 +274,14 @@ def test_no_key_turns_into_a_person(cast: Cast, alices: dict[str, str], client: 
 
 
 @pytest.mark.django_db
-def test_a_head_request_needs_what_a_get_needs(cast: Cast, client: Client) -> None:
+def test_head_needs_the_same_permission_as_get(cast: Cast, client: Client) -> None:
     key = create_key(principal=cast.alice.principal, name="chats", scopes=["chat"], for_tenant=True).text
     for path in ("tenant/audit", "tenant/members", "workspaces/sales/members"):
         assert [ask(client, key, method, path).status_code for method in ("GET", "HEAD")] == [403, 403]
 
 
 @pytest.mark.django_db
-def test_no_key_sends_an_admins_invitation_again(cast: Cast, client: Client) -> None:
+def test_a_key_cannot_resend_an_admins_invitation(cast: Cast, client: Client) -> None:
     key = create_key(principal=cast.alice.principal, name="all", scopes=["manage"], for_tenant=True).text
     As(cast.alice).ask("POST", "tenant/invitations", {"emails": ["eve@example.com"], "role": "admin"})
     refused = ask(client, key, "POST", f"tenant/invitations/{Invitation.objects.get().id}/resend")

@@ -1,4 +1,4 @@
-"""Jobs whose worker was killed are run again; the worker itself outlives an outage of the database."""
+"""Jobs of killed workers run again; the worker itself survives a database outage."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ retry_stalled = app.tasks["accounts.retry_stalled"]
 
 
 def job(task: str, status: str, *, silent_seconds: int, attempts: int = 0, lock: str | None = None) -> int:
-    """A job in the hands of a worker that last showed itself so many seconds ago."""
+    """A job of a worker whose last heartbeat was this many seconds ago."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s * interval '1 second') "
@@ -53,7 +53,7 @@ def state(job_id: int) -> tuple[str, int]:
 
 def look() -> None:
     retry_stalled.defer(timestamp=0)
-    with connection.cursor() as cursor:  # only this job is due: what is put back stays to be seen
+    with connection.cursor() as cursor:  # only this job is due, so the requeued one stays visible
         cursor.execute(
             "UPDATE procrastinate_jobs SET priority = 1 WHERE task_name = 'accounts.retry_stalled'"
         )
@@ -64,7 +64,7 @@ def look() -> None:
     ("silent_seconds", "attempts", "expected"),
     [(31, 0, ("succeeded", 2)), (5, 0, ("doing", 0)), (3600, MOST_ATTEMPTS, ("failed", MOST_ATTEMPTS + 1))],
 )
-def test_a_job_is_run_again_when_its_worker_has_been_silent(
+def test_a_job_runs_again_without_its_workers_heartbeat(
     silent_seconds: int, attempts: int, expected: tuple[str, int]
 ) -> None:
     lost = job("quotas.forget_minutes", "doing", silent_seconds=silent_seconds, attempts=attempts)
@@ -74,14 +74,14 @@ def test_a_job_is_run_again_when_its_worker_has_been_silent(
     assert state(lost) == expected
 
 
-def test_a_periodic_job_whose_next_run_waits_is_not_put_back_beside_it() -> None:
+def test_a_periodic_job_with_a_queued_next_run_is_not_requeued() -> None:
     lost = job("gateway.end_graces", "doing", silent_seconds=60, lock="gateway.end_graces")
     app.configure_task("gateway.end_graces").defer(timestamp=0)
     look()
     assert state(lost)[0] == "failed"
 
 
-def test_a_job_that_was_pruned_with_its_worker_is_run_again() -> None:
+def test_a_job_of_a_pruned_worker_runs_again() -> None:
     lost = job("quotas.forget_minutes", "doing", silent_seconds=60)
     with connection.cursor() as cursor:
         cursor.execute("""UPDATE procrastinate_jobs SET args = '{"timestamp": 0}' WHERE id = %s""", [lost])
@@ -91,7 +91,7 @@ def test_a_job_that_was_pruned_with_its_worker_is_run_again() -> None:
 
 
 class SilentServer:
-    """A mail server that takes the connection and says nothing until `let_go`, then answers as one does."""
+    """A mail server that accepts the connection and stays silent until `let_go`, then works normally."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -171,10 +171,10 @@ def mail_server(settings: Any) -> Iterator[SilentServer]:
 
 
 @pytest.mark.slow
-def test_a_mail_in_the_hands_of_a_killed_worker_arrives_once_within_a_minute(
+def test_a_mail_of_a_killed_worker_arrives_once_within_a_minute(
     mail_server: SilentServer,
 ) -> None:
-    """Nothing helps: the next worker finds the job by the silence of the first."""
+    """Without any help, the next worker finds the job by the missing heartbeat of the first."""
     send_mail("invitation", "erin@example.com", CONTEXT)
     with worker_process(mail_server.port) as worker:
         assert mail_server.called.wait(30)
@@ -191,8 +191,8 @@ def test_a_mail_in_the_hands_of_a_killed_worker_arrives_once_within_a_minute(
 
 
 @pytest.mark.slow
-def test_a_mail_is_noted_as_sent_before_the_server_says_goodbye(mail_server: SilentServer) -> None:
-    """A server that is slow to answer QUIT must not leave time in which a kill sends the mail twice."""
+def test_a_mail_is_recorded_as_sent_before_quit(mail_server: SilentServer) -> None:
+    """A slow QUIT must not leave time in which a kill makes the mail go out twice."""
     mail_server.answers_quit = False
     mail_server.let_go.set()
     send_mail("invitation", "erin@example.com", CONTEXT)
@@ -202,7 +202,7 @@ def test_a_mail_is_noted_as_sent_before_the_server_says_goodbye(mail_server: Sil
 
 
 @pytest.mark.slow
-def test_a_worker_that_loses_its_connections_goes_on(mail_server: SilentServer) -> None:
+def test_a_worker_that_loses_its_connections_continues(mail_server: SilentServer) -> None:
     mail_server.let_go.set()
     with worker_process(mail_server.port) as worker:
         wait_until(lambda: sessions_of_the_worker() > 0, 30)

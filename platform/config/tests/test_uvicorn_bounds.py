@@ -1,4 +1,4 @@
-"""One connection can make the server parse, hold or wait for a bounded amount only."""
+"""Bounds on what one connection can make the server parse, buffer or wait for."""
 
 import socket
 import time
@@ -22,7 +22,7 @@ def is_cut_off(sock: socket.socket) -> bool:
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/v1/chat/send", "/v1/images"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\n"])
-def test_a_body_in_tiny_chunks_is_cut_off_and_holds_up_no_one(
+def test_a_body_in_tiny_chunks_is_cut_off_and_delays_no_others(
     server: Served, path: str, line_end: str
 ) -> None:
     chunks = f"1{line_end}x{line_end}".encode() * 50_000
@@ -35,7 +35,7 @@ def test_a_body_in_tiny_chunks_is_cut_off_and_holds_up_no_one(
         assert is_cut_off(sock)
 
 
-def test_tiny_chunks_behind_the_headers_are_cut_off_too(server: Served) -> None:
+def test_tiny_chunks_right_after_the_headers_are_cut_off_too(server: Served) -> None:
     body = b"1\r\nx\r\n" * 50_000
     with closing(opened(server.port, "/v1/chat/send", "Transfer-Encoding: chunked", body=body)) as sock:
         assert is_cut_off(sock)
@@ -51,7 +51,7 @@ def test_an_ordinary_chunked_body_is_read(server: Served) -> None:
     assert answer.status_code in {401, 422}
 
 
-def test_requests_that_are_sent_ahead_without_end_are_cut_off(server: Served) -> None:
+def test_endless_pipelined_requests_are_cut_off(server: Served) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as sock:
         sent = 0
@@ -62,16 +62,16 @@ def test_requests_that_are_sent_ahead_without_end_are_cut_off(server: Served) ->
     assert sent < 50_000_000
 
 
-def test_a_few_requests_that_are_sent_ahead_are_answered(server: Served) -> None:
+def test_a_few_pipelined_requests_are_answered(server: Served) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as sock:
         sock.sendall(request * 20)
-        told = b""
-        while told.count(b"HTTP/1.1 200") < 20:
-            told += sock.recv(65_536)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 20:
+            received += sock.recv(65_536)
 
 
-def test_headers_that_never_end_are_given_up(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_headers_time_out(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_bounds, "HEAD_SECONDS", 0.5)
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: local")

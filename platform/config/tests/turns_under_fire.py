@@ -1,4 +1,4 @@
-"""Turns that run in a whole installation while its processes are killed, and what must hold afterwards."""
+"""Runs turns in an installation whose processes are killed, and checks what must hold afterwards."""
 
 import json
 import socket
@@ -21,14 +21,14 @@ from quotas.ledger_audit import CHECKS
 
 MODEL = "scripted"
 LEASE_SECONDS = 5
-MARGIN_SECONDS = 15.0  # after the lease: the restart, and one round of whoever recovers lost turns
+MARGIN_SECONDS = 15.0  # after the lease: for the restart and one recovery of lost turns
 FIRST_HALF = [f"early-{number} " for number in range(20)]
 SECOND_HALF = [f"late-{number} " for number in range(20)]
 WHOLE = "".join([*FIRST_HALF, *SECOND_HALF])
 
 
 class RunUnderFire(Run):
-    """A run with a short lease whose teams may install a model at the scripted provider."""
+    """A run with a short lease, whose teams can use the scripted provider."""
 
     provider_url = ""  # set before the start
 
@@ -67,7 +67,7 @@ class RunUnderFire(Run):
 
 
 class Streamed:
-    """One turn, followed in a thread of its own until it ends or its connection is cut."""
+    """One turn, followed in its own thread until it ends or its connection is cut."""
 
     def __init__(self, run: RunUnderFire, path: str, body: dict[str, Any]) -> None:
         self.text, self.turn_id = "", ""
@@ -76,7 +76,7 @@ class Streamed:
         self._thread.start()
 
     def cut(self) -> None:
-        """Leaves in the middle of the reply, as a closed browser does."""
+        """Disconnects during the reply, as a closed browser does."""
         self._cut.set()
         self._thread.join(20)
         assert not self._thread.is_alive()
@@ -121,20 +121,22 @@ def _completed(lines: Any) -> Any:
 
 
 def half_way(run: RunUnderFire, provider: ScriptedProvider, number: int, *, completions: int = 0) -> Any:
-    """So many turns that have shown half of their reply, and the event that lets the provider go on."""
+    """`number` turns that have sent half of their reply, and the event that lets the provider continue."""
     gate = threading.Event()
     provider.script = Script(steps=[*FIRST_HALF, gate, *SECOND_HALF])
     message = {"message": "Count.", "model": MODEL, "mcps": [], "max_tokens": 100}
     turns = [Streamed(run, "/v1/chat/send", message) for _ in range(number)]
-    wish = {"model": MODEL, "messages": [{"role": "user", "content": "Count."}], "stream": True}
-    cuttable = [Streamed(run, "/v1/chat/completions", wish | {"max_tokens": 100}) for _ in range(completions)]
+    request = {"model": MODEL, "messages": [{"role": "user", "content": "Count."}], "stream": True}
+    cuttable = [
+        Streamed(run, "/v1/chat/completions", request | {"max_tokens": 100}) for _ in range(completions)
+    ]
     for turn in (*turns, *cuttable):
         assert turn.is_half_way.wait(30), run.output
     return turns, cuttable, gate
 
 
 class Ledger:
-    """The installation's own database, read past its web server."""
+    """The installation's database, read directly."""
 
     def __init__(self, run: RunUnderFire) -> None:
         self._run = run
@@ -145,7 +147,7 @@ class Ledger:
             return connection.execute(query, values).fetchall()
 
     def reserved(self) -> list[tuple[Any, ...]]:
-        """Counters, open turns and live calls that hold something."""
+        """Counters, open turns and running calls with reservations."""
         return [
             *self.rows("SELECT metric, level, reserved FROM quotas_budgetwindow WHERE reserved <> 0"),
             *self.rows("SELECT id, lease_expires_at FROM quotas_reservation WHERE state = 'open'"),
@@ -153,7 +155,7 @@ class Ledger:
         ]
 
     def differences(self) -> list[str]:
-        """What `check_ledger` would print."""
+        """The output of `check_ledger`."""
         return [text for check in CHECKS.values() for (text,) in self.rows(f"{check} LIMIT %s", 100)]
 
     def charges(self) -> dict[str, int]:
@@ -162,7 +164,7 @@ class Ledger:
         return {turn: int(tokens) for turn, tokens in self.rows(query)}
 
     def turns(self) -> list[tuple[str, str, str]]:
-        """Id, status and text so far of every turn."""
+        """Id, status and current text of every turn."""
         ((schema,),) = self.rows("SELECT schema_name FROM accounts_tenant WHERE slug = 'initech'")
         query = f"""SELECT id::text, status, parts FROM "{schema}".gateway_turn WHERE model = %s"""
         return [(turn, status, _text_in(parts)) for turn, status, parts in self.rows(query, MODEL)]
@@ -181,7 +183,7 @@ def expect_nothing_reserved(ledger: Ledger) -> None:
 
 
 def expect_exact(run: RunUnderFire) -> None:
-    """Nothing is reserved, the ledger adds up; every turn has ended, charged, with a prefix of its text."""
+    """No reservations, a consistent ledger; every turn has ended, charged, with a prefix of its text."""
     ledger = Ledger(run)
     expect_nothing_reserved(ledger)
     assert ledger.differences() == []

@@ -18,9 +18,9 @@ from devserver import embedded_postgres
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "a clone & its data" / "postgres"
-    yield place
-    embedded_postgres.stop(place)
+    path = tmp_path / "a clone & its data" / "postgres"
+    yield path
+    embedded_postgres.stop(path)
 
 
 def postmaster_pid(folder: Path) -> int:
@@ -33,7 +33,7 @@ def answer(url: str) -> int:
     return row[0] if row else 0
 
 
-def test_it_starts_in_a_folder_whose_name_a_shell_would_stumble_over(folder: Path) -> None:
+def test_it_starts_in_a_folder_with_shell_characters_in_its_name(folder: Path) -> None:
     assert answer(embedded_postgres.start(folder)) == 42
 
 
@@ -45,7 +45,7 @@ def test_it_starts_where_the_path_is_too_long_for_a_socket(tmp_path: Path) -> No
         embedded_postgres.stop(deep)
 
 
-def test_a_second_start_attaches_to_the_same_server_at_once(folder: Path) -> None:
+def test_a_second_start_quickly_attaches_to_the_same_server(folder: Path) -> None:
     url = embedded_postgres.start(folder)
     pid = postmaster_pid(folder)
     began = time.monotonic()
@@ -60,7 +60,7 @@ def test_it_opens_no_network_port(folder: Path) -> None:
     assert [connection for connection in connections if connection.status == psutil.CONN_LISTEN] == []
 
 
-def test_processes_that_start_it_at_once_share_one_server(folder: Path) -> None:
+def test_concurrent_starts_share_one_server(folder: Path) -> None:
     command = [sys.executable, "-m", "devserver.embedded_postgres", "start", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(Path(embedded_postgres.__file__).parents[1])}
 
@@ -75,15 +75,15 @@ def test_processes_that_start_it_at_once_share_one_server(folder: Path) -> None:
     assert answer(urls.pop().strip()) == 42
 
 
-def test_what_was_committed_survives_a_kill_9(folder: Path) -> None:
+def test_committed_data_survives_a_kill_9(folder: Path) -> None:
     with psycopg.connect(embedded_postgres.start(folder)) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+        connection.execute("CREATE TABLE stored AS SELECT 7 AS value")
     os.kill(postmaster_pid(folder), signal.SIGKILL)
     with psycopg.connect(embedded_postgres.start(folder)) as connection:
-        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+        assert connection.execute("SELECT value FROM stored").fetchone() == (7,)
 
 
-def test_a_pid_file_that_names_another_process_does_not_keep_it_down(folder: Path) -> None:
+def test_it_starts_despite_a_pid_file_of_another_process(folder: Path) -> None:
     embedded_postgres.start(folder)
     os.kill(postmaster_pid(folder), signal.SIGKILL)
     pid_file = folder / "postmaster.pid"
@@ -92,7 +92,7 @@ def test_a_pid_file_that_names_another_process_does_not_keep_it_down(folder: Pat
     assert answer(embedded_postgres.start(folder)) == 42
 
 
-def test_half_a_cluster_left_by_a_killed_first_start_is_made_anew(folder: Path) -> None:
+def test_an_incomplete_cluster_of_a_killed_start_is_replaced(folder: Path) -> None:
     unfinished = folder.with_name("postgres.unfinished")
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -108,12 +108,12 @@ def test_stop_ends_the_server_and_leaves_no_pid_file(folder: Path) -> None:
         psycopg.connect(url)
 
 
-def test_stopping_what_does_not_run_is_no_error(folder: Path) -> None:
+def test_stopping_a_stopped_cluster_is_no_error(folder: Path) -> None:
     embedded_postgres.stop(folder)
     assert not folder.exists()
 
 
-def test_a_cluster_that_somebody_uses_is_not_stopped_as_unused(folder: Path) -> None:
+def test_a_cluster_in_use_is_not_stopped_as_unused(folder: Path) -> None:
     with psycopg.connect(embedded_postgres.start(folder)) as session:
         embedded_postgres.stop_unused(folder)
         assert session.execute("SELECT 42").fetchone() == (42,)

@@ -1,4 +1,4 @@
-"""`make backup` and `make restore`: refused rather than overwrite, whole or not at all."""
+"""`make backup` and `make restore` never overwrite anything, and work completely or not at all."""
 
 import stat
 from pathlib import Path
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a cluster that was stopped before and is stopped again."""
+    """A backup of a stopped cluster, which is stopped again afterwards."""
     here = tmp_path_factory.mktemp("backup")
     folder, file = here / "postgres", here / "switchyard.dump"
     url = embedded_postgres.start(folder)
     with psycopg.connect(url) as connection:
-        connection.execute("CREATE SCHEMA t_one; CREATE TABLE t_one.kept AS SELECT 42 AS answer")
+        connection.execute("CREATE SCHEMA t_one; CREATE TABLE t_one.stored AS SELECT 42 AS answer")
     embedded_postgres.stop(folder)
     back_up(folder, file)
     assert not embedded_postgres.runs(folder)
@@ -29,18 +29,18 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answer_in(folder: Path) -> int:
     try:
         with psycopg.connect(embedded_postgres.start(folder)) as connection:
-            return int(connection.execute("SELECT answer FROM t_one.kept").fetchone()[0])  # type: ignore[index]
+            return int(connection.execute("SELECT answer FROM t_one.stored").fetchone()[0])  # type: ignore[index]
     finally:
         embedded_postgres.stop(folder)
 
 
-def test_what_was_backed_up_is_restored(backup: Path, tmp_path: Path) -> None:
+def test_a_backup_is_restored(backup: Path, tmp_path: Path) -> None:
     restore(tmp_path / "postgres", backup)
     assert answer_in(tmp_path / "postgres") == 42
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["postgres"]
 
 
-def test_only_its_owner_reads_a_backup(backup: Path) -> None:
+def test_a_backup_is_readable_only_by_its_owner(backup: Path) -> None:
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
 
@@ -67,21 +67,19 @@ def test_a_damaged_backup_restores_nothing(backup: Path, tmp_path: Path, damage:
     assert not [path for path in folder.parent.iterdir() if not path.name.startswith(".")]
 
 
-def test_what_a_killed_restore_left_is_cleared(backup: Path, tmp_path: Path) -> None:
+def test_remains_of_a_killed_restore_are_removed(backup: Path, tmp_path: Path) -> None:
     embedded_postgres.start(tmp_path / "postgres.restoring")
     restore(tmp_path / "postgres", backup)
     assert answer_in(tmp_path / "postgres") == 42
 
 
 @pytest.mark.parametrize("arguments", [[], ["backup"], ["backup", ""], ["dump", "x"]])
-def test_wrong_words_are_answered_with_the_right_ones(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_arguments_print_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert postgres_backup.main(arguments) == 2
     assert "make backup FILE=" in capsys.readouterr().err
 
 
-def test_another_postgresql_is_left_to_its_own_tools(
+def test_a_database_url_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://someone:secret@db.example/x")
@@ -91,13 +89,13 @@ def test_another_postgresql_is_left_to_its_own_tools(
     assert not list(tmp_path.iterdir())
 
 
-def test_there_is_nothing_to_back_up_in_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_cannot_be_backed_up(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="no database"):
         back_up(tmp_path / "postgres", tmp_path / "x.dump")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_cluster_has_locks_for_the_tables_of_two_thousand_tenants(backup: Path) -> None:
+def test_the_cluster_has_enough_locks_for_two_thousand_tenants(backup: Path) -> None:
     folder = backup.parent / "postgres"
     with psycopg.connect(embedded_postgres.start(folder)) as connection:
         settings = "max_locks_per_transaction", "max_connections"

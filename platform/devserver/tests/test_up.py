@@ -1,4 +1,4 @@
-"""`make run` for real: it starts everything, and nothing it started outlives it."""
+"""`make run`, for real: it starts everything, and leaves no process behind."""
 
 import os
 import re
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "devserver.up"]
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
-RECOVERY_SECONDS = 60.0  # a provider that failed is left alone for half of it
+RECOVERY_SECONDS = 60.0  # a failed provider is not called for half of this
 
 
 class Run:
-    """One `python -m devserver.up`, or `make run`, on a free port with a data folder of its own."""
+    """One `python -m devserver.up`, or `make run`, on a free port with its own data folder."""
 
     def __init__(
         self, data: Path, *, port: int | None = None, command: list[str] | None = None, **environment: str
@@ -52,8 +52,8 @@ class Run:
 
     def _environment(self) -> dict[str, str]:
         unwanted = re.compile("DATABASE_URL|LOCAL_MODEL_URL|POSTGRES_DIR|HOST|MAKE.*|MFLAGS")
-        kept = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
-        return kept | {
+        inherited = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
+        return inherited | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
             "DATA_DIR": str(self.data),
             "MODELS_DIR": str(settings.MODELS_DIR),
@@ -100,7 +100,7 @@ class Run:
         return False
 
     def child(self, *words: str) -> psutil.Process:
-        """The process that was started with these words in its command."""
+        """The child process whose command contains these words."""
         (found,) = [p for p in self.started if is_alive(p) and set(words) <= set(p.cmdline())]
         return found
 
@@ -111,7 +111,7 @@ class Run:
             return []
 
     def has_replaced(self, dead: psutil.Process) -> bool:
-        """Another process with the same command runs, or the whole run has ended."""
+        """Whether a new process with the same command is running, or the whole run has ended."""
         running = [p for p in self.children() if is_alive(p) and p.pid != dead.pid]
         return self._has_ended or any(set(PROCESSES["web"]) <= set(p.cmdline()) for p in running)
 
@@ -123,7 +123,7 @@ class Run:
         self.headers = {"Authorization": f"Bearer {answer.json()['access']}"}
 
     def replies(self) -> bool:
-        """A message gets its reply: web server, database and local model do their work."""
+        """Whether a message gets a reply, which takes web server, database and local model."""
         message = {"message": "Say hello.", "model": "local", "mcps": [], "max_tokens": 8}
         url = f"http://127.0.0.1:{self.port}/v1/chat/send"
         try:
@@ -157,7 +157,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 class ProductionRun(Run):
-    """With DEBUG=0, in a fresh clone where no static files were collected."""
+    """With DEBUG=0, in a fresh clone without collected static files."""
 
     def _environment(self) -> dict[str, str]:
         return super()._environment() | {
@@ -173,13 +173,13 @@ def wait_for(condition: Callable[[], bool], seconds: float, run: Run) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"Waited {seconds:.0f} s in vain:\n{run.output}")
+            pytest.fail(f"Not within {seconds:.0f} s:\n{run.output}")
         time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One data folder for the module: what a second run finds is what the first one left."""
+    """One data folder per module: each run starts with what the previous one left."""
     return tmp_path_factory.mktemp("installation") / "data"
 
 
@@ -203,14 +203,14 @@ def running(start: Callable[..., Run]) -> Run:
     return run
 
 
-def test_it_serves_and_tells_its_steps_and_its_address(running: Run) -> None:
+def test_it_serves_and_prints_its_steps_and_its_address(running: Run) -> None:
     assert httpx.get(f"http://127.0.0.1:{running.port}/readyz", trust_env=False).status_code == 200
     assert f"http://localhost:{running.port}" in running.output
     for step in ("Model weights", "PostgreSQL", "Migrations", "Local model", "Web server and worker"):
         assert re.search(rf"^{step}.*\d\.\d s$", running.output, re.MULTILINE | re.DOTALL)
 
 
-def test_it_starts_again_on_what_the_first_run_left(running: Run, start: Callable[..., Run]) -> None:
+def test_it_starts_again_with_the_data_of_the_first_run(running: Run, start: Callable[..., Run]) -> None:
     running.send(signal.SIGINT)
     running.exit_code()
     start().wait_until_ready()
@@ -223,7 +223,7 @@ def test_a_signal_stops_everything_in_order(running: Run, number: signal.Signals
     running.expect_nothing_left()
 
 
-def test_a_stop_waits_for_the_grace_unless_a_second_signal_comes(start: Callable[..., Run]) -> None:
+def test_a_stop_waits_for_grace_until_a_second_signal(start: Callable[..., Run]) -> None:
     run = start(GRACE="300")
     run.wait_until_ready()
     run.child(*PROCESSES["web"]).suspend()  # as if its replies took longer
@@ -274,7 +274,7 @@ PROCESSES = {
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_a_process_that_is_killed_is_started_again(running: Run, name: str) -> None:
+def test_a_killed_process_is_restarted(running: Run, name: str) -> None:
     running.sign_up()
     running.child(*PROCESSES[name]).kill()
     wait_for(lambda: f"The {name} process ended (killed by signal 9)" in running.output, 10, running)
@@ -284,7 +284,7 @@ def test_a_process_that_is_killed_is_started_again(running: Run, name: str) -> N
     running.expect_nothing_left()
 
 
-def test_a_database_that_is_killed_is_started_again(running: Run) -> None:
+def test_a_killed_database_is_restarted(running: Run) -> None:
     running.sign_up()
     psutil.Process(int(running.postmaster_pid_file.read_text().split()[0])).kill()
     wait_for(lambda: "PostgreSQL ended unexpectedly and is started again" in running.output, 10, running)
@@ -294,7 +294,7 @@ def test_a_database_that_is_killed_is_started_again(running: Run) -> None:
     running.expect_nothing_left()
 
 
-def test_a_process_that_dies_again_and_again_ends_the_run_and_is_named(running: Run) -> None:
+def test_a_process_that_keeps_dying_ends_the_run_and_is_named(running: Run) -> None:
     for _ in range(6):
         (web,) = [p for p in running.children() if set(PROCESSES["web"]) <= set(p.cmdline())]
         web.kill()
@@ -310,7 +310,7 @@ def test_a_killed_guard_ends_the_run(running: Run) -> None:
     running.expect_nothing_left()
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(start: Callable[..., Run]) -> None:
+def test_a_port_in_use_is_reported_in_one_line(start: Callable[..., Run]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""`make run` with ENGINE=librechat: the egress runs beside the web server, and LibreChat reaches it there."""
+"""`make run` with ENGINE=librechat also runs the egress, where LibreChat reaches it."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ from gateway.tests.served import Served
 
 pytestmark = pytest.mark.slow
 
-DEVELOPMENTS_OWN = "development-only-secret"
+DEVELOPMENT_SECRET = "development-only-secret"
 SIGN_UP = {
     "email": "erin@example.com",
     "password": "a long enough passphrase",
@@ -39,7 +39,7 @@ def egress_port(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.fixture
 def librechat(monkeypatch: pytest.MonkeyPatch, egress_port: int) -> Iterator[ReplayedLibreChat]:
-    replay = ReplayedLibreChat(f"http://127.0.0.1:{egress_port}", DEVELOPMENTS_OWN)
+    replay = ReplayedLibreChat(f"http://127.0.0.1:{egress_port}", DEVELOPMENT_SECRET)
     monkeypatch.delenv("EGRESS_SECRETS", raising=False)
     monkeypatch.setenv("ENGINE", "librechat")
     with Served(replay) as server:
@@ -61,13 +61,13 @@ def sign_up(client: httpx.Client) -> None:
 
 
 def reply_to(client: httpx.Client, message: str) -> list[StreamEvent]:
-    wish = body(message, max_tokens=24)
-    with client.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer:
+    request = body(message, max_tokens=24)
+    with client.stream("POST", "/v1/chat/send", json=request, headers=STREAM) as answer:
         return list(parse(answer.iter_lines()))
 
 
 def engine_check(run: Run) -> subprocess.CompletedProcess[str]:
-    """From a process of its own, in the surroundings of the running egress."""
+    """Runs the check in a separate process, with the environment of the running egress."""
     environment = run.child("kit.serve", "config.egress:application").environ()
     command = [sys.executable, "manage.py", "engine_check"]
     return subprocess.run(
@@ -80,7 +80,7 @@ def is_closed(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_reply_of_the_local_model_streams_through_librechat_and_all_of_it_stops(
+def test_a_reply_streams_through_librechat_and_everything_stops(
     run: Run, librechat: ReplayedLibreChat, egress_port: int
 ) -> None:
     run.wait_until_ready()
@@ -101,7 +101,7 @@ def test_a_reply_of_the_local_model_streams_through_librechat_and_all_of_it_stop
     assert is_closed(egress_port)
 
 
-def test_an_egress_that_is_killed_is_started_again(run: Run, egress_port: int) -> None:
+def test_a_killed_egress_is_restarted(run: Run, egress_port: int) -> None:
     run.wait_until_ready()
     run.child("kit.serve", "config.egress:application").kill()
     wait_for(lambda: "The egress process ended (killed by signal 9)" in run.output, 10, run)
@@ -112,7 +112,7 @@ def test_an_egress_that_is_killed_is_started_again(run: Run, egress_port: int) -
     assert is_closed(egress_port)
 
 
-def test_an_egress_port_that_is_taken_is_said_in_one_line(
+def test_an_egress_port_in_use_is_reported_in_one_line(
     tmp_path: Path, librechat: ReplayedLibreChat, egress_port: int
 ) -> None:
     with socket.socket() as taken:

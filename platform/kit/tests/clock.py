@@ -1,11 +1,11 @@
-"""A clock that tests stop and move."""
+"""A clock that tests can stop and move."""
 
 import time
 from datetime import UTC, datetime
 
 
 class StoppedClock:
-    """Stands in for the module `time`, or Django's `timezone`, in a module that asks it for the moment."""
+    """Replaces the module `time`, or Django's `timezone`, in a module that reads the time."""
 
     def __init__(self) -> None:
         self.moment = time.time()

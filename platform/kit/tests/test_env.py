@@ -1,4 +1,4 @@
-"""A value that makes no sense stops the start; what makes sense is read whole."""
+"""Invalid values stop the start; valid ones are parsed completely."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kit import env
 
 
-def test_a_database_url_is_read_whole() -> None:
+def test_a_database_url_is_parsed_completely() -> None:
     url = "postgresql://al%40ice:p%2Fw@db.example:6543/switch%20yard?sslmode=verify-full&sslrootcert=%2Fetc%2Fca"
     assert env.database(url) == {
         "NAME": "switch yard",
@@ -18,7 +18,7 @@ def test_a_database_url_is_read_whole() -> None:
     }
 
 
-def test_a_socket_folder_may_stand_in_the_query() -> None:
+def test_a_socket_folder_can_be_in_the_query() -> None:
     assert env.database("postgresql://postgres@/postgres?host=/run/pg")["HOST"] == "/run/pg"
 
 
@@ -29,7 +29,7 @@ def test_another_database_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["maybe", "2", "-"])
-def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_boolean_is_on_or_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SWITCH", value)
     with pytest.raises(ImproperlyConfigured, match="SWITCH"):
         env.boolean("SWITCH", True)

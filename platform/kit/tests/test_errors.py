@@ -1,4 +1,4 @@
-"""The error tree: every code once, every status an error's, the drawing complete."""
+"""The error tree: unique codes, error statuses, a complete drawing."""
 
 import re
 
@@ -14,7 +14,7 @@ def test_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_the_drawing_has_every_general_error_with_its_status() -> None:
+def test_the_docstring_draws_every_general_error_with_its_status() -> None:
     drawing = errors.__doc__ or ""
     for kind in (kind for kind in errors.all_errors() if kind.__module__ == errors.__name__):
         assert re.search(rf"─ {kind.__name__} +{kind.status}\b", drawing), kind.__name__
@@ -37,7 +37,7 @@ def test_a_stored_error_is_restored_as_it_was() -> None:
     assert (again.text, again.details, again.status) == (error.text, error.details, 502)
 
 
-def test_an_error_of_a_code_that_is_gone_is_an_internal_one() -> None:
+def test_an_unknown_stored_code_becomes_an_internal_error() -> None:
     again = errors.restore({"code": "old", "message": "m", "details": {}})
     assert type(again) is errors.InternalError
 
@@ -53,5 +53,5 @@ def test_an_error_of_a_code_that_is_gone_is_an_internal_one() -> None:
         (errors.NotFound(), None),
     ],
 )
-def test_whoever_should_come_back_later_is_told_when(error: errors.DomainError, header: str | None) -> None:
+def test_temporary_errors_have_a_retry_after(error: errors.DomainError, header: str | None) -> None:
     assert error_headers(error).get("Retry-After") == header

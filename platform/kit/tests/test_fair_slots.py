@@ -1,4 +1,4 @@
-"""Expensive work is shared fairly: nobody's queue keeps others from their turn."""
+"""Expensive work is shared fairly: one payer's queue does not block others."""
 
 import threading
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from kit.errors import AtCapacity
 from kit.fair_slots import FairSlots
 
 
-class Stand:
-    """Work that ends when it is let go, and the order in which it began."""
+class Workload:
+    """Work that ends when released; records the order of starts."""
 
     def __init__(self) -> None:
         self.slots = FairSlots(most=2, wait_seconds=20, most_waiting=3, busy="Too many.")
@@ -32,66 +32,66 @@ class Stand:
             self.ends[name].wait(20)
 
     def end(self, name: str, expected: list[str]) -> None:
-        """Lets one go; what has begun by then is as expected."""
+        """Releases one, and expects this work to have started."""
         self.ends[name].set()
         wait_until(lambda: len(self.begun) >= len(expected))
         assert self.begun == expected
 
 
 @pytest.fixture
-def stand() -> Iterator[Stand]:
-    stand = Stand()
-    yield stand
-    for end in stand.ends.values():
+def workload() -> Iterator[Workload]:
+    workload = Workload()
+    yield workload
+    for end in workload.ends.values():
         end.set()
-    for thread in stand.threads:
+    for thread in workload.threads:
         thread.join(20)
 
 
-def test_who_sends_many_gets_one_slot_and_others_the_next_turn(stand: Stand) -> None:
+def test_a_payer_with_much_work_gets_one_slot_and_others_go_next(workload: Workload) -> None:
     for number in range(4):
-        stand.start(f"flood {number}", "globex", "eve")
-    stand.start("bob", "acme", "bob")
-    wait_until(lambda: len(stand.begun) == 2)
-    assert stand.begun == ["flood 0", "bob"]
-    stand.start("dana", "initech", "dana")
-    stand.end("flood 0", ["flood 0", "bob", "dana"])  # though the flood has waited longer
-    stand.end("bob", ["flood 0", "bob", "dana", "flood 1"])
+        workload.start(f"flood {number}", "globex", "eve")
+    workload.start("bob", "acme", "bob")
+    wait_until(lambda: len(workload.begun) == 2)
+    assert workload.begun == ["flood 0", "bob"]
+    workload.start("dana", "initech", "dana")
+    workload.end("flood 0", ["flood 0", "bob", "dana"])  # though the flood has waited longer
+    workload.end("bob", ["flood 0", "bob", "dana", "flood 1"])
 
 
-def test_people_of_a_tenant_take_turns(stand: Stand) -> None:
+def test_people_of_a_tenant_take_turns(workload: Workload) -> None:
     for number in range(3):
-        stand.start(f"alice {number}", "acme", "alice")
-    stand.start("bob", "acme", "bob")
-    stand.end("alice 0", ["alice 0", "bob"])
-    stand.end("bob", ["alice 0", "bob", "alice 1"])
+        workload.start(f"alice {number}", "acme", "alice")
+    workload.start("bob", "acme", "bob")
+    workload.end("alice 0", ["alice 0", "bob"])
+    workload.end("bob", ["alice 0", "bob", "alice 1"])
 
 
-def test_a_person_holds_one_slot_whatever_else_pays_with_them(stand: Stand) -> None:
-    stand.start("profile picture", "eve")
-    stand.start("image in a chat", "globex", "eve")
-    stand.start("image in another team", "initech", "eve")
-    stand.start("bob", "globex", "bob")  # a profile picture takes no turn of the team
-    wait_until(lambda: len(stand.begun) == 2)
-    assert stand.begun == ["profile picture", "bob"]
-    stand.end("profile picture", ["profile picture", "bob", "image in another team"])
-    stand.start("profile picture of bob", "bob")
-    stand.end("image in another team", ["profile picture", "bob", "image in another team"])
-    stand.ends["bob"].set()
-    wait_until(lambda: len(stand.begun) == 5)
-    assert set(stand.begun[3:]) == {"profile picture of bob", "image in a chat"}
+def test_a_person_has_one_slot_whatever_the_other_payers(workload: Workload) -> None:
+    workload.start("profile picture", "eve")
+    workload.start("image in a chat", "globex", "eve")
+    workload.start("image in another team", "initech", "eve")
+    workload.start("bob", "globex", "bob")  # a profile picture takes no turn of the team
+    wait_until(lambda: len(workload.begun) == 2)
+    assert workload.begun == ["profile picture", "bob"]
+    workload.end("profile picture", ["profile picture", "bob", "image in another team"])
+    workload.start("profile picture of bob", "bob")
+    workload.end("image in another team", ["profile picture", "bob", "image in another team"])
+    workload.ends["bob"].set()
+    wait_until(lambda: len(workload.begun) == 5)
+    assert set(workload.begun[3:]) == {"profile picture of bob", "image in a chat"}
 
 
-def test_more_than_may_wait_are_refused_for_that_person_only(stand: Stand) -> None:
+def test_a_full_queue_refuses_only_that_person(workload: Workload) -> None:
     for number in range(4):  # one runs, three wait
-        stand.start(f"eve {number}", "globex", "eve")
-    with pytest.raises(AtCapacity), stand.slots.taken(("globex", "eve")):
+        workload.start(f"eve {number}", "globex", "eve")
+    with pytest.raises(AtCapacity), workload.slots.taken(("globex", "eve")):
         pass
-    stand.start("bob", "acme", "bob")
-    assert stand.begun == ["eve 0", "bob"]
+    workload.start("bob", "acme", "bob")
+    assert workload.begun == ["eve 0", "bob"]
 
 
-def test_who_waits_too_long_is_refused() -> None:
+def test_waiting_too_long_is_refused() -> None:
     slots = FairSlots(most=1, wait_seconds=0.05, most_waiting=3, busy="Too many.")
     with slots.taken(("acme",)), pytest.raises(AtCapacity), slots.taken(("globex",)):
         pass

@@ -1,4 +1,4 @@
-"""A server takes the descriptors that its turns need, and says where the system grants too few."""
+"""A server raises its limit on descriptors to what its turns need, and warns if the system grants too few."""
 
 import resource
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def test_a_limit_that_is_high_enough_is_left_alone(limits: tuple[int, int]) -> N
 
 
 @pytest.mark.parametrize(("hard", "warned"), [(4096, False), (1024, True), (resource.RLIM_INFINITY, False)])
-def test_too_few_for_the_turns_is_warned_of(
+def test_too_few_descriptors_for_the_turns_cause_a_warning(
     settings: Any, monkeypatch: pytest.MonkeyPatch, hard: int, warned: bool
 ) -> None:
     settings.MAX_RUNNING_TURNS = 384

@@ -1,4 +1,4 @@
-"""Pictures are made anew in child processes that may cost so much and no more."""
+"""Images are re-encoded in child processes with bounded costs."""
 
 import resource
 import struct
@@ -41,7 +41,7 @@ def with_chunks(*chunks: bytes) -> bytes:
     return png[:33] + b"".join(chunks) + png[33:]
 
 
-def test_a_photo_of_many_scans_is_refused_by_their_number() -> None:
+def test_a_photo_with_too_many_scans_is_refused() -> None:
     before = cpu_of_children()
     assert "more than 64 scans" in refusal(progressive(7_000, 900))
     assert cpu_of_children() - before < 1
@@ -58,20 +58,20 @@ def test_frames_are_not_counted_since_only_the_first_is_read() -> None:
     assert cpu_of_children() - before < 3
 
 
-def test_a_photo_with_more_images_after_it_may_have_as_many_pixels_as_one_without() -> None:
+def test_a_photo_followed_by_more_images_has_the_pixel_limit_of_a_photo() -> None:
     photo, small = Image.new("RGB", (7_000, 4_000), "red"), Image.new("RGB", (700, 400), "blue")
     out = BytesIO()
     photo.save(out, format="MPO", save_all=True, append_images=[small, photo])
-    kept = made(out.getvalue())
-    assert (kept.media_type, kept.size) == ("image/jpeg", (2048, 1170))
-    with Image.open(BytesIO(kept.data)) as image:
+    image_made = made(out.getvalue())
+    assert (image_made.media_type, image_made.size) == ("image/jpeg", (2048, 1170))
+    with Image.open(BytesIO(image_made.data)) as image:
         assert (image.format, image.convert("RGB").getpixel((9, 9))) == ("JPEG", (254, 0, 0))
     out = BytesIO()
     Image.new("L", (7_100, 7_100)).save(out, format="MPO", save_all=True, append_images=[small])
     assert "too many pixels" in refusal(out.getvalue())
 
 
-def test_texts_and_profiles_that_unpack_to_gigabytes_are_refused() -> None:
+def test_text_chunks_and_profiles_that_expand_to_gigabytes_are_refused() -> None:
     packed = zlib.compress(b"x" * 1_000_000)
     before = cpu_of_children()
     assert refusal(with_chunks(*(chunk(b"zTXt", b"k%d\0\0" % n + packed) for n in range(2_000))))
@@ -79,7 +79,9 @@ def test_texts_and_profiles_that_unpack_to_gigabytes_are_refused() -> None:
     assert cpu_of_children() - before < 3
 
 
-def test_what_takes_too_long_is_given_up_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_takes_too_long_is_refused_and_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(images, "WALL_SECONDS", 0.01)
     assert refusal(picture()) == images.TOO_LONG
     monkeypatch.setattr(images, "WALL_SECONDS", 20.0)
@@ -89,12 +91,12 @@ def test_what_takes_too_long_is_given_up_and_leaves_no_process(monkeypatch: pyte
     assert not [child for child in psutil.Process().children() if script in child.cmdline()]
 
 
-def test_what_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MEMORY_BYTES", 150_000_000)
     assert refusal(picture("PNG", (5_000, 5_000)))
 
 
-def test_the_child_knows_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_child_has_no_secrets_in_its_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = tmp_path / "spy.py"
     script.write_text("import json,os,sys\nprint(json.dumps({'refused': ' '.join(sorted(os.environ))}))\n")
     monkeypatch.setattr(images, "CHILD", script)

@@ -1,4 +1,4 @@
-"""Markdown from models becomes safe HTML: one element a block, nothing loaded from elsewhere."""
+"""Markdown from models becomes safe HTML: one element per block, no remote content."""
 
 import random
 import resource
@@ -31,11 +31,11 @@ def test_code_is_highlighted_and_named() -> None:
     assert "<b>" not in block
 
 
-def test_an_unknown_language_is_shown_plainly() -> None:
+def test_code_in_an_unknown_language_is_not_highlighted() -> None:
     assert "&lt;x&gt;" in render_blocks("```klingon\n<x>\n```")[0]
 
 
-def test_an_unfinished_fence_is_drawn_as_it_grows() -> None:
+def test_an_unfinished_fence_is_rendered_as_it_grows() -> None:
     assert render_blocks("Text\n\n```py\nx = 1")[1].startswith('<div class="code-block">')
 
 
@@ -60,7 +60,7 @@ def test_an_image_becomes_a_link() -> None:
         "<style>*{display:none}</style>",
     ],
 )
-def test_nothing_hostile_survives(hostile: str) -> None:
+def test_hostile_markup_is_removed(hostile: str) -> None:
     seen = Elements()
     seen.feed(render(hostile))
     assert seen.tags <= {"p", "a", "div", "span", "pre", "code"}
@@ -69,7 +69,7 @@ def test_nothing_hostile_survives(hostile: str) -> None:
 
 
 class Elements(HTMLParser):
-    """What a browser would make of it."""
+    """Parses the HTML as a browser would."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,13 +82,13 @@ class Elements(HTMLParser):
 
 
 @given(st.text(alphabet="#*_`[]()!<>|-~ \n\tabc\"'&é", max_size=80))
-def test_any_text_gives_elements_only(text: str) -> None:
+def test_any_text_renders_as_elements_only(text: str) -> None:
     for block in render_blocks(text):
         assert block.startswith("<")
         assert "<script" not in block
 
 
-def test_a_reply_that_grows_ends_as_it_is_drawn_whole() -> None:
+def test_a_growing_reply_ends_up_as_rendered_in_one_go() -> None:
     text = "# Title\n\nSome *text*\n\n```python\nprint(1)\n```\n\n- a\n- b\n\n> said\n\n"
     text += "|a|b|\n|-|-|\n|1|2|\n\nend"
     for step in (1, 7, 50):
@@ -100,7 +100,7 @@ def test_a_reply_that_grows_ends_as_it_is_drawn_whole() -> None:
         assert growing.text == text
 
 
-def test_long_code_gets_its_colours_when_its_block_has_ended() -> None:
+def test_long_code_is_highlighted_once_its_block_has_ended() -> None:
     growing = GrowingText()
     growing.add("```python\nprint(1)\n")
     assert '<span class="nb">print</span>' in growing.blocks()[-1]
@@ -110,7 +110,7 @@ def test_long_code_gets_its_colours_when_its_block_has_ended() -> None:
     assert '<span class="nb">print</span>' in growing.blocks()[0]
 
 
-def test_a_long_text_is_drawn_whole() -> None:
+def test_a_long_text_is_rendered_completely() -> None:
     text = "".join(f"## Part {n}\n\nSome *text* with `code`.\n\n" for n in range(400))
     blocks = render_blocks(text, Budget(60))
     assert len(blocks) == 800
@@ -138,7 +138,7 @@ SHAPES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
-def test_no_text_costs_more_than_a_moment_and_at_the_second_view_nothing(shape: str) -> None:
+def test_rendering_is_bounded_in_time_and_cached_for_the_second_view(shape: str) -> None:
     before = cpu()
     html = render(SHAPES[shape])
     spent = cpu() - before
@@ -150,7 +150,7 @@ def test_no_text_costs_more_than_a_moment_and_at_the_second_view_nothing(shape: 
 
 
 @pytest.mark.slow
-def test_a_growing_block_of_hostile_code_is_redrawn_for_little() -> None:
+def test_a_growing_block_of_hostile_code_is_cheap_to_render_again() -> None:
     growing = GrowingText()
     growing.add("```java\n")
     before = cpu()
@@ -169,7 +169,7 @@ def test_a_page_has_one_budget_for_all_its_replies() -> None:
     assert cpu() - before < 4
 
 
-def test_the_text_survives_whatever_it_costs() -> None:
+def test_no_text_is_lost_when_time_runs_out() -> None:
     text = f"<first> {SHAPES['items']} & last"
     html = render(text)
     assert "&lt;first&gt;" in html
@@ -177,19 +177,19 @@ def test_the_text_survives_whatever_it_costs() -> None:
 
 
 def cpu() -> float:
-    """Of this process and of the child that colours code, once it has ended."""
+    """CPU time of this process and of the ended highlighter child."""
     highlighter._child.end()
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def test_every_language_that_is_coloured_has_a_lexer() -> None:
+def test_every_highlighted_language_has_a_lexer() -> None:
     for name in LANGUAGES:
         get_lexer_by_name(ALIASES.get(name, name))
 
 
-def test_code_is_coloured_in_a_process_with_many_connections() -> None:
-    """As a busy web server is: its descriptors have numbers beyond a thousand."""
+def test_code_is_highlighted_in_a_process_with_many_connections() -> None:
+    """Like a busy web server, with descriptor numbers above 1,024."""
     highlighter._child.end()
     with ExitStack() as stack:
         for _ in range(1100):

@@ -1,4 +1,4 @@
-"""Names that are slow to look up keep their own domain waiting, and nobody else."""
+"""Names that are slow to resolve only delay their own domain."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ FOUND = ["192.0.2.1"]
 
 
 class Resolver:
-    """Answers at once, but names with `slow` in them only when the test says so."""
+    """Answers immediately, except for names containing `slow`, which wait for the test."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -37,14 +37,14 @@ def resolver() -> Iterator[Resolver]:
 
 
 async def begin(found: Lookups, resolver: Resolver, hosts: list[str]) -> list[asyncio.Task[list[str]]]:
-    """Lookups that have their threads."""
+    """Waits until this many lookups are running."""
     tasks = [asyncio.create_task(found.find(host)) for host in hosts]
     while not set(hosts) <= set(resolver.asked):
         await asyncio.sleep(0.01)
     return tasks
 
 
-async def test_a_domain_has_only_its_share_of_the_threads(resolver: Resolver) -> None:
+async def test_a_domain_gets_only_its_share_of_the_threads(resolver: Resolver) -> None:
     found = Lookups(resolver, most=16, per_domain=4)
     tasks = await begin(found, resolver, [f"{at}.slow.example" for at in range(4)])
     with pytest.raises(AtCapacity) as refusal:
@@ -56,7 +56,7 @@ async def test_a_domain_has_only_its_share_of_the_threads(resolver: Resolver) ->
     assert await found.find("5.slow.example") == FOUND
 
 
-async def test_a_name_known_to_be_quick_finds_a_thread_however_many_domains_are_slow(
+async def test_a_quick_name_gets_a_thread_while_many_domains_are_slow(
     resolver: Resolver,
 ) -> None:
     found = Lookups(resolver, most=16, per_domain=4)
@@ -69,7 +69,7 @@ async def test_a_name_known_to_be_quick_finds_a_thread_however_many_domains_are_
     assert await found.find("api.model.test") == FOUND
 
 
-async def test_a_name_whose_callers_have_left_still_counts(
+async def test_a_lookup_without_waiting_callers_still_counts(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(name_lookups, "LOOKUP_SECONDS", 0.05)
@@ -81,7 +81,7 @@ async def test_a_name_whose_callers_have_left_still_counts(
         await found.find("5.slow.example")
 
 
-async def test_a_name_is_looked_up_once_for_all_who_ask_at_the_same_time(resolver: Resolver) -> None:
+async def test_concurrent_lookups_of_a_name_share_one(resolver: Resolver) -> None:
     found = Lookups(resolver, most=8)
     first = await begin(found, resolver, ["slow.model.test"])
     others = [asyncio.create_task(found.find(host)) for host in ["SLOW.model.test"] * 50]
@@ -100,7 +100,7 @@ async def test_a_name_that_takes_too_long_is_given_up(
         await Lookups(resolver).find("slow.model.test")
 
 
-async def test_a_name_that_is_not_found_is_asked_for_again(resolver: Resolver) -> None:
+async def test_a_name_that_was_not_found_is_looked_up_again(resolver: Resolver) -> None:
     found = Lookups(resolver)
     for _ in range(2):
         with pytest.raises(OSError, match="no such name"):

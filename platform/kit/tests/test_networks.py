@@ -1,4 +1,4 @@
-"""Which addresses count as one network."""
+"""Addresses that count as the same network."""
 
 import pytest
 

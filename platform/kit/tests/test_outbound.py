@@ -1,4 +1,4 @@
-"""What a tenant's address may reach: the public net and the operator's exceptions, by whatever spelling."""
+"""Addresses from tenants reach only public hosts and the operator's exceptions, in any spelling."""
 
 import asyncio
 import gc
@@ -213,7 +213,7 @@ PUBLIC_HOSTS = [
 
 
 class Names:
-    """A DNS that answers what the test says, one answer after the other, the last one for ever."""
+    """A DNS with scripted answers, one after the other; the last one repeats."""
 
     def __init__(self, *answers: list[str] | Exception) -> None:
         self.answers = list(answers)
@@ -228,7 +228,7 @@ class Names:
 
 
 class Upstream:
-    """Answers with what it received, or with the redirects it was told; counts what reached it."""
+    """Echoes the request, or sends scripted redirects; counts requests."""
 
     def __init__(self) -> None:
         self.redirects: dict[str, tuple[int, str]] = {}
@@ -278,7 +278,7 @@ def allow(settings: Any, *servers: Served) -> None:
 
 
 async def refuses(lookup: outbound.Lookup, *urls: str) -> None:
-    """Up front and at the request alike, and without a word about where the name leads."""
+    """Both in advance and at the request, without revealing what the name resolves to."""
     async with outbound.OutboundClient(lookup) as client:
         for url in urls:
             with pytest.raises(AddressRefused) as at_request:
@@ -293,7 +293,7 @@ async def refuses(lookup: outbound.Lookup, *urls: str) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTILE_HOSTS)
-async def test_a_hostile_host_is_refused_however_it_is_spelled(host: str) -> None:
+async def test_a_hostile_host_is_refused_in_every_spelling(host: str) -> None:
     names = Names([PUBLIC])
     await refuses(names, f"https://{host}/", f"http://{host}:8080/x?y#z")
     assert names.asked == []
@@ -307,7 +307,7 @@ async def test_a_hostile_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("host", PUBLIC_HOSTS)
-async def test_a_public_host_is_taken(host: str) -> None:
+async def test_a_public_host_is_accepted(host: str) -> None:
     await outbound.check_url(f"https://{host}/v1", lookup=Names([PUBLIC]))
     await outbound.check_url(f"https://{host}:8443/v1", lookup=Names([PUBLIC, "2606:4700:4700::1111"]))
 
@@ -329,7 +329,7 @@ async def test_a_name_that_resolves_to_any_hostile_address_is_refused() -> None:
 
 
 @pytest.mark.parametrize("answer", [[PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"]])
-async def test_one_inner_address_among_public_ones_is_enough_to_refuse(answer: list[str]) -> None:
+async def test_one_internal_address_among_public_ones_is_refused(answer: list[str]) -> None:
     await refuses(Names(answer), "https://model.example/")
 
 
@@ -339,17 +339,17 @@ async def test_our_own_hosts_are_refused() -> None:
     await refuses(Names([PUBLIC]), *(f"https://{host}/v1/models" for host in names + addresses))
 
 
-async def test_a_name_that_leads_to_our_own_address_is_refused() -> None:
+async def test_a_name_that_resolves_to_our_own_address_is_refused() -> None:
     await refuses(Names(["9.9.9.9"]), "https://model.example/")
     await refuses(Names(["2620:fe::fe"]), "https://model.example/")
 
 
-async def test_names_that_only_look_like_ours_are_taken() -> None:
+async def test_names_that_only_look_like_ours_are_accepted() -> None:
     for host in ("notswitchyard.example", "www.switchyard.example", "nottenants.example"):
         await outbound.check_url(f"https://{host}/", lookup=Names([PUBLIC]))
 
 
-async def test_production_speaks_plain_http_only_where_the_operator_allows_it(settings: Any) -> None:
+async def test_production_uses_plain_http_only_if_the_operator_allows_it(settings: Any) -> None:
     settings.DEVELOPMENT = False
     settings.OUTBOUND_ALLOWED = ["inner.example:8080"]
     await refuses(Names([PUBLIC]), "http://model.example/")
@@ -357,7 +357,7 @@ async def test_production_speaks_plain_http_only_where_the_operator_allows_it(se
     await outbound.check_url("http://inner.example:8080/", lookup=Names(["10.0.0.1"]))
 
 
-async def test_a_name_that_leads_nowhere_is_refused_up_front_and_fails_at_the_request() -> None:
+async def test_an_unknown_name_is_refused_in_advance_and_fails_at_the_request() -> None:
     names = Names(OSError("no such name"))
     with pytest.raises(AddressRefused, match="found"):
         await outbound.check_url("https://model.example/", lookup=names)
@@ -366,7 +366,7 @@ async def test_a_name_that_leads_nowhere_is_refused_up_front_and_fails_at_the_re
             await client.get("https://model.example/")
 
 
-async def test_a_name_that_takes_too_long_is_refused_up_front(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_takes_too_long_is_refused_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forever(host: str, port: int) -> list[str]:
         await asyncio.sleep(60)
         return [PUBLIC]
@@ -376,14 +376,14 @@ async def test_a_name_that_takes_too_long_is_refused_up_front(monkeypatch: pytes
         await outbound.check_url("https://model.example/", lookup=forever)
 
 
-async def test_the_systems_resolver_is_asked_by_default() -> None:
+async def test_the_systems_resolver_is_the_default() -> None:
     assert await outbound.look_up("127.0.0.1", 80) == ["127.0.0.1"]
 
 
 # --- rebinding ----------------------------------------------------------------------------------
 
 
-async def test_a_name_that_was_public_when_it_was_checked_is_judged_again(
+async def test_a_name_that_was_public_at_the_check_is_checked_again(
     here: tuple[Served, Upstream],
 ) -> None:
     server, upstream = here
@@ -396,7 +396,7 @@ async def test_a_name_that_was_public_when_it_was_checked_is_judged_again(
     assert upstream.received == []
 
 
-async def test_the_address_that_was_judged_is_the_one_connected(
+async def test_the_checked_address_is_the_one_connected_to(
     settings: Any, here: tuple[Served, Upstream]
 ) -> None:
     server, _ = here
@@ -408,9 +408,7 @@ async def test_the_address_that_was_judged_is_the_one_connected(
     assert names.asked == [("model.example", server.port)]
 
 
-async def test_no_answer_is_remembered_for_the_next_connection(
-    settings: Any, here: tuple[Served, Upstream]
-) -> None:
+async def test_dns_answers_are_not_cached(settings: Any, here: tuple[Served, Upstream]) -> None:
     server, _ = here
     settings.OUTBOUND_ALLOWED = [f"model.example:{server.port}"]
     names = Names(["127.0.0.1"])
@@ -449,7 +447,7 @@ async def test_an_allowed_name_is_reached_by_that_name_and_port_only(
                 await client.get(f"http://{host}/")
 
 
-async def test_an_allowed_ipv6_address_stands_in_brackets(settings: Any) -> None:
+async def test_an_allowed_ipv6_address_is_in_brackets(settings: Any) -> None:
     settings.OUTBOUND_ALLOWED = ["[fd00::1]:8080"]
     await outbound.check_url("http://[fd00:0:0::1]:8080/")
     for url in ("http://[fd00::1]/", "http://[fd00::2]:8080/", "http://[fd00::1%25eth0]:8080/"):
@@ -457,7 +455,7 @@ async def test_an_allowed_ipv6_address_stands_in_brackets(settings: Any) -> None
             await outbound.check_url(url)
 
 
-async def test_the_schemes_own_port_counts_where_the_url_names_none(settings: Any) -> None:
+async def test_the_schemes_default_port_applies_to_a_url_without_one(settings: Any) -> None:
     settings.OUTBOUND_ALLOWED = ["10.0.0.1:443"]
     await outbound.check_url("https://10.0.0.1/")
     with pytest.raises(AddressRefused):
@@ -473,7 +471,7 @@ async def test_an_entry_without_a_port_allows_nothing(settings: Any) -> None:
 # --- redirects ----------------------------------------------------------------------------------
 
 
-async def test_redirects_are_not_followed_unasked(
+async def test_redirects_are_not_followed_by_default(
     settings: Any, here: tuple[Served, Upstream], http: httpx.AsyncClient
 ) -> None:
     server, upstream = here
@@ -496,7 +494,7 @@ HOSTILE_LOCATIONS = [
 
 
 @pytest.mark.parametrize("location", HOSTILE_LOCATIONS)
-async def test_a_redirect_to_a_hostile_place_is_refused(
+async def test_a_redirect_to_a_hostile_address_is_refused(
     settings: Any, here: tuple[Served, Upstream], http: httpx.AsyncClient, location: str
 ) -> None:
     server, upstream = here
@@ -530,8 +528,8 @@ async def test_a_redirect_within_the_origin_keeps_the_credentials_and_the_body(
     )
     assert [hop.status_code for hop in response.history] == [307]
     assert response.json()["body"] == "hello"
-    kept = response.json()["headers"]
-    assert all(kept[name.lower()] == value for name, value in CREDENTIALS.items() if name != "Cookie")
+    sent = response.json()["headers"]
+    assert all(sent[name.lower()] == value for name, value in CREDENTIALS.items() if name != "Cookie")
 
 
 async def test_a_redirect_to_another_origin_drops_the_credentials(
@@ -571,7 +569,7 @@ async def test_a_chain_of_redirects_ends_after_five(
         await http.get(f"{server.url}/1", follow_redirects=True)
 
 
-async def test_https_is_spoken_with_verified_certificates_and_never_left_for_http(
+async def test_https_verifies_certificates_and_never_redirects_to_http(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: tuple[Served, Upstream]
 ) -> None:
     (other, untouched), upstream = elsewhere, Upstream()
@@ -631,7 +629,7 @@ async def test_proxy_variables_are_ignored(
         assert (await client.get(server.url)).status_code == 200
 
 
-async def test_no_cookie_is_kept_between_requests_of_different_tenants(
+async def test_no_cookie_is_stored_between_requests_of_different_tenants(
     settings: Any, here: tuple[Served, Upstream]
 ) -> None:
     server, upstream = here
@@ -642,7 +640,7 @@ async def test_no_cookie_is_kept_between_requests_of_different_tenants(
     assert "cookie" not in upstream.received[1]["headers"]
 
 
-async def test_an_answer_can_be_streamed(
+async def test_a_response_can_be_streamed(
     settings: Any, here: tuple[Served, Upstream], http: httpx.AsyncClient
 ) -> None:
     server, _ = here
@@ -665,13 +663,13 @@ def test_each_loop_has_one_client_that_is_closed_with_it() -> None:
     assert second.is_closed
 
 
-def test_a_refusal_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_request_leaves_no_connection(caplog: pytest.LogCaptureFixture) -> None:
     async def refused() -> list[httpx.Response | BaseException]:
         calls = [outbound.client().get("https://127.0.0.1/") for _ in range(20)]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     with caplog.at_level(logging.ERROR):
         results = asyncio.run(refused())
-        gc.collect()  # what is left open says so when it is found
+        gc.collect()  # an open connection would warn when collected
     assert {type(result) for result in results} == {AddressRefused}
     assert caplog.records == []

@@ -1,4 +1,4 @@
-"""Each event loop has a value of its own, until it gives it up or ends."""
+"""Each event loop has its own value, until the value is taken or the loop ends."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from kit.per_loop import PerLoop, close_values
 
 
-def test_a_loop_keeps_its_value_and_another_loop_has_another() -> None:
+def test_each_loop_has_its_own_value() -> None:
     values: PerLoop[object] = PerLoop(object)
 
     async def twice() -> tuple[object, object]:
@@ -19,7 +19,7 @@ def test_a_loop_keeps_its_value_and_another_loop_has_another() -> None:
     assert first is not other
 
 
-async def test_what_is_taken_is_made_anew() -> None:
+async def test_a_taken_value_is_created_again() -> None:
     values: PerLoop[object] = PerLoop(object)
     first = values.get()
     assert values.take() is first
@@ -28,7 +28,7 @@ async def test_what_is_taken_is_made_anew() -> None:
 
 
 class Connection:
-    """Notes whether it was closed while there still was a loop to wait in."""
+    """Records whether it was closed while its loop was still running."""
 
     is_closed = False
 
@@ -65,18 +65,18 @@ def test_a_loop_that_fails_closes_its_value_too(connections: PerLoop[Connection]
     assert used[0].is_closed
 
 
-def test_what_was_taken_is_for_the_taker_to_close(connections: PerLoop[Connection]) -> None:
+def test_a_taken_value_is_not_closed_with_its_loop(connections: PerLoop[Connection]) -> None:
     async def use() -> tuple[Connection | None, Connection]:
         connections.get()
         return connections.take(), connections.get()
 
-    taken, kept = asyncio.run(use())
+    taken, remaining = asyncio.run(use())
     assert taken is not None
     assert not taken.is_closed
-    assert kept.is_closed
+    assert remaining.is_closed
 
 
-async def test_a_loop_that_will_not_end_in_order_can_close_its_values(
+async def test_values_can_be_closed_before_the_loop_ends(
     connections: PerLoop[Connection],
 ) -> None:
     first = connections.get()

@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed, opened, rotated."""
+"""Secrets at rest: encryption, decryption, key rotation."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from kit.secrets import SecretUnreadable, reseal, seal, unseal
 OLD, NEW = "an old key of some length " * 2, "a new key of some length " * 2
 
 
-def test_a_sealed_text_comes_back_and_shows_nothing_of_itself() -> None:
+def test_a_sealed_text_is_unreadable_and_can_be_unsealed() -> None:
     sealed = seal("sk-secret-é")
     assert "secret" not in sealed
     assert unseal(sealed) == "sk-secret-é"
     assert seal("sk-secret-é") != sealed
 
 
-def test_a_new_key_in_front_still_opens_what_the_old_one_sealed(settings: Any) -> None:
+def test_secrets_of_the_old_key_are_readable_after_a_new_one(settings: Any) -> None:
     settings.ENCRYPTION_KEYS = [OLD]
     sealed = seal("sk-secret")
     settings.ENCRYPTION_KEYS = [NEW, OLD]
@@ -30,7 +30,7 @@ def test_a_new_key_in_front_still_opens_what_the_old_one_sealed(settings: Any) -
         reseal(sealed)
 
 
-def test_a_sealed_text_that_was_changed_is_refused() -> None:
+def test_a_modified_sealed_text_is_refused() -> None:
     sealed = seal("sk-secret")
     with pytest.raises(SecretUnreadable):
         unseal(sealed[:-4] + "AAAA")

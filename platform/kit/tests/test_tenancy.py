@@ -1,4 +1,4 @@
-"""A tenant is data: work enters its schema by one door only, and forgetting it fails loudly."""
+"""There is one way into a tenant's schema, and forgetting it fails loudly."""
 
 import ast
 import asyncio
@@ -17,7 +17,14 @@ from workspaces.models import LanguageModel
 
 ROOT = Path(__file__).resolve().parents[3]
 OUR_CODE = ["accounts", "gateway", "platform", "quotas", "workspaces"]
-DOORS = {"schema_context", "tenant_context", "set_tenant", "set_schema", "set_schema_to_public", "activate"}
+ENTRANCES = {
+    "schema_context",
+    "tenant_context",
+    "set_tenant",
+    "set_schema",
+    "set_schema_to_public",
+    "activate",
+}
 
 
 def schema_now() -> str:
@@ -27,7 +34,7 @@ def schema_now() -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_units_of_two_tenants_at_once_each_see_their_own_schema(cast: Cast) -> None:
+async def test_concurrent_units_of_two_tenants_use_their_own_schemas(cast: Cast) -> None:
     acme, globex = cast.alice.principal.tenant, cast.charlie.principal.tenant
     seen = await asyncio.gather(
         *(in_tenant(tenant, schema_now) for tenant in [acme, globex] * 20), in_public(schema_now)
@@ -36,7 +43,7 @@ async def test_units_of_two_tenants_at_once_each_see_their_own_schema(cast: Cast
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_failing_unit_leaves_nothing_behind_for_the_next(cast: Cast) -> None:
+async def test_a_failing_unit_does_not_affect_the_next(cast: Cast) -> None:
     def fail() -> None:
         raise ValueError("on purpose")
 
@@ -90,19 +97,21 @@ def test_a_forgotten_context_fails_loudly(model: type) -> None:
         model.objects.exists()  # type: ignore[attr-defined]
 
 
-def doors_used_in(source: Path) -> set[str]:
+def entrances_used_in(source: Path) -> set[str]:
     tree = ast.parse(source.read_text())
     names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     imported = {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    return (names | imported) & DOORS
+    return (names | imported) & ENTRANCES
 
 
 def test_nothing_but_the_tenancy_module_enters_a_schema() -> None:
     sources = [path for folder in OUR_CODE for path in (ROOT / folder).rglob("*.py")]
     users = {
-        str(path.relative_to(ROOT)) for path in sources if "tests" not in path.parts and doors_used_in(path)
+        str(path.relative_to(ROOT))
+        for path in sources
+        if "tests" not in path.parts and entrances_used_in(path)
     }
     assert users == {"platform/kit/tenancy.py"}
 

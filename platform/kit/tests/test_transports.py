@@ -1,4 +1,4 @@
-"""A limit of ours is at_capacity, and never the server's fault; calls to models have no such limit."""
+"""Reaching our own limit is at_capacity, never the server's fault; model calls have no such limit."""
 
 import asyncio
 import resource
@@ -18,7 +18,7 @@ from workspaces.mcp_servers.oauth.metadata import oauth_http
 
 
 class HoldingServer:
-    """Answers with headers at once, and with the end of the body when it is let go."""
+    """Sends headers immediately, and the end of the body when released."""
 
     def __init__(self) -> None:
         self.most = self.open = 0
@@ -46,9 +46,7 @@ async def holding(settings: Any) -> AsyncIterator[tuple[HoldingServer, str]]:
 
 
 @pytest.mark.parametrize("limits", [{"most_per_host": 2}, {"most": 2}])
-async def test_a_full_pool_is_our_own_fault(
-    holding: tuple[HoldingServer, str], limits: dict[str, int]
-) -> None:
+async def test_a_full_pool_is_at_capacity(holding: tuple[HoldingServer, str], limits: dict[str, int]) -> None:
     server, url = holding
     async with outbound.OutboundClient(**limits) as client:
         held = [asyncio.create_task(client.get(url)) for _ in range(2)]
@@ -82,19 +80,19 @@ async def test_a_tool_server_is_not_blamed_for_a_full_pool(
     await held
 
 
-async def test_a_server_that_takes_no_connection_is_not_our_fault(settings: Any) -> None:
+async def test_a_server_that_accepts_no_connection_is_its_own_fault(settings: Any) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        place = full.getsockname()
-        settings.OUTBOUND_ALLOWED = [f"127.0.0.1:{place[1]}"]
-        with socket.create_connection(place), socket.socket() as second:
+        address = full.getsockname()
+        settings.OUTBOUND_ALLOWED = [f"127.0.0.1:{address[1]}"]
+        with socket.create_connection(address), socket.socket() as second:
             second.setblocking(False)
-            second.connect_ex(place)
+            second.connect_ex(address)
             async with outbound.OutboundClient() as client:
                 with pytest.raises(httpx.TimeoutException):
                     await client.get(
-                        f"http://127.0.0.1:{place[1]}/", timeout=httpx.Timeout(None, connect=0.3, pool=0.5)
+                        f"http://127.0.0.1:{address[1]}/", timeout=httpx.Timeout(None, connect=0.3, pool=0.5)
                     )
 
 
@@ -112,13 +110,13 @@ async def test_calls_to_models_never_wait_for_a_connection(holding: tuple[Holdin
 
 @pytest.fixture
 def no_descriptors() -> Iterator[Any]:
-    """`no_descriptors()`: from then on this process opens no file and no socket."""
+    """`no_descriptors()`: afterwards this process cannot open files or sockets."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-async def test_a_process_without_descriptors_blames_no_server(
+async def test_a_lack_of_descriptors_is_at_capacity(
     holding: tuple[HoldingServer, str], no_descriptors: Any
 ) -> None:
     _, url = holding

@@ -1,4 +1,4 @@
-"""A server that stops drains its application first, and answers what it has to cut off."""
+"""A stopping server drains its application first, and responds to requests that it cuts off."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ drain_before_shutdown()
 
 
 class WaitingConsumer(HttpConsumer):
-    """Never ends its answer by itself."""
+    """Never ends its response."""
 
     method: ClassVar[str] = "GET"
 
@@ -38,7 +38,7 @@ async def one_and_no_more() -> AsyncIterator[bytes]:
 
 
 class Waiting:
-    """An ASGI application whose requests never end, and whose drain ends when the test says so."""
+    """An ASGI application with endless requests, whose drain waits for the test."""
 
     def __init__(self) -> None:
         self.may_end, self.drains = threading.Event(), threading.Event()
@@ -72,7 +72,7 @@ def waiting() -> Waiting:
 @pytest.fixture
 def served(waiting: Waiting) -> Iterator[Served]:
     with Served(ShutdownResponses(waiting), lifespan="on") as served:
-        served.server.config.timeout_graceful_shutdown = 0  # what is open after the drain is cut off
+        served.server.config.timeout_graceful_shutdown = 0  # connections open after the drain are cut off
         yield served
         waiting.may_end.set()
 
@@ -86,7 +86,7 @@ def ask(served: Served, path: str) -> tuple[threading.Thread, list[httpx.Respons
 
 
 @pytest.mark.parametrize("path", ["/plain", "/consumer"])
-def test_a_request_that_is_cut_off_gets_an_error_in_the_one_shape(
+def test_a_request_that_is_cut_off_gets_an_error_response(
     served: Served, waiting: Waiting, path: str
 ) -> None:
     thread, answers = ask(served, path)
@@ -103,7 +103,7 @@ def test_a_request_that_is_cut_off_gets_an_error_in_the_one_shape(
     assert answers[0].headers["Connection"] == "close"
 
 
-def test_a_stream_that_is_cut_off_is_ended_in_order(served: Served, waiting: Waiting) -> None:
+def test_a_stream_that_is_cut_off_ends_with_an_error_event(served: Served, waiting: Waiting) -> None:
     thread, answers = ask(served, "/stream")
     served.server.should_exit = True
     waiting.may_end.set()
