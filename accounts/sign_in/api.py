@@ -1,4 +1,4 @@
-"""The auth routes: tokens, refresh, switch, logout."""
+"""REST routes of signing in: tokens, refresh, switch, logout."""
 
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from kit.request_origin import current_network
 
 
 class TokensSerializer(serializers.Serializer[Any]):
-    """What every route that signs somebody in answers."""
+    """The response of every route that signs someone in."""
 
     access = serializers.CharField(read_only=True)
     refresh = serializers.CharField(read_only=True)
@@ -41,7 +41,7 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
 
 
-class PlaceSerializer(serializers.Serializer[Any]):
+class TenantWorkspaceSerializer(serializers.Serializer[Any]):
     tenantId = serializers.CharField(max_length=40)
     workspaceId = serializers.CharField(max_length=40)
 
@@ -51,7 +51,7 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 class AddressThrottle(SimpleRateThrottle):
-    """So many tries a minute from one network."""
+    """Limits tries per minute from one network."""
 
     def get_rate(self) -> str:
         return f"{settings.THROTTLE_PER_MINUTE[str(self.scope)]}/minute"
@@ -67,7 +67,7 @@ class TokenThrottle(AddressThrottle):
 def checked(
     serializer_class: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False
 ) -> dict[str, Any]:
-    """The body's fields, validated; InvalidInput names each wrong one. Of a `partial` one none must be."""
+    """The validated fields of the body; InvalidInput names each wrong one. `partial`: all are optional."""
     serializer = serializer_class(data=request.data, partial=partial)
     serializer.is_valid(raise_exception=True)
     data: dict[str, Any] = serializer.validated_data
@@ -113,12 +113,14 @@ class RefreshView(OpenView):
 
 
 class SwitchView(APIView):
-    @extend_schema(operation_id="switch", tags=["auth"], request=PlaceSerializer, responses=TokensSerializer)
+    @extend_schema(
+        operation_id="switch", tags=["auth"], request=TenantWorkspaceSerializer, responses=TokensSerializer
+    )
     def post(self, request: Request) -> Response:
         """Issues tokens for another tenant and workspace of yours."""
-        data = checked(PlaceSerializer, request)
+        data = checked(TenantWorkspaceSerializer, request)
         return Response(
-            sign_in.switch_place(
+            sign_in.switch_workspace(
                 principal=cast("Principal", request.auth),  # set by BearerAuthentication
                 tenant_slug=data["tenantId"],
                 workspace_slug=data["workspaceId"],
