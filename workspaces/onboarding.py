@@ -12,7 +12,7 @@ from accounts.errors import EmailTaken
 from accounts.models import Tenant, User, Workspace
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal, in_workspace
-from accounts.sign_in.users import create_account, send_verification, tell_of_account
+from accounts.sign_in.users import create_account, mail_account_exists, send_verification
 from accounts.teams.limits import expect_network, note_founding
 from accounts.teams.members import acting
 from accounts.teams.tenants import create_tenant, create_workspace
@@ -63,7 +63,7 @@ def sign_up_quietly(*, email: str, password: str, name: str, tenant_name: str, w
         )
     except EmailTaken:
         rehearse_sign_up(password=password, name=name, tenant_name=tenant_name, workspace_name=workspace_name)
-        tell_of_account(normal_address(email))
+        mail_account_exists(normal_address(email))
 
 
 def rehearse_sign_up(*, password: str, name: str, tenant_name: str, workspace_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Keys by which programs act for a person or a service account."""
+"""Keys with which programs act for a person or a service account."""
 
 from typing import ClassVar
 from uuid import uuid4

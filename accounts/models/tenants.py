@@ -1,4 +1,4 @@
-"""An organisation with a schema of its own, and who belongs to it."""
+"""Tenants, each with a schema of its own, and their members."""
 
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ valid_slug = RegexValidator(
 
 
 def schema_name_for(tenant_id: UUID) -> str:
-    """The schema comes from the id, not from the slug: nobody inherits a predecessor's data."""
+    """By id, not slug, so that no tenant inherits a predecessor's data."""
     return f"t_{tenant_id.hex}"
 
 
@@ -29,7 +29,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 class Tenant(TenantMixin):
     class Departed(models.TextChoices):
-        """What becomes of the private conversations and prompts of somebody who leaves."""
+        """What happens to private conversations and prompts when a member leaves."""
 
         KEEP = "keep", "Keep them for export"
         DELETE = "delete", "Delete them after the grace period"
@@ -87,9 +87,9 @@ class Tenant(TenantMixin):
 
 
 class Founding(models.Model):
-    """That someone founded a team from this network, or tried to with an address that has an account.
+    """A team founded from this network, or a sign-up attempt with an address that has an account.
 
-    For the limit a day; a job deletes rows once it counts them no more.
+    For the daily limit; a job deletes rows that it no longer counts.
     """
 
     network = models.CharField(max_length=64, help_text="As kit.networks names it")
@@ -118,7 +118,7 @@ class SchemaScript(models.Model):
 
 
 class Domain(DomainMixin):
-    """A host name of a tenant's own; routing goes by path, so none is needed."""
+    """django-tenants wants this model; routing is by path, so there are no rows."""
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):

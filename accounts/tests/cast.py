@@ -12,7 +12,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a place, with a token for it."""
+    """A principal with a token."""
 
     principal: Principal
 
