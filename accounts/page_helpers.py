@@ -40,7 +40,7 @@ def needs(action: Action, *, post: Action | None = None) -> Guard:
 
 
 def needed(request: WorkspaceRequest, action: Action, post: Action | None) -> Action:
-    """The right that this request needs: `post` to write, where given, else `action`."""
+    """The right that this request needs: `post`, if given, to write, else `action`."""
     return action if post is None or request.method in SAFE_METHODS else post
 
 
@@ -99,15 +99,14 @@ def button(
     return press
 
 
-def flash(request: HttpRequest, work: Callable[[], Any], *, done: str) -> bool:
-    """Runs `work` and leaves `done`, or why it was refused, for the next page; False where refused."""
+def flash(request: HttpRequest, work: Callable[[], Any], *, done: str) -> None:
+    """Runs `work`; the next page shows `done`, or why it was refused."""
     try:
         work()
     except DomainError as problem:
         messages.error(request, problem_text(problem))
-        return False
-    messages.success(request, done)
-    return True
+    else:
+        messages.success(request, done)
 
 
 def act(
@@ -127,7 +126,7 @@ def form_page(
     back: str | Callable[[Saved], str],
     page: Callable[[], HttpResponse],
 ) -> HttpResponse:
-    """Saves a valid form and redirects to `back`; otherwise `page`, with what was refused in the form."""
+    """Saves a valid form and redirects to `back`; otherwise draws `page`, with the errors in the form."""
     if request.method == "POST":
         saved = save_form(form, save)
         if saved is not None:
@@ -137,7 +136,7 @@ def form_page(
 
 
 def save_form(form: forms.Form, save: Callable[[], Saved]) -> tuple[Saved] | None:
-    """What `save` returned, in a tuple for it may be None; None where the form or the service refused."""
+    """The result of `save` in a tuple, because it may be None; None if the form or the service refused."""
     if not form.is_valid():
         return None
     try:

@@ -250,13 +250,13 @@ def _refusal(principal: HasRoles, action: Action) -> Forbidden | None:
 
 
 def expect_person(principal: HasRoles) -> None:
-    """PersonRequired for any API key; for what is not an action of the table."""
+    """PersonRequired for any API key; for requests that need no action of the table."""
     if principal.scopes is not None:
         raise PersonRequired
 
 
 class Permissions:
-    """`{% if can.members_change %}` in templates: the same table, by the action's name."""
+    """`{% if can.members_change %}` in templates: the policy by the action's name."""
 
     def __init__(self, principal: HasRoles) -> None:
         self._principal = principal

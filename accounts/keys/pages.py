@@ -1,4 +1,4 @@
-"""The page of API keys: one's own, and for admins everyone's."""
+"""The page of API keys: the person's own, and for admins everyone's."""
 
 from datetime import timedelta
 from typing import Any

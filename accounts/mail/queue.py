@@ -157,7 +157,7 @@ def _try(outgoing: EmailMultiAlternatives, *, when_accepted: Callable[[], None])
     except (smtplib.SMTPException, OSError) as exc:
         return f"{type(exc).__name__}: {exc}", False
     else:
-        when_accepted()  # before closing, which may take a server long
+        when_accepted()  # before closing, which may take long
     finally:
         with suppress(smtplib.SMTPException, OSError):
             server.close()

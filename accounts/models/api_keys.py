@@ -27,7 +27,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """Its owner's rights, within its scopes, in one workspace or (workspace None) in all of the owner's."""
+    """Has its owner's rights within its scopes, in one workspace or (None) in all of the owner's."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys")

@@ -123,7 +123,7 @@ class Domain(DomainMixin):
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def of_tenant(self, tenant_id: UUID) -> "MembershipQuerySet":
-        """With the user of each, whom most callers show or audit."""
+        """With the user of each, which most callers need."""
         return self.filter(tenant=tenant_id).select_related("user")
 
     def active(self) -> "MembershipQuerySet":

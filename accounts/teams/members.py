@@ -89,7 +89,7 @@ def _demote_manager(membership: Membership) -> None:
 
 
 def remove_from_tenant(*, principal: Principal, user_id: UUID) -> None:
-    """Removes a member, oneself included; ends their tokens, keys, sockets and running turns."""
+    """Removes a member, or oneself; ends their tokens, keys, sockets and running turns."""
     if user_id == principal.user_id:
         leave_tenant(principal=principal)
         return

@@ -78,7 +78,7 @@ def read_script(schema: str) -> str:
     UnknownObject for a view, function or type in the schema: none may be lost silently.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        # Names are written without the schema, which the catalogue's functions do for what is in the path.
+        # The catalogue's functions write names without the schema if it is in the search path.
         cursor.execute(sql.SQL("SET LOCAL search_path TO {}, public").format(sql.Identifier(schema)))
         return ";\n".join(_statements(cursor, schema)) + ";\n"
 
