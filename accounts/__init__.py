@@ -1,1 +1,1 @@
-"""Who is who, and where they may enter: users, tenants, workspaces and their members."""
+"""Identity and access: users, tenants, workspaces and their members."""

@@ -1,4 +1,4 @@
-"""Who may do what: one table, read by pages, REST, consumers and templates alike."""
+"""The policy: one table of rights, used by pages, REST, consumers and templates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ VIEWER = WorkspaceMember.Role.VIEWER.value
 
 
 class Scope(StrEnum):
-    """What an API key is for. A key never does more than its owner may."""
+    """The purposes of an API key, which never has more rights than its owner."""
 
     CHAT = "chat"
     READ = "read"
@@ -71,9 +71,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allowed to anyone who has one of the roles; to an API key only with one of the scopes.
+    """Allowed to principals with one of the roles; to an API key only if it also has one of the scopes.
 
-    A key that is bound to a workspace needs `in_workspace` too: the action concerns that workspace alone.
+    A key bound to a workspace also needs `in_workspace`: the action concerns only that workspace.
     """
 
     says: str
@@ -84,7 +84,7 @@ class Rule:
 
 
 def _team_rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
-    """A rule about the whole team, which no key of a single workspace satisfies."""
+    """A rule about the whole team, which a key bound to one workspace never satisfies."""
     named = frozenset(roles)
     return Rule(
         says=says,
@@ -95,7 +95,7 @@ def _team_rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
 
 
 def _workspace_rule(says: str, *roles: str, keys: tuple[Scope, ...] = ()) -> Rule:
-    """A rule about one workspace: a key that is bound to it may have it as well."""
+    """A rule about one workspace, which a key bound to it may satisfy."""
     return replace(_team_rule(says, *roles, keys=keys), in_workspace=bool(keys))
 
 
@@ -106,7 +106,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY: Mapping[Action, Rule] = MappingProxyType(
     {
-        # The team's: no key of a single workspace does any of it.
+        # About the team; not for keys bound to a workspace.
         Action.TENANT_VIEW: _team_rule("See the team's page", *TEAM_ROLES, keys=(READS, MANAGES)),
         Action.TENANT_CHANGE: _team_rule("Change the team's name and rules", OWNER, ADMIN, keys=(MANAGES,)),
         Action.TENANT_LEAVE: _team_rule("Leave the team", *TEAM_ROLES),
@@ -141,12 +141,12 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
             "Restore an archived or deleted workspace", OWNER, ADMIN, keys=(MANAGES,)
         ),
         Action.WORKSPACE_DELETE: _team_rule("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
-        # Who comes by the link joins the team as well.
+        # People who join by the link join the team as well.
         Action.WORKSPACE_LINK: _team_rule(
             "Open and close a workspace's link for newcomers", OWNER, ADMIN, keys=(MANAGES,)
         ),
         Action.KEYS_REVOKE: _team_rule("Revoke your own keys", *TEAM_ROLES),
-        # A workspace's.
+        # About a workspace.
         Action.WORKSPACE_CHANGE: _workspace_rule(
             "Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
@@ -205,10 +205,10 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
 )
 
 
-class Actor(Protocol):
-    """Whose rights are asked about: the roles are empty where there is none; `scopes` None is a person.
+class HasRoles(Protocol):
+    """A Principal, or anything with its roles, which may be empty. `scopes` is None for a person.
 
-    `is_bound`: a key of one workspace, in which the actor then stands.
+    `is_bound`: an API key of one workspace, the principal's.
     """
 
     @property
@@ -221,44 +221,45 @@ class Actor(Protocol):
     def is_bound(self) -> bool: ...
 
 
-def may(actor: Actor, action: Action) -> bool:
-    return _refusal(actor, action) is None
+def may(principal: HasRoles, action: Action) -> bool:
+    return _refusal(principal, action) is None
 
 
-def expect(actor: Actor, action: Action) -> None:
-    """RoleTooLow, PersonRequired, ScopeMissing or KeyBound, each saying what would do."""
-    refusal = _refusal(actor, action)
+def expect(principal: HasRoles, action: Action) -> None:
+    """RoleTooLow, PersonRequired, ScopeMissing or KeyBound, with the roles or scopes that have the right."""
+    refusal = _refusal(principal, action)
     if refusal is not None:
         raise refusal
 
 
-def _refusal(actor: Actor, action: Action) -> Forbidden | None:
+def _refusal(principal: HasRoles, action: Action) -> Forbidden | None:
     rule = POLICY[action]
-    if actor.tenant_role not in rule.tenant and actor.workspace_role not in rule.workspace:
-        role = actor.workspace_role if rule.workspace and actor.workspace_role else actor.tenant_role
+    if principal.tenant_role not in rule.tenant and principal.workspace_role not in rule.workspace:
+        in_workspace = rule.workspace and principal.workspace_role
+        role = principal.workspace_role if in_workspace else principal.tenant_role
         return RoleTooLow(action=action, role=role, allowed=sorted(rule.tenant | rule.workspace))
-    if actor.scopes is None:
+    if principal.scopes is None:
         return None
     if not rule.scopes:
         return PersonRequired(action=action)
-    if actor.scopes.isdisjoint(rule.scopes):
+    if principal.scopes.isdisjoint(rule.scopes):
         return ScopeMissing(action=action, allowed=sorted(rule.scopes))
-    if actor.is_bound and not rule.in_workspace:
+    if principal.is_bound and not rule.in_workspace:
         return KeyBound(action=action)
     return None
 
 
-def expect_person(actor: Actor) -> None:
-    """PersonRequired for any API key, where no action of the table is concerned."""
-    if actor.scopes is not None:
+def expect_person(principal: HasRoles) -> None:
+    """PersonRequired for any API key; for requests that need no action of the table."""
+    if principal.scopes is not None:
         raise PersonRequired
 
 
 class Permissions:
-    """`{% if can.members_change %}` in templates: the same table, by the action's name."""
+    """`{% if can.members_change %}` in templates: the policy by the action's name."""
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
+    def __init__(self, principal: HasRoles) -> None:
+        self._principal = principal
 
     def __getitem__(self, name: str) -> bool:
-        return may(self._actor, Action[name.upper()])
+        return may(self._principal, Action[name.upper()])

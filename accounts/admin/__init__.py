@@ -1,4 +1,4 @@
-"""Django admin, for the platform's operators: people, tenants, workspaces, who belongs where, the audit.
+"""Django admin, for the platform's operators: users, tenants, workspaces, members, the audit.
 
 The apps above build on `audited`, `lists` and `tenancy`.
 """

@@ -1,1 +1,1 @@
-"""The audit: written, counted, read."""
+"""The audit: entries, refusals, queries, and its pages and routes."""

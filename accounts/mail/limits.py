@@ -18,7 +18,7 @@ RATES = {
 
 
 def may_mail(template_prefix: str, to: str) -> bool:
-    """Counts the mail. Over the limit nothing is sent, and the sender sees the usual answer."""
+    """Counts the mail. Above the limit nothing is sent, and the sender sees the usual response."""
     if template_prefix not in RATES:
         return True
     key = mailbox_of(to)

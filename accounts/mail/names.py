@@ -1,4 +1,4 @@
-"""Tells names from advertisements: a mail carries no address that a stranger wrote into a name."""
+"""Recognises links in names, so that no mail contains a link that a stranger wrote into a name."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ INVISIBLE = {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}  # controls, zero-width and bid
 
 
 def is_plain(name: str) -> bool:
-    """False for a name with an address, a URL or @ in it, however lookalikes or invisible signs hide it."""
+    """False for a name with an address, a URL or @, even if lookalikes or invisible characters hide it."""
     plain = unicodedata.normalize("NFKC", name)
     visible = "".join(c for c in plain if c.isspace() or unicodedata.category(c) not in INVISIBLE)
     return LINK.search(visible) is None

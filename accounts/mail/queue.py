@@ -1,4 +1,4 @@
-"""The queue of mail: Django's e-mail backend writes into it, a job sends what it holds and tries again."""
+"""The mail queue: Django's email backend writes to it, and a job sends the mail, with retries."""
 
 import json
 import smtplib
@@ -23,7 +23,7 @@ from accounts.models import OutgoingMail
 from kit.secrets import SecretUnreadable, seal, unseal
 
 MOST_ATTEMPTS = 9
-KEPT = timedelta(days=30)
+STORED = timedelta(days=30)
 
 
 class Bodies(TypedDict):
@@ -32,10 +32,10 @@ class Bodies(TypedDict):
 
 
 class MailNotSent(Exception):
-    """This time; the job is run again later."""
+    """Not this time; the job runs again later."""
 
 
-# For about a day: 4 s, 16 s, 64 s … 18 h. A moment without the database must not lose a mail either.
+# For about a day: 4 s, 16 s, 64 s … 18 h. A short outage of the database must not lose a mail either.
 RETRIES = RetryStrategy(
     max_attempts=MOST_ATTEMPTS,
     exponential_wait=4,
@@ -44,7 +44,7 @@ RETRIES = RetryStrategy(
 
 
 class QueueBackend(BaseEmailBackend):
-    """Writes each message down with its job, in the caller's transaction."""
+    """Stores each message with its job, in the caller's transaction."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         queued = 0
@@ -57,7 +57,7 @@ class QueueBackend(BaseEmailBackend):
 
 @transaction.atomic
 def _enqueue(message: EmailMessage, to: str) -> None:
-    """The job carries the id alone: what jobs are called with stands in tables and logs."""
+    """The job gets only the id, because a job's arguments are visible in tables and logs."""
     row = OutgoingMail.objects.create(
         to=to, subject=message.subject[:200], sealed_message=seal(json.dumps(_bodies(message)))
     )
@@ -72,10 +72,10 @@ def _bodies(message: EmailMessage) -> Bodies:
 
 @app.task(name="accounts.deliver_mail", retry=RETRIES)
 def deliver_mail(mail_id: str) -> None:
-    """Sends it once; MailNotSent while the server is away or defers it. A permanent refusal ends it.
+    """Sends it once; MailNotSent while the server is unavailable or defers it. A permanent refusal ends it.
 
-    Safe to repeat: only a process killed between the server's 250 and the next statement sends it twice, both
-    times under one Message-ID.
+    Safe to repeat: only a process killed between the server's 250 and the next statement sends it twice, with
+    the same Message-ID.
     """
     row = _begin_attempt(UUID(mail_id))
     if row is None:
@@ -85,7 +85,7 @@ def deliver_mail(mail_id: str) -> None:
     except SecretUnreadable as exc:
         _end(row, str(exc))
         return
-    problem, is_final = _try(outgoing, when_accepted=partial(_note_sent, row))
+    problem, is_final = _try(outgoing, when_accepted=partial(_record_sent, row))
     if not problem:
         return
     if is_final or row.attempts >= MOST_ATTEMPTS:
@@ -99,7 +99,7 @@ def deliver_mail(mail_id: str) -> None:
 def _begin_attempt(mail_id: UUID) -> OutgoingMail | None:
     """Counts the attempt before it is made, so that a mail that kills its worker is given up too.
 
-    None where nothing is left to send.
+    None if there is nothing left to send.
     """
     waiting = OutgoingMail.objects.select_for_update().filter(id=mail_id, sent_at=None, failed_at=None)
     row = waiting.first()
@@ -113,7 +113,7 @@ def _begin_attempt(mail_id: UUID) -> OutgoingMail | None:
     return row
 
 
-def _note_sent(row: OutgoingMail) -> None:
+def _record_sent(row: OutgoingMail) -> None:
     OutgoingMail.objects.filter(id=row.id).update(sent_at=timezone.now(), last_error="", **_wiped())
 
 
@@ -124,14 +124,14 @@ def _end(row: OutgoingMail, problem: str) -> None:
 
 
 def _wiped() -> dict[str, str]:
-    """Development's page shows what was sent."""
+    """In development the text stays, for the page that shows sent mail."""
     return {} if settings.DEVELOPMENT else {"sealed_message": ""}
 
 
 def _message(row: OutgoingMail) -> EmailMultiAlternatives:
-    """The same Message-ID at each attempt, by which mail servers and readers recognise a second copy.
+    """The same Message-ID at each attempt, by which mail servers and clients recognise a second copy.
 
-    SecretUnreadable where the key that it was sealed with is missing.
+    SecretUnreadable if the key that sealed it is missing.
     """
     bodies = read_bodies(row)
     outgoing = EmailMultiAlternatives(subject=row.subject, body=bodies["text"], to=[row.to])
@@ -142,40 +142,40 @@ def _message(row: OutgoingMail) -> EmailMultiAlternatives:
 
 
 def _try(outgoing: EmailMultiAlternatives, *, when_accepted: Callable[[], None]) -> tuple[str, bool]:
-    """What went wrong, as the server said it, and whether trying again is of no use."""
+    """The server's error, empty on success, and whether it is permanent."""
     server = get_connection(settings.MAIL_BACKEND, timeout=settings.EMAIL_TIMEOUT)
     try:
         server.open()
-        server.send_messages([outgoing])  # leaves a connection open that it did not open itself
+        server.send_messages([outgoing])  # does not close a connection that was open before
     except smtplib.SMTPRecipientsRefused as exc:
         code, reply = next(iter(exc.recipients.values()))
-        return _said(code, reply), code >= 500
+        return _reply_text(code, reply), code >= 500
     except smtplib.SMTPResponseException as exc:
-        return _said(exc.smtp_code, exc.smtp_error), isinstance(
+        return _reply_text(exc.smtp_code, exc.smtp_error), isinstance(
             exc, smtplib.SMTPDataError
         ) and exc.smtp_code >= 500
     except (smtplib.SMTPException, OSError) as exc:
         return f"{type(exc).__name__}: {exc}", False
     else:
-        when_accepted()  # before the farewell, for which a server may take its time
+        when_accepted()  # before closing, which may take long
     finally:
         with suppress(smtplib.SMTPException, OSError):
             server.close()
     return "", False
 
 
-def _said(code: int, reply: bytes | str) -> str:
+def _reply_text(code: int, reply: bytes | str) -> str:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return f"{code} {text}"
 
 
 def read_bodies(row: OutgoingMail) -> Bodies:
-    """`{"text", "html"}`; both empty where they have been wiped."""
+    """`{"text", "html"}`; both empty once wiped."""
     if not row.sealed_message:
         return {"text": "", "html": ""}
     return cast("Bodies", json.loads(unseal(row.sealed_message)))
 
 
 def forget_old_mail() -> None:
-    """What was sent or given up a month ago is of no use to anybody."""
-    OutgoingMail.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    """Deletes mail queued a month ago."""
+    OutgoingMail.objects.filter(created_at__lt=timezone.now() - STORED).delete()

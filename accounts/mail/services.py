@@ -9,20 +9,20 @@ from django.template.loader import render_to_string
 
 
 def send_mail(template: str, to: str, context: Mapping[str, Any]) -> None:
-    """Leaves the mail `mail/<template>` in the caller's transaction; a job sends it."""
+    """Queues the mail `mail/<template>` in the caller's transaction; a job sends it."""
     compose(f"mail/{template}", to, context).send()
 
 
 def compose(prefix: str, to: str, context: Mapping[str, Any]) -> EmailMultiAlternatives:
-    """From `<prefix>_subject.txt`, `<prefix>_message.txt` and, where there is one, `<prefix>_message.html`.
+    """From `<prefix>_subject.txt`, `<prefix>_message.txt` and `<prefix>_message.html`, if it exists.
 
-    Without one of its own the HTML is the text's paragraphs, its addresses made links.
+    Otherwise the HTML is made of the text's paragraphs, with URLs as links.
     """
-    told = dict(context)
-    subject = " ".join(render_to_string(f"{prefix}_subject.txt", told).split())
-    text = render_to_string(f"{prefix}_message.txt", told).strip()
+    values = dict(context)
+    subject = " ".join(render_to_string(f"{prefix}_subject.txt", values).split())
+    text = render_to_string(f"{prefix}_message.txt", values).strip()
     try:
-        html = render_to_string(f"{prefix}_message.html", {**told, "subject": subject})
+        html = render_to_string(f"{prefix}_message.html", {**values, "subject": subject})
     except TemplateDoesNotExist:
         paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
         html = render_to_string("mail/plain.html", {"subject": subject, "paragraphs": paragraphs})

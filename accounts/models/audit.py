@@ -1,4 +1,4 @@
-"""What was done to accounts and access, by whom and from where; rows are only ever added."""
+"""The audit of accounts and access: who did what, and from where; rows are only ever added."""
 
 from typing import ClassVar
 from uuid import uuid4
@@ -11,7 +11,7 @@ from accounts.models.workspaces import Workspace
 
 
 class AuditEntry(models.Model):
-    """A trigger refuses UPDATE and DELETE; so the ids in it outlive the rows that they name."""
+    """A trigger refuses UPDATE and DELETE, so its ids outlive the rows that they refer to."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     at = models.DateTimeField(auto_now_add=True)

@@ -1,4 +1,4 @@
-"""Who has left a tenant, for as long as something is still to be done about it."""
+"""People who have left a tenant, until their private content is deleted."""
 
 from uuid import uuid4
 
@@ -9,7 +9,7 @@ from accounts.models.tenants import Tenant
 
 
 class Departure(models.Model):
-    """What is private to somebody who left, to be deleted at `delete_after`; coming back cancels it."""
+    """Private content of a person who left is deleted at `delete_after`, unless they rejoin."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="departures")

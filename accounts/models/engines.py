@@ -1,4 +1,4 @@
-"""The account at an engine that a person's turns run as, and the checks of an engine."""
+"""Accounts at an engine, which people's turns run as, and checks of an engine."""
 
 from uuid import uuid4
 
@@ -8,11 +8,11 @@ from django.db.models import Q
 
 from accounts.models.tenants import Tenant
 
-ADDRESS_DOMAIN = "engine.switchyard.invalid"  # nobody's, by RFC 2606: no mail ever leaves for it
+ADDRESS_DOMAIN = "engine.switchyard.invalid"  # reserved by RFC 2606: no mail is ever sent there
 
 
 class EngineAccount(models.Model):
-    """Committed with its password before the engine hears of it, so a race or a crash converges.
+    """Committed with its password before it is registered at the engine, so a race or crash converges.
 
     The one without tenant and user is the operator's: the first account of a LibreChat becomes its admin.
     """
@@ -52,14 +52,14 @@ class EngineAccount(models.Model):
 
     @property
     def address(self) -> str:
-        """Its e-mail at the engine: from its own id, so nobody can guess it or inherit it."""
+        """Its email at the engine, made of its own id, so that no one can guess or inherit it."""
         return f"{self.id.hex}@{ADDRESS_DOMAIN}"
 
 
 class EngineCheck(models.Model):
-    """A turn that only proves the engine, without tenant and budget; the egress answers it by itself.
+    """A turn that only checks the engine, without tenant and budget; the egress answers it itself.
 
-    Its id is the reply's id at the engine, as a turn's is.
+    Its id is the reply's id at the engine, as for any turn.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class OutgoingMail(models.Model):
-    """One message to one address; sealed, for links in it are secrets, and wiped once it is sent."""
+    """One message to one address; sealed, because links in it are secrets, and wiped once sent."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     to = models.EmailField(max_length=254)

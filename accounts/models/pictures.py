@@ -1,11 +1,11 @@
-"""The picture that a person chose, small enough to live in the database."""
+"""A person's picture, small enough for the database."""
 
 from django.conf import settings
 from django.db import models
 
 
 class Picture(models.Model):
-    """A square WebP, made anew from what was uploaded: nothing of the original file is kept."""
+    """A square WebP, redrawn from the upload: nothing of the original file is stored."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="picture"

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Refusal(models.Model):
-    """One person's refusals of one kind in one minute; the first has an entry of its own already."""
+    """One person's refusals of one kind in one minute; the first already has an entry of its own."""
 
     key = models.CharField(max_length=64, help_text="Digest of tenant, person, action and code")
     minute = models.DateTimeField(help_text="When it began")

@@ -1,4 +1,4 @@
-"""An organisation with a schema of its own, and who belongs to it."""
+"""Tenants, each with a schema of its own, and their members."""
 
 from uuid import UUID, uuid4
 
@@ -17,13 +17,19 @@ valid_slug = RegexValidator(
 
 
 def schema_name_for(tenant_id: UUID) -> str:
-    """The schema comes from the id, not from the slug: nobody inherits a predecessor's data."""
+    """By id, not slug, so that no tenant inherits a predecessor's data."""
     return f"t_{tenant_id.hex}"
+
+
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    def active(self) -> "TenantQuerySet":
+        """Not suspended."""
+        return self.filter(suspended_at=None)
 
 
 class Tenant(TenantMixin):
     class Departed(models.TextChoices):
-        """What becomes of the private conversations and prompts of somebody who leaves."""
+        """What happens to private conversations and prompts when a member leaves."""
 
         KEEP = "keep", "Keep them for export"
         DELETE = "delete", "Delete them after the grace period"
@@ -56,6 +62,8 @@ class Tenant(TenantMixin):
         max_length=64, default="", editable=False
     )  # accounts.teams.schema_template.version()
 
+    objects = TenantQuerySet.as_manager()
+
     # `accounts.teams.tenants.create_tenant` copies the template schema; nothing ever drops one.
     auto_create_schema = False
     auto_drop_schema = False
@@ -79,9 +87,9 @@ class Tenant(TenantMixin):
 
 
 class Founding(models.Model):
-    """That someone founded a team from this network, or tried to with an address that has an account.
+    """A team founded from this network, or a sign-up attempt with an address that has an account.
 
-    For the limit a day; a job deletes rows once it counts them no more.
+    For the daily limit; a job deletes rows that it no longer counts.
     """
 
     network = models.CharField(max_length=64, help_text="As kit.networks names it")
@@ -110,7 +118,20 @@ class SchemaScript(models.Model):
 
 
 class Domain(DomainMixin):
-    """A host name of a tenant's own; routing goes by path, so none is needed."""
+    """django-tenants wants this model; routing is by path, so there are no rows."""
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def of_tenant(self, tenant_id: UUID) -> "MembershipQuerySet":
+        """With the user of each, which most callers need."""
+        return self.filter(tenant=tenant_id).select_related("user")
+
+    def active(self) -> "MembershipQuerySet":
+        """Of users who are not deactivated."""
+        return self.filter(user__is_active=True)
+
+    def owners(self) -> "MembershipQuerySet":
+        return self.filter(role=Membership.Role.OWNER)
 
 
 class Membership(models.Model):
@@ -128,6 +149,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = MembershipQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_a_tenant"),
@@ -136,3 +159,11 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.tenant_id} as {self.role}"
+
+    @property
+    def is_last_owner(self) -> bool:
+        """Costs a query for an owner."""
+        if self.role != self.Role.OWNER:
+            return False
+        others = Membership.objects.of_tenant(self.tenant_id).owners().exclude(id=self.id)
+        return not others.exists()

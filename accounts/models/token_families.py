@@ -1,12 +1,12 @@
-"""Sign-ins over the API that are over: their tokens open nothing any more, though they have not expired."""
+"""Ended sign-ins over the API: their tokens no longer work, though they have not expired."""
 
 from django.db import models
 
 
 class EndedFamily(models.Model):
-    """All tokens that came from one sign-in carry its family's id; here it stands once they are dead.
+    """All tokens from one sign-in have its family's id; a row ends them.
 
-    Only ended ones are kept, and only until their last token would have expired: a sign-in costs no row.
+    Only ended families are stored, until their last token would have expired, so a sign-in costs no row.
     """
 
     id = models.UUIDField(primary_key=True)

@@ -1,4 +1,4 @@
-"""A person, known by e-mail address, who may belong to several tenants."""
+"""Users, identified by email address, who may belong to several tenants."""
 
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -65,7 +65,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def label(self) -> str:
-        """How other people see this person: the name, or the address where none was given."""
+        """Shown to other people: the name, or the address if there is none."""
         return self.name or self.email
 
     def get_full_name(self) -> str:

@@ -1,1 +1,1 @@
-"""Sign-in: accounts, sessions, tokens, second steps, other issuers, recovery, and the own account."""
+"""Sign-in: accounts, sessions, tokens, two-factor authentication, issuers, recovery, profile."""

@@ -1,4 +1,4 @@
-"""What allauth asks of us: names on new users, audit lines, and what a change of credentials brings along."""
+"""allauth's account adapter: names of new users, audit entries, and the effects of changed credentials."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from accounts.sign_in.users import is_verified
 from kit import request_origin
 from kit.errors import InvalidInput
 
-# The notices that allauth sends about a change of credentials, and what the audit calls the change.
+# The mails that allauth sends about changed credentials, and the audit's action for each.
 CREDENTIALS_CHANGES = {
     "account/email/password_changed": "user.password_changed",
     "account/email/password_set": "user.password_set",
@@ -36,12 +36,12 @@ CREDENTIALS_CHANGES = {
     "socialaccount/email/account_connected": "user.connection_added",
     "socialaccount/email/account_disconnected": "user.connection_removed",
 }
-UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104  # nobody listens there: the peer behind a unix socket
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104  # for the peer behind a unix socket, which has no address
 
 
 class AccountAdapter(DefaultAccountAdapter):
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
-        """Of two sign-ups of one address at once, one is led to sign in."""
+        """Of two concurrent sign-ups of one address, one is sent to sign in."""
         user.name = form.cleaned_data.get("name", "") or user.name
         try:
             with transaction.atomic():
@@ -59,7 +59,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return redirect("account_login")
 
     def clean_email(self, email: str) -> str:
-        """Every form and app route that takes an address asks here."""
+        """Called by every form and app route that takes an address."""
         try:
             return normal_address(email)
         except InvalidInput as problem:
@@ -71,12 +71,12 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def logout(self, request: HttpRequest) -> None:
-        if request.user.is_authenticated:  # an app's session may be gone already
+        if request.user.is_authenticated:  # an app's session may have ended already
             audit.record("user.signed_out", actor_id=request.user.pk, via=_via(request))
         super().logout(request)
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """Looked up and counted by the one form of the address: another spelling is no further guess."""
+        """Uses the normal address for look-up and limits: another spelling gives no further guesses."""
         credentials["email"] = plain_address(str(credentials.get("email", "")))
         user: User | None = super().authenticate(request, **credentials)
         if user is not None and self._guess is not None:
@@ -84,13 +84,13 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """In place of allauth's count, by which anyone could lock out anyone."""
+        """Replaces allauth's count, with which anyone could lock out anyone."""
         self._guess = guess_password(request, credentials["email"])
         if self._guess is None:
             raise self.validation_error("too_many_login_attempts")
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
-        """allauth's hook after a new password was set by mail."""
+        """allauth's hook after a password reset."""
         forget_guesses(request, str(credentials.get("email", "")))
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
@@ -105,33 +105,33 @@ class AccountAdapter(DefaultAccountAdapter):
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
-        """allauth's one hook that hears of every change of credentials, by page or by app."""
+        """The one hook that allauth calls for every change of credentials, by page or app."""
         if template_prefix in CREDENTIALS_CHANGES:
-            credentials_changed(user, what=CREDENTIALS_CHANGES[template_prefix])
+            credentials_changed(user, action=CREDENTIALS_CHANGES[template_prefix])
         if template_prefix == "account/email/password_reset":
             recover(user)
         super().send_notification_mail(template_prefix, user, context, email)
 
     def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:
-        """`user` is None where a known address signed up and allauth hides it: the time must hide it too."""
+        """`user` is None if a known address signed up and allauth hides it: the time must hide it too."""
         if user is None and is_headless_request(request):
             User().set_password(get_random_string(12))
         answer: HttpResponse = super().respond_email_verification_sent(request, user)
         return answer
 
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
-        """Until an account's own address is proved, no other address recovers the account."""
+        """Until the account's own address is verified, no other address recovers the account."""
         if is_verified(user) or plain_address(email) == user.email:
             super().send_password_reset_mail(user, email, context)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """As all our mail: text and HTML, and nothing of the request in it, whose Host anyone may choose."""
+        """As all our mail: text and HTML, and nothing from the request, whose Host anyone may choose."""
         if may_mail(template_prefix, email):
-            told = {name: value for name, value in context.items() if name != "request"}
-            compose(template_prefix, email, {**told, "email": email}).send()
+            safe = {name: value for name, value in context.items() if name != "request"}
+            compose(template_prefix, email, {**safe, "email": email}).send()
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """As the request's own middleware found it; limits then count all who come without one together."""
+        """As our middleware found it; limits count all clients without an address together."""
         return request_origin.current().address or UNKNOWN_ADDRESS
 
 

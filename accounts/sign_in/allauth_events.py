@@ -1,4 +1,4 @@
-"""Listens to allauth: second steps and addresses that come or go are audited, and end what was open."""
+"""Receives allauth's signals: changed factors and addresses are audited, and end other sessions."""
 
 from typing import Any
 
@@ -21,20 +21,20 @@ from accounts.sign_in.recovery import clear_password, end_unproved_access, is_ow
 from accounts.sign_in.users import is_verified
 
 count_codes_by_network()
-STEPS = {"totp": "totp", "webauthn": "passkey", "recovery_codes": "recovery_codes"}
+FACTORS = {"totp": "totp", "webauthn": "passkey", "recovery_codes": "recovery_codes"}
 
 
 @receiver(post_save, sender=Authenticator)
-def step_added(*, instance: Authenticator, created: bool, **kwargs: Any) -> None:
-    """By the model's own signal, which is sent inside the transaction; allauth's come after it."""
+def audit_added_factor(*, instance: Authenticator, created: bool, **kwargs: Any) -> None:
+    """By the model's signal, which is sent inside the transaction; allauth's own are sent after it."""
     if created:
-        credentials_changed(instance.user, what=f"user.{STEPS[instance.type]}_added")
+        credentials_changed(instance.user, action=f"user.{FACTORS[instance.type]}_added")
 
 
 @receiver(post_delete, sender=Authenticator)
-def step_removed(*, instance: Authenticator, origin: Any, **kwargs: Any) -> None:
-    if not isinstance(origin, User):  # whose end takes everything along
-        credentials_changed(instance.user, what=f"user.{STEPS[instance.type]}_removed")
+def audit_removed_factor(*, instance: Authenticator, origin: Any, **kwargs: Any) -> None:
+    if not isinstance(origin, User):  # deleting a user deletes everything of theirs
+        credentials_changed(instance.user, action=f"user.{FACTORS[instance.type]}_removed")
 
 
 @receiver(signals.authentication_failed)
@@ -44,7 +44,7 @@ def audit_wrong_code(*, user: User, authenticator: Authenticator, **kwargs: Any)
 
 @receiver(signals.authenticator_added)
 def use_up_the_first_code(*, authenticator: Authenticator, **kwargs: Any) -> None:
-    """The code that proved a new authenticator app must not sign anybody in while it is on the screen."""
+    """The code that confirmed a new authenticator app must not sign anyone in while it is displayed."""
     if authenticator.type != Authenticator.Type.TOTP:
         return
     secret, totp = decrypt(authenticator.data["secret"]), authenticator.wrap()
@@ -54,7 +54,7 @@ def use_up_the_first_code(*, authenticator: Authenticator, **kwargs: Any) -> Non
 
 @receiver(_add_email)
 def refuse_second_address(*, user: User, **kwargs: Any) -> None:
-    """By the signal with which allauth itself refuses: it is sent for pages and apps alike.
+    """By the signal that allauth itself uses to refuse, for pages and apps.
 
     Otherwise someone could sign up with another person's address, add their own, and get back in with it.
     """
@@ -68,8 +68,8 @@ def audit_address(*, user: User, email_address: EmailAddress, **kwargs: Any) -> 
 
 
 @receiver(email_confirmed)
-def audit_proof(*, request: HttpRequest, email_address: EmailAddress, **kwargs: Any) -> None:
-    """A link that is opened elsewhere than where the account was made says nothing about who made it."""
+def audit_confirmation(*, request: HttpRequest, email_address: EmailAddress, **kwargs: Any) -> None:
+    """A link opened in another session than the sign-up's does not show who created the account."""
     user = email_address.user
     if email_address.email == user.email and not is_own_session(request, user):
         if not getattr(request, "knows_password", False):

@@ -1,4 +1,4 @@
-"""What apps send to allauth's routes is read as strictly as what they send to ours."""
+"""Reads the JSON that apps send to allauth's routes as strictly as for our own."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ APPS = "/_allauth/"
 
 
 class AppBodiesMiddleware:
-    """allauth takes any JSON: nesting without end and half characters would fail deep inside it."""
+    """allauth accepts any JSON; endless nesting and lone surrogates would fail deep inside it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -20,12 +20,12 @@ class AppBodiesMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info.startswith(APPS) and request.body:
             try:
-                _expect_plain(request.body)
+                _expect_sound(request.body)
             except DomainError as problem:
                 return json_error(problem)
         return self.get_response(request)
 
 
-def _expect_plain(body: bytes) -> None:
+def _expect_sound(body: bytes) -> None:
     if not is_sound(parse_object(body)):
         raise InvalidJson

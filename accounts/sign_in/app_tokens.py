@@ -1,4 +1,4 @@
-"""Sign-in by an app ends in Switchyard's own tokens; they live no longer than the app's session."""
+"""Gives an app that signs in Switchyard's tokens, which last no longer than the app's session."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -22,22 +22,22 @@ class AppTokens(SessionTokenStrategy):
         return token
 
     def lookup_session(self, session_token: str) -> SessionBase | None:
-        """Only an app's: the cookie of a browser opens nothing here."""
+        """Only sessions of apps; a browser's cookie gives no access here."""
         session: SessionBase | None = lookup_session(session_token)
         return session if session is not None and APP_SESSION in session else None
 
     def create_access_token_payload(self, request: HttpRequest) -> dict[str, Any] | None:
-        """Tokens for the first place that the person joined; none for somebody who has no place yet."""
+        """Tokens for the first workspace that the person joined; None if they are in no workspace."""
         principal = default_principal(user_id=cast("UUID", request.user.pk))
         if principal is None:
             return None
         name = name_app_session(request.session)
-        told = issue_tokens(principal, app_session=name, family=UUID(name))
-        return {"access_token": told.pop("access"), "refresh_token": told.pop("refresh"), **told}
+        tokens = issue_tokens(principal, app_session=name, family=UUID(name))
+        return {"access_token": tokens.pop("access"), "refresh_token": tokens.pop("refresh"), **tokens}
 
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
         try:
-            told = rotate_tokens(refresh_token)
+            tokens = rotate_tokens(refresh_token)
         except TokenInvalid:
             return None
-        return told["access"], told["refresh"]
+        return tokens["access"], tokens["refresh"]

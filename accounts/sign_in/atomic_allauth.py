@@ -1,4 +1,4 @@
-"""What allauth's routes change is one transaction with its line in the audit."""
+"""Makes each change by allauth's routes one transaction with its audit entry."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 THEIRS = ("/accounts/", "/_allauth/")
-OURS = ("/accounts/profile/",)  # reads a picture, which takes seconds, before its own transaction
+OURS = ("/accounts/profile/",)  # reads a picture for seconds, before its own transaction
 
 
-class WholeChangesMiddleware:
-    """allauth writes step by step; whatever fails in the middle leaves nothing behind."""
+class AtomicAllauthMiddleware:
+    """allauth writes step by step; a failure in the middle leaves nothing behind."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -26,7 +26,7 @@ class WholeChangesMiddleware:
 
 
 def _changes(request: HttpRequest) -> bool:
-    """An issuer's answer comes as a GET, and signs somebody in or up."""
-    comes_back = request.path_info.endswith("/callback/")
-    is_read = request.method in {"GET", "HEAD"} and not comes_back
+    """An issuer's callback is a GET, but signs someone in or up."""
+    is_callback = request.path_info.endswith("/callback/")
+    is_read = request.method in {"GET", "HEAD"} and not is_callback
     return request.path_info.startswith(THEIRS) and request.path_info not in OURS and not is_read

@@ -1,4 +1,4 @@
-"""What follows when somebody signs in differently from now on: an audit line, and what was open ends."""
+"""The effects of changed credentials: an audit entry, and the end of other sessions and all tokens."""
 
 from typing import Any
 
@@ -10,19 +10,18 @@ from accounts.models import User
 from accounts.revocation import end_tokens
 
 
-def credentials_changed(user: User, *, what: str, **details: Any) -> None:
-    """Called once after each change of password, address, second step, passkey or connection of `user`.
+def credentials_changed(user: User, *, action: str, **details: Any) -> None:
+    """Called once after each change of the user's password, address, factors or connections.
 
-    Also when they sign out everywhere. `what` is the audit's action, as in user.password_changed. Whatever
-    else was opened with the old credentials and has to end ends here.
+    `action` is the audit's, as in user.password_changed. Everything opened with the old credentials ends.
     """
     ended = end_other_sessions(user)
     end_tokens(user.pk)
-    audit.record(what, actor_id=user.pk, target=user.email, sessions_ended=ended, **details)
+    audit.record(action, actor_id=user.pk, target=user.email, sessions_ended=ended, **details)
 
 
 def end_other_sessions(user: User) -> int:
-    """Signs `user` out everywhere but where this request comes from; how many sessions that ended."""
+    """Ends all sessions of the user except this request's; returns their number."""
     others = list(UserSession.objects.filter(user_id=user.pk).exclude(session_key=_current_key()))
     for session in others:
         session.end()
@@ -30,6 +29,6 @@ def end_other_sessions(user: User) -> int:
 
 
 def _current_key() -> str:
-    """Empty outside of a request, as in a command."""
+    """Empty outside a request, as in a command."""
     session = getattr(context.request, "session", None)
     return (session.session_key if session is not None else None) or ""

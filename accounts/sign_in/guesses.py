@@ -1,8 +1,8 @@
-"""Bounds on guesses of passwords and codes, counted so that no one can lock out someone else.
+"""Limits on guesses of passwords and codes, counted so that no one can lock out someone else.
 
 A wrong guess counts against the account *from that network*. A device that signed in to the account before
-counts by itself, so that it gets through whatever others try. Guesses from many networks meet a far higher
-bound of the account, which known devices and networks that the account was used from never meet.
+has a count of its own, so it gets through whatever others try. Guesses from many networks meet a far higher
+limit of the account, which known devices, and networks that the account was used from, never meet.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from accounts.models import User
 from accounts.sign_in.known_devices import known_device
 from kit.request_origin import current_network
 
-# tries / time; allauth's limiter takes a `key` for whom it counts
+# tries / time; in allauth's limiter `key` means a count for each key
 RATES = {
     "tries": "30/m/key",  # from one network, right or wrong
     "wrong": "20/m/key",  # from one network, whatever the account
     "account_here": "5/5m/key",  # on one account, from one network or by one known device
-    "password_anywhere": "100/h/key",  # on one account, from all networks that it was never used from
-    "code_anywhere": "30/h/key",  # the same for codes, of which there are only a million
+    "password_anywhere": "100/h/key",  # on one account, from all networks new to it
+    "code_anywhere": "30/h/key",  # the same for codes; there are only a million
 }
 NETWORK_KNOWN_SECONDS = 30 * 24 * 3600
 
@@ -41,16 +41,16 @@ class Kind(StrEnum):
 
 @dataclass
 class Guess:
-    """One try that is being made: counted as wrong until `succeed` takes it back."""
+    """One try, counted as wrong until `succeed` takes it back."""
 
     kind: Kind
-    account: str  # the address that was typed in, or a user's id
+    account: str  # the typed address, or a user's id
     request: HttpRequest
-    device: str = ""  # the known device that it comes from
+    device: str = ""  # the known device that it comes from, if any
     usages: list[ratelimit.RateLimitUsage] = field(default_factory=list)
 
     def succeed(self) -> None:
-        """The bounds are as before, and the account is known to be used from this network."""
+        """Uncounts the try, and remembers that the account is used from this network."""
         self.rollback()
         if not self.device:
             cache.set(self._network_slot(), 1, NETWORK_KNOWN_SECONDS)
@@ -61,14 +61,14 @@ class Guess:
         self.usages.clear()
 
     def count(self) -> bool:
-        """False where a bound is reached; then nothing is counted."""
+        """False if a limit is reached; then nothing is counted."""
         if all(self._take(name, key) for name, key in self._bounds()):
             return True
         self.rollback()
         return False
 
     def forget(self) -> None:
-        """After a new password there is nothing left to guess at."""
+        """Clears the counts after a new password."""
         for name, key in [("account_here", self._here()), (f"{self.kind}_anywhere", self.account)]:
             ratelimit.clear(self.request, app="guesses", action=name, config=RATES, key=key)
 
@@ -96,7 +96,7 @@ class Guess:
 
 
 def guess_password(request: HttpRequest, email: str) -> Guess | None:
-    """`email` in its normal form; None where too many were wrong."""
+    """`email` in its normal form; None after too many wrong guesses."""
     device = known_device(request, email=email)
     if not device and _consume(request, "tries", current_network()) is None:
         return None
@@ -109,10 +109,9 @@ def forget_guesses(request: HttpRequest, email: str) -> None:
 
 
 def guess_code(user: User, error_key: str | None = None) -> Callable[[], None]:
-    """Stands in for allauth's own check before every code and passkey of a known user.
+    """Replaces allauth's check, which counts by account alone, before every code and passkey.
 
-    allauth counts by account alone. Returns what to call once the code was right; ValidationError where too
-    many were wrong.
+    Returns a function to call if the code was right; ValidationError after too many wrong ones.
     """
     request = context.request
     guess = Guess(Kind.CODE, str(user.pk), request, known_device(request, user=user))
@@ -122,7 +121,7 @@ def guess_code(user: User, error_key: str | None = None) -> Callable[[], None]:
 
 
 def count_codes_by_network() -> None:
-    """allauth offers no setting for this; its forms are where all pages, apps and our own routes ask."""
+    """allauth has no setting for this; its forms are used by all pages, apps and our own routes."""
     for forms in (code_forms, totp_forms, webauthn_forms):
         forms.check_rate_limit = guess_code
 

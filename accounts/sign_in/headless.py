@@ -1,4 +1,4 @@
-"""What allauth's routes for apps ask of us: where the links in its mails lead."""
+"""allauth's adapter of the routes for apps: the URLs of links in its mails."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ from accounts.mail.links import allauth_link
 
 class HeadlessAdapter(DefaultHeadlessAdapter):
     def get_frontend_url(self, urlname: str, **kwargs: Any) -> str | None:
-        """allauth asks here first for every link that it mails, for pages and apps alike."""
+        """Called first for every link that allauth mails, for pages and apps."""
         return allauth_link(urlname, str(kwargs.get("key", "")))

@@ -1,4 +1,4 @@
-"""Browsers that signed in to an account before, by a signed cookie: others cannot lock them out."""
+"""Browsers that signed in to an account before, known by a signed cookie: others cannot lock them out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIGN_IN_PATHS = ("/accounts/", "/_allauth/", "/invitations/")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An account that was signed in to, as it was then: any new credential makes the device unknown."""
+    """A signed-in account with its access version: changed credentials make the device unknown."""
 
     user_id: str
     access_version: int
@@ -46,12 +46,12 @@ class KnownDeviceMiddleware:
 
 
 def known_device(request: HttpRequest, *, user: User | None = None, email: str = "") -> str:
-    """Which of the account's devices this is; empty without a sign-in since credentials changed."""
+    """The name of the account's device; empty without a sign-in since the credentials changed."""
     entries = {entry.user_id: entry for entry in _entries(request)}
     if not entries:
         return ""
-    whose = Q(pk=user.pk) if user else _has_address(email)
-    row = User.objects.filter(whose, pk__in=list(entries)).values_list("pk", "access_version").first()
+    by_user = Q(pk=user.pk) if user else _has_address(email)
+    row = User.objects.filter(by_user, pk__in=list(entries)).values_list("pk", "access_version").first()
     if row is None:
         return ""
     entry = entries[str(row[0])]
@@ -64,13 +64,13 @@ def _has_address(email: str) -> Q:
 
 
 def _may_sign_in(request: HttpRequest) -> bool:
-    """An issuer's answer comes as a GET."""
-    acts = request.method == "POST" or request.path_info.endswith("/callback/")
-    return acts and request.path_info.startswith(SIGN_IN_PATHS)
+    """An issuer's callback is a GET."""
+    changes = request.method == "POST" or request.path_info.endswith("/callback/")
+    return changes and request.path_info.startswith(SIGN_IN_PATHS)
 
 
 def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID, *, is_new: bool) -> None:
-    """Only a sign-in creates a device: otherwise a stolen session could create one for every few guesses."""
+    """Only a sign-in creates a device; otherwise a stolen session could create one for every few guesses."""
     version = User.objects.filter(pk=user_id).values_list("access_version", flat=True).first() or 0
     entries = _entries(request)
     known = next((entry for entry in entries if entry.user_id == str(user_id)), None)
@@ -78,10 +78,10 @@ def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID, *, is_n
         return
     device = known.device if known else uuid4().hex
     others = [entry for entry in entries if entry.user_id != str(user_id)]
-    kept = [Entry(str(user_id), version, device), *others][:MOST_ACCOUNTS]
+    stored = [Entry(str(user_id), version, device), *others][:MOST_ACCOUNTS]
     answer.set_cookie(
         COOKIE,
-        signing.dumps([[e.user_id, e.access_version, e.device] for e in kept], salt=SALT),
+        signing.dumps([[e.user_id, e.access_version, e.device] for e in stored], salt=SALT),
         max_age=LIFETIME_SECONDS,
         httponly=True,
         secure=bool(settings.SESSION_COOKIE_SECURE),
@@ -90,12 +90,12 @@ def _remember(request: HttpRequest, answer: HttpResponse, user_id: UUID, *, is_n
 
 
 def _entries(request: HttpRequest) -> list[Entry]:
-    """Empty where the cookie is missing, forged or too old."""
+    """Empty if the cookie is missing, forged or too old."""
     text = request.COOKIES.get(COOKIE, "")
     if not text:
         return []
     try:
-        told: list[Any] = signing.loads(text, salt=SALT, max_age=LIFETIME_SECONDS)
+        values: list[Any] = signing.loads(text, salt=SALT, max_age=LIFETIME_SECONDS)
     except signing.BadSignature:
         return []
-    return [Entry(*entry) for entry in told]
+    return [Entry(*entry) for entry in values]

@@ -1,4 +1,4 @@
-"""What allauth asks of us about second steps: how their secrets are kept, and by which name we are known."""
+"""allauth's adapter of two-factor authentication: seals its secrets and names this installation."""
 
 import structlog
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -11,7 +11,7 @@ from kit.secrets import SecretUnreadable, seal, unseal
 ISSUER = "Switchyard"
 UNREADABLE = "Your codes cannot be checked, because a key of this installation is missing. Ask the operator."
 log = structlog.get_logger(__name__)
-# The parts of an authenticator's data that `encrypt` made; `manage.py reseal_secrets` goes by it.
+# The sealed fields of an authenticator's data, for `manage.py reseal_secrets`.
 SEALED = ("secret", "seed")
 
 
@@ -20,7 +20,7 @@ class MfaAdapter(DefaultMFAAdapter):
         return seal(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """ValidationError, which the forms that ask for a code show, where the key to it is missing."""
+        """ValidationError, which the forms show, if its key is missing."""
         try:
             return unseal(encrypted_text)
         except SecretUnreadable as exc:

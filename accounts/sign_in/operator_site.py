@@ -1,4 +1,4 @@
-"""The admin's door: operators sign in where everyone does, in production with two-factor authentication."""
+"""Access to the admin: operators sign in as everyone does, in production with two-factor authentication."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ CHECKED = "_has_second_factor"  # on the request: the admin asks several times
 
 class OperatorSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Checked before every page of the admin. Signing in has asked for the authenticator."""
+        """Checked before every page of the admin. Sign-in has asked for the authenticator's code."""
         return super().has_permission(request) and _has_second_factor(request)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Never Django's own form: it knows no limits on guesses and no second step."""
+        """Never Django's own form, which has neither limits on guesses nor a second factor."""
         user = request.user
         if not isinstance(user, User):
             return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
@@ -32,7 +32,7 @@ class OperatorSite(AdminSite):
 
 
 def lacks_second_factor(user: User) -> bool:
-    """Where the admin asks for one. Recovery codes alone are none: they come with an app or a passkey."""
+    """False if the admin needs none. Recovery codes alone do not count: they come with an app or passkey."""
     if not settings.ADMIN_TWO_FACTOR:
         return False
     kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]

@@ -1,4 +1,4 @@
-"""A passkey's answer is anybody's text: whatever the libraries stumble over in it is a wrong answer."""
+"""Treats unreadable passkey responses as wrong ones; they are untrusted input."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 
 log = structlog.get_logger(__name__)
 
-NONSENSE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     LookupError,
@@ -28,7 +28,7 @@ THEIRS = ("allauth.mfa.", "allauth.headless.mfa.")
 
 
 class PasskeyErrorsMiddleware:
-    """allauth reads credentials with fido2, which raises whatever comes up; here that becomes an answer."""
+    """allauth reads credentials with fido2, which raises many kinds of errors; they become a response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -39,7 +39,7 @@ class PasskeyErrorsMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         view = request.resolver_match.func if request.resolver_match else None
         is_theirs = getattr(view, "__module__", "").startswith(THEIRS)
-        if request.method == "GET" or not is_theirs or not isinstance(exception, NONSENSE):
+        if request.method == "GET" or not is_theirs or not isinstance(exception, UNREADABLE):
             return None
         log.warning("passkey.unreadable", error=type(exception).__name__)
         wrong = get_adapter().validation_error("incorrect_code")

@@ -1,4 +1,4 @@
-"""Sessions in the database, whose keys are what Django makes them: letters and digits."""
+"""Sessions in the database, with keys as Django creates them: letters and digits."""
 
 from typing import Any
 from uuid import UUID
@@ -10,10 +10,10 @@ from accounts.sign_in.token_families import APP_SESSION, end_family
 
 
 class SessionStore(DatabaseStore):
-    """A cookie is anybody's to write; a key with NUL in it would reach PostgreSQL and fail there."""
+    """A cookie is untrusted; a key with NUL in it would fail in PostgreSQL."""
 
     def flush(self) -> None:
-        """Signing an app out, by whatever way, ends its tokens as well."""
+        """Signing an app out, in any way, ends its tokens as well."""
         name, user_id = self.get(APP_SESSION), self.get(SESSION_KEY)
         super().flush()
         if name and user_id:

@@ -1,4 +1,4 @@
-"""Where somebody is signed in: noticed, listed, ended; an app's session carries its tokens' life."""
+"""Sessions of browsers and apps: recorded, listed, ended; an app's tokens last as long as its session."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ SEEN_EVERY_SECONDS = 60
 
 
 class SeenMiddleware:
-    """Notes from where a session is used, once a minute: a page must not cost a write."""
+    """Records where a session is used, once a minute, so that most pages need no write."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -39,7 +39,7 @@ class SeenMiddleware:
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
-    """allauth's flows end sessions through this, for pages and apps alike."""
+    """allauth ends sessions through this, for pages and apps."""
 
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
         for session in sessions:
@@ -49,7 +49,7 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
 
 def _end_tokens_of(row: UserSession) -> None:
-    """An app's tokens end with its session at once, and not only when they are to be renewed."""
+    """An app's tokens end with its session immediately, not only at the next refresh."""
     name = session_store(row.session_key).get(APP_SESSION)
     if name is not None:
         end_family(UUID(name), user_id=row.user_id)
@@ -61,7 +61,7 @@ def session_store(key: str | None = None) -> SessionBase:
 
 
 def live_app_session(*, user_id: UUID, name: str) -> UserSession | None:
-    """The app's session of this name; None when it ran out, was ended, or the password is another by now."""
+    """The app's session of this name; None if it expired, was ended, or the password has changed."""
     for row in UserSession.objects.filter(user_id=user_id):
         session = session_store(row.session_key)
         if session.get(APP_SESSION) == name and get_session_user(session) is not None:
@@ -70,17 +70,17 @@ def live_app_session(*, user_id: UUID, name: str) -> UserSession | None:
 
 
 def prolong(row: UserSession) -> None:
-    """An app that renews its tokens was seen, and stays signed in for as long as those tokens may live."""
+    """Marks the app as seen, and extends its session to the lifetime of its new tokens."""
     UserSession.objects.filter(pk=row.pk).update(last_seen_at=timezone.now())
     session = session_store(row.session_key)
     if APP_SESSION in session:
         session.set_expiry(_lifetime())
-        with suppress(UpdateError):  # ended this very moment: then it stays ended
+        with suppress(UpdateError):  # ended concurrently: it stays ended
             session.save()
 
 
 def name_app_session(session: SessionBase) -> str:
-    """The session's lasting name, given to it on first use."""
+    """The session's permanent name, given on first use."""
     if APP_SESSION not in session:
         session[APP_SESSION] = str(uuid4())
         session.set_expiry(_lifetime())
@@ -89,7 +89,7 @@ def name_app_session(session: SessionBase) -> str:
 
 
 def listed_sessions(user: User) -> list[Any]:
-    """Every live session, the one used last first."""
+    """Live sessions, the most recently used first."""
     return sorted(UserSession.objects.purge_and_list(user), key=lambda row: row.last_seen_at, reverse=True)
 
 
@@ -98,5 +98,5 @@ def _lifetime() -> int:
 
 
 def _digest(key: str) -> str:
-    """The cache is no place for session keys."""
+    """Session keys must not be in the cache."""
     return hashlib.sha256(key.encode()).hexdigest()

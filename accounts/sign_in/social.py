@@ -1,4 +1,4 @@
-"""What allauth asks of us about sign-in by other issuers: names, and who is whom."""
+"""allauth's adapter of sign-in with issuers: cleans names and addresses, and finds the present account."""
 
 from typing import Any
 
@@ -24,24 +24,24 @@ LONGEST_EMAIL = 254
 
 class SocialAdapter(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
-        """What comes from outside is cleaned before anything looks at it."""
+        """Cleans the issuer's data before anything reads it."""
         account = sociallogin.account
         if _storable(account.uid) != account.uid:
             raise PermissionDenied
         account.extra_data = _storable(account.extra_data)
         sociallogin.email_addresses = [
-            _cleaned(address) for address in sociallogin.email_addresses if _may_be_kept(address.email)
+            _cleaned(address) for address in sociallogin.email_addresses if _is_storable(address.email)
         ]
         email = data.get("email")
-        data = {**data, "email": email if email and _may_be_kept(email) else None}
+        data = {**data, "email": email if email and _is_storable(email) else None}
         user: User = super().populate_user(request, sociallogin, data)
         user.name = _name(data)
         return user
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
-        """The account to join: only where the provider proved the address, and our own person did too.
+        """The present account, only if both the issuer and the account's owner have verified the address.
 
-        allauth would also take an account whose address was never proved, and wipe its password.
+        allauth would also take an account whose address was never verified, and wipe its password.
         """
         for address in sociallogin.email_addresses:
             if address.verified and self.can_authenticate_by_email(sociallogin, address.email):
@@ -51,13 +51,13 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         return None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """An id token for another request than ours is somebody else's."""
+        """Refuses an id token that does not answer our request."""
         if not has_our_nonce(sociallogin):
             raise PermissionDenied
         if sociallogin.state.get("process") == AuthProcess.CONNECT:
-            self._expect_proved(request, sociallogin)
+            self._expect_verified(request, sociallogin)
 
-    def _expect_proved(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+    def _expect_verified(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Otherwise someone could sign up with another person's address and get back in by the connection."""
         if not isinstance(request.user, User) or is_verified(request.user):
             return
@@ -68,22 +68,22 @@ class SocialAdapter(DefaultSocialAccountAdapter):
 
 
 def _cleaned(address: EmailAddress) -> EmailAddress:
-    """Some issuers send `"false"` in quotes: proved is only what is said to be true."""
+    """Some issuers send `"false"` as a string: only true counts as verified."""
     address.verified = address.verified is True or str(address.verified).lower() == "true"
     return address
 
 
-def _may_be_kept(email: str) -> bool:
+def _is_storable(email: str) -> bool:
     return len(email) <= LONGEST_EMAIL and bool(_storable(email) == email)
 
 
 def _name(data: dict[str, Any]) -> str:
-    whole = data.get("name") or " ".join(str(data.get(part) or "") for part in ("first_name", "last_name"))
-    return str(_storable(str(whole))).strip()[:LONGEST_NAME]
+    full = data.get("name") or " ".join(str(data.get(part) or "") for part in ("first_name", "last_name"))
+    return str(_storable(str(full))).strip()[:LONGEST_NAME]
 
 
 def _storable(value: Any) -> Any:
-    """The value without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+    """The value without what PostgreSQL cannot store: NUL and lone surrogates."""
     if isinstance(value, str):
         return value.replace("\0", "").encode(errors="ignore").decode()
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""Families of tokens, one for each sign-in: ended by logging out, and by reuse of a spent refresh token.
+"""Families of tokens, one for each sign-in: ended by signing out, or by reuse of a spent refresh token.
 
-RFC 9700, 4.14: a refresh token works once. If it is used again, somebody has a copy of it, and nobody can
-tell which of the two is the thief: so everything that came from that sign-in ends. There is no grace for a
-client that never received its answer: it signs in again.
+RFC 9700, 4.14: a refresh token works once. If it is used again, there is a copy, and no one can tell which
+user is the thief, so all tokens from that sign-in end. A client that never received the response has no
+grace: it signs in again.
 """
 
 from datetime import timedelta
@@ -21,7 +21,7 @@ APP_SESSION = (
 
 
 def end_family(family: UUID, *, user_id: UUID) -> bool:
-    """Dead from the next request on, open sockets too; False where it was dead already."""
+    """Its tokens and open sockets end; False if they had already."""
     _, is_new = EndedFamily.objects.get_or_create(id=family)
     if is_new:
         access_changed(user_id)
@@ -29,6 +29,6 @@ def end_family(family: UUID, *, user_id: UUID) -> bool:
 
 
 def forget_ended_families() -> None:
-    """Those of which no token could still be valid."""
+    """Deletes families whose tokens have all expired."""
     lifetime = cast("timedelta", settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
     EndedFamily.objects.filter(ended_at__lt=timezone.now() - lifetime - timedelta(days=1)).delete()

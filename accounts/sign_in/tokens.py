@@ -1,4 +1,4 @@
-"""JWTs: each names a user, a tenant and a workspace, and opens nothing that the database no longer grants."""
+"""JWTs with a user, a tenant and a workspace; each use is checked against the database."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
@@ -22,7 +22,7 @@ FAMILY_CLAIM = "family"
 
 
 class AnyRefresh(RefreshToken):
-    """A refresh token of ours that has not expired, spent or not: whether it is, we ask ourselves."""
+    """A refresh token that has not expired; whether it is spent is checked by the caller."""
 
     def check_blacklist(self) -> None:
         pass
@@ -33,8 +33,8 @@ def issue_tokens(
 ) -> dict[str, str]:
     """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them.
 
-    With `app_session`, the name of an app's session, the refresh token ends with that session. The tokens
-    belong to the named family; without a name they begin one, as a sign-in does.
+    `app_session`: the name of an app's session, with which the refresh token ends. `family`: None starts a
+    new one, as a sign-in does.
     """
     refresh = RefreshToken.for_user(User(id=principal.user_id))
     if app_session:
@@ -45,7 +45,7 @@ def issue_tokens(
         "access": str(refresh.access_token),
         "refresh": str(refresh),
         "userId": str(principal.user_id),
-        **_place(principal),
+        **_slugs(principal),
     }
 
 
@@ -56,30 +56,30 @@ def access_token(principal: Principal) -> str:
     return str(token)
 
 
-def _place(principal: Principal) -> dict[str, str]:
+def _slugs(principal: Principal) -> dict[str, str]:
     return {"tenantId": principal.tenant.slug, "workspaceId": principal.workspace.slug}
 
 
 def _claims(principal: Principal) -> dict[str, Any]:
-    return {"userId": str(principal.user_id), **_place(principal), **_bounds(principal)}
+    return {"userId": str(principal.user_id), **_slugs(principal), **_bounds(principal)}
 
 
 def _bounds(principal: Principal) -> dict[str, Any]:
-    """What ends a token before its time: leaving the tenant, even to come back, and a new password."""
+    """Claims that no longer match after leaving the tenant, even to rejoin, or after a new password."""
     membership_id, access_version = principal.bounds
     return {"membershipId": str(membership_id), "accessVersion": access_version}
 
 
 def principal_from_access(raw: str) -> Principal:
-    """Who the access token stands for; TokenInvalid when forged, expired, or the place was taken away."""
+    """The principal of an access token; TokenInvalid if it is forged or expired, or access was removed."""
     return _principal_for(_read(AccessToken, raw))
 
 
 def rotate_tokens(raw_refresh: str) -> dict[str, str]:
     """New tokens for an old refresh token, which is spent afterwards.
 
-    TokenInvalid for one that is spent already, and then its whole family is dead: of two callers with one
-    token the first gets new ones, and loses them as soon as the second comes.
+    TokenInvalid for a spent one, which also ends its family: of two callers with one token the first gets
+    new tokens, and loses them when the second calls.
     """
     refresh = _read(AnyRefresh, raw_refresh)
     family = _family_of(refresh)
@@ -91,7 +91,7 @@ def rotate_tokens(raw_refresh: str) -> dict[str, str]:
     session = live_app_session(user_id=principal.user_id, name=app_session) if app_session else None
     if app_session and session is None:
         raise TokenInvalid
-    if not _spend(refresh):  # another request was faster
+    if not _spend(refresh):  # by a concurrent request
         _end_reused(refresh)
         raise TokenInvalid
     if session is not None:
@@ -111,13 +111,13 @@ def revoke_refresh(raw_refresh: str, *, user_id: UUID) -> None:
 
 
 def _spend(refresh: AnyRefresh) -> bool:
-    """False where it was spent already; of two at once one is True."""
+    """False if it was spent already; of two concurrent calls one returns True."""
     _, was_alive = cast("tuple[object, bool]", refresh.blacklist())  # its stubs say otherwise
     return was_alive
 
 
 def _end_reused(refresh: AnyRefresh) -> None:
-    """Ends the family, and says so in the audit the first time."""
+    """Ends the family, and audits that the first time."""
     claims = refresh.payload
     try:
         user_id = UUID(str(claims["userId"]))
@@ -139,7 +139,7 @@ def _end_reused(refresh: AnyRefresh) -> None:
 
 
 def _end_sign_in(refresh: AnyRefresh, user_id: UUID) -> bool:
-    """Its family, and the app's session that could get new tokens; False where it was over already."""
+    """Ends its family, and the app's session that could get new tokens; False if both had ended."""
     app_session = str(refresh.payload.get(APP_SESSION_CLAIM, ""))
     session = live_app_session(user_id=user_id, name=app_session) if app_session else None
     if session is not None:
@@ -148,7 +148,7 @@ def _end_sign_in(refresh: AnyRefresh, user_id: UUID) -> bool:
 
 
 def _family_of(token: Token) -> UUID:
-    """A refresh token of before there were families begins one, named after itself."""
+    """Refresh tokens issued before there were families start one, named after themselves."""
     try:
         return UUID(str(token.payload.get(FAMILY_CLAIM) or token["jti"]))
     except ValueError as exc:

@@ -1,8 +1,8 @@
-"""Says in plain words what a user agent stands for, as far as it can be told."""
+"""Describes a user agent in plain words."""
 
 import re
 
-# The first that fits counts: browsers name each other, so the more particular ones stand first.
+# The first match counts. Browsers name each other, so the more specific ones come first.
 PROGRAMS = [
     (r"Switchyard", "Switchyard app"),
     (r"Electron/", "Desktop app"),
@@ -29,7 +29,7 @@ HANDHELD = re.compile(r"iPhone|iPad|Android|Mobile")
 
 
 def device_of(user_agent: str) -> str:
-    """As in `Firefox on Windows`; `Unknown device` where nothing is known."""
+    """As in `Firefox on Windows`; `Unknown device` if nothing matches."""
     program, system = _first(PROGRAMS, user_agent), _first(SYSTEMS, user_agent)
     if program and system:
         return f"{program} on {system}"

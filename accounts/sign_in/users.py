@@ -1,4 +1,4 @@
-"""Makes accounts, and proves who somebody is: password, second step, address."""
+"""Creates accounts and checks credentials: password, second factor, verified address."""
 
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.email_verification import handle_verification_email_rate_limit
@@ -19,22 +19,22 @@ RETRY_SECONDS = 300  # the longer of the windows in which wrong passwords and co
 
 
 def create_account(*, email: str, password: str | None, name: str, verified: bool) -> User:
-    """`email` as `normal_address` made it; EmailTaken where it is somebody's, in any case."""
+    """`email` as from `normal_address`; EmailTaken if an account has it, whatever its case."""
     if password is not None:
         check_password(password, User(email=email, name=name))
-    if User.objects.filter(email__iexact=email).exists() or _is_proved_elsewhere(email):
+    if User.objects.filter(email__iexact=email).exists() or _is_second_address(email):
         raise EmailTaken
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, password, name=name)
-    except IntegrityError as exc:  # another sign-up of the same address was faster
+    except IntegrityError as exc:  # by a concurrent sign-up
         raise EmailTaken from exc
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=verified)
     return user
 
 
-def _is_proved_elsewhere(email: str) -> bool:
-    """As the second address of another account, which can sign in with it."""
+def _is_second_address(email: str) -> bool:
+    """Whether another account verified it as an additional address, and can sign in with it."""
     found: bool = EmailAddress.objects.filter(email=email, verified=True).exists()
     return found
 
@@ -47,10 +47,10 @@ def check_password(password: str, user: User) -> None:
 
 
 def prove(*, email: str, password: str, code: str = "") -> User:
-    """Whose password this is, by the same limits on guesses as the web's.
+    """The user with this email and password; limits on guesses are shared with the web.
 
-    CredentialsInvalid; RateLimited; SecondStepRequired without the code of an account that asks for one;
-    AddressUnverified where the installation wants addresses proved first, after sending the link again.
+    CredentialsInvalid; RateLimited; SecondStepRequired if the account needs a code and none was sent;
+    AddressUnverified if the installation requires verified addresses, after sending the link again.
     """
     request = context.request
     try:
@@ -60,14 +60,14 @@ def prove(*, email: str, password: str, code: str = "") -> User:
     if not isinstance(user, User) or not user.is_active:
         raise CredentialsInvalid
     if is_mfa_enabled(user):
-        _take_second_step(user, code)
+        _check_second_factor(user, code)
     if settings.EMAIL_VERIFICATION == "mandatory" and not is_verified(user):
         send_verification(user)
         raise AddressUnverified
     return user
 
 
-def _take_second_step(user: User, code: str) -> None:
+def _check_second_factor(user: User, code: str) -> None:
     if not code:
         raise SecondStepRequired
     form = AuthenticateForm(data={"code": code}, user=user)
@@ -80,19 +80,19 @@ def _take_second_step(user: User, code: str) -> None:
 
 
 def is_verified(user: User) -> bool:
-    proved: bool = EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists()
-    return proved
+    found: bool = EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists()
+    return found
 
 
 def mark_verified(user: User) -> None:
-    """Whoever holds a link that was mailed to the address reads its mail."""
+    """For someone with a link that was mailed to the address."""
     EmailAddress.objects.update_or_create(
         user=user, email=user.email, defaults={"verified": True, "primary": True}
     )
 
 
 def send_verification(user: User) -> None:
-    """The link to the user's own address, not more often than allauth's limit allows; in requests only."""
+    """Mails the link to the user's own address, within allauth's limit; only in a request."""
     address = EmailAddress.objects.filter(user=user, email=user.email).first()
     if address is None or context.request is None or settings.EMAIL_VERIFICATION == "none":
         return
@@ -100,6 +100,6 @@ def send_verification(user: User) -> None:
         address.send_confirmation(context.request)
 
 
-def tell_of_account(email: str) -> None:
-    """For whoever signs up with an address that has an account: by mail, which only its owner reads."""
+def mail_account_exists(email: str) -> None:
+    """After a sign-up with an address that has an account: by mail, so that only its owner knows."""
     get_adapter().send_account_already_exists_mail(email)

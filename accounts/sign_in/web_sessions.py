@@ -1,4 +1,4 @@
-"""Who a browser's session cookie stands for, for consumers, where Django's middleware does not run."""
+"""The principal of a browser's session cookie, for consumers, where Django's middleware does not run."""
 
 from importlib import import_module
 from io import BytesIO
@@ -19,12 +19,12 @@ from kit.errors import NotAuthenticated, NotFound
 
 
 def request_of(scope: HTTPScope, body: bytes) -> ASGIRequest:
-    """Django's view of a consumer's request: cookies, headers, form."""
+    """A consumer's request as Django's: cookies, headers, form."""
     return ASGIRequest(scope, BytesIO(body))
 
 
 def check_csrf(request: HttpRequest) -> None:
-    """Django's own check: the token in header or form against the cookie, Origin and Referer."""
+    """Django's check of the token in header or form against the cookie, and of Origin and Referer."""
     check = CsrfViewMiddleware(_nothing)
     check.process_request(request)
     if check.process_view(request, _nothing, (), {}) is not None:
@@ -32,12 +32,12 @@ def check_csrf(request: HttpRequest) -> None:
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:
-    """The view that the check stands before; it is never called."""
+    """The view that the check needs; it is never called."""
     return HttpResponse()
 
 
 def principal_of_session(session_key: str | None, *, tenant_slug: str, workspace_slug: str) -> Principal:
-    """NotAuthenticated without a live session; RateLimited; NotFound where its user may not enter."""
+    """NotAuthenticated without a live session; RateLimited; NotFound if the user may not enter."""
     user_id = _user_of(session_key)
     if user_id is None:
         raise NotAuthenticated

@@ -1,1 +1,1 @@
-"""Teams: tenants, members, invitations, workspaces and who is in them."""
+"""Teams: tenants, members, invitations, and workspaces with their members."""

@@ -1,4 +1,4 @@
-"""Reads a schema's definition and rows as one SQL script that makes the same again under another name.
+"""Reads a schema's definition and rows as one SQL script that creates a copy under another name.
 
 The script comes from PostgreSQL's own catalogue functions (`pg_get_constraintdef` and so on), so it needs no
 pg_dump, keeps every name, and takes as long to run at ten thousand tenants as at one.
@@ -38,7 +38,7 @@ COLUMNS = """
     WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind = 'r'
     GROUP BY c.oid, c.relname ORDER BY c.relname
 """
-# Keys before the foreign keys that refer to them. A NOT NULL is part of its column.
+# Primary keys before the foreign keys that refer to them. NOT NULL is part of the column.
 CONSTRAINTS = """
     SELECT format('ALTER TABLE %%I ADD CONSTRAINT %%I %%s', c.relname, x.conname,
                   pg_get_constraintdef(x.oid, true))
@@ -59,7 +59,7 @@ TRIGGERS = """
     FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
     WHERE c.relnamespace = %(schema)s::regnamespace AND NOT g.tgisinternal ORDER BY c.relname, g.tgname
 """
-# What may be inserted of each table, and its identity column.
+# The columns of each table that can be inserted, and its identity column.
 WRITABLE = """
     SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
            min(a.attname) FILTER (WHERE a.attidentity <> '')
@@ -71,13 +71,13 @@ WRITABLE = """
 
 
 class UnknownObject(Exception):
-    """The schema holds something that the script would leave out; the text names it."""
+    """The schema has an object that the script would leave out; the text names it."""
 
 
 def read_script(schema: str) -> str:
-    """The statements that make the schema's tables, keys, indexes, triggers and rows in the current schema.
+    """The statements that create the schema's tables, keys, indexes, triggers and rows in the current schema.
 
-    UnknownObject for a view, function or type of the schema's own: none may be lost silently.
+    UnknownObject for a view, function or type in the schema: none may be lost silently.
     """
     # The catalogue's functions write names without the schema if it is in the search path.
     with transaction.atomic(), schema_scope(schema), connection.cursor() as cursor:
@@ -105,7 +105,7 @@ def _statements(cursor: Any, schema: str) -> Iterator[str]:
 
 
 def _rows(cursor: Any, params: dict[str, str]) -> Iterator[str]:
-    """The rows of the few tables that have some, and their sequences moved behind them."""
+    """The rows of the few tables that have some; their sequences continue after them."""
     cursor.execute(WRITABLE, params)
     for table, columns, identity in cursor.fetchall():
         name = _quoted(table)

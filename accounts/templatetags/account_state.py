@@ -17,5 +17,5 @@ def has_proved_address(user: User) -> bool:
 
 @register.filter
 def lacks_admin_factor(user: User) -> bool:
-    """Whether an operator is kept out of the admin until they set up a second factor."""
+    """Whether an operator has no access to the admin until they set up a second factor."""
     return user.is_staff and lacks_second_factor(user)

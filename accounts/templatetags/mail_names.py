@@ -14,6 +14,6 @@ def is_plain_name(name: str) -> bool:
 
 @register.filter
 def plain_name(name: str, instead: str) -> str:
-    """The name on one line; `instead` for a name that a mail program would make a link of."""
+    """The name on one line; `instead` for a name that a mail client would turn into a link."""
     text = " ".join(str(name).split())
     return text if text and is_plain(text) else instead

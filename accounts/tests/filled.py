@@ -1,4 +1,4 @@
-"""What a browser would send of a form on a page that nobody touched."""
+"""What a browser sends for an untouched form of a page."""
 
 from html.parser import HTMLParser
 
@@ -52,7 +52,7 @@ class _Forms(HTMLParser):
 
 
 def filled(page: str, field: str) -> Sent:
-    """The form that has this field, as it stands."""
+    """The values of the form that has this field."""
     parser = _Forms()
     parser.feed(page)
     return next(form for form in parser.forms if field in form)

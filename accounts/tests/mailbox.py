@@ -1,4 +1,4 @@
-"""What was mailed, as people read it."""
+"""Sent mails, as people read them."""
 
 import re
 from typing import Any

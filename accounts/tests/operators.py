@@ -1,4 +1,4 @@
-"""An operator at the admin, for the tests of every app."""
+"""An operator in the admin, for the tests of every app."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def operator() -> User:
 
 
 def desk(user: User | None = None, *, tenant: str | None = None) -> Client:
-    """A signed-in browser; with `tenant`, that tenant is open in the admin."""
+    """A signed-in browser; with `tenant`, that tenant is opened in the admin."""
     client = Client()
     client.force_login(user or operator())
     if tenant is not None:
@@ -27,12 +27,12 @@ def desk(user: User | None = None, *, tenant: str | None = None) -> Client:
 
 
 def address(model: Any, page: str, *args: Any) -> str:
-    """Where a model's page stands in the admin."""
+    """The URL of a model's page in the admin."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
 def fields_of(page: Any) -> dict[str, Any]:
-    """What a browser would send back of a change page, as the page stands."""
+    """What a browser sends back for an untouched change page."""
     forms = [page.context["adminform"].form]
     for inline in page.context["inline_admin_formsets"]:
         forms += [inline.formset.management_form, *inline.formset.forms]

@@ -1,4 +1,4 @@
-"""The policy as docs/policy.md shows it to people: what the tests take for the truth."""
+"""The policy as docs/policy.md documents it, which the tests compare with the code."""
 
 from dataclasses import dataclass
 from pathlib import Path

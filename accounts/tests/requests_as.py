@@ -1,4 +1,4 @@
-"""REST requests as somebody of the cast, by Django's client."""
+"""REST requests as a person of the cast, by Django's client."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from accounts.tests.cast import Person
 
 
 class As:
-    """`As(person).ask("PATCH", "tenant", {...})`; `credential` stands in for the person's token."""
+    """`As(person).ask("PATCH", "tenant", {...})`; `credential` replaces the person's token."""
 
     def __init__(self, person: Person | None = None, credential: str = "") -> None:
         self.client = Client()

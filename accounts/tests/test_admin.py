@@ -1,4 +1,4 @@
-"""Operators manage people, tenants and workspaces; each change leaves an audit line with it."""
+"""Operators manage users, tenants and workspaces; each change is audited."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import AuditEntry, Membership, Tenant, User, Workspace, WorkspaceMember
-from accounts.principals import open_places
+from accounts.principals import open_memberships
 from accounts.tests.cast import PASSWORD, Cast, Person
 from accounts.tests.operators import address, desk, fields_of, operator, queries_of
 
@@ -28,7 +28,7 @@ def acme() -> Tenant:
 
 
 def save(client: Client, row: Any, **changes: Any) -> None:
-    """Sends a change page back as the browser would, with some fields changed."""
+    """Sends a change page as a browser would, with some fields changed."""
     page = address(type(row), "change", row.pk)
     answer = client.post(page, {**fields_of(client.get(page)), **changes})
     assert answer.status_code == 302, answer.context["errors"]
@@ -44,10 +44,10 @@ def entry(action: str) -> AuditEntry:
 
 
 def may_enter(person: Person) -> bool:
-    return open_places(person.principal.user_id).exists()
+    return open_memberships(person.principal.user_id).exists()
 
 
-def test_a_person_is_made_with_a_password_and_can_sign_in(client: Client) -> None:
+def test_a_user_is_created_with_a_password_and_can_sign_in(client: Client) -> None:
     form = {"email": "Eve@Example.com", "name": "Eve", "usable_password": "true"}
     secret = "a long enough phrase"
     client.post(address(User, "add"), {**form, "password1": secret, "password2": secret})
@@ -56,7 +56,7 @@ def test_a_person_is_made_with_a_password_and_can_sign_in(client: Client) -> Non
     assert secret not in str(entry("user.added").details)
 
 
-def test_no_address_is_taken_twice_in_whatever_case(client: Client, cast: Cast) -> None:
+def test_addresses_are_unique_in_any_case(client: Client, cast: Cast) -> None:
     form = {"email": "ALICE@example.com", "usable_password": "true"}
     answer = client.post(
         address(User, "add"), {**form, "password1": "long enough 1", "password2": "long enough 1"}
@@ -73,7 +73,7 @@ def test_no_password_is_shown(client: Client, cast: Cast) -> None:
     assert PASSWORD not in page
 
 
-def test_an_operators_new_password_is_audited_without_it(client: Client, cast: Cast) -> None:
+def test_an_operators_new_password_is_audited_without_its_value(client: Client, cast: Cast) -> None:
     secret = "quite another long phrase"
     User.objects.filter(id=cast.bob.principal.user_id).update(is_staff=True)
     page = f"/admin/accounts/user/{cast.bob.principal.user_id}/password/"
@@ -83,7 +83,7 @@ def test_an_operators_new_password_is_audited_without_it(client: Client, cast: C
     assert secret not in str(list(AuditEntry.objects.values()))
 
 
-def test_nobody_sets_a_members_password_and_could_sign_in_as_them(client: Client, cast: Cast) -> None:
+def test_operators_cannot_set_a_members_password(client: Client, cast: Cast) -> None:
     secret = "quite another long phrase"
     page = f"/admin/accounts/user/{cast.bob.principal.user_id}/password/"
     fields = {"usable_password": "true", "password1": secret, "password2": secret}
@@ -92,22 +92,22 @@ def test_nobody_sets_a_members_password_and_could_sign_in_as_them(client: Client
     assert "password/" not in client.get(address(User, "change", cast.bob.user.pk)).content.decode()
 
 
-def test_deactivating_a_person_closes_every_place_and_is_audited(client: Client, cast: Cast) -> None:
+def test_deactivating_a_user_ends_all_access_and_is_audited(client: Client, cast: Cast) -> None:
     save(client, cast.bob.user, is_active="")
-    told = entry("user.changed")
+    found = entry("user.changed")
     assert not may_enter(cast.bob)
-    assert (told.target, told.actor.email) == ("bob@example.com", "op@example.com")
-    assert told.changes == {"is_active": [True, False]}
+    assert (found.target, found.actor.email) == ("bob@example.com", "op@example.com")
+    assert found.changes == {"is_active": [True, False]}
 
 
-def test_people_are_found_by_address_and_name(client: Client, cast: Cast) -> None:
+def test_users_are_found_by_address_and_name(client: Client, cast: Cast) -> None:
     for query in ("bob@", "Bob"):
         page = client.get(address(User, "changelist"), {"q": query}).content.decode()
         assert "bob@example.com" in page
         assert "dana@example.com" not in page
 
 
-def test_an_operator_who_is_no_superuser_gives_no_rights_and_sets_no_operators_password(cast: Cast) -> None:
+def test_only_superusers_give_rights_and_set_operators_passwords(cast: Cast) -> None:
     chief, clerk = operator(), cast.dana.user
     clerk.is_staff = True
     clerk.save()
@@ -127,9 +127,7 @@ def permissions(*names: str) -> Any:
     return Permission.objects.filter(codename__in=names)
 
 
-def test_suspending_a_tenant_closes_it_and_lifting_the_suspension_opens_it(
-    client: Client, cast: Cast
-) -> None:
+def test_a_suspended_tenant_cannot_be_entered_until_unsuspended(client: Client, cast: Cast) -> None:
     act(client, "suspend", acme())
     assert not may_enter(cast.bob)
     assert may_enter(cast.charlie)
@@ -145,7 +143,7 @@ def test_suspending_twice_is_audited_once(client: Client, cast: Cast) -> None:
     assert entry("tenant.suspended")
 
 
-def test_a_tenant_is_renamed_also_while_another_is_open(cast: Cast) -> None:
+def test_a_tenant_is_renamed_while_another_is_opened(cast: Cast) -> None:
     client = desk(tenant="globex")
     save(client, acme(), name="Acme Inc", slug="stolen")
     assert (acme().name, acme().slug) == ("Acme Inc", "acme")
@@ -153,14 +151,16 @@ def test_a_tenant_is_renamed_also_while_another_is_open(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("model", [Tenant, Workspace, User])
-def test_nothing_that_others_hang_on_is_deleted(client: Client, cast: Cast, model: Any) -> None:
+def test_users_tenants_and_workspaces_cannot_be_deleted(client: Client, cast: Cast, model: Any) -> None:
     row = model.objects.first()
     assert client.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
     act(client, "delete_selected", row)
     assert model.objects.filter(pk=row.pk).exists()
 
 
-def test_an_archived_workspace_is_closed_until_it_is_restored(client: Client, cast: Cast) -> None:
+def test_a_workspace_archived_in_the_admin_cannot_be_entered_until_restored(
+    client: Client, cast: Cast
+) -> None:
     sales = Workspace.objects.get(tenant__slug="acme", slug="sales")
     act(client, "archive", sales)
     assert not may_enter(cast.bob)
@@ -171,7 +171,7 @@ def test_an_archived_workspace_is_closed_until_it_is_restored(client: Client, ca
     assert entry("workspace.restored").target == "sales"
 
 
-def test_workspaces_are_narrowed_to_one_tenant(client: Client, cast: Cast) -> None:
+def test_workspaces_are_filtered_by_tenant(client: Client, cast: Cast) -> None:
     page = client.get(address(Workspace, "changelist"), {"tenant": str(acme().pk)})
     assert {row.slug for row in page.context["cl"].result_list} == {"sales", "ops"}
     wrong = client.get(address(Workspace, "changelist"), {"tenant": "nonsense"})
@@ -179,17 +179,17 @@ def test_workspaces_are_narrowed_to_one_tenant(client: Client, cast: Cast) -> No
     assert not wrong.context["cl"].result_list
 
 
-def test_a_role_changed_in_a_tenants_page_is_audited_with_both_roles(client: Client, cast: Cast) -> None:
+def test_a_role_changed_on_a_tenants_page_is_audited_with_both_roles(client: Client, cast: Cast) -> None:
     page = client.get(address(Tenant, "change", acme().pk))
     rows = page.context["inline_admin_formsets"][0].formset.forms
     row = next(form for form in rows if form.instance.user_id == cast.bob.principal.user_id)
     save(client, acme(), **{f"{row.prefix}-role": "admin"})
-    told = entry("membership.changed")
-    assert (told.target, told.tenant) == ("bob@example.com", acme())
-    assert told.changes == {"role": ["member", "admin"]}
+    found = entry("membership.changed")
+    assert (found.target, found.tenant) == ("bob@example.com", acme())
+    assert found.changes == {"role": ["member", "admin"]}
 
 
-def test_somebody_taken_out_of_a_tenant_is_out_of_its_workspaces_too(client: Client, cast: Cast) -> None:
+def test_a_member_removed_from_a_tenant_leaves_its_workspaces(client: Client, cast: Cast) -> None:
     page = client.get(address(Tenant, "change", acme().pk))
     rows = page.context["inline_admin_formsets"][0].formset.forms
     row = next(form for form in rows if form.instance.user_id == cast.bob.principal.user_id)
@@ -201,7 +201,7 @@ def test_somebody_taken_out_of_a_tenant_is_out_of_its_workspaces_too(client: Cli
     )
 
 
-def test_taking_members_out_in_their_own_list_is_the_same(client: Client, cast: Cast) -> None:
+def test_removing_members_in_their_list_does_the_same(client: Client, cast: Cast) -> None:
     membership = Membership.objects.get(user=cast.bob.user)
     page = address(Membership, "changelist")
     chosen = {"action": "delete_selected", "_selected_action": [str(membership.pk)], "post": "yes"}
@@ -210,7 +210,7 @@ def test_taking_members_out_in_their_own_list_is_the_same(client: Client, cast: 
     assert entry("membership.deleted").target == "bob@example.com"
 
 
-def test_somebody_joins_a_workspace_on_its_page_if_of_the_tenant(client: Client, cast: Cast) -> None:
+def test_only_members_of_the_tenant_are_added_to_a_workspace(client: Client, cast: Cast) -> None:
     ops = Workspace.objects.get(tenant__slug="acme", slug="ops")
     save(client, ops, **{"members-2-0-user": str(cast.bob.principal.user_id), "members-2-0-role": "viewer"})
     assert entry("workspace_member.added").changes["role"] == ["editor", "viewer"]
@@ -231,7 +231,7 @@ def test_a_change_that_cannot_be_audited_is_not_made(cast: Cast) -> None:
 
 @contextmanager
 def no_audit() -> Iterator[None]:
-    """The audit's table takes no further row."""
+    """The audit's table refuses further rows."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE accounts_auditentry ADD CONSTRAINT full_up CHECK (false) NOT VALID")
         yield
@@ -253,7 +253,7 @@ def test_the_audit_is_filtered_by_action_and_searched(client: Client, cast: Cast
         assert [row.target for row in page.context["cl"].result_list] == ["one"]
 
 
-def test_the_audits_list_counts_no_whole_table(client: Client, cast: Cast) -> None:
+def test_the_list_of_entries_does_not_count_the_whole_table(client: Client, cast: Cast) -> None:
     counts = [sql for sql in queries_of(client, address(AuditEntry, "changelist")) if "COUNT(" in sql]
     assert counts
     assert all("LIMIT 10000" in sql for sql in counts)
@@ -277,7 +277,7 @@ def test_a_page_with_more_members_needs_no_more_queries(client: Client, cast: Ca
 
 
 def crowd(number: int, name: str = "some") -> None:
-    """So many people in a tenant, each entering its workspace and having another tenant; and their audit."""
+    """Adds `number` members of a tenant and its workspace, each with another tenant and an audit entry."""
     tenant, _ = Tenant.objects.get_or_create(slug="crowded", schema_name="t_crowded")
     workspace, _ = Workspace.objects.get_or_create(tenant=tenant, slug="crowded")
     for index in range(number):
@@ -289,7 +289,7 @@ def crowd(number: int, name: str = "some") -> None:
         AuditEntry.objects.create(action="user.signed_in", actor=user, tenant=other)
 
 
-def test_the_last_owner_stays_whoever_asks(client: Client, cast: Cast) -> None:
+def test_the_last_owner_cannot_be_removed_in_the_admin(client: Client, cast: Cast) -> None:
     owner = Membership.objects.get(id=cast.alice.principal.membership_id)
     page = address(Membership, "change", owner.pk)
     answer = client.post(page, {**fields_of(client.get(page)), "role": "member"})

@@ -1,4 +1,4 @@
-"""The policy, cell by cell, through real requests: each action by each role, in person and by key."""
+"""Every cell of the policy by real requests: each action by each role, in person and by key."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,8 +19,8 @@ from accounts.tests.policy_table import PAGE, documented_rows
 from kit.tenancy import tenant_scope
 from workspaces.models import MCPServer, Prompt
 
-# A request that needs the action, and nothing else that could refuse it: method, address, body. In `room` the
-# person has a role or none; `locked` is an archived workspace that they were never in.
+# A request that only needs the action, so nothing else refuses it: method, URL, body. In `other` the person
+# has a role or none; `locked` is an archived workspace that they were never in.
 REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.TENANT_VIEW: ("GET", "/v1/tenant", None),
     Action.TENANT_CHANGE: ("PATCH", "/v1/tenant", {"name": "Acme & Sons"}),
@@ -36,37 +36,37 @@ REQUESTS: dict[Action, tuple[str, str, Any]] = {
     Action.SERVICE_ACCOUNTS_CHANGE: ("POST", "/v1/tenant/service-accounts", {"name": "Robot"}),
     Action.TENANT_KEYS: ("GET", "/v1/tenant/api-keys", None),
     Action.AUDIT_VIEW: ("GET", "/v1/tenant/audit", None),
-    Action.AUDIT_WORKSPACE: ("GET", "/v1/workspaces/room/audit", None),
+    Action.AUDIT_WORKSPACE: ("GET", "/v1/workspaces/other/audit", None),
     Action.WORKSPACE_CREATE: ("POST", "/v1/workspaces", {"name": "Annex"}),
     Action.WORKSPACE_OVERSEE: ("GET", "/v1/workspaces/locked", None),
     Action.WORKSPACE_RESTORE: ("PATCH", "/v1/workspaces/locked", {"archived": False}),
-    Action.WORKSPACE_DELETE: ("DELETE", "/v1/workspaces/room", None),
-    Action.WORKSPACE_CHANGE: ("PATCH", "/v1/workspaces/room", {"name": "Parlour"}),
-    Action.WORKSPACE_MEMBERS: ("PUT", "/v1/workspaces/room/members/{other}", {"role": "viewer"}),
-    Action.WORKSPACE_LINK: ("PUT", "/v1/workspaces/room/link", {"days": 1}),
-    Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/room/members", None),
-    Action.WORKSPACE_LEAVE: ("DELETE", "/v1/workspaces/room/members/{own}", None),
-    Action.MODELS_VIEW: ("GET", "/v1/workspaces/room/models", None),
-    Action.MCPS_VIEW: ("GET", "/v1/workspaces/room/mcps", None),
-    Action.MCPS_CHANGE: ("PATCH", "/v1/workspaces/room/mcps/search", {"enabled": True}),
-    Action.PROMPTS_VIEW: ("GET", "/v1/workspaces/room/prompts", None),
-    Action.PROMPTS_USE: ("PUT", "/v1/workspaces/room/prompts/welcome/favourite", None),
+    Action.WORKSPACE_DELETE: ("DELETE", "/v1/workspaces/other", None),
+    Action.WORKSPACE_CHANGE: ("PATCH", "/v1/workspaces/other", {"name": "Parlour"}),
+    Action.WORKSPACE_MEMBERS: ("PUT", "/v1/workspaces/other/members/{other}", {"role": "viewer"}),
+    Action.WORKSPACE_LINK: ("PUT", "/v1/workspaces/other/link", {"days": 1}),
+    Action.WORKSPACE_VIEW: ("GET", "/v1/workspaces/other/members", None),
+    Action.WORKSPACE_LEAVE: ("DELETE", "/v1/workspaces/other/members/{own}", None),
+    Action.MODELS_VIEW: ("GET", "/v1/workspaces/other/models", None),
+    Action.MCPS_VIEW: ("GET", "/v1/workspaces/other/mcps", None),
+    Action.MCPS_CHANGE: ("PATCH", "/v1/workspaces/other/mcps/search", {"enabled": True}),
+    Action.PROMPTS_VIEW: ("GET", "/v1/workspaces/other/prompts", None),
+    Action.PROMPTS_USE: ("PUT", "/v1/workspaces/other/prompts/welcome/favourite", None),
     Action.PROMPTS_CHANGE: (
         "POST",
-        "/v1/workspaces/room/prompts",
+        "/v1/workspaces/other/prompts",
         {"slug": "greeting", "title": "Greeting", "text": "Hello"},
     ),
-    Action.MODELS_CHANGE: ("GET", "/v1/workspaces/room/credentials", None),
+    Action.MODELS_CHANGE: ("GET", "/v1/workspaces/other/credentials", None),
     Action.USAGE_TEAM: ("GET", "/v1/budgets", None),
     Action.BUDGETS_TEAM: ("POST", "/v1/budgets", {"level": "tenant", "window": "day", "limit": 5}),
-    Action.USAGE_EVERYBODY: ("GET", "/v1/workspaces/room/budgets", None),
-    Action.BUDGETS_WORKSPACE: ("POST", "/v1/workspaces/room/budgets", {"limit": 5}),
-    Action.USAGE_VIEW: ("GET", "/v1/workspaces/room/quota", None),
-    Action.CONVERSATIONS_VIEW: ("GET", "/v1/conversations?workspace_id=room", None),
-    Action.KEYS_OWN: ("GET", "/v1/workspaces/room/api-keys", None),
+    Action.USAGE_EVERYBODY: ("GET", "/v1/workspaces/other/budgets", None),
+    Action.BUDGETS_WORKSPACE: ("POST", "/v1/workspaces/other/budgets", {"limit": 5}),
+    Action.USAGE_VIEW: ("GET", "/v1/workspaces/other/quota", None),
+    Action.CONVERSATIONS_VIEW: ("GET", "/v1/conversations?workspace_id=other", None),
+    Action.KEYS_OWN: ("GET", "/v1/workspaces/other/api-keys", None),
     Action.KEYS_REVOKE: ("DELETE", "/v1/api-keys/{spare}", None),
 }
-# Those whose requests are a consumer's, change what others read, or give the connection back meanwhile: see
+# Requests to a consumer, or that change what others read, or release the connection: tested in
 # gateway/api/tests/test_policy.py.
 ELSEWHERE = {Action.CHAT, Action.CONVERSATIONS_CHANGE, Action.MCPS_SIGN_IN}
 EXPECTED = {200, 201, 202, 204, 403, 404}
@@ -81,7 +81,7 @@ def test_every_action_is_documented_and_tested() -> None:
 
 
 @pytest.mark.parametrize("action", Action)
-def test_the_documented_table_is_the_one_in_force(action: Action) -> None:
+def test_the_documented_table_equals_the_code(action: Action) -> None:
     rule, row = POLICY[action], DOCUMENTED[action]
     assert (rule.says, rule.tenant | rule.workspace, rule.scopes) == (row.says, row.roles, row.scopes)
     assert rule.in_workspace == row.bound
@@ -89,10 +89,10 @@ def test_the_documented_table_is_the_one_in_force(action: Action) -> None:
 
 @dataclass
 class Stage:
-    """Somebody with a token for home, a room in which they have some role or none, and another member."""
+    """A person with a token for `home`, a workspace where they have a role or none, and another member."""
 
     membership: Membership
-    room: Workspace
+    workspace: Workspace
     other: User
     spare: ApiKey
     client: Client
@@ -100,7 +100,7 @@ class Stage:
     def plays(self, tenant_role: str, workspace_role: str) -> None:
         Membership.objects.filter(id=self.membership.id).update(role=tenant_role)
         if workspace_role:
-            self.room.members.create(user=self.membership.user, role=workspace_role)
+            self.workspace.members.create(user=self.membership.user, role=workspace_role)
 
     def bearer(self, credential: Credential) -> str:
         if credential is None:
@@ -146,11 +146,11 @@ def key_of(membership: Membership, prefix: str, **fields: Any) -> ApiKey:
 @pytest.fixture
 def stage(db: None, cast: Cast, client: Client) -> Stage:
     home = Workspace.objects.get(id=cast.alice.principal.workspace.id)
-    room = Workspace.objects.create(tenant=home.tenant, slug="room", name="Room")
+    workspace = Workspace.objects.create(tenant=home.tenant, slug="other", name="Other")
     Workspace.objects.create(tenant=home.tenant, slug="locked", name="Locked", archived_at=home.created_at)
     user = User.objects.create_user("erin@example.com", None, name="Erin")
     with tenant_scope(home.tenant.ref):
-        furnish(room, user)
+        fill(workspace, user)
     WorkspaceMember.objects.create(workspace=home, user=user, role=WorkspaceMember.Role.EDITOR)
     membership = Membership.objects.create(tenant=home.tenant, user=user)
     soon = home.created_at + timedelta(days=7)
@@ -158,20 +158,20 @@ def stage(db: None, cast: Cast, client: Client) -> Stage:
         tenant=home.tenant, offered_by=cast.alice.user, offered_to=user, expires_at=soon
     )
     spare = key_of(membership, "spare", scopes=["chat"])
-    return Stage(membership=membership, room=room, other=cast.dana.user, spare=spare, client=client)
+    return Stage(membership=membership, workspace=workspace, other=cast.dana.user, spare=spare, client=client)
 
 
-def furnish(room: Workspace, user: User) -> None:
-    """What the requests are about: an MCP server and a prompt."""
-    MCPServer.objects.create(workspace_id=room.id, slug="search", url="https://search.example/mcp")
+def fill(workspace: Workspace, user: User) -> None:
+    """Adds the MCP server and prompt that the requests name."""
+    MCPServer.objects.create(workspace_id=workspace.id, slug="search", url="https://search.example/mcp")
     Prompt.objects.create(
-        workspace_id=room.id, user_id=user.id, slug="welcome", title="Welcome", text="Hello"
+        workspace_id=workspace.id, user_id=user.id, slug="welcome", title="Welcome", text="Hello"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", REQUESTS)
-def test_each_role_and_key_may_do_what_the_table_says(stage: Stage, action: Action) -> None:
+def test_each_role_and_key_has_the_rights_in_the_table(stage: Stage, action: Action) -> None:
     row = DOCUMENTED[action]
     wrong = []
     for cell in CELLS:
@@ -187,15 +187,13 @@ def test_each_role_and_key_may_do_what_the_table_says(stage: Stage, action: Acti
 
 
 @pytest.mark.parametrize("action", REQUESTS)
-def test_a_key_of_one_workspace_does_there_what_the_table_says_and_nothing_elsewhere(
-    stage: Stage, action: Action
-) -> None:
-    """By the person with the most rights there are: so it is the key that is refused."""
+def test_a_bound_key_has_the_rights_in_the_table_only_in_its_workspace(stage: Stage, action: Action) -> None:
+    """The person has every role, so it is the key that is refused."""
     row = DOCUMENTED[action]
     home = stage.membership.user.workspace_memberships.get().workspace
     wrong = []
     for scope in Scope:
-        for bound_to, expected in ((stage.room, row.bound and scope in row.scopes), (home, False)):
+        for bound_to, expected in ((stage.workspace, row.bound and scope in row.scopes), (home, False)):
             with undone():
                 stage.plays("owner", "manager")
                 status = stage.ask(action, stage.key(scope, bound_to=bound_to))
@@ -205,7 +203,7 @@ def test_a_key_of_one_workspace_does_there_what_the_table_says_and_nothing_elsew
 
 
 class undone:
-    """Whatever happened inside, it did not."""
+    """Rolls back everything inside."""
 
     def __enter__(self) -> None:
         self.atomic = transaction.atomic()
@@ -216,7 +214,7 @@ class undone:
         self.atomic.__exit__(None, None, None)
 
 
-def test_the_table_has_so_many_cells() -> None:
-    """The figure that the documentation names."""
+def test_the_number_of_cells_equals_the_documented_one() -> None:
+    """As in docs/policy.md."""
     assert len(CELLS) * len(REQUESTS) == 2496
     assert "2,496" in PAGE.read_text()

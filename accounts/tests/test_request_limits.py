@@ -1,4 +1,4 @@
-"""Requests a minute of one person or key, wherever they come in, also while the shared cache is away."""
+"""Requests per minute of one person or key, over all entry points, also without the shared cache."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: Any) -> StoppedClock:
-    """The minute that a test begins in does not end within it."""
+    """The minute in which a test starts does not end within it."""
     clock = StoppedClock()
     monkeypatch.setattr(rate_limits, "time", clock)
     return clock
 
 
-def test_a_persons_token_is_slowed_down_and_told_when_to_come_back(cast: Cast, settings: Any) -> None:
+def test_a_persons_token_is_limited_with_retry_after(cast: Cast, settings: Any) -> None:
     settings.REQUESTS_PER_MINUTE = 3
     bob = As(cast.bob)
     assert [bob.ask("GET", "me").status_code for _ in range(4)] == [200, 200, 200, 429]
@@ -47,7 +47,7 @@ def test_a_persons_token_is_slowed_down_and_told_when_to_come_back(cast: Cast, s
     assert As(cast.alice).ask("GET", "me").status_code == 200
 
 
-def test_pages_tokens_and_apps_of_one_person_are_one_count(cast: Cast, settings: Any) -> None:
+def test_pages_tokens_and_apps_of_one_person_share_a_count(cast: Cast, settings: Any) -> None:
     settings.REQUESTS_PER_MINUTE = 5
     browser = Client()
     browser.force_login(cast.bob.user)
@@ -71,18 +71,18 @@ def test_pages_tokens_and_apps_of_one_person_are_one_count(cast: Cast, settings:
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(1, "1 second."), (12, "12 seconds.")])
-def test_the_page_says_how_long_to_wait(seconds: int, wait: str) -> None:
+def test_the_page_shows_how_long_to_wait(seconds: int, wait: str) -> None:
     page = render_to_string("429.html", {"error": RateLimited(retry_after=seconds), "request_id": "x"})
     assert f"Try again in {wait}" in page
 
 
-def test_a_key_is_counted_by_itself(cast: Cast, settings: Any) -> None:
+def test_a_key_has_its_own_count(cast: Cast, settings: Any) -> None:
     key = As(credential=make(cast.bob, "read"))
     settings.REQUESTS_PER_MINUTE, settings.API_KEY_REQUESTS_PER_MINUTE = 1, 2
     assert [key.ask("GET", "me").status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_strangers_and_wrong_keys_use_up_nobodys_count(cast: Cast, settings: Any) -> None:
+def test_strangers_and_wrong_keys_use_up_no_ones_count(cast: Cast, settings: Any) -> None:
     key = make(cast.bob, "read")
     settings.API_KEY_REQUESTS_PER_MINUTE = 1
     for _ in range(3):
@@ -98,7 +98,7 @@ def test_a_count_costs_no_write_to_the_database(cast: Cast, django_assert_num_qu
             spend("person:x", 5)
 
 
-def test_the_next_minute_begins_anew(clock: StoppedClock) -> None:
+def test_the_next_minute_starts_a_new_count(clock: StoppedClock) -> None:
     spend("x", 1)
     with pytest.raises(RateLimited):
         spend("x", 1)
@@ -106,7 +106,7 @@ def test_the_next_minute_begins_anew(clock: StoppedClock) -> None:
     spend("x", 1)
 
 
-def test_many_at_once_count_exactly(cast: Cast) -> None:
+def test_concurrent_requests_are_counted_exactly(cast: Cast) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(may_go_on, range(80))) == 50
 
@@ -121,14 +121,14 @@ def may_go_on(_: int) -> bool:
 
 @pytest.fixture
 def broken(monkeypatch: Any) -> ForgivingRedisCache:
-    """A cache in a Redis that is not there."""
+    """A cache with an unreachable Redis."""
     monkeypatch.setattr(ForgivingRedisCache, "outage", Outage("limits are counted per process"))
     gone = ForgivingRedisCache(f"redis://127.0.0.1:{free_port()}/0", {})
     monkeypatch.setattr(rate_limits, "cache", gone)
     return gone
 
 
-def test_while_the_shared_cache_is_away_the_process_counts_by_itself_and_says_so_once(
+def test_without_the_shared_cache_the_process_counts_by_itself_and_logs_it_once(
     cast: Cast, settings: Any, broken: ForgivingRedisCache, caplog: Any
 ) -> None:
     settings.REQUESTS_PER_MINUTE = 3
@@ -139,12 +139,14 @@ def test_while_the_shared_cache_is_away_the_process_counts_by_itself_and_says_so
     assert caplog.text.count("limits are counted per process") == 1
 
 
-def test_while_the_shared_cache_is_away_many_at_once_count_exactly(broken: ForgivingRedisCache) -> None:
+def test_without_the_shared_cache_concurrent_requests_are_counted_exactly(
+    broken: ForgivingRedisCache,
+) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(may_go_on, range(80))) == 50
 
 
-def test_while_the_shared_cache_is_away_guesses_of_a_password_are_bounded(
+def test_without_the_shared_cache_guesses_of_a_password_are_limited(
     cast: Cast, broken: ForgivingRedisCache, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(ratelimit, "cache", broken)
@@ -164,7 +166,7 @@ def test_while_the_shared_cache_is_away_guesses_of_a_password_are_bounded(
     assert "Too many failed login attempts" in refused.content.decode()
 
 
-def test_while_the_shared_cache_is_away_a_page_costs_no_write(
+def test_without_the_shared_cache_a_page_costs_no_write(
     cast: Cast, broken: ForgivingRedisCache, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(sessions, "cache", broken)
@@ -176,7 +178,7 @@ def test_while_the_shared_cache_is_away_a_page_costs_no_write(
     assert not [one["sql"] for one in queries if "usersessions" in one["sql"]]
 
 
-def test_while_the_shared_cache_is_away_it_answers_as_redis_would(broken: ForgivingRedisCache) -> None:
+def test_the_fallback_cache_behaves_like_redis(broken: ForgivingRedisCache) -> None:
     assert (broken.get("a", "nothing"), broken.has_key("a"), broken.get_many(["a"])) == ("nothing", False, {})
     with pytest.raises(ValueError, match="not found"):
         broken.incr("a")

@@ -23,16 +23,8 @@ async def check_engine() -> AsyncGenerator[Step, None]:
 
 
 def should_check_at_start() -> bool:
-<<<<<<< HEAD
-    """In production, if the engine is a program of its own."""
-    return not settings.DEVELOPMENT and health_probe() is not None
-||||||| bb10817
-    """In production, and where the engine is a program of somebody else's."""
-    return not settings.DEVELOPMENT and current_engine().has_accounts
-=======
     """In production, if the engine is an external program."""
-    return not settings.DEVELOPMENT and current_engine().has_accounts
->>>>>>> h-platform
+    return not settings.DEVELOPMENT and health_probe() is not None
 
 
 async def check_at_start(pauses: Sequence[float] = PAUSES) -> None:

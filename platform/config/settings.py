@@ -97,8 +97,8 @@ MIDDLEWARE = [
     "accounts.sign_in.sessions.SeenMiddleware",
     "accounts.sign_in.known_devices.KnownDeviceMiddleware",
     "accounts.sign_in.app_bodies.AppBodiesMiddleware",
-    "accounts.sign_in.atomic_allauth.WholeChangesMiddleware",
-    "accounts.sign_in.external_redirect.LeavingMiddleware",
+    "accounts.sign_in.atomic_allauth.AtomicAllauthMiddleware",
+    "accounts.sign_in.external_redirect.ExternalRedirectMiddleware",
     "accounts.sign_in.passkey_errors.PasskeyErrorsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.WorkspaceMiddleware",
@@ -222,6 +222,8 @@ MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # not verified, or no mail can be sent, unverified accounts may, or no one could use MFA.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
 ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
+# Called with the user, in the same transaction, when recovering an account ends what others may have added.
+ACCESS_REMOVED_HOOKS = ["workspaces.membership_events.forget_all_sign_ins"]
 USERSESSIONS_ADAPTER = "accounts.sign_in.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 HEADLESS_ADAPTER = "accounts.sign_in.headless.HeadlessAdapter"

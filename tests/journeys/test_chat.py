@@ -1,4 +1,4 @@
-"""The admin and the API's documentation in a real browser, under the strict content security policy."""
+"""The admin and the API's documentation in a real browser, under the strict CSP."""
 
 import pytest
 from playwright.sync_api import Browser, Page, expect

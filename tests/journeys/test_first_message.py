@@ -67,7 +67,7 @@ def test_from_sign_up_to_a_streamed_reply(
 
 
 @pytest.mark.slow
-def test_stop_keeps_what_was_written_and_the_chat_goes_on(
+def test_stop_keeps_the_partial_reply_and_the_chat_continues(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     provider.script = Script(steps=["Half a reply", threading.Event()])
@@ -87,7 +87,7 @@ def test_stop_keeps_what_was_written_and_the_chat_goes_on(
 
 
 @pytest.mark.slow
-def test_a_refusal_stays_in_its_place_and_loses_no_text(
+def test_a_refusal_can_be_retried_without_losing_the_text(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
     provider.script = Script(status=500)

@@ -1,4 +1,4 @@
-"""The mission's call on a whole installation, as `make run` starts it, with the real local model."""
+"""Sign-up and a first message on a whole installation, as `make run` starts it, with the local model."""
 
 from pathlib import Path
 
@@ -19,16 +19,16 @@ ALICE = {
 }
 
 
-def test_sign_up_and_the_missions_call(tmp_path: Path) -> None:
+def test_sign_up_and_a_first_message(tmp_path: Path) -> None:
     run = Run(tmp_path / "data")
     try:
         run.wait_until_ready()
         with httpx.Client(base_url=f"http://127.0.0.1:{run.port}", timeout=60) as client:
-            place = client.post("/v1/auth/signup", json=ALICE).json()
-            client.headers["Authorization"] = f"Bearer {place['access']}"
+            signed_up = client.post("/v1/auth/signup", json=ALICE).json()
+            client.headers["Authorization"] = f"Bearer {signed_up['access']}"
             events = read_events(client, "Name three colours.", max_tokens=24)
             refused = send(client, "Hi", model="gpt-4", mcps=["google_search"])
-            listed = client.get("/v1/conversations", params={"workspace_id": place["workspaceId"]}).json()
+            listed = client.get("/v1/conversations", params={"workspace_id": signed_up["workspaceId"]}).json()
             quota = client.get("/v1/workspaces/sales/quota").json()["data"][0]
         usage = events[-2].data
         assert text_of(events).strip()

@@ -1,4 +1,4 @@
-"""Two people in two browsers: invited, accepted, a shared conversation, a new role, an end. And a passkey."""
+"""Two people in two browsers: invitation, shared conversation, changed role, removal; and a passkey."""
 
 import re
 import threading
@@ -46,7 +46,7 @@ def mailed_token() -> str:
 def test_two_people_from_an_invitation_to_its_end(
     server: Served, cast: Cast, provider: ScriptedProvider, chromium: Chromium
 ) -> None:
-    place = f"{server.url}/t/acme/w/sales"
+    workspace_url = f"{server.url}/t/acme/w/sales"
     gate = threading.Event()
 
     def journey(browser: Browser) -> None:
@@ -56,24 +56,24 @@ def test_two_people_from_an_invitation_to_its_end(
             expect(alice.get_by_test_id("message-reply")).to_have_text("Hello there.", timeout=TIMEOUT)
             share(alice)
             conversation = alice.url
-            invite(alice, place, "erin@example.com")
+            invite(alice, workspace_url, "erin@example.com")
             accept(erin, server.url)
             erin.goto(conversation)
             expect(erin.get_by_test_id("message-user")).to_have_text("Our plan", timeout=TIMEOUT)
-            give_role(alice, place, "erin@example.com", "viewer")
-            erin.goto(f"{place}/chat/")
+            give_role(alice, workspace_url, "erin@example.com", "viewer")
+            erin.goto(f"{workspace_url}/chat/")
             expect(erin.get_by_test_id("composer")).to_be_hidden(timeout=TIMEOUT)
-            give_role(alice, place, "erin@example.com", "editor")
-            erin.goto(f"{place}/chat/")
+            give_role(alice, workspace_url, "erin@example.com", "editor")
+            erin.goto(f"{workspace_url}/chat/")
             provider.script = Script(steps=["The first half", gate, "and the rest"])
             say(erin, "Tell me all")
             expect(erin.get_by_test_id("message-reply")).to_have_text("The first half", timeout=TIMEOUT)
-            remove(alice, place, "erin@example.com")
+            remove(alice, workspace_url, "erin@example.com")
             expect(erin.get_by_text("Your access to this workspace has ended.")).to_be_visible(
                 timeout=TIMEOUT
             )
             gate.set()
-            assert erin.request.get(f"{place}/chat/").status == 404
+            assert erin.request.get(f"{workspace_url}/chat/").status == 404
 
     chromium.run(journey)
 
@@ -84,8 +84,8 @@ def share(page: Page) -> None:
     expect(page.locator(".toast-success")).to_be_visible(timeout=TIMEOUT)
 
 
-def invite(page: Page, place: str, email: str) -> None:
-    page.goto(f"{place}/members/invitations")
+def invite(page: Page, workspace_url: str, email: str) -> None:
+    page.goto(f"{workspace_url}/members/invitations")
     page.fill("[name=emails]", email)
     page.get_by_test_id("invite").click()
     expect(
@@ -95,34 +95,34 @@ def invite(page: Page, place: str, email: str) -> None:
 
 def accept(page: Page, url: str) -> None:
     page.goto(f"{url}/invitations/{mailed_token()}")
-    assert page.url == f"{url}/invitations/"  # the secret is in no address that others see
+    assert page.url == f"{url}/invitations/"  # without the secret
     page.fill("[name=name]", "Erin")
     page.fill("[name=password]", PASSWORD)
     page.get_by_test_id("accept").click()
     expect(page.get_by_test_id("composer")).to_be_visible(timeout=TIMEOUT)
 
 
-def give_role(page: Page, place: str, email: str, role: str) -> None:
-    page.goto(f"{place}/settings/workspaces/sales")
+def give_role(page: Page, workspace_url: str, email: str, role: str) -> None:
+    page.goto(f"{workspace_url}/settings/workspaces/sales")
     page.locator(f"[data-testid=place][data-email='{email}'] select").select_option(role)
     expect(page.get_by_text("It counts from now on.")).to_be_visible(timeout=TIMEOUT)
 
 
-def remove(page: Page, place: str, email: str) -> None:
-    page.goto(f"{place}/members")
+def remove(page: Page, workspace_url: str, email: str) -> None:
+    page.goto(f"{workspace_url}/members")
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator(f"[data-testid=member][data-email='{email}']").get_by_test_id("remove").click()
     expect(page.get_by_text("Whatever they had open has ended.")).to_be_visible(timeout=TIMEOUT)
 
 
 def test_a_passkey_signs_in_without_a_password(server: Served, cast: Cast, chromium: Chromium) -> None:
-    """On localhost, for a passkey is bound to a name; Chromium's virtual device answers for the finger."""
+    """On localhost, because passkeys are bound to a host name; Chromium's virtual device confirms."""
     url = server.url.replace("127.0.0.1", "localhost")
     EmailAddress.objects.filter(user=cast.alice.user).update(verified=True)
 
     def journey(browser: Browser) -> None:
         with page_of(browser) as page:
-            plug_in(page)
+            add_authenticator(page)
             sign_in(page, url, "alice@example.com")
             expect(page.get_by_test_id("composer")).to_be_visible(timeout=TIMEOUT)
             page.goto(f"{url}/accounts/2fa/webauthn/add/")
@@ -139,8 +139,8 @@ def test_a_passkey_signs_in_without_a_password(server: Served, cast: Cast, chrom
     assert Authenticator.objects.filter(user=cast.alice.user, type="webauthn").count() == 1
 
 
-def plug_in(page: Page) -> Any:
-    """A device that keeps passkeys and always recognises its person."""
+def add_authenticator(page: Page) -> Any:
+    """Adds a virtual device that stores passkeys and always recognises the person."""
     session = page.context.new_cdp_session(page)
     session.send("WebAuthn.enable")
     options = {
@@ -155,10 +155,10 @@ def plug_in(page: Page) -> Any:
     return session
 
 
-def test_an_issuer_signs_in_and_the_newcomer_begins_a_team(
+def test_a_new_person_signs_in_with_an_issuer_and_creates_a_team(
     server: Served, cast: Cast, chromium: Chromium, settings: Any
 ) -> None:
-    """Through our page that leads on (the CSP lets no form end elsewhere) to the issuer and back."""
+    """By our redirect page (the CSP forbids forms that end at another site) to the issuer and back."""
 
     def journey(browser: Browser, issuer: str) -> None:
         with page_of(browser) as page:

@@ -1,4 +1,4 @@
-"""Refusals in the audit: the first at once, those that repeat it as one entry with an exact count."""
+"""Refusals in the audit: the first immediately, its repeats as one entry with an exact count."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
 
 class Clock:
-    """What the refusals take for the time."""
+    """The time as `refusals` reads it."""
 
     def __init__(self) -> None:
         self.moment = NOON
@@ -34,9 +34,9 @@ def clock(monkeypatch: Any) -> Clock:
     return clock
 
 
-def refused(cast: Cast, times: int, code: str = "role_too_low", **told: Any) -> None:
+def refused(cast: Cast, times: int, code: str = "role_too_low", **fields: Any) -> None:
     for _ in range(times):
-        record_refusal("turn.refused", code=code, principal=cast.bob.principal, **told)
+        record_refusal("turn.refused", code=code, principal=cast.bob.principal, **fields)
 
 
 def counts() -> list[int]:
@@ -45,7 +45,7 @@ def counts() -> list[int]:
     )
 
 
-def test_six_hundred_in_a_minute_are_two_entries_with_their_number(cast: Cast, clock: Clock) -> None:
+def test_600_refusals_in_a_minute_are_two_entries_with_a_count(cast: Cast, clock: Clock) -> None:
     refused(cast, 600, target="gpt-4")
     assert counts() == [1]
     clock.moment += timedelta(minutes=1)
@@ -61,7 +61,7 @@ def test_six_hundred_in_a_minute_are_two_entries_with_their_number(cast: Cast, c
     assert Refusal.objects.count() == 0
 
 
-def test_what_somebody_names_makes_no_more_entries(cast: Cast, clock: Clock) -> None:
+def test_varying_targets_and_workspaces_add_no_entries(cast: Cast, clock: Clock) -> None:
     for number in range(20):
         refused(cast, 1, target=f"model-{number}", workspace_id=uuid4())
     clock.moment += timedelta(minutes=1)
@@ -71,7 +71,7 @@ def test_what_somebody_names_makes_no_more_entries(cast: Cast, clock: Clock) -> 
     assert (repeats.target, repeats.workspace_id) == ("", None)
 
 
-def test_each_code_and_each_person_is_counted_apart(cast: Cast, clock: Clock) -> None:
+def test_each_code_and_person_is_counted_separately(cast: Cast, clock: Clock) -> None:
     refused(cast, 2)
     refused(cast, 2, code="not_found")
     record_refusal("turn.refused", code="role_too_low", principal=cast.dana.principal)
@@ -80,16 +80,14 @@ def test_each_code_and_each_person_is_counted_apart(cast: Cast, clock: Clock) ->
     assert sorted(counts()) == [1, 1, 1, 1, 1]
 
 
-def test_the_next_minute_begins_with_an_entry_and_brings_the_last_ones_count(
-    cast: Cast, clock: Clock
-) -> None:
+def test_the_next_minute_starts_with_an_entry_and_writes_the_last_count(cast: Cast, clock: Clock) -> None:
     refused(cast, 5)
     clock.moment += timedelta(minutes=1)
     refused(cast, 1)
     assert counts() == [1, 1, 4]
 
 
-def test_a_minute_that_is_not_over_is_left_to_count_on(cast: Cast, clock: Clock) -> None:
+def test_the_current_minute_is_not_written_yet(cast: Cast, clock: Clock) -> None:
     refused(cast, 3)
     write_repeats()
     assert counts() == [1]
@@ -100,21 +98,21 @@ def test_a_minute_that_is_not_over_is_left_to_count_on(cast: Cast, clock: Clock)
     assert counts() == [1, 4]
 
 
-def test_what_somebody_does_meanwhile_has_its_own_entry(cast: Cast, clock: Clock) -> None:
+def test_other_actions_in_between_have_entries_of_their_own(cast: Cast, clock: Clock) -> None:
     refused(cast, 50)
     audit.record("member.removed", principal=cast.alice.principal)
     assert AuditEntry.objects.get(action="member.removed").count == 1
 
 
-def test_the_count_is_told_over_rest(cast: Cast, clock: Clock) -> None:
+def test_rest_returns_the_count(cast: Cast, clock: Clock) -> None:
     refused(cast, 3)
     clock.moment += timedelta(minutes=1)
     write_repeats()
-    told = As(cast.alice).ask("GET", "tenant/audit?action=turn.refused").json()["data"]
-    assert sorted(row["count"] for row in told) == [1, 2]
+    data = As(cast.alice).ask("GET", "tenant/audit?action=turn.refused").json()["data"]
+    assert sorted(row["count"] for row in data) == [1, 2]
 
 
-def test_switching_in_vain_does_not_flood_the_audit(cast: Cast) -> None:
+def test_refused_switches_do_not_flood_the_audit(cast: Cast) -> None:
     bob = As(cast.bob)
     for number in range(30):
         assert (

@@ -1,4 +1,4 @@
-"""API keys: scoped, bounded, expiring, shown once, ended with what gave them; service accounts own some."""
+"""API keys: scopes, limits, expiry, shown once, ended with the membership; service accounts own some."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,14 +15,14 @@ from accounts.tests.requests_as import As, code_of
 pytestmark = pytest.mark.django_db
 
 
-def make(person: Person, *scopes: str, tenant: bool = False, **wish: Any) -> str:
+def make(person: Person, *scopes: str, tenant: bool = False, **fields: Any) -> str:
     path = "tenant/api-keys" if tenant else f"workspaces/{person.principal.workspace.slug}/api-keys"
-    answer = As(person).ask("POST", path, {"name": "mine", "scopes": list(scopes), **wish})
+    answer = As(person).ask("POST", path, {"name": "mine", "scopes": list(scopes), **fields})
     assert answer.status_code == 201, answer.content
     return str(answer.json()["key"])
 
 
-def test_it_is_shown_once_and_kept_as_a_hash(cast: Cast) -> None:
+def test_a_key_is_shown_once_and_stored_as_a_hash(cast: Cast) -> None:
     key = make(cast.bob, "chat")
     row = ApiKey.objects.get()
     assert key.startswith(f"sy_{row.prefix}_")
@@ -32,7 +32,7 @@ def test_it_is_shown_once_and_kept_as_a_hash(cast: Cast) -> None:
     assert listed["prefix"] in key
 
 
-def test_it_does_what_its_scopes_say_and_its_owner_may(cast: Cast) -> None:
+def test_a_key_has_the_rights_of_its_scopes_and_its_owner(cast: Cast) -> None:
     reads = As(credential=make(cast.bob, "read"))
     assert reads.ask("GET", "workspaces/sales/members").status_code == 200
     assert code_of(reads.ask("PATCH", "workspaces/sales", {"name": "Mine"})) == "role_too_low"
@@ -42,13 +42,13 @@ def test_it_does_what_its_scopes_say_and_its_owner_may(cast: Cast) -> None:
     assert owner.ask("PATCH", "tenant", {"name": "Acme 2"}).status_code == 200
 
 
-def test_no_key_makes_keys(cast: Cast) -> None:
+def test_no_key_creates_keys(cast: Cast) -> None:
     key = As(credential=make(cast.alice, "manage", "read", "chat"))
     body = {"name": "more", "scopes": ["chat"]}
     assert code_of(key.ask("POST", "workspaces/sales/api-keys", body)) == "person_required"
 
 
-def test_one_of_a_workspace_stays_in_it(cast: Cast) -> None:
+def test_a_workspace_key_works_only_in_its_workspace(cast: Cast) -> None:
     key = As(credential=make(cast.alice, "read", "manage"))
     assert key.ask("GET", "workspaces/sales/models").status_code == 200
     assert key.ask("GET", "workspaces/ops/models").status_code == 404
@@ -56,14 +56,14 @@ def test_one_of_a_workspace_stays_in_it(cast: Cast) -> None:
     assert [row["id"] for row in key.ask("GET", "workspaces").json()["data"]] == ["sales"]
 
 
-def test_one_of_the_team_acts_where_it_is_told(cast: Cast) -> None:
+def test_a_team_key_acts_in_the_named_workspace(cast: Cast) -> None:
     key = As(credential=make(cast.alice, "read", tenant=True))
     assert key.ask("GET", "workspaces/ops/models").status_code == 200
     assert key.ask("GET", "conversations", **{"X-Workspace": "ops"}).status_code == 200
     assert key.ask("GET", "conversations", **{"X-Workspace": "nowhere"}).status_code == 404
 
 
-def test_a_revoked_one_is_dead(cast: Cast) -> None:
+def test_a_revoked_key_is_refused(cast: Cast) -> None:
     key = As(credential=make(cast.bob, "read"))
     assert key.ask("GET", "workspaces/sales").status_code == 200
     assert As(cast.dana).ask("DELETE", f"api-keys/{ApiKey.objects.get().id}").status_code == 404
@@ -71,7 +71,7 @@ def test_a_revoked_one_is_dead(cast: Cast) -> None:
     assert key.ask("GET", "workspaces/sales").status_code == 401
 
 
-def test_an_expired_one_is_dead(cast: Cast) -> None:
+def test_an_expired_key_is_refused(cast: Cast) -> None:
     soon = (timezone.now() + timedelta(days=1)).isoformat()
     key = As(credential=make(cast.bob, "read", expires_at=soon))
     assert key.ask("GET", "workspaces/sales").status_code == 200
@@ -79,7 +79,7 @@ def test_an_expired_one_is_dead(cast: Cast) -> None:
     assert key.ask("GET", "workspaces/sales").status_code == 401
 
 
-def test_it_ends_with_its_owners_membership_for_good(cast: Cast) -> None:
+def test_a_key_ends_with_its_owners_membership_even_if_they_rejoin(cast: Cast) -> None:
     key = As(credential=make(cast.bob, "read"))
     membership = cast.bob.user.memberships.get()
     membership.delete()
@@ -88,8 +88,8 @@ def test_it_ends_with_its_owners_membership_for_good(cast: Cast) -> None:
     assert key.ask("GET", "workspaces/sales").status_code == 401
 
 
-def test_a_release_that_knows_nothing_of_recoveries_still_makes_keys(cast: Cast) -> None:
-    """While a new release replaces it, the old one inserts rows without the column."""
+def test_a_release_without_the_recovery_column_still_creates_keys(cast: Cast) -> None:
+    """During an upgrade the old release inserts rows without the column."""
     make(cast.bob, "chat")
     known = [field.column for field in ApiKey._meta.concrete_fields if field.name != "revoked_in_recovery"]
     copied = [
@@ -103,7 +103,7 @@ def test_a_release_that_knows_nothing_of_recoveries_still_makes_keys(cast: Cast)
     assert list(ApiKey.objects.values_list("revoked_in_recovery", flat=True)) == [False, False]
 
 
-def test_it_is_slowed_down(cast: Cast, settings: Any) -> None:
+def test_a_key_is_rate_limited(cast: Cast, settings: Any) -> None:
     settings.API_KEY_REQUESTS_PER_MINUTE = 2
     cache.clear()
     key = As(credential=make(cast.bob, "read"))
@@ -112,7 +112,7 @@ def test_it_is_slowed_down(cast: Cast, settings: Any) -> None:
     assert code_of(key.ask("GET", "workspaces/sales")) == "rate_limited" or timezone.now().second < 2
 
 
-def test_its_last_use_is_noted(cast: Cast) -> None:
+def test_the_last_use_of_a_key_is_recorded(cast: Cast) -> None:
     key = As(credential=make(cast.bob, "read"))
     assert ApiKey.objects.get().last_used_at is None
     key.ask("GET", "workspaces/sales")
@@ -122,7 +122,7 @@ def test_its_last_use_is_noted(cast: Cast) -> None:
 @pytest.mark.parametrize(
     "raw", ["sy_", "sy_x", "sy_abcdefghij_", "sy_abcdefghij_no", "sy_\u00e4_x", "sy__", "sy_a\0_b"]
 )
-def test_nonsense_in_place_of_a_key_opens_nothing(cast: Cast, raw: str) -> None:
+def test_an_invalid_key_is_refused(cast: Cast, raw: str) -> None:
     assert As(credential=raw.encode().decode("latin-1")).ask("GET", "workspaces/sales").status_code in {
         400,
         401,
@@ -130,7 +130,7 @@ def test_nonsense_in_place_of_a_key_opens_nothing(cast: Cast, raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "body",
     [
         {"scopes": ["chat"]},
         {"name": "", "scopes": ["chat"]},
@@ -143,13 +143,13 @@ def test_nonsense_in_place_of_a_key_opens_nothing(cast: Cast, raw: str) -> None:
         {"name": "x", "scopes": ["chat"], "service_account": "00000000-0000-0000-0000-000000000000"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(cast: Cast, wish: dict[str, Any]) -> None:
-    answer = As(cast.alice).ask("POST", "workspaces/sales/api-keys", wish)
-    assert answer.status_code in ({201} if "9999" in str(wish) else {422})
+def test_invalid_input_is_refused(cast: Cast, body: dict[str, Any]) -> None:
+    answer = As(cast.alice).ask("POST", "workspaces/sales/api-keys", body)
+    assert answer.status_code in ({201} if "9999" in str(body) else {422})
     assert ApiKey.objects.count() == (1 if answer.status_code == 201 else 0)
 
 
-def test_a_service_accounts_key_outlives_who_made_it(cast: Cast) -> None:
+def test_a_service_accounts_key_outlives_its_creators_membership(cast: Cast) -> None:
     Membership.objects.filter(user=cast.bob.user).update(role="admin")
     robot = As(cast.bob).ask("POST", "tenant/service-accounts", {"name": "Robot"}).json()
     assert robot["service_account"] is True
@@ -161,14 +161,14 @@ def test_a_service_accounts_key_outlives_who_made_it(cast: Cast) -> None:
     assert not User.objects.get(id=robot["id"]).is_active
 
 
-def test_nobody_signs_in_as_a_service_account(cast: Cast) -> None:
+def test_a_service_account_cannot_sign_in(cast: Cast) -> None:
     robot = As(cast.alice).ask("POST", "tenant/service-accounts", {"name": "Robot"}).json()
     email = User.objects.get(id=robot["id"]).email
     body = {"email": email, "password": ""}
     assert As().ask("POST", "auth/token", {**body, "password": "x"}).status_code == 401
 
 
-def test_an_archived_workspaces_key_opens_nothing(cast: Cast) -> None:
+def test_an_archived_workspaces_key_is_refused(cast: Cast) -> None:
     key = As(credential=make(cast.dana, "read"))
     Workspace.objects.filter(slug="ops").update(archived_at=timezone.now())
     assert key.ask("GET", "workspaces/ops").status_code == 401

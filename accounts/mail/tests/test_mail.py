@@ -1,4 +1,4 @@
-"""Mail: queued with what causes it, sent by a job over real SMTP, tried again, never a secret in a log."""
+"""Mail: queued in its transaction, sent by a job over real SMTP, tried again, no secret in a log."""
 
 import smtplib
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ SECRET = "acme.a-secret-that-opens-a-door"
 CONTEXT = {"tenant": "Acme", "inviter": "Alice", "days": 7, "url": f"http://x/invitations/{SECRET}"}
 
 
-class Post:
-    """A mail server: keeps what it takes, and answers as it is told."""
+class MailServer:
+    """Stores accepted mails, and answers as set up."""
 
     def __init__(self) -> None:
         self.taken: list[Any] = []
@@ -35,8 +35,8 @@ class Post:
 
 
 @pytest.fixture
-def post(settings: Any) -> Iterator[Post]:
-    handler = Post()
+def post(settings: Any) -> Iterator[MailServer]:
+    handler = MailServer()
     controller = Controller(handler, hostname="127.0.0.1", port=free_port())
     controller.start()
     settings.EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
@@ -59,7 +59,7 @@ def deliver(row: OutgoingMail) -> OutgoingMail:
     return row
 
 
-def test_it_is_sent_as_text_and_html(post: Post) -> None:
+def test_a_mail_is_sent_as_text_and_html(post: MailServer) -> None:
     row = deliver(queued())
     (envelope,) = post.taken
     assert envelope.rcpt_tos == ["erin@example.com"]
@@ -68,20 +68,20 @@ def test_it_is_sent_as_text_and_html(post: Post) -> None:
     assert (row.sent_at is not None, row.attempts, row.last_error) == (True, 1, "")
 
 
-def test_its_text_is_sealed_while_it_waits_and_wiped_when_it_is_sent(post: Post) -> None:
+def test_the_text_is_sealed_in_the_queue_and_wiped_once_sent(post: MailServer) -> None:
     row = queued()
     assert SECRET not in row.sealed_message
     assert SECRET in read_bodies(row)["text"]
     assert deliver(row).sealed_message == ""
 
 
-def test_the_job_knows_an_id_and_nothing_else(post: Post) -> None:
+def test_the_job_has_only_an_id(post: MailServer) -> None:
     row = queued()
     job = ProcrastinateJob.objects.get(task_name="accounts.deliver_mail")
     assert job.args == {"mail_id": str(row.id)}
 
 
-def test_what_is_undone_sends_nothing(post: Post) -> None:
+def test_a_rolled_back_transaction_sends_nothing(post: MailServer) -> None:
     with transaction.atomic():
         send_mail("invitation", "erin@example.com", CONTEXT)
         transaction.set_rollback(True)
@@ -89,7 +89,7 @@ def test_what_is_undone_sends_nothing(post: Post) -> None:
     assert not ProcrastinateJob.objects.filter(task_name="accounts.deliver_mail").exists()
 
 
-def test_a_server_that_defers_is_asked_again(post: Post) -> None:
+def test_a_deferred_mail_is_tried_again(post: MailServer) -> None:
     row = queued()
     post.answer = "451 Try later"
     with pytest.raises(MailNotSent):
@@ -101,14 +101,14 @@ def test_a_server_that_defers_is_asked_again(post: Post) -> None:
     assert len(post.taken) == 1
 
 
-def test_a_server_that_is_away_is_asked_again(post: Post, settings: Any) -> None:
+def test_an_unavailable_server_is_tried_again(post: MailServer, settings: Any) -> None:
     row = queued()
     settings.EMAIL_PORT = 1
     with pytest.raises(MailNotSent):
         deliver(row)
 
 
-def test_a_refusal_for_good_ends_it(post: Post) -> None:
+def test_a_permanent_refusal_ends_the_mail(post: MailServer) -> None:
     row = queued()
     post.answer = "550 No such person"
     assert deliver(row).failed_at is not None
@@ -118,20 +118,20 @@ def test_a_refusal_for_good_ends_it(post: Post) -> None:
     assert post.taken == []
 
 
-def test_it_is_given_up_after_so_many_attempts(post: Post) -> None:
+def test_a_mail_is_given_up_after_the_last_attempt(post: MailServer) -> None:
     row = queued()
     OutgoingMail.objects.update(attempts=MOST_ATTEMPTS - 1)
     post.answer = "451 Try later"
     assert deliver(row).failed_at is not None
 
 
-def test_it_is_sent_once_however_often_the_job_runs(post: Post) -> None:
+def test_a_mail_is_sent_once_if_the_job_runs_twice(post: MailServer) -> None:
     row = deliver(queued())
     deliver(row)
     assert len(post.taken) == 1
 
 
-def test_no_secret_reaches_the_log(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_reaches_the_log(post: MailServer, caplog: pytest.LogCaptureFixture) -> None:
     row = queued()
     post.answer = "451 Try later"
     with pytest.raises(MailNotSent) as raised:
@@ -139,14 +139,14 @@ def test_no_secret_reaches_the_log(post: Post, caplog: pytest.LogCaptureFixture)
     assert SECRET not in caplog.text + str(raised.value)
 
 
-def test_a_plain_message_goes_too(post: Post) -> None:
+def test_a_message_without_html_is_sent(post: MailServer) -> None:
     EmailMessage("Hi\tthere", "Just text", to=["a@example.com", "b@example.com"]).send()
     for row in OutgoingMail.objects.all():
         deliver(row)
     assert sorted(envelope.rcpt_tos[0] for envelope in post.taken) == ["a@example.com", "b@example.com"]
 
 
-def test_old_mail_is_forgotten(post: Post) -> None:
+def test_old_mail_is_deleted(post: MailServer) -> None:
     deliver(queued())
     forget_old_mail()
     assert OutgoingMail.objects.exists()
@@ -155,7 +155,7 @@ def test_old_mail_is_forgotten(post: Post) -> None:
     assert not OutgoingMail.objects.exists()
 
 
-def test_development_shows_what_was_sent(post: Post, settings: Any, client: Client) -> None:
+def test_development_shows_what_was_sent(post: MailServer, settings: Any, client: Client) -> None:
     settings.DEVELOPMENT = True
     row = deliver(queued())
     page = client.get("/mail").content.decode()
@@ -165,8 +165,8 @@ def test_development_shows_what_was_sent(post: Post, settings: Any, client: Clie
     assert "script-src 'none'" in html.headers["Content-Security-Policy"]
 
 
-def test_a_recipient_who_is_refused_for_now_is_tried_again(
-    post: Post, monkeypatch: pytest.MonkeyPatch
+def test_a_temporarily_refused_recipient_is_tried_again(
+    post: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise smtplib.SMTPRecipientsRefused({"erin@example.com": (450, b"Busy")})
@@ -179,14 +179,14 @@ def test_a_recipient_who_is_refused_for_now_is_tried_again(
     assert row.last_error == "450 Busy"
 
 
-def test_a_mail_that_ends_its_worker_each_time_is_given_up(post: Post) -> None:
+def test_a_mail_that_kills_its_worker_each_time_is_given_up(post: MailServer) -> None:
     row = queued()
     OutgoingMail.objects.update(attempts=MOST_ATTEMPTS)
     assert deliver(row).failed_at is not None
     assert post.taken == []
 
 
-def test_a_mail_whose_key_is_missing_is_given_up_with_the_reason(post: Post, settings: Any) -> None:
+def test_a_mail_whose_key_is_missing_is_given_up_with_the_reason(post: MailServer, settings: Any) -> None:
     row = queued()
     settings.ENCRYPTION_KEYS = ["another key " * 4]
     assert deliver(row).failed_at is not None

@@ -1,4 +1,4 @@
-"""Mail as strangers can cause it: where its links lead, how often it comes, what a name can put into it."""
+"""Mail that strangers can cause: its links, its limits, and names in it."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ HOSTILE = ["Acme www.evil.test", "WIN 1000 USD https://evil.test/claim", "evil.t
 
 @pytest.fixture(autouse=True)
 def hostile_host(settings: Any) -> None:
-    """As an installation that takes every Host, and an attacker who sends their own."""
+    """The installation accepts every Host, and an attacker sends their own."""
     cache.clear()
     settings.ALLOWED_HOSTS, settings.SITE_URL = ["*"], SITE
 
@@ -40,7 +40,7 @@ class Attacker(Client):
 
 
 def expect_our_links(most_without: int = 0) -> None:
-    """Every mail so far; `most_without` of them may have no link at all."""
+    """In every mail so far; at most `most_without` may have no link."""
     without = 0
     for message in mail.outbox:
         text = everything_in(message)
@@ -64,9 +64,7 @@ SIGN_UP = {"name": "Erin", "email": "erin@example.com", "password1": PASSWORD, "
 
 
 @pytest.mark.parametrize("mode", ["optional", "mandatory"])
-def test_every_mail_to_strangers_leads_to_us_whatever_host_is_sent(
-    cast: Cast, settings: Any, mode: str
-) -> None:
+def test_links_in_mails_to_strangers_ignore_the_host_header(cast: Cast, settings: Any, mode: str) -> None:
     settings.EMAIL_VERIFICATION = settings.ACCOUNT_EMAIL_VERIFICATION = mode
     Attacker().post("/accounts/signup/", SIGN_UP)
     Attacker().post("/accounts/signup/", {**SIGN_UP, "email": "alice@example.com"})  # has an account
@@ -78,8 +76,8 @@ def test_every_mail_to_strangers_leads_to_us_whatever_host_is_sent(
     app.ask("POST", "auth/signup", {"email": "fred@example.com", "password": PASSWORD})
     api = As()
     api.client = Attacker()
-    wish = {"email": "gina@example.com", "password": PASSWORD, "name": "G", "tenant_name": "G"}
-    api.ask("POST", "auth/signup", wish)
+    body = {"email": "gina@example.com", "password": PASSWORD, "name": "G", "tenant_name": "G"}
+    api.ask("POST", "auth/signup", body)
     subjects = [message.subject for message in mail.outbox]
     expected = ["Confirm your e-mail address"] * 3 + ["Reset your password"] * 2
     expected += ["No account has this address"]
@@ -88,7 +86,7 @@ def test_every_mail_to_strangers_leads_to_us_whatever_host_is_sent(
     expect_our_links()
 
 
-def test_mail_about_ones_account_and_team_leads_to_us_too(cast: Cast) -> None:
+def test_links_in_mails_about_account_and_team_ignore_the_host_header(cast: Cast) -> None:
     proved("alice@example.com")
     client = Attacker()
     client.post("/accounts/login/", {"login": "alice@example.com", "password": PASSWORD})
@@ -109,7 +107,7 @@ def test_mail_about_ones_account_and_team_leads_to_us_too(cast: Cast) -> None:
 
 
 def templates() -> list[str]:
-    """Every mail that allauth or we could ever send."""
+    """Of every mail that allauth or we can send."""
     account = [
         *("email_confirmation", "email_confirmation_signup", "password_reset_key", "unknown_account"),
         *("account_already_exists", "password_changed", "password_set", "password_reset", "email_changed"),
@@ -128,7 +126,7 @@ def templates() -> list[str]:
 
 
 @pytest.mark.parametrize("template", templates())
-def test_no_template_names_the_host_or_makes_a_link_of_a_name(template: str, rf: Any, cast: Cast) -> None:
+def test_no_template_has_the_host_or_a_link_from_a_name(template: str, rf: Any, cast: Cast) -> None:
     get_template(f"{template}_message.txt")
     user = cast.alice.user
     for name in HOSTILE:
@@ -192,7 +190,7 @@ def test_ordinary_names_are_plain(name: str) -> None:
     assert is_plain(name)
 
 
-def test_an_invitation_names_team_and_person_only_where_both_are_plain(cast: Cast) -> None:
+def test_an_invitation_shows_only_plain_names_of_team_and_inviter(cast: Cast) -> None:
     As(cast.alice).ask("POST", "tenant/invitations", {"emails": ["erin@example.com"]})
     assert mail.outbox[-1].subject == "Alice invites you to Acme"
     for name in HOSTILE:
@@ -202,21 +200,21 @@ def test_an_invitation_names_team_and_person_only_where_both_are_plain(cast: Cas
         assert "evil" not in everything_in(mail.outbox[-1])
 
 
-def test_an_address_is_told_once_an_hour_that_it_has_an_account(cast: Cast, settings: Any) -> None:
+def test_the_mail_that_an_account_exists_is_sent_once_an_hour(cast: Cast, settings: Any) -> None:
     settings.EMAIL_VERIFICATION = settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
-    wish = {"email": "alice@example.com", "password": PASSWORD, "name": "X", "tenant_name": "X"}
+    body = {"email": "alice@example.com", "password": PASSWORD, "name": "X", "tenant_name": "X"}
     for spelling in ("alice@example.com", "ALICE@example.com", "Alice@Example.com"):
-        assert As().ask("POST", "auth/signup", {**wish, "email": spelling}).status_code == 202
+        assert As().ask("POST", "auth/signup", {**body, "email": spelling}).status_code == 202
         Client().post("/accounts/signup/", {**SIGN_UP, "email": spelling})
         App().ask("POST", "auth/signup", {"email": spelling, "password": PASSWORD})
     assert len(mails_to("alice@example.com")) == 1
     cache.clear()  # an hour later
-    As().ask("POST", "auth/signup", wish)
+    As().ask("POST", "auth/signup", body)
     assert len(mails_to("alice@example.com")) == 2
 
 
 @pytest.mark.parametrize(("address", "most"), [("alice@example.com", 5), ("nobody@example.com", 1)])
-def test_resets_are_mailed_so_often_and_the_answer_never_changes(cast: Cast, address: str, most: int) -> None:
+def test_reset_mails_are_limited_and_the_response_stays_the_same(cast: Cast, address: str, most: int) -> None:
     answers = set()
     for number in range(8):
         client = Client(REMOTE_ADDR=f"203.0.113.{number}")
@@ -228,7 +226,7 @@ def test_resets_are_mailed_so_often_and_the_answer_never_changes(cast: Cast, add
     assert len(mails_to(address)) == most
 
 
-def test_confirmations_are_mailed_five_times_an_hour_at_most(cast: Cast) -> None:
+def test_confirmation_mails_are_limited_to_five_an_hour(cast: Cast) -> None:
     address, _ = EmailAddress.objects.get_or_create(user=cast.alice.user, email="alice@example.com")
     for _ in range(8):
         address.send_confirmation()

@@ -18,7 +18,7 @@ PARTIAL = (
 
 
 class Command(MigrateSchemasCommand):
-    """Without options only schemas that lack a migration are touched: one query, however many tenants."""
+    """Without options only migrates schemas that lack a migration; one query finds them."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         if any(options.get(name) for name in PARTIAL):
@@ -33,14 +33,14 @@ class Command(MigrateSchemasCommand):
             Tenant.objects.filter(schema_name=schema_name).update(migrated_to=version())
 
     def _migrate_part(self, *args: Any, **options: Any) -> None:
-        """What it leaves behind is found out by the next whole run: no schema counts as up to date."""
+        """Marks all schemas as not up to date, so that the next full run checks them."""
         if "accounts_schemascript" in connection.introspection.table_names():
             Tenant.objects.exclude(migrated_to="").update(migrated_to="")
             distrust_script()
         super().handle(*args, **options)
 
     def _migrate_template(self) -> None:
-        """Before the tenants: one that is created meanwhile is either up to date or found to be behind."""
+        """Before the tenants: one created in the meantime is either up to date or found to be behind."""
         stored = SchemaScript.objects.filter(schema_name=settings.TEMPLATE_SCHEMA, version=version())
         if stored.exists():
             return

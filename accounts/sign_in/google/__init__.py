@@ -1,1 +1,1 @@
-"""Signing in with Google."""
+"""Sign-in with Google."""

@@ -1,4 +1,4 @@
-"""allauth's Google provider, less the two ways in by a posted id token: nothing here uses them."""
+"""allauth's Google provider without sign-in by a posted id token, which nothing here uses."""
 
 from allauth.socialaccount.providers.google import provider as theirs
 

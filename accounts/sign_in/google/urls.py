@@ -1,4 +1,4 @@
-"""The routes of signing in with Google: there and back."""
+"""The routes of sign-in with Google: login and callback."""
 
 from allauth.socialaccount.providers.google import provider
 from allauth.socialaccount.providers.oauth2.urls import default_urlpatterns

@@ -1,1 +1,1 @@
-"""Signing in with any OpenID Connect issuer that the operator names."""
+"""Sign-in with any OpenID Connect issuer that the operator configures."""

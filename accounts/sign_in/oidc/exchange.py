@@ -1,4 +1,4 @@
-"""The exchange with an issuer: allauth's, with every check of OpenID Connect, an error for all nonsense."""
+"""allauth's exchange with an issuer, with every check of OpenID Connect and an error for invalid answers."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.http import HttpRequest
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-# What code that takes an answer apart may raise over one that makes no sense.
-NONSENSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+# What parsing an invalid answer may raise.
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class IssuerExchange(OpenIDConnectOAuth2Adapter):
     @property
     def openid_config(self) -> dict[str, Any]:
-        """The issuer's own description of itself, which has to be of the issuer that was asked."""
+        """The issuer's configuration, which must name the issuer that was asked."""
         try:
             config: dict[str, Any] = super().openid_config
-            told = {name: str(config[name]) for name in ("issuer", *ENDPOINTS)}
-        except NONSENSE as exc:
+            named = {name: str(config[name]) for name in ("issuer", *ENDPOINTS)}
+        except UNREADABLE as exc:
             raise OAuth2Error("The issuer's configuration makes no sense.") from exc
         asked = self.get_provider().app.settings["server_url"]
-        if told["issuer"].rstrip("/") != asked:
+        if named["issuer"].rstrip("/") != asked:
             raise OAuth2Error("The configuration is another issuer's.")
         return config
 
@@ -31,10 +31,10 @@ class IssuerExchange(OpenIDConnectOAuth2Adapter):
     ) -> SocialLogin:
         try:
             login: SocialLogin = super().complete_login(request, app, token, **kwargs)
-            told = login.account.extra_data
-            about = {str(told[part]["sub"]) for part in ("userinfo", "id_token")}
-        except NONSENSE as exc:
+            data = login.account.extra_data
+            subjects = {str(data[part]["sub"]) for part in ("userinfo", "id_token")}
+        except UNREADABLE as exc:
             raise OAuth2Error("The issuer's answer makes no sense.") from exc
-        if len(about) != 1:
+        if len(subjects) != 1:
             raise OAuth2Error("The id token and the profile are of two people.")
         return login

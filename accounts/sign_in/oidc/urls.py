@@ -1,4 +1,4 @@
-"""The routes of signing in with an issuer: there and back."""
+"""The routes of sign-in with an issuer: login and callback."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""There and back; allauth's views with our exchange. An issuer that nobody named is not found."""
+"""allauth's login and callback views with our exchange; 404 for an issuer that is not configured."""
 
 from allauth.account.internal.decorators import login_not_required
 from allauth.socialaccount.models import SocialApp

@@ -1,4 +1,4 @@
-"""Wrong passwords and codes: bounded for whoever guesses, without locking out whom the account belongs to."""
+"""Limits on wrong passwords and codes, without locking out the account's owner."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def fresh_limits() -> None:
 
 
 def at(address: str) -> Client:
-    """A browser in that network."""
+    """A browser with that address."""
     return Client(REMOTE_ADDR=address)
 
 
@@ -47,22 +47,22 @@ def rest(client: Client, password: str, email: str = ALICE) -> bool:
 
 
 def app(client: Client, password: str, email: str = ALICE) -> bool:
-    there = App()
-    there.client = client
-    return bool(there.ask("POST", "auth/login", {"email": email, "password": password})["status"] == 200)
+    app = App()
+    app.client = client
+    return bool(app.ask("POST", "auth/login", {"email": email, "password": password})["status"] == 200)
 
 
 WAYS = [page, rest, app]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_five_wrong_passwords_end_guessing_from_there_and_lock_nobody_else_out(cast: Cast, way: Any) -> None:
+def test_five_wrong_passwords_block_that_network_and_no_one_else(cast: Cast, way: Any) -> None:
     attacker = "203.0.113.7"
     for _ in range(5):
         assert not way(at(attacker), "wrong")
     assert not way(at(attacker), PASSWORD)
     assert [way(at("198.51.100.4"), PASSWORD) for way in WAYS] == [True, True, True]
-    assert not any(way(at(attacker), PASSWORD) for way in WAYS)  # counted together, whichever way one guesses
+    assert not any(way(at(attacker), PASSWORD) for way in WAYS)  # one count for all ways to sign in
 
 
 def test_a_whole_ipv6_network_is_one_guesser(cast: Cast) -> None:
@@ -73,7 +73,7 @@ def test_a_whole_ipv6_network_is_one_guesser(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["ALICE@example.com", " alice@example.com", "alice@EXAMPLE.com"])
-def test_another_spelling_or_host_is_no_further_guess(cast: Cast, settings: Any, spelling: str) -> None:
+def test_another_spelling_or_host_gives_no_further_guesses(cast: Cast, settings: Any, spelling: str) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     for number in range(6):
         client = Client(REMOTE_ADDR="203.0.113.7", HTTP_HOST=f"h{number}.example.test")
@@ -81,17 +81,17 @@ def test_another_spelling_or_host_is_no_further_guess(cast: Cast, settings: Any,
     assert not page(at("203.0.113.7"), PASSWORD)
 
 
-def test_a_known_device_gets_through_what_others_in_its_network_did(cast: Cast) -> None:
+def test_a_known_device_is_not_blocked_by_its_network(cast: Cast) -> None:
     known = at("203.0.113.7")
     assert page(known, PASSWORD)
     known.post("/accounts/logout/")
-    for number in range(25):  # beyond the bounds of the account here and of the network
+    for number in range(25):  # above the limits of the account here and of the network
         page(at("203.0.113.7"), "wrong", ALICE if number % 2 else f"p{number}@example.com")
     assert not page(at("203.0.113.7"), PASSWORD)
     assert page(known, PASSWORD)
 
 
-def test_a_known_device_guesses_no_more_often_than_others(cast: Cast) -> None:
+def test_a_known_device_has_no_more_guesses_than_others(cast: Cast) -> None:
     known = at("203.0.113.7")
     page(known, PASSWORD)
     known.post("/accounts/logout/")
@@ -101,7 +101,7 @@ def test_a_known_device_guesses_no_more_often_than_others(cast: Cast) -> None:
     assert page(at("198.51.100.4"), PASSWORD)
 
 
-def test_the_cookie_of_a_device_is_signed_hidden_from_scripts_and_of_one_account(cast: Cast) -> None:
+def test_the_device_cookie_is_signed_http_only_and_bound_to_the_account(cast: Cast) -> None:
     client = at("203.0.113.7")
     page(client, PASSWORD)
     cookie = client.cookies[COOKIE]
@@ -117,7 +117,7 @@ def test_the_cookie_of_a_device_is_signed_hidden_from_scripts_and_of_one_account
         assert not page(client, PASSWORD, email)
 
 
-def test_two_people_at_one_browser_are_both_known(cast: Cast) -> None:
+def test_a_browser_is_known_to_two_accounts(cast: Cast) -> None:
     shared = at("203.0.113.7")
     for email in (ALICE, "bob@example.com"):
         assert page(shared, PASSWORD, email)
@@ -129,7 +129,7 @@ def test_two_people_at_one_browser_are_both_known(cast: Cast) -> None:
         shared.post("/accounts/logout/")
 
 
-def test_a_new_password_makes_other_devices_unknown_and_keeps_this_one(cast: Cast) -> None:
+def test_a_new_password_makes_only_other_devices_unknown(cast: Cast) -> None:
     here, other = at("203.0.113.7"), at("203.0.113.7")
     page(here, PASSWORD)
     page(other, PASSWORD)
@@ -142,7 +142,7 @@ def test_a_new_password_makes_other_devices_unknown_and_keeps_this_one(cast: Cas
     assert page(here, NEW_PASSWORD)
 
 
-def test_guesses_from_everywhere_are_bounded_and_leave_known_networks_and_devices_alone(
+def test_guesses_from_many_networks_are_limited_except_known_networks_and_devices(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(guesses.RATES, "password_anywhere", "10/h/key")
@@ -153,12 +153,12 @@ def test_guesses_from_everywhere_are_bounded_and_leave_known_networks_and_device
     for number in range(12):
         page(at(f"203.0.113.{number}"), "wrong")
     assert not page(at("192.0.2.1"), PASSWORD)
-    device.defaults["REMOTE_ADDR"] = "192.0.2.2"  # elsewhere by now
+    device.defaults["REMOTE_ADDR"] = "192.0.2.2"  # in another network
     assert page(device, PASSWORD)
     assert rest(at("198.51.100.2"), PASSWORD)
 
 
-def test_a_new_password_by_mail_frees_an_account_under_attack(
+def test_a_password_reset_unblocks_an_account_under_attack(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(guesses.RATES, "password_anywhere", "3/h/key")
@@ -172,14 +172,14 @@ def test_a_new_password_by_mail_frees_an_account_under_attack(
     assert page(from_mail, NEW_PASSWORD)
 
 
-def test_one_network_has_so_many_tries_whatever_the_accounts(cast: Cast) -> None:
+def test_tries_from_one_network_are_limited_over_all_accounts(cast: Cast) -> None:
     for number in range(20):
         page(at("203.0.113.7"), "wrong", f"p{number}@example.com")
     assert not page(at("203.0.113.7"), PASSWORD)
     assert page(at("198.51.100.4"), PASSWORD)
 
 
-def test_confirming_who_one_is_counts_as_the_same_guessing(cast: Cast) -> None:
+def test_reauthentication_shares_the_limit_on_guesses(cast: Cast) -> None:
     client = at("203.0.113.7")
     client.force_login(cast.alice.user, "allauth.account.auth_backends.AuthenticationBackend")
     for _ in range(5):
@@ -204,19 +204,19 @@ def code_by_page(client: Client, code: str) -> bool:
 def code_by_rest(client: Client, code: str) -> bool:
     api = As()
     api.client = client
-    wish = {"email": ALICE, "password": PASSWORD, "code": code}
-    return bool(api.ask("POST", "auth/token", wish).status_code == 200)
+    body = {"email": ALICE, "password": PASSWORD, "code": code}
+    return bool(api.ask("POST", "auth/token", body).status_code == 200)
 
 
 def code_by_app(client: Client, code: str) -> bool:
-    there = App()
-    there.client = client
-    there.ask("POST", "auth/login", {"email": ALICE, "password": PASSWORD})
-    return bool(there.ask("POST", "auth/2fa/authenticate", {"code": code})["status"] == 200)
+    app = App()
+    app.client = client
+    app.ask("POST", "auth/login", {"email": ALICE, "password": PASSWORD})
+    return bool(app.ask("POST", "auth/2fa/authenticate", {"code": code})["status"] == 200)
 
 
 @pytest.mark.parametrize("way", [code_by_page, code_by_rest, code_by_app])
-def test_wrong_codes_end_guessing_from_there_only(with_totp: User, way: Any) -> None:
+def test_wrong_codes_block_only_that_network(with_totp: User, way: Any) -> None:
     for _ in range(5):
         assert not way(at("203.0.113.7"), "000000")
     assert not way(at("203.0.113.7"), codes(SECRET)[1])
@@ -231,7 +231,7 @@ def test_a_code_whose_key_is_missing_is_refused(with_totp: User, way: Any, setti
     assert way(at("203.0.113.7"), codes(SECRET)[1])
 
 
-def test_recovery_codes_are_counted_with_them(with_totp: User) -> None:
+def test_recovery_codes_share_the_limit(with_totp: User) -> None:
     left = Authenticator.objects.get(type="recovery_codes").wrap().get_unused_codes()
     for _ in range(5):
         code_by_page(at("203.0.113.7"), "wrong-code")
@@ -239,7 +239,9 @@ def test_recovery_codes_are_counted_with_them(with_totp: User) -> None:
     assert code_by_page(at("198.51.100.4"), left[0])
 
 
-def test_codes_guessed_from_everywhere_are_bounded(with_totp: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codes_guessed_from_many_networks_are_limited(
+    with_totp: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(guesses.RATES, "code_anywhere", "6/h/key")
     known = at("198.51.100.1")
     assert code_by_page(known, codes(SECRET)[1])
@@ -251,7 +253,7 @@ def test_codes_guessed_from_everywhere_are_bounded(with_totp: User, monkeypatch:
     assert code_by_page(known, left[1])
 
 
-def test_the_refusal_says_so(cast: Cast) -> None:
+def test_the_refusal_explains_the_limit(cast: Cast) -> None:
     client = at("203.0.113.7")
     for _ in range(5):
         page(client, "wrong")

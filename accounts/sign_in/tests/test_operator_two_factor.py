@@ -33,7 +33,7 @@ def signed_in(user: User) -> Client:
 
 
 def admin_pages() -> list[str]:
-    """One address for each of its routes."""
+    """One URL for each route of the admin."""
     found = ["/admin/", "/admin/jsi18n/", "/admin/password_change/", "/admin/autocomplete/"]
     for model in admin.site._registry:
         base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
@@ -41,7 +41,7 @@ def admin_pages() -> list[str]:
     return found
 
 
-def test_without_an_authenticator_every_page_leads_to_setting_one_up(cast: Cast) -> None:
+def test_without_a_second_factor_every_admin_page_leads_to_setup(cast: Cast) -> None:
     client = signed_in(operator())
     for page in admin_pages():
         answer = client.get(page, follow=True)
@@ -60,7 +60,7 @@ def test_recovery_codes_alone_are_no_second_factor(cast: Cast) -> None:
     assert client.get("/admin/").status_code == 302
 
 
-def test_setting_one_up_opens_the_admin_and_the_password_alone_does_not_any_more(cast: Cast) -> None:
+def test_after_setup_the_admin_needs_password_and_code(cast: Cast) -> None:
     user = operator()
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
     client = signed_in(user)
@@ -73,7 +73,7 @@ def test_setting_one_up_opens_the_admin_and_the_password_alone_does_not_any_more
     assert stopped.request["PATH_INFO"] == "/accounts/2fa/authenticate/"
 
 
-def test_an_operator_with_one_signs_in_with_both(cast: Cast) -> None:
+def test_an_operator_signs_in_with_password_and_code(cast: Cast) -> None:
     user = operator()
     TOTP.activate(user, SECRET)
     client = signed_in(user)
@@ -82,8 +82,8 @@ def test_an_operator_with_one_signs_in_with_both(cast: Cast) -> None:
     assert client.get("/admin/").status_code == 200
 
 
-def test_djangos_own_sign_in_form_is_not_there(cast: Cast) -> None:
-    """It knows no limits on guesses and no second step, also when one operator tries another's password."""
+def test_djangos_own_sign_in_form_is_not_served(cast: Cast) -> None:
+    """It has neither limits on guesses nor a second factor, also for guesses at another operator."""
     other = User.objects.create_superuser("op2@example.com", PASSWORD)
     user = operator()
     TOTP.activate(user, SECRET)
@@ -95,6 +95,6 @@ def test_djangos_own_sign_in_form_is_not_there(cast: Cast) -> None:
     assert signed_in(cast.bob.user).get("/admin/login/").status_code in {302, 403}
 
 
-def test_it_is_off_only_where_that_is_said(cast: Cast, settings: Any) -> None:
+def test_the_requirement_is_off_only_by_the_setting(cast: Cast, settings: Any) -> None:
     settings.ADMIN_TWO_FACTOR = False
     assert signed_in(operator()).get("/admin/").status_code == 200

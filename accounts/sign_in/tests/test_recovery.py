@@ -1,4 +1,4 @@
-"""Recovering an account by mail: whoever held it until then does not get back in."""
+"""Recovering an account by mail: anyone who used it until then loses access."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def fresh_limits() -> None:
 
 
 def registered(address: str = VICTIM) -> Principal:
-    """An account that somebody made with an address that they never proved."""
+    """An account created with an address that was never verified."""
     return sign_up(
         email=address,
         password=ATTACKERS_PASSWORD,
@@ -68,14 +68,14 @@ def second_address(user: User, address: str, *, verified: bool = True) -> None:
     EmailAddress.objects.create(user=user, email=address, verified=verified)
 
 
-def test_a_preregistered_account_is_the_victims_alone_after_a_reset_and_an_invitation(cast: Cast) -> None:
+def test_a_preregistered_account_is_only_the_victims_after_reset_and_invitation(cast: Cast) -> None:
     """The whole attack with real mails: registered, second address, recovered, invited, back in."""
     registered()
     theirs = browser(VICTIM, ATTACKERS_PASSWORD)
     page = theirs.post("/accounts/email/", {"email": ATTACKER, "action_add": "1"})
     assert "Confirm your email address first" in page.content.decode()
     assert not mails_to(ATTACKER)
-    second_address(User.objects.get(email=VICTIM), ATTACKER)  # as could be added before this was refused
+    second_address(User.objects.get(email=VICTIM), ATTACKER)  # possible before this was refused
     As(cast.alice).ask("POST", "tenant/invitations", {"emails": [VICTIM], "role": "admin"})
     reset(VICTIM, VICTIMS_PASSWORD)
     invitation = path_in(VICTIM, "invitations").rpartition("/")[2]
@@ -92,7 +92,7 @@ def test_a_preregistered_account_is_the_victims_alone_after_a_reset_and_an_invit
     assert token(VICTIM, VICTIMS_PASSWORD, "acme").status_code == 200
 
 
-def test_a_second_address_recovers_nothing_while_the_first_is_unproved(cast: Cast) -> None:
+def test_a_second_address_cannot_recover_an_unverified_account(cast: Cast) -> None:
     registered()
     second_address(User.objects.get(email=VICTIM), ATTACKER)
     mail.outbox.clear()
@@ -102,7 +102,7 @@ def test_a_second_address_recovers_nothing_while_the_first_is_unproved(cast: Cas
 
 
 def fill(principal: Principal) -> str:
-    """Everything by which whoever holds the account could come back; the text of an API key."""
+    """Adds every way to get back in; returns the text of an API key."""
     user = User.objects.get(id=principal.user_id)
     second_address(user, ATTACKER)
     SocialAccount.objects.create(user=user, provider="google", uid="attacker")
@@ -129,11 +129,11 @@ def expect_empty(principal: Principal, key: str) -> None:
     assert code_of(As(credential=key).ask("GET", "me")) == "token_invalid"
     entry = AuditEntry.objects.get(action="user.unproved_access_removed")
     assert entry.details["addresses"] == [ATTACKER]
-    told = everything_in(next(m for m in mails_to(user.email) if "We secured your" in m.subject))
-    assert "Mine (sy_" in told
+    data = everything_in(next(m for m in mails_to(user.email) if "We secured your" in m.subject))
+    assert "Mine (sy_" in data
 
 
-def test_a_reset_by_mail_removes_all_that_was_added_before(cast: Cast) -> None:
+def test_a_reset_by_mail_removes_everything_added_before(cast: Cast) -> None:
     principal = registered()
     key, session = fill(principal), browser(VICTIM, ATTACKERS_PASSWORD)
     old = As(Person(principal))
@@ -143,14 +143,14 @@ def test_a_reset_by_mail_removes_all_that_was_added_before(cast: Cast) -> None:
     assert old.ask("GET", "me").status_code == 401
 
 
-def test_an_authenticator_added_before_does_not_outlive_the_proof(cast: Cast) -> None:
+def test_an_authenticator_added_before_is_removed_on_verification(cast: Cast) -> None:
     principal = registered()
     TOTP.activate(User.objects.get(id=principal.user_id), "JBSWY3DPEHPK3PXP")
     reset(VICTIM, VICTIMS_PASSWORD)
     assert token(VICTIM, VICTIMS_PASSWORD).status_code == 200
 
 
-def test_a_reset_by_an_app_removes_it_too(cast: Cast) -> None:
+def test_a_reset_by_an_app_removes_everything_too(cast: Cast) -> None:
     principal = registered()
     key, app = fill(principal), App()
     app.ask("POST", "auth/password/request", {"email": VICTIM})
@@ -160,7 +160,7 @@ def test_a_reset_by_an_app_removes_it_too(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("way", ["page", "api"])
-def test_an_accepted_invitation_removes_it_and_ends_other_sessions(cast: Cast, way: str) -> None:
+def test_an_accepted_invitation_removes_everything_and_ends_other_sessions(cast: Cast, way: str) -> None:
     principal = registered()
     other = browser(VICTIM, ATTACKERS_PASSWORD)
     key = fill(principal)
@@ -172,13 +172,13 @@ def test_an_accepted_invitation_removes_it_and_ends_other_sessions(cast: Cast, w
         assert here.post("/invitations/").url.startswith("/t/acme/")
         assert here.get("/places/").status_code == 200
     else:
-        wish = {"token": link.rpartition("/")[2], "password": ATTACKERS_PASSWORD}
-        assert As().ask("POST", "auth/invitations/accept", wish).status_code == 200
+        body = {"token": link.rpartition("/")[2], "password": ATTACKERS_PASSWORD}
+        assert As().ask("POST", "auth/invitations/accept", body).status_code == 200
     expect_empty(principal, key)
     assert other.get("/places/").status_code == 302
 
 
-def test_confirming_where_one_is_signed_in_keeps_everything(cast: Cast) -> None:
+def test_confirming_in_the_own_session_removes_nothing(cast: Cast) -> None:
     principal = registered()
     client = browser(VICTIM, ATTACKERS_PASSWORD)
     key = api_keys.create_key(principal=principal, name="Mine", scopes=["read"]).text
@@ -194,7 +194,7 @@ def confirmation(principal: Principal) -> str:
     return path_in(VICTIM, "confirm-email")
 
 
-def test_confirming_elsewhere_asks_for_the_password_and_removes_the_rest(cast: Cast) -> None:
+def test_confirming_in_another_session_needs_the_password_and_removes_the_rest(cast: Cast) -> None:
     principal = registered()
     link, key = confirmation(principal), fill(principal)
     stranger = Client()
@@ -207,15 +207,15 @@ def test_confirming_elsewhere_asks_for_the_password_and_removes_the_rest(cast: C
     assert token(VICTIM, ATTACKERS_PASSWORD).status_code == 200
 
 
-def test_guesses_at_the_confirmation_are_bounded(cast: Cast) -> None:
+def test_guesses_at_the_confirmation_are_limited(cast: Cast) -> None:
     link, stranger = confirmation(registered()), Client()
     for _ in range(5):
         stranger.post(link, {"password": "wrong"})
     assert "Too many" in stranger.post(link, {"password": ATTACKERS_PASSWORD}).content.decode()
 
 
-def test_an_app_that_confirms_by_the_mail_alone_ends_the_password_too(cast: Cast) -> None:
-    """It knows nothing but the mail, so whoever chose the password may be someone else."""
+def test_an_app_that_confirms_without_the_password_clears_it(cast: Cast) -> None:
+    """It has only the mail, so someone else may have chosen the password."""
     principal = registered()
     link, key = confirmation(principal), fill(principal)
     App().ask("POST", "auth/email/verify", {"key": link.rstrip("/").rpartition("/")[2]})
@@ -226,7 +226,7 @@ def test_an_app_that_confirms_by_the_mail_alone_ends_the_password_too(cast: Cast
 
 
 @pytest.mark.parametrize("mode", ["optional", "none", "mandatory"])
-def test_no_second_address_before_the_first_is_proved(cast: Cast, settings: Any, mode: str) -> None:
+def test_no_second_address_before_the_first_is_verified(cast: Cast, settings: Any, mode: str) -> None:
     registered()
     client = browser(VICTIM, ATTACKERS_PASSWORD)
     app = App()
@@ -246,7 +246,7 @@ def proved(principal: Principal) -> None:
     )
 
 
-def test_recovering_a_proved_account_revokes_its_keys_and_keeps_the_rest(cast: Cast) -> None:
+def test_recovering_a_verified_account_only_revokes_its_keys(cast: Cast) -> None:
     proved(cast.alice.principal)
     second_address(cast.alice.user, "alice@home.example.com")
     key = api_keys.create_key(principal=cast.alice.principal, name="CI", scopes=["chat", "read", "manage"])
@@ -257,14 +257,14 @@ def test_recovering_a_proved_account_revokes_its_keys_and_keeps_the_rest(cast: C
     assert EmailAddress.objects.filter(user=cast.alice.user).count() == 2
     (entry,) = AuditEntry.objects.filter(action="user.keys_revoked_in_recovery")
     assert entry.details["api_keys"] == [f"CI (sy_{key.row.prefix}…)"]
-    told = everything_in(next(m for m in mails_to("alice@example.com") if "We secured your" in m.subject))
-    assert f"sy_{key.row.prefix}" in told
+    data = everything_in(next(m for m in mails_to("alice@example.com") if "We secured your" in m.subject))
+    assert f"sy_{key.row.prefix}" in data
     page = browser("alice@example.com", VICTIMS_PASSWORD).get("/accounts/keys/").content.decode()
     assert "Revoked" in page
     assert "CI" in page
 
 
-def test_an_ordinary_change_of_password_keeps_the_keys(cast: Cast) -> None:
+def test_an_ordinary_password_change_revokes_no_keys(cast: Cast) -> None:
     key = api_keys.create_key(principal=cast.alice.principal, name="CI", scopes=["read"])
     client = browser("alice@example.com", PASSWORD)
     form = {"oldpassword": PASSWORD, "password1": VICTIMS_PASSWORD, "password2": VICTIMS_PASSWORD}
@@ -272,22 +272,22 @@ def test_an_ordinary_change_of_password_keeps_the_keys(cast: Cast) -> None:
     assert As(credential=key.text).ask("GET", "me").status_code == 200
 
 
-def test_no_account_is_made_with_an_address_by_which_someone_else_signs_in(cast: Cast) -> None:
+def test_no_account_is_created_with_another_accounts_second_address(cast: Cast) -> None:
     proved(cast.alice.principal)
     second_address(cast.alice.user, VICTIM)
-    wish = {"email": VICTIM, "password": ATTACKERS_PASSWORD, "name": "M", "tenant_name": "Initech"}
-    assert code_of(As().ask("POST", "auth/signup", wish)) == "email_taken"
+    body = {"email": VICTIM, "password": ATTACKERS_PASSWORD, "name": "M", "tenant_name": "Initech"}
+    assert code_of(As().ask("POST", "auth/signup", body)) == "email_taken"
     assert default_principal(user_id=cast.alice.user.id) is not None
 
 
-def test_sign_ins_at_mcp_servers_go_too(cast: Cast) -> None:
-    """The account there may be someone else's, who would read what is asked."""
-    place = registered()
-    with tenant_scope(place.tenant):
+def test_sign_ins_at_mcp_servers_are_removed_too(cast: Cast) -> None:
+    """The account at the server may be someone else's, who could read the requests."""
+    principal = registered()
+    with tenant_scope(principal.tenant):
         server = MCPServer.objects.create(
-            workspace_id=place.workspace.id, slug="wiki", auth="oauth", sign_in="member"
+            workspace_id=principal.workspace.id, slug="wiki", auth="oauth", sign_in="member"
         )
-        MCPSignIn.objects.create(server=server, user_id=place.user_id, sealed_access="x")
+        MCPSignIn.objects.create(server=server, user_id=principal.user_id, sealed_access="x")
     reset(VICTIM, VICTIMS_PASSWORD)
-    with tenant_scope(place.tenant):
+    with tenant_scope(principal.tenant):
         assert not MCPSignIn.objects.exists()

@@ -1,4 +1,4 @@
-"""Signing in on the web: verification, reset, second steps, sessions; slowed down, telling nothing."""
+"""Sign-in on the web: verification, reset, two-factor authentication, sessions, limits."""
 
 import re
 from typing import Any
@@ -30,7 +30,7 @@ def sign_in(client: Client, email: str = "alice@example.com", password: str = PA
 
 
 def confirm(client: Client) -> None:
-    """What matters asks for the password again."""
+    """Sends the password again, as sensitive actions require."""
     assert client.get("/accounts/2fa/totp/activate/").url.startswith("/accounts/reauthenticate/")
     assert client.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 302
 
@@ -42,7 +42,7 @@ def mailed_link(part: str) -> str:
 
 
 def codes(secret: str) -> list[str]:
-    """Those that an app may show around now, the present one in the middle."""
+    """The codes around now, the current one in the middle."""
     return [format_hotp_value(hotp_value(secret, counter)) for counter in yield_hotp_counters_from_time()]
 
 
@@ -55,7 +55,7 @@ def proved(email: str = "alice@example.com") -> User:
 
 @pytest.fixture
 def with_totp(cast: Cast, client: Client) -> str:
-    """alice sets up an app as she would; the secret."""
+    """alice sets up an authenticator app; returns its secret."""
     proved()
     sign_in(client)
     confirm(client)
@@ -65,12 +65,12 @@ def with_totp(cast: Cast, client: Client) -> str:
     secret = found[1]
     answer = client.post("/accounts/2fa/totp/activate/", {"code": codes(secret)[1]})
     assert answer.status_code == 302
-    cache.clear()  # the codes around now were used up by setting it up
+    cache.clear()  # the setup used up the current codes
     client.logout()
     return secret
 
 
-def test_an_address_is_proved_by_the_link_in_its_mail(client: Client) -> None:
+def test_an_address_is_verified_by_the_mailed_link(client: Client) -> None:
     form = {"name": "Erin", "email": "Erin@Example.com", "password1": PASSWORD, "tenant_name": "Initech"}
     assert client.post("/accounts/signup/", form).status_code == 302
     address = EmailAddress.objects.get(email="erin@example.com")
@@ -82,7 +82,7 @@ def test_an_address_is_proved_by_the_link_in_its_mail(client: Client) -> None:
     assert address.verified
 
 
-def test_where_it_is_mandatory_nobody_is_in_before(client: Client, settings: Any, cast: Cast) -> None:
+def test_mandatory_verification_comes_before_access(client: Client, settings: Any, cast: Cast) -> None:
     settings.EMAIL_VERIFICATION = settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     assert "confirm-email" in sign_in(client).url
     assert code_of(token(As())) == "address_unverified"
@@ -90,11 +90,11 @@ def test_where_it_is_mandatory_nobody_is_in_before(client: Client, settings: Any
     assert token(As()).status_code == 200
 
 
-def test_where_it_is_mandatory_signing_up_tells_nobody_who_has_an_account(settings: Any, cast: Cast) -> None:
+def test_mandatory_verification_hides_which_addresses_have_accounts(settings: Any, cast: Cast) -> None:
     settings.EMAIL_VERIFICATION = settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
-    wish = {"password": PASSWORD, "name": "X", "tenant_name": "Initech"}
-    new = As().ask("POST", "auth/signup", {**wish, "email": "erin@example.com"})
-    known = As().ask("POST", "auth/signup", {**wish, "email": "alice@example.com"})
+    body = {"password": PASSWORD, "name": "X", "tenant_name": "Initech"}
+    new = As().ask("POST", "auth/signup", {**body, "email": "erin@example.com"})
+    known = As().ask("POST", "auth/signup", {**body, "email": "alice@example.com"})
     assert (new.status_code, new.json()) == (202, {"verification": "sent"})
     assert (known.status_code, known.json()) == (new.status_code, new.json())
     assert [message.to for message in mail.outbox] == [["erin@example.com"], ["alice@example.com"]]
@@ -105,7 +105,7 @@ def token(api: As, **more: str) -> Any:
     return api.ask("POST", "auth/token", {"email": "alice@example.com", "password": PASSWORD, **more})
 
 
-def test_a_forgotten_password_is_chosen_anew_by_mail(client: Client, cast: Cast) -> None:
+def test_a_forgotten_password_is_reset_by_mail(client: Client, cast: Cast) -> None:
     old = As(cast.alice)
     client.post("/accounts/password/reset/", {"email": "alice@example.com"})
     page = client.get(mailed_link("password/reset/key"), follow=True)
@@ -118,27 +118,27 @@ def test_a_forgotten_password_is_chosen_anew_by_mail(client: Client, cast: Cast)
     assert AuditEntry.objects.filter(action="user.password_reset").exists()
 
 
-def test_asking_tells_nobody_who_has_an_account(client: Client, cast: Cast) -> None:
+def test_a_reset_request_hides_which_addresses_have_accounts(client: Client, cast: Cast) -> None:
     known = client.post("/accounts/password/reset/", {"email": "alice@example.com"})
     unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.com"})
     assert (known.status_code, known.url) == (unknown.status_code, unknown.url)
     wrong = sign_in(client, password="wrong").content.decode()
     nobody = sign_in(client, email="nobody@example.com").content.decode()
-    told = "The email address and/or password you specified are not correct."
-    assert told in wrong
-    assert told in nobody
+    wrong_credentials = "The email address and/or password you specified are not correct."
+    assert wrong_credentials in wrong
+    assert wrong_credentials in nobody
 
 
-def test_guesses_are_slowed_down(client: Client, cast: Cast) -> None:
+def test_guesses_are_limited(client: Client, cast: Cast) -> None:
     for _ in range(5):
         sign_in(client, password="wrong")
     assert "Too many" in sign_in(client).content.decode()
     entries = AuditEntry.objects.filter(action="user.sign_in_refused").count()
-    repeats = sum(Refusal.objects.values_list("repeats", flat=True))  # of the minute that is not over
+    repeats = sum(Refusal.objects.values_list("repeats", flat=True))  # of the current minute
     assert (entries < 3, entries + repeats) == (True, 5)
 
 
-def test_a_second_step_is_asked_for(with_totp: str, client: Client) -> None:
+def test_a_code_is_required(with_totp: str, client: Client) -> None:
     answer = sign_in(client)
     assert answer.url.startswith("/accounts/2fa/authenticate")
     assert client.get("/").status_code == 302
@@ -148,7 +148,7 @@ def test_a_second_step_is_asked_for(with_totp: str, client: Client) -> None:
     assert AuditEntry.objects.filter(action="user.code_refused").exists()
 
 
-def test_a_code_counts_once(with_totp: str, client: Client) -> None:
+def test_a_code_works_once(with_totp: str, client: Client) -> None:
     code = codes(with_totp)[1]
     sign_in(client)
     assert client.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 302
@@ -157,7 +157,7 @@ def test_a_code_counts_once(with_totp: str, client: Client) -> None:
     assert other.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 200
 
 
-def test_the_api_asks_for_it_too(with_totp: str) -> None:
+def test_the_api_requires_a_code(with_totp: str) -> None:
     assert code_of(token(As())) == "second_step_required"
     assert code_of(token(As(), code="000000")) == "credentials_invalid"
     assert token(As(), code=codes(with_totp)[1]).status_code == 200
@@ -170,12 +170,12 @@ def test_a_recovery_code_works_once(with_totp: str) -> None:
     assert code_of(token(As(), code=codes_left[0])) == "credentials_invalid"
 
 
-def test_its_secret_is_sealed(with_totp: str) -> None:
+def test_the_two_factor_secret_is_sealed(with_totp: str) -> None:
     assert with_totp not in str(list(Authenticator.objects.values_list("data", flat=True)))
 
 
-def test_who_has_not_proved_the_address_sets_up_no_second_step(client: Client, cast: Cast) -> None:
-    """Else whoever signs up with somebody's address could lock them out of it."""
+def test_two_factor_setup_needs_a_verified_address(client: Client, cast: Cast) -> None:
+    """Otherwise anyone who signs up with another person's address could lock them out."""
     EmailAddress.objects.filter(user=cast.alice.user).update(verified=False)
     sign_in(client)
     assert client.get("/accounts/2fa/totp/activate/").url == "/accounts/2fa/"
@@ -183,7 +183,7 @@ def test_who_has_not_proved_the_address_sets_up_no_second_step(client: Client, c
     assert not Authenticator.objects.exists()
 
 
-def test_a_new_password_ends_what_was_open_elsewhere(client: Client, cast: Cast) -> None:
+def test_a_new_password_ends_other_sessions_and_tokens(client: Client, cast: Cast) -> None:
     other, tokens = Client(), As(cast.alice)
     sign_in(client)
     sign_in(other)
@@ -219,7 +219,7 @@ def test_signing_out_everywhere_else_ends_tokens_too(client: Client, cast: Cast)
     assert tokens.ask("GET", "tenant").status_code == 401
 
 
-def test_nobody_ends_anothers_session(client: Client, cast: Cast) -> None:
+def test_another_persons_session_cannot_be_ended(client: Client, cast: Cast) -> None:
     bob = Client()
     sign_in(client)
     sign_in(bob, email="bob@example.com")
@@ -247,7 +247,7 @@ class App:
         return answer
 
 
-def test_an_app_signs_in_with_a_second_step_and_gets_our_tokens(with_totp: str) -> None:
+def test_an_app_signs_in_with_a_code_and_gets_our_tokens(with_totp: str) -> None:
     app = App()
     first = app.ask("POST", "auth/login", {"email": "alice@example.com", "password": PASSWORD})
     assert first["status"] == 401
@@ -262,7 +262,7 @@ def test_an_app_signs_in_with_a_second_step_and_gets_our_tokens(with_totp: str) 
     assert api.ask("POST", "auth/token/refresh", {"refresh": fresh.json()["refresh"]}).status_code == 401
 
 
-def test_an_app_signs_up_proves_the_address_and_begins_a_team(db: None) -> None:
+def test_an_app_signs_up_verifies_the_address_and_creates_a_team(db: None) -> None:
     app = App()
     assert (
         app.ask("POST", "auth/signup", {"email": "Erin@Example.com", "password": PASSWORD})["status"] == 200
@@ -291,7 +291,7 @@ def test_an_app_resets_a_password_by_mail(cast: Cast) -> None:
 @pytest.mark.parametrize(
     "credential", ["{}", '{"id": "x"}', "[]", '"x"', "null", '{"id":"\\u0000","response":{}}']
 )
-def test_nonsense_in_place_of_a_passkey_is_refused(client: Client, cast: Cast, credential: str) -> None:
+def test_an_invalid_passkey_is_refused(client: Client, cast: Cast, credential: str) -> None:
     page = client.post("/accounts/2fa/webauthn/login/", {"credential": credential})
     assert page.status_code in {200, 302}
     proved()

@@ -1,4 +1,4 @@
-"""Signing in by an OpenID Connect issuer: a real one, run by a library, at the other end of real requests."""
+"""Sign-in with a real OpenID Connect issuer, run by a library, over real requests."""
 
 import html
 import re
@@ -55,13 +55,13 @@ def person_at(issuer: str, subject: str, **claims: Any) -> None:
 
 
 def go_through(client: Client, subject: str, process: str = "login") -> Any:
-    """There and back, as a browser goes: our page leads on, the issuer asks, its answer comes back."""
+    """As a browser: our page redirects, the issuer signs in, its callback returns."""
     page = client.post(f"{LOGIN}?process={process}")
     assert page.status_code == 200, page
     found = re.search(r"url=([^\"]+)\"", page.content.decode())
     assert found
-    there = html.unescape(found[1])
-    back = httpx.post(there, data={"sub": subject}).headers["location"]
+    issuer_url = html.unescape(found[1])
+    back = httpx.post(issuer_url, data={"sub": subject}).headers["location"]
     parts = urlsplit(back)
     return client.get(f"{parts.path}?{parts.query}")
 
@@ -70,7 +70,7 @@ def test_the_page_has_a_button_for_it(issuer: str, client: Client) -> None:
     assert "Sign in with Acme ID" in client.get("/accounts/login/").content.decode()
 
 
-def test_somebody_new_gets_an_account_and_begins_a_team(issuer: str, client: Client) -> None:
+def test_a_new_person_gets_an_account_and_creates_a_team(issuer: str, client: Client) -> None:
     person_at(issuer, "erin", email="erin@example.com", email_verified=True, name="Erin <b>E</b>")
     answer = go_through(client, "erin")
     assert answer.status_code == 302, answer.content
@@ -84,7 +84,7 @@ def test_somebody_new_gets_an_account_and_begins_a_team(issuer: str, client: Cli
     assert AuditEntry.objects.filter(action="user.signed_in", actor_id=erin.id).exists()
 
 
-def test_the_second_time_it_is_the_same_person(issuer: str, client: Client) -> None:
+def test_the_second_sign_in_finds_the_same_account(issuer: str, client: Client) -> None:
     person_at(issuer, "erin", email="erin@example.com", email_verified=True)
     go_through(client, "erin")
     go_through(Client(), "erin")
@@ -92,7 +92,7 @@ def test_the_second_time_it_is_the_same_person(issuer: str, client: Client) -> N
     assert User.objects.filter(email="erin@example.com").count() == 1
 
 
-def test_an_account_with_a_proved_address_is_joined(issuer: str, client: Client, cast: Cast) -> None:
+def test_an_account_with_a_verified_address_is_connected(issuer: str, client: Client, cast: Cast) -> None:
     EmailAddress.objects.filter(user=cast.alice.user).update(verified=True)
     person_at(issuer, "al", email="alice@example.com", email_verified=True)
     go_through(client, "al")
@@ -101,10 +101,10 @@ def test_an_account_with_a_proved_address_is_joined(issuer: str, client: Client,
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False)])
-def test_an_address_that_either_side_never_proved_joins_nothing(
+def test_an_address_unverified_on_either_side_connects_nothing(
     issuer: str, client: Client, cast: Cast, ours: bool, theirs: bool
 ) -> None:
-    """Else whoever claims an address at some issuer would be let in as its owner here."""
+    """Otherwise anyone who claims an address at an issuer could sign in as its owner."""
     EmailAddress.objects.filter(user=cast.alice.user).update(verified=ours)
     person_at(issuer, "mallory", email="alice@example.com", email_verified=theirs)
     go_through(client, "mallory")
@@ -126,20 +126,20 @@ def test_a_connection_is_added_by_its_owner(issuer: str, client: Client, cast: C
 @pytest.mark.parametrize(
     "query", ["", "?code=x", "?code=x&state=y", "?error=access_denied&state=%00", "?state=%ED%A0%80"]
 )
-def test_an_answer_that_nobody_asked_for_signs_nobody_in(issuer: str, client: Client, query: str) -> None:
+def test_an_unrequested_callback_signs_no_one_in(issuer: str, client: Client, query: str) -> None:
     answer = client.get(f"{LOGIN}callback/{query}")
     assert answer.status_code < 500
     assert client.get("/").url.startswith("/accounts/login/")
 
 
-def test_an_issuer_that_is_away_is_told_as_that(settings: Any, client: Client) -> None:
+def test_an_unavailable_issuer_gets_an_error_page(settings: Any, client: Client) -> None:
     settings.SOCIALACCOUNT_PROVIDERS = providers("http://localhost:1")
     answer = client.post(LOGIN)
     assert answer.status_code < 500
     assert "That did not work" in answer.content.decode()
 
 
-def test_an_issuer_that_nobody_named_is_not_found(issuer: str, client: Client) -> None:
+def test_an_unknown_issuer_is_not_found(issuer: str, client: Client) -> None:
     assert client.post("/accounts/oidc/other/login/").status_code == 404
 
 
@@ -156,7 +156,7 @@ def test_an_issuer_that_nobody_named_is_not_found(issuer: str, client: Client) -
         {"trust_email": "yes"},
     ],
 )
-def test_a_wrong_entry_is_refused_without_its_secret(wrong: dict[str, Any]) -> None:
+def test_a_wrong_configuration_is_refused_without_showing_its_secret(wrong: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured) as raised:
         providers("https://id.example.com", **wrong)
     assert "s3cret" not in str(raised.value)

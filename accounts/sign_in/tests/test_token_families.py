@@ -1,4 +1,4 @@
-"""A sign-in's tokens are one family: a spent refresh token that comes back ends all of them."""
+"""The tokens of a sign-in are one family: reuse of a spent refresh token ends all of them."""
 
 import jwt
 import pytest
@@ -41,7 +41,7 @@ def reused() -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(action="refresh_token.reused"))
 
 
-def test_whoever_took_a_refresh_token_loses_all_that_came_of_it_when_its_owner_comes(cast: Cast) -> None:
+def test_a_stolen_refresh_token_ends_when_its_owner_uses_theirs(cast: Cast) -> None:
     owners = signed_in()
     thiefs = rotated(rotated(owners))
     assert opens(thiefs)
@@ -51,7 +51,7 @@ def test_whoever_took_a_refresh_token_loses_all_that_came_of_it_when_its_owner_c
     assert not opens(owners)
 
 
-def test_the_reuse_is_audited_once_for_the_team_to_see(cast: Cast) -> None:
+def test_reuse_is_audited_once_in_the_team(cast: Cast) -> None:
     tokens = signed_in()
     rotated(tokens)
     for _ in range(3):
@@ -61,7 +61,7 @@ def test_the_reuse_is_audited_once_for_the_team_to_see(cast: Cast) -> None:
     assert entry.target == "acme/sales"
 
 
-def test_another_sign_in_of_the_same_person_goes_on(cast: Cast) -> None:
+def test_another_sign_in_of_the_same_person_is_unaffected(cast: Cast) -> None:
     stolen, elsewhere = signed_in(), signed_in()
     rotated(stolen)
     refresh(stolen)
@@ -69,7 +69,7 @@ def test_another_sign_in_of_the_same_person_goes_on(cast: Cast) -> None:
     assert opens(rotated(elsewhere))
 
 
-def test_the_tokens_of_a_switch_are_of_the_same_sign_in(cast: Cast) -> None:
+def test_tokens_after_a_switch_belong_to_the_same_family(cast: Cast) -> None:
     tokens = signed_in("alice")
     ops = {"tenantId": "acme", "workspaceId": "ops"}
     switched = dict(As(credential=tokens["access"]).ask("POST", "auth/switch", ops).json())
@@ -90,7 +90,7 @@ def test_logging_out_ends_the_access_tokens_too(cast: Cast) -> None:
     assert reused() == []
 
 
-def test_an_open_socket_of_the_family_ends_with_it(cast: Cast) -> None:
+def test_an_open_socket_ends_with_its_family(cast: Cast) -> None:
     tokens = signed_in()
     principal = principal_from_access(tokens["access"])
     assert still_stands(principal)
@@ -108,11 +108,11 @@ def app_signed_in() -> tuple[Client, Tokens]:
     return app, {"access": meta["access_token"], "refresh": meta["refresh_token"]}
 
 
-def test_an_app_that_signs_out_has_no_tokens_left(cast: Cast) -> None:
+def test_an_app_that_signs_out_loses_its_tokens(cast: Cast) -> None:
     app, tokens = app_signed_in()
     fresh = rotated(tokens)
     assert opens(fresh)
-    assert app.delete("/_allauth/app/v1/auth/session").status_code == 401  # signed out, as allauth says it
+    assert app.delete("/_allauth/app/v1/auth/session").status_code == 401  # allauth's answer after sign-out
     assert not opens(fresh)
     assert code_of(refresh(fresh)) == "token_invalid"
 
@@ -126,7 +126,7 @@ def test_a_reused_token_of_an_app_ends_its_session_too(cast: Cast) -> None:
 
 
 def without_family(tokens: Tokens) -> Tokens:
-    """As they were issued before there were families."""
+    """As issued before there were families."""
     old = {}
     for name in ("access", "refresh"):
         claims = jwt.decode(tokens[name], options={"verify_signature": False})
@@ -135,7 +135,7 @@ def without_family(tokens: Tokens) -> Tokens:
     return old
 
 
-def test_tokens_of_before_there_were_families_work_on_and_begin_one(cast: Cast) -> None:
+def test_tokens_without_a_family_still_work_and_start_one(cast: Cast) -> None:
     old = without_family(signed_in())
     assert opens(old)
     fresh = rotated(old)
@@ -146,7 +146,7 @@ def test_tokens_of_before_there_were_families_work_on_and_begin_one(cast: Cast) 
     assert code_of(refresh(fresh)) == "token_invalid"
 
 
-def test_nobody_ends_a_family_by_a_token_that_was_forged_or_has_expired(cast: Cast) -> None:
+def test_a_forged_or_expired_token_ends_no_family(cast: Cast) -> None:
     tokens = signed_in()
     rotated(tokens)
     claims = jwt.decode(tokens["refresh"], options={"verify_signature": False})
@@ -167,7 +167,7 @@ def test_odd_claims_are_a_401(cast: Cast, claims: dict[str, object]) -> None:
     assert code_of(refresh({"refresh": str(token)})) == "token_invalid"
 
 
-def test_ended_families_are_forgotten_when_their_last_token_has_expired(cast: Cast) -> None:
+def test_ended_families_are_deleted_once_their_last_token_expired(cast: Cast) -> None:
     tokens = signed_in()
     As(credential=tokens["access"]).ask("POST", "auth/logout", {"refresh": tokens["refresh"]})
     forget_ended_families()

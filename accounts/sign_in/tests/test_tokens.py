@@ -1,4 +1,4 @@
-"""Signing up and in, moving between places, and tokens that die when they should."""
+"""Sign-up, sign-in, switching between workspaces, and the end of tokens."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,14 +24,14 @@ ERIN = {
 }
 
 
-def test_signing_up_makes_a_tenant_ready_to_chat_in(client_of: Any, cast: Cast) -> None:
+def test_sign_up_creates_a_tenant_ready_to_chat_in(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
     answer = client.post("/v1/auth/signup", json=ERIN)
     assert answer.status_code == 201
-    told = answer.json()
-    assert set(told) == {"access", "refresh", "userId", "tenantId", "workspaceId"}
-    assert (told["tenantId"], told["workspaceId"]) == ("initech-sohne", "research")
-    client.headers["Authorization"] = f"Bearer {told['access']}"
+    data = answer.json()
+    assert set(data) == {"access", "refresh", "userId", "tenantId", "workspaceId"}
+    assert (data["tenantId"], data["workspaceId"]) == ("initech-sohne", "research")
+    client.headers["Authorization"] = f"Bearer {data['access']}"
     assert send(client, "hi").json()["reply"] == "Hello there."
     assert AuditEntry.objects.filter(action="user.signed_up", tenant__slug="initech-sohne").exists()
 
@@ -61,14 +61,14 @@ def test_the_cloned_schema_has_the_templates_tables_and_constraints(client_of: A
 
 def test_two_teams_of_one_name_get_two_slugs(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
-    told = client.post("/v1/auth/signup", json={**ERIN, "tenant_name": "Acme"}).json()
-    assert told["tenantId"] == "acme-2"
+    data = client.post("/v1/auth/signup", json={**ERIN, "tenant_name": "Acme"}).json()
+    assert data["tenantId"] == "acme-2"
 
 
 @pytest.mark.parametrize("name", ["Admin", "public", "api", "???", "t"])
 def test_reserved_and_unreadable_names_get_a_slug_of_their_own(client_of: Any, cast: Cast, name: str) -> None:
-    told = client_of(None).post("/v1/auth/signup", json={**ERIN, "tenant_name": name}).json()
-    assert told["tenantId"] in {"admin-2", "public-2", "api-2", "team", "t-2"}
+    data = client_of(None).post("/v1/auth/signup", json={**ERIN, "tenant_name": name}).json()
+    assert data["tenantId"] in {"admin-2", "public-2", "api-2", "team", "t-2"}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_reserved_and_unreadable_names_get_a_slug_of_their_own(client_of: Any, c
         ({"tenant_name": {"a": 1}}, "tenant_name"),
     ],
 )
-def test_a_wrong_sign_up_is_named_and_leaves_nothing(
+def test_invalid_sign_up_names_the_field_and_leaves_nothing(
     client_of: Any, cast: Cast, wrong: dict[str, Any], field: str
 ) -> None:
     answer = client_of(None).post("/v1/auth/signup", json={**ERIN, **wrong})
@@ -99,7 +99,7 @@ def test_an_address_that_is_taken_is_a_conflict_in_any_case(client_of: Any, cast
     assert Tenant.objects.count() == 2
 
 
-def test_sign_in_gives_a_token_for_the_first_place_or_the_named_one(client_of: Any, cast: Cast) -> None:
+def test_sign_in_gives_a_token_for_the_first_or_the_named_workspace(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
     credentials = {"email": "ALICE@example.com", "password": PASSWORD}
     assert client.post("/v1/auth/token", json=credentials).json()["workspaceId"] == "sales"
@@ -110,15 +110,15 @@ def test_sign_in_gives_a_token_for_the_first_place_or_the_named_one(client_of: A
     assert AuditEntry.objects.filter(action="user.signed_in").count() == 2
 
 
-def test_the_claims_name_user_tenant_and_workspace(client_of: Any, cast: Cast) -> None:
-    told = (
+def test_the_claims_have_user_tenant_and_workspace(client_of: Any, cast: Cast) -> None:
+    data = (
         client_of(None).post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
     )
-    claims = jwt.decode(told["access"], options={"verify_signature": False})
-    assert (claims["userId"], claims["tenantId"], claims["workspaceId"]) == (told["userId"], "acme", "sales")
+    claims = jwt.decode(data["access"], options={"verify_signature": False})
+    assert (claims["userId"], claims["tenantId"], claims["workspaceId"]) == (data["userId"], "acme", "sales")
 
 
-def test_a_wrong_password_is_refused_in_the_words_of_an_unknown_address(client_of: Any, cast: Cast) -> None:
+def test_a_wrong_password_and_an_unknown_address_get_the_same_refusal(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
     wrong = client.post("/v1/auth/token", json={"email": "alice@example.com", "password": "nope"})
     unknown = client.post("/v1/auth/token", json={"email": "nobody@example.com", "password": "nope"})
@@ -127,7 +127,7 @@ def test_a_wrong_password_is_refused_in_the_words_of_an_unknown_address(client_o
     assert AuditEntry.objects.filter(action="user.sign_in_refused").exists()
 
 
-def test_guessing_is_slowed_down(client_of: Any, cast: Cast) -> None:
+def test_guessing_is_limited(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
     guess = {"email": "alice@example.com", "password": "guess"}
     statuses = [client.post("/v1/auth/token", json=guess).status_code for _ in range(6)]
@@ -138,7 +138,9 @@ def test_guessing_is_slowed_down(client_of: Any, cast: Cast) -> None:
     assert client.post("/v1/auth/token", json={**guess, "email": "bob@example.com"}).status_code == 401
 
 
-def test_one_address_has_so_many_tries_whoever_is_guessed(client_of: Any, cast: Cast, settings: Any) -> None:
+def test_tries_from_one_address_are_limited_over_all_accounts(
+    client_of: Any, cast: Cast, settings: Any
+) -> None:
     settings.THROTTLE_PER_MINUTE = {**settings.THROTTLE_PER_MINUTE, "token": 3}
     client = client_of(None)
     guesses = [{"email": f"p{number}@example.com", "password": "guess"} for number in range(4)]
@@ -149,29 +151,29 @@ def test_one_address_has_so_many_tries_whoever_is_guessed(client_of: Any, cast: 
 
 def test_a_refresh_token_works_once(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
-    told = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
-    fresh = client.post("/v1/auth/token/refresh", json={"refresh": told["refresh"]})
+    data = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
+    fresh = client.post("/v1/auth/token/refresh", json={"refresh": data["refresh"]})
     assert fresh.status_code == 200
-    again = client.post("/v1/auth/token/refresh", json={"refresh": told["refresh"]})
+    again = client.post("/v1/auth/token/refresh", json={"refresh": data["refresh"]})
     assert (again.status_code, again.json()["error"]["code"]) == (401, "token_invalid")
 
 
-def test_after_logout_the_refresh_token_is_dead(client_of: Any, cast: Cast) -> None:
+def test_logout_ends_the_refresh_token(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
-    told = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
-    client.headers["Authorization"] = f"Bearer {told['access']}"
-    assert client.post("/v1/auth/logout", json={"refresh": told["refresh"]}).status_code == 204
-    assert client.post("/v1/auth/token/refresh", json={"refresh": told["refresh"]}).status_code == 401
+    data = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
+    client.headers["Authorization"] = f"Bearer {data['access']}"
+    assert client.post("/v1/auth/logout", json={"refresh": data["refresh"]}).status_code == 204
+    assert client.post("/v1/auth/token/refresh", json={"refresh": data["refresh"]}).status_code == 401
 
 
-def test_nobody_ends_another_persons_refresh_token(client_of: Any, cast: Cast) -> None:
+def test_another_persons_refresh_token_cannot_be_ended(client_of: Any, cast: Cast) -> None:
     bobs = client_of(None).post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD})
     refresh = {"refresh": bobs.json()["refresh"]}
     assert client_of(cast.charlie).post("/v1/auth/logout", json=refresh).status_code == 204
     assert client_of(None).post("/v1/auth/token/refresh", json=refresh).status_code == 200
 
 
-def test_switching_leads_only_where_one_is_a_member(client_of: Any, cast: Cast) -> None:
+def test_switching_works_only_to_own_workspaces(client_of: Any, cast: Cast) -> None:
     alice, dana = client_of(cast.alice), client_of(cast.dana)
     ops = {"tenantId": "acme", "workspaceId": "ops"}
     assert alice.post("/v1/auth/switch", json=ops).json()["workspaceId"] == "ops"
@@ -180,11 +182,11 @@ def test_switching_leads_only_where_one_is_a_member(client_of: Any, cast: Cast) 
     assert AuditEntry.objects.filter(action="user.switch_refused").count() == 1
 
 
-def take_membership(cast: Cast) -> None:
+def remove_membership(cast: Cast) -> None:
     Membership.objects.filter(user=cast.bob.user).delete()
 
 
-def take_place(cast: Cast) -> None:
+def remove_workspace_membership(cast: Cast) -> None:
     WorkspaceMember.objects.filter(user=cast.bob.user).delete()
 
 
@@ -201,10 +203,11 @@ def archive_workspace(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    "take_away", [take_membership, take_place, suspend_tenant, deactivate_user, archive_workspace]
+    "take_away",
+    [remove_membership, remove_workspace_membership, suspend_tenant, deactivate_user, archive_workspace],
 )
 @pytest.mark.parametrize("path", ["/v1/conversations", f"/v1/chat/turns/{UUID(int=1)}/events"])
-def test_a_token_stops_at_once_when_its_right_is_taken_away(
+def test_a_token_stops_immediately_when_access_is_removed(
     client_of: Any, cast: Cast, take_away: Any, path: str
 ) -> None:
     bob = client_of(cast.bob)
@@ -252,7 +255,7 @@ def test_a_bad_token_is_a_401(client_of: Any, cast: Cast, make: Any, method: str
 
 @pytest.mark.parametrize("header", [None, "Basic YTpi", "Bearer", "Bearer a b", "Bearer é"])
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/conversations"), ("POST", "/v1/chat/send")])
-def test_no_token_or_an_odd_one_is_a_401(
+def test_a_missing_or_malformed_token_is_a_401(
     client_of: Any, cast: Cast, method: str, path: str, header: str | None
 ) -> None:
     headers = {"Authorization": header.encode("latin-1")} if header is not None else {}
@@ -263,10 +266,10 @@ def test_no_token_or_an_odd_one_is_a_401(
     }
 
 
-def test_a_refresh_token_is_no_access_token(client_of: Any, cast: Cast) -> None:
+def test_a_refresh_token_is_not_an_access_token(client_of: Any, cast: Cast) -> None:
     client = client_of(None)
-    told = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
-    answer = client.get("/v1/conversations", headers={"Authorization": f"Bearer {told['refresh']}"})
+    data = client.post("/v1/auth/token", json={"email": "bob@example.com", "password": PASSWORD}).json()
+    answer = client.get("/v1/conversations", headers={"Authorization": f"Bearer {data['refresh']}"})
     assert answer.status_code == 401
 
 

@@ -1,4 +1,4 @@
-"""How many invitations are mailed, by whom, and that no way round gets more of them out."""
+"""Limits on mailed invitations, which cannot be circumvented."""
 
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def proved(person: Person) -> None:
     )
 
 
-def test_inviting_needs_a_proved_address_where_mail_goes_out(cast: Cast, settings: Any) -> None:
+def test_inviting_needs_a_verified_address_with_a_mail_server(cast: Cast, settings: Any) -> None:
     settings.EMAIL_HOST = "mail.example.com"
     robot = api_keys.create_service_account(
         principal=cast.alice.principal, name="Robot", workspace_role="editor"
@@ -46,9 +46,9 @@ def test_inviting_needs_a_proved_address_where_mail_goes_out(cast: Cast, setting
     key = api_keys.create_key(
         principal=cast.alice.principal, name="K", scopes=["manage"], for_tenant=True
     ).text
-    wish = {"emails": [ERIN]}
+    body = {"emails": [ERIN]}
     assert code_of(invite(cast.alice, ERIN)) == "address_unverified"
-    assert code_of(As(credential=key).ask("POST", "tenant/invitations", wish)) == "address_unverified"
+    assert code_of(As(credential=key).ask("POST", "tenant/invitations", body)) == "address_unverified"
     client = Client()
     client.post("/accounts/login/", {"login": "alice@example.com", "password": PASSWORD})
     page = "/t/acme/w/sales/members/invitations"
@@ -66,25 +66,25 @@ def test_inviting_needs_a_proved_address_where_mail_goes_out(cast: Cast, setting
     assert robot.service_of is not None
 
 
-def test_where_no_mail_goes_out_anyone_may_try_it(cast: Cast) -> None:
+def test_without_a_mail_server_anyone_may_invite(cast: Cast) -> None:
     assert invite(cast.alice, ERIN).json()["data"][0]["error"] is None
 
 
-def test_a_list_beyond_the_teams_limit_is_refused_as_a_whole_with_the_figures(cast: Cast, few: Any) -> None:
+def test_a_list_above_the_teams_limit_is_refused_as_a_whole_with_figures(cast: Cast, few: Any) -> None:
     assert invite(cast.alice, "a@example.com", "b@example.com", "c@example.com").status_code == 201
     refused = invite(cast.alice, "d@example.com", "e@example.com", "f@example.com")
     error = refused.json()["error"]
     assert (refused.status_code, error["code"]) == (429, "invitation_limit")
-    told = error["details"]
-    assert (told["limit"], told["sent"], told["requested"]) == (5, 3, 3)
-    assert 86_000 < told["retry_after"] <= 86_400
-    assert refused.headers["Retry-After"] == str(told["retry_after"])
+    data = error["details"]
+    assert (data["limit"], data["sent"], data["requested"]) == (5, 3, 3)
+    assert 86_000 < data["retry_after"] <= 86_400
+    assert refused.headers["Retry-After"] == str(data["retry_after"])
     assert Invitation.objects.count() == len(mail.outbox) == 3
     assert invite(cast.alice, "d@example.com", "e@example.com").status_code == 201
     assert invite(cast.charlie, "d@example.com").status_code == 201  # another team's
 
 
-def test_neither_withdrawing_nor_resending_nor_deleting_frees_anything(cast: Cast, few: Any) -> None:
+def test_withdrawing_resending_or_deleting_does_not_lower_the_count(cast: Cast, few: Any) -> None:
     for number in range(3):
         invite(cast.alice, f"p{number}@example.com")
         row = Invitation.objects.get(email=f"p{number}@example.com")
@@ -98,9 +98,7 @@ def test_neither_withdrawing_nor_resending_nor_deleting_frees_anything(cast: Cas
     assert invite(cast.alice, "q@example.com").status_code == 201
 
 
-def test_an_address_gets_so_many_from_all_teams_together_and_the_others_are_invited(
-    cast: Cast, few: Any
-) -> None:
+def test_the_limit_of_an_address_counts_all_teams_and_spares_other_addresses(cast: Cast, few: Any) -> None:
     invite(cast.alice, ERIN)
     row = Invitation.objects.get()
     As(cast.alice).ask("POST", f"tenant/invitations/{row.id}/resend")
@@ -113,12 +111,12 @@ def test_an_address_gets_so_many_from_all_teams_together_and_the_others_are_invi
     assert len(mails_to(ERIN)) == 3
 
 
-def test_other_names_of_one_mailbox_are_one_recipient(cast: Cast, few: Any) -> None:
+def test_plus_addresses_of_one_mailbox_are_one_recipient(cast: Cast, few: Any) -> None:
     answers = [invite(cast.alice, f"erin+{at}@example.com").json()["data"][0]["error"] for at in range(4)]
     assert [error["code"] if error else None for error in answers] == [None, None, None, "invitation_limit"]
 
 
-def test_whom_it_went_to_is_stored_as_a_keyed_hash_and_forgotten(cast: Cast) -> None:
+def test_recipients_are_stored_as_keyed_hashes_and_deleted(cast: Cast) -> None:
     invite(cast.alice, ERIN)
     row = InvitationMail.objects.get()
     assert "erin" not in str(vars(row))
@@ -127,7 +125,7 @@ def test_whom_it_went_to_is_stored_as_a_keyed_hash_and_forgotten(cast: Cast) -> 
     assert not InvitationMail.objects.exists()
 
 
-def test_counting_reads_indexes_alone(cast: Cast) -> None:
+def test_counting_reads_only_indexes(cast: Cast) -> None:
     with CaptureQueriesContext(connection) as queries:
         invite(cast.alice, ERIN)
     counted = [

@@ -1,4 +1,4 @@
-"""Invitations: mailed, single use, for one address; a workspace's link: so many times, until then."""
+"""Invitations: mailed, single use, for one address; invite links: limited uses, until they expire."""
 
 import re
 from datetime import timedelta
@@ -27,8 +27,8 @@ NEW_PASSWORD = "a quiet harbour at dawn"
 
 
 class Team(As):
-    def invite(self, *emails: str, **wish: Any) -> Any:
-        return self.ask("POST", "tenant/invitations", {"emails": list(emails), **wish})
+    def invite(self, *emails: str, **fields: Any) -> Any:
+        return self.ask("POST", "tenant/invitations", {"emails": list(emails), **fields})
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def mailed_token(kind: str = "invitations", number: int = -1) -> str:
 
 
 def accept(client: Client, token: str, **fields: Any) -> Any:
-    wish = {"token": token, "password": NEW_PASSWORD, "name": "Erin", **fields}
-    return client.post("/v1/auth/invitations/accept", wish, content_type="application/json")
+    body = {"token": token, "password": NEW_PASSWORD, "name": "Erin", **fields}
+    return client.post("/v1/auth/invitations/accept", body, content_type="application/json")
 
 
-def test_a_newcomer_accepts_and_is_where_the_invitation_says(team: Team, client: Client) -> None:
+def test_a_new_person_accepts_and_joins_the_invited_workspaces(team: Team, client: Client) -> None:
     places = [{"workspace": "sales", "role": "viewer"}]
     answer = team.invite("erin@example.com", role="guest", workspaces=places)
     assert answer.status_code == 201
-    (told,) = answer.json()["data"]
-    assert told["error"] is None
-    assert told["invitation"]["workspaces"] == places
+    (data,) = answer.json()["data"]
+    assert data["error"] is None
+    assert data["invitation"]["workspaces"] == places
     token = mailed_token()
     look = client.post("/v1/auth/invitations/look", {"token": token}, content_type="application/json").json()
     assert (look["email"], look["has_account"], look["workspaces"]) == ("erin@example.com", False, ["Sales"])
@@ -68,7 +68,7 @@ def test_a_newcomer_accepts_and_is_where_the_invitation_says(team: Team, client:
     assert {"invitation.sent", "invitation.accepted", "user.signed_up"} <= actions
 
 
-def test_the_mail_says_who_invites_in_text_and_html(team: Team) -> None:
+def test_the_mail_names_the_inviter_in_text_and_html(team: Team) -> None:
     team.invite("erin@example.com")
     (message,) = mail.outbox
     html = message.alternatives[0].content  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_the_mail_says_who_invites_in_text_and_html(team: Team) -> None:
     assert mailed_token() in message.body
 
 
-def test_names_with_markup_are_text_in_the_mail(team: Team, cast: Cast) -> None:
+def test_markup_in_names_is_escaped_in_the_mail(team: Team, cast: Cast) -> None:
     User.objects.filter(id=cast.alice.user.id).update(name="<b>Ann</b>\n & Co")
     team.invite("erin@example.com")
     html = mail.outbox[0].alternatives[0].content  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def test_names_with_markup_are_text_in_the_mail(team: Team, cast: Cast) -> None:
     assert "\n" not in mail.outbox[0].subject
 
 
-def test_a_second_use_opens_nothing(team: Team, client: Client) -> None:
+def test_an_invitation_works_once(team: Team, client: Client) -> None:
     team.invite("erin@example.com")
     token = mailed_token()
     assert accept(client, token).status_code == 200
@@ -95,7 +95,7 @@ def test_a_second_use_opens_nothing(team: Team, client: Client) -> None:
     assert (again.status_code, code_of(again)) == (404, "invitation_invalid")
 
 
-def test_only_a_hash_of_the_secret_is_kept(team: Team) -> None:
+def test_only_a_hash_of_the_secret_is_stored(team: Team) -> None:
     team.invite("erin@example.com")
     secret = mailed_token().partition(".")[2]
     row = Invitation.objects.get()
@@ -103,7 +103,7 @@ def test_only_a_hash_of_the_secret_is_kept(team: Team) -> None:
     assert not AuditEntry.objects.filter(details__icontains=secret).exists()
 
 
-def test_an_expired_one_opens_nothing_until_it_is_sent_again(team: Team, client: Client) -> None:
+def test_an_expired_invitation_is_refused_until_resent(team: Team, client: Client) -> None:
     team.invite("erin@example.com")
     old = mailed_token()
     Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -114,7 +114,7 @@ def test_an_expired_one_opens_nothing_until_it_is_sent_again(team: Team, client:
     assert accept(client, mailed_token()).status_code == 200
 
 
-def test_a_withdrawn_one_opens_nothing(team: Team, client: Client) -> None:
+def test_a_withdrawn_invitation_is_refused(team: Team, client: Client) -> None:
     team.invite("erin@example.com")
     assert team.ask("DELETE", f"tenant/invitations/{Invitation.objects.get().id}").status_code == 204
     assert accept(client, mailed_token()).status_code == 404
@@ -129,7 +129,7 @@ def test_another_tenants_invitation_is_not_found(team: Team, client: Client, cas
     assert other.ask("POST", f"tenant/invitations/{invitation}/resend").status_code in {403, 404}
 
 
-def test_an_account_that_exists_needs_its_password(team: Team, client: Client, cast: Cast) -> None:
+def test_accepting_with_a_present_account_needs_its_password(team: Team, client: Client, cast: Cast) -> None:
     charlie = cast.charlie.user
     team.invite(charlie.email.upper())
     wrong = accept(client, mailed_token(), password="not this one")
@@ -142,7 +142,7 @@ def test_an_account_that_exists_needs_its_password(team: Team, client: Client, c
 @pytest.mark.parametrize(
     "email", ["ｅrin@example.com", "еrin@example.com", "erin@", "x" * 400, "a@b@c", "\0@x.de"]
 )
-def test_what_is_no_plain_address_is_told_and_the_others_are_invited(team: Team, email: str) -> None:
+def test_an_invalid_address_is_reported_and_the_others_are_invited(team: Team, email: str) -> None:
     answer = team.invite(email, "erin@example.com")
     if answer.status_code == 422:
         assert "emails" in answer.json()["error"]["details"]
@@ -161,17 +161,17 @@ def test_case_and_international_domains_are_one_address(team: Team) -> None:
     assert third["email"] == "erin@xn--bcher-kva.example"
 
 
-def test_members_and_those_invited_already_are_told(team: Team, cast: Cast) -> None:
+def test_members_and_invited_addresses_are_reported(team: Team, cast: Cast) -> None:
     team.invite("erin@example.com")
     again, member = team.invite("erin@example.com", cast.bob.user.email).json()["data"]
     assert (again["error"]["code"], member["error"]["code"]) == ("conflict", "conflict")
 
 
-def test_nobody_is_invited_as_owner(team: Team) -> None:
+def test_no_one_is_invited_as_owner(team: Team) -> None:
     assert team.invite("erin@example.com", role="owner").status_code == 422
 
 
-def test_an_archived_workspace_takes_nobody_in(team: Team, client: Client, cast: Cast) -> None:
+def test_an_archived_workspace_cannot_be_joined(team: Team, client: Client, cast: Cast) -> None:
     annex = Workspace.objects.create(tenant_id=cast.alice.principal.tenant.id, slug="annex", name="Annex")
     team.invite("erin@example.com", workspaces=[{"workspace": "annex"}])
     Workspace.objects.filter(id=annex.id).update(archived_at=timezone.now())
@@ -192,7 +192,7 @@ def test_a_million_are_refused(team: Team, monkeypatch: pytest.MonkeyPatch) -> N
     assert not Invitation.objects.exists()
 
 
-def test_an_invitation_is_sent_five_times_at_most(team: Team) -> None:
+def test_an_invitation_is_sent_at_most_five_times(team: Team) -> None:
     team.invite("erin@example.com")
     Invitation.objects.update(times_sent=5)
     assert team.ask("POST", f"tenant/invitations/{Invitation.objects.get().id}/resend").status_code == 409
@@ -209,21 +209,21 @@ def test_a_new_account_needs_a_name_and_a_good_password(team: Team, client: Clie
 @pytest.mark.parametrize(
     "token", ["", "acme", "acme.", ".x", "nobody.x", "acme.\ud800", "acme." + "x" * 150, "acme.\0"]
 )
-def test_nonsense_in_place_of_a_token_is_refused(team: Team, client: Client, token: str) -> None:
+def test_an_invalid_token_is_refused(team: Team, client: Client, token: str) -> None:
     for route in ("invitations/look", "links/look"):
         answer = client.post(f"/v1/auth/{route}", {"token": token}, content_type="application/json")
         assert answer.status_code in {400, 404, 422}, route
 
 
-def open_link(team: Team, **wish: Any) -> str:
-    answer = team.ask("PUT", "workspaces/sales/link", wish)
+def open_link(team: Team, **fields: Any) -> str:
+    answer = team.ask("PUT", "workspaces/sales/link", fields)
     assert answer.status_code == 201, answer.content
     return str(answer.json()["url"]).rpartition("/")[2]
 
 
-def come_in(client: Client, token: str, person: Person, password: str = PASSWORD) -> Any:
-    wish = {"token": token, "email": person.user.email, "password": password}
-    return client.post("/v1/auth/links/join", wish, content_type="application/json")
+def join_by_link(client: Client, token: str, person: Person, password: str = PASSWORD) -> Any:
+    body = {"token": token, "email": person.user.email, "password": password}
+    return client.post("/v1/auth/links/join", body, content_type="application/json")
 
 
 @pytest.fixture
@@ -234,10 +234,10 @@ def proved(cast: Cast) -> None:
 
 
 @pytest.mark.usefixtures("proved")
-def test_a_link_lets_so_many_in(team: Team, client: Client, cast: Cast) -> None:
+def test_a_link_works_for_its_number_of_uses(team: Team, client: Client, cast: Cast) -> None:
     token = open_link(team, most_uses=1, role="viewer")
-    assert come_in(client, token, cast.charlie).json()["tenantId"] == "acme"
-    assert come_in(client, token, cast.charlie).status_code == 404  # used up
+    assert join_by_link(client, token, cast.charlie).json()["tenantId"] == "acme"
+    assert join_by_link(client, token, cast.charlie).status_code == 404  # used up
     assert WorkspaceLink.objects.get().uses == 1
     assert (
         WorkspaceMember.objects.get(user=cast.charlie.user, workspace__tenant__slug="acme").role == "viewer"
@@ -245,31 +245,29 @@ def test_a_link_lets_so_many_in(team: Team, client: Client, cast: Cast) -> None:
 
 
 @pytest.mark.usefixtures("proved")
-def test_who_is_in_already_uses_nothing_up(team: Team, client: Client, cast: Cast) -> None:
+def test_a_present_member_uses_nothing_up(team: Team, client: Client, cast: Cast) -> None:
     token = open_link(team, most_uses=2)
-    come_in(client, token, cast.charlie)
-    come_in(client, token, cast.charlie)
+    join_by_link(client, token, cast.charlie)
+    join_by_link(client, token, cast.charlie)
     assert WorkspaceLink.objects.get().uses == 1
 
 
 @pytest.mark.usefixtures("proved")
-def test_a_link_ends_with_its_time_by_a_newer_one_and_when_it_is_closed(
-    team: Team, client: Client, cast: Cast
-) -> None:
+def test_a_link_ends_when_expired_replaced_or_turned_off(team: Team, client: Client, cast: Cast) -> None:
     first = open_link(team)
     second = open_link(team)
-    assert come_in(client, first, cast.charlie).status_code == 404
+    assert join_by_link(client, first, cast.charlie).status_code == 404
     WorkspaceLink.objects.update(expires_at=timezone.now())
-    assert come_in(client, second, cast.charlie).status_code == 404
+    assert join_by_link(client, second, cast.charlie).status_code == 404
     third = open_link(team)
     assert team.ask("DELETE", "workspaces/sales/link").status_code == 204
-    assert come_in(client, third, cast.charlie).status_code == 404
+    assert join_by_link(client, third, cast.charlie).status_code == 404
     assert team.ask("GET", "workspaces/sales/link").status_code == 404
 
 
-def test_a_link_wants_an_address_that_was_proved(team: Team, client: Client, cast: Cast) -> None:
+def test_a_link_needs_a_verified_address(team: Team, client: Client, cast: Cast) -> None:
     EmailAddress.objects.filter(user=cast.charlie.user).update(verified=False)
-    assert code_of(come_in(client, open_link(team), cast.charlie)) == "address_unverified"
+    assert code_of(join_by_link(client, open_link(team), cast.charlie)) == "address_unverified"
 
 
 def test_no_link_makes_managers(team: Team) -> None:

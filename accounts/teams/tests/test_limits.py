@@ -1,4 +1,4 @@
-"""How many teams a person may found, and how many are founded from one network in a day."""
+"""Limits on teams founded by one person, and from one network in a day."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,7 +33,7 @@ def founded(user: User) -> int:
     return Tenant.objects.filter(founder_id=user.id).count()
 
 
-def test_a_person_founds_so_many_teams_and_is_told_why_no_more(cast: Cast, settings: Any) -> None:
+def test_a_person_founds_a_limited_number_of_teams(cast: Cast, settings: Any) -> None:
     settings.TEAMS_PER_PERSON = 2
     charlie = cast.charlie.user
     found(charlie)
@@ -42,21 +42,21 @@ def test_a_person_founds_so_many_teams_and_is_told_why_no_more(cast: Cast, setti
     assert founded(charlie) == 2
 
 
-def test_a_team_that_was_passed_on_counts_as_well(cast: Cast, settings: Any) -> None:
+def test_a_team_passed_on_still_counts(cast: Cast, settings: Any) -> None:
     settings.TEAMS_PER_PERSON = 1
     Membership.objects.filter(user=cast.charlie.user).update(role=Membership.Role.ADMIN)
     found(cast.charlie.user)
     assert founded(cast.charlie.user) == 1
 
 
-def test_operators_give_somebody_more(cast: Cast, settings: Any) -> None:
+def test_operators_create_teams_beyond_the_limit(cast: Cast, settings: Any) -> None:
     settings.TEAMS_PER_PERSON = settings.TEAMS_PER_NETWORK_PER_DAY = 1
     open_tenant_for(email="charlie@example.com", name="", tenant_name="Initech", workspace_name="Lab")
     assert founded(cast.charlie.user) == 1
     assert cast.charlie.user.memberships.count() == 2
 
 
-def test_a_network_founds_so_many_teams_a_day(cast: Cast, settings: Any) -> None:
+def test_a_network_founds_a_limited_number_of_teams_a_day(cast: Cast, settings: Any) -> None:
     settings.TEAMS_PER_NETWORK_PER_DAY = 2
     assert sign_up("2001:db8:1:2::1", "a@example.com").status_code == 201
     assert sign_up("2001:db8:1:2:ffff::9", "b@example.com").status_code == 201
@@ -69,7 +69,7 @@ def test_a_network_founds_so_many_teams_a_day(cast: Cast, settings: Any) -> None
     assert sign_up("2001:db8:1:2::1", "e@example.com").status_code == 201
 
 
-def test_a_network_that_is_refused_learns_nothing_about_addresses(cast: Cast, settings: Any) -> None:
+def test_a_refused_network_learns_nothing_about_addresses(cast: Cast, settings: Any) -> None:
     settings.TEAMS_PER_NETWORK_PER_DAY = 1
     assert sign_up("203.0.113.7").status_code == 201
     answers = [sign_up("203.0.113.7", email) for email in ("alice@example.com", "new@example.com")]
@@ -83,7 +83,7 @@ def test_a_network_that_is_refused_learns_nothing_about_addresses(cast: Cast, se
     assert User.objects.filter(email="new@example.com").count() == 0
 
 
-def test_sign_ups_a_minute_are_counted_by_network(cast: Cast, settings: Any) -> None:
+def test_sign_ups_per_minute_are_counted_by_network(cast: Cast, settings: Any) -> None:
     settings.THROTTLE_PER_MINUTE = {**settings.THROTTLE_PER_MINUTE, "signup": 2}
     statuses = [
         sign_up(f"2001:db8:5:6:{number}::1", f"p{number}@example.com").status_code for number in range(3)
@@ -99,8 +99,8 @@ def test_an_ipv4_address_is_one_network_however_it_is_written(cast: Cast, settin
     assert sign_up("::ffff:203.0.113.9", "c@example.com").status_code == 201
 
 
-def test_the_pages_count_an_ipv4_address_alone_however_it_is_written(cast: Cast) -> None:
-    """Mapped ones share a /64, so that one of them could use up everybody's tries."""
+def test_pages_count_each_ipv4_address_separately_however_it_is_written(cast: Cast) -> None:
+    """Mapped addresses share a /64, so one of them could use up everyone's tries."""
     wrong = {"login": "nobody@example.com", "password": "guess"}
     for number in range(31):
         Client(REMOTE_ADDR="::ffff:203.0.113.10").post(
@@ -112,7 +112,7 @@ def test_the_pages_count_an_ipv4_address_alone_however_it_is_written(cast: Cast)
     assert other.status_code == 302
 
 
-def test_behind_a_proxy_the_address_that_it_added_counts(cast: Cast, settings: Any) -> None:
+def test_behind_a_proxy_the_address_added_by_the_proxy_counts(cast: Cast, settings: Any) -> None:
     settings.BEHIND_PROXY = True
     settings.THROTTLE_PER_MINUTE = {**settings.THROTTLE_PER_MINUTE, "token": 1}
     bodies = {"email": "nobody@example.com", "password": "x"}

@@ -1,4 +1,4 @@
-"""Members: their roles, the last owner, ownership that passes, and what ends with a membership."""
+"""Members: roles, the last owner, transfer of ownership, and the end of a membership."""
 
 import threading
 from typing import Any
@@ -26,7 +26,7 @@ def member(person: Person) -> str:
     return f"tenant/members/{person.principal.user_id}"
 
 
-def test_a_new_role_counts_on_the_next_request(cast: Cast) -> None:
+def test_a_new_role_applies_from_the_next_request(cast: Cast) -> None:
     bob = As(cast.bob)
     assert bob.ask("GET", "tenant/invitations").status_code == 403
     assert As(cast.alice).ask("PATCH", member(cast.bob), {"role": "admin"}).json()["role"] == "admin"
@@ -35,14 +35,14 @@ def test_a_new_role_counts_on_the_next_request(cast: Cast) -> None:
     assert (entry.target, entry.changes) == ("bob@example.com", {"role": ["member", "admin"]})
 
 
-def test_the_last_owner_neither_leaves_nor_is_demoted(cast: Cast) -> None:
+def test_the_last_owner_can_neither_leave_nor_be_demoted(cast: Cast) -> None:
     alice = As(cast.alice)
     assert code_of(alice.ask("DELETE", member(cast.alice))) == "last_owner"
     assert code_of(alice.ask("PATCH", member(cast.alice), {"role": "admin"})) == "last_owner"
     assert role_of(cast.alice) == "owner"
 
 
-def test_an_admin_changes_no_owner(cast: Cast) -> None:
+def test_an_admin_cannot_change_an_owner(cast: Cast) -> None:
     set_role(cast.bob, "admin")
     set_role(cast.dana, "owner")
     bob = As(cast.bob)
@@ -50,11 +50,11 @@ def test_an_admin_changes_no_owner(cast: Cast) -> None:
     assert bob.ask("PATCH", member(cast.alice), {"role": "member"}).status_code == 403
 
 
-def test_nobody_is_made_owner_by_a_role(cast: Cast) -> None:
+def test_no_one_becomes_owner_by_a_role_change(cast: Cast) -> None:
     assert As(cast.alice).ask("PATCH", member(cast.bob), {"role": "owner"}).status_code == 422
 
 
-def test_ownership_passes_when_it_is_accepted(cast: Cast) -> None:
+def test_ownership_passes_on_acceptance(cast: Cast) -> None:
     alice, bob, dana = As(cast.alice), As(cast.bob), As(cast.dana)
     offer = {"user_id": str(cast.bob.principal.user_id)}
     assert alice.ask("POST", "tenant/ownership", offer).status_code == 201
@@ -75,14 +75,14 @@ def test_a_withdrawn_offer_cannot_be_accepted(cast: Cast) -> None:
     assert bob.ask("POST", "tenant/ownership/accept").status_code == 404
 
 
-def test_an_offer_of_somebody_who_owns_no_more_is_void(cast: Cast) -> None:
+def test_an_offer_of_a_former_owner_is_void(cast: Cast) -> None:
     As(cast.alice).ask("POST", "tenant/ownership", {"user_id": str(cast.bob.principal.user_id)})
     set_role(cast.dana, "owner")
     set_role(cast.alice, "admin")
     assert As(cast.bob).ask("POST", "tenant/ownership/accept").status_code == 404
 
 
-def test_removal_takes_places_keys_and_tokens(cast: Cast) -> None:
+def test_removal_ends_workspace_memberships_keys_and_tokens(cast: Cast) -> None:
     bob = As(cast.bob)
     key = bob.ask("POST", "workspaces/sales/api-keys", {"name": "mine", "scopes": ["chat"]}).json()["key"]
     assert As(cast.alice).ask("DELETE", member(cast.bob)).status_code == 204
@@ -92,7 +92,7 @@ def test_removal_takes_places_keys_and_tokens(cast: Cast) -> None:
     assert ApiKey.objects.get().revoked_at is not None
 
 
-def test_who_comes_back_finds_old_tokens_dead(cast: Cast) -> None:
+def test_rejoining_does_not_revive_old_tokens(cast: Cast) -> None:
     bob = As(cast.bob)
     As(cast.alice).ask("DELETE", member(cast.bob))
     tenant = Tenant.objects.get(slug="acme")
@@ -102,13 +102,13 @@ def test_who_comes_back_finds_old_tokens_dead(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("keep", 0), ("delete", 1)])
-def test_a_leavers_conversations_follow_the_rule(cast: Cast, rule: str, expected: int) -> None:
+def test_a_leavers_conversations_follow_the_teams_rule(cast: Cast, rule: str, expected: int) -> None:
     As(cast.alice).ask("PATCH", "tenant", {"departed_conversations": rule})
     As(cast.alice).ask("DELETE", member(cast.bob))
     assert Departure.objects.filter(user=cast.bob.user).count() == expected
 
 
-def test_a_guest_manages_no_workspace(cast: Cast) -> None:
+def test_a_guest_cannot_manage_a_workspace(cast: Cast) -> None:
     WorkspaceMember.objects.filter(user=cast.bob.user).update(role="manager")
     As(cast.alice).ask("PATCH", member(cast.bob), {"role": "guest"})
     assert WorkspaceMember.objects.get(user=cast.bob.user).role == "editor"
@@ -139,12 +139,12 @@ def test_of_two_admins_who_demote_each_other_one_succeeds(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 10_000, "a\0b", 7, None, ["x"]])
-def test_a_teams_name_is_a_line_of_text(cast: Cast, name: Any) -> None:
+def test_a_teams_name_is_one_line_of_text(cast: Cast, name: Any) -> None:
     answer = As(cast.alice).ask("PATCH", "tenant", {"name": name})
     assert answer.status_code in ({200} if name == 7 else {400, 422})
 
 
-def test_markup_in_a_name_stays_text(cast: Cast) -> None:
+def test_markup_in_a_name_is_escaped(cast: Cast) -> None:
     User.objects.filter(id=cast.bob.user.id).update(name="<script>alert(1)</script>")
-    told = As(cast.alice).ask("GET", "tenant/members").json()["data"]
-    assert "<script>alert(1)</script>" in [row["user"]["name"] for row in told]
+    data = As(cast.alice).ask("GET", "tenant/members").json()["data"]
+    assert "<script>alert(1)</script>" in [row["user"]["name"] for row in data]

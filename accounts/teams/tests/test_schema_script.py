@@ -1,4 +1,4 @@
-"""A tenant's schema is created by a script that holds all of the template, however many tenants there are."""
+"""A tenant's schema is created by a script with the whole template, however many tenants there are."""
 
 import time
 from typing import Any
@@ -38,7 +38,7 @@ EVERYTHING = """
 
 
 @pytest.mark.django_db
-def test_a_script_makes_the_same_schema_again_rows_and_names_included() -> None:
+def test_a_script_recreates_the_schema_with_rows_and_names() -> None:
     with connection.cursor() as cursor:
         cursor.execute(EVERYTHING)
     script = read_script("original")
@@ -59,7 +59,7 @@ def test_a_script_makes_the_same_schema_again_rows_and_names_included() -> None:
         "CREATE TYPE original.e AS ENUM ('a')",
     ],
 )
-def test_what_a_script_cannot_hold_is_refused_by_name(statement: str) -> None:
+def test_an_unsupported_object_is_refused_by_name(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(EVERYTHING)
         cursor.execute(statement)
@@ -76,18 +76,18 @@ def test_a_script_that_fails_leaves_no_schema() -> None:
         assert cursor.fetchone() == (None,)
 
 
-def test_a_new_tenants_schema_is_the_templates(client_of: Any, cast: Cast) -> None:
+def test_a_new_tenants_schema_equals_the_template(client_of: Any, cast: Cast) -> None:
     client_of(None).post("/v1/auth/signup", json=ERIN)
     tenant = Tenant.objects.get(slug="initech-sohne")
     assert tenant.migrated_to == version()
     script = read_script(TEMPLATE)
     assert all(name in script for name in ("gateway_turn", "django_migrations"))
-    own_rows = ("workspaces_", "gateway_")  # the first workspace has brought its local model
+    own_rows = ("workspaces_", "gateway_")  # rows of the first workspace's local model
     assert _definitions(read_script(tenant.schema_name), own_rows) == _definitions(script, own_rows)
 
 
 def migrated_by(*arguments: str) -> list[str]:
-    """The schemas that `migrate` looks at, in order."""
+    """The schemas that `migrate` migrates, in order."""
     seen: list[str] = []
 
     def note(schema_name: str, **_: Any) -> None:
@@ -101,11 +101,11 @@ def migrated_by(*arguments: str) -> list[str]:
     return seen
 
 
-def test_migrate_without_changes_touches_no_tenant(transactional_db: None, cast: Cast) -> None:
+def test_migrate_without_changes_migrates_no_tenant(transactional_db: None, cast: Cast) -> None:
     assert migrated_by() == ["public"]
 
 
-def test_a_tenant_that_is_behind_is_migrated_and_a_partial_run_trusts_no_version(
+def test_a_tenant_that_is_behind_is_migrated_and_a_partial_run_resets_versions(
     transactional_db: None, cast: Cast
 ) -> None:
     acme = cast.alice.principal.tenant

@@ -1,4 +1,4 @@
-"""Workspaces: made, renamed, archived, restored, deleted after a grace; who is in them, which is default."""
+"""Workspaces: created, renamed, archived, restored, deleted after a grace period; members and the default."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from accounts.tests.requests_as import As, code_of
 pytestmark = pytest.mark.django_db
 
 
-def place(person: Person, workspace: str = "sales") -> str:
+def members_path(person: Person, workspace: str = "sales") -> str:
     return f"workspaces/{workspace}/members/{person.principal.user_id}"
 
 
@@ -22,7 +22,7 @@ def names_for(person: Person) -> list[str]:
     return [row["id"] for row in As(person).ask("GET", "workspaces").json()["data"]]
 
 
-def test_an_admin_makes_one_and_manages_it(cast: Cast) -> None:
+def test_an_admin_creates_a_workspace_and_manages_it(cast: Cast) -> None:
     made = As(cast.alice).ask("POST", "workspaces", {"name": "  Field   trips "})
     assert (made.status_code, made.json()["id"], made.json()["name"]) == (201, "field-trips", "Field trips")
     assert made.json()["member_count"] == 1
@@ -30,19 +30,19 @@ def test_an_admin_makes_one_and_manages_it(cast: Cast) -> None:
     assert As(cast.bob).ask("POST", "workspaces", {"name": "Mine"}).status_code == 403
 
 
-def test_members_see_theirs_and_admins_all(cast: Cast) -> None:
+def test_members_see_their_workspaces_and_admins_all(cast: Cast) -> None:
     assert names_for(cast.bob) == ["sales"]
     assert names_for(cast.alice) == ["sales", "ops"]
 
 
-def test_a_new_name_leaves_the_address(cast: Cast) -> None:
+def test_renaming_does_not_change_the_slug(cast: Cast) -> None:
     answer = As(cast.alice).ask("PATCH", "workspaces/sales", {"name": "Selling"})
     assert (answer.json()["id"], answer.json()["name"]) == ("sales", "Selling")
     entry = AuditEntry.objects.get(action="workspace.renamed")
     assert entry.changes == {"name": ["Sales", "Selling"]}
 
 
-def test_an_archived_one_lets_nobody_in_until_it_is_restored(cast: Cast) -> None:
+def test_an_archived_workspace_cannot_be_entered_until_restored(cast: Cast) -> None:
     alice, dana = As(cast.alice), As(cast.dana)
     assert alice.ask("PATCH", "workspaces/ops", {"archived": True}).json()["archived_at"]
     assert dana.ask("GET", "workspaces/ops/models").status_code == 401
@@ -50,7 +50,7 @@ def test_an_archived_one_lets_nobody_in_until_it_is_restored(cast: Cast) -> None
     assert dana.ask("GET", "workspaces/ops/models").status_code == 200
 
 
-def test_a_deleted_one_can_be_restored_within_the_grace(cast: Cast) -> None:
+def test_a_deleted_workspace_can_be_restored_within_the_grace_period(cast: Cast) -> None:
     alice = As(cast.alice)
     deleted = alice.ask("DELETE", "workspaces/ops")
     assert deleted.status_code == 202
@@ -62,7 +62,7 @@ def test_a_deleted_one_can_be_restored_within_the_grace(cast: Cast) -> None:
     assert As(cast.dana).ask("GET", "workspaces/ops").status_code == 200
 
 
-def test_the_default_one_stays_open(cast: Cast) -> None:
+def test_the_default_workspace_cannot_be_archived(cast: Cast) -> None:
     alice = As(cast.alice)
     assert code_of(alice.ask("PATCH", "workspaces/sales", {"archived": True})) == "conflict"
     assert code_of(alice.ask("DELETE", "workspaces/sales")) == "conflict"
@@ -71,30 +71,30 @@ def test_the_default_one_stays_open(cast: Cast) -> None:
     assert alice.ask("GET", "tenant").status_code == 401  # her token was for sales
 
 
-def test_all_of_a_change_happens_or_none(cast: Cast) -> None:
+def test_a_change_is_applied_completely_or_not_at_all(cast: Cast) -> None:
     answer = As(cast.alice).ask("PATCH", "workspaces/sales", {"name": "Selling", "archived": True})
     assert answer.status_code == 409
     assert Workspace.objects.get(slug="sales", tenant__slug="acme").name == "Sales"
 
 
-def test_a_manager_takes_members_in_and_out(cast: Cast) -> None:
+def test_a_manager_adds_and_removes_members(cast: Cast) -> None:
     WorkspaceMember.objects.filter(user=cast.bob.user).update(role="manager")
     bob = As(cast.bob)
-    added = bob.ask("PUT", place(cast.dana), {"role": "viewer"})
+    added = bob.ask("PUT", members_path(cast.dana), {"role": "viewer"})
     assert (added.status_code, added.json()["role"]) == (200, "viewer")
-    assert bob.ask("PUT", place(cast.charlie), {"role": "viewer"}).status_code == 404
-    assert bob.ask("DELETE", place(cast.dana)).status_code == 204
-    assert bob.ask("DELETE", place(cast.dana)).status_code == 404
+    assert bob.ask("PUT", members_path(cast.charlie), {"role": "viewer"}).status_code == 404
+    assert bob.ask("DELETE", members_path(cast.dana)).status_code == 204
+    assert bob.ask("DELETE", members_path(cast.dana)).status_code == 404
     actions = list(AuditEntry.objects.filter(target="dana@example.com").values_list("action", flat=True))
     assert actions == ["workspace_member.removed", "workspace_member.added"]
 
 
-def test_everybody_may_leave_by_themselves(cast: Cast) -> None:
-    assert As(cast.bob).ask("DELETE", place(cast.bob)).status_code == 204
+def test_everyone_may_leave_a_workspace(cast: Cast) -> None:
+    assert As(cast.bob).ask("DELETE", members_path(cast.bob)).status_code == 204
     assert As(cast.bob).ask("GET", "tenant").status_code == 401
 
 
-def test_an_admin_oversees_one_without_being_in_it(cast: Cast) -> None:
+def test_an_admin_oversees_a_workspace_without_being_in_it(cast: Cast) -> None:
     Membership.objects.filter(user=cast.bob.user).update(role="admin")
     bob = As(cast.bob)
     assert bob.ask("GET", "workspaces/ops/members").status_code == 200

@@ -97,12 +97,6 @@ def test_256_turns_of_one_team_at_one_host_all_finish_and_another_team_is_not_sl
     assert statistics.median(busy) < MOST_TIMES_SLOWER * statistics.median(idle), figures
     lines = UsageRecord.objects.all()
     charged = sorted((line.input_tokens, line.output_tokens) for line in lines)
-<<<<<<< HEAD
     assert charged == sorted(provider.reported)
-||||||| bf7ca65
-    assert charged == sorted(provider.received)
-=======
-    assert charged == sorted(provider.told)
->>>>>>> h-engine
     assert sum(BudgetWindow.objects.values_list("reserved", flat=True)) == 0
     assert check_ledger().differences == []

@@ -160,16 +160,8 @@ def test_replies_survive_a_temporarily_full_disk(tmp_path: Path) -> None:
 
 
 @contextmanager
-<<<<<<< HEAD
 def full_disk(folder: Path) -> Iterator[tuple[Installation, Callable[[], None], Callable[[], None]]]:
-    """An installation with functions that fill and free its disk; without a mount they are simulated."""
-||||||| bb10817
-def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
-    """A stand, and what fills and frees its disk; where none can be made, PostgreSQL only says it is full."""
-=======
-def full_disk(folder: Path) -> Iterator[tuple[Stand, Callable[[], None], Callable[[], None]]]:
-    """A server, and functions that fill and free its disk, or make PostgreSQL report a full one."""
->>>>>>> h-platform
+    """An installation and functions that fill and free its disk, or make PostgreSQL report a full one."""
     try:
         with (
             SmallDisk(folder / "disk") as disk,

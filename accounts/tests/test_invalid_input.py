@@ -1,4 +1,4 @@
-"""No nonsense in a form of ours or allauth's, or in what an app sends, provokes a fault."""
+"""Invalid input in our forms, in allauth's, or from an app causes no server error."""
 
 import json
 from typing import Any
@@ -11,19 +11,19 @@ from accounts.tests.cast import PASSWORD, Cast
 
 pytestmark = pytest.mark.django_db
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
-PLACE = "/t/acme/w/sales"
+WORKSPACE_URL = "/t/acme/w/sales"
 TEXTS = ["", "\0", "x" * 20_000, "9" * 40, "-1", "[]", "2026-99-99", "\U0001f4a5", "a@b", "'; --"]
 FORMS = {
-    f"{PLACE}/members/invitations": ["emails", "role", "workspaces", "place_role"],
-    f"{PLACE}/members/service-accounts": ["name", "workspace_role"],
-    f"{PLACE}/settings": ["name", "departed_conversations"],
-    f"{PLACE}/settings/workspaces": ["name"],
-    f"{PLACE}/settings/keys": ["name", "scopes", "reach", "owner", "days"],
-    f"{PLACE}/settings/workspaces/sales": ["name"],
-    f"{PLACE}/settings/workspaces/sales/members": ["user", "role"],
-    f"{PLACE}/settings/workspaces/sales/link": ["role", "most_uses", "days"],
-    f"{PLACE}/settings/workspaces/ops/delete": ["typed"],
-    f"{PLACE}/settings/audit": ["action", "actor", "since", "until"],
+    f"{WORKSPACE_URL}/members/invitations": ["emails", "role", "workspaces", "place_role"],
+    f"{WORKSPACE_URL}/members/service-accounts": ["name", "workspace_role"],
+    f"{WORKSPACE_URL}/settings": ["name", "departed_conversations"],
+    f"{WORKSPACE_URL}/settings/workspaces": ["name"],
+    f"{WORKSPACE_URL}/settings/keys": ["name", "scopes", "reach", "owner", "days"],
+    f"{WORKSPACE_URL}/settings/workspaces/sales": ["name"],
+    f"{WORKSPACE_URL}/settings/workspaces/sales/members": ["user", "role"],
+    f"{WORKSPACE_URL}/settings/workspaces/sales/link": ["role", "most_uses", "days"],
+    f"{WORKSPACE_URL}/settings/workspaces/ops/delete": ["typed"],
+    f"{WORKSPACE_URL}/settings/audit": ["action", "actor", "since", "until"],
     "/accounts/profile/": ["name", "reply_language", "picture"],
     "/accounts/email/": ["email", "action_add", "action_primary", "action_send", "action_remove"],
     "/accounts/password/change/": ["oldpassword", "password1", "password2"],
@@ -75,7 +75,7 @@ BODIES = ["{", "[1]", "null", '"x"', "[" * 3000]
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("signed_in", [True, False])
-def test_a_form_takes_any_text(cast: Cast, path: str, signed_in: bool) -> None:
+def test_a_form_accepts_or_refuses_any_text(cast: Cast, path: str, signed_in: bool) -> None:
     faults = []
     for text in TEXTS:
         cache.clear()  # the limits on guesses
@@ -94,7 +94,7 @@ def test_a_form_takes_any_text(cast: Cast, path: str, signed_in: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("signed_in", [True, False])
-def test_an_app_may_send_anything(cast: Cast, route: str, signed_in: bool) -> None:
+def test_an_app_may_send_any_body(cast: Cast, route: str, signed_in: bool) -> None:
     client = Client(raise_request_exception=False)
     headers = {"X-Session-Token": session_of(client)} if signed_in else {}
     bodies = [
@@ -117,20 +117,23 @@ def test_an_app_may_send_anything(cast: Cast, route: str, signed_in: bool) -> No
 
 
 def session_of(client: Client) -> str:
-    wish = {"email": "alice@example.com", "password": PASSWORD}
-    answer = client.post("/_allauth/app/v1/auth/login", wish, content_type="application/json")
+    body = {"email": "alice@example.com", "password": PASSWORD}
+    answer = client.post("/_allauth/app/v1/auth/login", body, content_type="application/json")
     return str(answer.json()["meta"]["session_token"])
 
 
 @pytest.mark.parametrize("kind", ["prompts", "mcps", "models"])
 @pytest.mark.parametrize("after", ["", "/edit", "/tools/a%00b", "/render", "/price", "/prices"])
-def test_nothing_has_nul_in_its_address(cast: Cast, kind: str, after: str) -> None:
+def test_nul_in_a_path_parameter_is_not_found(cast: Cast, kind: str, after: str) -> None:
     client = Client()
     client.force_login(cast.alice.user)
-    told = client.get(f"/v1/workspaces/sales/{kind}/a%00b{after}", headers=cast.alice.headers)
-    assert (told.status_code, told.json()["error"]["code"]) == (404, "not_found")
-    assert told.json()["error"]["request_id"] == told.headers["x-request-id"]
-    for answer in (client.get(f"{PLACE}/{kind}/a%00b{after}"), client.post(f"{PLACE}/{kind}/a%00b{after}")):
+    answer = client.get(f"/v1/workspaces/sales/{kind}/a%00b{after}", headers=cast.alice.headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+    for answer in (
+        client.get(f"{WORKSPACE_URL}/{kind}/a%00b{after}"),
+        client.post(f"{WORKSPACE_URL}/{kind}/a%00b{after}"),
+    ):
         assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
 
 
@@ -145,6 +148,6 @@ def test_nothing_has_nul_in_its_address(cast: Cast, kind: str, after: str) -> No
         ("GET", "/%00"),
     ],
 )
-def test_nul_in_any_address_is_not_found(cast: Cast, method: str, path: str) -> None:
+def test_nul_in_any_url_is_not_found(cast: Cast, method: str, path: str) -> None:
     answer = Client().generic(method, path, headers=cast.alice.headers)
     assert answer.status_code == 404

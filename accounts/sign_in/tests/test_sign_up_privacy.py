@@ -1,4 +1,4 @@
-"""Signing up by the API: a taken address looks like a free one, also to a clock."""
+"""Sign-up by the API: a taken address cannot be told from a free one, not even by time."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ from accounts.tests.mailbox import mails_to
 from accounts.tests.requests_as import As, code_of
 
 pytestmark = pytest.mark.django_db
-WISH = {"password": PASSWORD, "name": "X", "tenant_name": "Initech"}
+INPUT = {"password": PASSWORD, "name": "X", "tenant_name": "Initech"}
 
 
 @pytest.fixture
@@ -26,11 +26,11 @@ def production(settings: Any) -> Any:
 
 
 def sign_up(email: str, **more: str) -> Any:
-    return As().ask("POST", "auth/signup", {**WISH, "email": email, **more})
+    return As().ask("POST", "auth/signup", {**INPUT, "email": email, **more})
 
 
 @pytest.mark.parametrize("mode", ["optional", "mandatory"])
-def test_a_taken_address_is_answered_as_a_free_one(cast: Cast, production: Any, mode: str) -> None:
+def test_a_taken_address_gets_the_response_of_a_free_one(cast: Cast, production: Any, mode: str) -> None:
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = mode
     before = (User.objects.count(), Tenant.objects.count())
     known, new = sign_up("Alice@example.com"), sign_up("erin@example.com")
@@ -56,7 +56,7 @@ def test_the_limit_of_a_network_counts_a_taken_address_like_a_free_one(
     assert [sign_up(email).status_code, sign_up("fred@example.com").status_code] == [202, 429]
 
 
-def test_where_proof_is_optional_one_signs_in_right_away(cast: Cast, production: Any) -> None:
+def test_with_optional_verification_sign_in_works_immediately(cast: Cast, production: Any) -> None:
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = "optional"
     sign_up("erin@example.com")
     tokens = As().ask("POST", "auth/token", {"email": "erin@example.com", "password": PASSWORD})
@@ -64,7 +64,7 @@ def test_where_proof_is_optional_one_signs_in_right_away(cast: Cast, production:
 
 
 @pytest.mark.parametrize(("mode", "development"), [("none", False), ("none", True), ("optional", True)])
-def test_without_mail_and_in_development_the_answer_has_tokens(
+def test_without_mail_or_in_development_the_response_has_tokens(
     cast: Cast, settings: Any, mode: str, development: bool
 ) -> None:
     settings.DEVELOPMENT = development
@@ -74,8 +74,10 @@ def test_without_mail_and_in_development_the_answer_has_tokens(
     assert not mails_to("alice@example.com")
 
 
-def test_the_page_takes_as_long_too(cast: Cast, production: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it hides who has an account, the whole work is done and undone."""
+def test_the_page_does_the_same_work_for_a_taken_address(
+    cast: Cast, production: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it hides which addresses have accounts, the whole work is done and undone."""
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     production.SECURE_SSL_REDIRECT = False
     before = (User.objects.count(), Tenant.objects.count())
@@ -88,8 +90,8 @@ def test_the_page_takes_as_long_too(cast: Cast, production: Any, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_a_clock_does_not_tell_either(cast: Cast, production: Any) -> None:
-    """With the hasher of production, medians of alternating sign-ups."""
+def test_the_response_time_does_not_reveal_an_account(cast: Cast, production: Any) -> None:
+    """With production's hasher; medians of alternating sign-ups."""
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     production.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     took: dict[bool, list[float]] = {True: [], False: []}

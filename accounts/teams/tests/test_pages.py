@@ -1,4 +1,4 @@
-"""The pages of the team, its settings and one's account: what each role sees there, and what forms do."""
+"""The pages of the team, its settings and the own account: access by role, buttons and forms."""
 
 import re
 from io import BytesIO
@@ -26,9 +26,9 @@ from accounts.models import (
 from accounts.tests.cast import PASSWORD, Cast, Person
 
 pytestmark = pytest.mark.django_db
-PLACE = "/t/acme/w/sales"
+WORKSPACE_URL = "/t/acme/w/sales"
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
-# Each page, and the role in the team (with editor in the workspace) that is enough for it.
+# Each page, and the lowest team role (with editor in the workspace) that has access.
 PAGES = {
     "members": "member",
     "members/invitations": "admin",
@@ -57,9 +57,9 @@ def alice(cast: Cast) -> Client:
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_for_the_roles_that_the_policy_names(cast: Cast, page: str, role: str) -> None:
+def test_a_page_is_for_the_roles_in_the_policy(cast: Cast, page: str, role: str) -> None:
     Membership.objects.filter(user=cast.bob.user).update(role=role)
-    answer = browser(cast.bob).get(f"{PLACE}/{page}")
+    answer = browser(cast.bob).get(f"{WORKSPACE_URL}/{page}")
     enough = ROLES.index(role) >= ROLES.index(PAGES[page])
     assert answer.status_code == (200 if enough else 403)
     if not enough:
@@ -67,12 +67,12 @@ def test_a_page_is_for_the_roles_that_the_policy_names(cast: Cast, page: str, ro
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_stranger_finds_nothing_and_nobody_signs_in_first(cast: Cast, page: str) -> None:
-    assert browser(cast.charlie).get(f"{PLACE}/{page}").status_code == 404
-    assert Client().get(f"{PLACE}/{page}").url.startswith("/accounts/login/")
+def test_a_stranger_gets_404_and_signed_out_people_sign_in_first(cast: Cast, page: str) -> None:
+    assert browser(cast.charlie).get(f"{WORKSPACE_URL}/{page}").status_code == 404
+    assert Client().get(f"{WORKSPACE_URL}/{page}").url.startswith("/accounts/login/")
 
 
-def test_a_teams_name_marks_no_page_of_the_rail(alice: Client, cast: Cast) -> None:
+def test_the_current_page_of_the_rail_does_not_depend_on_the_teams_name(alice: Client, cast: Cast) -> None:
     Tenant.objects.filter(slug="acme").update(slug="usage-labs")
     page = alice.get("/t/usage-labs/w/sales/members").content.decode()
     marked = re.findall(r'title="([^"]*)" aria-current="page"', page)
@@ -80,7 +80,7 @@ def test_a_teams_name_marks_no_page_of_the_rail(alice: Client, cast: Cast) -> No
 
 
 @pytest.mark.parametrize("page", OWN)
-def test_the_faces_of_ones_account_open(alice: Client, page: str) -> None:
+def test_the_pages_of_the_own_account_open(alice: Client, page: str) -> None:
     answer = alice.get(f"/accounts/{page}/")
     assert answer.status_code == 200
     assert 'aria-current="page"' in answer.content.decode()
@@ -91,7 +91,7 @@ def test_the_faces_of_ones_account_open(alice: Client, page: str) -> None:
 def test_statements_do_not_grow_with_the_rows(cast: Cast, alice: Client, page: str) -> None:
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:
-            assert alice.get(f"{PLACE}/{page}").status_code == 200
+            assert alice.get(f"{WORKSPACE_URL}/{page}").status_code == 200
         return len(queries.captured_queries)
 
     fill(cast, "few", 2)
@@ -102,7 +102,7 @@ def test_statements_do_not_grow_with_the_rows(cast: Cast, alice: Client, page: s
 
 
 def fill(cast: Cast, tag: str, number: int) -> None:
-    """So many members, invitations, workspaces, keys, service accounts and audit entries more."""
+    """Adds `number` members, invitations, workspaces, keys, service accounts and audit entries."""
     sales = Workspace.objects.get(id=cast.alice.principal.workspace.id)
     for n in range(number):
         user = User.objects.create_user(f"{tag}{n}@example.com", None, name=f"{tag} {n}", picture_version="x")
@@ -120,7 +120,7 @@ def fill(cast: Cast, tag: str, number: int) -> None:
             expires_at=expiry,
             invited_by=user,
         )
-        invitation.places.create(workspace=sales)
+        invitation.workspaces.create(workspace=sales)
         ApiKey.objects.create(
             tenant=sales.tenant,
             workspace=sales,
@@ -134,14 +134,14 @@ def fill(cast: Cast, tag: str, number: int) -> None:
         AuditEntry.objects.create(action="x", tenant=sales.tenant, workspace=sales, actor=user)
 
 
-def test_a_list_of_addresses_is_sorted_out(alice: Client) -> None:
+def test_valid_addresses_of_a_list_are_invited_and_others_reported(alice: Client) -> None:
     form = {
         "emails": "Erin@example.com; <fred@example.com>,\n wrong@ nonsense bob@example.com",
         "role": "member",
         "workspaces": ["sales"],
         "place_role": "viewer",
     }
-    page = alice.post(f"{PLACE}/members/invitations", form).content.decode()
+    page = alice.post(f"{WORKSPACE_URL}/members/invitations", form).content.decode()
     assert "2 invited, 2 not" in page
     assert {row.email for row in Invitation.objects.all()} == {"erin@example.com", "fred@example.com"}
     assert len(mail.outbox) == 2
@@ -157,9 +157,9 @@ def test_a_list_of_addresses_is_sorted_out(alice: Client) -> None:
         {"place_role": "x"},
     ],
 )
-def test_a_wrong_invitation_is_told_and_nothing_is_lost(alice: Client, change: dict[str, Any]) -> None:
+def test_an_invalid_invitation_is_refused_with_its_input(alice: Client, change: dict[str, Any]) -> None:
     form = {"emails": "erin@example.com", "role": "member", "workspaces": ["sales"], "place_role": "viewer"}
-    page = alice.post(f"{PLACE}/members/invitations", {**form, **change})
+    page = alice.post(f"{WORKSPACE_URL}/members/invitations", {**form, **change})
     assert page.status_code == 200
     assert not Invitation.objects.exists()
     if "emails" not in change:
@@ -168,19 +168,19 @@ def test_a_wrong_invitation_is_told_and_nothing_is_lost(alice: Client, change: d
 
 def test_a_key_is_shown_once(alice: Client) -> None:
     form = {"name": "nightly", "scopes": ["chat", "read"], "reach": "tenant", "owner": "", "days": "30"}
-    page = alice.post(f"{PLACE}/settings/keys", form)
+    page = alice.post(f"{WORKSPACE_URL}/settings/keys", form)
     found = re.search(r'data-testid="new-key">(sy_[^<]+)<', page.content.decode())
     assert found
     assert page.headers["Cache-Control"] == "no-store"
     assert Client().get("/v1/tenant", headers={"Authorization": f"Bearer {found[1]}"}).status_code == 200
-    assert found[1] not in alice.get(f"{PLACE}/settings/keys").content.decode()
-    assert alice.post(f"{PLACE}/settings/keys/{ApiKey.objects.get().id}/revoke").status_code == 302
+    assert found[1] not in alice.get(f"{WORKSPACE_URL}/settings/keys").content.decode()
+    assert alice.post(f"{WORKSPACE_URL}/settings/keys/{ApiKey.objects.get().id}/revoke").status_code == 302
     assert Client().get("/v1/tenant", headers={"Authorization": f"Bearer {found[1]}"}).status_code == 401
 
 
-def test_a_workspace_is_made_renamed_archived_restored_and_deleted(alice: Client) -> None:
-    made = alice.post(f"{PLACE}/settings/workspaces", {"name": "Field trips"})
-    where = f"{PLACE}/settings/workspaces/field-trips"
+def test_a_workspace_is_created_renamed_archived_restored_and_deleted(alice: Client) -> None:
+    made = alice.post(f"{WORKSPACE_URL}/settings/workspaces", {"name": "Field trips"})
+    where = f"{WORKSPACE_URL}/settings/workspaces/field-trips"
     assert made.url == where
     alice.post(where, {"name": "Journeys"})
     assert "Journeys" in alice.get(where).content.decode()
@@ -193,9 +193,9 @@ def test_a_workspace_is_made_renamed_archived_restored_and_deleted(alice: Client
     assert Workspace.objects.get(slug="field-trips").delete_after is not None
 
 
-def test_a_workspaces_link_is_shown_once_and_opens(alice: Client, cast: Cast) -> None:
+def test_an_invite_link_is_shown_once_and_works(alice: Client, cast: Cast) -> None:
     form = {"role": "viewer", "most_uses": "1", "days": "1"}
-    page = alice.post(f"{PLACE}/settings/workspaces/sales/link", form)
+    page = alice.post(f"{WORKSPACE_URL}/settings/workspaces/sales/link", form)
     found = re.search(r'data-testid="link">https?://[^/]+(/join/[^<]+)<', page.content.decode())
     assert found
     erin = Client()
@@ -210,16 +210,16 @@ def test_a_workspaces_link_is_shown_once_and_opens(alice: Client, cast: Cast) ->
     link = re.search(r"https?://[^/]+(/\S*confirm-email\S*)", str(mail.outbox[-1].body))
     assert link
     erin.post(link[1])
-    assert erin.post("/join/").url == f"{PLACE}/chat/"
+    assert erin.post("/join/").url == f"{WORKSPACE_URL}/chat/"
     assert WorkspaceLink.objects.get().uses == 1
     assert "opens nothing any more" in browser(cast.charlie).get(found[1], follow=True).content.decode()
-    alice.post(f"{PLACE}/settings/workspaces/sales/link/close")
+    alice.post(f"{WORKSPACE_URL}/settings/workspaces/sales/link/close")
     assert WorkspaceLink.objects.get().revoked_at is not None
 
 
-def test_an_invitation_for_somebody_else_says_so(alice: Client, cast: Cast) -> None:
+def test_an_invitation_for_another_address_says_so(alice: Client, cast: Cast) -> None:
     form = {"emails": "erin@example.com", "role": "member", "workspaces": ["sales"], "place_role": "viewer"}
-    alice.post(f"{PLACE}/members/invitations", form)
+    alice.post(f"{WORKSPACE_URL}/members/invitations", form)
     found = re.search(r"https?://[^/]+(/invitations/\S+)", str(mail.outbox[-1].body))
     assert found
     charlie = browser(cast.charlie)
@@ -234,47 +234,47 @@ def test_an_invitation_for_somebody_else_says_so(alice: Client, cast: Cast) -> N
 
 def test_an_existing_account_signs_in_and_accepts(alice: Client, cast: Cast) -> None:
     form = {"emails": "charlie@example.com", "role": "guest", "workspaces": ["sales"], "place_role": "editor"}
-    alice.post(f"{PLACE}/members/invitations", form)
+    alice.post(f"{WORKSPACE_URL}/members/invitations", form)
     found = re.search(r"https?://[^/]+(/invitations/\S+)", str(mail.outbox[-1].body))
     assert found
     charlie = Client()
     assert "Sign in to accept" in charlie.get(found[1], follow=True).content.decode()
     sent = {"login": "charlie@example.com", "password": PASSWORD, "next": "/invitations/"}
     assert charlie.post("/accounts/login/", sent).url == "/invitations/"
-    assert charlie.post("/invitations/").url == f"{PLACE}/chat/"
-    assert charlie.get(f"{PLACE}/chat/").status_code == 200
+    assert charlie.post("/invitations/").url == f"{WORKSPACE_URL}/chat/"
+    assert charlie.get(f"{WORKSPACE_URL}/chat/").status_code == 200
     again = charlie.get(found[1], follow=True)
     assert (again.status_code, "opens nothing any more" in again.content.decode()) == (404, True)
 
 
-def test_a_role_given_on_the_page_counts(alice: Client, cast: Cast) -> None:
+def test_a_role_given_on_the_page_applies(alice: Client, cast: Cast) -> None:
     bob = browser(cast.bob)
-    where = f"{PLACE}/members/{cast.bob.principal.user_id}"
+    where = f"{WORKSPACE_URL}/members/{cast.bob.principal.user_id}"
     alice.post(f"{where}/role", {"role": "admin"})
-    assert bob.get(f"{PLACE}/settings/audit").status_code == 200
+    assert bob.get(f"{WORKSPACE_URL}/settings/audit").status_code == 200
     alice.post(f"{where}/role", {"role": "owner"})
     assert Membership.objects.get(user=cast.bob.user).role != "owner"
     alice.post(f"{where}/remove")
-    assert bob.get(f"{PLACE}/chat/").status_code == 404
+    assert bob.get(f"{WORKSPACE_URL}/chat/").status_code == 404
 
 
 def test_ownership_passes_on_the_pages(alice: Client, cast: Cast) -> None:
-    alice.post(f"{PLACE}/members/{cast.bob.principal.user_id}/offer")
+    alice.post(f"{WORKSPACE_URL}/members/{cast.bob.principal.user_id}/offer")
     bob = browser(cast.bob)
-    assert "offers you the ownership" in bob.get(f"{PLACE}/members").content.decode()
-    bob.post(f"{PLACE}/members/offer/accept")
+    assert "offers you the ownership" in bob.get(f"{WORKSPACE_URL}/members").content.decode()
+    bob.post(f"{WORKSPACE_URL}/members/offer/accept")
     assert Membership.objects.get(user=cast.bob.user).role == "owner"
 
 
-def test_no_page_changes_anything_for_who_may_not(cast: Cast) -> None:
+def test_no_page_changes_anything_without_the_right(cast: Cast) -> None:
     bob = browser(cast.bob)
     them = cast.alice.principal.user_id
     for path in (f"members/{them}/role", f"members/{them}/remove", "settings/workspaces/sales/archive"):
-        bob.post(f"{PLACE}/{path}", {"role": "guest"})
-    bob.post(f"{PLACE}/settings", {"name": "Mine", "departed_conversations": "delete"})
-    bob.post(f"{PLACE}/settings/workspaces", {"name": "Mine"})
-    bob.post(f"{PLACE}/settings/workspaces/sales/members", {"user": str(them), "role": "viewer"})
-    assert bob.get(f"{PLACE}/settings/workspaces/ops").status_code == 404
+        bob.post(f"{WORKSPACE_URL}/{path}", {"role": "guest"})
+    bob.post(f"{WORKSPACE_URL}/settings", {"name": "Mine", "departed_conversations": "delete"})
+    bob.post(f"{WORKSPACE_URL}/settings/workspaces", {"name": "Mine"})
+    bob.post(f"{WORKSPACE_URL}/settings/workspaces/sales/members", {"user": str(them), "role": "viewer"})
+    assert bob.get(f"{WORKSPACE_URL}/settings/workspaces/ops").status_code == 404
     assert Membership.objects.get(user=them, tenant__slug="acme").role == "owner"
     assert set(Workspace.objects.filter(tenant__slug="acme").values_list("slug", flat=True)) == {
         "sales",
@@ -283,7 +283,7 @@ def test_no_page_changes_anything_for_who_may_not(cast: Cast) -> None:
     assert WorkspaceMember.objects.get(user=them, workspace__slug="sales").role == "manager"
 
 
-def test_the_profile_keeps_a_name_a_language_and_a_picture(alice: Client, cast: Cast) -> None:
+def test_the_profile_stores_name_language_and_picture(alice: Client, cast: Cast) -> None:
     shown = BytesIO()
     Image.new("RGB", (900, 300), "teal").save(shown, "PNG")
     shown.seek(0)
@@ -313,7 +313,9 @@ def test_the_profile_keeps_a_name_a_language_and_a_picture(alice: Client, cast: 
         ("picture", b"no picture"),
     ],
 )
-def test_a_wrong_profile_is_told_at_its_field(alice: Client, cast: Cast, field: str, value: Any) -> None:
+def test_an_invalid_profile_is_reported_at_its_field(
+    alice: Client, cast: Cast, field: str, value: Any
+) -> None:
     if field == "picture":
         value = BytesIO(value)
         value.name = "me.png"
@@ -323,7 +325,7 @@ def test_a_wrong_profile_is_told_at_its_field(alice: Client, cast: Cast, field: 
     assert (cast.alice.user.name, cast.alice.user.reply_language) == ("Alice", "")
 
 
-def test_a_team_is_left_from_ones_own_page(cast: Cast, alice: Client) -> None:
+def test_a_team_is_left_from_the_own_teams_page(cast: Cast, alice: Client) -> None:
     bob = browser(cast.bob)
     mine = Membership.objects.get(user=cast.bob.user)
     assert alice.post(f"/accounts/teams/{mine.id}/leave").status_code == 404
@@ -339,21 +341,21 @@ def test_a_team_is_left_from_ones_own_page(cast: Cast, alice: Client) -> None:
     "query", ["?after=x", "?after=1e999~x", "?find=%00", "?after=-1~00000000-0000-0000-0000-000000000000"]
 )
 @pytest.mark.parametrize("page", ["members", "members/invitations", "settings/audit", "settings/keys"])
-def test_nonsense_in_an_address_is_no_fault(alice: Client, page: str, query: str) -> None:
-    assert alice.get(f"{PLACE}/{page}{query}").status_code == 200
+def test_invalid_query_parameters_cause_no_error(alice: Client, page: str, query: str) -> None:
+    assert alice.get(f"{WORKSPACE_URL}/{page}{query}").status_code == 200
 
 
-def test_the_next_page_goes_on_where_the_first_ended(alice: Client, cast: Cast) -> None:
+def test_the_next_page_continues_after_the_first(alice: Client, cast: Cast) -> None:
     tenant = Workspace.objects.get(id=cast.alice.principal.workspace.id).tenant
     for n in range(60):
         AuditEntry.objects.create(action=f"many.n{n:02}", tenant=tenant)
     seen: list[str] = []
-    where = f"{PLACE}/settings/audit?action=many.*"
+    where = f"{WORKSPACE_URL}/settings/audit?action=many.*"
     while where:
         page = alice.get(where)
         seen += [row.action for row in page.context["entries"].rows]
         onward = page.context["entries"].next_url
-        where = f"{PLACE}/settings/audit{onward}" if onward else ""
+        where = f"{WORKSPACE_URL}/settings/audit{onward}" if onward else ""
     assert seen == [f"many.n{n:02}" for n in reversed(range(60))]
 
 
@@ -361,7 +363,7 @@ def test_the_next_page_goes_on_where_the_first_ended(alice: Client, cast: Cast) 
     "token", ["%00x.y", "x.%00", "%ED%A0%80.x", "x" * 5000, "..", "a.b.c", "%F0%9F%98%80.x"]
 )
 @pytest.mark.parametrize("kind", ["invitations", "join"])
-def test_nonsense_in_place_of_a_link_opens_nothing(client: Client, kind: str, token: str) -> None:
+def test_an_invalid_link_is_refused(client: Client, kind: str, token: str) -> None:
     answer = client.get(f"/{kind}/{token}", follow=True)
     assert answer.status_code == 404
     assert client.post(f"/{kind}/").status_code in {404, 302}
