@@ -81,6 +81,9 @@ class Turn(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
     finish_reason = models.CharField(max_length=20, choices=FinishReason.choices, blank=True)
     model = models.CharField(max_length=60)
+    model_id = models.UUIDField(
+        null=True, help_text="Which model had that slug as the turn began; empty: before ids were stored"
+    )
     engine = models.CharField(max_length=20)
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
     parts = models.JSONField(default=list, help_text="What the reply is made of so far, in order")

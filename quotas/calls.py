@@ -42,6 +42,7 @@ class PlannedCall:
     prompt_bound: int
     output_bound: int
     prompt_estimate: int | None = None
+    model_id: UUID | None = None  # for the ledger: the slug may be another model's later
 
     @property
     def tokens(self) -> int:

@@ -91,6 +91,7 @@ def hold_columns(applying: Applying, call: PlannedCall) -> dict[str, Any]:
     return {
         "day": applying.day,
         "model": call.model,
+        "model_id": call.model_id,
         "provider": call.provider,
         "prompt_bound": call.prompt_bound,
         "prompt_estimate": call.prompt_estimate,
@@ -121,6 +122,7 @@ def _adopt(turn_id: UUID, call_id: UUID, call: PlannedCall, fingerprint: str) ->
         call_id=None,
         state=Hold.State.HELD,
         model=call.model,
+        model_id=call.model_id,
         provider=call.provider,
         prompt_bound=call.prompt_bound,
         output_bound=call.output_bound,

@@ -31,12 +31,12 @@ OPEN = f"""
         RETURNING id
     ), first_hold AS (
         INSERT INTO quotas_hold (
-            id, reservation_id, counters, day, model, provider, state, prompt_bound, output_bound, cost_bound,
-            input_price, cached_input_price, output_price, reasoning_price,
+            id, reservation_id, counters, day, model, model_id, provider, state, prompt_bound, output_bound,
+            cost_bound, input_price, cached_input_price, output_price, reasoning_price,
             streamed_tokens, fingerprint, overrun, created_at)
-        SELECT %(hold)s, id, %(call_counters)s::bigint[], %(day)s, %(model)s, %(provider)s, 'held',
-               %(prompt_bound)s, %(output_bound)s, %(cost_bound)s, %(input_price)s, %(cached_input_price)s,
-               %(output_price)s, %(reasoning_price)s, 0, '', false, now()
+        SELECT %(hold)s, id, %(call_counters)s::bigint[], %(day)s, %(model)s, %(model_id)s::uuid,
+               %(provider)s, 'held', %(prompt_bound)s, %(output_bound)s, %(cost_bound)s, %(input_price)s,
+               %(cached_input_price)s, %(output_price)s, %(reasoning_price)s, 0, '', false, now()
         FROM admitted
     )
     SELECT * FROM taken

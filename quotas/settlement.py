@@ -66,11 +66,11 @@ SETTLE = """
         RETURNING counter.id, counter.used >= counter.alert_at AND counter.alerted_at IS NULL AS is_crossed
     ), line AS (
         INSERT INTO quotas_usagerecord (
-            at, day, tenant_id, workspace_id, user_id, api_key_id, turn_id, call_id, purpose, model, provider,
-            engine, counters, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost, exactness,
-            flag, is_correction)
+            at, day, tenant_id, workspace_id, user_id, api_key_id, turn_id, call_id, purpose, model, model_id,
+            provider, engine, counters, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost,
+            exactness, flag, is_correction)
         SELECT clock_timestamp(), day, tenant_id, workspace_id, user_id, api_key_id, reservation_id, call_id,
-               purpose, model, provider, engine, counters, more_input, more_cached, more_output,
+               purpose, model, model_id, provider, engine, counters, more_input, more_cached, more_output,
                more_reasoning, more_cost, %(exactness)s, flag, is_correction
         FROM flagged
     ), summed AS (

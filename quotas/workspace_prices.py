@@ -66,6 +66,11 @@ def seed_price(*, workspace_id: UUID, model: str, provider: str, upstream_name: 
         _create(workspace_id, model, timezone.now(), {name: figures.get(name) for name in KINDS})
 
 
+def forget_prices(*, workspace_id: UUID, model: str) -> None:
+    """Deletes a removed model's own prices: the next one with its slug must not be billed by them."""
+    Price.objects.filter(workspace=workspace_id, model=model).delete()
+
+
 def prices_of(place: Principal, model: str) -> QuerySet[Price]:
     """The workspace's own of a model, the latest first."""
     expect(place, Action.MODELS_VIEW)

@@ -1,7 +1,9 @@
-"""What operators see of the tenant that they have opened: each kind has an admin of its own."""
+"""Registers what operators see of the kinds in the tenant that they have opened."""
 
-from workspaces.language_models import admin as language_models_admin
-from workspaces.mcp_servers import admin as mcp_servers_admin
-from workspaces.prompts import admin as prompts_admin
+from django.contrib import admin
 
-__all__ = ["language_models_admin", "mcp_servers_admin", "prompts_admin"]
+from workspaces.kinds import KINDS
+
+for kind in KINDS:
+    for model, model_admin in kind.admin.items():
+        admin.site.register(model, model_admin)

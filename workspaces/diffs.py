@@ -1,19 +1,19 @@
-"""What changed between two texts, line by line; a sign in front tells it, not colour alone."""
+"""Compares two texts line by line, as a unified diff."""
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import accumulate
 from typing import Any
 
-KINDS = {"+": "added", "-": "removed", "@": "place"}
-MOST_WORK = 2_000_000  # pairs of lines that are looked at: a fraction of a second
+KINDS = {"+": "added", "-": "removed", "@": "place"}  # by the first character of a line
+MOST_WORK = 2_000_000  # pairs of lines that are compared: a fraction of a second
 
 
 def diff_lines(before: list[str], after: list[str], context: int = 3) -> list[str]:
     """Lines of a unified diff, without its head.
 
-    Texts that would take too long to compare (thousands of lines in another order) are told as one block that
-    stands for another, between what both begin and end with.
+    Texts that would take too long to compare (thousands of lines in another order) are shown as one block
+    that replaces another, between their common beginning and end.
     """
     matcher = _BoundedMatcher(before, after)
     try:
@@ -25,28 +25,28 @@ def diff_lines(before: list[str], after: list[str], context: int = 3) -> list[st
 
 
 def shown_diff(lines: list[str]) -> list[dict[str, str]]:
-    """Each line with its kind: `added`, `removed`, `place`, or empty for what is the same."""
+    """Each line with its kind: `added`, `removed`, `place` (a line number), or empty if unchanged."""
     return [{"text": line, "kind": KINDS.get(line[:1], "")} for line in lines]
 
 
-Opcode = tuple[str, int, int, int, int]  # what is to be done, from and to in before, from and to in after
+Opcode = tuple[str, int, int, int, int]  # tag, first and last line in before, first and last in after
 
 
 class _TooMuchWork(Exception):
-    """These texts are too unlike, or too long, to be compared line by line."""
+    """These texts are too different, or too long, to compare line by line."""
 
 
 class _BoundedMatcher(SequenceMatcher[str]):
-    """Python's own, which takes the square of the lines where they are unlike: this one counts, and ends."""
+    """Python's own is quadratic for different texts: this one counts its work, and stops."""
 
     a: list[str]
-    b2j: dict[str, list[int]]  # where each line of b stands
-    opcodes: list[Opcode]  # what it keeps them in, and asks first
+    b2j: dict[str, list[int]]  # the positions of each line of b
+    opcodes: list[Opcode]  # the result, once computed
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__(None, before, after)
         candidates = (1 + len(self.b2j.get(line, ())) for line in before)
-        self.work_before = [0, *accumulate(candidates)]  # that comparing all lines before this one takes
+        self.work_before = [0, *accumulate(candidates)]  # to compare all lines before this one
         self.left = MOST_WORK
 
     def find_longest_match(
@@ -60,8 +60,8 @@ class _BoundedMatcher(SequenceMatcher[str]):
 
 
 def _one_block(before: list[str], after: list[str]) -> list[Opcode]:
-    head = _alike(before, after)
-    tail = _alike(before[head:][::-1], after[head:][::-1])
+    head = _common_lines(before, after)
+    tail = _common_lines(before[head:][::-1], after[head:][::-1])
     ends = len(before) - tail, len(after) - tail
     parts: list[Opcode] = [
         ("equal", 0, head, 0, head),
@@ -71,8 +71,8 @@ def _one_block(before: list[str], after: list[str]) -> list[Opcode]:
     return [part for part in parts if part[1] < part[2] or part[3] < part[4]]
 
 
-def _alike(before: Sequence[str], after: Sequence[str]) -> int:
-    """How many lines both begin with."""
+def _common_lines(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many lines at the beginning are the same."""
     pairs = enumerate(zip(before, after, strict=False))
     return next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
 
@@ -89,7 +89,7 @@ def _hunk(before: list[str], after: list[str], group: Sequence[Opcode]) -> Itera
 
 
 def _span(begin: int, end: int) -> str:
-    """Lines are counted from one; where there are none, from the one before."""
+    """Line numbers start at one; an empty range has the number of the line before it."""
     length = end - begin
     if length == 1:
         return str(begin + 1)

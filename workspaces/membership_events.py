@@ -8,7 +8,7 @@ from django.dispatch import receiver
 from accounts.models import User, WorkspaceMember
 from accounts.sign_in.recovery import access_removed
 from kit.tenancy import tenant_scope
-from workspaces.mcp_servers.oauth.token_store import forget_member
+from workspaces.kinds import forget_member
 
 
 @receiver(post_delete, sender=WorkspaceMember)

@@ -1,6 +1,6 @@
 """Gathers the models of every kind, so that Django finds them."""
 
-from workspaces.language_models.models import LanguageModel, ProviderCredential, RetiredSlug
+from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn, Tool
 from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
 
@@ -13,6 +13,5 @@ __all__ = [
     "PromptFavourite",
     "PromptVersion",
     "ProviderCredential",
-    "RetiredSlug",
     "Tool",
 ]

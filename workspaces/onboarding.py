@@ -19,7 +19,7 @@ from accounts.teams.tenants import create_tenant, create_workspace
 from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.plans import default_plan, give_plan
-from workspaces.language_models.queries import install_local_model
+from workspaces.language_models.installation import install_local_model
 
 FIRST_WORKSPACE = "General"
 LONGEST_NAME = 100

@@ -1,12 +1,21 @@
-"""What a slug may not look like, whatever it names."""
+"""What the slugs of each kind look like."""
 
-from uuid import UUID
+import re
 
+from kit.slugs import SlugRule
 
-def is_like_an_id(slug: str) -> bool:
-    """Whether it would be taken for an id where either may be given, with hyphens or without."""
-    try:
-        UUID(slug)
-    except ValueError:
-        return False
-    return True
+LOCAL_MODEL = "local"
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._:-]*"  # begins with a letter or digit, so never "." or ".."
+
+# Clients know models by names such as `openai/gpt-4o` and `qwen3:0.6b`. `agent:<slug>` is no model's name.
+MODEL_SLUGS = SlugRule(
+    pattern=re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*"),
+    characters="letters, digits, dots, colons, slashes, hyphens and underscores",
+    reserved=frozenset({LOCAL_MODEL}),
+    reserved_first=frozenset({"bulk", "catalogue", "install"}),
+    reserved_last=frozenset({"price", "prices", "remove", "test"}),
+    reserved_prefix="agent:",
+)
+# A server's slug is part of the names of its tools, for which providers allow no other characters.
+SERVER_SLUGS = SlugRule()
+PROMPT_SLUGS = SlugRule(reserved=frozenset({"composer", "new"}))

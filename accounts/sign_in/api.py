@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from accounts.principals import Principal
 from accounts.sign_in import services as sign_in
 from accounts.sign_in import tokens
+from kit.body_validation import validated
 from kit.request_origin import current_network
 
 
@@ -67,10 +68,8 @@ class TokenThrottle(AddressThrottle):
 def checked(
     serializer_class: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False
 ) -> dict[str, Any]:
-    """The body's fields, validated; InvalidInput names each wrong one. Of a `partial` one none must be."""
-    serializer = serializer_class(data=request.data, partial=partial)
-    serializer.is_valid(raise_exception=True)
-    data: dict[str, Any] = serializer.validated_data
+    """The validated fields of the body; InvalidInput names each wrong one. A `partial` one needs none."""
+    data: dict[str, Any] = validated(serializer_class, request.data, partial=partial)
     return data
 
 

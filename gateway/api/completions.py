@@ -14,10 +14,10 @@ from gateway.providers.tool_calls import merge_tool_calls
 from gateway.turns.background import ensure_started
 from gateway.turns.completion import OneCall, admit_completion
 from gateway.turns.completion_request import CompletionRequest, CompletionSerializer
-from gateway.turns.requests import validated
 from gateway.turns.runner import RunningTurn, runner
 from gateway.turns.transcript import NumberedEvent
 from kit.api import error_headers
+from kit.body_validation import validated
 from kit.consumers import ClientGone
 from kit.errors import DomainError, TurnInterrupted, restore
 from quotas.errors import QuotaExceeded
@@ -47,7 +47,8 @@ class CompletionsConsumer(EdgeConsumer):
 
     def _parse(self, body: bytes) -> CompletionRequest:
         raw = self.json_body(body)
-        return CompletionRequest.from_body(raw, validated(CompletionSerializer, raw))
+        data = validated(CompletionSerializer, raw, ignores_unknown=True)  # `from_body` judges the others
+        return CompletionRequest.from_body(raw, data)
 
     async def _stream(self, turn: RunningTurn, envelope: Envelope, *, include_usage: bool) -> None:
         """The first event decides about the status: a provider that refuses is an error, not a stream."""

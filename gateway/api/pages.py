@@ -25,8 +25,8 @@ from gateway.conversations.images import images_of, shown_images, told_images
 from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns.approval_answers import answer_approval, told_approval
 from gateway.turns.context import current_turns
-from gateway.turns.requests import validated
 from kit.api import json_error
+from kit.body_validation import validated
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.highlighting import Budget
 from kit.json_input import parse_object
@@ -138,13 +138,13 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
 def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str, Any]]:
     """The servers that may be used, with those that the latest turn used chosen."""
     latest = current_turns(opened).values_list("parameters", flat=True).first() if opened else None
-    chosen = (latest or {}).get("mcps", [])
+    chosen = (latest or {}).get("mcp_ids", [])
     return [
         {
             "slug": s.slug,
             "name": s.name,
             "tools": s.tools,
-            "selected": s.slug in chosen and not s.needs_sign_in,
+            "selected": str(s.id) in chosen and not s.needs_sign_in,
             "needs_sign_in": s.needs_sign_in,
         }
         for s in offered_servers(principal)

@@ -29,8 +29,9 @@ from gateway.errors import AccessEnded
 from gateway.turns.access_watch import watching
 from gateway.turns.background import ensure_started
 from gateway.turns.event_stream import follow_turn, read_turn
-from gateway.turns.requests import SendRequest, validated
+from gateway.turns.requests import SendRequest
 from kit import request_origin
+from kit.body_validation import validated
 from kit.consumers import PING_SECONDS, begin_request
 from kit.errors import (
     DomainError,
@@ -158,20 +159,20 @@ class ChatSocket(AsyncWebsocketConsumer):
         if key is not None and not isinstance(key, str):
             raise InvalidInput(idempotency_key=["This has the wrong type."])
         self._check_room()
-        wish = SendRequest.parse(frame, idempotency_key=key)
+        wish = SendRequest.parse(_fields(frame, "idempotency_key"), idempotency_key=key)
         admitted = await start_turn(principal, wish)
         self._follow(principal, admitted.turn_id, 0, frame)
 
     async def _resume(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CONVERSATIONS_VIEW)
-        data = validated(TurnFrameSerializer, frame)
+        data = validated(TurnFrameSerializer, _fields(frame))
         self._check_room()
         await in_tenant(principal.tenant, read_turn, principal=principal, turn_id=data["turn_id"])
         self._follow(principal, data["turn_id"], data["last_event_id"], frame)
 
     async def _stop(self, frame: dict[str, Any], principal: Principal) -> None:
         expect(principal, Action.CHAT)
-        await stop_turn(principal, validated(TurnFrameSerializer, frame)["turn_id"])
+        await stop_turn(principal, validated(TurnFrameSerializer, _fields(frame))["turn_id"])
 
     def _check_room(self) -> None:
         if len(self.followers) >= MOST_FOLLOWED + BESIDE:
@@ -246,3 +247,8 @@ class ChatSocket(AsyncWebsocketConsumer):
 def _ref(frame: dict[str, Any]) -> dict[str, Any]:
     ref = frame.get("ref")
     return {"ref": ref[:64]} if isinstance(ref, str) else {}
+
+
+def _fields(frame: dict[str, Any], *others: str) -> dict[str, Any]:
+    """The frame without what every frame can have, and without `others`."""
+    return {name: value for name, value in frame.items() if name not in {"type", "ref", *others}}

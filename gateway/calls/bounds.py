@@ -68,6 +68,7 @@ def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
     """The call as quotas are asked for it."""
     return PlannedCall(
         model=model.slug,
+        model_id=model.id,
         provider=model.provider,
         upstream_name=model.upstream_name,
         prompt_bound=bounds.prompt,

@@ -17,6 +17,7 @@ from kit.unbroken import unbroken
 from quotas.calls import Payer
 from quotas.models import UsageRecord
 from quotas.reservations import close_turn, open_turn
+from workspaces.language_models.probe import register_prober
 from workspaces.language_models.queries import ModelRef
 
 QUESTION = [{"role": "user", "content": "Say OK."}]
@@ -83,3 +84,6 @@ def _reason(error: ProviderError, model: ModelRef, *, of_model: bool = False) ->
         text = f"The key works, but the provider has no model {model.upstream_name!r} that answers here."
         return InvalidInput(upstream_name=[text])
     return error
+
+
+register_prober(ProviderProber())

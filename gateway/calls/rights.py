@@ -9,8 +9,12 @@ from workspaces.language_models.model_access import Chatter
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models
 
 
-def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelRef, ...]:
-    """The model by its slug and those that stand in for it, with the keys that they have now.
+def models_now(
+    *, user_id: UUID, workspace_id: UUID, model: str, model_id: UUID | None
+) -> tuple[ModelRef, ...]:
+    """The model and its fallbacks, with the keys that they have now.
+
+    By its id, since its slug may have become another model's; by its slug where the turn has no id yet.
 
     In the tenant's schema. TurnInterrupted for somebody who may no longer chat here, ModelNotEnabled and
     ModelNotAllowed for a model that was disabled, removed or closed to them while the turn ran.
@@ -20,9 +24,14 @@ def models_now(*, user_id: UUID, workspace_id: UUID, model: str) -> tuple[ModelR
         raise TurnInterrupted("Its person may no longer chat here.")
     person = Chatter(user_id, role)
     installed = installed_models(workspace_id=workspace_id)
-    found = next((row for row in installed if row.slug == model and row.enabled), None)
+    found = next((row for row in installed if row.enabled and is_named(row, model, model_id)), None)
     if found is None:
         raise ModelNotEnabled(model=model, enabled=[])
     if refusal := found.access.refusal(person):
         raise ModelNotAllowed(refusal, model=model)
     return tuple(fallback_chain(found, installed, person))
+
+
+def is_named(row: ModelRef, slug: str, model_id: UUID | None) -> bool:
+    """Whether a turn that stored this slug and id means the model."""
+    return row.id == model_id if model_id else row.slug == slug

@@ -29,7 +29,7 @@ from kit.unbroken import unbroken
 from workspaces.mcp_servers.argument_rules import unfit_arguments
 from workspaces.mcp_servers.client import ToolOutcome, call_tool
 from workspaces.mcp_servers.connection import reach
-from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, enabled_servers_by_id
 
 log = structlog.get_logger(__name__)
 State = ToolRun.State
@@ -66,6 +66,7 @@ class Asked:
     server: str
     tool: str
     arguments: str  # JSON, as it was written
+    server_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,13 @@ async def judge(question: Unjudged) -> Judged:
 
 
 def _open_alone(*, caller: Caller, asked: Asked, judged: Judged | None) -> OpenedRun | Unjudged:
-    named = [asked.server] if asked.server else []
-    found = enabled_servers(workspace_id=caller.workspace_id, slugs=named) if named else []
-    servers = {server.slug: server for server in found}
+    named = [asked.server_id] if asked.server_id else []
+    found = enabled_servers_by_id(workspace_id=caller.workspace_id, ids=named) if named else []
+    servers = {server.id: server for server in found}
     return open_run(caller=caller, asked=asked, servers=servers, judged=judged)
 
 
-def unjudged(*, asked: Asked, servers: Mapping[str, ServerRef]) -> Unjudged | None:
+def unjudged(*, asked: Asked, servers: Mapping[UUID, ServerRef]) -> Unjudged | None:
     """What `open_run` would want to have judged, with the same servers."""
     found, arguments = _find(asked, servers), parsed_arguments(asked.arguments)
     if found is None or not found[1].argument_schema or arguments is None:
@@ -136,11 +137,11 @@ def unjudged(*, asked: Asked, servers: Mapping[str, ServerRef]) -> Unjudged | No
 
 
 def open_run(
-    *, caller: Caller, asked: Asked, servers: Mapping[str, ServerRef], judged: Judged | None = None
+    *, caller: Caller, asked: Asked, servers: Mapping[UUID, ServerRef], judged: Judged | None = None
 ) -> OpenedRun | Unjudged:
     """Writes the call down, and whether it may run; in the tenant's schema.
 
-    `servers` are the enabled ones that the call may name, by their slugs, as they are now.
+    `servers` are the enabled ones that the call may name, by their ids, as they are now.
     """
     found = _find(asked, servers)
     arguments = parsed_arguments(asked.arguments)
@@ -176,8 +177,8 @@ def open_run(
     )
 
 
-def _find(asked: Asked, servers: Mapping[str, ServerRef]) -> tuple[UUID, ToolRef] | None:
-    server = servers.get(asked.server)
+def _find(asked: Asked, servers: Mapping[UUID, ServerRef]) -> tuple[UUID, ToolRef] | None:
+    server = servers.get(asked.server_id) if asked.server_id else None
     tool = server.tool(asked.tool) if server else None
     return (server.id, tool) if server and tool else None
 

@@ -1,4 +1,4 @@
-"""What is final once a grace is over: deleted workspaces, and the private things of who left."""
+"""Final deletion after the grace period: deleted workspaces, and the private data of members who left."""
 
 from typing import Any
 
@@ -12,15 +12,13 @@ from gateway.calls.channels import notify_stop
 from gateway.engines.outbox import tell_of_deletion
 from gateway.models import Conversation, Turn
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import remove_models
-from workspaces.mcp_servers.queries import remove_servers
-from workspaces.prompts.services import forget_prompts, remove_prompts
+from workspaces.kinds import delete_contents, forget_person
 
-BATCH = 100  # conversations of one transaction
+BATCH = 100  # conversations in one transaction
 
 
 def end_graces() -> None:
-    """Can be run at any time, and again after it broke off: each step is done or not, and counted with it."""
+    """Can be run at any time, and again after a crash: each step is one transaction, with its count."""
     now = timezone.now()
     due = Workspace.objects.filter(deleted_at=None, delete_after__lte=now).select_related("tenant")
     for workspace in due.order_by("delete_after"):
@@ -36,9 +34,7 @@ def _empty(workspace: Workspace) -> None:
         if not _delete_all(Conversation.objects.filter(workspace_id=workspace.id), due):
             return
         Turn.objects.filter(workspace_id=workspace.id).delete()
-        remove_models(workspace_id=workspace.id)
-        remove_servers(workspace_id=workspace.id)
-        remove_prompts(workspace_id=workspace.id)
+        delete_contents(workspace.id)
     with transaction.atomic():
         row = due.select_for_update().first()
         if row is None:
@@ -57,7 +53,7 @@ def _empty(workspace: Workspace) -> None:
 
 
 def _forget(departure: Departure) -> None:
-    """Shared conversations and prompts are the team's; they stay."""
+    """Shared conversations and prompts belong to the team and stay."""
     due = Departure.objects.filter(id=departure.id)
     with tenant_scope(departure.tenant.ref):
         private = Conversation.objects.filter(user_id=departure.user_id, is_shared=False)
@@ -67,7 +63,7 @@ def _forget(departure: Departure) -> None:
         row = due.select_for_update().first()
         if row is None:
             return
-        forgotten = forget_prompts(user_id=departure.user_id)
+        forgotten = forget_person(departure.user_id)
         due.delete()
         audit.record(
             "member.conversations_deleted",
@@ -75,14 +71,15 @@ def _forget(departure: Departure) -> None:
             target=departure.user.email,
             via="grace",
             conversations=row.conversations_deleted,
-            prompts=forgotten,
+            **forgotten,
         )
 
 
 def _delete_all(rows: QuerySet[Conversation], due: QuerySet[Any]) -> bool:
-    """Deletes them here and, by errands, at their engines; counts them on the row that is `due`.
+    """Deletes them in our database and, through the outbox, at their engines; counts them on the `due` row.
 
-    False, with nothing more deleted, once that row is no longer due: someone came back or restored it.
+    False, with nothing more deleted, if that row is no longer due: the member came back, or the workspace was
+    restored.
     """
     while True:
         with transaction.atomic():

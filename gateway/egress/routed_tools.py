@@ -29,7 +29,7 @@ from gateway.providers.base import JsonObject
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_tenant
 from kit.unbroken import unbroken
-from workspaces.mcp_servers.queries import ServerRef, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers_by_id
 
 MOST_CALLS = 32  # of one answer of the model; what goes beyond is written down by nobody and runs nowhere
 
@@ -57,9 +57,9 @@ def end_waiting(*, caller: Caller, run_ids: list[UUID]) -> None:
 def unjudged_calls(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, Unjudged]:
     """In the tenant's schema: by their places, those that a rule has to judge first."""
     servers = _servers_of(turn)
-    by_slug = _by_slug(servers)
+    by_id = _by_id(servers)
     asked = (_asked(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
-    questions = {index: unjudged(asked=one, servers=by_slug) for index, one in enumerate(asked)}
+    questions = {index: unjudged(asked=one, servers=by_id) for index, one in enumerate(asked)}
     return {index: question for index, question in questions.items() if question}
 
 
@@ -68,7 +68,7 @@ def open_calls(
 ) -> tuple[list[JsonObject], list[OpenedRun]]:
     """In the tenant's schema. Ids that the turn has had before are changed, so that each stays one call's."""
     servers = _servers_of(turn)
-    by_slug = _by_slug(servers)
+    by_id = _by_id(servers)
     expire_unclaimed(caller=turn.caller)
     known = set(ToolRun.objects.filter(turn=turn.turn_id).values_list("call_id", flat=True))
     told, runs = [], []
@@ -78,13 +78,13 @@ def open_calls(
         told.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
             asked = _asked(call_id, call["function"], servers)
-            runs.append(_opened(turn.caller, asked, by_slug, judged.get(index)))
+            runs.append(_opened(turn.caller, asked, by_id, judged.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
     return told, runs
 
 
-def _opened(caller: Caller, asked: Asked, servers: dict[str, ServerRef], judged: Judged | None) -> OpenedRun:
+def _opened(caller: Caller, asked: Asked, servers: dict[UUID, ServerRef], judged: Judged | None) -> OpenedRun:
     opened = open_run(caller=caller, asked=asked, servers=servers, judged=judged)
     if isinstance(opened, Unjudged):  # the rule came or changed since: the model may ask again
         refused = Judged(opened.rule, RULE_CHANGED)
@@ -96,15 +96,15 @@ def _opened(caller: Caller, asked: Asked, servers: dict[str, ServerRef], judged:
 
 def _servers_of(turn: RoutedTurn) -> dict[str, ServerRef]:
     """The MCP servers that the turn was asked with, by what the engine calls them."""
-    if not turn.mcps or turn.engine_account_id is None:
+    if not turn.server_ids or turn.engine_account_id is None:
         return {}
-    named = enabled_servers(workspace_id=turn.caller.workspace_id, slugs=turn.mcps)
+    named = enabled_servers_by_id(workspace_id=turn.caller.workspace_id, ids=turn.server_ids)
     account_id, user_id = turn.engine_account_id, turn.caller.user_id
     return registered_servers(engine_account_id=account_id, user_id=user_id, servers=named)
 
 
-def _by_slug(servers: dict[str, ServerRef]) -> dict[str, ServerRef]:
-    return {server.slug: server for server in servers.values()}
+def _by_id(servers: dict[str, ServerRef]) -> dict[UUID, ServerRef]:
+    return {server.id: server for server in servers.values()}
 
 
 def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> Asked:
@@ -113,4 +113,10 @@ def _asked(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) ->
     found = find_tool(server, tool) if server else None
     if server is None or found is None:
         return Asked(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
-    return Asked(call_id=call_id, server=server.slug, tool=found.name, arguments=function["arguments"])
+    return Asked(
+        call_id=call_id,
+        server=server.slug,
+        tool=found.name,
+        arguments=function["arguments"],
+        server_id=server.id,
+    )

@@ -54,7 +54,7 @@ class RoutedTurn:
     engine_account_id: UUID | None = None
     conversation_id: UUID | None = None
     questions: tuple[AskedWith, ...] = ()  # where any has images: what was asked, the latest first
-    mcps: tuple[str, ...] = ()  # the slugs of the MCP servers that it was asked with
+    server_ids: tuple[str, ...] = ()  # of the MCP servers that it was asked with
     branch: Branch = field(default_factory=Branch)  # what was said before it, by our own copy
 
     @property
@@ -88,7 +88,9 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
     if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
         raise TurnInterrupted("The turn has ended.")
     try:
-        models = models_now(user_id=turn.user_id, workspace_id=turn.workspace_id, model=turn.model)
+        models = models_now(
+            user_id=turn.user_id, workspace_id=turn.workspace_id, model=turn.model, model_id=turn.model_id
+        )
     except (ModelNotEnabled, ModelNotAllowed) as error:
         _note_end(turn.id, {"error": error.as_dict()})
         raise
@@ -99,7 +101,7 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         engine_account_id=turn.conversation.engine_account_id if turn.conversation else None,
         conversation_id=turn.conversation_id,
         questions=questions_of(conversation_id=ids.conversation_id),
-        mcps=tuple(turn.parameters.get("mcps") or ()),
+        server_ids=tuple(turn.parameters.get("mcp_ids") or ()),
         branch=branch_of(turn),
     )
 

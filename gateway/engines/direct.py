@@ -95,6 +95,7 @@ async def _as_of_now(job: TurnJob) -> TurnJob:
         user_id=job.user_id,
         workspace_id=job.workspace_id,
         model=job.model.slug,
+        model_id=job.model.id,
     )
     needed = needed_abilities(tools=bool(job.servers), images=names_images(job.request.messages))
     able = [model for model in models[1:] if needed <= model.abilities]

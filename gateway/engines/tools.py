@@ -43,7 +43,13 @@ class ToolCall:
     @property
     def asked(self) -> Asked:
         server, tool = (self.offered.server, self.offered.tool.name) if self.offered else ("", self.name)
-        return Asked(call_id=self.id, server=server, tool=sound(tool), arguments=self.arguments)
+        return Asked(
+            call_id=self.id,
+            server=server,
+            tool=sound(tool),
+            arguments=self.arguments,
+            server_id=self.offered.server_id if self.offered else None,
+        )
 
     @property
     def told(self) -> JsonObject:

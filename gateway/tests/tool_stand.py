@@ -8,7 +8,7 @@ import httpx
 from accounts.tests.cast import Person
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import add_credential, install_model
+from workspaces.language_models.installation import add_credential, install_model
 
 MODEL = "clever"
 

@@ -214,6 +214,7 @@ def _create_turn(principal: Principal, wish: SendRequest, draft: Draft, conversa
         user_id=principal.user_id,
         kind=Turn.Kind.CHAT,
         model=wish.model,
+        model_id=draft.decision.admitted_model().id,
         engine=conversation.engine,
         decision=draft.decision.as_dict(),
         parameters=_parameters(wish, draft),
@@ -246,7 +247,8 @@ def _parameters(wish: SendRequest, draft: Draft) -> dict[str, Any]:
         "max_tokens": wish.max_tokens,
         "temperature": wish.temperature,
         "mcps": list(wish.mcps) or None,
-        "prompt": {"slug": draft.prompt.slug, "version": draft.prompt.number} if draft.prompt else None,
+        "mcp_ids": [str(server.id) for server in draft.servers] or None,
+        "prompt": draft.prompt.reference if draft.prompt else None,
     }
     told = {"instructions": draft.instructions} if draft.instructions else {}
     return {**{name: value for name, value in named.items() if value is not None}, **told}

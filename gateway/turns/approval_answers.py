@@ -42,7 +42,7 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
         raise ApprovalDecided
     if decision == ALWAYS:
         change = ToolChange(needs_approval=False)
-        change_tool(principal=principal, slug=run.server, tool=run.tool, change=change)
+        change_tool(principal=principal, slug=str(run.server_id), tool=run.tool, change=change)
     audit.record("tool.answered", principal=principal, target=target_of(run), decision=decision)
     if state == ToolRun.State.REFUSED:  # with that the call has ended
         caller = Caller(principal.tenant, turn.workspace_id, turn.user_id, turn.id)

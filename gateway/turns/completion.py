@@ -117,6 +117,7 @@ def write_completion(
         user_id=principal.user_id,
         kind=Turn.Kind.COMPLETION,
         model=model.slug,
+        model_id=model.id,
         engine=OneCall.name,
         decision=decision.as_dict(),
     )

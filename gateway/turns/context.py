@@ -19,7 +19,7 @@ from kit.errors import InvalidInput, NotFound
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
 from workspaces.mcp_servers.queries import ServerRef, enabled_servers, enabled_slugs
-from workspaces.prompts.services import RenderedPrompt, render_prompt
+from workspaces.prompts.queries import RenderedPrompt, render_prompt
 
 Ability = LanguageModel.Ability
 
@@ -103,7 +103,7 @@ def _rendered(principal: Principal, wish: SendRequest) -> RenderedPrompt | None:
     if wish.prompt is None:
         return None
     try:
-        return render_prompt(place=principal, slug=wish.prompt, values=wish.variables)
+        return render_prompt(principal=principal, slug=wish.prompt, values=wish.variables)
     except NotFound as exc:
         raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
 

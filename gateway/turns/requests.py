@@ -9,7 +9,7 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from kit.api import field_errors
+from kit.body_validation import validated
 from kit.errors import InvalidInput
 
 LONGEST_MESSAGE = 200_000  # characters
@@ -140,17 +140,6 @@ class SendRequest:
             *([self.images] if self.images else []),
         ]
         return hashlib.sha256(json.dumps(fields, default=str, sort_keys=True).encode()).hexdigest()
-
-
-def validated(serializer_class: type[serializers.Serializer[Any]], body: dict[str, Any]) -> dict[str, Any]:
-    """DRF's validation outside of DRF's views, with our error."""
-    serializer = serializer_class(data=body)
-    try:
-        serializer.is_valid(raise_exception=True)
-    except ValidationError as exc:
-        raise InvalidInput(**field_errors(exc.detail)) from exc
-    data: dict[str, Any] = serializer.validated_data
-    return data
 
 
 def checked_key(key: str | None) -> str | None:

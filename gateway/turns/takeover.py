@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 
 from gateway.calls.bounds import Bounds
+from gateway.calls.rights import is_named
 from gateway.engines.base import Question, TurnJob
 from gateway.models import Message, Turn
 from gateway.providers.base import ModelRequest
@@ -16,7 +17,7 @@ from kit.errors import AtCapacity, ShuttingDown
 from kit.tenancy import TenantRef, in_tenant
 from quotas.reservations import take_over
 from workspaces.language_models.queries import ModelRef, installed_models
-from workspaces.mcp_servers.queries import ServerRef, enabled_servers
+from workspaces.mcp_servers.queries import ServerRef, enabled_servers_by_id
 
 
 async def adopt_turn(tenant: TenantRef, turn_id: UUID) -> bool:
@@ -64,13 +65,14 @@ def claim_turn(tenant: TenantRef, turn_id: UUID) -> TurnJob | None:
 
 def _models_of(turn: Turn) -> list[ModelRef]:
     """Only what is told of the model counts: each call asks the egress, which asks for the rights of now."""
-    return [row for row in installed_models(workspace_id=turn.workspace_id) if row.slug == turn.model]
+    installed = installed_models(workspace_id=turn.workspace_id)
+    return [row for row in installed if is_named(row, turn.model, turn.model_id)]
 
 
 def _servers_of(turn: Turn) -> tuple[ServerRef, ...]:
     """What its tools are called; whether they may run is asked at each call."""
-    named = turn.parameters.get("mcps") or []
-    return tuple(enabled_servers(workspace_id=turn.workspace_id, slugs=named) if named else ())
+    named = turn.parameters.get("mcp_ids") or []
+    return tuple(enabled_servers_by_id(workspace_id=turn.workspace_id, ids=named) if named else ())
 
 
 def _request_of(turn: Turn, model: ModelRef) -> ModelRequest:

@@ -1,4 +1,4 @@
-"""What every page of a workspace has around its content: places, conversations, addresses, quota."""
+"""What every page of a workspace has around its content: workspaces, conversations, links, quota."""
 
 from datetime import date, timedelta
 from itertools import groupby
@@ -21,16 +21,18 @@ from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation
 from quotas.calls import Payer
 from quotas.limits import fullest, limits_of
+from workspaces.kind import Kind
+from workspaces.kinds import RAIL
 
 CONVERSATIONS_SHOWN = 40
-SECTIONS = ("members", "settings", "usage", "mcps", "prompts")
+SECTIONS = ("members", "settings", "usage", *(kind.name for kind in RAIL))
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """A context processor, with what one may do here; pages outside a workspace have no frame.
+    """A context processor, with the principal's permissions; pages outside a workspace have no frame.
 
-    Read only when a template asks for it: an error page has none, and Django draws those in another thread,
-    outside of the tenant's schema.
+    Read only when a template asks for it: an error page has none, and Django renders those in another thread,
+    outside the tenant's schema.
     """
     if not hasattr(request, "principal"):
         return {}
@@ -52,6 +54,7 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),
+        "kinds": [_rail_entry(kind, principal) for kind in RAIL],
         "here": _section(request),
         "quota": fullest(limits),
         "near": [limit for limit in limits if limit.is_near],
@@ -59,10 +62,16 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
 
 
 def _section(request: HttpRequest) -> str:
-    """The page of the rail that the route belongs to; names of teams and workspaces play no part in it."""
+    """The rail's entry for the current route. Names of teams and workspaces are no part of a route."""
     match = request.resolver_match
     words = match.route.split("/") if match else []
     return next((name for name in SECTIONS if name in words), "")
+
+
+def _rail_entry(kind: Kind, principal: Principal) -> dict[str, str]:
+    rail = kind.rail
+    url = place_url(principal, rail.url_name)
+    return {"name": kind.name, "label": rail.label, "icon": rail.icon, "url": url}
 
 
 def _urls(principal: Principal) -> dict[str, str]:
@@ -71,19 +80,17 @@ def _urls(principal: Principal) -> dict[str, str]:
         "new_chat": new_chat,
         "search": new_chat,
         "usage": place_url(principal, "usage"),
-        "models": place_url(principal, "models"),
-        "prompts": place_url(principal, "prompts"),
-        "mcps": place_url(principal, "mcp_servers"),
         "members": place_url(principal, "members"),
         "settings": place_url(principal, "settings"),
         "room": place_url(principal, "workspace_settings", slug=principal.workspace.slug),
         "logout": reverse("account_logout"),
         "switch": reverse("places"),
+        **{kind.name: place_url(principal, kind.rail.url_name) for kind in RAIL},
     }
 
 
 def _conversations(request: WorkspaceRequest) -> tuple[list[dict[str, Any]], str]:
-    """The latest conversations by day, those that match `?q=`, and where older ones are."""
+    """The latest conversations by day, filtered by `?q=`, and the URL of the next page."""
     rows = listed_conversations(request.principal).order_by("-last_turn_at", "-id")
     query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     if query:

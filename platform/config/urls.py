@@ -1,4 +1,4 @@
-"""Django's routes; the consumers' stand in gateway/api/routes.py."""
+"""Django's routes; those of the consumers are in gateway/api/routes.py."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -17,21 +17,14 @@ from config import faults, health, mail_page, styleguide
 from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
 from gateway.api import rest as gateway_api
-from gateway.calls.probe import ProviderProber
 from quotas.api import budgets, usage
 from quotas.pages import budgets as budget_pages
 from quotas.pages import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
-from workspaces.language_models import routes as language_models
-from workspaces.mcp_servers import api as mcps_api
-from workspaces.mcp_servers import routes as mcps
-from workspaces.mcp_servers.oauth import pages as mcp_sign_in
-from workspaces.prompts import routes as prompts
+from workspaces.kinds import KINDS
 from workspaces.web import room
 from workspaces.web import settings as team_settings
-
-prober = ProviderProber()
 
 v1: list[URLPattern | URLResolver] = [
     path("auth/signup", workspaces_api.SignUpView.as_view()),
@@ -66,10 +59,7 @@ v1: list[URLPattern | URLResolver] = [
     path("workspaces/<slug:workspace>/api-keys", keys_api.WorkspaceKeysView.as_view()),
     path("workspaces/<slug:workspace>/audit", audit_api.WorkspaceAuditView.as_view()),
     path("workspaces/<slug:workspace>/quota", workspaces_api.QuotaView.as_view()),
-    *language_models.api(prober),
-    *mcps.api,
-    *prompts.api,
-    path("mcp-gallery", mcps_api.GalleryView.as_view()),
+    *(route for kind in KINDS for route in kind.api),
     path("workspaces/<slug:workspace>/usage", usage.WorkspaceUsageView.as_view()),
     path("workspaces/<slug:workspace>/usage/export.<str:form>", usage.WorkspaceExportView.as_view()),
     path("workspaces/<slug:workspace>/budgets", budgets.WorkspaceBudgetsView.as_view()),
@@ -79,7 +69,7 @@ v1: list[URLPattern | URLResolver] = [
     path("budgets", budgets.BudgetsView.as_view()),
     path("budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
     path("models", gateway_api.OpenAIModelsView.as_view()),
-    path("models/<str:model>", gateway_api.OpenAIModelView.as_view()),
+    path("models/<path:model>", gateway_api.OpenAIModelView.as_view()),
     path("conversations", gateway_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
@@ -100,13 +90,11 @@ workspace = [
     path("chat/<uuid:conversation_id>/rename", pages.rename),
     path("chat/<uuid:conversation_id>/share", pages.share),
     path("chat/<uuid:conversation_id>/delete", pages.delete),
-    *language_models.pages(prober),
+    *(route for kind in KINDS for route in kind.pages),
     path("turns/<uuid:turn_id>/approvals/<uuid:approval_id>", pages.approve),
     path("images", image_pages.attach, name="chat_images"),
     path("images/<uuid:image_id>", image_pages.image, name="chat_image"),
     path("images/<uuid:image_id>/discard", image_pages.discard),
-    *mcps.pages,
-    *prompts.pages,
     path("usage", usage_pages.usage, name="usage"),
     path("usage/export.<str:form>", usage_pages.export, name="export_usage"),
     path("usage/budgets", budget_pages.budgets, name="budgets"),
@@ -171,9 +159,7 @@ urlpatterns = [
     path("join/<str:token>", invitation_acceptance.take_link),
     path("join/verify/", invitation_acceptance.prove_address, name="prove_address"),
     path("leave/", invitation_acceptance.other_person, name="other_person"),
-    path("mcp/client.json", mcp_sign_in.document),
-    path("mcp/callback", mcp_sign_in.come_back, name="mcp_callback"),
-    path("mcp/back/<slug:mark>", mcp_sign_in.come_back),
+    *(route for kind in KINDS for route in kind.site),
     path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
     path("healthz", health.alive),

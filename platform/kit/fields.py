@@ -53,6 +53,10 @@ class Rule:
         raise NotImplementedError
 
 
+def _or_blank(options: dict[str, Any], may_be_empty: bool) -> dict[str, Any]:
+    return {**options, "allow_blank": may_be_empty or options.get("allow_blank", False)}
+
+
 @dataclass(frozen=True)
 class Line(Rule):
     """One line for people, such as a name; runs of white space become one space."""
@@ -67,16 +71,24 @@ class Line(Rule):
 
 
 @dataclass(frozen=True)
-class Slug(Rule):
-    """A name for programs, or other short text. Services check which characters it has."""
+class String(Rule):
+    """Text that is taken as it is, without the space around it."""
 
-    longest: int = 60
+    longest: int
+    may_be_empty: bool = False
 
     def serializer_field(self, **options: Any) -> Any:
-        return serializers.CharField(max_length=self.longest, **options)
+        return serializers.CharField(max_length=self.longest, **_or_blank(options, self.may_be_empty))
 
     def form_field(self, **options: Any) -> forms.Field:
         return forms.CharField(max_length=self.longest, **options)
+
+
+@dataclass(frozen=True)
+class Slug(String):
+    """A name for programs. Services check which characters it has."""
+
+    longest: int = 60
 
 
 @dataclass(frozen=True)
@@ -86,8 +98,10 @@ class Text(Rule):
     longest: int
     rows: int = 3
     is_trimmed: bool = True
+    may_be_empty: bool = False
 
     def serializer_field(self, **options: Any) -> Any:
+        options = _or_blank(options, self.may_be_empty)
         return TextField(max_length=self.longest, trim_whitespace=self.is_trimmed, **options)
 
     def form_field(self, **options: Any) -> forms.Field:
@@ -104,18 +118,15 @@ class Secret(Rule):
     is_trimmed: bool = True
 
     def serializer_field(self, **options: Any) -> Any:
-        options["allow_blank"] = self.may_be_empty or options.get("allow_blank", False)
-        trim = self.is_trimmed
-        return serializers.CharField(
-            max_length=self.longest, trim_whitespace=trim, write_only=True, **options
-        )
+        options = _or_blank(options | {"write_only": True}, self.may_be_empty)
+        return serializers.CharField(max_length=self.longest, trim_whitespace=self.is_trimmed, **options)
 
     def form_field(self, **options: Any) -> forms.Field:
         widget = forms.PasswordInput(attrs={"autocomplete": "off"})
         return forms.CharField(max_length=self.longest, strip=self.is_trimmed, widget=widget, **options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # annotations are hashed, and choices may be a list
 class Choice(Rule):
     choices: Choices
 
@@ -123,11 +134,11 @@ class Choice(Rule):
         return serializers.ChoiceField(list(self.choices), **options)
 
     def form_field(self, **options: Any) -> forms.Field:
-        return forms.TypedChoiceField(choices=self.pairs, empty_value=None, **options)
+        return forms.TypedChoiceField(**{"choices": self.pairs, "empty_value": None, **options})
 
     def tick_boxes(self, **options: Any) -> forms.Field:
         widget = forms.CheckboxSelectMultiple
-        return forms.MultipleChoiceField(choices=self.pairs, widget=widget, **options)
+        return forms.MultipleChoiceField(**{"choices": self.pairs, "widget": widget, **options})
 
     @property
     def pairs(self) -> list[tuple[Any, Any]]:

@@ -38,6 +38,9 @@ class UsageRecord(models.Model):
     call_id = models.UUIDField()
     purpose = models.CharField(max_length=12, choices=Purpose.choices)
     model = models.CharField(max_length=100)
+    model_id = models.UUIDField(
+        null=True, help_text="Which model had that slug; empty: before ids were stored"
+    )
     provider = models.CharField(max_length=40)
     engine = models.CharField(max_length=20)
     counters = ArrayField(models.BigIntegerField(), default=list, help_text="Where it is counted")

@@ -66,6 +66,7 @@ class Hold(models.Model):
     )
     day = models.DateField(help_text="In the tenant's time zone; where its use is counted")
     model = models.CharField(max_length=100)
+    model_id = models.UUIDField(null=True, help_text="Which model had that slug")
     provider = models.CharField(max_length=40)
     state = models.CharField(max_length=12, choices=State.choices, default=State.HELD)
     prompt_bound = models.BigIntegerField()

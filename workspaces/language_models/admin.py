@@ -9,10 +9,9 @@ from django.http import HttpRequest
 from accounts.admin.audited import AuditedAdmin
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin, opened_tenant
-from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.language_models.models import ProviderCredential
 
 
-@admin.register(LanguageModel)
 class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
     list_display = ("slug", "name", "workspace", "provider", "enabled", "context_window", "created_at")
     list_filter = ("provider", "enabled", "created_at")
@@ -44,7 +43,6 @@ class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
         return {**super().audit_place(request, row), "tenant_id": tenant.id if tenant else None}
 
 
-@admin.register(ProviderCredential)
 class ProviderCredentialAdmin(ReadOnlyAdmin, TenantTableAdmin):
     """Where a workspace's models run; whether there is a key, and never the key, sealed or not."""
 

@@ -1,4 +1,4 @@
-"""The catalogue of real models and their providers: data beside this file, with its date and sources."""
+"""The catalogue of real models and their providers, read from `catalogue.json` with its date and sources."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,22 +13,22 @@ FILE = Path(__file__).with_name("catalogue.json")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueModel:
-    """A model as its provider describes it: tokens, and millionths of the currency for a million of them."""
+    """A model as its provider describes it: limits in tokens, prices in millionths per million tokens."""
 
     provider: str
     upstream_name: str
     slug: str
     name: str
     context_window: int
-    output_bound: int  # the most that its provider writes
+    output_bound: int  # the provider's own limit
     abilities: list[str]
     prices: dict[str, int] = field(default_factory=dict)  # input, cached_input, output; empty: unknown
-    parameters: dict[str, Any] = field(default_factory=dict)  # with which it can what its abilities say
+    parameters: dict[str, Any] = field(default_factory=dict)  # that its abilities need
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueProvider:
-    """Who answers, and where; a self-hosted one's address is only where it usually is."""
+    """A provider; the address of a self-hosted one is only its usual address."""
 
     slug: str
     name: str
@@ -47,7 +47,7 @@ class CatalogueProvider:
         return self.is_self_hosted or not self.base_url
 
     def chosen(self, slugs: list[str]) -> list[CatalogueModel]:
-        """Those models, in the catalogue's order. NotFound where one is not among them."""
+        """The models of these slugs, in the catalogue's order. NotFound if one is missing."""
         if set(slugs) - {model.slug for model in self.models}:
             raise NotFound
         return [model for model in self.models if model.slug in slugs]

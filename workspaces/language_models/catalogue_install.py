@@ -1,4 +1,4 @@
-"""Installs models from the catalogue: a provider, some of its models, a key."""
+"""Installs models from the catalogue: a provider, some of its models, and a key."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -10,79 +10,87 @@ from django.db import transaction
 from accounts.principals import Principal
 from kit.errors import InvalidInput
 from quotas.workspace_prices import seed_price
-from workspaces.language_models.catalogue import CatalogueModel, CatalogueProvider, read_catalogue
-from workspaces.language_models.models import LanguageModel, RetiredSlug
-from workspaces.language_models.services import (
-    add_model,
-    create_credential,
-    credentials_of,
-    find_credential,
+from workspaces.language_models.catalogue import (
+    CatalogueModel,
+    CatalogueProvider,
+    find_provider,
+    read_catalogue,
 )
+from workspaces.language_models.credential_services import credentials_of, find_credential, save_credential
+from workspaces.language_models.inputs import CatalogueInstallation, CredentialInput, ModelInput, Parameters
+from workspaces.language_models.models import LanguageModel
+from workspaces.language_models.probe import save_tested
+from workspaces.language_models.queries import ref_of
+from workspaces.language_models.services import save_model
 
-USUAL_OUTPUT = 16_384  # tokens that a model may write where a request names none
+USUAL_OUTPUT = 16_384  # tokens; the default reply limit of a model that can write more
+
+
+def install_from_catalogue(*, principal: Principal, chosen: CatalogueInstallation) -> list[LanguageModel]:
+    """The chosen models with one credential, new or existing, and with their listed prices.
+
+    The first of them is tested. A slug that is taken gets a number. InvalidInput, Conflict, NotFound.
+    """
+    return save_tested(
+        is_tested=chosen.test,
+        principal=principal,
+        save=lambda: _install(principal, chosen),
+        ref=lambda rows: ref_of(rows[0]),
+    )
 
 
 @transaction.atomic
-def install_from_catalogue(
-    *,
-    principal: Principal,
-    provider: CatalogueProvider,
-    models: list[CatalogueModel],
-    key: str = "",
-    base_url: str = "",
-    credential_id: UUID | None = None,
-    enabled: bool = False,
-) -> list[LanguageModel]:
-    """The chosen models with one credential, a new one or the `credential_id`; with their listed prices.
+def _install(principal: Principal, chosen: CatalogueInstallation) -> list[LanguageModel]:
+    provider = find_provider(chosen.provider)
+    models = provider.chosen(chosen.models)
+    credential_id = _credential(principal, provider, chosen)
+    return [_install_listed(principal, credential_id, model, enabled=chosen.enabled) for model in models]
 
-    A slug that is or was taken gets a number. InvalidInput, Conflict, NotFound.
-    """
-    if credential_id is None:
-        credential_id = create_credential(
-            principal=principal,
-            name=_free_name(principal, provider.name),
-            kind=provider.kind,
-            key=key,
-            base_url=(base_url if provider.wants_address else "") or provider.base_url,
-        ).id
-    elif find_credential(place=principal, credential_id=credential_id).kind != provider.kind:
-        raise InvalidInput(credential_id=["This credential is of another kind of provider."])
-    return [_install_listed(principal, credential_id, model, enabled=enabled) for model in models]
+
+def _credential(principal: Principal, provider: CatalogueProvider, chosen: CatalogueInstallation) -> UUID:
+    if chosen.credential_id is not None:
+        found = find_credential(principal=principal, credential_id=chosen.credential_id)
+        if found.kind != provider.kind:
+            raise InvalidInput(credential_id=["This credential is for a different provider."])
+        return found.id
+    credential = CredentialInput(
+        name=_free_name(principal, provider.name),
+        kind=provider.kind,
+        key=chosen.key,
+        base_url=(chosen.base_url if provider.wants_address else "") or provider.base_url,
+    )
+    return save_credential(principal, credential).id
 
 
 def _install_listed(
-    principal: Principal, credential_id: UUID, model: CatalogueModel, *, enabled: bool
+    principal: Principal, credential_id: UUID, listed: CatalogueModel, *, enabled: bool
 ) -> LanguageModel:
-    row = add_model(
-        principal=principal,
-        credential_id=credential_id,
-        slug=_free_slug(principal, model.slug),
-        upstream_name=model.upstream_name,
-        name=model.name,
-        context_window=model.context_window,
-        output_bound=min(model.output_bound, USUAL_OUTPUT),
-        abilities=model.abilities,
-        parameters=model.parameters,
+    model = ModelInput(
+        slug=_free_slug(principal, listed.slug),
+        upstream_name=listed.upstream_name,
+        name=listed.name,
+        context_window=listed.context_window,
+        output_bound=min(listed.output_bound, USUAL_OUTPUT),
+        abilities=listed.abilities,
+        parameters=Parameters(**listed.parameters),
         enabled=enabled,
     )
-    if model.prices and read_catalogue().currency == settings.CURRENCY:
+    row = save_model(principal, model, credential_id)
+    if listed.prices and read_catalogue().currency == settings.CURRENCY:
         seed_price(
             workspace_id=row.workspace_id,
             model=row.slug,
             provider=row.provider,
             upstream_name=row.upstream_name,
-            **model.prices,
+            **listed.prices,
         )
     return row
 
 
 def _free_slug(principal: Principal, slug: str) -> str:
-    here = {"workspace_id": principal.workspace.id, "slug__startswith": slug}
-    taken = {
-        *LanguageModel.objects.filter(**here).values_list("slug", flat=True),
-        *RetiredSlug.objects.filter(**here).values_list("slug", flat=True),
-    }
-    return next(name for name in _numbered(slug, "-") if name not in taken)
+    similar = LanguageModel.objects.filter(workspace_id=principal.workspace.id, slug__istartswith=slug)
+    taken = {name.lower() for name in similar.values_list("slug", flat=True)}
+    return next(name for name in _numbered(slug, "-") if name.lower() not in taken)
 
 
 def _free_name(principal: Principal, name: str) -> str:

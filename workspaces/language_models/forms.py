@@ -1,4 +1,4 @@
-"""The form of one model: what it is asked with, who may use it, who stands in for it."""
+"""Forms to install models and to change one."""
 
 from typing import Any
 from uuid import UUID
@@ -7,98 +7,202 @@ from django import forms
 
 from accounts.models import User, WorkspaceMember
 from accounts.principals import Principal
-from workspaces.language_models.model_access import Group
+from kit.inputs import form_field, read_form
+from workspaces.language_models.catalogue import CatalogueProvider
+from workspaces.language_models.credential_services import credentials_of
+from workspaces.language_models.inputs import (
+    EFFORTS,
+    AccessInput,
+    CatalogueInstallation,
+    CredentialInput,
+    GroupInput,
+    ModelChange,
+    ModelInput,
+    ModelInstallation,
+    Parameters,
+)
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef, installed_models
-from workspaces.language_models.services import EFFORTS
 
-MOST_OFFERED = 200  # people in the lists of those who may or may not, beside those named; REST takes any
+MOST_OFFERED = 200  # members in the lists of a form, besides those already named; REST accepts any
 ROLES = WorkspaceMember.Role.choices
-PLAIN = ("name", "enabled", "context_window", "output_bound", "fallback")
+COPIED = ("name", "enabled", "context_window", "output_bound", "fallback")
+SIDES = ("allow", "deny")
+NEW = "new"  # in place of a credential's id
+PROVIDER_DEFAULT = "Leave empty to use the provider's default."
+STORED_ENCRYPTED = "Stored encrypted and never shown again."
 
 
-def ticks(label: str, choices: list[tuple[str, str]]) -> forms.MultipleChoiceField:
+def tick_boxes(label: str, choices: list[tuple[str, str]]) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
         label=label, choices=choices, required=False, widget=forms.CheckboxSelectMultiple
     )
 
 
-class ModelForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100)
-    enabled = forms.BooleanField(label="Enabled", required=False)
-    context_window = forms.IntegerField(
-        label="Context window", min_value=2, max_value=2**31 - 1, help_text="In tokens."
+def abilities_field() -> Any:
+    return form_field(ModelInput, "abilities", label="Capabilities")
+
+
+class InstallForm(forms.Form):
+    """A model with an existing credential or a new one."""
+
+    name = form_field(ModelInput, "name", label="Name", required=True)
+    slug = form_field(
+        ModelInput,
+        "slug",
+        label="Name in the API",
+        help_text="Lowercase letters, digits, dots and hyphens.",
     )
-    output_bound = forms.IntegerField(
-        label="Longest reply", min_value=1, max_value=2**31 - 1, help_text="In tokens, where none is asked."
+    upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
+    context_window = form_field(
+        ModelInput, "context_window", label="Context window", initial=128_000, help_text="In tokens."
+    )
+    output_bound = form_field(
+        ModelInput, "output_bound", label="Default reply limit", initial=4_096, help_text="In tokens."
+    )
+    abilities = abilities_field()
+    credential = forms.ChoiceField(label="Credential", choices=[])
+    kind = form_field(CredentialInput, "kind", label="Provider", required=False)
+    credential_name = form_field(CredentialInput, "name", label="Credential name", required=False)
+    base_url = form_field(
+        CredentialInput,
+        "base_url",
+        label="API URL",
+        help_text="Leave empty for OpenAI and Anthropic.",
+    )
+    key = form_field(CredentialInput, "key", label="API key", help_text=STORED_ENCRYPTED)
+    enabled = form_field(ModelInput, "enabled", label="Enable for everyone in this workspace now")
+    test = form_field(ModelInstallation, "test", label="Test the connection before saving")
+
+    def __init__(self, principal: Principal, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = [(str(row.id), row.name) for row in credentials_of(principal)]
+        self.fields["credential"].choices = [(NEW, "New credential"), *known]  # type: ignore[attr-defined]
+
+    def model(self) -> ModelInput:
+        return read_form(ModelInput, self)
+
+    def chosen_credential(self) -> UUID | CredentialInput:
+        sent = self.cleaned_data
+        if sent["credential"] != NEW:
+            return UUID(sent["credential"])
+        return CredentialInput(
+            name=sent["credential_name"] or sent["name"],
+            kind=sent["kind"] or "compatible",
+            key=sent["key"],
+            base_url=sent["base_url"],
+        )
+
+
+class CatalogueForm(forms.Form):
+    """Which models of a provider, and with which key."""
+
+    models = forms.MultipleChoiceField(label="Models", widget=forms.CheckboxSelectMultiple)
+    credential_id = forms.TypedChoiceField(
+        label="Key", choices=[], required=False, coerce=UUID, empty_value=None
+    )
+    key = form_field(CatalogueInstallation, "key", label="API key", help_text=STORED_ENCRYPTED)
+    base_url = form_field(CatalogueInstallation, "base_url", label="API URL")
+    enabled = form_field(CatalogueInstallation, "enabled", label="Enable for everyone in this workspace now")
+    test = form_field(CatalogueInstallation, "test", label="Test the connection before saving")
+
+    def __init__(self, principal: Principal, provider: CatalogueProvider, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.provider = provider
+        fields: dict[str, Any] = self.fields
+        fields["models"].choices = [(model.slug, model.name) for model in provider.models]
+        known = [row for row in credentials_of(principal) if row.kind == provider.kind]
+        usable = [(str(row.id), row.name) for row in known if provider.base_url in ("", row.base_url)]
+        fields["credential_id"].choices = [("", "New credential"), *usable]
+        if not usable:
+            del fields["credential_id"]
+        if not provider.wants_address:
+            del fields["base_url"]
+
+    def chosen(self) -> CatalogueInstallation:
+        return read_form(CatalogueInstallation, self, provider=self.provider.slug)
+
+
+class ModelForm(forms.Form):
+    name = form_field(ModelChange, "name", label="Name", required=True)
+    enabled = form_field(ModelChange, "enabled", label="Enabled")
+    context_window = form_field(
+        ModelChange, "context_window", label="Context window", required=True, help_text="In tokens."
+    )
+    output_bound = form_field(
+        ModelChange,
+        "output_bound",
+        label="Default reply limit (tokens)",
+        required=True,
+        help_text="Used when a request sets no limit.",
     )
     fallback = forms.ChoiceField(
-        label="Stands in for it", choices=[], required=False, help_text="Where its provider fails."
+        label="Fallback model", choices=[], required=False, help_text="Used if the provider fails."
     )
-    abilities = ticks("What it can beside text", LanguageModel.Ability.choices)
-    temperature = forms.FloatField(
-        label="Temperature", min_value=0, max_value=2, required=False, help_text="Empty: the provider's."
+    abilities = abilities_field()
+    temperature = form_field(Parameters, "temperature", label="Temperature", help_text=PROVIDER_DEFAULT)
+    top_p = form_field(Parameters, "top_p", label="Top p", help_text=PROVIDER_DEFAULT)
+    reasoning_effort = form_field(
+        Parameters,
+        "reasoning_effort",
+        label="Reasoning",
+        choices=[("", "The provider's default"), *((one, one) for one in EFFORTS)],
     )
-    top_p = forms.FloatField(
-        label="Top p", min_value=0, max_value=1, required=False, help_text="Empty: the provider's."
-    )
-    reasoning_effort = forms.ChoiceField(
-        label="Reasoning", choices=[("", "The provider's"), *((one, one) for one in EFFORTS)], required=False
-    )
-    allow_roles = ticks("Roles that may use it", ROLES)
-    everybody = forms.BooleanField(label="Open it to everybody, where nobody is ticked above", required=False)
-    deny_roles = ticks("Roles that may not", ROLES)
-    allow_members = ticks("Members who may use it", [])
-    deny_members = ticks("Members who may not", [])
+    allow_roles = tick_boxes("Allowed roles", ROLES)
+    everybody = forms.BooleanField(label="Open to everyone if nothing is selected above", required=False)
+    deny_roles = tick_boxes("Denied roles", ROLES)
+    allow_members = tick_boxes("Allowed members", [])
+    deny_members = tick_boxes("Denied members", [])
 
     def __init__(self, principal: Principal, model: ModelRef, data: Any) -> None:
         super().__init__(data, initial=_initial(model))
         fields: dict[str, Any] = self.fields
         others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
-        fields["fallback"].choices = [("", "Nobody"), *((row.slug, row.name) for row in others)]
+        fields["fallback"].choices = [("", "None"), *((row.slug, row.name) for row in others)]
         fields["context_window"].disabled = model.provider == LanguageModel.Provider.LOCAL
-        people = _people(principal, model.access.named)
-        for name in ("allow_members", "deny_members"):
-            fields[name].choices = people
+        members = _members(principal, model.access.named)
+        for side in SIDES:
+            fields[f"{side}_members"].choices = members
         if model.access.allow.is_empty:
-            del fields["everybody"]  # it is open to them
+            del fields["everybody"]  # the model is open already
 
     def clean(self) -> None:
-        """Whoever unticks the last who may use it is asked whether everybody is to."""
-        if not self.errors and self.cleaned_data.get("everybody") is False and self._group("allow").is_empty:
-            told = "Nobody is ticked any more, so everybody here could use it. Say so here if they may."
-            self.add_error("everybody", told)
+        """An empty selection opens the model to everyone, so that has to be confirmed."""
+        opens = self.cleaned_data.get("everybody") is False and self._group("allow").group().is_empty
+        if opens and not self.errors:
+            problem = "Nothing is selected any more, so everyone could use it. Tick this box if they may."
+            self.add_error("everybody", problem)
 
-    def wish(self) -> dict[str, Any]:
-        sent = self.cleaned_data
-        named = ("temperature", "top_p", "reasoning_effort")
-        return {
-            **{name: sent[name] for name in (*PLAIN, "abilities")},
-            "parameters": {name: sent[name] for name in named if sent[name] not in (None, "")},
-            "access": {side: self._group(side) for side in ("allow", "deny")},
-        }
+    def change(self) -> ModelChange:
+        return read_form(
+            ModelChange,
+            self,
+            parameters=read_form(Parameters, self),
+            access=AccessInput(allow=self._group("allow"), deny=self._group("deny")),
+        )
 
-    def _group(self, kind: str) -> Group:
+    def _group(self, side: str) -> GroupInput:
         sent = self.cleaned_data
-        members = frozenset(UUID(member) for member in sent[f"{kind}_members"])
-        return Group(frozenset(sent[f"{kind}_roles"]), members)
+        members = [UUID(member) for member in sent.get(f"{side}_members", [])]
+        return GroupInput(roles=sent.get(f"{side}_roles", []), members=members)
 
 
 def _initial(model: ModelRef) -> dict[str, Any]:
     access = model.access.as_data()
     return {
-        **{name: getattr(model, name) for name in PLAIN},
+        **{name: getattr(model, name) for name in COPIED},
         **model.parameters,
         "abilities": sorted(model.abilities),
-        **{f"{kind}_{who}": access[kind][who] for kind in access for who in access[kind]},
+        **{f"{side}_{kind}": access[side][kind] for side in access for kind in access[side]},
     }
 
 
-def _people(principal: Principal, named: frozenset[UUID]) -> list[tuple[str, str]]:
-    """Some of the members, and all who are named, also who left: what a form does not offer, it loses."""
-    inside = WorkspaceMember.objects.filter(workspace=principal.workspace.id).select_related("user")
-    rows = [*inside.order_by("user__name", "id")[:MOST_OFFERED], *inside.filter(user__in=named)]
-    here = {row.user_id: row.user.label for row in rows}
-    left = {user.id: user.label for user in User.objects.filter(id__in=named - here.keys())}
-    gone = {one: f"{left.get(one, 'Somebody')} (no longer here)" for one in sorted(named - here.keys())}
-    return [(str(one), label) for one, label in {**here, **gone}.items()]
+def _members(principal: Principal, named: frozenset[UUID]) -> list[tuple[str, str]]:
+    """Some members, and all who are named, also those who left: a form drops what it does not offer."""
+    rows = WorkspaceMember.objects.filter(workspace=principal.workspace.id).select_related("user")
+    offered = [*rows.order_by("user__name", "id")[:MOST_OFFERED], *rows.filter(user__in=named)]
+    current = {row.user_id: row.user.label for row in offered}
+    past = named - current.keys()
+    labels = {user.id: user.label for user in User.objects.filter(id__in=past)}
+    former = {one: f"{labels.get(one, 'Former member')} (no longer here)" for one in sorted(past)}
+    return [(str(one), label) for one, label in {**current, **former}.items()]

@@ -1,4 +1,4 @@
-"""Who in a workspace may use a model: everybody, or some roles and members; whoever is denied may not."""
+"""Who in a workspace may use a model: everyone, or some roles and members; a denial wins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -9,12 +9,12 @@ from accounts.models import WorkspaceMember
 from accounts.principals import Principal
 from kit.errors import InvalidInput
 
-MOST_MEMBERS = 500  # that are named one by one
+MOST_MEMBERS = 500  # named individually, on both sides together
 ROLES = WorkspaceMember.Role.values
 
 
 class Person(Protocol):
-    """Who asks: a Principal, or the person of a turn that runs."""
+    """A Principal, or the person of a running turn."""
 
     @property
     def user_id(self) -> UUID: ...
@@ -24,7 +24,7 @@ class Person(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chatter:
-    """The person of a running turn, with the role that they have now."""
+    """The person of a running turn, with their current role."""
 
     user_id: UUID
     workspace_role: str
@@ -32,7 +32,7 @@ class Chatter:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some of a workspace's people, by role or by name."""
+    """Some members of a workspace, by role or individually."""
 
     roles: frozenset[str] = frozenset()
     members: frozenset[UUID] = frozenset()
@@ -55,7 +55,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Nobody named in `allow` means everybody; `deny` wins over it, also over managers and owners."""
+    """An empty `allow` means everyone; `deny` wins, also over managers and owners."""
 
     allow: Group = field(default_factory=Group)
     deny: Group = field(default_factory=Group)
@@ -68,12 +68,12 @@ class Access:
         return {"allow": self.allow.as_data(), "deny": self.deny.as_data()}
 
     def but(self, groups: dict[str, Group]) -> "Access":
-        """With other groups of `allow` and `deny`; one that is not named stays as it is."""
+        """With the given sides of `allow` and `deny` replaced."""
         return replace(self, **groups)
 
     @property
     def named(self) -> frozenset[UUID]:
-        """Everybody who is, on whichever side."""
+        """All members named individually, on either side."""
         return self.allow.members | self.deny.members
 
     @property
@@ -81,7 +81,7 @@ class Access:
         return self.allow.is_empty and self.deny.is_empty
 
     def refusal(self, person: Person) -> str:
-        """Why the person may not use the model, in words for them; empty where they may."""
+        """Why the person may not use the model, in a sentence for them; empty if they may."""
         if person.user_id in self.deny.members:
             return "You are denied its use."
         if person.workspace_role in self.deny.roles:
@@ -94,10 +94,10 @@ class Access:
         return f"Only whoever is {named} here may use it{', and some members' if self.allow.members else ''}."
 
 
-def checked_access(place: Principal, access: Access, *, before: Access) -> Access:
-    """InvalidInput for roles that there are not, and for people who are not in the workspace.
+def checked_access(principal: Principal, access: Access, *, before: Access) -> Access:
+    """InvalidInput for unknown roles, and for people who are not in the workspace.
 
-    Whoever was named `before` may stay named: a member who left would open the model to everybody else.
+    People named `before` may stay named after they left: removing the last would open the model to everyone.
     """
     named, known = access.named, before.named
     wrong: list[str] = []
@@ -105,13 +105,13 @@ def checked_access(place: Principal, access: Access, *, before: Access) -> Acces
         wrong.append(f"There is no role called {unknown[0]}.")
     if len(named) > MOST_MEMBERS:
         wrong.append(f"Name at most {MOST_MEMBERS} members.")
-    elif strangers := named - known - _members(place, named):
+    elif strangers := named - known - _members(principal, named):
         wrong.append(f"{min(map(str, strangers))} is nobody's id in this workspace.")
     if wrong:
         raise InvalidInput(access=wrong)
     return access
 
 
-def _members(place: Principal, named: Iterable[UUID]) -> set[UUID]:
-    inside = WorkspaceMember.objects.filter(workspace=place.workspace.id, user__in=list(named))
-    return set(inside.values_list("user_id", flat=True))
+def _members(principal: Principal, named: Iterable[UUID]) -> set[UUID]:
+    members = WorkspaceMember.objects.filter(workspace=principal.workspace.id, user__in=list(named))
+    return set(members.values_list("user_id", flat=True))

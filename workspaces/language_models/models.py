@@ -5,6 +5,7 @@ from uuid import uuid4
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 
 class ProviderCredential(models.Model):
@@ -85,7 +86,7 @@ class LanguageModel(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_model_a_slug"),
+            models.UniqueConstraint("workspace_id", Lower("slug"), name="one_model_a_slug"),
             models.CheckConstraint(
                 condition=Q(output_bound__gt=0, output_bound__lt=models.F("context_window")),
                 name="output_fits_the_window",
@@ -102,22 +103,6 @@ class LanguageModel(models.Model):
             models.CheckConstraint(
                 condition=Q(fallback=None) | ~Q(fallback=models.F("id")), name="no_model_is_its_own_fallback"
             ),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
-
-
-class RetiredSlug(models.Model):
-    """A removed model's name: it is not given again, or an old client would meet another model by it."""
-
-    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    workspace_id = models.UUIDField()
-    slug = models.CharField(max_length=60)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["workspace_id", "slug"], name="a_slug_retires_once"),
         ]
 
     def __str__(self) -> str:

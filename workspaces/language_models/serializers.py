@@ -1,70 +1,22 @@
-"""The shapes of models in REST."""
+"""Serializers of models, credentials, prices and the catalogue for REST responses."""
 
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
-from accounts.models import WorkspaceMember
-from accounts.serializers import NameField
-from workspaces.language_models import services
-from workspaces.language_models.api.probe import TestField
-from workspaces.language_models.model_access import Group
-from workspaces.language_models.models import LanguageModel
-
-MOST_TOKENS = 2**31 - 1
-
-
-class KeyField(serializers.CharField):
-    """A provider's key: written, never read."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=10_000, allow_blank=True, write_only=True, **kwargs)
+from kit.inputs import serializer_of
+from workspaces.language_models.inputs import AccessInput, Parameters
+from workspaces.language_models.models import ProviderCredential
 
 
 class RatesSerializer(serializers.Serializer[Any]):
-    """Millionths of the currency for a million tokens."""
+    """Millionths of the currency per million tokens."""
 
     input = serializers.IntegerField()
     cached_input = serializers.IntegerField()
     output = serializers.IntegerField()
     reasoning = serializers.IntegerField()
-
-
-class SomeMembersSerializer(serializers.Serializer[Any]):
-    roles = serializers.ListField(
-        child=serializers.ChoiceField(WorkspaceMember.Role.choices),
-        required=False,
-        default=list,
-        max_length=3,
-    )
-    members = serializers.ListField(
-        child=serializers.UUIDField(), required=False, default=list, max_length=500
-    )
-
-
-class AccessSerializer(serializers.Serializer[Any]):
-    """Nobody named in `allow` means everybody; `deny` wins.
-
-    In a change the one that is not named stays as it is, and the one that is named is replaced as a whole:
-    `"allow": {}` opens the model to everybody.
-    """
-
-    allow = SomeMembersSerializer(required=False)
-    deny = SomeMembersSerializer(required=False)
-
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {side: Group.from_data(named) for side, named in data.items()}
-
-
-class ParametersSerializer(serializers.Serializer[Any]):
-    """What the model is asked with where a request names nothing; null: the provider's default."""
-
-    temperature = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=2)
-    top_p = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=1)
-    reasoning_effort = serializers.ChoiceField(services.EFFORTS, required=False, allow_null=True)
-
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
 
 
 class ModelSerializer(serializers.Serializer[Any]):
@@ -76,10 +28,12 @@ class ModelSerializer(serializers.Serializer[Any]):
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
-    price = RatesSerializer(allow_null=True, help_text="In force now; null: no price is known")
-    fallback = serializers.CharField(help_text="The model that answers when this one's provider fails")
-    parameters = ParametersSerializer()
-    access = AccessSerializer(allow_null=True, help_text="Who may use it; told to those who may change it")
+    price = RatesSerializer(allow_null=True, help_text="Current price; null: no price is known")
+    fallback = serializers.CharField(help_text="The model that answers if this one's provider fails")
+    parameters = serializer_of(Parameters)()
+    access = serializer_of(AccessInput)(
+        allow_null=True, help_text="Who may use it; null for those who may not change it"
+    )
     created_at = serializers.DateTimeField()
 
 
@@ -87,37 +41,66 @@ class ModelsSerializer(serializers.Serializer[Any]):
     data = ModelSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
 
-class ModelChangeSerializer(serializers.Serializer[Any]):
-    name = NameField(required=False)
-    enabled = serializers.BooleanField(required=False)
-    context_window = serializers.IntegerField(required=False, min_value=2, max_value=MOST_TOKENS)
-    output_bound = serializers.IntegerField(required=False, min_value=1, max_value=MOST_TOKENS)
-    abilities = serializers.ListField(
-        child=serializers.ChoiceField(LanguageModel.Ability.choices), required=False, max_length=10
+class ProviderCredentialSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    base_url = serializers.CharField()
+    has_key = serializers.SerializerMethodField()
+    models = serializers.IntegerField(source="models_count", default=0, help_text="How many use it")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def get_has_key(self, row: ProviderCredential) -> bool:
+        """Whether a key is stored; the key itself is never returned."""
+        return bool(row.sealed_key)
+
+
+class ProviderCredentialsSerializer(serializers.Serializer[Any]):
+    data = ProviderCredentialSerializer(many=True)  # type: ignore[assignment]
+
+
+class PriceSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    input = serializers.IntegerField()
+    cached_input = serializers.IntegerField(allow_null=True, help_text="null: same as input")
+    output = serializers.IntegerField()
+    reasoning = serializers.IntegerField(allow_null=True, help_text="null: same as output")
+    effective_from = serializers.DateTimeField()
+    is_in_force = serializers.SerializerMethodField()
+
+    def get_is_in_force(self, price: Any) -> bool:
+        """Whether it has begun; the latest of those that have applies."""
+        return bool(price.effective_from <= timezone.now())
+
+
+class CatalogueModelSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    upstream_name = serializers.CharField()
+    context_window = serializers.IntegerField()
+    output_bound = serializers.IntegerField()
+    abilities = serializers.ListField(child=serializers.CharField())
+    prices = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Millionths of the catalogue's currency per million tokens",
     )
-    fallback = serializers.CharField(required=False, max_length=60, allow_blank=True, help_text="'': none")
-    parameters = ParametersSerializer(required=False)
-    access = AccessSerializer(required=False)
 
 
-class ModelWishSerializer(serializers.Serializer[Any]):
-    credential_id = serializers.UUIDField()
-    slug = serializers.CharField(max_length=60)
-    upstream_name = serializers.CharField(max_length=100, help_text="What its provider calls it")
-    name = NameField(required=False, default="")
-    context_window = serializers.IntegerField(min_value=2, max_value=MOST_TOKENS)
-    output_bound = serializers.IntegerField(min_value=1, max_value=MOST_TOKENS)
-    abilities = serializers.ListField(
-        child=serializers.ChoiceField(LanguageModel.Ability.choices),
-        required=False,
-        default=list,
-        max_length=10,
-    )
-    parameters = ParametersSerializer(required=False, default=dict)
-    enabled = serializers.BooleanField(required=False, default=False)
-    test = TestField()
+class CatalogueProviderSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    base_url = serializers.CharField()
+    asks_for_key = serializers.BooleanField()
+    is_self_hosted = serializers.BooleanField()
+    about = serializers.CharField()
+    docs = serializers.CharField()
+    models = CatalogueModelSerializer(many=True)
 
 
-class BulkSerializer(serializers.Serializer[Any]):
-    models = serializers.ListField(child=serializers.CharField(max_length=60), min_length=1, max_length=200)
-    enabled = serializers.BooleanField()
+class CatalogueSerializer(serializers.Serializer[Any]):
+    dated = serializers.CharField(help_text="The date of its latest sources")
+    currency = serializers.CharField()
+    sources = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))
+    data = CatalogueProviderSerializer(many=True, source="providers")  # type: ignore[assignment]

@@ -8,12 +8,11 @@ from django.http import HttpRequest
 
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin
-from workspaces.mcp_servers.models import MCPServer, MCPSignIn, Tool
+from workspaces.mcp_servers.models import MCPServer, MCPSignIn
 
 SEALED = ("sealed_header", "sealed_client", "sealed_url")
 
 
-@admin.register(MCPServer)
 class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
     list_display = (
         "slug",
@@ -40,7 +39,6 @@ class MCPServerAdmin(ReadOnlyAdmin, TenantTableAdmin):
         return bool(server.is_keyed)
 
 
-@admin.register(Tool)
 class ToolAdmin(ReadOnlyAdmin, TenantTableAdmin):
     list_display = ("name", "server", "is_allowed", "needs_approval", "is_gone", "problem", "created_at")
     list_filter = ("is_allowed", "needs_approval", "is_gone")
@@ -49,7 +47,6 @@ class ToolAdmin(ReadOnlyAdmin, TenantTableAdmin):
     list_select_related = ("server",)
 
 
-@admin.register(MCPSignIn)
 class MCPSignInAdmin(ReadOnlyAdmin, TenantTableAdmin):
     list_display = ("server", "user_id", "expires_at", "problem", "created_at")
     fields = readonly_fields = (*list_display, "scope")

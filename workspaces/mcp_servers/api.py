@@ -88,7 +88,7 @@ class ServerView(McpView):
 
     @extend_schema(operation_id="remove_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
-        """Deletes a server and its key permanently; its slug is never reused."""
+        """Deletes a server and its key permanently; its slug can be used again."""
         services.remove_server(principal=self.place, slug=server)
         return Response(status=204)
 

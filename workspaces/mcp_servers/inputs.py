@@ -16,9 +16,8 @@ from workspaces.mcp_servers.models import MCPServer
 from workspaces.mcp_servers.oauth.metadata import NOT_VISIBLE_ASCII, fits_a_header
 from workspaces.mcp_servers.oauth.registration import Client
 from workspaces.mcp_servers.urls import HIDDEN
-from workspaces.slugs import is_like_an_id
+from workspaces.slugs import SERVER_SLUGS
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 RESERVED_HEADERS = {  # set by the HTTP client and the MCP SDK
     "host",
@@ -57,8 +56,8 @@ class ServerInput:
     def check(self) -> None:
         """InvalidInput names every wrong field."""
         wrong: dict[str, Any] = {}
-        if not SLUG.fullmatch(self.slug) or is_like_an_id(self.slug):
-            wrong["slug"] = ["Use up to 60 lowercase letters, digits, hyphens and underscores. No IDs."]
+        if problem := SERVER_SLUGS.problem(self.slug):
+            wrong["slug"] = [problem]
         if problem := url_problem(self.url):
             wrong["url"] = [problem]
         if self.auth == MCPServer.Auth.HEADER:

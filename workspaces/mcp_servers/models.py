@@ -53,7 +53,9 @@ class MCPServer(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_mcp_server_a_slug"),
+            models.UniqueConstraint(
+                fields=["workspace_id", "slug"], name="one_mcp_server_a_slug", condition=Q(removed_at=None)
+            ),
             models.CheckConstraint(
                 condition=~Q(auth="header") | ~Q(header_name="") | Q(removed_at__isnull=False),
                 name="a_header_has_a_name",

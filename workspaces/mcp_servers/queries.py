@@ -52,6 +52,7 @@ class ServerRef:
 class OfferedServer:
     """A server that a message may use; `tools` is its number of usable tools."""
 
+    id: UUID
     slug: str
     name: str
     tools: int
@@ -88,11 +89,19 @@ def enabled_servers(
     *, workspace_id: UUID, slugs: Iterable[str], user_id: UUID | None = None
 ) -> list[ServerRef]:
     """The enabled ones of these slugs. With `user_id`, each says whether that person has to sign in first."""
-    tools = Prefetch("tools", queryset=Tool.objects.order_by("name"))
-    found = installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True)
-    rows = list(found.prefetch_related(tools))
+    rows = _with_tools(installed_servers(workspace_id).filter(slug__in=list(slugs), enabled=True))
     missing = missing_sign_ins(rows, user_id) if user_id is not None else set()
     return [_ref(row, row.sign_in if row.id in missing else "") for row in rows]
+
+
+def enabled_servers_by_id(*, workspace_id: UUID, ids: Iterable[str | UUID]) -> list[ServerRef]:
+    """Those that are still enabled. What began with a server asks by id: its slug may be another's by now."""
+    rows = _with_tools(installed_servers(workspace_id).filter(id__in=list(ids), enabled=True))
+    return [_ref(row, "") for row in rows]
+
+
+def _with_tools(rows: QuerySet[MCPServer]) -> list[MCPServer]:
+    return list(rows.prefetch_related(Prefetch("tools", queryset=Tool.objects.order_by("name"))))
 
 
 def enabled_slugs(*, workspace_id: UUID) -> list[str]:
@@ -112,7 +121,7 @@ def offered_servers(principal: Principal) -> list[OfferedServer]:
     counted = list(rows.annotate(usable=Count("tools", filter=USABLE)).filter(usable__gt=0))
     missing = missing_sign_ins(counted, principal.user_id)
     return [
-        OfferedServer(row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
+        OfferedServer(row.id, row.slug, row.name, row.usable, row.sign_in if row.id in missing else "")
         for row in counted
     ]
 
@@ -127,11 +136,6 @@ def find_server(*, principal: Principal, slug: str) -> MCPServer:
     if row is None or not (row.enabled or may(principal, Action.MCPS_CHANGE)):
         raise NotFound
     return row
-
-
-def remove_servers(*, workspace_id: UUID) -> None:
-    """Deletes all servers of a workspace, with their keys, when it is deleted permanently."""
-    MCPServer.objects.filter(workspace_id=workspace_id).delete()
 
 
 def lock_server(server_id: UUID) -> MCPServer:

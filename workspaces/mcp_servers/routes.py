@@ -1,4 +1,4 @@
-"""Where MCP servers are found: in REST below a workspace, and among its pages."""
+"""The routes of MCP servers: in REST, and among the pages of a workspace."""
 
 from django.urls import URLPattern, path
 
@@ -6,13 +6,16 @@ from workspaces.mcp_servers import api as rest
 from workspaces.mcp_servers import pages as web
 from workspaces.mcp_servers.oauth import pages as web_sign_in
 
+SERVERS = "workspaces/<slug:workspace>/mcps"
+
 api: list[URLPattern] = [
-    path("workspaces/<slug:workspace>/mcps", rest.ServersView.as_view()),
-    path("workspaces/<slug:workspace>/mcps/<str:server>", rest.ServerView.as_view()),
-    path("workspaces/<slug:workspace>/mcps/<str:server>/refresh", rest.ServerRefreshView.as_view()),
-    path("workspaces/<slug:workspace>/mcps/<str:server>/sign-in", rest.ServerSignInView.as_view()),
-    path("workspaces/<slug:workspace>/mcps/<str:server>/tools", rest.ToolsView.as_view()),
-    path("workspaces/<slug:workspace>/mcps/<str:server>/tools/<path:tool>", rest.ToolView.as_view()),
+    path("mcp-gallery", rest.GalleryView.as_view()),
+    path(SERVERS, rest.ServersView.as_view()),
+    path(f"{SERVERS}/<str:server>", rest.ServerView.as_view()),
+    path(f"{SERVERS}/<str:server>/refresh", rest.ServerRefreshView.as_view()),
+    path(f"{SERVERS}/<str:server>/sign-in", rest.ServerSignInView.as_view()),
+    path(f"{SERVERS}/<str:server>/tools", rest.ToolsView.as_view()),
+    path(f"{SERVERS}/<str:server>/tools/<path:tool>", rest.ToolView.as_view()),
 ]
 
 pages: list[URLPattern] = [
@@ -29,4 +32,11 @@ pages: list[URLPattern] = [
     path("mcps/<str:server>/accept/<path:tool>", web.accept_tool, name="accept_mcp_tool"),
     path("mcps/<str:server>/tools", web.change_tools, name="change_mcp_tools"),
     path("mcps/<str:server>/tools/<path:tool>", web.change_tool, name="change_mcp_tool"),
+]
+
+# Outside any workspace: an authorization server redirects to these, whichever team the sign-in is for.
+site: list[URLPattern] = [
+    path("mcp/client.json", web_sign_in.document),
+    path("mcp/callback", web_sign_in.come_back, name="mcp_callback"),
+    path("mcp/back/<slug:mark>", web_sign_in.come_back),
 ]

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import httpx
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.audit import services as audit
@@ -17,6 +17,7 @@ from accounts.principals import Principal
 from kit.errors import Conflict, InvalidInput
 from kit.outbound import origin_of
 from kit.secrets import seal
+from kit.slugs import claim_slug
 from kit.tenancy import connection_released
 from workspaces.mcp_servers.health import refresh_tools
 from workspaces.mcp_servers.inputs import ServerChange, ServerInput, header_problems, url_problem
@@ -36,7 +37,7 @@ MOST_SERVERS = 50  # of a workspace
 def install_server(*, principal: Principal, server: ServerInput) -> MCPServer:
     """Connects to a server and stores it with its tools. One that needs a sign-in is enabled by the first.
 
-    InvalidInput, Conflict for a slug that is or was taken, and the errors of `inspect_server`.
+    InvalidInput, Conflict for a slug that is taken, and the errors of `inspect_server`.
     """
     server.check()
     with connection_released():
@@ -48,22 +49,18 @@ def install_server(*, principal: Principal, server: ServerInput) -> MCPServer:
 def _store_server(principal: Principal, server: ServerInput, found: Found) -> MCPServer:
     if installed_servers(principal.workspace.id).count() >= MOST_SERVERS:
         raise Conflict(f"A workspace can have at most {MOST_SERVERS} MCP servers.")
-    try:
-        with transaction.atomic():
-            row = MCPServer.objects.create(
-                workspace_id=principal.workspace.id,
-                **_columns_of_input(server),
-                **_columns_of_found(server, found),
-            )
-    except IntegrityError as exc:
-        raise Conflict(
-            f"The name {server.slug} is taken, or was once: choose another.", slug=server.slug
-        ) from exc
+    with claim_slug(server.slug):
+        row = MCPServer.objects.create(
+            workspace_id=principal.workspace.id,
+            **_columns_of_input(server),
+            **_columns_of_found(server, found),
+        )
     Tool.objects.bulk_create([new_tool(row, tool, is_allowed=True) for tool in found.tools])
     audit.record(
         "mcp_server.installed",
         principal=principal,
         target=row.slug,
+        id=str(row.id),
         url=row.url,
         enabled=row.enabled,
     )
@@ -127,7 +124,9 @@ def change_server(*, principal: Principal, slug: str, change: ServerChange) -> M
     if changes:
         row.version += 1
         row.save()
-        audit.record("mcp_server.changed", principal=principal, target=row.slug, changes=changes)
+        audit.record(
+            "mcp_server.changed", principal=principal, target=row.slug, id=str(row.id), changes=changes
+        )
     return row
 
 
@@ -151,10 +150,10 @@ def _change_url(row: MCPServer, url: str, changes: audit.Changes, *, has_new_key
 
 @transaction.atomic
 def remove_server(*, principal: Principal, slug: str) -> None:
-    """Deletes it permanently with its key and sign-ins. NotFound."""
+    """Deletes it permanently with its key and sign-ins, and frees its slug. NotFound."""
     row = lock_server(find_server(principal=principal, slug=slug).id)
     _forget(row)
-    audit.record("mcp_server.removed", principal=principal, target=row.slug)
+    audit.record("mcp_server.removed", principal=principal, target=row.slug, id=str(row.id))
 
 
 def _forget(row: MCPServer) -> None:

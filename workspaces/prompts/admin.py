@@ -1,13 +1,9 @@
 """What operators see of a tenant's prompts: that they are there, not what they say."""
 
-from django.contrib import admin
-
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin
-from workspaces.prompts.models import Prompt
 
 
-@admin.register(Prompt)
 class PromptAdmin(ReadOnlyAdmin, TenantTableAdmin):
     list_display = ("slug", "title", "workspace", "visibility", "number", "updated_at")
     list_filter = ("visibility", "updated_at")

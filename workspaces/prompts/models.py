@@ -35,7 +35,9 @@ class Prompt(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace_id", "slug"], name="one_prompt_a_slug"),
+            models.UniqueConstraint(
+                fields=["workspace_id", "slug"], name="one_prompt_a_slug", condition=Q(removed_at=None)
+            ),
         ]
         indexes = [
             models.Index(

@@ -1,20 +1,20 @@
-"""Where prompts are found: in REST below a workspace, and among its pages."""
+"""The routes of prompts: in REST, and among the pages of a workspace."""
 
 from django.urls import URLPattern, path
 
 from workspaces.prompts import api as rest
 from workspaces.prompts import pages as web
 
-HERE = "workspaces/<slug:workspace>/prompts"
+PROMPTS = "workspaces/<slug:workspace>/prompts"
 
 api: list[URLPattern] = [
-    path(HERE, rest.PromptsView.as_view()),
-    path(f"{HERE}/<str:prompt>", rest.PromptView.as_view()),
-    path(f"{HERE}/<str:prompt>/versions", rest.VersionsView.as_view()),
-    path(f"{HERE}/<str:prompt>/diff/<int:before>/<int:after>", rest.DiffView.as_view()),
-    path(f"{HERE}/<str:prompt>/rollback", rest.RollbackView.as_view()),
-    path(f"{HERE}/<str:prompt>/favourite", rest.FavouriteView.as_view()),
-    path(f"{HERE}/<str:prompt>/render", rest.RenderView.as_view()),
+    path(PROMPTS, rest.PromptsView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>", rest.PromptView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>/versions", rest.VersionsView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>/diff/<int:before>/<int:after>", rest.DiffView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>/rollback", rest.RollbackView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>/favourite", rest.FavouriteView.as_view()),
+    path(f"{PROMPTS}/<str:prompt>/render", rest.RenderView.as_view()),
 ]
 
 pages: list[URLPattern] = [

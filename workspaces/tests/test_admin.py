@@ -8,7 +8,7 @@ from accounts.models import AuditEntry, EngineAccount, EngineCheck
 from accounts.tests.cast import Cast
 from accounts.tests.operators import address, desk, fields_of, queries_of
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import add_credential, install_model, set_fallback
+from workspaces.language_models.installation import add_credential, install_model, set_fallback
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db

@@ -9,11 +9,14 @@ import openai
 import pytest
 
 from accounts.tests.cast import Cast
+from gateway.tests.events import send
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.served import Served
 from gateway.tests.waiting import wait_until
+from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to
+from workspaces.language_models.queries import add_credential, install_model
 
 HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 
@@ -29,6 +32,33 @@ def test_it_lists_the_enabled_models(alice: openai.OpenAI) -> None:
     assert alice.models.retrieve("local").owned_by == "local"
     with pytest.raises(openai.NotFoundError):
         alice.models.retrieve("gpt-4")
+
+
+def test_a_model_is_called_as_its_provider_calls_it(
+    alice: openai.OpenAI, provider: ScriptedProvider, cast: Cast, settings: Any
+) -> None:
+    settings.OUTBOUND_ALLOWED = [settings.LOCAL_MODEL_URL.removeprefix("http://")]
+    with tenant_scope(cast.alice.principal.tenant):
+        credential = add_credential(
+            workspace_id=cast.alice.principal.workspace.id,
+            name="Ours",
+            kind="compatible",
+            key="",
+            base_url=f"{settings.LOCAL_MODEL_URL}/v1",
+        )
+        bounds = {"context_window": 10_000, "output_bound": 200, "enabled": True}
+        for slug in ("openai/gpt-4o", "qwen3:0.6b"):
+            row = install_model(credential=credential, slug=slug, upstream_name="gpt", **bounds)
+    for slug in ("openai/gpt-4o", "qwen3:0.6b"):
+        assert alice.models.retrieve(slug).id == slug
+        answer = alice.chat.completions.create(model=slug, messages=HELLO)
+        assert (answer.choices[0].message.content, provider.requests[-1]["model"]) == ("Hello there.", "gpt")
+    sent = send(httpx.Client(base_url=str(alice.base_url)[:-3], headers=cast.alice.headers), "hi", model=slug)
+    assert sent.status_code == 200
+    line = UsageRecord.objects.latest("id")
+    assert (line.model, line.model_id) == (slug, row.id)
+    with pytest.raises(openai.NotFoundError):
+        alice.models.retrieve("openai/gpt-5")
 
 
 def test_it_chats(alice: openai.OpenAI, provider: ScriptedProvider) -> None:

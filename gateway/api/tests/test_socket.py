@@ -5,6 +5,7 @@ import json
 import threading
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -139,6 +140,16 @@ async def test_a_bad_frame_is_answered_in_the_one_shape_and_the_socket_stays(
         assert (await chat.hear_until("done"))[-1]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("kind", ["send", "resume", "stop"])
+async def test_an_unknown_field_of_a_frame_is_refused_by_name(server: Served, cast: Cast, kind: str) -> None:
+    frame = message("hi") if kind == "send" else {"turn_id": str(uuid4())}
+    async with chat_of(server, cast.alice) as socket:
+        chat = Chat(socket)
+        await chat.say({**frame, "type": kind, "ref": "one", "workspace_id": "ops"})
+        error = (await chat.hear())["error"]
+    assert (error["code"], list(error["details"])) == ("invalid_input", ["workspace_id"])
+
+
 async def test_without_a_token_the_socket_is_closed_with_the_reason(server: Served, cast: Cast) -> None:
     async with chat_of(server, None) as socket:
         assert (await Chat(socket).hear())["error"]["code"] == "not_authenticated"
@@ -222,7 +233,7 @@ async def test_consumers_count_too_and_refusals_do_not_flood_the_audit(
 ) -> None:
     settings.REQUESTS_PER_MINUTE = 30
     alice = client_of(cast.alice)
-    asked = [alice.post("/v1/chat/send", json={**message("hi"), "model": f"m{n}"}) for n in range(31)]
+    asked = [alice.post("/v1/chat/send", json={"message": "hi", "model": f"m{n}"}) for n in range(31)]
     assert [answer.status_code for answer in asked[-2:]] == [403, 429]
     refused = asked[-1]
     assert refused.json()["error"]["code"] == "rate_limited"

@@ -5,8 +5,8 @@ from typing import Any
 from accounts.tests.cast import Person
 from gateway.tests.scripted_provider import ScriptedProvider, Send
 from kit.tenancy import tenant_scope
+from workspaces.language_models.installation import add_credential, install_model
 from workspaces.language_models.models import ProviderCredential
-from workspaces.language_models.queries import add_credential, install_model
 
 KEY = "sk-of-the-workspace"
 NOBODY = "http://127.0.0.1:1"  # where no server answers

@@ -27,6 +27,7 @@ from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers.queries import enabled_servers
+from workspaces.models import MCPServer
 
 NAME = "calculator-abc123"
 OFFERED = [{"type": "function", "function": {"name": f"{tool}_mcp_{NAME}"}} for tool in ("add", "wipe")]
@@ -69,7 +70,8 @@ def door(calculator: RealMCP, engine: Engine, client_of: Any, cast: Cast) -> Doo
 def begin(cast: Cast) -> EngineTurn:
     turn = begin_turn(cast.alice, model=MODEL)
     with tenant_scope(turn.tenant):
-        Turn.objects.filter(id=turn.id).update(parameters={"mcps": ["calculator"]})
+        ids = [str(row.id) for row in MCPServer.objects.filter(slug="calculator")]
+        Turn.objects.filter(id=turn.id).update(parameters={"mcps": ["calculator"], "mcp_ids": ids})
     return turn
 
 
@@ -98,7 +100,9 @@ def test_servers_are_read_once_however_many_calls_a_model_makes_at_a_time(
     account = member_account(
         engine="librechat", tenant_id=turn.tenant.id, user_id=cast.alice.principal.user_id
     )
-    routed = RoutedTurn(turn.id, caller, (), engine_account_id=account.id, mcps=("calculator",))
+    with tenant_scope(turn.tenant):
+        ids = tuple(str(row.id) for row in MCPServer.objects.filter(slug="calculator"))
+    routed = RoutedTurn(turn.id, caller, (), engine_account_id=account.id, server_ids=ids)
     function = {"name": f"add_mcp_{NAME}", "arguments": '{"a": 2, "b": 40}'}
 
     def reads(number: int) -> int:

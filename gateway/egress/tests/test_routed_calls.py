@@ -25,8 +25,8 @@ from gateway.providers.tests import scripted_openai as openai
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
 from quotas.models import UsageRecord
+from workspaces.language_models.installation import change_key, set_fallback
 from workspaces.language_models.models import ProviderCredential
-from workspaces.language_models.queries import change_key, set_fallback
 
 Begin = Callable[..., EngineTurn]
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add_mcp_calc", "arguments": '{"a": 1}'}}

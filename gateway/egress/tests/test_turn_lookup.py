@@ -65,6 +65,16 @@ def test_the_ids_of_two_turns_do_not_mix(
     assert (provider.requests, last_call(turn), last_call(other)) == ([], None, None)
 
 
+def test_a_model_that_took_a_removed_ones_name_is_not_called(
+    engine: Engine, begin: Begin, provider: ScriptedProvider
+) -> None:
+    turn = begin()
+    with tenant_scope(turn.tenant):
+        Turn.objects.filter(id=turn.id).update(model_id=uuid4())  # of the removed one
+    assert engine.call(turn).json()["error"]["code"] == "model_not_enabled"
+    assert provider.requests == []
+
+
 def test_a_call_without_any_ids_finds_nothing(engine: Engine, begin: Begin) -> None:
     begin()
     assert engine.client.post("/v1/chat/completions", json=body()).status_code == 404

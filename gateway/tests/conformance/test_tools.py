@@ -17,7 +17,7 @@ from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from gateway.tests.tool_stand import MODEL, install_calculator
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import set_fallback
+from workspaces.language_models.installation import set_fallback
 
 pytestmark = [pytest.mark.conformance, pytest.mark.slow]
 WISH = {"model": MODEL, "mcps": ["calculator"]}

@@ -10,8 +10,8 @@ from gateway.tests.events import read_events, send, text_of
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, UsageRecord
+from workspaces.language_models.installation import add_credential, install_model, set_fallback
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.queries import add_credential, install_model, set_fallback
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
@@ -124,6 +125,34 @@ def test_a_person_is_asked_before_a_tool_that_needs_it(  # noqa: PLR0917 - fixtu
     assert line.details["outcome"] == ("done" if calls else "refused")
     assert (line.details["duration_ms"] > 0) == bool(calls)
     assert line.details["turn_id"] == told[0].data["turn_id"]
+
+
+@pytest.mark.parametrize("decision", ["allow", "always"])
+def test_a_server_that_took_a_removed_ones_name_has_none_of_its_calls(
+    installed: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast, decision: str
+) -> None:
+    alice = client_of(cast.alice)
+
+    def answer(path: str) -> None:
+        assert alice.delete(WHERE).status_code == 204
+        assert install_calculator(alice, installed.url).status_code == 201
+        assert alice.post(path, json={"decision": decision}).status_code == (
+            200 if decision == "allow" else 404
+        )
+        if decision == "always":  # nothing was decided
+            assert alice.post(path, json={"decision": "refuse"}).status_code == 200
+
+    say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})), asks_for(("add_mcp_calculator", {})))
+    told = read_events(alice, "wipe", asked=answer, **WITH_TOOLS)
+    assert [event.data["is_error"] for event in told if event.type == "tool_result"] == [True, True]
+    assert installed.calls == []
+    wipe = next(tool for tool in alice.get(WHERE).json()["tools"] if tool["name"] == "wipe")
+    assert wipe["needs_approval"]
+    browser = Client()
+    browser.force_login(cast.alice.user)
+    page = browser.get(f"/t/acme/w/sales/chat/{told[0].data['conversation_id']}").content
+    assert b'value="calculator"' in page
+    assert b'value="calculator" checked' not in page
 
 
 def test_a_manager_may_say_that_nobody_is_asked_again(

@@ -14,7 +14,7 @@ from accounts.tests.cast import Cast, Person
 from config.management.commands import reseal_secrets as command
 from kit.secrets import SecretUnreadable, seal, unseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.queries import add_credential
+from workspaces.language_models.installation import add_credential
 from workspaces.models import MCPServer, MCPSignIn, ProviderCredential
 
 pytestmark = pytest.mark.django_db(transaction=True)

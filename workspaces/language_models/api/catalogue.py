@@ -1,94 +1,37 @@
-"""REST for the catalogue: what there is, and installing some of it."""
+"""REST for the catalogue: listing it, and installing models from it."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api import PolicyView
+from accounts.api import PolicyView, WorkspaceView
 from accounts.policy import Action
-from accounts.sign_in.api import checked
+from kit.inputs import read_body, serializer_of
 from workspaces.language_models import catalogue, catalogue_install
-from workspaces.language_models.api.models import told_models
-from workspaces.language_models.api.probe import ProbingView, TestField
-from workspaces.language_models.queries import ref_of
-from workspaces.language_models.serializers import KeyField, ModelsSerializer
+from workspaces.language_models.api.models import models_data
+from workspaces.language_models.inputs import CatalogueInstallation
+from workspaces.language_models.serializers import CatalogueSerializer, ModelsSerializer
 
 
-class CatalogueInstallSerializer(serializers.Serializer[Any]):
-    provider = serializers.CharField(max_length=60, help_text="A provider's slug in the catalogue")
-    models = serializers.ListField(
-        child=serializers.CharField(max_length=60), min_length=1, max_length=50, help_text="Their slugs there"
-    )
-    key = KeyField(required=False, default="")
-    credential_id = serializers.UUIDField(
-        required=False, allow_null=True, default=None, help_text="One that is there, in the place of a key"
-    )
-    base_url = serializers.CharField(
-        max_length=500, required=False, default="", allow_blank=True, help_text="Of one's own servers only"
-    )
-    enabled = serializers.BooleanField(required=False, default=False)
-    test = TestField()
-
-
-class CatalogueInstallView(ProbingView):
+class CatalogueInstallView(WorkspaceView):
     policy: ClassVar = {"POST": Action.MODELS_CHANGE}
 
     @extend_schema(
         operation_id="install_from_catalogue",
         tags=["models"],
-        request=CatalogueInstallSerializer,
+        request=serializer_of(CatalogueInstallation),
         responses={201: ModelsSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
         """Installs models of a catalogue provider with a key, once the first of them has answered."""
-        wish = checked(CatalogueInstallSerializer, request)
-        is_tested, provider = wish.pop("test"), catalogue.find_provider(wish.pop("provider"))
-        chosen = provider.chosen(wish.pop("models"))
-        rows = self.save(
-            lambda: catalogue_install.install_from_catalogue(
-                principal=self.place, provider=provider, models=chosen, **wish
-            ),
-            ref=lambda rows: ref_of(rows[0]),
-            is_tested=is_tested,
+        rows = catalogue_install.install_from_catalogue(
+            principal=self.place, chosen=read_body(CatalogueInstallation, request.data)
         )
         slugs = {row.slug for row in rows}
-        told = [row for row in told_models(self.place) if row["slug"] in slugs]
-        return Response(ModelsSerializer({"data": told}).data, status=201)
-
-
-class CatalogueModelSerializer(serializers.Serializer[Any]):
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    upstream_name = serializers.CharField()
-    context_window = serializers.IntegerField()
-    output_bound = serializers.IntegerField()
-    abilities = serializers.ListField(child=serializers.CharField())
-    prices = serializers.DictField(
-        child=serializers.IntegerField(),
-        help_text="Millionths of the catalogue's currency for a million tokens",
-    )
-
-
-class CatalogueProviderSerializer(serializers.Serializer[Any]):
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    kind = serializers.CharField()
-    base_url = serializers.CharField()
-    asks_for_key = serializers.BooleanField()
-    is_self_hosted = serializers.BooleanField()
-    about = serializers.CharField()
-    docs = serializers.CharField()
-    models = CatalogueModelSerializer(many=True)
-
-
-class CatalogueSerializer(serializers.Serializer[Any]):
-    dated = serializers.CharField(help_text="The day of its latest sources")
-    currency = serializers.CharField()
-    sources = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))
-    data = CatalogueProviderSerializer(many=True, source="providers")  # type: ignore[assignment]
+        data = [row for row in models_data(self.place) if row["slug"] in slugs]
+        return Response(ModelsSerializer({"data": data}).data, status=201)
 
 
 class CatalogueView(PolicyView):

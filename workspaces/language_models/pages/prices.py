@@ -1,5 +1,6 @@
-"""The page on which those who run the team say what a model costs."""
+"""The page on which owners and admins set the price of a model."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +19,10 @@ from kit.errors import DomainError
 from quotas.models.prices import MOST_PRICE
 from quotas.prices import MILLION
 from quotas.workspace_prices import KINDS, prices_of, set_price
+from workspaces.language_models.inputs import PriceInput
 from workspaces.language_models.queries import find_model
 
-SHOWN = 50  # of a model's prices
+SHOWN = 50  # prices of a model
 
 
 def price_field(label: str, *, required: bool, hint: str = "") -> forms.DecimalField:
@@ -35,32 +37,35 @@ def price_field(label: str, *, required: bool, hint: str = "") -> forms.DecimalF
 
 
 class PriceForm(forms.Form):
-    """Amounts of the currency for a million tokens."""
+    """Amounts of the currency per million tokens."""
 
     input = price_field("Input", required=True)
     output = price_field("Output", required=True)
-    cached_input = price_field("Cached input", required=False, hint="Empty: what input costs.")
-    reasoning = price_field("Reasoning", required=False, hint="Empty: what output costs.")
+    cached_input = price_field("Cached input", required=False, hint="Leave empty for the same as input.")
+    reasoning = price_field("Reasoning", required=False, hint="Leave empty for the same as output.")
 
-    def figures(self) -> dict[str, Any]:
+    def price(self) -> PriceInput:
         sent = self.cleaned_data
-        return {kind: None if sent[kind] is None else int(sent[kind] * MILLION) for kind in KINDS}
+        amounts: dict[str, Any] = {
+            kind: None if sent[kind] is None else int(sent[kind] * MILLION) for kind in KINDS
+        }
+        return PriceInput(**amounts)
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.BUDGETS_TEAM)
 def price(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
-    """What the model costs from now on, and what it cost before."""
+    """Sets the price from now on, and lists the earlier prices."""
     principal = request.principal
     row = find_model(workspace_id=principal.workspace.id, slug=model)
     form = PriceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            set_price(place=principal, model=row.slug, **form.figures())
+            set_price(place=principal, model=row.slug, **asdict(form.price()))
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, f"{row.name} costs this from now on.")
+            messages.success(request, f"New price of {row.name} saved.")
             return redirect(place_url(principal, "models"))
     prices = prices_of(principal, row.slug)[:SHOWN]
     context = {"form": form, "model": row, "prices": prices, "currency": settings.CURRENCY}

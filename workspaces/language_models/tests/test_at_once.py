@@ -1,4 +1,4 @@
-"""Two who run a workspace change its credentials at the same time: nothing is lost, nothing breaks."""
+"""Concurrent changes of a workspace's credentials: none is lost, and none breaks another."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,16 +14,17 @@ from gateway.tests.waiting import wait_until
 from kit.errors import Conflict, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.services import (
-    add_model,
+from workspaces.language_models.credential_services import (
     change_credential,
     create_credential,
     remove_credential,
 )
+from workspaces.language_models.inputs import CredentialChange, CredentialInput, ModelInput
+from workspaces.language_models.services import add_model
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MODEL: dict[str, Any] = {"slug": "gpt", "upstream_name": "gpt-x", "context_window": 1000, "output_bound": 100}
+MODEL = ModelInput(slug="gpt", upstream_name="gpt-x", context_window=1000, output_bound=100)
 Act = Callable[..., Any]
 
 
@@ -35,7 +36,10 @@ def principal(cast: Cast) -> Principal:
 @pytest.fixture
 def credential_id(principal: Principal) -> UUID:
     with tenant_scope(principal.tenant):
-        return create_credential(principal=principal, name="Ours", kind="openai", key="sk-old").id
+        return create_credential(
+            principal=principal,
+            credential=CredentialInput(name="Ours", kind="openai", key="sk-old", test=False),
+        ).id
 
 
 def is_waiting_or_done(ended: Future[Any]) -> bool:
@@ -45,7 +49,7 @@ def is_waiting_or_done(ended: Future[Any]) -> bool:
 
 
 def overlap(principal: Principal, first: Act, second: Act) -> Any:
-    """What comes of the second, which begins before the first has ended."""
+    """The result of `second`, which begins before `first` has ended."""
 
     def begin_second() -> Any:
         try:
@@ -62,38 +66,46 @@ def overlap(principal: Principal, first: Act, second: Act) -> Any:
         return ended.result(10)
 
 
-def kept(principal: Principal) -> tuple[list[str], list[str]]:
+def stored(principal: Principal) -> tuple[list[str], list[str]]:
     with tenant_scope(principal.tenant):
         models = LanguageModel.objects.exclude(slug="local").values_list("slug", flat=True)
         return [row.name for row in ProviderCredential.objects.all()], list(models)
 
 
-def test_a_new_name_does_not_bring_the_old_key_back(principal: Principal, credential_id: UUID) -> None:
+def test_a_concurrent_rename_does_not_restore_the_old_key(principal: Principal, credential_id: UUID) -> None:
     overlap(
         principal,
-        lambda **who: change_credential(credential_id=credential_id, key="sk-new", **who),
-        lambda **who: change_credential(credential_id=credential_id, name="Theirs", **who),
+        lambda **who: change_credential(
+            credential_id=credential_id, change=CredentialChange(key="sk-new", test=False), **who
+        ),
+        lambda **who: change_credential(
+            credential_id=credential_id, change=CredentialChange(name="Theirs"), **who
+        ),
     )
     with tenant_scope(principal.tenant):
         row = ProviderCredential.objects.get()
     assert (row.name, unseal(row.sealed_key)) == ("Theirs", "sk-new")
 
 
-def test_a_credential_that_gets_a_model_is_not_removed(principal: Principal, credential_id: UUID) -> None:
+def test_a_credential_that_is_getting_a_model_cannot_be_removed(
+    principal: Principal, credential_id: UUID
+) -> None:
     with pytest.raises(Conflict):
         overlap(
             principal,
-            lambda **who: add_model(credential_id=credential_id, **MODEL, **who),
+            lambda **who: add_model(credential=credential_id, model=MODEL, **who),
             lambda **who: remove_credential(credential_id=credential_id, **who),
         )
-    assert kept(principal) == (["Ours"], ["gpt"])
+    assert stored(principal) == (["Ours"], ["gpt"])
 
 
-def test_a_credential_that_is_being_removed_gets_no_model(principal: Principal, credential_id: UUID) -> None:
+def test_a_credential_that_is_being_removed_cannot_get_a_model(
+    principal: Principal, credential_id: UUID
+) -> None:
     with pytest.raises(NotFound):
         overlap(
             principal,
             lambda **who: remove_credential(credential_id=credential_id, **who),
-            lambda **who: add_model(credential_id=credential_id, **MODEL, **who),
+            lambda **who: add_model(credential=credential_id, model=MODEL, **who),
         )
-    assert kept(principal) == ([], [])
+    assert stored(principal) == ([], [])

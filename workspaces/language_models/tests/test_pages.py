@@ -58,6 +58,14 @@ def test_a_model_is_installed_enabled_and_removed(cast: Cast) -> None:
     assert "<code>gpt</code>" not in page(alice)
 
 
+def test_a_name_is_normalised_by_rest_and_by_the_form(cast: Cast) -> None:
+    page(browser(cast.alice), "models/install/", **FORM | {"name": " a    b", "credential_name": "c  d"})
+    alice = As(cast.alice)
+    assert alice.ask("GET", "workspaces/sales/models/gpt").json()["name"] == "a b"
+    assert alice.ask("PATCH", "workspaces/sales/models/gpt", {"name": "e\t f"}).json()["name"] == "e f"
+    assert [row["name"] for row in alice.ask("GET", "workspaces/sales/credentials").json()["data"]] == ["c d"]
+
+
 def test_a_second_model_uses_the_kept_key(cast: Cast) -> None:
     alice = browser(cast.alice)
     page(alice, "models/install/", **FORM)
@@ -112,11 +120,11 @@ def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> Non
     alice = browser(cast.alice)
     form = filled(page(alice, "models/local"), "temperature")
     del form["allow_roles"]
-    assert "everybody here could use it" in page(alice, "models/local", **form)
+    assert "everyone could use it" in page(alice, "models/local", **form)
     assert access_of(cast)["allow"]["roles"] == ["manager"]
     assert "Saved." in page(alice, "models/local", **form | {"everybody": ["on"]})
     assert access_of(cast) == {}
-    assert "Open it to everybody" not in page(alice, "models/local")
+    assert "Open to everyone" not in page(alice, "models/local")
 
 
 def test_a_member_may_do_none_of_it(cast: Cast) -> None:

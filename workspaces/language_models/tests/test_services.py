@@ -8,16 +8,10 @@ from accounts.tests.cast import Cast
 from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import unseal
 from kit.tenancy import tenant_scope
+from workspaces.language_models.installation import add_credential, change_key, install_model, set_fallback
 from workspaces.language_models.model_access import Chatter
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.queries import (
-    add_credential,
-    change_key,
-    fallback_chain,
-    install_model,
-    installed_models,
-    set_fallback,
-)
+from workspaces.language_models.queries import fallback_chain, installed_models
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-very-secret"

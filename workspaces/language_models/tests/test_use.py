@@ -169,6 +169,13 @@ def test_a_models_own_parameters_count_where_a_request_names_none(
         assert answer.status_code == 422
 
 
+def reinstall(client: Any, slug: str) -> None:
+    (credential,) = client.get("/v1/workspaces/sales/credentials").json()["data"]
+    wish = {"credential_id": credential["id"], "slug": slug, "upstream_name": "other", "abilities": ["tools"]}
+    bounds = {"context_window": 10_000, "output_bound": 200, "enabled": True, "test": False}
+    assert client.post(MODELS, json=wish | bounds).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -196,6 +203,8 @@ def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR09
                 assert alice.request(method, path, json=sent).is_success
                 turn = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
                 assert bob.post(turn, json={"decision": "allow"}).status_code == 200
+                if method == "DELETE":  # the next one with its name is not the one that was chosen
+                    reinstall(alice, MODEL)
     assert next(event.data["error"]["code"] for event in told if event.type == "error") == code
     assert [event.type for event in told[-2:]] == ["usage", "done"]
     assert len(provider.requests) == 1

@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import re
 import sys
 from argparse import ArgumentParser
 from contextlib import suppress
@@ -16,11 +15,11 @@ from accounts.audit import services as audit
 from accounts.models import Tenant, Workspace
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import tenant_scope
+from workspaces.language_models.installation import BASE_URLS, add_credential, install_model, set_fallback
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.language_models.queries import BASE_URLS, add_credential, install_model, set_fallback
+from workspaces.slugs import MODEL_SLUGS
 
 Kind = ProviderCredential.Kind
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 LONGEST_NAME, LONGEST_URL, LONGEST_KEY = 100, 500, 10_000
 MOST_TOKENS = 2**31 - 1
 
@@ -85,8 +84,8 @@ class Command(BaseCommand):
 
 def _check_plain(options: dict[str, Any]) -> None:
     """Refuses what the database or a provider would only stumble over."""
-    if not SLUG.fullmatch(options["slug"]):
-        raise CommandError("A --slug has 1 to 60 small letters, digits, dots, hyphens and underscores.")
+    if problem := MODEL_SLUGS.problem(options["slug"]):
+        raise CommandError(f"--slug: {problem}")
     for name in ("upstream_name", "name", "credential"):
         text = options[name]
         if len(text) > LONGEST_NAME or not (text.isprintable() and text == text.strip()):
@@ -138,7 +137,7 @@ def _install(
         key=key,
         base_url=options["base_url"],
     )
-    install_model(
+    row = install_model(
         credential=credential,
         slug=slug,
         name=options["name"],
@@ -156,6 +155,7 @@ def _install(
     audit.record(
         "language_model.added",
         target=slug,
+        id=str(row.id),
         provider=credential.kind,
         upstream_name=options["upstream_name"],
         enabled=not options["disabled"],
@@ -203,10 +203,10 @@ def _read_key(variable: str, provider: str) -> str:
 
 
 def _expect_models(workspace: Workspace, slug: str, fallback: str) -> None:
-    slugs = set(LanguageModel.objects.filter(workspace_id=workspace.id).values_list("slug", flat=True))
-    if slug in slugs:
-        raise CommandError(f"There is a model called {slug} already.")
-    if fallback and fallback not in slugs:
+    models = LanguageModel.objects.filter(workspace_id=workspace.id)
+    if models.filter(slug__iexact=slug).exists():
+        raise CommandError(f"The name {slug} is taken. Choose another.")
+    if fallback and not models.filter(slug=fallback).exists():
         raise CommandError(f"There is no model called {fallback} to fall back on.")
 
 

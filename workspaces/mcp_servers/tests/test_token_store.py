@@ -219,3 +219,18 @@ def test_the_worker_checks_servers_that_are_due(cast: Cast, settings: Any) -> No
     with tenant_scope(cast.alice.principal.tenant):
         problems = dict(MCPServer.objects.values_list("slug", "problem"))
     assert (bool(problems["far"]), problems["near"]) == (True, "")
+
+
+def test_a_removed_servers_sign_ins_are_not_the_next_ones(
+    vault: ProtectedMCP, client_of: Any, cast: Cast
+) -> None:
+    alice = client_of(cast.alice)
+    install(alice, vault)
+    sign_in(cast.alice, alice)
+    back = granted(begin(alice))
+    assert alice.delete(WHERE).status_code == 204
+    again = install(alice, vault)
+    assert (again.status_code, again.json()["tools"]) == (201, [])
+    come_back(cast.alice, alice, back)
+    assert kept(cast) == []
+    assert send(alice, "open", **WITH_VAULT).json()["error"]["code"] == "mcp_not_enabled"

@@ -282,11 +282,24 @@ def test_a_private_address_is_refused(calculator: RealMCP, client_of: Any, cast:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "address_refused")
 
 
-def test_a_removed_servers_name_is_not_given_again(installed: RealMCP, client_of: Any, cast: Cast) -> None:
-    alice = client_of(cast.alice)
-    assert alice.delete("/v1/workspaces/sales/mcps/calculator").status_code == 204
+def test_a_removed_servers_name_is_free_and_brings_nothing_along(
+    installed: RealMCP, client_of: Any, cast: Cast
+) -> None:
+    alice, where = client_of(cast.alice), "/v1/workspaces/sales/mcps/calculator"
+    first = alice.get(where).json()
+    for change in ({"needs_approval": False}, {"argument_schema": {"required": ["what"]}}):
+        assert alice.patch(f"{where}/tools/wipe", json=change).status_code == 200
+    assert install_calculator(alice, installed.url).json()["error"]["details"] == {"slug": "calculator"}
+    assert alice.delete(where).status_code == 204
     assert alice.get("/v1/workspaces/sales/mcps").json() == {"data": []}
-    assert install_calculator(alice, installed.url).status_code == 409
+    assert alice.get(f"/v1/workspaces/sales/mcps/{first['id']}").status_code == 404
+    second = install_calculator(alice, installed.url, name="Another")
+    assert (second.status_code, second.json()["id"] == first["id"]) == (201, False)
+    wipe = next(tool for tool in second.json()["tools"] if tool["name"] == "wipe")
+    assert (wipe["needs_approval"], wipe["argument_schema"]) == (True, None)
+    entries = AuditEntry.objects.filter(action__in=["mcp_server.installed", "mcp_server.removed"])
+    ids = list(entries.order_by("at").values_list("details__id", flat=True))
+    assert ids == [first["id"], first["id"], second.json()["id"]]
 
 
 def test_strangers_see_no_servers(installed: RealMCP, client_of: Any, cast: Cast) -> None:

@@ -77,6 +77,14 @@ def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[st
     assert not AuditEntry.objects.filter(action="prompt.changed").exists()
 
 
+def test_a_description_can_be_cleared_and_a_title_cannot(cast: Cast) -> None:
+    make(cast.bob, description="For customers")
+    bob = As(cast.bob)
+    assert bob.ask("PATCH", f"{HERE}/letter", {"description": ""}).json()["description"] == ""
+    for value in ("", "  ", None):
+        assert bob.ask("PATCH", f"{HERE}/letter", {"title": value}).status_code == 422
+
+
 def test_changed_tags_are_in_the_audit(cast: Cast) -> None:
     make(cast.bob)
     As(cast.bob).ask("PATCH", f"{HERE}/letter", {"tags": ["post"]})
@@ -147,12 +155,26 @@ def test_a_roll_back_brings_the_variables_back_too(cast: Cast) -> None:
     assert ([row["number"] for row in versions["data"]], versions["has_more"]) == ([3, 2], True)
 
 
-def test_a_removed_prompts_name_is_not_given_again(cast: Cast) -> None:
-    make(cast.bob)
-    assert make(cast.alice).status_code == 409
-    assert As(cast.bob).ask("DELETE", f"{HERE}/letter").status_code == 204
-    assert As(cast.bob).ask("GET", f"{HERE}/letter").status_code == 404
-    assert code_of(make(cast.bob)) == "conflict"
+def test_a_removed_prompts_name_is_free_and_brings_nothing_along(cast: Cast) -> None:
+    bob, alice = As(cast.bob), As(cast.alice)
+    first = make(cast.bob).json()
+    bob.ask("PATCH", f"{HERE}/letter", {"text": "Of Bob alone", "variables": []})
+    bob.ask("PUT", f"{HERE}/letter/favourite")
+    taken = make(cast.alice)
+    assert (code_of(taken), taken.json()["error"]["details"]) == ("conflict", {"slug": "letter"})
+    assert bob.ask("DELETE", f"{HERE}/letter").status_code == 204
+    assert bob.ask("GET", f"{HERE}/letter").status_code == 404
+    second = make(cast.alice, text="Of Alice", variables=[]).json()
+    assert (second["id"] == first["id"], second["version"], second["favourite"]) == (False, 1, False)
+    assert second["user_id"] == str(cast.alice.principal.user_id)
+    assert bob.ask("PATCH", f"{HERE}/letter", {"title": "Mine again"}).status_code == 403
+    assert bob.ask("GET", f"{HERE}/{first['id']}").status_code == 404
+    assert bob.ask("GET", f"{HERE}/letter").json()["favourite"] is False
+    versions = alice.ask("GET", f"{HERE}/letter/versions").json()["data"]
+    assert [version["text"] for version in versions] == ["Of Alice"]
+    assert alice.ask("GET", f"{HERE}/letter/diff/1/2").status_code == 404
+    entries = AuditEntry.objects.filter(action__in=["prompt.created", "prompt.removed"]).order_by("at")
+    assert list(entries.values_list("details__id", flat=True)) == [first["id"], first["id"], second["id"]]
 
 
 def test_the_audit_does_not_tell_what_a_private_prompt_says(cast: Cast) -> None:

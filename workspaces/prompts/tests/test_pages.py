@@ -45,6 +45,14 @@ def test_a_prompt_is_written_by_a_form(cast: Cast) -> None:
     assert "#customers" in page(bob).content.decode()
 
 
+def test_a_title_is_normalised_by_rest_and_by_the_form(cast: Cast) -> None:
+    bob, where = As(cast.bob), "workspaces/sales/prompts"
+    rest = {"slug": "rest", "title": " a    b", "text": "One\r\ntwo"}
+    assert bob.ask("POST", where, rest).json()["title"] == "a b"
+    page(browser(cast.bob), "/new", **{**FORM, "title": " a    b"})
+    assert bob.ask("GET", f"{where}/letter").json()["title"] == "a b"
+
+
 def test_what_is_wrong_is_told_and_nothing_is_lost(cast: Cast) -> None:
     told = page(browser(cast.bob), "/new", **{**FORM, "variable_default": ["", "hot", ""]}).content.decode()
     assert "tone: Choose one of: warm, cool." in told

@@ -39,7 +39,7 @@ def test_the_prompt_is_the_message(
     assert provider.requests[-1]["messages"][-1]["content"] == "Write to Ada."
     with tenant_scope(cast.bob.principal.tenant):
         turn = Turn.objects.get(id=told["turn_id"])
-    assert turn.parameters["prompt"] == {"slug": "letter", "version": 1}
+    assert turn.parameters["prompt"] | {"id": ""} == {"id": "", "slug": "letter", "version": 1}
 
 
 def test_a_message_follows_its_prompt(

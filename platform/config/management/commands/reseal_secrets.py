@@ -1,4 +1,4 @@
-"""`manage.py reseal_secrets`: seals every secret anew under the newest key, so that older ones can go."""
+"""`manage.py reseal_secrets`: encrypts every secret again with the newest key, so that older ones can go."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,85 +11,77 @@ from django.db.models import Model
 
 from accounts.models import EngineAccount, OutgoingMail, Tenant
 from accounts.sign_in.mfa import SEALED
-from gateway.models import EngineServer, Image
+from gateway.tables import ENGINE_SERVERS, IMAGES
 from kit.secrets import SecretUnreadable, reseal
 from kit.tenancy import tenant_scope
-from workspaces.language_models.models import ProviderCredential
-from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn
+from workspaces.kind import Table
+from workspaces.kinds import KINDS
 
 BATCH = 200
-IMAGES = 10  # at a time, of some megabytes each
-TENANTS: dict[str, list[tuple[type[Model], str]]] = {
-    "providers' credentials": [(ProviderCredential, "sealed_key")],
-    "MCP servers' secrets": [
-        (MCPServer, "sealed_header"),
-        (MCPServer, "sealed_client"),
-        (MCPServer, "sealed_url"),
-        (MCPSignIn, "sealed_access"),
-        (MCPSignIn, "sealed_refresh"),
-        (PendingSignIn, "sealed_verifier"),
-    ],
-    "addresses of MCP servers at engines": [(EngineServer, "sealed_secret")],
-    "images": [(Image, "sealed")],
+TENANT_TABLES: dict[str, tuple[Table, ...]] = {
+    **{kind.secrets: kind.tables for kind in KINDS if kind.secrets},
+    "addresses of MCP servers at engines": (ENGINE_SERVERS,),
+    "images": (IMAGES,),
 }
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many were sealed anew, and how the ones are found that could not be read."""
+    """How many were resealed, and the names of those that could not be read."""
 
     sealed: int
     unreadable: list[str]
 
-    def add(self, other: "Tally", place: str) -> None:
+    def add(self, other: "Tally", tenant: str) -> None:
         self.sealed += other.sealed
-        self.unreadable += [f"{place}: {name}" for name in other.unreadable]
+        self.unreadable += [f"{tenant}: {name}" for name in other.unreadable]
 
 
 class Command(BaseCommand):
     help = (
-        "Seals every key, token and password anew under the first of "
-        "ENCRYPTION_KEYS. Can be repeated, and run while people work. Restart every process with the new key "
-        "in front first; take the old one away afterwards, when nothing is unreadable."
+        "Encrypts every key, token and password again with the first of ENCRYPTION_KEYS. Can be repeated, "
+        "and run while people work. First restart every process with the new key in front. Remove the old "
+        "key when nothing is unreadable any more."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         accounts = _reseal_all(EngineAccount, "sealed_password")
-        self._tell("engine accounts", accounts)
+        self._report("engine accounts", accounts)
         mail = _reseal_all(OutgoingMail, "sealed_message")
-        self._tell("mails on their way", mail)
+        self._report("mails on their way", mail)
         steps = _reseal_steps()
-        self._tell("second steps", steps)
-        of_tenants = {what: Tally(0, []) for what in TENANTS}
+        self._report("second steps", steps)
+        of_tenants = {what: Tally(0, []) for what in TENANT_TABLES}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
-                for what, columns in TENANTS.items():
-                    for model, field in columns:
-                        of_tenants[what].add(_reseal_all(model, field), tenant.slug)
+                for what, tables in TENANT_TABLES.items():
+                    for table in tables:
+                        for field in table.sealed:
+                            of_tenants[what].add(_reseal_all(table.model, field, table.batch), tenant.slug)
         for what, tally in of_tenants.items():
-            self._tell(what, tally)
+            self._report(what, tally)
         tallies = (accounts, mail, steps, *of_tenants.values())
         if lost := sum(len(tally.unreadable) for tally in tallies):
             raise CommandError(
                 f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
             )
 
-    def _tell(self, what: str, tally: Tally) -> None:
+    def _report(self, what: str, tally: Tally) -> None:
         self.stdout.write(f"Sealed anew: {tally.sealed} {what}.")
         for name in tally.unreadable:
             self.stdout.write(f"Unreadable: {name}")
 
 
-def _reseal_all(model: type[Model], field: str) -> Tally:
-    """Every row of the table that holds a secret, in batches of a transaction each, in the order of ids."""
+def _reseal_all(model: type[Model], field: str, size: int = 0) -> Tally:
+    """Every row of the table that holds a secret, in the order of ids, one transaction for each batch."""
     tally, after = Tally(0, []), None
-    while batch := _reseal_batch(model, field, after, tally):
+    while batch := _reseal_batch(model, field, after, tally, size or BATCH):
         after = batch[-1].pk
     return tally
 
 
 def _reseal_steps() -> Tally:
-    """Secrets of authenticator apps and recovery codes stand inside JSON; a person has two at most."""
+    """Secrets of authenticator apps and recovery codes are inside JSON; a person has two at most."""
     tally = Tally(0, [])
     for pk in Authenticator.objects.order_by("pk").values_list("pk", flat=True).iterator(BATCH):
         with transaction.atomic():
@@ -107,12 +99,11 @@ def _reseal_steps() -> Tally:
     return tally
 
 
-def _reseal_batch(model: type[Model], field: str, after: UUID | None, tally: Tally) -> list[Model]:
-    """The batch; none at the end. Its rows are locked, so that a key that is changed now is not lost."""
+def _reseal_batch(model: type[Model], field: str, after: UUID | None, tally: Tally, size: int) -> list[Model]:
+    """The batch; empty at the end. Its rows are locked, so that no concurrent change of a key is lost."""
     with transaction.atomic():
         rows = model._default_manager.select_for_update().exclude(**{field: ""}).order_by("pk")
-        most = IMAGES if model is Image else BATCH
-        batch = list((rows.filter(pk__gt=after) if after else rows)[:most])
+        batch = list((rows.filter(pk__gt=after) if after else rows)[:size])
         fresh = [row for row in batch if _reseal(row, field, tally)]
         model._default_manager.bulk_update(fresh, [field])
     tally.sealed += len(fresh)

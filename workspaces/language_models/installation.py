@@ -1,0 +1,116 @@
+"""Writes models and credentials, without rights and audit: for services, commands and new workspaces."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from kit.errors import Conflict, InvalidInput, NotFound
+from kit.secrets import seal
+from kit.slugs import claim_slug
+from workspaces.language_models.models import LanguageModel, ProviderCredential
+from workspaces.slugs import LOCAL_MODEL
+
+LOCAL_UPSTREAM = "smollm2-135m"
+LOCAL_OUTPUT_BOUND = 512
+Kind = ProviderCredential.Kind
+BASE_URLS = {Kind.OPENAI: "https://api.openai.com/v1", Kind.ANTHROPIC: "https://api.anthropic.com/v1"}
+
+
+def install_local_model(*, workspace_id: UUID) -> LanguageModel:
+    """Enables the built-in model, so that a new workspace can chat immediately."""
+    return LanguageModel.objects.create(
+        workspace_id=workspace_id,
+        slug=LOCAL_MODEL,
+        name="SmolLM2 135M",
+        provider=LanguageModel.Provider.LOCAL,
+        upstream_name=LOCAL_UPSTREAM,
+        context_window=settings.LOCAL_MODEL_CONTEXT,
+        output_bound=min(LOCAL_OUTPUT_BOUND, settings.LOCAL_MODEL_CONTEXT // 2),
+        enabled=True,
+    )
+
+
+def add_credential(
+    *, workspace_id: UUID, name: str, kind: str, key: str, base_url: str = ""
+) -> ProviderCredential:
+    """Stores a key, encrypted. `base_url` ends where OpenAI's own does (`…/v1`); kinds with one public
+    address have it as their default.
+
+    InvalidInput; Conflict for a name that is taken. Each call checks whether the address is allowed.
+    """
+    base_url = (base_url or BASE_URLS.get(Kind(kind), "")).strip().rstrip("/")
+    if urlsplit(base_url).scheme not in {"http", "https"}:
+        raise InvalidInput(base_url=["Enter the URL of the provider's API, https://…"])
+    try:
+        with transaction.atomic():
+            return ProviderCredential.objects.create(
+                workspace_id=workspace_id,
+                name=name,
+                kind=kind,
+                base_url=base_url,
+                sealed_key=seal(key) if key else "",
+            )
+    except IntegrityError as exc:
+        raise Conflict(f"There is a credential called {name} already.") from exc
+
+
+def change_key(*, credential: ProviderCredential, key: str) -> None:
+    """Replaces the key; the models that use the credential stay as they are."""
+    credential.sealed_key = seal(key) if key else ""
+    credential.save(update_fields=["sealed_key", "updated_at"])
+
+
+def install_model(
+    *,
+    credential: ProviderCredential,
+    slug: str,
+    upstream_name: str,
+    context_window: int,
+    output_bound: int,
+    name: str = "",
+    abilities: Iterable[str] = (),
+    parameters: dict[str, Any] | None = None,
+    enabled: bool = False,
+) -> LanguageModel:
+    """Installs a model, private until it is enabled. Conflict for a slug that is taken."""
+    if not 0 < output_bound < context_window:
+        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+    with claim_slug(slug):
+        return LanguageModel.objects.create(
+            workspace_id=credential.workspace_id,
+            slug=slug,
+            name=name or slug,
+            provider=credential.kind,
+            credential=credential,
+            upstream_name=upstream_name,
+            context_window=context_window,
+            output_bound=output_bound,
+            abilities=sorted(set(abilities)),
+            parameters=parameters or {},
+            enabled=enabled,
+        )
+
+
+@transaction.atomic
+def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
+    """Sets the model that answers when the provider of `slug` fails; empty: none.
+
+    NotFound for a slug that is not installed; InvalidInput for fallbacks that form a loop.
+    """
+    locked = LanguageModel.objects.select_for_update().filter(workspace_id=workspace_id).order_by("id")
+    models = {row.slug: row for row in locked}  # concurrent changes could form a loop of two chains
+    if slug not in models or (fallback and fallback not in models):
+        raise NotFound
+    by_id = {row.id: row for row in models.values()}
+    following, seen = models[fallback] if fallback else None, {slug}
+    while following is not None:
+        if following.slug in seen:
+            raise InvalidInput(fallback=["These fallback models form a loop."])
+        seen.add(following.slug)
+        following = by_id.get(following.fallback_id) if following.fallback_id else None
+    models[slug].fallback = models[fallback] if fallback else None
+    models[slug].save(update_fields=["fallback"])
