@@ -17,7 +17,7 @@ from quotas.models import Budget, BudgetWindow
 log = structlog.get_logger(__name__)
 Level = Budget.Level
 MOST_TOLD = 20  # people who get a mail about one counter
-WINDOWS = {Budget.Window.DAY: "today", Budget.Window.MONTH: "this month", Budget.Window.TOTAL: "in all"}
+WINDOWS = {Budget.Window.DAY: "today", Budget.Window.MONTH: "this month", Budget.Window.TOTAL: "in total"}
 
 
 def tell_crossed(counter_ids: Iterable[int]) -> None:

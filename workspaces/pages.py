@@ -18,7 +18,7 @@ def new_team(request: HttpRequest) -> HttpResponse:
     """For somebody who came without one: by an issuer, or by leaving their last."""
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())
     if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
-        messages.error(request, f"Give your team a name of 1 to {LONGEST_NAME} characters.")
+        messages.error(request, f"Enter a team name of 1 to {LONGEST_NAME} characters.")
         return redirect("places")
     try:
         place = open_place(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)

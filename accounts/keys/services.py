@@ -103,7 +103,7 @@ def create_key(
 ) -> NewKey:
     """A key in the principal's workspace, or for the whole tenant; one's own, or a service account's."""
     if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidInput(expires_at=["This moment has passed."])
+        raise InvalidInput(expires_at=["This time is in the past."])
     with acting(principal, Action.TENANT_KEYS if for_tenant else _needed(service_account)) as actor:
         if for_tenant and service_account is not None:
             expect(actor, Action.SERVICE_ACCOUNTS_CHANGE)
@@ -138,7 +138,7 @@ def _owner(actor: Principal, service_account: UUID | None) -> Membership:
         return members.get(id=actor.membership_id)
     owner = members.filter(user=service_account, user__service_of=actor.tenant.id).first()
     if owner is None:
-        raise InvalidInput(service_account=["There is no such service account."])
+        raise InvalidInput(service_account=["Service account not found."])
     return owner
 
 
@@ -147,7 +147,7 @@ def _expect_room(owner: Membership) -> None:
         ApiKey.objects.filter(owner=owner.user_id, tenant=owner.tenant_id, revoked_at=None).count()
         >= MOST_KEYS
     ):
-        raise Conflict(f"There are {MOST_KEYS} keys already; revoke one first.")
+        raise Conflict(f"The limit of {MOST_KEYS} API keys is reached. Revoke one first.")
 
 
 def _write(owner: Membership, **fields: object) -> NewKey:

@@ -21,7 +21,7 @@ def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
     InvalidInput for what is no picture that a browser would show, AtCapacity where too many are made.
     """
     if len(upload) > settings.IMAGE_MAX_BYTES:
-        raise InvalidInput(picture=[f"Choose a picture of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
+        raise InvalidInput(picture=[f"Choose an image of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
     return make_picture(upload, name="picture", side=SIDE, square=True, payers=(user_id,))
 
 

@@ -59,7 +59,7 @@ def invite_list(*, principal: Principal, emails: Sequence[str], role: str, place
     A list that goes beyond what the team may send is refused as a whole.
     """
     if not 0 < len(emails) <= MOST_AT_ONCE:
-        raise InvalidInput(emails=[f"Name 1 to {MOST_AT_ONCE} addresses at a time."])
+        raise InvalidInput(emails=[f"Enter 1 to {MOST_AT_ONCE} email addresses at a time."])
     with acting(principal, _right_to_invite(role)) as actor:
         _expect_room(actor, [plain_address(email) for email in emails])
         opened = _workspaces(actor, places)
@@ -81,14 +81,16 @@ def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationPla
 
 def _invite(actor: Principal, address: str, role: str, opened: list[InvitationPlace]) -> Invitation:
     if role == Membership.Role.OWNER:
-        raise InvalidInput(role=["Ownership is offered to a member; nobody is invited to it."])
+        raise InvalidInput(
+            role=["You cannot invite someone as owner. Invite them, then offer them ownership."]
+        )
     if Membership.objects.filter(tenant=actor.tenant.id, user__email=address).exists():
-        raise Conflict("This person is a member already.")
+        raise Conflict("This person is already a member.")
     now = timezone.now()
     mine = Invitation.objects.filter(tenant=actor.tenant.id, email=address, accepted_at=None, revoked_at=None)
     mine.filter(expires_at__lte=now).update(revoked_at=now)  # it stands in nobody's way
     if mine.exists():
-        raise Conflict("This address is invited already; send the invitation again instead.")
+        raise Conflict("This address has already been invited. Send the invitation again instead.")
     expect_recipient_room(address)
     secret = make_secret()
     invitation = Invitation.objects.create(
@@ -137,7 +139,9 @@ def resend(*, principal: Principal, invitation_id: UUID) -> Invitation:
         expect(actor, _right_to_invite(invitation.role))
         _expect_sending(actor, [invitation.email])
         if invitation.times_sent >= MOST_SENDS:
-            raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address again.")
+            raise Conflict(
+                f"This invitation was sent {MOST_SENDS} times. Withdraw it and invite the address again."
+            )
         expect_recipient_room(invitation.email)
         secret, now = make_secret(), timezone.now()
         Invitation.objects.filter(id=invitation.id).update(
@@ -198,7 +202,7 @@ def accept(*, token: str, user: User) -> Invitation:
         raise InvitationInvalid
     places = [p for p in invitation.places.select_related("workspace") if p.workspace.archived_at is None]
     if not places:
-        raise InvitationInvalid("The workspaces that it opens are closed. Ask for a new invitation.")
+        raise InvitationInvalid("The workspaces of this invitation are archived. Ask for a new invitation.")
     membership = join_tenant(tenant=tenant, user=user, role=invitation.role)
     for place in places:
         join_workspace(workspace=place.workspace, membership=membership, role=place.role)
@@ -220,12 +224,12 @@ def _workspaces(actor: Principal, places: Places) -> list[InvitationPlace]:
         default = Q(id__in=Tenant.objects.filter(id=actor.tenant.id).values("default_workspace"))
         found = here.filter(default)
         if not found:
-            raise InvalidInput(workspaces=["Name at least one workspace."])
+            raise InvalidInput(workspaces=["Choose at least one workspace."])
         return [InvitationPlace(workspace=found[0])]
     by_slug = {workspace.slug: workspace for workspace in here.filter(slug__in=list(places))}
     missing = sorted(set(places) - set(by_slug))
     if missing:
-        raise InvalidInput(workspaces=[f"There is no open workspace {slug[:40]}." for slug in missing])
+        raise InvalidInput(workspaces=[f"No active workspace called {slug[:40]}." for slug in missing])
     return [InvitationPlace(workspace=by_slug[slug], role=role) for slug, role in places.items()]
 
 
@@ -239,7 +243,7 @@ def _open_invitation(actor: Principal, invitation_id: UUID) -> Invitation:
 def _expect_room(actor: Principal, addresses: Sequence[str]) -> None:
     standing = Invitation.objects.filter(tenant=actor.tenant.id, accepted_at=None, revoked_at=None)
     if standing.count() + len(addresses) > MOST_OPEN:
-        raise Conflict(f"A team has at most {MOST_OPEN} open invitations; withdraw some first.")
+        raise Conflict(f"A team can have at most {MOST_OPEN} open invitations. Withdraw some first.")
     _expect_sending(actor, addresses)
 
 

@@ -31,7 +31,7 @@ def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> 
     """A new link; the one before it opens nothing any more."""
     with acting(principal, Action.WORKSPACE_LINK) as actor:
         if not Workspace.objects.filter(id=actor.workspace.id, archived_at=None, deleted_at=None).exists():
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         _live(actor).update(revoked_at=timezone.now())
         secret = make_secret()
         row = WorkspaceLink.objects.create(

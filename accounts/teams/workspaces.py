@@ -70,7 +70,7 @@ def choose_default(*, principal: Principal) -> None:
     """From now on those arrive in this workspace who were invited to no other."""
     with acting(principal, Action.TENANT_CHANGE) as actor:
         if _workspace(actor).archived_at is not None:
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         Tenant.objects.filter(id=actor.tenant.id).update(default_workspace=actor.workspace.id)
         audit.record("workspace.made_default", principal=actor, target=actor.workspace.slug)
 
@@ -135,7 +135,7 @@ def add_member(*, principal: Principal, user_id: UUID, role: str) -> WorkspaceMe
         _expect_fit(membership, role)
         workspace = _workspace(actor)
         if workspace.archived_at is not None:
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         before = _place(workspace, user_id)
         place = join_workspace(workspace=workspace, membership=membership, role=role)
         was = before.role if before else None
@@ -183,12 +183,12 @@ def _place(workspace: Workspace, user_id: UUID) -> WorkspaceMember | None:
 
 def _expect_fit(membership: Membership, role: str) -> None:
     if membership.role == Membership.Role.GUEST and role == WorkspaceMember.Role.MANAGER:
-        raise InvalidInput(role=["A guest of the team cannot manage a workspace."])
+        raise InvalidInput(role=["Guests of the team cannot manage a workspace."])
 
 
 def _expect_not_default(workspace: Workspace) -> None:
     if Tenant.objects.filter(id=workspace.tenant_id, default_workspace=workspace).exists():
-        raise Conflict("This is the team's default workspace: make another one the default first.")
+        raise Conflict("This is the team's default workspace. Make another workspace the default first.")
 
 
 def _record(action: str, workspace: Workspace, actor_id: UUID, principal: Principal | None) -> None:

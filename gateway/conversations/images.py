@@ -19,7 +19,7 @@ from kit.secrets import seal_bytes, unseal_bytes
 SIDE = 2048  # pixels: providers make larger ones smaller themselves
 MOST_UNSENT = 32  # of a person in a workspace
 UNSENT_LIFETIME = timedelta(days=1)
-STRANGE = ["There is no such image of yours that was not sent yet."]
+STRANGE = ["This is not one of your unsent images. Attach it again."]
 
 
 def make_anew(*, principal: Principal, upload: bytes) -> NewPicture:

@@ -31,7 +31,7 @@ def answer_approval(*, principal: Principal, turn_id: UUID, approval_id: UUID, d
     if run is None:
         raise NotFound
     if turn.user_id != principal.user_id:
-        raise Forbidden("Only whoever asked may allow this call.")
+        raise Forbidden("Only the person who asked can allow this call.")
     expect(principal, Action.CHAT)
     if decision == ALWAYS:
         expect(principal, Action.MCPS_CHANGE)

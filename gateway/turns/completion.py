@@ -42,7 +42,7 @@ class OneCall:
                     yield event
         except ProviderError as exc:
             if exc.details["provider_status"] in REFUSED_AS_INVALID:
-                raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
+                raise InvalidInput("The model's provider refused these messages or parameters.") from exc
             raise
 
     async def stop(self, job: TurnJob) -> None:

@@ -105,16 +105,18 @@ def _rendered(principal: Principal, wish: SendRequest) -> RenderedPrompt | None:
     try:
         return render_prompt(place=principal, slug=wish.prompt, values=wish.variables)
     except NotFound as exc:
-        raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
+        raise InvalidInput(prompt=["No prompt with this name is available to you."]) from exc
 
 
 def _message_of(wish: SendRequest, rendered: RenderedPrompt | None) -> str:
     """What is asked; empty where the replaced turn's question is asked again."""
     message = "\n\n".join(text for text in (rendered.text if rendered else "", wish.message or "") if text)
     if len(message) > LONGEST_MESSAGE:
-        raise InvalidInput(message=[f"With its prompt it is longer than {LONGEST_MESSAGE} characters."])
+        raise InvalidInput(
+            message=[f"With the prompt, the message is longer than {LONGEST_MESSAGE} characters."]
+        )
     if rendered is not None and not message.strip():
-        raise InvalidInput(prompt=["With these values the prompt says nothing."])
+        raise InvalidInput(prompt=["With these values the prompt is empty."])
     return message
 
 

@@ -84,10 +84,10 @@ def _check_role(principal: Principal) -> Check:
     try:
         expect(principal, Action.CHAT)
     except RoleTooLow as refusal:
-        return Check("role", f"A {role} may only read.", refusal)
+        return Check("role", f"The {role} role can only read.", refusal)
     except Forbidden as refusal:
         return Check("role", refusal.text, refusal)
-    return Check("role", f"A {role} may chat.")
+    return Check("role", f"The {role} role can chat.")
 
 
 def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Check:
@@ -97,7 +97,7 @@ def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable
         return Check("model", f"{slug} is not enabled in the workspace.", refusal)
     if reason := model.access.refusal(principal):
         return Check("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
-    who = "everybody in it" if model.access.is_open else "you"
+    who = "everyone in it" if model.access.is_open else "you"
     return Check("model", f"{slug} is enabled in the workspace, for {who}.")
 
 
@@ -111,7 +111,7 @@ def _check_mcp(slug: str, wanted: Mapping[str, ServerRef], enabled: Sequence[str
         return Check("mcp", needed.text, needed)
     tools = len(server.tools)
     if not tools:
-        return Check("mcp", f"{slug} is enabled in the workspace, but no tool of it may be used.")
+        return Check("mcp", f"{slug} is enabled in the workspace, but all its tools are denied.")
     return Check("mcp", f"{slug} is enabled in the workspace, with {tools} tool{'s' if tools > 1 else ''}.")
 
 
@@ -120,7 +120,7 @@ def _check_number(servers: Sequence[ServerRef]) -> tuple[Check, ...]:
     tools = sum(len(server.tools) for server in servers)
     if tools <= MOST_TOOLS:
         return ()
-    reason = f"These servers have {tools} tools; a model takes at most {MOST_TOOLS}. Choose fewer of them."
+    reason = f"These servers have {tools} tools. A model takes at most {MOST_TOOLS}. Choose fewer servers."
     return (Check("tools", reason, InvalidInput(mcps=[reason])),)
 
 
@@ -129,7 +129,7 @@ def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Check
     if model is None:
         return ()
     if not engine_runs_tools:
-        reason = "The engine of this conversation does not run tools of MCP servers."
+        reason = "The engine of this conversation does not support tools."
         return (Check("tools", reason, ModelLacksAbility(reason, ability="tools")),)
     if LanguageModel.Ability.TOOLS not in model.abilities:
         reason = f"{model.slug} cannot use tools."

@@ -32,5 +32,5 @@ async def _check_cost(principal: Principal, draft: Draft, wish: SendRequest) -> 
     call = planned(draft.models[0], bounds)
     refusal = await in_public(foresee, Payer.of(principal), call)
     if refusal is None:
-        return Check("quota", f"The budget covers the {call.tokens} tokens that this may use.")
+        return Check("quota", f"The budget covers the {call.tokens} tokens that this message may use.")
     return Check("quota", refusal.text, refusal)

@@ -49,8 +49,8 @@ OURS = (ProviderTimeout, InternalError, DatabaseUnavailable)  # ends that the en
 CLOSE_SECONDS = 5.0  # that interrupted turns have to be closed at a stop
 SHARE = 3  # of the free places: a team may run so many times as many turns
 TEAM_FULL = (
-    "Your team writes as many replies as its share of this server allows: the rest is for others. "
-    "Try again when one has ended."
+    "Your team is using its whole share of this server's capacity. "
+    "Try again when one of its replies has finished."
 )
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
@@ -147,7 +147,7 @@ class RunningTurn:
         except DomainError as exc:
             return Reason.ERROR, exc
         except TimeoutError:
-            text = f"The turn took longer than {settings.TURN_MAX_SECONDS} seconds."
+            text = f"The reply took longer than {settings.TURN_MAX_SECONDS} seconds."
             return Reason.ERROR, ProviderTimeout(text, provider=self.job.model.provider)
         except Exception as exc:
             log.exception("turn failed", turn_id=str(self.job.turn_id))

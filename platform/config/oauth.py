@@ -72,7 +72,7 @@ def _issuer(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{where}: trust_email is true or false.")
     if not ISSUER_ID.fullmatch(entry["id"]) or entry["id"] in TAKEN:
         raise ImproperlyConfigured(
-            f"{where}: id must be small letters, digits and hyphens, and no provider's."
+            f"{where}: id must be lowercase letters, digits and hyphens, and not the name of a provider."
         )
     if not _is_issuer(entry["issuer"]):
         raise ImproperlyConfigured(f"{where}: issuer must be an https:// address without a query.")

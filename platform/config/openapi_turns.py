@@ -28,7 +28,7 @@ without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 | `delta`, `reasoning` | `text` |
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
-| `approval` | the one who asked must allow a call: `approval_id`, `expires_at`, and what `tool_call` told |
+| `approval` | the asker must allow a call: `approval_id`, `expires_at`, and the data of `tool_call` |
 | `approval_resolved` | `approval_id`, `call_id`, `decision`: `allowed`, `refused` or `expired` |
 | `notice` | `kind`, `text`, and what belongs to the kind. `retry`, `fallback`: the model's provider failed; \
 `history_restored`: earlier messages were missing at the engine, and came from Switchyard's own copy |
@@ -38,11 +38,11 @@ the whole reply follows in events of its own |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
 `cancelled`, `quota_exceeded`, `interrupted`, `error` |
-| `moved` | `turn_id`, `text`; no `id`. The server restarts and ends the stream, the reply goes on: \
+| `moved` | `turn_id`, `text`; no `id`. The server restarts and ends the stream, the reply continues: \
 resume after the pause in `retry` |
 
-An approval is answered by `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also where the turn was
-sent over the socket.
+To answer an approval, use `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also for turns of the
+socket.
 """
 
 STREAM = "text/event-stream"
@@ -50,13 +50,14 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": LONGEST_KEY},
     OpenApiParameter.HEADER,
-    description="The same key and body give the same turn again; the same key with another body is a 409.",
+    description="Repeating a request with the same key and body returns the same turn; "
+    "the same key with another body is a 409.",
 )
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
     {"type": "integer", "minimum": 0},
     OpenApiParameter.HEADER,
-    description="The id of the last event that arrived; what follows it is sent.",
+    description="The id of the last event received; the stream continues after it.",
 )
 
 

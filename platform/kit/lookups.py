@@ -16,7 +16,7 @@ MOST_LOOKUPS = 256  # threads, made as they are needed; one that waits costs som
 OF_A_DOMAIN = 16
 QUICK_SECONDS = 0.5
 MOST_KNOWN = 4096  # names that are remembered as quick
-FULL = "Too many names of servers are being looked up; try again shortly."
+FULL = "Too many host names are being looked up. Try again shortly."
 Ask = Callable[[str], list[str]]
 
 

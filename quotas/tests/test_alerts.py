@@ -30,7 +30,7 @@ def test_a_workspaces_managers_are_told_once_when_half_is_used(cast: Cast) -> No
     assert told() == []
     store_usage(cast.bob, tokens=2)
     store_usage(cast.bob, tokens=30)
-    subject = "The workspace Sales: 51 % of the budget this month is used"
+    subject = "The workspace Sales: 51% of the budget used this month"
     assert told() == [("alice@example.com", subject), ("bob@example.com", subject)]
     assert BudgetWindow.objects.get().alerted_at is not None
 
@@ -38,13 +38,13 @@ def test_a_workspaces_managers_are_told_once_when_half_is_used(cast: Cast) -> No
 def test_those_who_run_the_team_are_told_of_its_budget(cast: Cast) -> None:
     soften(cast, level="tenant", window="day")
     store_usage(cast.bob, tokens=60)
-    assert told() == [("alice@example.com", "The team Acme: 60 % of the budget today is used")]
+    assert told() == [("alice@example.com", "The team Acme: 60% of the budget used today")]
 
 
 def test_a_member_is_told_of_their_own_budget_and_nobody_else(cast: Cast) -> None:
     soften(cast, level="member", window="total")
     store_usage(cast.bob, tokens=60)
-    assert told() == [("bob@example.com", "Your own budget in Acme: 60 % of the budget in all is used")]
+    assert told() == [("bob@example.com", "Your own budget in Acme: 60% of the budget used in total")]
 
 
 def test_a_new_window_tells_again(cast: Cast) -> None:

@@ -46,7 +46,7 @@ def install_from_catalogue(
             base_url=(base_url if provider.wants_address else "") or provider.base_url,
         ).id
     elif find_credential(place=principal, credential_id=credential_id).kind != provider.kind:
-        raise InvalidInput(credential_id=["This credential is of another kind of provider."])
+        raise InvalidInput(credential_id=["This credential is for another kind of provider."])
     return [_install_listed(principal, credential_id, model, enabled=enabled) for model in models]
 
 

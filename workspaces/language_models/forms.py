@@ -27,35 +27,51 @@ class ModelForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     enabled = forms.BooleanField(label="Enabled", required=False)
     context_window = forms.IntegerField(
-        label="Context window", min_value=2, max_value=2**31 - 1, help_text="In tokens."
+        label="Context window (tokens)",
+        min_value=2,
+        max_value=2**31 - 1,
+        help_text="How much of the conversation the model can read.",
     )
     output_bound = forms.IntegerField(
-        label="Longest reply", min_value=1, max_value=2**31 - 1, help_text="In tokens, where none is asked."
+        label="Default reply limit (tokens)",
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text="Used when a request sets no limit.",
     )
     fallback = forms.ChoiceField(
-        label="Stands in for it", choices=[], required=False, help_text="Where its provider fails."
+        label="Fallback model", choices=[], required=False, help_text="Used if the provider fails."
     )
-    abilities = ticks("What it can beside text", LanguageModel.Ability.choices)
+    abilities = ticks("Capabilities", LanguageModel.Ability.choices)
     temperature = forms.FloatField(
-        label="Temperature", min_value=0, max_value=2, required=False, help_text="Empty: the provider's."
+        label="Temperature",
+        min_value=0,
+        max_value=2,
+        required=False,
+        help_text="Leave empty to use the provider's default.",
     )
     top_p = forms.FloatField(
-        label="Top p", min_value=0, max_value=1, required=False, help_text="Empty: the provider's."
+        label="Top p",
+        min_value=0,
+        max_value=1,
+        required=False,
+        help_text="Leave empty to use the provider's default.",
     )
     reasoning_effort = forms.ChoiceField(
-        label="Reasoning", choices=[("", "The provider's"), *((one, one) for one in EFFORTS)], required=False
+        label="Reasoning",
+        choices=[("", "Provider's default"), *((one, one) for one in EFFORTS)],
+        required=False,
     )
-    allow_roles = ticks("Roles that may use it", ROLES)
-    everybody = forms.BooleanField(label="Open it to everybody, where nobody is ticked above", required=False)
-    deny_roles = ticks("Roles that may not", ROLES)
-    allow_members = ticks("Members who may use it", [])
-    deny_members = ticks("Members who may not", [])
+    allow_roles = ticks("Allowed roles", ROLES)
+    everybody = forms.BooleanField(label="Open to everyone if nothing is selected above", required=False)
+    deny_roles = ticks("Denied roles", ROLES)
+    allow_members = ticks("Allowed members", [])
+    deny_members = ticks("Denied members", [])
 
     def __init__(self, principal: Principal, model: ModelRef, data: Any) -> None:
         super().__init__(data, initial=_initial(model))
         fields: dict[str, Any] = self.fields
         others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
-        fields["fallback"].choices = [("", "Nobody"), *((row.slug, row.name) for row in others)]
+        fields["fallback"].choices = [("", "None"), *((row.slug, row.name) for row in others)]
         fields["context_window"].disabled = model.provider == LanguageModel.Provider.LOCAL
         people = _people(principal, model.access.named)
         for name in ("allow_members", "deny_members"):
@@ -66,7 +82,7 @@ class ModelForm(forms.Form):
     def clean(self) -> None:
         """Whoever unticks the last who may use it is asked whether everybody is to."""
         if not self.errors and self.cleaned_data.get("everybody") is False and self._group("allow").is_empty:
-            told = "Nobody is ticked any more, so everybody here could use it. Say so here if they may."
+            told = "Nothing is selected, so everyone could use this model. Select this to confirm."
             self.add_error("everybody", told)
 
     def wish(self) -> dict[str, Any]:
@@ -100,5 +116,5 @@ def _people(principal: Principal, named: frozenset[UUID]) -> list[tuple[str, str
     rows = [*inside.order_by("user__name", "id")[:MOST_OFFERED], *inside.filter(user__in=named)]
     here = {row.user_id: row.user.label for row in rows}
     left = {user.id: user.label for user in User.objects.filter(id__in=named - here.keys())}
-    gone = {one: f"{left.get(one, 'Somebody')} (no longer here)" for one in sorted(named - here.keys())}
+    gone = {one: f"{left.get(one, 'Unknown')} (no longer a member)" for one in sorted(named - here.keys())}
     return [(str(one), label) for one, label in {**here, **gone}.items()]

@@ -80,7 +80,7 @@ def add_credential(
     """
     base_url = (base_url or BASE_URLS.get(Kind(kind), "")).strip().rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"}:
-        raise InvalidInput(base_url=["Give the address of the provider's API, https://…"])
+        raise InvalidInput(base_url=["Enter the URL of the provider's API, https://…"])
     try:
         with transaction.atomic():
             return ProviderCredential.objects.create(
@@ -91,7 +91,7 @@ def add_credential(
                 sealed_key=seal(key) if key else "",
             )
     except IntegrityError as exc:
-        raise Conflict(f"There is a credential called {name} already.") from exc
+        raise Conflict(f"A credential called {name} already exists.") from exc
 
 
 def change_key(*, credential: ProviderCredential, key: str) -> None:
@@ -114,9 +114,9 @@ def install_model(
 ) -> LanguageModel:
     """Installs a model, private until it is enabled. Conflict for a slug that is or was taken."""
     if RetiredSlug.objects.filter(workspace_id=credential.workspace_id, slug=slug).exists():
-        raise Conflict(f"There was a model called {slug} already: choose another name.", slug=slug)
+        raise Conflict(f"The name {slug} was already used. Choose another name.", slug=slug)
     if not 0 < output_bound < context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
     try:
         with transaction.atomic():
             return LanguageModel.objects.create(
@@ -133,7 +133,7 @@ def install_model(
                 enabled=enabled,
             )
     except IntegrityError as exc:
-        raise Conflict(f"There is a model called {slug} already.") from exc
+        raise Conflict(f"A model called {slug} already exists.") from exc
 
 
 @transaction.atomic
@@ -150,7 +150,7 @@ def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     following, seen = models[fallback] if fallback else None, {slug}
     while following is not None:
         if following.slug in seen:
-            raise InvalidInput(fallback=["This chain of fallbacks would come back to itself."])
+            raise InvalidInput(fallback=["These fallback models form a loop."])
         seen.add(following.slug)
         following = by_id.get(following.fallback_id) if following.fallback_id else None
     models[slug].fallback = models[fallback] if fallback else None

@@ -76,10 +76,12 @@ class ModelSerializer(serializers.Serializer[Any]):
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
-    price = RatesSerializer(allow_null=True, help_text="In force now; null: no price is known")
-    fallback = serializers.CharField(help_text="The model that answers when this one's provider fails")
+    price = RatesSerializer(allow_null=True, help_text="The current price; null: no price is known")
+    fallback = serializers.CharField(help_text="The model used if this one's provider fails")
     parameters = ParametersSerializer()
-    access = AccessSerializer(allow_null=True, help_text="Who may use it; told to those who may change it")
+    access = AccessSerializer(
+        allow_null=True, help_text="Who may use it; only shown to those who may change it"
+    )
     created_at = serializers.DateTimeField()
 
 
@@ -103,7 +105,7 @@ class ModelChangeSerializer(serializers.Serializer[Any]):
 class ModelWishSerializer(serializers.Serializer[Any]):
     credential_id = serializers.UUIDField()
     slug = serializers.CharField(max_length=60)
-    upstream_name = serializers.CharField(max_length=100, help_text="What its provider calls it")
+    upstream_name = serializers.CharField(max_length=100, help_text="The model's ID at the provider")
     name = NameField(required=False, default="")
     context_window = serializers.IntegerField(min_value=2, max_value=MOST_TOKENS)
     output_bound = serializers.IntegerField(min_value=1, max_value=MOST_TOKENS)

@@ -56,7 +56,7 @@ def create_credential(
     check_key(kind, key)
     check_url(base_url or BASE_URLS.get(Kind(kind), ""))
     if credentials_of(principal).count() >= MOST_CREDENTIALS:
-        raise Conflict(f"A workspace has at most {MOST_CREDENTIALS} credentials.")
+        raise Conflict(f"A workspace can have at most {MOST_CREDENTIALS} credentials.")
     row = add_credential(
         workspace_id=principal.workspace.id, name=name, kind=kind, key=key, base_url=base_url
     )
@@ -68,7 +68,7 @@ def check_key(kind: str, key: str) -> None:
     """InvalidInput for what is no key; only a compatible provider may ask for none."""
     is_plain = key.isascii() and key.isprintable() and " " not in key
     if (not key and kind != Kind.COMPATIBLE) or not is_plain:
-        raise InvalidInput(key=["A key is a single line of plain letters, digits and signs."])
+        raise InvalidInput(key=["A key must be a single line of printable ASCII characters."])
 
 
 def check_url(url: str) -> None:
@@ -80,9 +80,9 @@ def check_url(url: str) -> None:
     except ValueError:
         is_sound = False
     if not is_sound:
-        raise InvalidInput(base_url=["Give the address of the provider's API, https://…"])
+        raise InvalidInput(base_url=["Enter the URL of the provider's API, https://…"])
     if parts.username or parts.password:
-        raise InvalidInput(base_url=["An address holds no password: give it as the key."])
+        raise InvalidInput(base_url=["The URL must not contain a password. Enter it as the API key."])
 
 
 @transaction.atomic
@@ -100,7 +100,7 @@ def change_credential(
     changes: dict[str, list[Any]] = {}
     if base_url is not None and base_url.rstrip("/") != row.base_url:
         if key is None:
-            raise InvalidInput(key=["Give the key again: it is not sent to another address unseen."])
+            raise InvalidInput(key=["Enter the key again to use it with a different address."])
         check_url(base_url)
         changes["base_url"] = [row.base_url, base_url.rstrip("/")]
         row.base_url = base_url.rstrip("/")
@@ -115,7 +115,7 @@ def change_credential(
         with transaction.atomic():
             row.save(update_fields=["name", "base_url", "sealed_key", "updated_at"])
     except IntegrityError as exc:
-        raise Conflict(f"There is a credential called {name} already.") from exc
+        raise Conflict(f"A credential called {name} already exists.") from exc
     audit.record("provider_credential.changed", principal=principal, target=row.name, changes=changes)
     return row
 
@@ -137,13 +137,13 @@ def add_model(
 ) -> LanguageModel:
     """Installs a model of one of the workspace's credentials. InvalidInput, Conflict, NotFound."""
     if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 small letters, digits, dots, hyphens and underscores."])
+        raise InvalidInput(slug=["Use up to 60 lowercase letters, digits, dots, hyphens and underscores."])
     if is_like_an_id(slug):
-        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+        raise InvalidInput(slug=["This looks like an ID. Choose another name."])
     check_parameters(fields.get("parameters") or {})
     credential = find_credential(place=principal, credential_id=credential_id, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
-        raise Conflict(f"A workspace has at most {MOST_MODELS} models.")
+        raise Conflict(f"A workspace can have at most {MOST_MODELS} models.")
     row = install_model(credential=credential, slug=slug, upstream_name=upstream_name, **fields)
     audit.record(
         "language_model.added",
@@ -180,7 +180,7 @@ def _change(
 ) -> None:
     changes = audit.change(row, _checked(principal, row, wanted), CHANGED)
     if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
     if changes:
         row.save(update_fields=list(changes))
     before = next((other.slug for other in rows if other.id == row.fallback_id), "")
@@ -188,7 +188,7 @@ def _change(
         try:
             set_fallback(workspace_id=row.workspace_id, slug=row.slug, fallback=wanted["fallback"])
         except NotFound as exc:
-            raise InvalidInput(fallback=["There is no such model here."]) from exc
+            raise InvalidInput(fallback=["This workspace has no such model."]) from exc
         changes["fallback"] = [before, wanted["fallback"]]
     if changes:
         audit.record("language_model.changed", principal=principal, target=row.slug, changes=changes)
@@ -199,7 +199,7 @@ def _checked(principal: Principal, row: LanguageModel, wanted: dict[str, Any]) -
     plain = dict(wanted)
     window = wanted.get("context_window")
     if row.provider == LanguageModel.Provider.LOCAL and window not in {None, row.context_window}:
-        raise InvalidInput(context_window=["The built-in model's window is what it was built with."])
+        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
     if wanted.get("abilities") is not None:
         plain["abilities"] = sorted(set(wanted["abilities"]))
     if wanted.get("parameters") is not None:
@@ -216,7 +216,7 @@ def remove_model(*, principal: Principal, slug: str) -> None:
     """For good: a turn that uses it ends at its next call, those it stood in for have nobody."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("The built-in model is not removed; disable it.")
+        raise Conflict("You cannot remove the built-in model. Disable it instead.")
     RetiredSlug.objects.create(workspace_id=row.workspace_id, slug=row.slug)
     row.delete()
     audit.record("language_model.removed", principal=principal, target=row.slug)
@@ -235,10 +235,10 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         value = parameters.get(name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (is_number and 0 <= value <= most):
-            wrong.append(f"{name} is a number between 0 and {most}.")
+            wrong.append(f"{name} must be a number between 0 and {most}.")
     if parameters.get("reasoning_effort") not in (None, *EFFORTS):
-        wrong.append(f"reasoning_effort is one of {', '.join(EFFORTS)}.")
+        wrong.append(f"reasoning_effort must be one of: {', '.join(EFFORTS)}.")
     if unknown := sorted(set(parameters) - {"temperature", "top_p", "reasoning_effort"}):
-        wrong.append(f"There is no parameter {unknown[0][:60]!r} here.")
+        wrong.append(f"Unknown parameter: {unknown[0][:60]!r}.")
     if wrong:
         raise InvalidInput(parameters=wrong)

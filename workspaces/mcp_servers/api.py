@@ -96,7 +96,7 @@ class ServerView(McpView):
         responses=ServerSerializer,
     )
     def patch(self, request: Request, workspace: str, server: str) -> Response:
-        """Changes the name, whether it may be used, the address (same host) or the key."""
+        """Changes the name, the URL (same host) or the key, or enables or disables the server."""
         sent = checked(ServerChangeSerializer, request)
         return self.answer(services.change_server(principal=self.place, slug=server, **sent))
 
@@ -138,7 +138,7 @@ class ServerSignInView(McpView):
 
     @extend_schema(operation_id="sign_out_of_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
-        """Forgets the sign-in, and asks the server to end it."""
+        """Deletes the sign-in, and asks the server to end it."""
         self.leave_tenant()
         async_to_sync(forget_sign_in)(principal=self.place, slug=server)
         return Response(status=204)

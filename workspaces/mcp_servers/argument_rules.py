@@ -51,7 +51,7 @@ def check_rule(schema: dict[str, Any]) -> None:
         raise InvalidInput(argument_schema=[f"Use at most {LONGEST_SCHEMA} characters."])
     check_schema(schema)
     if problem := costly_part(schema):
-        raise InvalidInput(argument_schema=[f"This takes too long to check: {problem}."])
+        raise InvalidInput(argument_schema=[f"This rule takes too long to check: {problem}."])
 
 
 def costly_part(schema: dict[str, Any]) -> str:
@@ -64,7 +64,7 @@ def costly_part(schema: dict[str, Any]) -> str:
     if any(isinstance(draft := node.get("$schema"), str) and draft not in DRAFTS for node in nodes):
         return "write it for JSON Schema 2020-12, without another $schema"
     if sum(len(UNEVALUATED & node.keys()) for node in nodes) > MOST_UNEVALUATED:
-        return f"use unevaluatedProperties and unevaluatedItems at most {MOST_UNEVALUATED} times in all"
+        return f"use unevaluatedProperties and unevaluatedItems at most {MOST_UNEVALUATED} times"
     if _nesting(schema) > MOST_NESTED:
         return f"nest anyOf, oneOf, allOf, not and if at most {MOST_NESTED} deep"
     return ""

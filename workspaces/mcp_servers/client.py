@@ -130,7 +130,7 @@ async def _with_session(
             await session.initialize()
             return await work(session)
     except TimeoutError as exc:
-        text = f"The MCP server did not answer within {transport.seconds:g} seconds."
+        text = f"The MCP server did not respond within {transport.seconds:g} seconds."
         raise McpServerFailed(text) from exc
     except Exception as exc:
         raise _reason(exc, address, transport) from exc
@@ -178,7 +178,7 @@ def _reason(error: BaseException, address: Address, transport: GuardedSDKTranspo
     if isinstance(found, DomainError):
         return found
     if transport.status in {401, 403}:
-        wanted = McpSignInNeeded("The MCP server wants a sign-in or another key.", status=transport.status)
+        wanted = McpSignInNeeded("The MCP server needs a sign-in or another key.", status=transport.status)
         wanted.did_no_work = transport.status == 401
         wanted.wanted_scope = _wanted_scope(transport)
         return wanted
@@ -199,12 +199,13 @@ def _wanted_scope(transport: GuardedSDKTransport) -> str:
 def _words_for(error: BaseException, address: Address, transport: GuardedSDKTransport) -> str:
     said = _first(error, MCPError)
     if isinstance(said, MCPError) and said.message and not STAND_INS.match(said.message):
-        return f"The MCP server refused: {address.without_secrets(_sound(said.message))[:LONGEST_REFUSAL]}"
+        words = address.without_secrets(_sound(said.message))[:LONGEST_REFUSAL]
+        return f"The MCP server returned an error: {words}"
     if transport.status:
-        return f"The MCP server answered with {transport.status}."
+        return f"The MCP server responded with status {transport.status}."
     if transport.is_broken:
         return "The MCP server cannot be reached."
-    return "The server does not speak MCP as it should."
+    return "The MCP server sent an invalid response."
 
 
 def _first(error: BaseException, kind: type[BaseException]) -> BaseException | None:

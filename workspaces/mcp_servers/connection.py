@@ -43,7 +43,7 @@ T = TypeVar("T")
 EARLY = timedelta(seconds=30)  # before it expires a token is renewed
 LOOK_AGAIN_SECONDS = 0.1  # while another renews it
 FINAL = {"invalid_grant", "invalid_client", "unauthorized_client", "unsupported_grant_type"}
-ENDED = "The server ended the sign-in: sign in again."
+ENDED = "The server ended the sign-in. Sign in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ async def address_for(
             tokens = await unbroken(_renew(tenant, access, renewal))
             return Address(access.address.url, access.address.transport, bearer(tokens.access))
         if loop.time() > patience:
-            raise McpSignInFailed("The sign-in is being renewed, which takes too long.")
+            raise McpSignInFailed("Renewing the sign-in took too long. Try again.")
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 

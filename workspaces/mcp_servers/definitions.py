@@ -16,7 +16,7 @@ LONGEST_DESCRIPTION = 8_000  # characters
 LONGEST_SCHEMA = 40_000  # characters of JSON
 MOST_TOOLS = 200  # of one server
 MOST_PATTERNS = 30  # of one schema
-NO_SCHEMA = "Its input schema is no JSON Schema."
+NO_SCHEMA = "The input schema is not a valid JSON Schema."
 # Linear in the text, whatever the pattern, and small: a manager's or a server's must not hold up everybody.
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=250_000, dfa_size_limit=250_000)
 
@@ -70,11 +70,11 @@ def _problem_of(told: dict[str, Any], input_schema: Any) -> str:
     if not isinstance(input_schema, dict) or input_schema.get("type", "object") != "object":
         return NO_SCHEMA
     if not is_shallow(told):
-        return "Its input schema is nested too deeply."
+        return "The input schema is nested too deeply."
     if not is_storable(told):
-        return "Its description holds signs that are no text."
+        return "The description contains invalid characters."
     if len(told["description"]) > LONGEST_DESCRIPTION or len(json.dumps(told)) > LONGEST_SCHEMA:
-        return "Its description is too long."
+        return "The description is too long."
     try:
         check_schema(input_schema)
     except InvalidInput:
@@ -89,7 +89,11 @@ def check_schema(schema: Any) -> None:
             raise ValueError("too many patterns")
         validator(schema)
     except (ValueError, TypeError, RecursionError) as exc:
-        raise InvalidInput(argument_schema=["This is no JSON Schema that can be used here."]) from exc
+        raise InvalidInput(
+            argument_schema=[
+                "The schema is not a valid JSON Schema, or uses features that are not supported."
+            ]
+        ) from exc
 
 
 def count_patterns(value: Any) -> int:
@@ -109,7 +113,7 @@ def count_patterns(value: Any) -> int:
 def validator(schema: Any) -> Any:
     """Evaluates the schema; ValueError, TypeError or RecursionError for what is none."""
     if not isinstance(schema, dict):
-        raise TypeError("A schema is an object here.")
+        raise TypeError("The schema must be a JSON object.")
     return jsonschema_rs.validator_for(schema, pattern_options=PATTERNS, retriever=_refuse)
 
 

@@ -25,7 +25,7 @@ EVERY = timedelta(hours=6)
 MOST_LOOKS = 200  # of one run
 MOST_OF_A_TENANT = 20  # so that one with many servers does not keep the others waiting
 AT_ONCE = 4
-KEY_UNREADABLE = "Its key cannot be read."
+KEY_UNREADABLE = "The saved key cannot be read."
 
 
 async def look_again(*, principal: Principal, server_id: UUID) -> int:
@@ -84,7 +84,7 @@ async def _in_turn(places: asyncio.Semaphore, tenant: TenantRef, server_id: UUID
             return  # removed meanwhile, or not looked at: then it is soon due again
         except Exception:  # one that cannot be looked at must not keep the others from it
             log.exception("MCP server could not be looked at", server_id=str(server_id))
-            await in_tenant(tenant, note_problem, server_id=server_id, problem="It could not be looked at.")
+            await in_tenant(tenant, note_problem, server_id=server_id, problem="The check failed.")
 
 
 async def look_at_server(*, tenant: TenantRef, server_id: UUID, is_members: bool) -> None:

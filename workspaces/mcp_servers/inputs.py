@@ -51,7 +51,7 @@ class ServerWish:
         """InvalidInput names every wrong field."""
         wrong: dict[str, Any] = {}
         if not SLUG.fullmatch(self.slug) or is_like_an_id(self.slug):
-            wrong["slug"] = ["Use up to 60 small letters, digits, hyphens and underscores, and no id."]
+            wrong["slug"] = ["Use up to 60 lowercase letters, digits, hyphens and underscores. No IDs."]
         if problem := url_problem(self.url):
             wrong["url"] = [problem]
         if self.auth == MCPServer.Auth.HEADER:
@@ -64,13 +64,13 @@ class ServerWish:
     def _sign_in_problems(self) -> dict[str, list[str]]:
         wrong = {}
         if self.sign_in not in {"", *MCPServer.SignIn.values}:
-            wrong["sign_in"] = ["Either member or workspace."]
+            wrong["sign_in"] = ["Use member or workspace."]
         if not is_plain(self.client_id):
             wrong["client_id"] = [PLAIN]
         if not is_plain(self.client_secret):
             wrong["client_secret"] = [PLAIN]
         elif self.client_secret and not self.client_id:
-            wrong["client_id"] = ["A client's secret goes with its id."]
+            wrong["client_id"] = ["Enter a client ID for the client secret."]
         return wrong
 
     @property
@@ -97,21 +97,21 @@ def url_problem(url: str) -> str:
     try:
         parts, _ = httpx.URL(url), urlsplit(url)
     except (ValueError, *UNREADABLE):
-        return "This is no address."
+        return "Not a valid URL."
     if HIDDEN in url:
-        return f"Give the whole address: {HIDDEN} stands for what is not shown."
+        return f"Enter the full URL: {HIDDEN} replaces the hidden part."
     is_one = parts.scheme in DEFAULT_PORTS and parts.host and 0 < (parts.port or 1) < 65536
     if not is_one or not url.isprintable() or " " in url:
-        return "Give the server's address, https://…"
+        return "Enter the server's URL, https://…"
     if parts.userinfo or parts.fragment:
-        return "An address holds no password and no fragment: give a key as a header."
+        return "The URL must not contain a password or a fragment. Enter the key as a header."
     return ""
 
 
 def header_problems(name: str, value: str) -> dict[str, list[str]]:
     wrong = {}
     if not HEADER_NAME.fullmatch(name) or name.lower() in NOT_OURS:
-        wrong["header_name"] = ["Name the header that carries the key, such as Authorization."]
+        wrong["header_name"] = ["Enter the name of the header with the key, such as Authorization."]
     if not value or not (value.isascii() and value.isprintable()) or value != value.strip():
-        wrong["header_value"] = ["A key is a single line of plain letters, digits and signs."]
+        wrong["header_value"] = ["A key must be a single line of printable ASCII characters."]
     return wrong

@@ -36,44 +36,53 @@ from workspaces.mcp_servers.oauth.token_store import (
 
 LONGEST_SCHEMA = 20_000  # characters of a restriction
 RULES = {  # for all tools of a server at once
-    "ask_to_change": "Ask first, unless it only reads",
-    "ask": "Ask before each call",
-    "never_ask": "Ask nobody",
+    "ask_to_change": "Ask unless read-only",
+    "ask": "Always ask",
+    "never_ask": "Never ask",
     "allow": "Allow all",
     "deny": "Deny all",
 }
+AUTHENTICATION = [
+    (MCPServer.Auth.NONE.value, "None"),
+    (MCPServer.Auth.HEADER.value, "API key (in a header)"),
+    (MCPServer.Auth.OAUTH.value, "Sign-in (OAuth)"),
+]
+SIGN_IN = [
+    (MCPServer.SignIn.WORKSPACE.value, "Once, for the whole workspace"),
+    (MCPServer.SignIn.MEMBER.value, "Each member with their own account"),
+]
 
 
 class InstallForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     slug = forms.CharField(
-        label="Name in the API", max_length=60, help_text="Small letters, digits, hyphens, underscores."
+        label="API name",
+        max_length=60,
+        help_text="Lowercase letters, digits, hyphens and underscores. Used in API calls.",
     )
     url = forms.CharField(
-        label="Address",
+        label="URL",
         max_length=500,
-        help_text="Of the server's MCP endpoint, https://… A key that stands in it is kept encrypted.",
+        help_text="The URL of the MCP endpoint, https://… A key in the URL is stored encrypted.",
     )
-    transport = forms.ChoiceField(label="Protocol", choices=MCPServer.Transport.choices)
-    auth = forms.ChoiceField(label="It asks for", choices=MCPServer.Auth.choices)
-    sign_in = forms.ChoiceField(
-        label="Who signs in", choices=MCPServer.SignIn.choices, required=False, initial="workspace"
-    )
-    client_id = forms.CharField(label="Client id", max_length=1_000, required=False)
+    transport = forms.ChoiceField(label="Connection type", choices=MCPServer.Transport.choices)
+    auth = forms.ChoiceField(label="Authentication", choices=AUTHENTICATION)
+    sign_in = forms.ChoiceField(label="Who signs in", choices=SIGN_IN, required=False, initial="workspace")
+    client_id = forms.CharField(label="Client ID", max_length=1_000, required=False)
     client_secret = forms.CharField(
         label="Client secret",
         max_length=10_000,
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="Kept encrypted and never shown again.",
+        help_text="Stored encrypted and never shown again.",
     )
     header_name = forms.CharField(label="Header", max_length=100, required=False, initial="Authorization")
     header_value = forms.CharField(
-        label="Its value",
+        label="Value",
         max_length=10_000,
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="Kept encrypted and never shown again, such as Bearer and a token.",
+        help_text="For example: Bearer and a token. Stored encrypted and never shown again.",
     )
 
     def wish(self) -> ServerWish:
@@ -83,9 +92,9 @@ class InstallForm(forms.Form):
 class ConnectionForm(forms.Form):
     """What is left as it was, or empty, stays."""
 
-    url = forms.CharField(label="Address", max_length=500, required=False)
+    url = forms.CharField(label="URL", max_length=500, required=False)
     header_value = forms.CharField(
-        label="A new key",
+        label="New key",
         max_length=10_000,
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
@@ -172,7 +181,7 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
 def _installed(found: Found) -> str:
     if found.authorization is not None:
         return "Installed. Sign in to see its tools."
-    return f"Connected. {len(found.tools)} tools found."
+    return f"Connected. Tools found: {len(found.tools)}."
 
 
 @require_GET
@@ -217,7 +226,7 @@ def refresh(request: WorkspaceRequest, server: str, **place: str) -> HttpRespons
     except DomainError as problem:
         messages.error(request, told(problem))
     else:
-        messages.success(request, f"It answers, and offers {offered} tools.")
+        messages.success(request, f"Tools refreshed. The server has {offered} tools.")
     return redirect(place_url(request.principal, "mcp_server", server=row.slug))
 
 
@@ -256,7 +265,7 @@ def remove(request: WorkspaceRequest, server: str, **place: str) -> HttpResponse
         services.remove_server,
         principal=request.principal,
         slug=server,
-        done="Removed, with its key.",
+        done="Server and key removed.",
         back=back,
     )
 
@@ -290,7 +299,7 @@ def _restriction(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or len(text) > LONGEST_SCHEMA:
-        raise InvalidInput(argument_schema=["The restriction is no JSON object."])
+        raise InvalidInput(argument_schema=["The allowed arguments must be a JSON object."])
     return value
 
 
@@ -320,7 +329,7 @@ def _by_rule(rule: str, tool: Tool) -> dict[str, Any]:
 def accept_tool(request: WorkspaceRequest, server: str, tool: str, **place: str) -> HttpResponse:
     """The changed definition, as it was shown."""
     shown_hash = request.POST.get("hash", "")
-    done = "Accepted. It may be used again."
+    done = "Change accepted. The tool can be used again."
     return _act(request, server, tool_rules.accept_tool, done, tool=tool, shown_hash=shown_hash)
 
 

@@ -15,18 +15,20 @@ class ToolSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(source="definition.description")
     input_schema = serializers.DictField(source="definition.input_schema")
     annotations = serializers.DictField(source="definition.annotations")
-    only_reads = serializers.BooleanField(help_text="So its server says")
+    only_reads = serializers.BooleanField(help_text="As declared by its server")
     usable = serializers.BooleanField(source="is_usable")
     allowed = serializers.BooleanField(source="is_allowed")
     new = serializers.BooleanField(
-        source="is_new", help_text="Came after the others: it is denied until somebody allows it"
+        source="is_new", help_text="Added after installation: denied until someone allows it"
     )
     needs_approval = serializers.BooleanField()
-    argument_schema = serializers.DictField(allow_null=True, help_text="What the arguments have to fit")
-    problem = serializers.CharField(help_text="Why it cannot be used at all; empty: nothing is wrong")
-    gone = serializers.BooleanField(source="is_gone", help_text="The server offers it no longer")
+    argument_schema = serializers.DictField(
+        allow_null=True, help_text="A JSON Schema that the arguments must match"
+    )
+    problem = serializers.CharField(help_text="Why it cannot be used; empty if it can")
+    gone = serializers.BooleanField(source="is_gone", help_text="The server no longer offers it")
     offered = serializers.DictField(
-        allow_null=True, help_text="Its changed definition, until somebody accepts it by `offered_hash`"
+        allow_null=True, help_text="The changed definition, until someone accepts it with `offered_hash`"
     )
     offered_hash = serializers.SerializerMethodField()
 
@@ -47,9 +49,9 @@ class BareServerSerializer(serializers.Serializer[Any]):
     has_key_in_url = serializers.SerializerMethodField()
     header_name = serializers.CharField()
     has_header = serializers.SerializerMethodField()
-    sign_in = serializers.CharField(help_text="Who signs in where `auth` is oauth: `workspace` or `member`")
+    sign_in = serializers.CharField(help_text="Who signs in if `auth` is oauth: `workspace` or `member`")
     needs_sign_in = serializers.SerializerMethodField()
-    problem = serializers.CharField(help_text="Why the last look at it failed; empty: it answered")
+    problem = serializers.CharField(help_text="Why the last check failed; empty if it succeeded")
     checked_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -106,7 +108,7 @@ class ServersSerializer(serializers.Serializer[Any]):
 class ServerWishSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=60)
     name = NameField(required=False, default="")
-    url = serializers.CharField(max_length=500, help_text="Keys that stand in it are kept encrypted")
+    url = serializers.CharField(max_length=500, help_text="Keys in it are stored encrypted")
     transport = serializers.ChoiceField(
         MCPServer.Transport.choices, required=False, default=MCPServer.Transport.STREAMABLE_HTTP.value
     )
@@ -118,14 +120,14 @@ class ServerWishSerializer(serializers.Serializer[Any]):
     sign_in = serializers.ChoiceField(
         MCPServer.SignIn.choices,
         required=False,
-        help_text="Where `auth` is oauth: who signs in; `workspace` unless it says otherwise",
+        help_text="Who signs in if `auth` is oauth; default: `workspace`",
     )
     client_id = serializers.CharField(
         max_length=1_000,
         required=False,
         default="",
         allow_blank=True,
-        help_text="Only for servers that register nobody by themselves",
+        help_text="Only for servers without automatic client registration",
     )
     client_secret = serializers.CharField(
         max_length=10_000, required=False, default="", allow_blank=True, write_only=True
@@ -137,7 +139,7 @@ class ServerChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     enabled = serializers.BooleanField(required=False)
     url = serializers.CharField(
-        max_length=500, required=False, help_text="At the same host, such as with a new key in it"
+        max_length=500, required=False, help_text="On the same host, for example with a new key"
     )
     header_value = serializers.CharField(max_length=10_000, required=False, write_only=True)
     client_secret = serializers.CharField(max_length=10_000, required=False, write_only=True)
@@ -146,7 +148,9 @@ class ServerChangeSerializer(serializers.Serializer[Any]):
 class ToolChangeSerializer(serializers.Serializer[Any]):
     allowed = serializers.BooleanField(source="is_allowed", required=False)
     needs_approval = serializers.BooleanField(required=False)
-    argument_schema = serializers.DictField(required=False, help_text="A JSON Schema; {} lifts it")
+    argument_schema = serializers.DictField(
+        required=False, help_text="A JSON Schema; {} removes the restriction"
+    )
     accept = serializers.CharField(
         required=False, max_length=64, help_text="The `offered_hash` of the changed definition to accept"
     )
@@ -158,7 +162,7 @@ class ToolsChangeSerializer(serializers.Serializer[Any]):
         min_length=1,
         max_length=MOST_TOOLS,
         required=False,
-        help_text="Their names; none: all that the server has",
+        help_text="Names of tools; default: all tools of the server",
     )
     allowed = serializers.BooleanField(source="is_allowed", required=False)
     needs_approval = serializers.BooleanField(required=False)
@@ -166,7 +170,7 @@ class ToolsChangeSerializer(serializers.Serializer[Any]):
 
 class SignInAddressSerializer(serializers.Serializer[Any]):
     authorization_url = serializers.CharField(
-        help_text="To be opened within ten minutes in a browser in which you are signed in here"
+        help_text="Open it within ten minutes in a browser where you are signed in to Switchyard"
     )
 
 
@@ -177,7 +181,7 @@ class GalleryEntrySerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
     transport = serializers.CharField()
     auth = serializers.CharField()
-    header_name = serializers.CharField(help_text="That carries its key, where it asks for one")
+    header_name = serializers.CharField(help_text="The header for the key, if the server needs one")
     key_hint = serializers.CharField(help_text="What the header's value looks like")
     category = serializers.CharField()
     docs = serializers.CharField()

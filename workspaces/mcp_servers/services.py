@@ -29,7 +29,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
     """
     wish.check()
     if installed_servers(principal.workspace.id).count() >= MOST_SERVERS:
-        raise Conflict(f"A workspace has at most {MOST_SERVERS} MCP servers.")
+        raise Conflict(f"A workspace can have at most {MOST_SERVERS} MCP servers.")
     is_keyed = wish.auth == MCPServer.Auth.HEADER
     waits = found.authorization is not None
     try:
@@ -53,7 +53,7 @@ def install_server(*, principal: Principal, wish: ServerWish, found: Found) -> M
             )
     except IntegrityError as exc:
         raise Conflict(
-            f"The name {wish.slug} is taken, or was once: choose another.", slug=wish.slug
+            f"The name {wish.slug} is taken or was already used. Choose another.", slug=wish.slug
         ) from exc
     Tool.objects.bulk_create([new_tool(row, tool, is_allowed=True) for tool in found.tools])
     audit.record(
@@ -87,7 +87,7 @@ def change_server(*, principal: Principal, slug: str, **wanted: Any) -> MCPServe
         _change_address(row, wanted["url"], changes, is_keyed_anew=bool(wanted.get("header_value")))
     if wanted.get("header_value") is not None:
         if row.auth != MCPServer.Auth.HEADER:
-            raise InvalidInput(header_value=["This server is not shown a header."])
+            raise InvalidInput(header_value=["This server does not use a header."])
         if wrong := header_problems(row.header_name, wanted["header_value"]):
             raise InvalidInput(**wrong)
         row.sealed_header = seal(wanted["header_value"])
@@ -108,11 +108,13 @@ def _change_address(row: MCPServer, url: str, changes: dict[str, list[Any]], *, 
     if problem := url_problem(url):
         raise InvalidInput(url=[problem])
     if row.auth == MCPServer.Auth.OAUTH:
-        raise InvalidInput(url=["Its sign-in is for this address: install another one anew."])
+        raise InvalidInput(
+            url=["The sign-in belongs to the current address. Install the other address as a new server."]
+        )
     if origin_of(httpx.URL(url)) != origin_of(httpx.URL(row.url)):
-        raise InvalidInput(url=["This is another server: install it anew."])
+        raise InvalidInput(url=["This is a different server. Install it as a new one."])
     if row.auth == MCPServer.Auth.HEADER and not is_keyed_anew:
-        raise InvalidInput(header_value=["Give the key again: it is not sent to another address unseen."])
+        raise InvalidInput(header_value=["Enter the key again to use it with a different address."])
     kept = kept_url(url)
     changes["url"] = [row.url, kept["url"]]
     row.url, row.sealed_url = kept["url"], kept["sealed_url"]

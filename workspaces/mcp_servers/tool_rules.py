@@ -63,10 +63,10 @@ def accept_tool(*, principal: Principal, slug: str, tool: str, shown_hash: str) 
     server = lock_server(find_server(place=principal, slug=slug).id)
     row = _find_tool(server, tool)
     if row.offered is None:
-        raise Conflict("There is nothing to accept.")
+        raise Conflict("There are no changes to accept.")
     offered = ToolDefinition(name=row.name, definition=row.offered)
     if offered.hash != shown_hash:
-        raise Conflict("It has changed again: look at it once more.")
+        raise Conflict("The tool has changed again. Review it once more.")
     row.definition, row.definition_hash, row.offered = offered.definition, offered.hash, None
     row.save()
     MCPServer.objects.filter(id=server.id).update(version=F("version") + 1)

@@ -53,7 +53,7 @@ class PromptFieldsSerializer(serializers.Serializer[Any]):
 
     def validate_variables(self, variables: list[dict[str, Any]]) -> list[Variable]:
         if any("name" not in data for data in variables):  # a change asks for no field, nor for those within
-            raise serializers.ValidationError("Each variable has a name.")
+            raise serializers.ValidationError("Each variable needs a name.")
         return [Variable.from_data(data) for data in variables]
 
 
@@ -174,7 +174,7 @@ class PromptView(WorkspaceView):
         serializer = PromptChangeSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         if not serializer.validated_data:
-            raise InvalidInput(title=["Name what is to change."])
+            raise InvalidInput(title=["Nothing to change: send at least one field."])
         row = services.change_prompt(principal=self.place, slug=prompt, **serializer.validated_data)
         return Response(PromptSerializer(row).data)
 

@@ -24,6 +24,11 @@ from workspaces.prompts.render import LONGEST_TEXT, MOST_VARIABLES, PLACE, TYPES
 OFFERED = 8  # prompts in the composer's list
 VERSIONS_SHOWN = 50
 FIELDS = ("name", "type", "label", "default", "options")
+VISIBLE_TO = [
+    (Prompt.Visibility.ME.value, "Only the author"),
+    (Prompt.Visibility.WORKSPACE.value, "Everyone in the workspace"),
+    (Prompt.Visibility.TENANT.value, "Everyone in the team"),
+]
 
 
 class LinesField(forms.CharField):
@@ -39,23 +44,23 @@ class LinesField(forms.CharField):
 class PromptForm(forms.Form):
     title = forms.CharField(label="Title", max_length=100)
     slug = forms.CharField(
-        label="Name in the API", max_length=60, help_text="Small letters, digits, hyphens; it stays."
+        label="API name",
+        max_length=60,
+        help_text="Lowercase letters, digits and hyphens. Cannot be changed later.",
     )
-    description = LinesField(label="What it is for", max_length=500, required=False, rows=2)
+    description = LinesField(label="Description", max_length=500, required=False, rows=2)
     text = LinesField(
         label="Text",
         max_length=LONGEST_TEXT,
         strip=False,
         rows=10,
-        help_text="A place for a value is written {{name}}.",
+        help_text="Write {{name}} to add a variable.",
     )
-    visibility = forms.ChoiceField(
-        label="Who sees it", choices=Prompt.Visibility.choices, initial="workspace"
-    )
+    visibility = forms.ChoiceField(label="Visible to", choices=VISIBLE_TO, initial="workspace")
     tags = forms.CharField(
-        label="Tags", max_length=1000, required=False, help_text="With commas between them."
+        label="Tags", max_length=1000, required=False, help_text="Separate tags with commas."
     )
-    note = forms.CharField(label="What changed", max_length=200, required=False)
+    note = forms.CharField(label="Change note", max_length=200, required=False)
 
     def fields_of(self) -> dict[str, Any]:
         sent = self.cleaned_data
@@ -153,7 +158,7 @@ def new(request: WorkspaceRequest, **place: str) -> HttpResponse:
 def edit(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
     row = services.find_prompt(place=request.principal, slug=prompt)
     if not services.may_change(request.principal, row):
-        raise Forbidden("Only its author and the managers of its workspace change a prompt.")
+        raise Forbidden("Only the author and the workspace's managers can edit this prompt.")
     initial = {name: getattr(row, name) for name in ("title", "slug", "description", "text", "visibility")}
     form = PromptForm(request.POST or None, initial={**initial, "tags": ", ".join(row.tags)})
     form.fields["slug"].required = False
@@ -231,7 +236,7 @@ def _diff(request: WorkspaceRequest, row: Prompt) -> list[dict[str, str]]:
 @needs(Action.PROMPTS_CHANGE)
 def roll_back(request: WorkspaceRequest, prompt: str, number: int, **place: str) -> HttpResponse:
     back = place_url(request.principal, "prompt", prompt=prompt)
-    done = f"It says what version {number} said."
+    done = f"Version {number} restored."
     return act(
         request,
         services.roll_back,

@@ -85,7 +85,7 @@ def may_change(place: Principal, row: Prompt) -> bool:
 def _changeable(principal: Principal, slug: str) -> Prompt:
     row = find_prompt(place=principal, slug=slug)
     if not may_change(principal, row):
-        raise Forbidden("Only its author and the managers of its workspace change a prompt.")
+        raise Forbidden("Only the author and the workspace's managers can edit this prompt.")
     return Prompt.objects.select_for_update().get(id=row.id)
 
 
@@ -103,9 +103,11 @@ def create_prompt(
 ) -> Prompt:
     """InvalidInput; Conflict for a slug that is or was taken."""
     if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise InvalidInput(slug=["Use up to 60 small letters, digits and hyphens; some names are ours."])
+        raise InvalidInput(
+            slug=["Use up to 60 lowercase letters, digits and hyphens. Some names are reserved."]
+        )
     if is_like_an_id(slug):
-        raise InvalidInput(slug=["This would be taken for an id: choose another name."])
+        raise InvalidInput(slug=["This looks like an ID. Choose another name."])
     text, variables = plain_lines(text), [variable.with_plain_lines() for variable in variables]
     check_prompt(text, variables)
     try:
@@ -122,7 +124,7 @@ def create_prompt(
                 variables=[variable.as_data() for variable in variables],
             )
     except IntegrityError as exc:
-        raise Conflict(f"The name {slug} is taken, or was once: choose another.", slug=slug) from exc
+        raise Conflict(f"The name {slug} is taken or was already used. Choose another.", slug=slug) from exc
     _write_version(row, principal, "")
     _record("prompt.created", principal, row, visibility=visibility)
     return find_prompt(place=principal, slug=str(row.id))
@@ -154,7 +156,7 @@ def change_prompt(*, principal: Principal, slug: str, note: str = "", **wanted: 
     version. Only its author changes who sees it."""
     row = _changeable(principal, slug)
     if "visibility" in wanted and wanted["visibility"] != row.visibility and row.user_id != principal.user_id:
-        raise Forbidden("Only its author says who sees a prompt.")
+        raise Forbidden("Only the author can change who sees this prompt.")
     if "tags" in wanted:
         wanted["tags"] = plain_tags(wanted["tags"])
     changes = audit.change(row, wanted, ("title", "description", "visibility", "tags"))

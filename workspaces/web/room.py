@@ -32,7 +32,7 @@ class NameForm(forms.Form):
 
 
 class LinkForm(forms.Form):
-    role = forms.ChoiceField(label="They come as", choices=LINK_ROLES, initial=WorkspaceMember.Role.EDITOR)
+    role = forms.ChoiceField(label="Join as", choices=LINK_ROLES, initial=WorkspaceMember.Role.EDITOR)
     most_uses = forms.IntegerField(label="Uses", min_value=1, max_value=1000, initial=25)
     days = forms.IntegerField(label="Days", min_value=1, max_value=30, initial=7)
 
@@ -123,7 +123,7 @@ def put_member(request: WorkspaceRequest, there: Principal, **place: str) -> Htt
     try:
         user_id = UUID(request.POST.get("user", ""))
     except ValueError:
-        messages.error(request, "Choose somebody.")
+        messages.error(request, "Choose a member.")
         return redirect(_url(request, there))
     role = request.POST.get("role", "")
     return act(
@@ -132,7 +132,7 @@ def put_member(request: WorkspaceRequest, there: Principal, **place: str) -> Htt
         principal=there,
         user_id=user_id,
         role=role if role in WorkspaceMember.Role.values else WorkspaceMember.Role.VIEWER.value,
-        done="Saved. It counts from now on.",
+        done="Saved. The new role applies now.",
         back=_url(request, there),
     )
 
@@ -168,25 +168,25 @@ def open_link(request: WorkspaceRequest, there: Principal, **place: str) -> Http
 @require_POST
 @of_room(Action.WORKSPACE_LINK)
 def close_link(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
-    return _act(request, there, workspace_links.close_link, "The link opens nothing any more.")
+    return _act(request, there, workspace_links.close_link, "The link no longer works.")
 
 
 @require_POST
 @of_room(Action.TENANT_CHANGE)
 def make_default(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
-    return _act(request, there, rooms.choose_default, "Newcomers arrive here from now on.")
+    return _act(request, there, rooms.choose_default, "New members now join this workspace by default.")
 
 
 @require_POST
 @of_room(Action.WORKSPACE_CHANGE)
 def archive(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
-    return _act(request, there, rooms.archive, "Archived. It can be restored.", closes=True)
+    return _act(request, there, rooms.archive, "Workspace archived. You can restore it.", closes=True)
 
 
 @require_POST
 @of_room(Action.WORKSPACE_RESTORE)
 def restore(request: WorkspaceRequest, there: Principal, **place: str) -> HttpResponse:
-    return _act(request, there, rooms.restore, "Restored, with everybody in it.")
+    return _act(request, there, rooms.restore, "Workspace restored with all its members.")
 
 
 @require_POST
@@ -196,7 +196,7 @@ def delete(request: WorkspaceRequest, there: Principal, **place: str) -> HttpRes
     if request.POST.get("typed", "").strip() != there.workspace.slug:
         messages.error(request, f"Type {there.workspace.slug} to delete it.")
         return redirect(_url(request, there))
-    done = "Deleted. Until the grace period ends it can be restored."
+    done = "Workspace deleted. You can restore it until the grace period ends."
     return _act(request, there, rooms.delete, done, closes=True)
 
 

@@ -27,18 +27,18 @@ from kit.errors import DomainError
 from quotas.usage import used_this_month
 from workspaces import onboarding
 
-KEY_LIVES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Until it is revoked")]
+KEY_LIVES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Never")]
 SCOPES = [
-    (Scope.CHAT.value, "Chat: send messages, also by the OpenAI routes"),
+    (Scope.CHAT.value, "Chat: send messages, including through the OpenAI-compatible API"),
     (Scope.READ.value, "Read: see conversations, members and settings"),
-    (Scope.MANAGE.value, "Manage: change members and settings, as far as the owner may"),
+    (Scope.MANAGE.value, "Manage: change members and settings, within the owner's rights"),
 ]
 
 
 class TeamForm(forms.Form):
-    name = forms.CharField(label="Team's name", max_length=100)
+    name = forms.CharField(label="Team name", max_length=100)
     departed_conversations = forms.ChoiceField(
-        label="When somebody leaves, their private conversations and prompts", choices=Tenant.Departed.choices
+        label="Private conversations and prompts of people who leave", choices=Tenant.Departed.choices
     )
 
 
@@ -47,11 +47,13 @@ class NameForm(forms.Form):
 
 
 class KeyForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100, help_text="What it is for, as in “nightly report”.")
-    scopes = forms.MultipleChoiceField(
-        label="What it may do", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
+    name = forms.CharField(
+        label="Name", max_length=100, help_text="What the key is for, for example “nightly report”."
     )
-    reach = forms.ChoiceField(label="Where", choices=[])
+    scopes = forms.MultipleChoiceField(
+        label="Permissions", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
+    )
+    reach = forms.ChoiceField(label="Scope", choices=[])
     owner = forms.ChoiceField(label="Acts as", choices=[], required=False)
     days = forms.ChoiceField(label="Expires", choices=KEY_LIVES, initial="90", required=False)
 
@@ -60,7 +62,7 @@ class KeyForm(forms.Form):
         reach = [("workspace", f"Only {principal.workspace.name}")]
         owners = [("", "You")]
         if may(principal, Action.TENANT_KEYS):
-            reach.append(("tenant", "Every workspace that its owner is in"))
+            reach.append(("tenant", "All workspaces of its owner"))
         if may(principal, Action.SERVICE_ACCOUNTS_CHANGE):
             accounts = api_keys.service_accounts_of(principal).order_by("name")[: api_keys.MOST_KEYS]
             owners += [(str(account.id), f"{account.name} (service account)") for account in accounts]
@@ -109,7 +111,7 @@ def workspaces(request: WorkspaceRequest, **place: str) -> HttpResponse:
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, f"{made.workspace.name} is open.")
+            messages.success(request, f"{made.workspace.name} created.")
             return redirect(place_url(request.principal, "workspace_settings", slug=made.workspace.slug))
     shown = page_of(request, rooms.listed_workspaces(request.principal))
     used = used_this_month(request.principal.tenant, (row.id for row in shown.rows))
@@ -180,6 +182,6 @@ def revoke_key(request: WorkspaceRequest, key_id: UUID, **place: str) -> HttpRes
         api_keys.revoke_key,
         principal=request.principal,
         key_id=key_id,
-        done="The key is revoked.",
+        done="Key revoked.",
         back=place_url(request.principal, "keys"),
     )

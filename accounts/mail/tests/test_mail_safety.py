@@ -81,9 +81,9 @@ def test_every_mail_to_strangers_leads_to_us_whatever_host_is_sent(
     wish = {"email": "gina@example.com", "password": PASSWORD, "name": "G", "tenant_name": "G"}
     api.ask("POST", "auth/signup", wish)
     subjects = [message.subject for message in mail.outbox]
-    expected = ["Confirm your e-mail address"] * 3 + ["Reset your password"] * 2
+    expected = ["Confirm your email address"] * 3 + ["Reset your password"] * 2
     expected += ["No account has this address"]
-    expected += ["You have an account already"] if mode == "mandatory" else []
+    expected += ["You already have an account"] if mode == "mandatory" else []
     assert sorted(subjects) == sorted(expected)
     expect_our_links()
 

@@ -136,7 +136,7 @@ def test_an_issuer_that_is_away_is_told_as_that(settings: Any, client: Client) -
     settings.SOCIALACCOUNT_PROVIDERS = providers("http://localhost:1")
     answer = client.post(LOGIN)
     assert answer.status_code < 500
-    assert "That did not work" in answer.content.decode()
+    assert "Sign-in failed" in answer.content.decode()
 
 
 def test_an_issuer_that_nobody_named_is_not_found(issuer: str, client: Client) -> None:

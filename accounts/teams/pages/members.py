@@ -29,11 +29,11 @@ GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Memb
 class InvitationForm(forms.Form):
     """Addresses as people paste them: by lines, commas, semicolons or spaces."""
 
-    emails = forms.CharField(label="E-mail addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
-    role = forms.ChoiceField(label="Role in the team", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
+    emails = forms.CharField(label="Email addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
+    role = forms.ChoiceField(label="Team role", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
     workspaces = forms.MultipleChoiceField(label="Workspaces", widget=forms.CheckboxSelectMultiple)
     place_role = forms.ChoiceField(
-        label="Role there",
+        label="Workspace role",
         choices=WorkspaceMember.Role.choices,
         initial=WorkspaceMember.Role.EDITOR,
     )
@@ -47,16 +47,19 @@ class InvitationForm(forms.Form):
         text = str(self.cleaned_data["emails"])
         for sign in ",;<>\n\r\t":
             text = text.replace(sign, " ")
-        found = [part for part in text.split() if "@" in part]
+        parts = text.split()
+        found = [part for part in parts if "@" in part]
+        if parts and not found:
+            raise forms.ValidationError(f"“{parts[0][:60]}” is not an email address.")
         if not 0 < len(found) <= invitations.MOST_AT_ONCE:
-            raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} addresses.")
+            raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} email addresses.")
         return found
 
 
 class ServiceAccountForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     workspace_role = forms.ChoiceField(
-        label="Role in this workspace",
+        label="Workspace role",
         choices=WorkspaceMember.Role.choices,
         initial=WorkspaceMember.Role.EDITOR,
     )
@@ -95,7 +98,7 @@ def change_role(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpR
         principal=request.principal,
         user_id=user_id,
         role=_choice(request, "role", GIVEN_ROLES),
-        done="Saved. It counts from now on.",
+        done="Saved. The new role applies now.",
         back=place_url(request.principal, "members"),
     )
 
@@ -108,7 +111,7 @@ def remove(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpRespon
         members.remove_from_tenant,
         principal=request.principal,
         user_id=user_id,
-        done="Removed. Whatever they had open has ended.",
+        done="Member removed. They no longer have access.",
         back=place_url(request.principal, "members") if user_id != request.principal.user_id else "/",
     )
 
@@ -121,7 +124,7 @@ def offer_ownership(request: WorkspaceRequest, user_id: UUID, **place: str) -> H
         members.offer_ownership,
         principal=request.principal,
         user_id=user_id,
-        done="Offered. It passes when they accept.",
+        done="Ownership offered. The transfer takes effect when they accept.",
         back=place_url(request.principal, "members"),
     )
 
@@ -133,7 +136,7 @@ def withdraw_offer(request: WorkspaceRequest, **place: str) -> HttpResponse:
         request,
         members.withdraw_offer,
         principal=request.principal,
-        done="The offer is withdrawn.",
+        done="Offer withdrawn.",
         back=place_url(request.principal, "members"),
     )
 
@@ -145,7 +148,7 @@ def accept_ownership(request: WorkspaceRequest, **place: str) -> HttpResponse:
         request,
         members.accept_ownership,
         principal=request.principal,
-        done="The team is yours.",
+        done="You are now the owner of this team.",
         back=place_url(request.principal, "members"),
     )
 
@@ -172,7 +175,7 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
             form = InvitationForm(request.principal)  # again with what is still to be mended
             form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
             if sent == len(outcomes):
-                messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
+                messages.success(request, "Invitation sent." if sent == 1 else f"{sent} invitations sent.")
                 return redirect(place_url(request.principal, "invitations"))
     refused = [outcome for outcome in outcomes if outcome.problem]
     shown = page_of(request, invitations.open_invitations(request.principal), newest_first=True)
@@ -194,7 +197,7 @@ def resend(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> Http
         invitations.resend,
         principal=request.principal,
         invitation_id=invitation_id,
-        done="Sent again, with a new link.",
+        done="Invitation sent again with a new link.",
         back=place_url(request.principal, "invitations"),
     )
 
@@ -207,7 +210,7 @@ def withdraw(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> Ht
         invitations.revoke,
         principal=request.principal,
         invitation_id=invitation_id,
-        done="Withdrawn. Its link opens nothing any more.",
+        done="Invitation withdrawn. Its link no longer works.",
         back=place_url(request.principal, "invitations"),
     )
 
@@ -222,7 +225,7 @@ def service_accounts(request: WorkspaceRequest, **place: str) -> HttpResponse:
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, "Added. Make a key for it under Settings, API keys.")
+            messages.success(request, "Service account added. Create a key for it under Settings, API keys.")
             return redirect(place_url(request.principal, "service_accounts"))
     rows = page_of(request, api_keys.service_accounts_of(request.principal))
     return render(request, "team/service_accounts.html", {"form": form, "accounts": rows})
@@ -236,7 +239,7 @@ def remove_service_account(request: WorkspaceRequest, user_id: UUID, **place: st
         api_keys.remove_service_account,
         principal=request.principal,
         user_id=user_id,
-        done="Removed. Its keys have stopped working.",
+        done="Service account removed. Its keys no longer work.",
         back=place_url(request.principal, "service_accounts"),
     )
 

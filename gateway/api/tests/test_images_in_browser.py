@@ -136,7 +136,7 @@ def test_attached_images_are_kept_with_the_draft_and_leave_nothing_behind(
             page.route("**/images", hold)
             with page.expect_request("**/images"):
                 attach(page)
-            page.get_by_role("button", name="Remove the image").click()
+            page.get_by_role("button", name="Remove image").click()
             with page.expect_response("**/discard"):
                 held[0].continue_()
             page.unroute("**/images")
@@ -150,7 +150,7 @@ def test_attached_images_are_kept_with_the_draft_and_leave_nothing_behind(
             forget()
             page.get_by_test_id("send").click()
             expect(page.get_by_role("alert")).to_contain_text(
-                "There is no such image of yours", timeout=TIMEOUT
+                "This is not one of your unsent images", timeout=TIMEOUT
             )
             expect(items.locator("img")).to_be_visible()
             expect(page.get_by_test_id("composer")).to_have_value("What is this?")

@@ -80,7 +80,7 @@ def test_an_edit_that_is_refused_comes_back_with_its_text(
             edited.fill("Say the second, and much more")
             page.context.set_offline(True)
             page.get_by_test_id("send-edited").click()
-            expect(page.locator(".message-edit").get_by_role("alert")).to_contain_text("could not be reached")
+            expect(page.locator(".message-edit").get_by_role("alert")).to_contain_text("Could not reach")
             expect(edited).to_have_value("Say the second, and much more")
             expect(edited).to_be_focused()
             expect(last_reply(page)).to_have_text("first")

@@ -130,7 +130,11 @@ def test_a_providers_refusal_is_a_line_without_its_words(
     answer = engine.call(turn)
     said = told(answer)
     assert said[-1] == {
-        "error": {"message": "The model's provider failed.", "type": "api_error", "code": "provider_error"}
+        "error": {
+            "message": "The model's provider failed. Try again, or choose another model.",
+            "type": "api_error",
+            "code": "provider_error",
+        }
     }
     assert DONE not in said
     assert not any(word in answer.text for word in ("sk-secret", KEY, "own words", remote.url))

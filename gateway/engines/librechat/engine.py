@@ -51,7 +51,7 @@ class LibreChatEngine:
     async def run(self, job: TurnJob) -> AsyncGenerator[Event | Finished, None]:
         """Begins the turn's generation, or takes up the one of a process that died, and follows it."""
         generation = Generation(job, self._here.accounts)
-        end: Finished | Failure = Failure("LibreChat's stream had no end.", never_began=True)
+        end: Finished | Failure = Failure("LibreChat's stream ended without a final event.", never_began=True)
         if not job.is_adopted:
             await egress_watch().expect_up()
         try:

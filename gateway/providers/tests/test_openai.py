@@ -90,7 +90,7 @@ async def test_an_address_that_is_not_allowed_is_never_asked(
     upstream: ScriptedServer, asked: Any, settings: Any
 ) -> None:
     settings.OUTBOUND_ALLOWED = []
-    with pytest.raises(ProviderError, match="may not be reached from here") as refusal:
+    with pytest.raises(ProviderError, match="are not allowed") as refusal:
         await asked(OpenAIProvider(upstream.url, api_key="sk-1"))
     assert refusal.value.did_no_work
     assert not refusal.value.transient
@@ -240,7 +240,7 @@ async def test_an_answer_that_never_finishes_broke_off(
     upstream: ScriptedServer, asked: Any, body: bytes
 ) -> None:
     upstream.answers = [Answer([body] if body else [])]
-    with pytest.raises(ProviderError, match="broke off"):
+    with pytest.raises(ProviderError, match="stopped in the middle"):
         await asked(OpenAIProvider(upstream.url))
 
 

@@ -69,8 +69,8 @@ async def test_the_key_is_unsealed_for_the_call(upstream: ScriptedServer, asked:
 @pytest.mark.parametrize(
     ("ref", "words"),
     [
-        (model("unheard-of"), "No such provider"),
-        (model("openai", "gAAAA nonsense"), "cannot be read any more"),
+        (model("unheard-of"), "Unknown provider"),
+        (model("openai", "gAAAA nonsense"), "cannot be read"),
     ],
 )
 def test_what_cannot_be_called_is_said_before_anything_is_sent(ref: ModelRef, words: str) -> None:
@@ -81,7 +81,7 @@ def test_what_cannot_be_called_is_said_before_anything_is_sent(ref: ModelRef, wo
 
 @pytest.mark.parametrize("key", ["sk-1\r\nHost: elsewhere", "sk-é", "sk\0"])
 def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
-    with pytest.raises(ProviderError, match="holds signs that no key has"):
+    with pytest.raises(ProviderError, match="contains invalid characters"):
         provider_for(model("openai", seal(key)))
 
 
@@ -95,7 +95,7 @@ async def test_what_fails_for_one_workspace_is_still_tried_for_another(
     while not is_open(provider_for(ours)):
         with pytest.raises(ProviderError, match="cannot be reached"):
             await asked(provider_for(ours))
-    with pytest.raises(ProviderError, match="tried again in"):
+    with pytest.raises(ProviderError, match="Try again in"):
         await asked(provider_for(ours))
     assert not is_open(provider_for(theirs))
     with pytest.raises(ProviderError, match="cannot be reached"):

@@ -41,7 +41,7 @@ def test_the_fallback_answers_and_the_ledger_says_who_did(
     notices = [event.data for event in events if event.type == "notice"]
     assert [notice["kind"] for notice in notices] == ["retry", "retry", "fallback"]
     told = {"from": "dead", "to": "local", "provider_status": None}
-    words = "dead does not answer; local answers instead."
+    words = "dead is not responding. local answers instead."
     assert notices[-1] == {"kind": "fallback", "text": words, **told}
     record = UsageRecord.objects.get()
     assert (record.model, record.provider) == ("local", "local")

@@ -153,7 +153,7 @@ def test_explain_tells_of_servers_what_they_bring(installed: RealMCP, client_of:
     assert told("nothing")[0] == (False, "nothing is not installed in the workspace, or not enabled.")
     for tool in ("add", "wipe", "meet", "flood"):
         alice.patch(f"/v1/workspaces/sales/mcps/calculator/tools/{tool}", json={"allowed": False})
-    assert "no tool of it may be used" in told("calculator")[0][1]
+    assert "all its tools are denied" in told("calculator")[0][1]
 
 
 def test_more_tools_than_a_model_takes_are_refused_in_words(
@@ -167,8 +167,8 @@ def test_more_tools_than_a_model_takes_are_refused_in_words(
 @pytest.mark.parametrize(
     ("path", "change", "words"),
     [
-        ("", {"enabled": False}, "may not be used any more"),
-        ("/tools/wipe", {"allowed": False}, "may not be used any more"),
+        ("", {"enabled": False}, "is no longer allowed"),
+        ("/tools/wipe", {"allowed": False}, "is no longer allowed"),
         ("/tools/wipe", {"argument_schema": {"maxProperties": 0}}, "does not allow"),
     ],
 )
@@ -224,7 +224,9 @@ def test_a_server_that_lies_about_a_tool_is_not_called(
     installed.lie_about_add()
     say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 1})))
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
-    assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert "has changed since it was accepted" in next(
+        e.data["output"] for e in events if e.type == "tool_result"
+    )
     assert installed.calls == []
 
 
@@ -242,7 +244,7 @@ def test_a_result_is_cut_to_its_bound(
     ("bound", "tool", "words"),
     [
         ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not answer within 0.5 seconds"),  # it waits for another
-        ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large, and was broken off"),
+        ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large and was cut off"),
     ],
 )
 def test_a_tool_that_hangs_or_floods_is_told_to_the_model(  # noqa: PLR0917 - fixtures

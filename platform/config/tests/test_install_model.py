@@ -170,7 +170,7 @@ def test_what_is_no_key_is_refused_and_not_shown(
     ("again", "why"),
     [
         ({}, "credential called openai already"),
-        ({"credential": "openai"}, "leave --key-variable out"),
+        ({"credential": "openai"}, "Omit --key-variable"),
         ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "one for openai"),
         (
             {"credential": "openai", "key_variable": "", "base_url": "https://eu.example.com/v1"},

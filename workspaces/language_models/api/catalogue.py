@@ -20,14 +20,21 @@ from workspaces.language_models.serializers import KeyField, ModelsSerializer
 class CatalogueInstallSerializer(serializers.Serializer[Any]):
     provider = serializers.CharField(max_length=60, help_text="A provider's slug in the catalogue")
     models = serializers.ListField(
-        child=serializers.CharField(max_length=60), min_length=1, max_length=50, help_text="Their slugs there"
+        child=serializers.CharField(max_length=60),
+        min_length=1,
+        max_length=50,
+        help_text="Slugs of its models in the catalogue",
     )
     key = KeyField(required=False, default="")
     credential_id = serializers.UUIDField(
-        required=False, allow_null=True, default=None, help_text="One that is there, in the place of a key"
+        required=False, allow_null=True, default=None, help_text="A saved credential, instead of a key"
     )
     base_url = serializers.CharField(
-        max_length=500, required=False, default="", allow_blank=True, help_text="Of one's own servers only"
+        max_length=500,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Only for self-hosted providers",
     )
     enabled = serializers.BooleanField(required=False, default=False)
     test = TestField()
@@ -68,7 +75,7 @@ class CatalogueModelSerializer(serializers.Serializer[Any]):
     abilities = serializers.ListField(child=serializers.CharField())
     prices = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="Millionths of the catalogue's currency for a million tokens",
+        help_text="Millionths of the catalogue's currency per million tokens",
     )
 
 

@@ -29,16 +29,16 @@ class PriceWishSerializer(serializers.Serializer[Any]):
         min_value=0, max_value=MOST_PRICE, required=False, allow_null=True, default=None
     )
     effective_from = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Now where none is named"
+        required=False, allow_null=True, default=None, help_text="Default: now"
     )
 
 
 class PriceSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     input = serializers.IntegerField()
-    cached_input = serializers.IntegerField(allow_null=True, help_text="null: what input costs")
+    cached_input = serializers.IntegerField(allow_null=True, help_text="null: same as input")
     output = serializers.IntegerField()
-    reasoning = serializers.IntegerField(allow_null=True, help_text="null: what output costs")
+    reasoning = serializers.IntegerField(allow_null=True, help_text="null: same as output")
     effective_from = serializers.DateTimeField()
     is_in_force = serializers.SerializerMethodField()
 

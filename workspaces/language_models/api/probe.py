@@ -17,7 +17,7 @@ class TestField(serializers.BooleanField):
     """Whether the provider is asked before anything is saved."""
 
     def __init__(self, **kwargs: Any) -> None:
-        told = "Ask the provider first, and keep nothing where it refuses; false saves it unseen"
+        told = "Test the connection first and save nothing if it fails; false saves without a test"
         super().__init__(required=False, default=True, help_text=told, **kwargs)
 
 

@@ -27,17 +27,17 @@ class ChooseForm(forms.Form):
     """Which models of a provider, and by which key."""
 
     models = forms.MultipleChoiceField(label="Models", widget=forms.CheckboxSelectMultiple)
-    credential_id = forms.ChoiceField(label="Key", choices=[], required=False)
+    credential_id = forms.ChoiceField(label="Saved key", choices=[], required=False)
     key = forms.CharField(
-        label="The key",
+        label="API key",
         max_length=10_000,
         required=False,
         widget=key_input(),
-        help_text="Kept encrypted and never shown again.",
+        help_text="Stored encrypted and never shown again.",
     )
-    base_url = forms.CharField(label="Address", max_length=500, required=False)
-    enabled = forms.BooleanField(label="Enable them for everybody here at once", required=False)
-    test = forms.BooleanField(label="Try the first of them before saving", required=False, initial=True)
+    base_url = forms.CharField(label="URL", max_length=500, required=False)
+    enabled = forms.BooleanField(label="Enable for everyone in this workspace now", required=False)
+    test = forms.BooleanField(label="Test the connection before saving", required=False, initial=True)
 
     def __init__(self, principal: Principal, provider: CatalogueProvider, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +45,7 @@ class ChooseForm(forms.Form):
         fields["models"].choices = [(model.slug, model.name) for model in provider.models]
         known = [row for row in services.credentials_of(principal) if row.kind == provider.kind]
         same = [(str(row.id), row.name) for row in known if provider.base_url in ("", row.base_url)]
-        fields["credential_id"].choices = [("", "A new one"), *same]
+        fields["credential_id"].choices = [("", "New key"), *same]
         if not same:
             del fields["credential_id"]
         if not provider.wants_address:
@@ -108,6 +108,6 @@ def _ticked(form: ChooseForm, provider: CatalogueProvider) -> list[str]:
 
 
 def _words(number: int, *, is_tested: bool) -> str:
-    models = "One model" if number == 1 else f"{number} models"
+    models = "1 model" if number == 1 else f"{number} models"
     found = "The key works and the model answers. " if is_tested else ""
     return f"{found}{models} installed."

@@ -37,44 +37,54 @@ def key_input() -> forms.PasswordInput:
 class InstallForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     slug = forms.CharField(
-        label="Name in the API", max_length=60, help_text="Small letters, digits, dots, hyphens."
+        label="API name",
+        max_length=60,
+        help_text="Lowercase letters, digits, dots and hyphens. Used in API calls.",
     )
-    upstream_name = forms.CharField(label="The provider calls it", max_length=100)
+    upstream_name = forms.CharField(label="Model ID at the provider", max_length=100)
     context_window = forms.IntegerField(
-        label="Context window", min_value=2, max_value=MOST_TOKENS, initial=128_000, help_text="In tokens."
+        label="Context window (tokens)",
+        min_value=2,
+        max_value=MOST_TOKENS,
+        initial=128_000,
+        help_text="How much of the conversation the model can read.",
     )
     output_bound = forms.IntegerField(
-        label="Longest reply", min_value=1, max_value=MOST_TOKENS, initial=4_096, help_text="In tokens."
+        label="Default reply limit (tokens)",
+        min_value=1,
+        max_value=MOST_TOKENS,
+        initial=4_096,
+        help_text="Used when a request sets no limit.",
     )
     abilities = forms.MultipleChoiceField(
-        label="What it can beside text",
+        label="Capabilities",
         choices=LanguageModel.Ability.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
     credential = forms.ChoiceField(label="Credential", choices=[])
     kind = forms.ChoiceField(label="Provider", choices=ProviderCredential.Kind.choices, required=False)
-    credential_name = forms.CharField(label="Call the credential", max_length=100, required=False)
+    credential_name = forms.CharField(label="Credential name", max_length=100, required=False)
     base_url = forms.CharField(
-        label="Address",
+        label="URL",
         max_length=500,
         required=False,
-        help_text="Of its API; OpenAI and Anthropic have one.",
+        help_text="The URL of the provider's API, https://… Leave empty for OpenAI and Anthropic.",
     )
     key = forms.CharField(
-        label="Key",
+        label="API key",
         max_length=10_000,
         required=False,
         widget=key_input(),
-        help_text="Encrypted, never shown.",
+        help_text="Stored encrypted and never shown again.",
     )
-    enabled = forms.BooleanField(label="Enable it for everybody here at once", required=False)
-    test = forms.BooleanField(label="Try it before saving", required=False, initial=True)
+    enabled = forms.BooleanField(label="Enable for everyone in this workspace now", required=False)
+    test = forms.BooleanField(label="Test the connection before saving", required=False, initial=True)
 
     def __init__(self, principal: Principal, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         known = [(str(row.id), row.name) for row in services.credentials_of(principal)]
-        self.fields["credential"].choices = [(NEW, "A new one"), *known]  # type: ignore[attr-defined]
+        self.fields["credential"].choices = [(NEW, "New credential"), *known]  # type: ignore[attr-defined]
 
 
 def save(
@@ -118,7 +128,7 @@ def install(request: WorkspaceRequest, prober: Prober, **place: str) -> HttpResp
         except DomainError as problem:
             blame(form, problem)
         else:
-            done = "The key works and the model answers. Installed." if tested else "Installed."
+            done = "Model installed. The key works and the model answers." if tested else "Model installed."
             messages.success(request, done)
             return redirect(place_url(request.principal, "models"))
     return render(request, "language_models/install.html", {"form": form, "provider": listed})
@@ -206,7 +216,7 @@ def test(request: WorkspaceRequest, model: str, prober: Prober, **place: str) ->
         prober=prober,
         principal=request.principal,
         model=found,
-        done=f"{found.name} answers.",
+        done=f"{found.name} works.",
         back=place_url(request.principal, "model", model=found.slug),
     )
 
@@ -227,7 +237,7 @@ def rotate(request: WorkspaceRequest, credential_id: UUID, prober: Prober, **pla
         principal=request.principal,
         work=change,
         ref=probe_ref,
-        done="The new key works, and counts from the next call on.",
+        done="New key saved. It works, and applies from the next call.",
         back=place_url(request.principal, "models"),
     )
 

@@ -39,8 +39,8 @@ class PriceForm(forms.Form):
 
     input = price_field("Input", required=True)
     output = price_field("Output", required=True)
-    cached_input = price_field("Cached input", required=False, hint="Empty: what input costs.")
-    reasoning = price_field("Reasoning", required=False, hint="Empty: what output costs.")
+    cached_input = price_field("Cached input", required=False, hint="Leave empty to use the input price.")
+    reasoning = price_field("Reasoning", required=False, hint="Leave empty to use the output price.")
 
     def figures(self) -> dict[str, Any]:
         sent = self.cleaned_data
@@ -60,7 +60,7 @@ def price(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, f"{row.name} costs this from now on.")
+            messages.success(request, f"Price of {row.name} saved. It applies from now on.")
             return redirect(place_url(principal, "models"))
     prices = prices_of(principal, row.slug)[:SHOWN]
     context = {"form": form, "model": row, "prices": prices, "currency": settings.CURRENCY}

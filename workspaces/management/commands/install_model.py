@@ -28,7 +28,7 @@ MOST_TOKENS = 2**31 - 1
 class Command(BaseCommand):
     help = (
         "Installs a provider's model in a workspace. The key comes from --key-variable or from standard "
-        "input, never from the command line; it is sealed at once and shown nowhere."
+        "input, never from the command line; it is encrypted and never shown."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -61,9 +61,9 @@ class Command(BaseCommand):
             nargs="*",
             default=[LanguageModel.Ability.TOOLS.value],
             choices=LanguageModel.Ability.values,
-            help="What it can beside text; unset: tools",
+            help="Capabilities besides text; default: tools",
         )
-        parser.add_argument("--disabled", action="store_true", help="Nobody may use it until it is enabled")
+        parser.add_argument("--disabled", action="store_true", help="Installs it disabled")
 
     def handle(self, *args: Any, **options: Any) -> None:
         _check_plain(options)
@@ -86,19 +86,21 @@ class Command(BaseCommand):
 def _check_plain(options: dict[str, Any]) -> None:
     """Refuses what the database or a provider would only stumble over."""
     if not SLUG.fullmatch(options["slug"]):
-        raise CommandError("A --slug has 1 to 60 small letters, digits, dots, hyphens and underscores.")
+        raise CommandError(
+            "--slug must have 1 to 60 lowercase letters, digits, dots, hyphens and underscores."
+        )
     for name in ("upstream_name", "name", "credential"):
         text = options[name]
         if len(text) > LONGEST_NAME or not (text.isprintable() and text == text.strip()):
             raise CommandError(
-                f"--{name.replace('_', '-')} has up to {LONGEST_NAME} signs, no blanks around."
+                f"--{name.replace('_', '-')} must have up to {LONGEST_NAME} characters, no spaces around."
             )
     if not options["upstream_name"]:
         raise CommandError("--upstream-name is empty.")
     if options["context_window"] > MOST_TOKENS:
-        raise CommandError(f"--context-window is above {MOST_TOKENS}.")
+        raise CommandError(f"--context-window must be at most {MOST_TOKENS}.")
     if not 0 < options["output_bound"] < options["context_window"]:
-        raise CommandError("--output-bound is at least 1 and below --context-window.")
+        raise CommandError("--output-bound must be at least 1 and below --context-window.")
     if options["base_url"] or options["provider"] not in BASE_URLS:
         _check_url(options["base_url"])
 
@@ -108,17 +110,19 @@ def _check_url(base_url: str) -> None:
     with suppress(ValueError):
         parts = urlsplit(base_url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError("Give --base-url: the address of the provider's API, https://…")
+        raise CommandError("Set --base-url to the URL of the provider's API, https://…")
     if parts.username or parts.password:
-        raise CommandError("--base-url holds a password, and is shown in clear: give it as the key.")
+        raise CommandError(
+            "--base-url must not contain a password, because it is shown. Enter it as the key."
+        )
     if len(base_url) > LONGEST_URL or not base_url.isprintable():
-        raise CommandError(f"--base-url has up to {LONGEST_URL} printable signs.")
+        raise CommandError(f"--base-url must have at most {LONGEST_URL} printable characters.")
 
 
 def _find_workspace(tenant_slug: str, slug: str) -> Workspace:
     tenant = Tenant.objects.filter(slug=tenant_slug).first()
     if tenant is None:
-        raise CommandError(f"There is no tenant called {tenant_slug}.")
+        raise CommandError(f"No tenant is called {tenant_slug}.")
     places = Workspace.objects.select_related("tenant").filter(tenant=tenant, archived_at=None)
     workspace = places.filter(slug=slug).first()
     if workspace is None:
@@ -172,13 +176,13 @@ def _known_credential(workspace: Workspace, options: dict[str, Any]) -> Provider
         return None
     if not options["credential"]:
         raise CommandError(
-            f"There is a credential called {name} already: use it with --credential {name}, or give another "
-            "name for a new key."
+            f"A credential called {name} already exists: use it with --credential {name}, or choose "
+            "another name for a new key."
         )
     if options["key_variable"]:
-        raise CommandError(f"The credential {name} has its key already: leave --key-variable out.")
+        raise CommandError(f"The credential {name} already has its key. Omit --key-variable.")
     if known.kind != provider:
-        raise CommandError(f"The credential {name} is one for {known.kind}, not for {provider}.")
+        raise CommandError(f"The credential {name} is for {known.kind}, not for {provider}.")
     if options["base_url"] and options["base_url"].rstrip("/") != known.base_url:
         raise CommandError(f"The credential {name} has another address: {known.base_url}.")
     return known
@@ -196,18 +200,18 @@ def _read_key(variable: str, provider: str) -> str:
         key = sys.stdin.read(LONGEST_KEY + 1)
     key = key.strip()
     if not key and provider != Kind.COMPATIBLE:
-        raise CommandError("There is no key: name its variable with --key-variable, or give it by stdin.")
+        raise CommandError("No key was given. Name its variable with --key-variable, or send it on stdin.")
     if len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()) or " " in key:
-        raise CommandError("This is no key: one is a single line of plain letters, digits and signs.")
+        raise CommandError("Not a valid key: use a single line of printable ASCII characters.")
     return key
 
 
 def _expect_models(workspace: Workspace, slug: str, fallback: str) -> None:
     slugs = set(LanguageModel.objects.filter(workspace_id=workspace.id).values_list("slug", flat=True))
     if slug in slugs:
-        raise CommandError(f"There is a model called {slug} already.")
+        raise CommandError(f"A model called {slug} already exists.")
     if fallback and fallback not in slugs:
-        raise CommandError(f"There is no model called {fallback} to fall back on.")
+        raise CommandError(f"No model is called {fallback}, so it cannot be the fallback.")
 
 
 def _words_of(error: InvalidInput) -> str:

@@ -101,10 +101,10 @@ async def _resource_metadata(
             continue
         asked, told = _resource_of(url), str(found.resource)
         if not check_resource_allowed(requested_resource=asked, configured_resource=told):
-            raise McpSignInFailed("The server's sign-in is for another server.")
+            raise McpSignInFailed("The sign-in metadata belongs to a different server.")
         return found
     if failed:  # which says nothing about whether there is any
-        raise McpSignInFailed("The server does not tell where one signs in just now.")
+        raise McpSignInFailed("The server does not provide its sign-in address at the moment.")
     return None
 
 
@@ -124,18 +124,18 @@ async def _server_metadata(
             return found
         if not goes_on:
             break
-    raise McpSignInFailed("The server offers no sign-in that can be found.")
+    raise McpSignInFailed("The server's sign-in could not be discovered.")
 
 
 def _check_metadata(found: OAuthMetadata) -> None:
     if "S256" not in (found.code_challenge_methods_supported or []):
-        raise McpSignInFailed("The server's sign-in is not safe: it does not know PKCE (S256).")
+        raise McpSignInFailed("The server's sign-in is not secure: it does not support PKCE (S256).")
     endpoint = str(found.authorization_endpoint)
     parts = urlsplit(endpoint)
     is_local = parts.scheme == "http" and settings.DEVELOPMENT and parts.hostname in LOOPBACK
     if is_local:
         is_local = outbound.is_allowed(parts.hostname or "", parts.port or 80)
     if not (parts.scheme == "https" or is_local) or parts.username or parts.password or parts.fragment:
-        raise McpSignInFailed("The page on which one would sign in is not safe: it has to be https.")
+        raise McpSignInFailed("The server's sign-in page is not secure: it must use https.")
     if any(len(str(text)) > LONGEST_ADDRESS for text in (found.issuer, endpoint, found.token_endpoint)):
-        raise McpSignInFailed("The addresses of the server's sign-in are too long.")
+        raise McpSignInFailed("The server's sign-in addresses are too long.")

@@ -40,8 +40,8 @@ from workspaces.mcp_servers.urls import url_of
 PENDING_MINUTES = 10
 MOST_PENDING = 20  # of one person at one server
 CODE = re.compile(r"[a-z_]{1,40}")  # of an error, as RFC 6749 has them
-STRANGE_ANSWER = "The answer comes from another server than the one that was asked."
-CLOSED = "This sign-in was used already, or began too long ago. Begin it again."
+STRANGE_ANSWER = "The response came from a different server."
+CLOSED = "This sign-in was already used or has expired. Start again."
 MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.value
 
 
@@ -191,7 +191,7 @@ async def finish_sign_in(*, principal: Principal, secret: str, back: Back) -> Si
         tokens = await exchange_code(came.authorization, client, code=back.code, verifier=came.verifier)
     except GrantRefused as refusal:
         await in_tenant(principal.tenant, note_refused_client, server_id=came.server.id, code=refusal.code)
-        raise McpSignInFailed("The server did not accept the sign-in. Begin it again.") from refusal
+        raise McpSignInFailed("The server did not accept the sign-in. Start again.") from refusal
     changes = await in_tenant(
         principal.tenant, _keep_sign_in, principal=principal, server_id=came.server.id, tokens=tokens
     )
@@ -248,16 +248,16 @@ def _check_answer(came: Returned, back: Back) -> None:
     """RFC 9207 first: what another server says, even of an error, is not for this sign-in."""
     authorization = came.authorization
     if back.issuer is None and authorization.tells_issuer:
-        raise McpSignInFailed("The answer does not say which server it comes from.")
+        raise McpSignInFailed("The response does not name the server it comes from.")
     if back.issuer is not None and back.issuer != authorization.issuer:
         raise McpSignInFailed(STRANGE_ANSWER)
     if back.error == "access_denied":
-        raise McpSignInFailed(f"You did not allow it, so nobody is signed in at {came.server.slug}.")
+        raise McpSignInFailed(f"You did not allow access, so you are not signed in to {came.server.slug}.")
     if back.error == "invalid_scope":
-        raise McpSignInFailed("The server does not grant what it asked for. Sign in again, without it.")
+        raise McpSignInFailed("The server did not grant the additional permission. Sign in again without it.")
     if back.error or not back.code:
         named = f" ({back.error})" if CODE.fullmatch(back.error) else ""
-        raise McpSignInFailed(f"The server broke the sign-in off{named}.")
+        raise McpSignInFailed(f"The server cancelled the sign-in{named}.")
 
 
 @transaction.atomic
@@ -297,7 +297,7 @@ def _drop_sign_in(*, principal: Principal, slug: str) -> tuple[Authorization, Cl
     owner = principal.user_id if server.sign_in == MEMBER else None
     row = server.sign_ins.filter(user_id=owner).first()
     if row is None:
-        raise NotFound("Nobody is signed in there.")
+        raise NotFound("There is no sign-in at this server.")
     row.delete()
     audit.record("mcp_server.signed_out", principal=principal, target=server.slug, for_whom=server.sign_in)
     client = client_of(server)

@@ -26,8 +26,8 @@ SCOPE = re.compile(r"[ !#-\[\]-~]*")
 LONGEST_TOKEN = 20_000  # characters
 MOST_BYTES = 2_000_000  # of all answers: a site's own page for what it does not find may be large
 GRANTS = ["authorization_code", "refresh_token"]
-PLAIN = "This is a single word of plain letters, digits and signs."
-MOVED = "The server has another place to sign in at now. Install it anew."
+PLAIN = "Use printable ASCII characters without spaces."
+MOVED = "The server now uses a different sign-in service. Install it again."
 METHODS = ("client_secret_post", "client_secret_basic", "none")  # of proving who we are, as we prefer them
 
 
@@ -60,7 +60,7 @@ class Authorization:
         """How a client with a secret proves itself here. McpSignInFailed where it is none of ours."""
         found = next((method for method in METHODS if method in self.methods), "")
         if not found:
-            raise McpSignInFailed("The server wants proof of who we are in a way that is not supported.")
+            raise McpSignInFailed("The server needs a client authentication method that is not supported.")
         return found
 
     @property
@@ -161,7 +161,7 @@ def is_scope(text: str) -> bool:
 def checked_scope(scope: str) -> str:
     """McpSignInFailed for what is none."""
     if not is_scope(scope):
-        raise McpSignInFailed("What the server says of its sign-in makes no sense.")
+        raise McpSignInFailed("The server's sign-in metadata is not valid.")
     return scope
 
 
@@ -178,10 +178,10 @@ async def asking() -> AsyncGenerator[httpx2.AsyncClient, None]:
         async with asyncio.timeout(settings.MCP_CONNECT_SECONDS), guarded_client(transport) as client:
             yield client
     except TimeoutError as exc:
-        raise McpSignInFailed("The sign-in's server did not answer in time.") from exc
+        raise McpSignInFailed("The sign-in server did not respond in time.") from exc
     except httpx2.HTTPError as exc:
-        raise transport.refusal or McpSignInFailed("The sign-in's server cannot be reached.") from exc
+        raise transport.refusal or McpSignInFailed("The sign-in server cannot be reached.") from exc
     except (httpx2.InvalidURL, UnicodeError) as exc:
-        raise McpSignInFailed("The server names an address for its sign-in that is none.") from exc
+        raise McpSignInFailed("The server's sign-in address is not a valid URL.") from exc
     except (OAuthFlowError, ValueError) as exc:
-        raise McpSignInFailed("What the server says of its sign-in makes no sense.") from exc
+        raise McpSignInFailed("The server's sign-in metadata is not valid.") from exc

@@ -59,7 +59,7 @@ def sign_out(request: WorkspaceRequest, server: str, **place: str) -> HttpRespon
     except NotFound as problem:
         messages.error(request, problem.text)
     else:
-        messages.success(request, "The sign-in is forgotten.")
+        messages.success(request, "Disconnected.")
     return redirect(place_url(request.principal, "mcp_server", server=server))
 
 
@@ -103,7 +103,7 @@ def _finish(request: HttpRequest, user: User, sent: dict[str, str], mark: str) -
     if done.problem:
         messages.warning(request, f"Signed in, but the tools could not be listed: {done.problem}")
     else:
-        messages.success(request, f"Signed in at {done.slug}.")
+        messages.success(request, f"Signed in to {done.slug}.")
     if not principal.workspace_role:  # from above it, by REST: its pages are its members' alone
         return redirect("/")
     if done.page == CHAT:

@@ -29,11 +29,11 @@ MEMBER, WORKSPACE = MCPServer.SignIn.MEMBER.value, MCPServer.SignIn.WORKSPACE.va
 
 
 def sign_in_needed(slug: str, how: str) -> McpSignInNeeded:
-    return McpSignInNeeded(f"{_who_has(how)} to sign in at {slug} first.", mcp=slug, how=how)
+    return McpSignInNeeded(f"{_who_has(how)} to sign in to {slug} first.", mcp=slug, how=how)
 
 
 def _who_has(how: str) -> str:
-    return "You have" if how == MEMBER else "A manager of the workspace has"
+    return "You need" if how == MEMBER else "A manager of the workspace needs"
 
 
 @transaction.atomic
@@ -50,7 +50,7 @@ def note_wanted_scope(
     row.wanted_scope = wanted if is_scope(wanted) else scope
     row.save(update_fields=["wanted_scope"])
     who = _who_has(server.sign_in)
-    text = f"{who} to sign in at {server.slug} anew: it wants a further permission for this ({scope[:200]})."
+    text = f"{who} to sign in to {server.slug} again: this needs an additional permission ({scope[:200]})."
     return McpSignInNeeded(text, mcp=server.slug, how=server.sign_in, scope=scope)
 
 
@@ -73,7 +73,7 @@ def scope_to_ask_for(server: MCPServer, user_id: UUID) -> str:
 def expect_sign_in(principal: Principal, server: MCPServer) -> None:
     """Whoever chats signs in for themselves, a manager for the workspace; also to try what they install."""
     if server.auth != MCPServer.Auth.OAUTH:
-        raise Conflict("Nobody signs in at this server.")
+        raise Conflict("This server does not use sign-in.")
     if server.sign_in == WORKSPACE:
         expect(principal, Action.MCPS_CHANGE)
     elif not may(principal, Action.MCPS_CHANGE):
@@ -110,7 +110,7 @@ def with_secret(server: MCPServer, secret: str) -> str:
     """The client that a manager registered by hand, sealed with its new secret."""
     client = client_of(server)
     if client is None or not client.is_typed:
-        raise InvalidInput(client_secret=["Nobody was registered at this server by hand."])
+        raise InvalidInput(client_secret=["This server has no client ID that was entered by hand."])
     if not secret or not is_plain(secret):
         raise InvalidInput(client_secret=[PLAIN])
     return sealed_client(replace(client, client_secret=secret))

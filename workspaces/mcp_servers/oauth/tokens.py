@@ -55,7 +55,7 @@ async def introduce(authorization: Authorization) -> Client:
 async def _register(authorization: Authorization) -> Client:
     """RFC 7591."""
     if not authorization.registration_endpoint:
-        raise McpSignInFailed("The server registers nobody by itself: give it a client id.")
+        raise McpSignInFailed("The server does not support automatic client registration. Enter a client ID.")
     back = redirect_uri(authorization.mark)
     wish = OAuthClientMetadata(
         redirect_uris=[back],  # type: ignore[list-item]  # pydantic reads it
@@ -70,13 +70,13 @@ async def _register(authorization: Authorization) -> Client:
     async with asking() as client:
         answer = await client.post(authorization.registration_endpoint, json=body)
         if answer.status_code not in {200, 201}:
-            raise McpSignInFailed("The server does not register us.", status=answer.status_code)
+            raise McpSignInFailed("The server refused the client registration.", status=answer.status_code)
         made = await protocol.handle_registration_response(answer)
     secret = made.client_secret or ""
     method = made.token_endpoint_auth_method or (authorization.method if secret else "none")
     is_ours = made.client_id == document_url()  # as which we are known to others
     if method not in METHODS or (method != "none" and not secret) or is_ours:
-        raise McpSignInFailed("The server registers us in a way that is not supported.")
+        raise McpSignInFailed("The server's client registration uses a method that is not supported.")
     return Client(
         client_id=made.client_id,
         client_secret=secret,
@@ -116,12 +116,14 @@ async def _ask_for_tokens(
         answer = await _post(http, authorization.token_endpoint, client, form)
         if answer.status_code not in {200, 201}:
             if answer.status_code >= 500 or answer.status_code == 429:
-                raise McpSignInFailed("The sign-in's server fails just now.", status=answer.status_code)
+                raise McpSignInFailed(
+                    "The sign-in server is not working at the moment.", status=answer.status_code
+                )
             raise GrantRefused(_error_code(answer))
         told = await protocol.handle_token_response_scopes(answer)
     tokens = (told.access_token, told.refresh_token or before.refresh)
     if not tokens[0] or any(not is_plain(token) for token in tokens):
-        raise McpSignInFailed("What the server granted makes no sense.")
+        raise McpSignInFailed("The server returned an invalid token response.")
     life = None if told.expires_in is None else min(max(told.expires_in, 0), LONGEST_LIFE.total_seconds())
     return Tokens(
         access=tokens[0],

@@ -84,7 +84,7 @@ def test_a_rule_whose_cost_multiplies_is_refused_by_name_when_it_is_saved(schema
     with pytest.raises(InvalidInput) as refused:
         check_rule(schema)
     (problem,) = refused.value.details["argument_schema"]
-    assert problem.startswith(("This takes too long to check", "Use at most"))
+    assert problem.startswith(("This rule takes too long to check", "Use at most"))
 
 
 @pytest.mark.parametrize("schema", [*NESTED_TOO_DEEPLY, *READING])

@@ -237,5 +237,5 @@ async def test_a_servers_own_words_for_a_refusal_reach_the_model(
     server, address = hostile
     server.session = b"s-1"
     server.errors["tools/call"] = {"code": -32602, "message": "Invalid arguments: q is missing\0"}
-    with pytest.raises(McpServerFailed, match="refused: Invalid arguments: q is missing\ufffd"):
+    with pytest.raises(McpServerFailed, match="returned an error: Invalid arguments: q is missing\ufffd"):
         await call(address)

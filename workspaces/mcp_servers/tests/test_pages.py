@@ -63,7 +63,7 @@ def test_another_address_or_key_is_given_on_the_page(installed: RealMCP, cast: C
     browser.force_login(cast.alice.user)
     elsewhere = browser.post(f"{PAGE}/connection", {"url": "https://other.example/mcp"})
     assert elsewhere.status_code == 422
-    assert "This is another server" in elsewhere.content.decode()
+    assert "This is a different server" in elsewhere.content.decode()
     saved = browser.post(f"{PAGE}/connection", {"url": f" {installed.url}/mcp?key=secret "}, follow=True)
     assert f"{installed.url}/mcp?key=…" in saved.content.decode()
 
@@ -89,7 +89,7 @@ def test_the_list_tells_how_many_tools_wait(installed: RealMCP, client_of: Any, 
     browser = Client()
     browser.force_login(cast.alice.user)
     page = browser.get("/t/acme/w/sales/mcps").content.decode()
-    assert "Tools to look at" in page
+    assert "Tools to review" in page
     assert "3 tools" in page
     browser.force_login(cast.bob.user)
-    assert "Tools to look at" not in browser.get("/t/acme/w/sales/mcps").content.decode()
+    assert "Tools to review" not in browser.get("/t/acme/w/sales/mcps").content.decode()

@@ -37,7 +37,7 @@ def test_a_member_signs_in_for_themselves(
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     made = install(alice, vault).json()
     assert (made["enabled"], made["needs_sign_in"], made["tools"]) == (False, True, [])
-    assert "Signed in at vault." in sign_in(cast.alice, alice)
+    assert "Signed in to vault." in sign_in(cast.alice, alice)
     seen = alice.get(WHERE).json()
     assert (seen["enabled"], seen["needs_sign_in"], seen["tools"][0]["name"]) == (True, False, "open")
     refused = send(bob, "open it", **WITH_VAULT)
@@ -92,7 +92,7 @@ def test_nonsense_that_comes_back_opens_nothing(vault: ProtectedMCP, client_of: 
     for state in ("", "x", "acme.sales.wrong", "no.such.one", "a.b.%00", "acme.sales.a.b", "acme.sales."):
         page = come_back(cast.alice, client_of(cast.alice), f"/mcp/callback?state={state}&code=y")
         assert page.status_code == 404
-        assert "Begin it again" in page.text
+        assert "Start again" in page.text
 
 
 def test_whoever_is_not_signed_in_here_signs_in_first(
@@ -106,7 +106,7 @@ def test_whoever_is_not_signed_in_here_signs_in_first(
     assert answer.status_code == 302
     bare = path.partition("?")[0]
     assert answer.headers["location"] == f"/accounts/login/?next={bare}"  # with neither code nor state
-    assert "Signed in at vault." in follow(cast.alice, alice, bare, browser).text
+    assert "Signed in to vault." in follow(cast.alice, alice, bare, browser).text
 
 
 def test_the_proof_key_is_checked_by_the_server(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
@@ -127,7 +127,7 @@ def test_an_answer_of_another_server_is_refused(vault: ProtectedMCP, client_of: 
         vault.provider.tells_issuer = issuer
         vault.metadata = {"authorization_response_iss_parameter_supported": promised}
         page = come_back(cast.alice, alice, granted(begin(alice)))
-        assert ("Signed in at vault." in page.text) == (issuer == vault.url)
+        assert ("Signed in to vault." in page.text) == (issuer == vault.url)
     assert len(kept(cast)) == 1
 
 
@@ -152,7 +152,7 @@ def test_each_server_has_its_own_address_to_come_back_to(
     for elsewhere in ("/mcp/callback", "/mcp/back/0123456789abcdef"):
         query = granted(begin(alice)).partition("?")[2]
         page = come_back(cast.alice, alice, f"{elsewhere}?{query}")
-        assert "comes from another server" in page.text
+        assert "came from a different server" in page.text
     assert kept(cast) == []
 
 
@@ -175,18 +175,18 @@ def test_whoever_does_not_allow_it_is_told_so(vault: ProtectedMCP, client_of: An
     alice = client_of(cast.alice)
     install(alice, vault)
     page = come_back(cast.alice, alice, granted(begin(alice)))
-    assert "You did not allow it" in page.text
+    assert "You did not allow access" in page.text
     assert kept(cast) == []
 
 
 NOT_SAFE: list[tuple[dict[str, Any], str]] = [
     ({"code_challenge_methods_supported": ["plain"]}, "PKCE"),
     ({"code_challenge_methods_supported": None}, "PKCE"),
-    ({"authorization_endpoint": "http://evil.example/authorize"}, "has to be https"),
-    ({"authorization_endpoint": "javascript:alert(1)"}, "no sign-in that can be found"),
-    ({"issuer": "https://evil.example"}, "makes no sense"),
-    ({"scopes_supported": ["all\0"]}, "makes no sense"),
-    ({"issuer": None}, "no sign-in that can be found"),
+    ({"authorization_endpoint": "http://evil.example/authorize"}, "must use https"),
+    ({"authorization_endpoint": "javascript:alert(1)"}, "could not be discovered"),
+    ({"issuer": "https://evil.example"}, "is not valid"),
+    ({"scopes_supported": ["all\0"]}, "is not valid"),
+    ({"issuer": None}, "could not be discovered"),
 ]
 
 
@@ -222,7 +222,7 @@ def test_a_client_that_was_registered_by_hand_is_used(
     alice = client_of(cast.alice)
     install(alice, vault)
     refused = alice.post(f"{WHERE}/sign-in").json()["error"]
-    assert (refused["code"], "client id" in refused["message"]) == ("mcp_sign_in_failed", True)
+    assert (refused["code"], "client ID" in refused["message"]) == ("mcp_sign_in_failed", True)
     by_hand = {"slug": "other", "client_id": "by-hand", "client_secret": "hand-made"}
     made = install(alice, vault, **by_hand)
     assert "hand-made" not in made.text
@@ -245,7 +245,7 @@ def test_a_client_that_was_registered_by_hand_is_used(
     refused = alice.patch(WHERE, json={"client_secret": "hand-made"})
     assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["client_secret"])
     address = alice.post(f"{path}/sign-in").json()["authorization_url"]
-    assert "Signed in at other." in come_back(cast.alice, alice, granted(address)).text
+    assert "Signed in to other." in come_back(cast.alice, alice, granted(address)).text
 
 
 def test_a_server_that_reads_documents_reads_ours(

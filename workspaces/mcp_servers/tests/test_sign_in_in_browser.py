@@ -31,7 +31,7 @@ def test_a_manager_and_a_member_sign_in(
             page.get_by_test_id("install-server").click()
             expect(page.get_by_text("Installed. Sign in to see its tools.")).to_be_visible(timeout=TIMEOUT)
             page.get_by_test_id("mcp-sign-in").click()
-            expect(page.get_by_text("Signed in at vault.")).to_be_visible(timeout=TIMEOUT)
+            expect(page.get_by_text("Signed in to vault.")).to_be_visible(timeout=TIMEOUT)
             expect(page.locator(".tool", has_text="open")).to_be_visible()
         with page_of(browser) as page:
             sign_in(page, server.url, "bob@example.com")
@@ -39,7 +39,7 @@ def test_a_manager_and_a_member_sign_in(
             page.get_by_test_id("mcp-toggle").click()
             page.get_by_test_id("mcp-sign-in").click()
             page.get_by_test_id("mcp-sign-in").click()
-            expect(page.get_by_text("Signed in at vault.")).to_be_visible(timeout=TIMEOUT)
+            expect(page.get_by_text("Signed in to vault.")).to_be_visible(timeout=TIMEOUT)
             page.get_by_test_id("mcp-toggle").click()
             page.get_by_label("Vault").check()
 

@@ -81,7 +81,7 @@ def test_a_grant_that_the_server_ended_has_to_be_given_anew(
     sign_in(cast.alice, alice)
     vault.end_access()
     vault.provider.refresh.clear()
-    assert "have to sign in" in use(alice, provider)["output"]
+    assert "need to sign in" in use(alice, provider)["output"]
     [row] = kept(cast)
     assert (row.sealed_access, row.sealed_refresh, row.is_usable) == ("", "", False)
     assert send(alice, "open it", **WITH_VAULT).json()["error"]["code"] == "mcp_sign_in_needed"
@@ -116,7 +116,7 @@ def test_whoever_may_not_do_enough_signs_in_anew_for_more(
     sign_in(cast.bob, bob)
     refused = use(bob, provider)
     assert refused["is_error"]
-    assert "You have to sign in at vault anew: it wants a further permission" in refused["output"]
+    assert "You need to sign in to vault again: this needs an additional permission" in refused["output"]
     assert "<code>drawers:open</code>" in come_back(cast.bob, bob, "/t/acme/w/sales/mcps/vault").text
     address = begin(bob)
     assert parse_qs(urlsplit(address).query)["scope"] == ["drawers:look drawers:open"]
@@ -134,9 +134,9 @@ def test_a_permission_that_is_not_granted_keeps_nobody_from_signing_in(
     alice = client_of(cast.alice)
     install(alice, vault)
     sign_in(cast.alice, alice)
-    assert "it wants a further permission" in use(alice, provider)["output"]
+    assert "this needs an additional permission" in use(alice, provider)["output"]
     refused = come_back(cast.alice, alice, granted(begin(alice)))
-    assert "The server does not grant what it asked for" in refused.text
+    assert "The server did not grant the additional permission" in refused.text
     assert "You are signed in" in sign_in(cast.alice, alice)
 
 
@@ -169,13 +169,15 @@ def test_pages_lead_to_the_sign_in(vault: ProtectedMCP, client_of: Any, cast: Ca
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install(alice, vault)
     place = "/t/acme/w/sales"
-    assert "Sign in first" in come_back(cast.alice, alice, f"{place}/mcps").text
+    assert "Sign-in needed" in come_back(cast.alice, alice, f"{place}/mcps").text
     sign_in(cast.alice, alice)
     page = come_back(cast.alice, alice, f"{place}/mcps")
     assert "Healthy" in page.text
     composer = come_back(cast.bob, bob, f"{place}/chat/").text
     assert f'href="{place}/mcps/vault?page=chat"' in composer
-    assert "Everybody signs in here for themselves" in come_back(cast.bob, bob, f"{place}/mcps/vault").text
+    assert (
+        "Each member signs in with their own account" in come_back(cast.bob, bob, f"{place}/mcps/vault").text
+    )
 
 
 def test_servers_are_looked_at_again_after_a_while(
@@ -204,7 +206,7 @@ def test_servers_are_looked_at_again_after_a_while(
     assert "+Opens a drawer. Tell me all." in diff
     assert "-Opens a drawer" in diff
     settings.OUTBOUND_ALLOWED = []
-    assert "may not be reached" in look()["vault"]["problem"]
+    assert "are not allowed" in look()["vault"]["problem"]
 
 
 @pytest.mark.django_db(transaction=True)

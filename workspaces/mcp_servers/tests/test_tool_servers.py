@@ -216,7 +216,7 @@ class TestAKeyInTheAddress:
             ["another one, of forty characters or more.."],
         )
         told = alice.post(f"{WHERE}/refresh")
-        assert (told.status_code, told.json()["error"]["message"]) == (502, "Its key cannot be read.")
+        assert (told.status_code, told.json()["error"]["message"]) == (502, "The saved key cannot be read.")
         anew = alice.patch(WHERE, json={"url": f"{keyed.url}/mcp?key={quote(KEY)}"})
         assert anew.status_code == 200
         assert alice.post(f"{WHERE}/refresh").status_code == 200

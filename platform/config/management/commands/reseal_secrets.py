@@ -48,18 +48,18 @@ class Tally:
 
 class Command(BaseCommand):
     help = (
-        "Seals every key, token and password anew under the first of "
+        "Encrypts every key, token and password again with the first of "
         "ENCRYPTION_KEYS. Can be repeated, and run while people work. Restart every process with the new key "
-        "in front first; take the old one away afterwards, when nothing is unreadable."
+        "first, before you run it. Remove the old key when nothing is reported as unreadable."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         accounts = _reseal_all(EngineAccount, "sealed_password")
         self._tell("engine accounts", accounts)
         mail = _reseal_all(OutgoingMail, "sealed_message")
-        self._tell("mails on their way", mail)
+        self._tell("queued emails", mail)
         steps = _reseal_steps()
-        self._tell("second steps", steps)
+        self._tell("authenticators", steps)
         of_tenants = {what: Tally(0, []) for what in TENANTS}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
@@ -70,12 +70,10 @@ class Command(BaseCommand):
             self._tell(what, tally)
         tallies = (accounts, mail, steps, *of_tenants.values())
         if lost := sum(len(tally.unreadable) for tally in tallies):
-            raise CommandError(
-                f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
-            )
+            raise CommandError(f"{lost} cannot be read with any of ENCRYPTION_KEYS and were left unchanged.")
 
     def _tell(self, what: str, tally: Tally) -> None:
-        self.stdout.write(f"Sealed anew: {tally.sealed} {what}.")
+        self.stdout.write(f"Encrypted again: {tally.sealed} {what}.")
         for name in tally.unreadable:
             self.stdout.write(f"Unreadable: {name}")
 
