@@ -46,7 +46,7 @@ def test_a_message_is_edited_and_a_reply_asked_for_again(
             for forms_left in (1, 0):
                 page.get_by_test_id("send-edited").click()
                 expect(page.get_by_test_id("edited-message")).to_have_count(forms_left)
-            assert asked == ["1 later message leaves this conversation. Go on?"] * 2
+            assert asked == ["This removes 1 later message. Continue?"] * 2
             expect(last_reply(page)).to_have_text("third", timeout=TIMEOUT)
             expect(page.locator(".turn")).to_have_count(1)
             expect(page.get_by_test_id("stop")).to_be_hidden(timeout=TIMEOUT)

@@ -127,7 +127,7 @@ def test_unknown_events_and_blocks_are_skipped() -> None:
 
 @pytest.mark.parametrize("nonsense", ["{", "[]", "7", ""])
 def test_nonsense_is_said_so(nonsense: str) -> None:
-    with pytest.raises(ProviderError, match="makes no sense"):
+    with pytest.raises(ProviderError, match="invalid response"):
         list(AnthropicReader("anthropic").read(Frame("ping", nonsense)))
 
 

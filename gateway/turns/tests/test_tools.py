@@ -56,7 +56,7 @@ def test_a_tool_that_nobody_offered_is_not_called(
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
     result = next(event.data for event in events if event.type == "tool_result")
     assert result["is_error"]
-    assert "no tool" in result["output"]
+    assert "No tool" in result["output"]
     assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []
 
@@ -243,7 +243,7 @@ def test_a_result_is_cut_to_its_bound(
 @pytest.mark.parametrize(
     ("bound", "tool", "words"),
     [
-        ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not answer within 0.5 seconds"),  # it waits for another
+        ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not respond within 0.5 seconds"),  # it waits for another
         ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large and was cut off"),
     ],
 )

@@ -125,7 +125,7 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"tenant": "nowhere"}, "no tenant called nowhere"),
+        ({"tenant": "nowhere"}, "No tenant is called nowhere"),
         ({"workspace": "nowhere"}, "no workspace called nowhere"),
         ({"tenant": "globex", "workspace": "ops"}, "no workspace called ops"),
         ({"slug": "GPT 4"}, "--slug"),
@@ -147,9 +147,9 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
         ({"base_url": "https://me:word@example.com/v1"}, "--base-url"),
         ({"base_url": f"https://example.com/{'a' * 500}"}, "--base-url"),
         ({"key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
-        ({"key_variable": ""}, "no key"),
-        ({"fallback": "nothing"}, "no model called nothing"),
-        ({"fallback": "gpt-4"}, "no model called gpt-4"),
+        ({"key_variable": ""}, "No key was given"),
+        ({"fallback": "nothing"}, "No model is called nothing"),
+        ({"fallback": "gpt-4"}, "No model is called gpt-4"),
     ],
 )
 def test_what_makes_no_sense_is_named_and_installs_nothing(
@@ -171,7 +171,7 @@ def test_what_is_no_key_is_refused_and_not_shown(
     [
         ({}, "credential called openai already"),
         ({"credential": "openai"}, "Omit --key-variable"),
-        ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "one for openai"),
+        ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "is for openai"),
         (
             {"credential": "openai", "key_variable": "", "base_url": "https://eu.example.com/v1"},
             "another address",

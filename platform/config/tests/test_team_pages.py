@@ -212,7 +212,7 @@ def test_a_workspaces_link_is_shown_once_and_opens(alice: Client, cast: Cast) ->
     erin.post(link[1])
     assert erin.post("/join/").url == f"{PLACE}/chat/"
     assert WorkspaceLink.objects.get().uses == 1
-    assert "opens nothing any more" in browser(cast.charlie).get(found[1], follow=True).content.decode()
+    assert "no longer works" in browser(cast.charlie).get(found[1], follow=True).content.decode()
     alice.post(f"{PLACE}/settings/workspaces/sales/link/close")
     assert WorkspaceLink.objects.get().revoked_at is not None
 
@@ -244,7 +244,7 @@ def test_an_existing_account_signs_in_and_accepts(alice: Client, cast: Cast) -> 
     assert charlie.post("/invitations/").url == f"{PLACE}/chat/"
     assert charlie.get(f"{PLACE}/chat/").status_code == 200
     again = charlie.get(found[1], follow=True)
-    assert (again.status_code, "opens nothing any more" in again.content.decode()) == (404, True)
+    assert (again.status_code, "no longer works" in again.content.decode()) == (404, True)
 
 
 def test_a_role_given_on_the_page_counts(alice: Client, cast: Cast) -> None:
