@@ -96,7 +96,7 @@ def _room_page(request: WorkspaceRequest, there: Principal, more: dict[str, Any]
         "form": NameForm(initial={"name": row.name}),
         **more,
     }
-    answer = render(request, "settings/room.html", context)
+    answer = render(request, "settings/workspace.html", context)
     answer["Cache-Control"] = "no-store"
     return answer
 

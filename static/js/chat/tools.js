@@ -5,6 +5,7 @@ import { post, wordsOf } from "./post.js";
 
 const SHOWN = 20_000; // characters of a result; the whole of it is in the API
 export const WRITING = "The reply is being written.";
+const ANSWERS = { refused: (turn) => (turn.isMine ? "Refused by you" : "Refused"), expired: () => "No answer in time" };
 
 function text(value) {
   const written = typeof value === "string" ? value : JSON.stringify(value, null, 2);
@@ -79,7 +80,8 @@ export function toolEvents(turn, { token, grew, say }) {
       if (!element) return;
       unask(element);
       element.querySelector(".tool-output").textContent = text(output);
-      state(element, is_error ? "error" : "done", is_error ? "Failed" : timeOf(duration_ms));
+      const failed = ANSWERS[element.dataset.decision]?.(turn) ?? "Failed";
+      state(element, is_error ? "error" : "done", is_error ? failed : timeOf(duration_ms));
       element.dataset.call = "";
       grew();
     },
@@ -92,7 +94,8 @@ export function toolEvents(turn, { token, grew, say }) {
       const element = open(call_id);
       if (!element) return;
       unask(element);
-      state(element, "running", { allowed: "Allowed", refused: "Refused" }[decision] ?? "No answer in time");
+      element.dataset.decision = decision;
+      state(element, "running", ANSWERS[decision]?.(turn) ?? "Allowed");
       say(WRITING);
     },
   };
