@@ -43,9 +43,11 @@ def _text_for(status: int, body: bytes) -> str | None:
         return "The provider refused the request: its account has no credit left."
     if status in (401, 403):
         return "The provider rejected the API key."
-    if status == OVERLOADED or is_transient(status):
+    if is_transient(status):
         return "The provider is overloaded or unavailable. Try again shortly."
-    return "The provider refused the request." if 400 <= status < 500 else None
+    if 400 <= status < 500 and status not in GAVE_UP_WAITING:
+        return "The provider refused the request."
+    return None
 
 
 def is_transient(status: int) -> bool:

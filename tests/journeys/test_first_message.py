@@ -96,7 +96,7 @@ def test_a_refusal_stays_in_its_place_and_loses_no_text(
         with page_of(browser, viewport={"width": 390, "height": 844}) as page:
             sign_up(page, server.url)
             say(page, "Hello?")
-            expect(page.get_by_role("alert")).to_contain_text("provider failed", timeout=TIMEOUT)
+            expect(page.get_by_role("alert")).to_contain_text("overloaded or unavailable", timeout=TIMEOUT)
             provider.script = Script()
             page.get_by_role("button", name="Retry").click()
             expect(last_reply(page)).to_have_text("Hello there.", timeout=TIMEOUT)

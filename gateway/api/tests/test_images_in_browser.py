@@ -77,7 +77,7 @@ def test_a_failed_question_is_asked_again_in_its_place_with_its_images(
             items = page.get_by_test_id("images").locator("li img")
             expect(items).to_be_visible(timeout=TIMEOUT)
             say(page, "What is this?")
-            expect(page.get_by_role("alert")).to_contain_text("provider failed", timeout=TIMEOUT)
+            expect(page.get_by_role("alert")).to_contain_text("overloaded or unavailable", timeout=TIMEOUT)
             provider.script = Script()
             attach(page)
             expect(items).to_be_visible(timeout=TIMEOUT)

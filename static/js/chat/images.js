@@ -51,9 +51,9 @@ export class Attachments {
     return [...this.leaving, ...this.#ready].map((item) => item.dataset.image).join(" ");
   }
 
-  restore(kept) {
+  restore(stored) {
     if (!this.input) return;
-    for (const id of kept.split(" ").filter(Boolean)) {
+    for (const id of stored.split(" ").filter(Boolean)) {
       const item = this.#item("Image in this message");
       const url = `${this.list.dataset.url}/${id}`;
       item.querySelector("img").addEventListener("error", async () => {

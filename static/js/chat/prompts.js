@@ -62,9 +62,9 @@ export class PromptPicker {
   #mark() {
     [...this.list.children].forEach((option, index) => option.setAttribute("aria-selected", index === this.at));
     this.list.children[this.at]?.scrollIntoView({ block: "nearest" });
-    const told = { role: "combobox", "aria-expanded": "true", "aria-activedescendant": `prompt-option-${this.at}` };
+    const attributes = { role: "combobox", "aria-expanded": "true", "aria-activedescendant": `prompt-option-${this.at}` };
     // Without options, it is a plain text area again.
-    for (const [name, value] of Object.entries(told)) {
+    for (const [name, value] of Object.entries(attributes)) {
       if (this.list.hidden) this.composer.area.removeAttribute(name);
       else this.composer.area.setAttribute(name, value);
     }
@@ -73,8 +73,8 @@ export class PromptPicker {
   /** A failed list is not reported, unless the reader is signed out: then nothing works. */
   #failed(error) {
     this.#close();
-    if (error.code === "signed_out" && !this.toldSignedOut) showProblem(error.message);
-    this.toldSignedOut = error.code === "signed_out";
+    if (error.code === "signed_out" && !this.reportedSignedOut) showProblem(error.message);
+    this.reportedSignedOut = error.code === "signed_out";
   }
 
   #key(event) {
