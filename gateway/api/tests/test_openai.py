@@ -112,7 +112,7 @@ def test_what_the_provider_finds_wrong_is_the_clients_to_mend(
     alice: openai.OpenAI, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(status=400)
-    with pytest.raises(openai.UnprocessableEntityError, match="refuses"):
+    with pytest.raises(openai.UnprocessableEntityError, match="refused"):
         alice.chat.completions.create(model="local", messages=HELLO, seed=1)
     assert len(provider.requests) == 1, "it was retried"
     assert BudgetWindow.objects.get().used == 0
