@@ -18,17 +18,17 @@ def normal_address(text: str, *, field: str = "email") -> str:
     else's address.
     """
     if len(text) > 2 * LONGEST:
-        raise InvalidInput(**{field: ["This address is too long."]})
+        raise InvalidInput(**{field: ["This email address is too long."]})
     local, at, domain = unicodedata.normalize("NFC", text).strip().rpartition("@")
     if not at or not local.isascii() or '"' in local:  # quoted, one mailbox has many spellings
-        raise InvalidInput(**{field: ["Enter a plain e-mail address, as in alice@example.com."]})
+        raise InvalidInput(**{field: ["Enter an email address such as alice@example.com."]})
     address = f"{local.lower()}@{_domain(domain, field)}"
     try:
         validate_email(address)
     except ValidationError as exc:
-        raise InvalidInput(**{field: ["Enter a valid e-mail address."]}) from exc
+        raise InvalidInput(**{field: ["Enter a valid email address."]}) from exc
     if len(address) > LONGEST:
-        raise InvalidInput(**{field: ["This address is too long."]})
+        raise InvalidInput(**{field: ["This email address is too long."]})
     return address
 
 
@@ -52,4 +52,4 @@ def _domain(domain: str, field: str) -> str:
     try:
         return idna.encode(domain, uts46=True).decode().lower()
     except idna.IDNAError as exc:
-        raise InvalidInput(**{field: ["This domain does not exist."]}) from exc
+        raise InvalidInput(**{field: ["The domain of this email address does not exist."]}) from exc

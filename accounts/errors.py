@@ -4,12 +4,12 @@ from kit.errors import Conflict, Forbidden, NotAuthenticated, NotFound, RateLimi
 
 
 class CredentialsInvalid(NotAuthenticated):
-    code, status, message = "credentials_invalid", 401, "The e-mail or the password is wrong."
+    code, status, message = "credentials_invalid", 401, "Wrong email or password."
 
 
 class SecondStepRequired(NotAuthenticated):
     code, status = "second_step_required", 401
-    message = "This account asks for a second step: send the code of its app, or a recovery code, as `code`."
+    message = "This account uses two-factor authentication. Send an authenticator or recovery code as `code`."
 
 
 class RoleTooLow(Forbidden):
@@ -17,12 +17,12 @@ class RoleTooLow(Forbidden):
 
 
 class ScopeMissing(Forbidden):
-    code, status, message = "scope_missing", 403, "This API key is not for that."
+    code, status, message = "scope_missing", 403, "This API key lacks the scope for this."
 
 
 class PersonRequired(Forbidden):
     code, status = "person_required", 403
-    message = "No API key may do this, only a person who is signed in."
+    message = "API keys cannot do this. Sign in instead."
 
 
 class KeyBound(Forbidden):
@@ -35,12 +35,12 @@ class OriginRefused(Forbidden):
 
 
 class EmailTaken(Conflict):
-    code, status, message = "email_taken", 409, "An account with this e-mail exists; sign in instead."
+    code, status, message = "email_taken", 409, "An account with this email already exists. Sign in instead."
 
 
 class LastOwner(Conflict):
     code, status = "last_owner", 409
-    message = "A team needs an owner: offer the ownership to somebody first."
+    message = "Every team needs an owner. Offer ownership to someone else first."
 
 
 class InvitationInvalid(NotFound):
@@ -50,12 +50,12 @@ class InvitationInvalid(NotFound):
 
 class WrongAddress(Forbidden):
     code, status = "wrong_address", 403
-    message = "This invitation is for another e-mail address."
+    message = "This invitation is for another email address."
 
 
 class AddressUnverified(Forbidden):
     code, status = "address_unverified", 403
-    message = "Confirm your e-mail address first: the link is in your mail."
+    message = "Confirm your email address first. The link is in your email."
 
 
 class InvitationLimit(RateLimited):

@@ -125,10 +125,12 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.SERVICE_ACCOUNTS_CHANGE: _team_rule(
             "Add and remove service accounts, and their keys", OWNER, ADMIN
         ),
-        Action.TENANT_KEYS: _team_rule("Make keys for the whole team, see and revoke anyone's", OWNER, ADMIN),
+        Action.TENANT_KEYS: _team_rule(
+            "Create keys for the whole team, see and revoke anyone's", OWNER, ADMIN
+        ),
         Action.AUDIT_VIEW: _team_rule("Read the team's audit", OWNER, ADMIN, keys=(READS, MANAGES)),
         Action.USAGE_TEAM: _team_rule(
-            "See everyone's use and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
+            "See everyone's usage and all budgets of the team", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
         Action.BUDGETS_TEAM: _team_rule(
             "Set budgets, limits, prices and the time zone", OWNER, ADMIN, keys=(MANAGES,)
@@ -143,12 +145,12 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.WORKSPACE_DELETE: _team_rule("Delete a workspace", OWNER, ADMIN, keys=(MANAGES,)),
         # People who join by the link join the team as well.
         Action.WORKSPACE_LINK: _team_rule(
-            "Open and close a workspace's link for newcomers", OWNER, ADMIN, keys=(MANAGES,)
+            "Create and turn off a workspace's invite link", OWNER, ADMIN, keys=(MANAGES,)
         ),
         Action.KEYS_REVOKE: _team_rule("Revoke your own keys", *TEAM_ROLES),
         # About a workspace.
         Action.WORKSPACE_CHANGE: _workspace_rule(
-            "Rename or archive it", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+            "Rename or archive the workspace", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.WORKSPACE_MEMBERS: _workspace_rule(
             "Add members of the team, change their roles", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
@@ -156,42 +158,46 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
         Action.AUDIT_WORKSPACE: _workspace_rule(
             "Read the workspace's audit", OWNER, ADMIN, keys=(READS, MANAGES)
         ),
-        Action.WORKSPACE_LEAVE: _workspace_rule("Leave it", *WORKSPACE_ROLES),
+        Action.WORKSPACE_LEAVE: _workspace_rule("Leave the workspace", *WORKSPACE_ROLES),
         Action.WORKSPACE_VIEW: _workspace_rule(
-            "See it and who is in it", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(READS, MANAGES)
+            "See the workspace and its members", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(READS, MANAGES)
         ),
-        Action.MODELS_VIEW: _workspace_rule("See its models", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)),
+        Action.MODELS_VIEW: _workspace_rule("See the models", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)),
         Action.MCPS_VIEW: _workspace_rule(
-            "See its MCP servers", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
+            "See the MCP servers", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
         ),
         Action.MCPS_SIGN_IN: _workspace_rule(
-            "Sign in at its MCP servers, and out again", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
+            "Sign in to MCP servers, and disconnect", OWNER, ADMIN, *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
         ),
         Action.MCPS_CHANGE: _workspace_rule(
-            "Install MCP servers, say what their tools may do", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+            "Install MCP servers, set rules for their tools", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.PROMPTS_VIEW: _workspace_rule(
-            "See its prompts", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
+            "See the prompts", *WORKSPACE_ROLES, keys=(READS, CHATS, MANAGES)
         ),
         Action.PROMPTS_USE: _workspace_rule(
-            "Fill in its prompts, mark favourites", *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
+            "Use prompts, mark favourites", *WORKSPACE_ROLES, keys=(CHATS, MANAGES)
         ),
         Action.PROMPTS_CHANGE: _workspace_rule(
-            "Write prompts, and change your own", MANAGER, EDITOR, keys=(MANAGES,)
+            "Create prompts, and change your own", MANAGER, EDITOR, keys=(MANAGES,)
         ),
         Action.MODELS_CHANGE: _workspace_rule(
-            "Install models, enable them, keep their keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+            "Install and enable models, manage their API keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.USAGE_VIEW: _workspace_rule(
-            "See your own use, and the budgets that apply to it",
+            "See your own usage, and the budgets that apply to it",
             *WORKSPACE_ROLES,
             keys=(READS, CHATS, MANAGES),
         ),
         Action.USAGE_EVERYBODY: _workspace_rule(
-            "See everyone's use in it, and its budgets", OWNER, ADMIN, MANAGER, keys=(READS, MANAGES)
+            "See everyone's usage in the workspace, and its budgets",
+            OWNER,
+            ADMIN,
+            MANAGER,
+            keys=(READS, MANAGES),
         ),
         Action.BUDGETS_WORKSPACE: _workspace_rule(
-            "Set budgets of its members and keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
+            "Set budgets for its members and API keys", OWNER, ADMIN, MANAGER, keys=(MANAGES,)
         ),
         Action.CONVERSATIONS_VIEW: _workspace_rule(
             "Read your own and shared conversations", *WORKSPACE_ROLES, keys=(READS, CHATS)
@@ -200,7 +206,7 @@ POLICY: Mapping[Action, Rule] = MappingProxyType(
             "Rename, share, delete your own conversations", MANAGER, EDITOR, keys=(CHATS,)
         ),
         Action.CHAT: _workspace_rule("Send messages", MANAGER, EDITOR, keys=(CHATS,)),
-        Action.KEYS_OWN: _workspace_rule("Make your own keys", MANAGER, EDITOR),
+        Action.KEYS_OWN: _workspace_rule("Create your own keys", MANAGER, EDITOR),
     }
 )
 
@@ -243,7 +249,8 @@ def _refusal(principal: HasRoles, action: Action) -> Forbidden | None:
     if not rule.scopes:
         return PersonRequired(action=action)
     if principal.scopes.isdisjoint(rule.scopes):
-        return ScopeMissing(action=action, allowed=sorted(rule.scopes))
+        text = f"This API key lacks the scope {' or '.join(sorted(rule.scopes))}."
+        return ScopeMissing(text, action=action, allowed=sorted(rule.scopes))
     if principal.is_bound and not rule.in_workspace:
         return KeyBound(action=action)
     return None

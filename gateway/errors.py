@@ -5,7 +5,7 @@ from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
 
 class ContextTooLong(InvalidInput):
     code, status = "context_too_long", 422
-    message = "The message does not fit into the model's context window."
+    message = "The message is too long for this model."
 
 
 class AccessEnded(Forbidden):
@@ -20,7 +20,7 @@ class ModelNotEnabled(Forbidden):
 class ModelNotAllowed(Forbidden):
     """Details: model. It is enabled here, and not for this person."""
 
-    code, status, message = "model_not_allowed", 403, "You may not use this model."
+    code, status, message = "model_not_allowed", 403, "You don't have access to this model."
 
 
 class McpNotEnabled(Forbidden):
@@ -30,30 +30,34 @@ class McpNotEnabled(Forbidden):
 
 class TurnInProgress(Conflict):
     code, status = "turn_in_progress", 409
-    message = "A reply is still being written in this conversation."
+    message = "A reply is still running in this conversation. Wait for it or stop it."
 
 
 class IdempotencyConflict(Conflict):
     code, status = "idempotency_conflict", 409
-    message = "This Idempotency-Key was used with another body."
+    message = "This Idempotency-Key was already used with a different body."
 
 
 class ModelLacksAbility(Conflict):
-    code, status, message = "model_lacks_ability", 409, "This model cannot do what was asked of it."
+    code, status, message = "model_lacks_ability", 409, "This model does not support what was requested."
 
 
 class ApprovalDecided(Conflict):
     code, status, message = (
         "approval_decided",
         409,
-        "This was answered already, or nobody waits for it any more.",
+        "This approval was already answered or has expired.",
     )
 
 
 class ProviderError(DomainError):
     """Details: provider, provider_status (None when it never answered)."""
 
-    code, status, message = "provider_error", 502, "The model's provider failed."
+    code, status, message = (
+        "provider_error",
+        502,
+        "The model's provider failed. Try again, or choose another model.",
+    )
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class ProviderError(DomainError):
 
 
 class ProviderTimeout(ProviderError):
-    code, status, message = "provider_timeout", 504, "The model's provider did not answer in time."
+    code, status, message = "provider_timeout", 504, "The model's provider did not respond in time."
 
 
 class EngineUnavailable(DomainError):
@@ -85,4 +89,4 @@ class EngineUnavailable(DomainError):
 class EngineFailed(DomainError):
     """Details: engine_said, its own words without secrets; status, where it answered with one."""
 
-    code, status, message = "engine_failed", 502, "The engine could not run the turn."
+    code, status, message = "engine_failed", 502, "The reply could not be generated."

@@ -20,7 +20,7 @@ class Conversation(models.Model):
     title = models.CharField(max_length=200)
     engine = models.CharField(max_length=20)
     engine_account_id = models.UUIDField(null=True, help_text="Whose account at the engine it lives in")
-    is_shared = models.BooleanField(default=False, help_text="Everybody in the workspace may read it")
+    is_shared = models.BooleanField(default=False, help_text="Everyone in the workspace can read it")
     turn_count = models.PositiveIntegerField(default=0)
     total_tokens = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -17,7 +17,7 @@ from quotas.models import Budget, BudgetWindow
 log = structlog.get_logger(__name__)
 Level = Budget.Level
 MOST_RECIPIENTS = 20  # of one alert
-WINDOWS = {Budget.Window.DAY: "today", Budget.Window.MONTH: "this month", Budget.Window.TOTAL: "in all"}
+WINDOWS = {Budget.Window.DAY: "today", Budget.Window.MONTH: "this month", Budget.Window.TOTAL: "in total"}
 
 
 def send_alerts(counter_ids: Iterable[int]) -> None:

@@ -82,7 +82,7 @@ def set_budget(*, principal: Principal, rule: Rule) -> Budget:
     with acting(acting_principal, needed) as actor:
         own = Budget.objects.filter(tenant=actor.tenant.id, set_by=Budget.SetBy.TEAM)
         if own.count() >= MOST_BUDGETS:
-            raise Conflict(f"A team sets at most {MOST_BUDGETS} budgets.")
+            raise Conflict(f"A team can set at most {MOST_BUDGETS} budgets.")
         budget = _create(actor, rule)
         seed_counters(Tenant.objects.get(id=actor.tenant.id), budget)
         _record("budget.set", actor, budget, {"limit": [None, rule.limit]})
@@ -134,13 +134,13 @@ def check_rule(rule: Rule) -> None:
     wrong: dict[str, list[str]] = {}
     if rule.window not in FITTING.get(Metric(rule.metric), set()):
         fitting = ", ".join(sorted(FITTING[Metric(rule.metric)]))
-        wrong["window"] = [f"{rule.metric} are counted by: {fitting}."]
+        wrong["window"] = [f"A limit of {rule.metric} needs one of these windows: {fitting}."]
     if not 0 <= rule.limit <= MOST:
-        wrong["limit"] = [f"A limit is between 0 and {MOST:,}."]
+        wrong["limit"] = [f"The limit must be between 0 and {MOST:,}."]
     if rule.soft_percent is not None and not 1 <= rule.soft_percent <= 99:
-        wrong["soft_percent"] = ["A soft limit is 1 to 99 percent of the limit."]
+        wrong["soft_percent"] = ["The warning must be between 1 and 99% of the limit."]
     if rule.soft_percent is not None and rule.window in WITHOUT_SOFT:
-        wrong["soft_percent"] = ["Nobody is told of a limit of a minute, or of turns at once."]
+        wrong["soft_percent"] = ["Limits per minute and limits of concurrent replies have no warning."]
     wrong |= _misplaced(rule)
     if wrong:
         raise InvalidInput(**wrong)
@@ -156,7 +156,7 @@ def _misplaced(rule: Rule) -> dict[str, list[str]]:
     }[Level(rule.level)]
     named = {"workspace": rule.workspace_id, "member": rule.member_id, "api_key": rule.api_key_id}
     return {
-        name: [f"A budget of level {rule.level} names no {name}."]
+        name: [f"A budget of level {rule.level} takes no {name}."]
         for name, value in named.items()
         if value is not None and name not in allowed
     }
@@ -218,7 +218,7 @@ def _create(actor: Principal, rule: Rule) -> Budget:
                 api_key_id=rule.api_key_id,
             )
     except IntegrityError as exc:
-        raise Conflict("There is such a budget already; change its limit.") from exc
+        raise Conflict("This budget already exists. Change its limit instead.") from exc
 
 
 @contextmanager

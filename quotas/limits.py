@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from kit.errors import DomainError, RateLimited
+from quotas.amounts import amount_text
 from quotas.errors import PriceUnknown, QuotaExceeded
 from quotas.models import Budget
 from quotas.models.rules import EVERYBODY
@@ -135,7 +136,7 @@ class Limit:
         figures = {**self.as_dict(), "requested": requested, **self._retry_after()}
         if self.is_rate:
             return RateLimited(_rate_text(self), **figures)
-        return QuotaExceeded(_budget_text(self), **figures)
+        return QuotaExceeded(_budget_text(self, requested), **figures)
 
     def _retry_after(self) -> dict[str, int]:
         """Whole seconds until a retry makes sense; empty if it never does."""
@@ -152,20 +153,24 @@ WHOSE = {
     Level.MEMBER: "your",
     Level.API_KEY: "the API key's",
 }
-WHEN = {Window.DAY: "for today", Window.MONTH: "for this month", Window.TOTAL: "in all"}
+WHEN = {Window.DAY: " for today", Window.MONTH: " for this month", Window.TOTAL: ""}
 
 
-def _budget_text(limit: Limit) -> str:
+def _budget_text(limit: Limit, requested: int) -> str:
     whose, when = WHOSE[Level(limit.level)], WHEN[Window(limit.window)]
-    text = f"{whose} {limit.metric} budget {when} does not cover the request."
-    return text[0].upper() + text[1:]
+    unit = limit.metric.removesuffix("s")
+    left, needed = amount_text(limit.metric, limit.remaining), amount_text(limit.metric, requested)
+    return (
+        f"{whose[0].upper()}{whose[1:]} {unit} budget{when} has {left} left. This needs up to {needed}. "
+        "Choose a model with a shorter reply limit, or ask an admin to raise the budget."
+    )
 
 
 def _rate_text(limit: Limit) -> str:
-    whose = WHOSE[Level(limit.level)]
+    whose = WHOSE[Level(limit.level)].capitalize()
     if limit.window == Window.AT_ONCE:
-        return f"As many replies are being written at once as {whose} limit allows."
-    return f"This goes beyond {whose} limit of {limit.metric} a minute."
+        return f"{whose} limit of {limit.most:,} concurrent replies is reached."
+    return f"{whose} limit of {limit.most:,} {limit.metric} per minute is reached."
 
 
 @dataclass(frozen=True, slots=True)

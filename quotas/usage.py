@@ -128,9 +128,9 @@ def slice_of(
     last = last or (today if first is None else max(today, first))
     first = first or last.replace(day=1)
     if first > last:
-        raise InvalidInput(since=["The first day is after the last."])
+        raise InvalidInput(since=["The first day must not be after the last."])
     if (last - first).days >= MOST_DAYS:
-        raise InvalidInput(since=[f"Name at most {MOST_DAYS} days."])
+        raise InvalidInput(since=[f"Choose at most {MOST_DAYS} days."])
     return Slice(
         tenant=tenant,
         first=first,
@@ -178,7 +178,7 @@ def _name(groups: list[Group], by: str) -> None:
     names = names_of(by, {group.key for group in groups if group.key is not None})
     for group in groups:
         if by in NAMED:
-            group.label = names.get(group.key, str(group.key)[:8]) if group.key else "Without a key"
+            group.label = names.get(group.key, str(group.key)[:8]) if group.key else "No API key"
 
 
 def names_of(by: str, ids: Iterable[Any]) -> dict[Any, str]:

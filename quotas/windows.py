@@ -53,5 +53,5 @@ def _next_month(first: date) -> date:
 def known_zone(name: str) -> str:
     """The IANA name of a time zone as given; InvalidInput for one that does not exist."""
     if len(name) > LONGEST_ZONE or name not in available_timezones():
-        raise InvalidInput(time_zone=["There is no such time zone; give an IANA name such as Europe/Berlin."])
+        raise InvalidInput(time_zone=["Unknown time zone. Enter an IANA name such as Europe/Berlin."])
     return name

@@ -37,12 +37,12 @@ def set_price(
     figures = {"input": input, "cached_input": cached_input, "output": output, "reasoning": reasoning}
     now = timezone.now()
     wrong = {
-        name: [f"A price is between 0 and {MOST_PRICE:,}."]
+        name: [f"The price must be between 0 and {MOST_PRICE:,}."]
         for name, price in figures.items()
         if price is not None and not 0 <= price <= MOST_PRICE
     }
     if effective_from is not None and effective_from < now:
-        wrong["effective_from"] = ["A price begins now or later: what was used keeps its price."]
+        wrong["effective_from"] = ["A price must start now or later. Past usage keeps its old price."]
     if wrong:
         raise InvalidInput(**wrong)
     with acting(principal, Action.BUDGETS_TEAM) as actor:
@@ -112,4 +112,4 @@ def _create(workspace_id: UUID, model: str, moment: datetime, figures: dict[str,
                 workspace_id=workspace_id, model=model, effective_from=moment, **figures
             )
     except IntegrityError as exc:
-        raise Conflict("There is a price from that very moment already.") from exc
+        raise Conflict("A price with this start time already exists.") from exc

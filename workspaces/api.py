@@ -51,7 +51,7 @@ class QuotaSerializer(serializers.Serializer[Any]):
 
 
 class SentSerializer(serializers.Serializer[Any]):
-    verification = serializers.CharField(help_text="`sent`: open the link in the mail, then sign in")
+    verification = serializers.CharField(help_text="`sent`: open the link in the email, then sign in")
 
 
 class SignUpThrottle(AddressThrottle):

@@ -83,7 +83,7 @@ def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: 
     named = {"name": name, "tenant_name": tenant_name, "workspace_name": workspace_name}
     wrong = [field for field, text in named.items() if len(text) > LONGEST_NAME or "\0" in text]
     if wrong or not tenant_name.strip():
-        raise InvalidInput(f"Names have 1 to {LONGEST_NAME} characters.")
+        raise InvalidInput(f"A name must have 1 to {LONGEST_NAME} characters.")
     with transaction.atomic():
         known = User.objects.filter(email=address).first()
         owner = known or create_account(email=address, password=None, name=name, verified=False)
@@ -127,7 +127,7 @@ def open_workspace(*, principal: Principal, name: str) -> Principal:
     """A new workspace that the principal manages; returns the principal in it."""
     with acting(principal, Action.WORKSPACE_CREATE) as actor:
         if Workspace.objects.existing().filter(tenant=actor.tenant.id).count() >= MOST_WORKSPACES:
-            raise Conflict(f"A team has at most {MOST_WORKSPACES} workspaces.")
+            raise Conflict(f"A team can have at most {MOST_WORKSPACES} workspaces.")
         workspace = create_workspace_with_model(
             tenant=Tenant.objects.get(id=actor.tenant.id),
             name=name,

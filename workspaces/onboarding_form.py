@@ -52,7 +52,7 @@ class SignUpForm(SignupForm):
             with transaction.atomic():
                 saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
         except IntegrityError:
-            messages.error(request, "An account with this e-mail exists; sign in instead.")
+            messages.error(request, "An account with this email already exists. Sign in instead.")
             return None, redirect("account_login")
         return saved
 

@@ -37,7 +37,7 @@ def workspaces(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
         request,
         form,
         save=lambda: open_workspace(principal=request.principal, **form.cleaned_data),
-        done=lambda made: f"{made.workspace.name} is open.",
+        done=lambda made: f"{made.workspace.name} created.",
         back=settings_url,
         page=lambda: _list_page(request, form),
     )
@@ -58,7 +58,7 @@ def new_team(request: HttpRequest) -> HttpResponse:
     """For people without a team: they signed in through an issuer, or left their last team."""
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())
     if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
-        messages.error(request, f"Give your team a name of 1 to {LONGEST_NAME} characters.")
+        messages.error(request, f"Enter a team name of 1 to {LONGEST_NAME} characters.")
         return redirect("places")
     try:
         opened = open_tenant(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)

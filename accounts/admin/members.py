@@ -44,7 +44,7 @@ class WorkspaceMemberForm(forms.ModelForm):
         data = super().clean() or {}
         user, workspace = data.get("user"), data.get("workspace")
         if user and workspace and not user.memberships.filter(tenant=workspace.tenant_id).exists():
-            raise forms.ValidationError("Only a member of the tenant can enter its workspaces.")
+            raise forms.ValidationError("Only members of the tenant can be added to its workspaces.")
         return data
 
 

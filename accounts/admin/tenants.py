@@ -71,7 +71,7 @@ class TenantAdmin(MembersAdmin):
     def members(self, tenant: Tenant) -> int:
         return int(tenant.member_count)  # annotated above
 
-    @admin.display(description="look inside")
+    @admin.display(description="open")
     def open(self, tenant: Tenant) -> str:
         url = reverse("admin:gateway_conversation_changelist")
         return format_html('<a href="{}?_tenant={}">Conversations</a>', url, tenant.slug)
@@ -79,7 +79,7 @@ class TenantAdmin(MembersAdmin):
     def save_model(self, request: HttpRequest, obj: Tenant, form: ModelForm, change: bool) -> None:
         tenants.rename_tenant(tenant=obj, name=obj.name)
 
-    @admin.action(description="Suspend: nobody may enter", permissions=["change"])
+    @admin.action(description="Suspend: no one can sign in to it", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
         for tenant in queryset:
             tenants.suspend_tenant(tenant=tenant, actor_id=actor_of(request))
@@ -107,7 +107,7 @@ class WorkspaceAdmin(MembersAdmin):
     def media(self) -> Media:
         return super().media + TenantFilter.media()
 
-    @admin.action(description="Archive: nobody may enter", permissions=["change"])
+    @admin.action(description="Archive: no one can open it", permissions=["change"])
     def archive(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> None:
         for workspace in queryset:
             workspaces.archive_workspace(workspace=workspace, actor_id=actor_of(request))

@@ -16,10 +16,14 @@ from accounts.teams.api.tenant import PAGING
 from kit.api import Pages
 
 FILTERS = [
-    OpenApiParameter("action", str, description="As in member.removed; `member.*` for all that begin so"),
-    OpenApiParameter("actor", str, description="The e-mail address of who did it"),
-    OpenApiParameter("since", str, description="A moment in ISO 8601"),
-    OpenApiParameter("until", str, description="A moment in ISO 8601"),
+    OpenApiParameter(
+        "action",
+        str,
+        description="For example member.removed; `member.*` matches all that begin with `member.`",
+    ),
+    OpenApiParameter("actor", str, description="The email address of the actor"),
+    OpenApiParameter("since", str, description="A time in ISO 8601, with a time zone"),
+    OpenApiParameter("until", str, description="A time in ISO 8601, with a time zone"),
 ]
 
 

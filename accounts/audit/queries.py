@@ -63,5 +63,7 @@ def _moment(name: str, text: str) -> datetime | None:
     except ValueError:
         moment = None
     if text and (moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000):
-        raise InvalidInput(**{name: ["Use a moment with its zone, as in 2026-05-01T12:00:00Z."]})
+        raise InvalidInput(
+            **{name: ["Enter a date and time with a time zone, for example 2026-05-01T12:00:00Z."]}
+        )
     return moment

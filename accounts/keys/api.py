@@ -22,10 +22,10 @@ SCOPES = [(scope.value, scope.value) for scope in Scope]
 class ApiKeySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="How the key begins, after `sy_`")
+    prefix = serializers.CharField(help_text="The start of the key, after `sy_`")
     scopes = serializers.ListField(child=serializers.CharField())
     workspace = serializers.CharField(
-        source="workspace.slug", default=None, allow_null=True, help_text="null: every one of its owner's"
+        source="workspace.slug", default=None, allow_null=True, help_text="null: all workspaces of its owner"
     )
     owner = PersonSerializer()
     created_at = serializers.DateTimeField()
@@ -34,7 +34,7 @@ class ApiKeySerializer(serializers.Serializer[Any]):
 
 
 class NewKeySerializer(ApiKeySerializer):
-    key = serializers.CharField(help_text="The key itself: shown this once")
+    key = serializers.CharField(help_text="The key; only in this response")
 
 
 class KeyInputSerializer(serializers.Serializer[Any]):

@@ -17,18 +17,20 @@ from accounts.pagination import page_of
 from accounts.policy import Action, Scope, may
 from accounts.principals import Principal
 
-LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Until it is revoked")]
+LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Never")]
 SCOPES = [
-    (Scope.CHAT.value, "Chat: send messages, also by the OpenAI routes"),
+    (Scope.CHAT.value, "Chat: send messages, including through the OpenAI-compatible API"),
     (Scope.READ.value, "Read: see conversations, members and settings"),
-    (Scope.MANAGE.value, "Manage: change members and settings, as far as the owner may"),
+    (Scope.MANAGE.value, "Manage: change members and settings, within the owner's rights"),
 ]
 
 
 class KeyForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100, help_text="What it is for, as in “nightly report”.")
+    name = forms.CharField(
+        label="Name", max_length=100, help_text="What the key is for, for example “nightly report”."
+    )
     scopes = forms.MultipleChoiceField(
-        label="What it may do", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
+        label="Permissions", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
     )
     reach = forms.ChoiceField(label="Where", choices=[])
     owner = forms.ChoiceField(label="Acts as", choices=[], required=False)
@@ -39,7 +41,7 @@ class KeyForm(forms.Form):
         reach = [("workspace", f"Only {principal.workspace.name}")]
         owners = [("", "You")]
         if may(principal, Action.TENANT_KEYS):
-            reach.append(("tenant", "Every workspace that its owner is in"))
+            reach.append(("tenant", "All workspaces of its owner"))
         if may(principal, Action.SERVICE_ACCOUNTS_CHANGE):
             accounts = services.service_accounts_of(principal).order_by("name")[: services.MOST_KEYS]
             owners += [(str(account.id), f"{account.name} (service account)") for account in accounts]
@@ -77,4 +79,4 @@ def keys(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     return answer
 
 
-revoke_key = button(needs(Action.KEYS_REVOKE), services.revoke_key, done="The key is revoked.", back="keys")
+revoke_key = button(needs(Action.KEYS_REVOKE), services.revoke_key, done="Key revoked.", back="keys")

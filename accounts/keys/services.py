@@ -101,7 +101,7 @@ def create_key(
 ) -> NewKey:
     """For the principal's workspace or the whole tenant; owned by the principal or a service account."""
     if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidInput(expires_at=["This moment has passed."])
+        raise InvalidInput(expires_at=["This time is in the past."])
     with acting(principal, Action.TENANT_KEYS if for_tenant else _needed(service_account)) as actor:
         if for_tenant and service_account is not None:
             expect(actor, Action.SERVICE_ACCOUNTS_CHANGE)
@@ -141,14 +141,14 @@ def _owner(actor: Principal, service_account: UUID | None) -> Membership:
         return members.get(id=actor.membership_id)
     owner = members.filter(user=service_account, user__service_of=actor.tenant.id).first()
     if owner is None:
-        raise InvalidInput(service_account=["There is no such service account."])
+        raise InvalidInput(service_account=["Service account not found."])
     return owner
 
 
 def _expect_below_limit(owner: Membership) -> None:
     present = ApiKey.objects.unrevoked().filter(owner=owner.user_id, tenant=owner.tenant_id)
     if present.count() >= MOST_KEYS:
-        raise Conflict(f"There are {MOST_KEYS} keys already; revoke one first.")
+        raise Conflict(f"The limit of {MOST_KEYS} API keys is reached. Revoke one first.")
 
 
 def listed_keys(principal: Principal) -> QuerySet[ApiKey]:

@@ -27,7 +27,7 @@ class MeSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     email = serializers.EmailField()
     name = serializers.CharField()
-    reply_language = serializers.CharField(help_text="Empty: in the question's")
+    reply_language = serializers.CharField(help_text="Empty: the language of the message")
     teams = TeamSerializer(many=True)
 
 

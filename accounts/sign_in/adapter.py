@@ -55,7 +55,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if is_headless_request(request):
             refusal: HttpResponse = ErrorResponse(request, exception=taken)
             return refusal
-        messages.error(request, "An account with this e-mail exists; sign in instead.")
+        messages.error(request, "An account with this email already exists. Sign in instead.")
         return redirect("account_login")
 
     def clean_email(self, email: str) -> str:

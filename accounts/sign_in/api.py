@@ -36,7 +36,7 @@ class CredentialsSerializer(serializers.Serializer[Any]):
         default="",
         allow_blank=True,
         write_only=True,
-        help_text="Of the account's authenticator app, or a recovery code, where the account asks for one",
+        help_text="An authenticator or recovery code, if the account uses two-factor authentication",
     )
     tenantId = serializers.CharField(max_length=40, required=False, allow_null=True)
     workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)

@@ -9,7 +9,7 @@ from accounts.models import User
 from kit.secrets import SecretUnreadable, seal, unseal
 
 ISSUER = "Switchyard"
-UNREADABLE = "Your codes cannot be checked, because a key of this installation is missing. Ask the operator."
+UNREADABLE = "Your codes cannot be checked because an encryption key is missing. Ask the operator."
 log = structlog.get_logger(__name__)
 # The sealed fields of an authenticator's data, for `manage.py reseal_secrets`.
 SEALED = ("secret", "seed")

@@ -21,7 +21,7 @@ def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
     InvalidInput for anything that browsers cannot show, AtCapacity if too many pictures are being made.
     """
     if len(upload) > settings.IMAGE_MAX_BYTES:
-        raise InvalidInput(picture=[f"Choose a picture of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
+        raise InvalidInput(picture=[f"Choose an image of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
     return make_picture(upload, name="picture", side=SIDE, square=True, payers=(user_id,))
 
 

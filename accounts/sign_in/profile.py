@@ -12,7 +12,7 @@ CODES = (
     *("nl", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh-hans", "zh-hant"),
 )
 NAMED = [(code, str(LANG_INFO[code]["name_local"]).capitalize()) for code in CODES]
-LANGUAGES = [("", "As the question"), *sorted(NAMED, key=lambda pair: pair[1])]
+LANGUAGES = [("", "Same as the message"), *sorted(NAMED, key=lambda pair: pair[1])]
 
 
 def language_name(code: str) -> str:

@@ -54,4 +54,4 @@ def sign_out(*, principal: Principal, refresh: str) -> None:
 
 
 def _no_workspace(*, named: bool) -> NotFound | Forbidden:
-    return NotFound() if named else Forbidden("You belong to no workspace yet.")
+    return NotFound() if named else Forbidden("You are not in a workspace yet.")

@@ -73,7 +73,7 @@ def accept_with_password(*, token: str, password: str, code: str = "", name: str
 def create_invited(invitation: Invitation, *, password: str | None, name: str) -> User:
     """An account for the invited address, which the link has proved."""
     if not name.strip():
-        raise InvalidInput(name=["Say how others should call you."])
+        raise InvalidInput(name=["Enter your name."])
     user = create_account(email=invitation.email, password=password, name=name.strip(), verified=True)
     audit.record("user.signed_up", actor_id=user.id, tenant_id=invitation.tenant_id, target=user.email)
     return user

@@ -61,7 +61,7 @@ def invite_list(
     A list that exceeds the team's limit is refused as a whole.
     """
     if not 0 < len(emails) <= MOST_AT_ONCE:
-        raise InvalidInput(emails=[f"Name 1 to {MOST_AT_ONCE} addresses at a time."])
+        raise InvalidInput(emails=[f"Enter 1 to {MOST_AT_ONCE} email addresses at a time."])
     with acting(principal, _right_to_invite(role)) as actor:
         _expect_below_limits(actor, [plain_address(email) for email in emails])
         opened = _workspaces(actor, workspace_roles)
@@ -83,14 +83,16 @@ def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationWor
 
 def _invite(actor: Principal, address: str, role: str, opened: list[InvitationWorkspace]) -> Invitation:
     if role == Membership.Role.OWNER:
-        raise InvalidInput(role=["Ownership is offered to a member; nobody is invited to it."])
+        raise InvalidInput(
+            role=["You cannot invite someone as owner. Invite them, then offer them ownership."]
+        )
     if Membership.objects.filter(tenant=actor.tenant.id, user__email=address).exists():
-        raise Conflict("This person is a member already.")
+        raise Conflict("This person is already a member.")
     now = timezone.now()
     earlier = Invitation.objects.pending().filter(tenant=actor.tenant.id, email=address)
     earlier.filter(expires_at__lte=now).update(revoked_at=now)
     if earlier.exists():
-        raise Conflict("This address is invited already; send the invitation again instead.")
+        raise Conflict("This address has already been invited. Send the invitation again instead.")
     expect_recipient_below_limit(address)
     secret = make_secret()
     invitation = Invitation.objects.create(
@@ -138,7 +140,9 @@ def resend(*, principal: Principal, invitation_id: UUID) -> Invitation:
         expect(actor, _right_to_invite(invitation.role))
         _expect_sending(actor, [invitation.email])
         if invitation.times_sent >= MOST_SENDS:
-            raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address again.")
+            raise Conflict(
+                f"This invitation was sent {MOST_SENDS} times. Withdraw it and invite the address again."
+            )
         expect_recipient_below_limit(invitation.email)
         secret, now = make_secret(), timezone.now()
         Invitation.objects.filter(id=invitation.id).update(
@@ -188,7 +192,7 @@ def accept(*, token: str, user: User) -> Invitation:
         raise InvitationInvalid
     opened = list(invitation.workspaces.open())
     if not opened:
-        raise InvitationInvalid("The workspaces that it opens are closed. Ask for a new invitation.")
+        raise InvitationInvalid("The workspaces of this invitation are archived. Ask for a new invitation.")
     membership = join_tenant(tenant=tenant, user=user, role=invitation.role)
     for row in opened:
         join_workspace(workspace=row.workspace, membership=membership, role=row.role)
@@ -210,12 +214,12 @@ def _workspaces(actor: Principal, roles: WorkspaceRoles) -> list[InvitationWorks
         default = Q(id__in=Tenant.objects.filter(id=actor.tenant.id).values("default_workspace"))
         found = rows.filter(default)
         if not found:
-            raise InvalidInput(workspaces=["Name at least one workspace."])
+            raise InvalidInput(workspaces=["Choose at least one workspace."])
         return [InvitationWorkspace(workspace=found[0])]
     by_slug = {workspace.slug: workspace for workspace in rows.filter(slug__in=list(roles))}
     missing = sorted(set(roles) - set(by_slug))
     if missing:
-        raise InvalidInput(workspaces=[f"There is no open workspace {slug[:40]}." for slug in missing])
+        raise InvalidInput(workspaces=[f"No active workspace called {slug[:40]}." for slug in missing])
     return [InvitationWorkspace(workspace=by_slug[slug], role=role) for slug, role in roles.items()]
 
 
@@ -229,7 +233,7 @@ def _open_invitation(actor: Principal, invitation_id: UUID) -> Invitation:
 def _expect_below_limits(actor: Principal, addresses: Sequence[str]) -> None:
     pending = Invitation.objects.pending().filter(tenant=actor.tenant.id)
     if pending.count() + len(addresses) > MOST_OPEN:
-        raise Conflict(f"A team has at most {MOST_OPEN} open invitations; withdraw some first.")
+        raise Conflict(f"A team can have at most {MOST_OPEN} open invitations. Withdraw some first.")
     _expect_sending(actor, addresses)
 
 

@@ -66,7 +66,7 @@ def change_role(*, principal: Principal, user_id: UUID, role: str) -> Membership
     with acting(principal, right_to_give(role)) as actor:
         membership = _member_below(actor, user_id)
         if role == Membership.Role.OWNER:
-            raise InvalidInput(role=["Ownership is offered, and passes when it is accepted."])
+            raise InvalidInput(role=["You cannot set the owner role. Offer ownership instead."])
         changes = audit.change(membership, {"role": Membership.Role(role).value}, ["role"])
         if changes:
             membership.save(update_fields=list(changes))
@@ -172,7 +172,7 @@ def offer_ownership(*, principal: Principal, user_id: UUID) -> OwnershipOffer:
     with acting(principal, Action.OWNERSHIP_PASS) as actor:
         heir = find_member(actor, user_id)
         if heir.user_id == actor.user_id or heir.role in {Membership.Role.OWNER, Membership.Role.GUEST}:
-            raise InvalidInput(user_id=["Offer it to an admin or a member."])
+            raise InvalidInput(user_id=["Offer ownership to an admin or a member."])
         offer, _ = OwnershipOffer.objects.update_or_create(
             tenant_id=actor.tenant.id,
             defaults={
@@ -235,7 +235,7 @@ def _member_below(actor: Principal, user_id: UUID) -> Membership:
     if membership.role == Membership.Role.OWNER:
         expect_other_owner(membership)
         if actor.tenant_role != Membership.Role.OWNER:
-            raise Forbidden("Only an owner changes what an owner may do.")
+            raise Forbidden("Only an owner can change the role of an owner.")
     return membership
 
 

@@ -79,4 +79,4 @@ def free_slug(name: str, *, fallback: str, taken: Callable[[str], bool]) -> str:
     for slug in candidates(name, fallback=fallback):
         if not taken(slug):
             return slug
-    raise Conflict("Too many share this name; choose another.")
+    raise Conflict("Too many teams or workspaces have this name. Choose another.")

@@ -32,7 +32,7 @@ def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> 
     """Creates a link; the previous one no longer works."""
     with acting(principal, Action.WORKSPACE_LINK) as actor:
         if not Workspace.objects.open().filter(id=actor.workspace.id).exists():
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         _current(actor).update(revoked_at=timezone.now())
         secret = make_secret()
         row = WorkspaceLink.objects.create(

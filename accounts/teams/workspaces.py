@@ -70,7 +70,7 @@ def choose_default(*, principal: Principal) -> None:
     with acting(principal, Action.TENANT_CHANGE) as actor:
         workspace = _workspace(actor)
         if workspace.archived_at is not None:
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         if not _is_default(workspace):
             Tenant.objects.filter(id=actor.tenant.id).update(default_workspace=workspace)
             audit.record("workspace.made_default", principal=actor, target=workspace.slug)
@@ -132,7 +132,7 @@ def add_member(*, principal: Principal, user_id: UUID, role: str) -> WorkspaceMe
         _expect_fit(membership, role)
         workspace = _workspace(actor)
         if workspace.archived_at is not None:
-            raise Conflict("An archived workspace takes nobody in.")
+            raise Conflict("Archived workspaces cannot take new members.")
         present = _member(workspace, user_id)
         member = present or join_workspace(workspace=workspace, membership=membership, role=role)
         changes = (
@@ -181,7 +181,7 @@ def _member(workspace: Workspace, user_id: UUID) -> WorkspaceMember | None:
 
 def _expect_fit(membership: Membership, role: str) -> None:
     if membership.role == Membership.Role.GUEST and role == WorkspaceMember.Role.MANAGER:
-        raise InvalidInput(role=["A guest of the team cannot manage a workspace."])
+        raise InvalidInput(role=["Guests of the team cannot manage a workspace."])
 
 
 def _is_default(workspace: Workspace) -> bool:
@@ -191,7 +191,7 @@ def _is_default(workspace: Workspace) -> bool:
 
 def _expect_not_default(workspace: Workspace) -> None:
     if _is_default(workspace):
-        raise Conflict("This is the team's default workspace: make another one the default first.")
+        raise Conflict("This is the team's default workspace. Make another workspace the default first.")
 
 
 def _record(action: str, workspace: Workspace, actor_id: UUID, principal: Principal | None) -> None:

@@ -217,7 +217,7 @@ def test_only_members_of_the_tenant_are_added_to_a_workspace(client: Client, cas
     page = address(Workspace, "change", ops.pk)
     stranger = {"members-2-0-user": str(cast.charlie.principal.user_id), "members-2-0-role": "viewer"}
     answer = client.post(page, {**fields_of(client.get(page)), **stranger})
-    assert "Only a member of the tenant can enter its workspaces." in answer.content.decode()
+    assert "Only members of the tenant can be added to its workspaces." in answer.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -293,7 +293,7 @@ def test_the_last_owner_cannot_be_removed_in_the_admin(client: Client, cast: Cas
     owner = Membership.objects.get(id=cast.alice.principal.membership_id)
     page = address(Membership, "change", owner.pk)
     answer = client.post(page, {**fields_of(client.get(page)), "role": "member"})
-    assert "A team needs an owner" in answer.content.decode()
+    assert "Every team needs an owner" in answer.content.decode()
     assert client.post(address(Membership, "delete", owner.pk), {"post": "yes"}).status_code == 403
     act_on = {"action": "delete_selected", "_selected_action": [str(owner.pk)], "post": "yes"}
     client.post(address(Membership, "changelist"), act_on)

@@ -50,7 +50,7 @@ class SessionMixin:
             check_csrf(request)
             self.form = request.POST
         except (MultiPartParserError, BadRequest, SuspiciousOperation) as exc:
-            raise InvalidInput(body=["This form cannot be read."]) from exc
+            raise InvalidInput(body=["The form is not valid."]) from exc
         names = self.scope["url_route"]["kwargs"]
         return await in_public(
             principal_of_session,

@@ -60,7 +60,7 @@ class ImagesView(PolicyView):
     )
     def post(self, request: Request) -> Response:
         """Uploads an image, sent as the body: PNG, JPEG, WebP or GIF, at most IMAGE_MAX_BYTES and 25 million
-        pixels (50 million for a JPEG). It is kept for a day unless it is sent. You can have 32 unsent images
+        pixels (50 million for a JPEG). Unsent images are deleted after a day. You can have 32 unsent images
         in a workspace; further uploads replace the oldest."""
         upload = read_bounded(request.stream)
         self.release_connection()  # no connection is held while it is resized

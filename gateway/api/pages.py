@@ -97,7 +97,10 @@ def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_i
         shared=shared,
     )
     messages.success(
-        request, "Everybody in the workspace may read it." if shared else "Only you may read it now."
+        request,
+        "Everyone in the workspace can read this conversation."
+        if shared
+        else "Only you can read this conversation now.",
     )
     return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
 
@@ -105,7 +108,7 @@ def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_i
 @require_POST
 def delete(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
     _or_404(conversations.delete_conversation, principal=request.principal, conversation_id=conversation_id)
-    messages.success(request, "The conversation is deleted.")
+    messages.success(request, "Conversation deleted.")
     return redirect(place_url(request.principal, "new_chat"))
 
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from gateway.calls.tool_runs import REFUSED, UNANSWERED
 from gateway.engines.events import HISTORY_RESTORED
 from kit.highlighter import Budget
 from kit.markdown import render as render_markdown
@@ -10,6 +11,7 @@ from kit.markdown import render as render_markdown
 LONGEST_RESULT = 20_000  # characters; the API returns the whole
 NO_RESULT = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
+UNRUN = {REFUSED: "Refused", UNANSWERED: "No answer in time"}  # results of calls that no one allowed
 
 
 def reply_parts(
@@ -59,10 +61,11 @@ def _close(segments: list[str], shown: list[dict[str, Any]], page: Budget | None
 def _result(part: dict[str, Any]) -> dict[str, Any]:
     seconds = f"{part['duration_ms'] / 1000:.1f} s" if part.get("duration_ms") is not None else "Done"
     is_error = part["is_error"]
+    output = _text(part["output"])
     return {
-        "output": _text(part["output"]),
+        "output": output,
         "state": "error" if is_error else "done",
-        "told": "Failed" if is_error else seconds,
+        "told": UNRUN.get(output, "Failed") if is_error else seconds,
     }
 
 

@@ -33,7 +33,7 @@ PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     running = serializers.BooleanField(read_only=True)
-    shared = serializers.BooleanField(source="is_shared", help_text="Everybody in the workspace may read it")
+    shared = serializers.BooleanField(source="is_shared", help_text="Everyone in the workspace can read it")
 
     class Meta:
         model = Conversation
@@ -53,11 +53,13 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
 class ChangeSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, required=False)
-    shared = serializers.BooleanField(required=False, help_text="Whether the whole workspace may read it")
+    shared = serializers.BooleanField(
+        required=False, help_text="Whether everyone in the workspace can read it"
+    )
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if not data:
-            raise serializers.ValidationError({"title": ["Name what is to change: title or shared."]})
+            raise serializers.ValidationError({"title": ["Nothing to change: send title or shared."]})
         return data
 
 
@@ -73,7 +75,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     content = serializers.SerializerMethodField()
     model = serializers.CharField(source="turn.model")
     turn_id = serializers.UUIDField()
-    user_id = serializers.UUIDField(source="turn.user_id", help_text="Who asked")
+    user_id = serializers.UUIDField(source="turn.user_id", help_text="The person who asked")
     finish_reason = serializers.SerializerMethodField()
     usage = serializers.SerializerMethodField()
     images = serializers.SerializerMethodField()
@@ -110,8 +112,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 class TurnSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     conversation_id = serializers.UUIDField(allow_null=True)
-    previous_id = serializers.UUIDField(allow_null=True, help_text="The turn that it follows")
-    is_current = serializers.BooleanField(help_text="Not replaced by another turn")
+    previous_id = serializers.UUIDField(allow_null=True, help_text="The previous turn")
+    is_current = serializers.BooleanField(help_text="On the current branch: not replaced by another turn")
     status = serializers.CharField()
     finish_reason = serializers.CharField(allow_null=True)
     model = serializers.CharField()
@@ -153,7 +155,10 @@ class ConversationsView(PolicyView):
     @extend_schema(
         operation_id="conversations",
         tags=["conversations"],
-        parameters=[*PAGING, OpenApiParameter("workspace_id", str, description="A slug; yours by default")],
+        parameters=[
+            *PAGING,
+            OpenApiParameter("workspace_id", str, description="The workspace's slug; default: yours"),
+        ],
         responses=ConversationPageSerializer,
     )
     def get(self, request: Request) -> Response:
@@ -251,7 +256,9 @@ def turn_usage_data(turn: Turn) -> dict[str, Any]:
 
 
 class ApprovalInputSerializer(serializers.Serializer[Any]):
-    decision = serializers.ChoiceField(DECISIONS, help_text="`always`: nobody is asked for this tool again")
+    decision = serializers.ChoiceField(
+        DECISIONS, help_text="`always`: this tool never asks again in this workspace"
+    )
 
 
 class ApprovalSerializer(serializers.Serializer[Any]):

@@ -160,7 +160,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def _send_message(self, frame: dict[str, Any], principal: Principal) -> None:
         key = frame.get("idempotency_key")
         if key is not None and not isinstance(key, str):
-            raise InvalidInput(idempotency_key=["This has the wrong type."])
+            raise InvalidInput(idempotency_key=["Wrong type."])
         self._expect_free()
         send_request = SendRequest.parse(_fields(frame, "idempotency_key"), idempotency_key=key)
         admitted = await start_turn(principal, send_request)
@@ -179,7 +179,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     def _expect_free(self) -> None:
         if len(self.tasks) >= MOST_FOLLOWED + OWN_TASKS:
-            raise InvalidInput(type=[f"One socket follows at most {MOST_FOLLOWED} turns at a time."])
+            raise InvalidInput(type=[f"One socket can follow at most {MOST_FOLLOWED} turns at a time."])
 
     def _follow(self, principal: Principal, turn_id: UUID, after: int, frame: dict[str, Any]) -> None:
         task = self._spawn(self._forward(principal, turn_id, after, frame))

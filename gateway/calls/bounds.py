@@ -92,7 +92,12 @@ def with_defaults(request: ModelRequest, model: ModelRef) -> ModelRequest:
 def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
     """The bounds; ContextTooLong if, by the tokenizer's count, the call does not fit the context window."""
     if bounds.counted is not None and bounds.counted + bounds.output > model.context_window:
+        needed = bounds.counted + bounds.output
         raise ContextTooLong(
-            context_window=model.context_window, prompt_tokens=bounds.counted, output_tokens=bounds.output
+            f"The message is too long for this model: it needs {needed:,} tokens with the reply, "
+            f"the limit is {model.context_window:,}.",
+            context_window=model.context_window,
+            prompt_tokens=bounds.counted,
+            output_tokens=bounds.output,
         )
     return bounds

@@ -55,7 +55,7 @@ def check_messages(messages: list[JsonObject], *, own_images: str = "") -> None:
     ]
     images = sum(is_image(part) for message in messages for part in _listed(message.get("content")))
     if images > MOST_IMAGES:
-        problems.append(("messages", f"There are {images} images; send at most {MOST_IMAGES}."))
+        problems.append(("messages", f"Too many images: {images}. Send at most {MOST_IMAGES}."))
     _raise(problems)
 
 
@@ -121,7 +121,7 @@ def _is_image_url(url: Any, own_images: str) -> bool:
 def _too_large(name: str, value: Any, most: int) -> Iterator[Problem]:
     size = len(encoded({name: value}))
     if size > most:
-        yield name, f"This is {size:,} bytes of JSON; send at most {most:,}."
+        yield name, f"Too large: {size:,} bytes of JSON. Send at most {most:,}."
 
 
 def _listed(content: Any) -> list[Any]:

@@ -47,7 +47,7 @@ class ProviderProber:
         except ProviderError as exc:
             raise _reason(exc, model, of_model=True) from exc
         except ContextTooLong as exc:
-            raise InvalidInput(context_window=["The model does not take even a short question."]) from exc
+            raise InvalidInput(context_window=["The model rejects even a short message."]) from exc
 
 
 async def _call(principal: Principal, model: ModelRef, request: ModelRequest, bounds: Bounds) -> None:
@@ -77,11 +77,11 @@ def _reason(error: ProviderError, model: ModelRef, *, of_model: bool = False) ->
     """An error at the field that is wrong; the provider's own text is not repeated."""
     status = error.details["provider_status"]
     if status in KEY_REFUSED:
-        return InvalidInput(key=["The provider is there, and refuses this key."])
+        return InvalidInput(key=["The provider rejected the API key."])
     if status is None and not isinstance(error, ProviderTimeout) and not of_model:
-        return InvalidInput(base_url=[f"Nothing answers as a provider at this address. {error.text}"])
+        return InvalidInput(base_url=[f"No provider responds at this address. {error.text}"])
     if of_model and status in MODEL_REFUSED:
-        text = f"The key works, but the provider has no model {model.upstream_name!r} that answers here."
+        text = f"The key works, but the provider has no model {model.upstream_name!r}."
         return InvalidInput(upstream_name=[text])
     return error
 

@@ -21,7 +21,7 @@ def models_now(
     """
     role = chat_role(user_id, workspace_id)
     if not role:
-        raise TurnInterrupted("Its person may no longer chat here.")
+        raise TurnInterrupted("Your access to this workspace has ended.")
     person = Chatter(user_id, role)
     installed = installed_models(workspace_id=workspace_id)
     found = next((row for row in installed if row.enabled and is_named(row, model, model_id)), None)

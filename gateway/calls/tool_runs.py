@@ -29,12 +29,12 @@ from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server, e
 log = structlog.get_logger(__name__)
 State = ToolRun.State
 NO_OBJECT = "The arguments are not a JSON object. Call the tool again with arguments that fit its schema."
-REFUSED = "The person refused this call. Do not repeat it; ask what they want instead."
-STOPPED = "The reply was stopped before this was called."
-NO_CHAT = "Its person may no longer chat here."
-FORBIDDEN = "This tool may not be used any more."
-TOO_LATE = "The model had gone on before this was called."
-UNANSWERED = "Nobody allowed this call in time. Go on without it."
+REFUSED = "The user refused this call. Do not repeat it. Ask what they want instead."
+STOPPED = "The reply was stopped before this call."
+NO_CHAT = "Your access to this workspace has ended."
+FORBIDDEN = "This tool is no longer allowed."
+TOO_LATE = "The model continued before this call."
+UNANSWERED = "No one allowed this call in time. Continue without it."
 RULE_CHANGED = "The workspace's rule for this tool has just changed. Call it again."
 RENEWAL_SECONDS = 5.0  # for a new access token, on top of the call: an engine may wait only a minute
 
@@ -157,7 +157,7 @@ def _refusal(
     request: ToolRequest, found: tuple[UUID, ToolRef] | None, arguments: dict[str, Any] | None
 ) -> str:
     if found is None:
-        return f"There is no tool called {request.tool!r} here."
+        return f"No tool is called {request.tool!r}."
     return NO_OBJECT if arguments is None else ""
 
 
@@ -168,7 +168,7 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
     if refusal := await _late_refusal(caller, run):
         return ToolOutcome(output=refusal, is_error=True)
     begun = time.monotonic()
-    outcome = ToolOutcome(output="The call was broken off.", is_error=True)
+    outcome = ToolOutcome(output="The call was cancelled.", is_error=True)
     try:
         call = partial(
             call_tool, name=run.tool, arguments=run.arguments or {}, expected_hash=run.definition_hash
@@ -178,7 +178,7 @@ async def execute_run(caller: Caller, run: OpenedRun) -> ToolOutcome:
                 tenant=caller.tenant, server_id=run.server_id, user_id=caller.user_id, work=call
             )
     except TimeoutError:
-        outcome = ToolOutcome(output="The MCP server did not answer in time.", is_error=True)
+        outcome = ToolOutcome(output="The MCP server did not respond in time.", is_error=True)
     except SecretUnreadable:
         log.exception("a server's key cannot be read", turn_id=str(caller.turn_id))
         outcome = ToolOutcome(output="The MCP server's key cannot be read.", is_error=True)

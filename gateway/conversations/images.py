@@ -19,7 +19,7 @@ from kit.secrets import seal_bytes, unseal_bytes
 SIDE = 2048  # pixels: providers scale larger ones down themselves
 MOST_UNSENT = 32  # per person and workspace
 UNSENT_LIFETIME = timedelta(days=1)
-UNKNOWN = ["There is no such image of yours that was not sent yet."]
+UNKNOWN = ["This is not one of your unsent images. Attach it again."]
 
 
 def reencode(*, principal: Principal, upload: bytes) -> NewPicture:

@@ -60,7 +60,7 @@ def change_conversation(
         if conversation is None:
             raise NotFound
         if conversation.user_id != principal.user_id:
-            raise Forbidden("Only the owner may change a conversation.")
+            raise Forbidden("Only its owner can change this conversation.")
         if title is not None and title != conversation.title:
             conversation.title = title
             defer_rename(principal.tenant, conversation)
@@ -81,7 +81,7 @@ def delete_conversation(*, principal: Principal, conversation_id: UUID) -> None:
     if conversation is None:
         raise NotFound
     if conversation.user_id != principal.user_id:
-        raise Forbidden("Only the owner may delete a conversation.")
+        raise Forbidden("Only its owner can delete this conversation.")
     for turn_id in conversation.turns.running().ids():
         notify_stop(turn_id)
     defer_deletion(conversation)

@@ -88,12 +88,14 @@ class EngineServerConsumer(HttpConsumer):
                 return message.answer(mcp_protocol.listed(self.tools))
             case "tools/call":
                 return await self._call(message)
-        return message.refuse(mcp_protocol.NO_METHOD, "There are tools here, and nothing else.")
+        return message.refuse(mcp_protocol.NO_METHOD, "Only tools are supported here.")
 
     async def _call(self, message: Message) -> JsonObject:
         name, arguments = message.params.get("name"), readable_arguments(message.params)
         if not isinstance(name, str) or arguments is None:
-            return message.refuse(mcp_protocol.INVALID_PARAMS, "Name a tool, with an object of arguments.")
+            return message.refuse(
+                mcp_protocol.INVALID_PARAMS, "Send the name of a tool and an object of arguments."
+            )
         claim = await in_tenant(
             self.caller.tenant, claim_run, caller=self.caller, tool=name, arguments=arguments
         )

@@ -15,7 +15,7 @@ from kit.tenancy import TenantRef
 from workspaces.mcp_servers.queries import ServerRef, ToolRef, enabled_server
 
 State = ToolRun.State
-NO_CALL = "No model asked for this call in a reply that is being written, or it was made already."
+NO_CALL = "No running reply asked for this call, or it was already made."
 REFUSALS = {State.REFUSED: REFUSED, State.EXPIRED: UNANSWERED}
 
 

@@ -40,5 +40,5 @@ async def call_model(
 def _text(kind: str, data: JsonObject) -> str:
     """A notice for people."""
     if kind == "fallback":
-        return f"{data['from']} does not answer; {data['to']} answers instead."
-    return "The model's provider does not answer; it is asked again."
+        return f"{data['from']} is not responding. {data['to']} answers instead."
+    return "The model's provider is not responding. Trying again."

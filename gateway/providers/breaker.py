@@ -104,7 +104,7 @@ def _breaker(owner_id: UUID, provider: str, base_url: str, key_hash: str) -> Cir
 
 def _open_error(provider: str, seconds: int) -> ProviderError:
     return ProviderError(
-        f"The model's provider is failing; it is tried again in {seconds} s.",
+        f"The model's provider is failing. Try again in {seconds} s.",
         provider=provider,
         did_no_work=True,
         retry_after=seconds,

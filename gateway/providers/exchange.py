@@ -93,9 +93,9 @@ class Exchange:
         try:
             yield
         except AddressRefused as exc:
-            raise self._unreachable("The model's address may not be reached from here.") from exc
+            raise self._unreachable("Requests to the model's address are not allowed.") from exc
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
-            raise self._unreachable("The model's address is no web address.") from exc
+            raise self._unreachable("The model's address is not a valid URL.") from exc
         except (httpx.HTTPError, aiohttp.ClientError) as exc:
             raise self._broken(exc) from exc
         except TimeoutError as exc:
@@ -123,7 +123,7 @@ async def _chunks(
             return
         size += len(chunk)
         if size > most_bytes:
-            raise httpx.DecodingError("The answer grew beyond anything that a provider sends.")
+            raise httpx.DecodingError("The provider's response was too large.")
         yield chunk
         if size - paused_at > FAIR_BYTES:
             await asyncio.sleep(0)

@@ -51,4 +51,4 @@ def parsed(data: str, *, provider: str) -> JsonObject:
 
 
 def garbled(provider: str) -> ProviderError:
-    return ProviderError("The provider's answer makes no sense.", provider=provider, provider_status=200)
+    return ProviderError("The provider returned an invalid response.", provider=provider, provider_status=200)

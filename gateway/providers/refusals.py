@@ -27,6 +27,7 @@ def refusal(
     if status == 400 and CONTEXT.search(body):
         return ContextTooLong()
     return ProviderError(
+        _text_for(status, body),
         provider=provider,
         provider_status=status,
         did_no_work=status not in GATEWAY_TIMEOUTS,
@@ -34,6 +35,19 @@ def refusal(
         and b"insufficient_quota" not in body,  # OpenAI's 429 for an unpaid bill
         retry_after=retry_after_seconds((headers or {}).get("retry-after"), now=datetime.now(UTC)),
     )
+
+
+def _text_for(status: int, body: bytes) -> str | None:
+    """What went wrong, by the status; None for the general text."""
+    if b"insufficient_quota" in body:
+        return "The provider refused the request: its account has no credit left."
+    if status in (401, 403):
+        return "The provider rejected the API key."
+    if is_transient(status):
+        return "The provider is overloaded or unavailable. Try again shortly."
+    if 400 <= status < 500 and status not in GATEWAY_TIMEOUTS:
+        return "The provider refused the request."
+    return None
 
 
 def is_transient(status: int) -> bool:

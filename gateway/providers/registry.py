@@ -22,7 +22,7 @@ def provider_for(model: ModelRef) -> Provider:
         breaker = breaker_for(provider=local.name, base_url=local.base_url, key="", owner_id=model.id)
         return ResilientProvider(local, breaker)
     if model.provider not in REMOTE or model.endpoint is None:
-        raise _unusable("No such provider in this installation.", model)
+        raise _unusable("Unknown provider.", model)
     key = _key_of(model, model.endpoint)
     base_url = model.endpoint.base_url
     return ResilientProvider(
@@ -40,9 +40,9 @@ def _key_of(model: ModelRef, endpoint: Endpoint) -> str:
     try:
         key = unseal(endpoint.sealed_key).strip() if endpoint.sealed_key else ""
     except SecretUnreadable as exc:
-        raise _unusable("The provider's key cannot be read any more; enter it again.", model) from exc
+        raise _unusable("The provider's key cannot be read. Enter it again.", model) from exc
     if not (key.isascii() and key.isprintable()):
-        raise _unusable("The provider's key holds signs that no key has; enter it again.", model)
+        raise _unusable("The provider's key contains invalid characters. Enter it again.", model)
     return key
 
 

@@ -44,7 +44,7 @@ async def read_events(
         yield rest
     if finish is None:
         raise ProviderError(
-            "The provider broke off in mid-reply.", provider=reader.provider, provider_status=200
+            "The provider stopped in the middle of the reply.", provider=reader.provider, provider_status=200
         )
     yield finish
 

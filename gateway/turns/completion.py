@@ -38,7 +38,7 @@ class OneCall(Engine):
                     yield event
         except ProviderError as exc:
             if exc.details["provider_status"] in REFUSED_AS_INVALID:
-                raise InvalidInput("The model's provider refuses these messages or parameters.") from exc
+                raise InvalidInput("The model's provider refused these messages or parameters.") from exc
             raise
 
 

@@ -113,7 +113,7 @@ def _rendered(principal: Principal, send_request: SendRequest) -> RenderedPrompt
     try:
         return render_prompt(principal=principal, slug=send_request.prompt, values=send_request.variables)
     except NotFound as exc:
-        raise InvalidInput(prompt=["There is no prompt of this name that you may use."]) from exc
+        raise InvalidInput(prompt=["No prompt with this name is available to you."]) from exc
 
 
 def _message_of(send_request: SendRequest, rendered: RenderedPrompt | None) -> str:
@@ -121,9 +121,11 @@ def _message_of(send_request: SendRequest, rendered: RenderedPrompt | None) -> s
     texts = (rendered.text if rendered else "", send_request.message or "")
     message = "\n\n".join(text for text in texts if text)
     if len(message) > LONGEST_MESSAGE:
-        raise InvalidInput(message=[f"With its prompt it is longer than {LONGEST_MESSAGE} characters."])
+        raise InvalidInput(
+            message=[f"With the prompt, the message is longer than {LONGEST_MESSAGE} characters."]
+        )
     if rendered is not None and not message.strip():
-        raise InvalidInput(prompt=["With these values the prompt says nothing."])
+        raise InvalidInput(prompt=["With these values the prompt is empty."])
     return message
 
 

@@ -97,10 +97,10 @@ def _check_role(principal: Principal) -> Condition:
     try:
         expect(principal, Action.CHAT)
     except RoleTooLow as refusal:
-        return Condition("role", f"A {role} may only read.", refusal)
+        return Condition("role", f"The {role} role can only read.", refusal)
     except Forbidden as refusal:
         return Condition("role", refusal.text, refusal)
-    return Condition("role", f"A {role} may chat.")
+    return Condition("role", f"The {role} role can chat.")
 
 
 def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Condition:
@@ -110,7 +110,7 @@ def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable
         return Condition("model", f"{slug} is not enabled in the workspace.", refusal)
     if reason := model.access.refusal(principal):
         return Condition("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
-    who = "everybody in it" if model.access.is_open else "you"
+    who = "everyone in it" if model.access.is_open else "you"
     return Condition("model", f"{slug} is enabled in the workspace, for {who}.")
 
 
@@ -128,7 +128,7 @@ def _check_mcp(slug: str, server: ServerRef | None, alternatives: Sequence[str])
         return Condition("mcp", needed.text, needed)
     tools = len(server.tools)
     if not tools:
-        return Condition("mcp", f"{slug} is enabled in the workspace, but no tool of it may be used.")
+        return Condition("mcp", f"{slug} is enabled in the workspace, but all its tools are denied.")
     return Condition(
         "mcp", f"{slug} is enabled in the workspace, with {tools} tool{'s' if tools > 1 else ''}."
     )
@@ -139,7 +139,7 @@ def _check_number(servers: Sequence[ServerRef]) -> tuple[Condition, ...]:
     tools = sum(len(server.tools) for server in servers)
     if tools <= MOST_TOOLS:
         return ()
-    reason = f"These servers have {tools} tools; a model takes at most {MOST_TOOLS}. Choose fewer of them."
+    reason = f"These servers have {tools} tools. A model takes at most {MOST_TOOLS}. Choose fewer servers."
     return (Condition("tools", reason, InvalidInput(mcps=[reason])),)
 
 
@@ -148,7 +148,7 @@ def _check_tools(model: ModelRef | None, engine_runs_tools: bool) -> tuple[Condi
     if model is None:
         return ()
     if not engine_runs_tools:
-        reason = "The engine of this conversation does not run tools of MCP servers."
+        reason = "The engine of this conversation does not support tools."
         return (Condition("tools", reason, ModelLacksAbility(reason, ability="tools")),)
     if LanguageModel.Ability.TOOLS not in model.abilities:
         reason = f"{model.slug} cannot use tools."

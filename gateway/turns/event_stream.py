@@ -22,7 +22,7 @@ from kit.errors import NotFound, ShuttingDown
 from kit.shutdown_state import stopping
 from kit.tenancy import in_tenant
 
-MOVED = "The server is restarting. The reply goes on: reconnect to follow it from the last event."
+MOVED = "The server is restarting. The reply continues: reconnect to follow it from the last event."
 
 
 @dataclass(frozen=True, slots=True)

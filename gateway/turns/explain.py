@@ -32,5 +32,5 @@ async def _check_budget(principal: Principal, draft: Draft, send_request: SendRe
     call = planned(draft.models[0], bounds)
     refusal = await in_public(foresee, Payer.of(principal), call)
     if refusal is None:
-        return Condition("quota", f"The budget covers the {call.tokens} tokens that this may use.")
+        return Condition("quota", f"The budget covers the {call.tokens} tokens that this message may use.")
     return Condition("quota", refusal.text, refusal)

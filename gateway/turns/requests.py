@@ -58,14 +58,14 @@ class SendSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         default=None,
-        help_text="A turn of the conversation to answer anew; with a message, its question is edited",
+        help_text="A turn to regenerate; with `message`, an edited message replaces it",
     )
     prompt = StrictString(
         max_length=60,
         required=False,
         allow_null=True,
         default=None,
-        help_text="A prompt's slug or id: its text is the message, before `message` where both are given",
+        help_text="A prompt's slug or id; its text is the message, placed before `message` if both are sent",
     )
     variables = serializers.DictField(required=False, default=dict, help_text="The prompt's values by name")
     images = serializers.ListField(
@@ -73,7 +73,7 @@ class SendSerializer(serializers.Serializer[Any]):
         required=False,
         max_length=MOST_IMAGES,
         default=list,
-        help_text="Of `POST /v1/images`, not sent yet; or of the message that is edited",
+        help_text="Ids from `POST /v1/images`, unsent; or those of the edited message",
     )
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
@@ -82,18 +82,18 @@ class SendSerializer(serializers.Serializer[Any]):
 
     def validate_message(self, message: str | None) -> str | None:
         if message is not None and not message.strip():
-            raise ValidationError("Say something.")
+            raise ValidationError("Enter a message.")
         return message
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if data["replaces"] is None and data["message"] is None and data["prompt"] is None:
-            raise ValidationError({"message": ["Say something."]})
+            raise ValidationError({"message": ["Enter a message."]})
         if data["replaces"] is not None and data["conversation_id"] is None:
-            raise ValidationError({"conversation_id": ["Name the conversation of the turn to replace."]})
+            raise ValidationError({"conversation_id": ["Send the conversation_id of the turn to replace."]})
         if data["variables"] and data["prompt"] is None:
-            raise ValidationError({"variables": ["Name the prompt that they belong to."]})
+            raise ValidationError({"variables": ["Send the prompt that the variables belong to."]})
         if data["images"] and data["message"] is None and data["prompt"] is None:
-            raise ValidationError({"images": ["A question that is asked again keeps its own images."]})
+            raise ValidationError({"images": ["A regenerated message keeps its own images."]})
         return data
 
 

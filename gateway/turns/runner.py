@@ -24,8 +24,8 @@ from quotas.reservations import hand_over
 CLOSE_SECONDS = 5.0  # for interrupted turns to be closed at a stop
 SHARE = 3  # a team may run this many times as many turns as there are free slots
 TEAM_FULL = (
-    "Your team writes as many replies as its share of this server allows: the rest is for others. "
-    "Try again when one has ended."
+    "Your team is using its whole share of this server's capacity. "
+    "Try again when one of its replies has finished."
 )
 
 

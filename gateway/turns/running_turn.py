@@ -148,7 +148,7 @@ class RunningTurn:
         except DomainError as exc:
             return Outcome(Reason.ERROR, exc)
         except TimeoutError:
-            text = f"The turn took longer than {settings.TURN_MAX_SECONDS} seconds."
+            text = f"The reply took longer than {settings.TURN_MAX_SECONDS} seconds."
             return Outcome(Reason.ERROR, ProviderTimeout(text, provider=self.job.model.provider))
         except Exception as exc:
             log.exception("turn failed", turn_id=str(self.job.turn_id))

@@ -23,7 +23,7 @@ def request_stop(*, principal: Principal, turn_id: UUID) -> str:
     turn = visible_turn(principal, turn_id)
     owners = {turn.user_id, turn.conversation.user_id if turn.conversation else None}
     if principal.user_id not in owners:
-        raise Forbidden("Only its author may stop this reply.")
+        raise Forbidden("Only the person who asked can stop this reply.")
     if turn.is_running:
         Turn.objects.filter(id=turn.id).request_stop()
         notify_stop(turn.id)

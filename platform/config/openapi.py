@@ -70,12 +70,12 @@ def error_schema() -> dict[str, Any]:
     text, data = {"type": "string"}, {"type": "object", "additionalProperties": True}
     known = {
         "code": {**text, "description": f"For programs:\n\n{codes}"},
-        "message": {**text, "description": "A text for people."},
-        "details": {**data, "description": "Data of this code, such as the fields of `invalid_input`."},
-        "request_id": {**text, "description": "The response's `x-request-id`, to quote to support."},
+        "message": {**text, "description": "A text for people; the text may change."},
+        "details": {**data, "description": "Details for this code, such as the fields of `invalid_input`."},
+        "request_id": {**text, "description": "The response's `x-request-id`, for support."},
     }
     openai = {
-        "type": {**text, "description": "OpenAI-compatible routes only: OpenAI's kind of error."},
+        "type": {**text, "description": "OpenAI-compatible routes only: OpenAI's error type."},
         "param": {**text, "nullable": True, "description": "OpenAI-compatible routes only."},
     }
     error = {"type": "object", "required": list(known), "properties": {**known, **openai}}

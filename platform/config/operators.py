@@ -46,7 +46,7 @@ class OperatorMiddleware:
             request.session[SESSION_KEY] = tenant.slug
             audit.record("tenant.opened", actor_id=request.user.pk, tenant_id=tenant.id, target=tenant.slug)
         elif slug:
-            messages.error(request, "There is no tenant of that name.")
+            messages.error(request, "No tenant has this name.")
             return HttpResponseRedirect(reverse("admin:accounts_tenant_changelist"))
         rest = request.GET.copy()
         del rest[PARAMETER]

@@ -46,8 +46,8 @@ def check_engine_settings(**_: Any) -> list[Error]:
 def check_mail(**_: Any) -> list[Warning]:
     """Only a warning: an installation can work without email, but the operator should know."""
     if not settings.DEVELOPMENT and not settings.EMAIL_HOST:
-        hint = "Set EMAIL_HOST; until then nobody can reset a password."
-        return [Warning("No mail is sent.", hint=hint, id="switchyard.W001")]
+        hint = "Set EMAIL_HOST. Without it, no one can reset a password."
+        return [Warning("No email is sent.", hint=hint, id="switchyard.W001")]
     return []
 
 

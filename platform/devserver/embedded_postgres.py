@@ -162,7 +162,7 @@ def _socket_folder(folder: Path, user: str | None) -> Path:
     )
     elsewhere.mkdir(mode=0o700, exist_ok=True)
     if elsewhere.stat().st_uid != os.geteuid() and elsewhere.stat().st_uid != folder.stat().st_uid:
-        raise ClusterUnavailable(f"{elsewhere} belongs to somebody else; remove it.")
+        raise ClusterUnavailable(f"{elsewhere} belongs to another user. Remove it.")
     if user:
         shutil.chown(elsewhere, user)
     return elsewhere

@@ -29,7 +29,7 @@ def back_up(folder: Path, file: Path) -> None:
     Raises BackupFailed if `file` exists or there is no cluster.
     """
     if not (folder / "PG_VERSION").exists():
-        raise BackupFailed(f"There is no database in {folder}. Name it with DATA_DIR or POSTGRES_DIR.")
+        raise BackupFailed(f"No database in {folder}. Set DATA_DIR or POSTGRES_DIR.")
     _expect_new(file)
     was_running = embedded_postgres.runs(folder)
     url = embedded_postgres.start(folder)
@@ -52,10 +52,10 @@ def restore(folder: Path, file: Path) -> None:
     Raises BackupFailed if a cluster exists: a restore never overwrites data.
     """
     if not file.is_file():
-        raise BackupFailed(f"There is no file {file}.")
+        raise BackupFailed(f"File not found: {file}.")
     if folder.exists():
         raise BackupFailed(
-            f"There is a database in {folder} already. Stop Switchyard, move that folder elsewhere, and "
+            f"A database already exists in {folder}. Stop Switchyard, move that folder elsewhere, and "
             "restore again."
         )
     unfinished = folder.with_name(f"{folder.name}.restoring")
@@ -74,9 +74,9 @@ def restore(folder: Path, file: Path) -> None:
 
 def _expect_new(file: Path) -> None:
     if file.exists():
-        raise BackupFailed(f"{file} exists already. Name a new file.")
+        raise BackupFailed(f"{file} already exists. Choose a new file.")
     if not file.parent.is_dir():
-        raise BackupFailed(f"There is no folder {file.parent}.")
+        raise BackupFailed(f"Folder not found: {file.parent}.")
 
 
 def _run(folder: Path, program: str, *arguments: str) -> None:

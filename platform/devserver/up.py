@@ -218,14 +218,16 @@ def _start_database(installation: Installation, supervisor: Supervisor) -> str:
 
 
 def _wait_for_model(model: Child, supervisor: Supervisor) -> str:
-    supervisor.wait_until(lambda: bool(model.last_lines()), MODEL_SECONDS, "The local model does not answer.")
+    supervisor.wait_until(
+        lambda: bool(model.last_lines()), MODEL_SECONDS, "The local model does not respond."
+    )
     try:
         url: str = json.loads(model.last_lines()[-1])["url"]
     except ValueError as exc:
         raise Failure(f"The local model does not start: {' '.join(model.last_lines())}") from exc
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
-    complaint = "The local model does not answer."
+    complaint = "The local model does not respond."
     supervisor.wait_until(lambda: _answers(host, port, "/health", host), MODEL_SECONDS, complaint)
     # After a restart it must listen on the same port.
     model.command += ["--port", str(port)]
@@ -277,7 +279,7 @@ def _expect_free_ports(installation: Installation) -> None:
     _expect_free_port(installation.host, installation.port, "PORT", "try PORT=9000")
     if installation.has_egress:
         host, port = installation.egress_address
-        hint = "let EGRESS_URL name an address of this machine and a free port"
+        hint = "set EGRESS_URL to an address of this machine and a free port"
         _expect_free_port(host, port, "EGRESS_URL's port", hint)
 
 

@@ -51,7 +51,11 @@ class TenantView(APIView):
 
 def refuse_nul(request: Request) -> None:
     """PostgreSQL cannot store NUL in text, so no query parameter may contain one."""
-    wrong = {name: ["NUL is not allowed."] for name, text in request.query_params.items() if "\0" in text}
+    wrong = {
+        name: ["NUL characters are not allowed."]
+        for name, text in request.query_params.items()
+        if "\0" in text
+    }
     if wrong:
         raise errors.InvalidInput(**wrong)
 
@@ -77,7 +81,7 @@ class Pages(CursorPagination):
         try:
             return super().paginate_queryset(queryset, request, view)
         except (rest.NotFound, ValueError, TypeError) as exc:
-            raise errors.InvalidInput(cursor=["This cursor is not one of ours."]) from exc
+            raise errors.InvalidInput(cursor=["Invalid cursor."]) from exc
 
     def get_paginated_response(self, data: Any) -> Response:
         link = self.get_next_link()

@@ -62,7 +62,7 @@ class InvalidJson(DomainError):
 
 
 class HostUnknown(DomainError):
-    code, status, message = "host_unknown", 400, "This installation is not reached by that host name."
+    code, status, message = "host_unknown", 400, "Unknown host name."
 
 
 class InvalidInput(DomainError):
@@ -70,17 +70,24 @@ class InvalidInput(DomainError):
 
     code, status, message = "invalid_input", 422, "Some fields are not valid."
 
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        super().__init__(text or _first_problem(details), **details)
+
 
 class AddressRefused(DomainError):
     """Never reveals what a name resolves to or which rule refused it: that would map the network."""
 
-    code, status, message = "address_refused", 422, "This address may not be reached from here."
+    code, status, message = "address_refused", 422, "Requests to this address are not allowed."
 
 
 class PayloadTooLarge(DomainError):
     """Details: most_bytes, if the limit is known."""
 
     code, status, message = "payload_too_large", 413, "The request is too large."
+
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        most = details.get("most_bytes")
+        super().__init__(text or (f"The request is larger than {_size(most)}." if most else None), **details)
 
 
 class BodyTooSlow(DomainError):
@@ -93,7 +100,7 @@ class UnsupportedMediaType(DomainError):
 
 
 class MethodNotAllowed(DomainError):
-    code, status, message = "method_not_allowed", 405, "This address does not take that method."
+    code, status, message = "method_not_allowed", 405, "Method not allowed."
 
 
 class NotAuthenticated(DomainError):
@@ -102,19 +109,19 @@ class NotAuthenticated(DomainError):
 
 class TokenInvalid(NotAuthenticated):
     code, status = "token_invalid", 401
-    message = "The token is not valid, has expired, or no longer opens this workspace."
+    message = "The token is invalid, expired, or no longer gives access to this workspace."
 
 
 class Forbidden(DomainError):
-    code, status, message = "forbidden", 403, "You may not do this."
+    code, status, message = "forbidden", 403, "You don't have permission to do this."
 
 
 class NotFound(DomainError):
-    code, status, message = "not_found", 404, "There is nothing here."
+    code, status, message = "not_found", 404, "Not found."
 
 
 class Conflict(DomainError):
-    code, status, message = "conflict", 409, "This clashes with what is there already."
+    code, status, message = "conflict", 409, "This conflicts with existing data."
 
 
 class RateLimited(DomainError):
@@ -124,7 +131,7 @@ class RateLimited(DomainError):
 
 
 class UpstreamTooLarge(DomainError):
-    code, status, message = "upstream_too_large", 502, "The answer was too large, and was broken off."
+    code, status, message = "upstream_too_large", 502, "The response was too large and was cut off."
 
 
 class AtCapacity(DomainError):
@@ -132,7 +139,7 @@ class AtCapacity(DomainError):
     `scope`, the level of the limit: `server` or `team`."""
 
     code, status = "at_capacity", 503
-    message = "This server is writing as many replies as it may; try again shortly."
+    message = "The server is at capacity. Try again shortly."
     retry_after: ClassVar[int] = 5
 
     def __init__(self, text: str | None = None, /, **details: Any) -> None:
@@ -158,7 +165,7 @@ class TurnInterrupted(DomainError):
     """Sent with Retry-After."""
 
     code, status = "turn_interrupted", 503
-    message = "The server stopped while the reply was being written; what was written is kept."
+    message = "The server stopped during the reply. The text so far is saved."
 
 
 class ShuttingDown(DomainError):
@@ -180,6 +187,18 @@ class SecretUnreadable(DomainError):
 
 class InternalError(DomainError):
     code, status, message = "internal", 500, "Something went wrong on our side."
+
+
+def _first_problem(details: dict[str, Any]) -> str | None:
+    """`title: This field is required.`, from the first field that has a problem."""
+    for name, problems in details.items():
+        if isinstance(problems, list) and problems and isinstance(problems[0], str):
+            return f"{name}: {problems[0]}"
+    return None
+
+
+def _size(number: int) -> str:
+    return f"{number / 1_000_000:g} MB" if number >= 1_000_000 else f"{number / 1000:g} kB"
 
 
 def restore(stored: dict[str, Any]) -> DomainError:

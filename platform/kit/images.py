@@ -23,7 +23,7 @@ CPU_SECONDS = 4
 WALL_SECONDS = 20.0  # on a busy machine
 MEMORY_BYTES = 450_000_000  # of address space; a progressive photo of 50 million pixels uses 350 MB
 ANSWER_BYTES = 20_000_000
-TOO_LONG = "This picture takes too long to read."
+TOO_LONG = "This image takes too long to process."
 BUSY = "Too many images are being processed. Try again shortly."
 _slots = FairSlots(most=2, wait_seconds=10.0, most_waiting=4, busy=BUSY)
 

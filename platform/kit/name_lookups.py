@@ -16,7 +16,7 @@ MOST_LOOKUPS = 256  # threads, created on demand; a waiting one costs about 50 k
 PER_DOMAIN = 16
 QUICK_SECONDS = 0.5
 MOST_KNOWN = 4096  # names remembered as quick
-FULL = "Too many names of servers are being looked up; try again shortly."
+FULL = "Too many host names are being looked up. Try again shortly."
 Ask = Callable[[str], list[str]]
 
 

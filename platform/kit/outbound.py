@@ -97,7 +97,7 @@ async def check_url(url: str, *, lookup: Lookup = look_up) -> None:
     except UNREADABLE as exc:
         raise AddressRefused from exc
     except (OSError, UnicodeError) as exc:  # a TimeoutError is an OSError
-        raise AddressRefused("No server of this name can be found.") from exc
+        raise AddressRefused("No server with this name was found.") from exc
 
 
 class OutboundClient(httpx.AsyncClient):

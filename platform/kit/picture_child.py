@@ -48,9 +48,9 @@ def main(job: dict[str, Any]) -> None:
     except Refused as refused:
         answer, data = {"refused": str(refused)}, b""
     except MemoryError:
-        answer, data = {"refused": "This picture takes too much memory to read."}, b""
+        answer, data = {"refused": "This image takes too much memory to process."}, b""
     except Exception:  # a broken image can raise anything
-        answer, data = {"refused": "Choose a PNG, JPEG, WebP or GIF picture."}, b""
+        answer, data = {"refused": "Choose a PNG, JPEG, WebP or GIF image."}, b""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + data)
 
 
@@ -98,7 +98,7 @@ def _read(upload: bytes, wanted: int) -> Image.Image:
     with Image.open(BytesIO(upload), formats=FORMATS) as image:
         most = MOST_PHOTO_PIXELS if image.format in PHOTOS else MOST_PIXELS
         if image.width * image.height > most:
-            raise Refused("This picture has too many pixels.")
+            raise Refused("This image has too many pixels.")
         way = UPRIGHT.get(_orientation(image))
         upright = _small(image, wanted).convert("RGBA")
         return upright if way is None else upright.transpose(way)

@@ -22,6 +22,7 @@ def spend(subject: str, most: int) -> None:
     if used > most:
         resets_at = (minute + 1) * SECONDS
         raise RateLimited(
+            f"Rate limit reached: {most:,} requests per minute. Try again shortly.",
             level="caller",
             metric="requests",
             window="minute",

@@ -14,8 +14,8 @@ from kit.errors import AtCapacity
 POOL_SECONDS = 10.0  # how long a request waits for a free connection; less if its own timeout is short
 POOL_SHARE = 0.25  # of the request's own timeout
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-POOL_FULL = "Too many connections to this server are open from here; try again shortly."
-NO_SOCKETS = "This server has no connections left; try again shortly."
+POOL_FULL = "Too many connections to this server are open. Try again shortly."
+NO_SOCKETS = "This server has no connections left. Try again shortly."
 
 
 def is_shortage(error: BaseException | None) -> bool:

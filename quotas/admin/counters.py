@@ -14,7 +14,9 @@ from quotas.models.rules import MOST
 
 class GrantForm(forms.ModelForm):
     granted = forms.IntegerField(
-        min_value=0, max_value=MOST, help_text="Beyond the limit, until the window ends; it counts at once."
+        min_value=0,
+        max_value=MOST,
+        help_text="In addition to the limit, until the window ends. Applies immediately.",
     )
 
 

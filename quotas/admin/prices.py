@@ -21,7 +21,7 @@ class PriceForm(forms.ModelForm):
         rule = {name: sent.get(name) for name in ("provider", "model", "effective_from")}
         others = Price.objects.filter(workspace=None, **rule).exclude(pk=self.instance.pk)
         if all(rule.values()) and others.exists():
-            self.add_error(None, "There is a price from that very moment already.")
+            self.add_error(None, "A price with this start time already exists.")
         return sent
 
 

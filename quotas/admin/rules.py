@@ -16,7 +16,7 @@ from quotas.budgets import Rule, check_rule
 from quotas.counter_backfill import seed_counters
 from quotas.models import Budget, Plan, TenantPlan
 
-TAKEN = "There is such a budget already; change its limit."
+TAKEN = "This budget already exists. Change its limit instead."
 
 
 class RuleForm(forms.ModelForm):
@@ -43,7 +43,7 @@ class RuleForm(forms.ModelForm):
                 self.add_error(name if name in self.fields else None, texts)
         workspace, tenant = sent.get("workspace"), sent.get("tenant")
         if workspace and tenant and workspace.tenant_id != tenant.pk:
-            self.add_error("workspace", "This workspace is another tenant's.")
+            self.add_error("workspace", "This workspace belongs to another tenant.")
         return sent
 
 

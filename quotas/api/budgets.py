@@ -23,7 +23,7 @@ from quotas.models.rules import MOST
 
 class BudgetSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
-    set_by = serializers.CharField(help_text="`team`, or `operator`: then it is not changed here")
+    set_by = serializers.CharField(help_text="`team` or `operator`; operator budgets are read-only")
     plan = serializers.CharField(source="plan.name", default=None, allow_null=True)
     level = serializers.CharField()
     workspace = serializers.CharField(source="workspace.slug", default=None, allow_null=True)
@@ -54,7 +54,7 @@ class MemberBudgetSerializer(LimitSerializer):
 class BudgetInputSerializer(MemberBudgetSerializer):
     level = serializers.ChoiceField(Budget.Level.choices)
     workspace = serializers.SlugField(
-        required=False, allow_null=True, max_length=40, default=None, help_text="Empty: each one's own"
+        required=False, allow_null=True, max_length=40, default=None, help_text="Empty: applies to each"
     )
 
 
@@ -65,7 +65,7 @@ class BudgetsView(PolicyView):
         operation_id="budgets", tags=["usage"], parameters=PAGING, responses=page_of(BudgetSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Every budget that applies in the team: its own, the operator's and its plan's."""
+        """Lists every budget that applies in the team: its own, the operator's and its plan's."""
         return _listed(self, budgets.budgets_of(self.principal))
 
     @extend_schema(
@@ -75,7 +75,7 @@ class BudgetsView(PolicyView):
         responses={201: BudgetSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Sets a budget or limit; without a workspace, member or key it is each one's own."""
+        """Sets a budget or limit; without a workspace, member or key it applies to each of them."""
         data = checked(BudgetInputSerializer, request)
         slug = data.pop("workspace")
         workspace_id = None
@@ -95,14 +95,14 @@ class BudgetView(PolicyView):
         operation_id="change_budget", tags=["usage"], request=LimitSerializer, responses=BudgetSerializer
     )
     def patch(self, request: Request, budget_id: UUID) -> Response:
-        """Another limit; it counts for the next call, also below what is used already."""
+        """Changes a limit from the next call on; it may be below what is already used."""
         data = checked(LimitSerializer, request, partial=True)
         changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, **data)
         return Response(BudgetSerializer(changed).data)
 
     @extend_schema(operation_id="remove_budget", tags=["usage"], responses={204: None})
     def delete(self, request: Request, budget_id: UUID) -> Response:
-        """Nothing is limited by it any more."""
+        """Removes a budget; its limit no longer applies."""
         budgets.remove_budget(principal=self.principal, budget_id=budget_id)
         return Response(status=204)
 
@@ -117,7 +117,7 @@ class WorkspaceBudgetsView(WorkspaceView):
         responses=page_of(BudgetSerializer),
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """The budgets that are made for this workspace, its members and its keys."""
+        """Lists the budgets of this workspace, its members and its keys."""
         return _listed(self, budgets.budgets_in(self.place))
 
     @extend_schema(
@@ -127,7 +127,7 @@ class WorkspaceBudgetsView(WorkspaceView):
         responses={201: BudgetSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
-        """What a member, or each, may use in this workspace; or one of its keys."""
+        """Sets what one or each member, or a key, may use in this workspace."""
         data = checked(MemberBudgetSerializer, request)
         of_member = data["level"] == Budget.Level.MEMBER
         rule = _rule(data, self.place.workspace.id if of_member else None)

@@ -42,20 +42,20 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
 class UsedSerializer(serializers.Serializer[Any]):
     calls = serializers.IntegerField()
     input_tokens = serializers.IntegerField()
-    cached_tokens = serializers.IntegerField(help_text="Of the input")
+    cached_tokens = serializers.IntegerField(help_text="Part of the input tokens")
     output_tokens = serializers.IntegerField()
-    reasoning_tokens = serializers.IntegerField(help_text="Of the output")
+    reasoning_tokens = serializers.IntegerField(help_text="Part of the output tokens")
     total_tokens = serializers.IntegerField()
     cost = serializers.IntegerField(help_text="Millionths of the currency")
-    unpriced_calls = serializers.IntegerField(help_text="Calls whose price nobody knew; they cost 0 here")
+    unpriced_calls = serializers.IntegerField(help_text="Calls without a price; they count as 0")
     flagged_calls = serializers.IntegerField(
-        help_text="Calls with a flag, which the export names: more than was held, an implausible count, "
-        "or a reply that was cut off"
+        help_text="Flagged calls: more than was reserved, an implausible count, "
+        "or a reply that was cut off. The export names the flag"
     )
 
 
 class GroupSerializer(UsedSerializer):
-    key = serializers.CharField(allow_null=True, help_text="A day, an id, or the model's or purpose's name")
+    key = serializers.CharField(allow_null=True, help_text="A day, an id, or the name of a model or purpose")
     label = serializers.CharField()  # type: ignore[assignment]  # a field called label
 
 
@@ -66,29 +66,29 @@ class BreakdownSerializer(serializers.Serializer[Any]):
     time_zone = serializers.CharField()
     currency = serializers.CharField()
     data = GroupSerializer(many=True)  # type: ignore[assignment]  # a field called data
-    others = UsedSerializer(allow_null=True, help_text="What is beyond the first 200 groups")
+    others = UsedSerializer(allow_null=True, help_text="The sum of all groups after the first 200")
     total = UsedSerializer()
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
-    time_zone = serializers.CharField(max_length=64, help_text="IANA name; days and months are counted in it")
+    time_zone = serializers.CharField(max_length=64, help_text="IANA name; days and months follow it")
     currency = serializers.CharField(read_only=True)
     plan = serializers.CharField(read_only=True, allow_null=True)
 
 
 PARAMETERS = [
-    OpenApiParameter("since", OpenApiTypes.DATE, description="First day; the month's where none is named"),
-    OpenApiParameter("until", OpenApiTypes.DATE, description="Last day; today where none is named"),
-    OpenApiParameter("mine", bool, description="Only what you used yourself"),
+    OpenApiParameter(
+        "since", OpenApiTypes.DATE, description="First day; default: the first day of the month"
+    ),
+    OpenApiParameter("until", OpenApiTypes.DATE, description="Last day; default: today"),
+    OpenApiParameter("mine", bool, description="Only your own usage"),
     OpenApiParameter("member", OpenApiTypes.UUID),
     OpenApiParameter("api_key", OpenApiTypes.UUID),
     OpenApiParameter("model", str),
     OpenApiParameter("purpose", str, enum=UsageRecord.Purpose.values),
 ]
-BY = OpenApiParameter(
-    "by", str, enum=[name for name, _ in GROUPS], description="What to break it down by; `day` by default"
-)
-IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only of this workspace")
+BY = OpenApiParameter("by", str, enum=[name for name, _ in GROUPS], description="Breakdown; default: `day`")
+IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only this workspace")
 
 
 class UsageOf:
@@ -174,7 +174,7 @@ class TeamUsageView(UsageOf, PolicyView):
         responses=BreakdownSerializer,
     )
     def get(self, request: Request) -> Response:
-        """The team's use for those who run it; for everybody else their own."""
+        """Returns the team's usage, or only your own if you may not see everyone's."""
         query = query_of(request)
         return answer(self.principal, self.wanted(request, query), query["by"])
 
@@ -187,7 +187,7 @@ class TeamExportView(TeamUsageView):
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, form: str) -> StreamingHttpResponse:  # type: ignore[override]
-        """The ledger's lines, the oldest first; streamed."""
+        """Exports the ledger's lines, the oldest first, as a stream."""
         return exported(self.wanted(request, query_of(request)), form)
 
 
@@ -205,7 +205,7 @@ class WorkspaceUsageView(UsageOf, WorkspaceView):
         responses=BreakdownSerializer,
     )
     def get(self, request: Request, workspace: str) -> Response:
-        """What was used in the workspace; for those who do not manage it their own use there."""
+        """Returns the workspace's usage, or only your own in it if you do not manage it."""
         query = query_of(request)
         return answer(self.place, self.wanted(request, query), query["by"])
 
@@ -220,7 +220,7 @@ class WorkspaceExportView(WorkspaceUsageView):
     def get(  # type: ignore[override]
         self, request: Request, workspace: str, form: str
     ) -> StreamingHttpResponse:
-        """The ledger's lines of the workspace, the oldest first; streamed."""
+        """Exports the workspace's ledger lines, the oldest first, as a stream."""
         return exported(self.wanted(request, query_of(request)), form)
 
 
@@ -229,7 +229,7 @@ class UsageSettingsView(PolicyView):
 
     @extend_schema(operation_id="usage_settings", tags=["usage"], responses=SettingsSerializer)
     def get(self, request: Request) -> Response:
-        """The team's time zone, the currency of prices, and its plan."""
+        """Returns the team's time zone, the currency of prices, and its plan."""
         return Response(self._settings(self.principal.tenant.time_zone))
 
     @extend_schema(
@@ -239,7 +239,7 @@ class UsageSettingsView(PolicyView):
         responses=SettingsSerializer,
     )
     def patch(self, request: Request) -> Response:
-        """Another time zone: from now on days and months are its."""
+        """Changes the time zone; days and months follow it from now on."""
         time_zone = checked(SettingsSerializer, request)["time_zone"]
         change_time_zone(principal=self.principal, time_zone=time_zone)
         return Response(self._settings(time_zone))

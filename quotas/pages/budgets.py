@@ -27,15 +27,15 @@ from quotas.prices import MILLION
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
 MOST_OFFERED = 200  # of each kind in the select of targets; the API has no such bound
 METRICS = [
-    ("tokens/day", "Tokens a day"),
-    ("tokens/month", "Tokens a month"),
-    ("tokens/total", "Tokens in all"),
-    ("tokens/minute", "Tokens a minute"),
-    ("cost/day", "Money a day"),
-    ("cost/month", "Money a month"),
-    ("cost/total", "Money in all"),
-    ("requests/minute", "Requests a minute"),
-    ("turns/at_once", "Replies at once"),
+    ("tokens/day", "Tokens per day"),
+    ("tokens/month", "Tokens per month"),
+    ("tokens/total", "Total tokens"),
+    ("tokens/minute", "Tokens per minute"),
+    ("cost/day", "Cost per day"),
+    ("cost/month", "Cost per month"),
+    ("cost/total", "Total cost"),
+    ("requests/minute", "Requests per minute"),
+    ("turns/at_once", "Concurrent replies"),
 ]
 WHOLE_NUMBERS = {Metric.TOKENS, Metric.REQUESTS, Metric.TURNS}
 Choices = list[tuple[str, str]]
@@ -48,7 +48,11 @@ class AmountForm(forms.Form):
         label="Limit", min_value=0, max_value=Decimal(10**15), max_digits=22, decimal_places=6
     )
     soft_percent = forms.IntegerField(
-        label="Tell at %", min_value=1, max_value=99, required=False, help_text="Empty: nobody is told."
+        label="Warn at (%)",
+        min_value=1,
+        max_value=99,
+        required=False,
+        help_text="Leave empty for no warning.",
     )
     metric = ""
 
@@ -56,7 +60,7 @@ class AmountForm(forms.Form):
         sent: dict[str, Any] = super().clean() or {}
         limit = sent.get("limit")
         if limit is not None and self.metric in WHOLE_NUMBERS and limit != limit.to_integral_value():
-            self.add_error("limit", "Give a whole number.")
+            self.add_error("limit", "Enter a whole number.")
         return sent
 
     @property
@@ -130,7 +134,9 @@ def targets_for(principal: Principal) -> Choices:
 
 class ZoneForm(forms.Form):
     time_zone = forms.CharField(
-        label="Time zone", max_length=64, help_text="Days and months begin there; as in Europe/Berlin."
+        label="Time zone",
+        max_length=64,
+        help_text="Days and months start at midnight in this time zone, for example Europe/Berlin.",
     )
 
 
@@ -146,7 +152,7 @@ def budgets(request: WorkspaceRequest, **route: str) -> HttpResponse:
         except DomainError as problem:
             blame(form, problem)
         else:
-            messages.success(request, "The budget is set. It counts from the next message on.")
+            messages.success(request, "Budget set. It applies from the next message.")
             return redirect(place_url(principal, "budgets"))
     return _page(request, form)
 
@@ -182,7 +188,7 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
         services.change_budget,
         principal=request.principal,
         budget_id=budget_id,
-        done="Changed. It counts from the next message on.",
+        done="Budget changed. It applies from the next message.",
         back=back,
         limit=form.amount,
         soft_percent=form.cleaned_data["soft_percent"],
@@ -198,7 +204,7 @@ def remove_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
         services.remove_budget,
         principal=request.principal,
         budget_id=budget_id,
-        done="The budget is gone.",
+        done="Budget removed.",
         back=back,
     )
 
@@ -213,6 +219,6 @@ def change_zone(request: WorkspaceRequest, **route: str) -> HttpResponse:
         services.change_time_zone,
         principal=request.principal,
         time_zone=zone,
-        done="Days and months now begin there.",
+        done="Time zone saved.",
         back=back,
     )

@@ -56,12 +56,10 @@ def _bar(left: float, slot: float, day: Group, highest: int) -> Bar:
 def _sentence(days: Sequence[Group], highest: int) -> str:
     busy = [day for day in days if day.used.tokens]
     if not busy:
-        return "Nothing was used on these days."
+        return "No usage in this period."
     peak = next(day for day in days if day.used.tokens == highest)
     total = sum(day.used.tokens for day in days)
-    return (
-        f"{total:,} tokens on {len(busy)} of {len(days)} days; the most on {_short(peak.key)}: {highest:,}."
-    )
+    return f"{total:,} tokens on {len(busy)} of {len(days)} days. Most on {_short(peak.key)}: {highest:,}."
 
 
 def _short(day: date) -> str:

@@ -121,12 +121,12 @@ def _view(principal: Principal, query: QueryDict) -> View:
     slice_between = partial(slice_of, principal.tenant, user_id=user_id, workspace_id=workspace_id)
     form = PeriodForm(query)
     days = (form.cleaned_data["since"], form.cleaned_data["until"]) if form.is_valid() else (None, None)
-    problem = "" if form.is_valid() else "These are no dates; this month is shown."
+    problem = "" if form.is_valid() else "Invalid dates. Showing this month."
     try:
         return View(of, by, slice_between(*days), problem)
     except InvalidInput as wrong:
         text = next(iter(wrong.details.values()))[0]
-        return View(of, by, slice_between(None, None), f"{text} This month is shown.")
+        return View(of, by, slice_between(None, None), f"{text} Showing this month.")
 
 
 def _tabs(view: View, name: str, shown: list[str], labels: dict[str, str]) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from quotas.prices import MILLION
 
 register = template.Library()
 WINDOWS = {
-    Budget.Window.MINUTE: "a minute",
-    Budget.Window.DAY: "a day",
-    Budget.Window.MONTH: "a month",
-    Budget.Window.TOTAL: "in all",
+    Budget.Window.MINUTE: "per minute",
+    Budget.Window.DAY: "per day",
+    Budget.Window.MONTH: "per month",
+    Budget.Window.TOTAL: "in total",
     Budget.Window.AT_ONCE: "at once",
 }
 

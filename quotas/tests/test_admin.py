@@ -193,7 +193,7 @@ def test_a_duplicate_budget_or_price_is_a_form_error(cast: Cast) -> None:
     client = desk()
     sent = {**RULE, "tenant": str(tenant().pk), "workspace": "", "member": ""}
     assert client.post(address(Budget, "add"), sent).status_code == 302
-    assert "There is such a budget already" in client.post(address(Budget, "add"), sent).content.decode()
+    assert "This budget already exists" in client.post(address(Budget, "add"), sent).content.decode()
     plan = Plan.objects.get()
     twice = {
         **sent_plan(client, plan),
@@ -202,9 +202,9 @@ def test_a_duplicate_budget_or_price_is_a_form_error(cast: Cast) -> None:
         **{f"budgets-{n}-window": "day" for n in (1, 2)},
     }
     answer = client.post(address(Plan, "change", plan.pk), twice)
-    assert "There is such a budget already" in answer.content.decode()
+    assert "This budget already exists" in answer.content.decode()
     price = {"provider": "x", "model": "y", "input": "1", "output": "1"}
     moment = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00:00"}
     assert client.post(address(Price, "add"), price | moment).status_code == 302
     again = client.post(address(Price, "add"), price | moment)
-    assert "There is a price from that very moment" in again.content.decode()
+    assert "A price with this start time" in again.content.decode()

@@ -30,7 +30,7 @@ def test_a_workspaces_managers_get_one_email_at_the_soft_limit(cast: Cast) -> No
     assert sent() == []
     store_usage(cast.bob, tokens=2)
     store_usage(cast.bob, tokens=30)
-    subject = "The workspace Sales: 51 % of the budget this month is used"
+    subject = "The workspace Sales: 51% of the budget used this month"
     assert sent() == [("alice@example.com", subject), ("bob@example.com", subject)]
     assert BudgetWindow.objects.get().alerted_at is not None
 
@@ -38,13 +38,13 @@ def test_a_workspaces_managers_get_one_email_at_the_soft_limit(cast: Cast) -> No
 def test_owners_and_admins_get_an_email_about_the_teams_budget(cast: Cast) -> None:
     set_soft_limit(cast, level="tenant", window="day")
     store_usage(cast.bob, tokens=60)
-    assert sent() == [("alice@example.com", "The team Acme: 60 % of the budget today is used")]
+    assert sent() == [("alice@example.com", "The team Acme: 60% of the budget used today")]
 
 
 def test_only_the_member_gets_an_email_about_their_own_budget(cast: Cast) -> None:
     set_soft_limit(cast, level="member", window="total")
     store_usage(cast.bob, tokens=60)
-    assert sent() == [("bob@example.com", "Your own budget in Acme: 60 % of the budget in all is used")]
+    assert sent() == [("bob@example.com", "Your own budget in Acme: 60% of the budget used in total")]
 
 
 def test_a_new_window_alerts_again(cast: Cast) -> None:

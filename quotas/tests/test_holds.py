@@ -100,6 +100,7 @@ def test_a_second_call_beyond_the_budget_is_refused(cast: Cast, budget: Budget) 
         held(turn, prompt=50, output=50)
     assert refusal.value.details["reserved"] == 30
     assert refusal.value.details["requested"] == 100
+    assert "tokens left. This needs up to 100 tokens." in refusal.value.text
 
 
 def test_holding_twice_by_one_call_id_holds_once(cast: Cast, budget: Budget) -> None:

@@ -52,7 +52,7 @@ def rows(answer: Any) -> dict[str, int]:
         ("member", {"alice@example.com": 140, "bob@example.com": 30, "dana@example.com": 20}),
         ("model", {"local": 150, "gpt": 40}),
         ("purpose", {"chat": 190}),
-        ("api_key", {"Without a key": 190}),
+        ("api_key", {"No API key": 190}),
         ("day", {str(day_at(timezone.now(), "UTC")): 190}),
     ],
 )

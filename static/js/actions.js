@@ -1,4 +1,4 @@
-// What a click on an element with data-action does: one listener for the page, one function an action.
+// Clicks on elements with data-action: one listener for the page, one function per action.
 
 const actions = new Map();
 

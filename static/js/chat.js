@@ -1,4 +1,4 @@
-// The chat page: sends messages, follows the reply that is being written, stops it, tries again.
+// The chat page: sends messages, follows the running reply, stops it, retries.
 
 import { onAction } from "./actions.js";
 import { Composer } from "./chat/composer.js";
@@ -17,8 +17,8 @@ const form = document.getElementById("composer");
 const composer = new Composer(form, send);
 new PromptPicker(composer);
 const follower = new Follower(document.getElementById("chat-scroll"), document.querySelector("[data-action=to-bottom]"));
-const attempt = { wish: "", key: "" }; // the same wish tried again is the same request
-let place = location.pathname;
+const attempt = { request: "", key: "" }; // retrying the same request reuses its key
+let path = location.pathname;
 
 function note(name, shown) {
   document.querySelector(`[data-note=${name}]`).hidden = !shown;
@@ -28,11 +28,11 @@ function say(text) {
   document.getElementById("chat-status").textContent = text;
 }
 
-async function wish(body) {
+async function postRequest(body) {
   const words = JSON.stringify(body);
-  if (attempt.wish !== words) Object.assign(attempt, { wish: words, key: newKey() });
+  if (attempt.request !== words) Object.assign(attempt, { request: words, key: newKey() });
   const answer = await post(form.action, { token: composer.token, body, key: attempt.key });
-  if (answer.data) attempt.wish = "";
+  if (answer.data) attempt.request = "";
   return answer;
 }
 
@@ -44,7 +44,7 @@ async function send(text) {
   const turn = Turn.begin(text);
   composer.handOver(text);
   follower.toBottom();
-  const { data, error } = await wish(body);
+  const { data, error } = await postRequest(body);
   if (error) return refused(turn, error);
   turn.accepted(data);
   composer.accepted();
@@ -53,7 +53,7 @@ async function send(text) {
   watch(turn);
 }
 
-/** The turn and what followed it make way for one that answers anew; they come back with what refuses that. */
+/** Replaces the turn and those after it by a new one; restores them if it is refused. */
 async function redo(old, message) {
   const replaced = old.onwards;
   const turn = Turn.begin(message ?? old.message, old.images);
@@ -62,7 +62,7 @@ async function redo(old, message) {
   const body = { model: composer.model, mcps: composer.mcps, conversation_id: composer.conversation };
   body.replaces = old.element.dataset.turn;
   if (message !== null) Object.assign(body, { message, images: imagesOf(old.element) });
-  const { data, error } = await wish(body);
+  const { data, error } = await postRequest(body);
   if (error) {
     turn.element.replaceWith(...replaced);
     composer.replyRuns(false);
@@ -80,11 +80,11 @@ function refused(turn, error) {
   follower.toBottom();
 }
 
-/** The first message has made a conversation: the page becomes its place. */
+/** The first message created a conversation: the page gets its URL. */
 function enter({ conversation_id, conversation_url }) {
   composer.conversation = conversation_id;
   history.pushState(null, "", conversation_url);
-  place = location.pathname;
+  path = location.pathname;
   document.getElementById("welcome")?.remove();
   htmx.ajax("GET", conversation_url, { target: "#chat-head", select: "#chat-head", swap: "outerHTML" });
 }
@@ -117,14 +117,14 @@ function finished(turn, reason) {
   turn.done(reason);
   note("reconnecting", false);
   composer.replyRuns(false);
-  say(reason === "stop" ? "The reply is finished." : "The reply has ended early.");
+  say(reason === "stop" ? "The reply is finished." : "The reply ended early.");
   refreshConversations();
 }
 
 function lost(turn) {
   note("reconnecting", false);
-  const message = "The connection to this reply is lost. What was written of it is kept.";
-  turn.error({ message }, { label: "Load it again", action: "reload" });
+  const message = "The connection to this reply was lost. The text so far is saved.";
+  turn.error({ message }, { label: "Reload", action: "reload" });
   turn.ended("Not known");
   composer.replyRuns(false);
 }
@@ -138,7 +138,7 @@ onAction("stop", async (button) => {
   const { error } = await post(element.dataset.stop, { token: composer.token });
   if (!error) return;
   button.disabled = false;
-  new Turn(element).notice({ text: `It could not be stopped: ${error.message}` });
+  new Turn(element).notice({ text: `Could not stop the reply: ${error.message}` });
 });
 
 onAction("send-again", () => form.requestSubmit());
@@ -151,8 +151,8 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
   document.body.addEventListener("htmx:afterSwap", follower.holdPlace(), { once: true });
 });
 
-// Back, after a first message: the address is another place, so that place is loaded.
-addEventListener("popstate", () => location.pathname !== place && location.reload());
+// Back after a first message: the URL is another page, so load it.
+addEventListener("popstate", () => location.pathname !== path && location.reload());
 
 for (const name of ["online", "offline"]) addEventListener(name, () => note("offline", !navigator.onLine));
 note("offline", !navigator.onLine);

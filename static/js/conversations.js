@@ -1,4 +1,4 @@
-// The list of conversations in the rail: fetched anew when it has changed, with the current one marked.
+// The list of conversations in the rail: fetched again after a change, with the current one highlighted.
 
 export function refreshConversations() {
   const menu = document.querySelector("#conversations :popover-open");

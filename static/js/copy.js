@@ -4,7 +4,7 @@ import { onAction } from "./actions.js";
 import { changeIcon, icon } from "./icons.js";
 
 async function write(text, html) {
-  if (!navigator.clipboard) return writeByCommand(text); // pages that came by plain http
+  if (!navigator.clipboard) return writeByCommand(text); // pages loaded over plain http
   if (!html || !window.ClipboardItem) return navigator.clipboard.writeText(text);
   const kinds = { "text/plain": text, "text/html": html };
   const blobs = Object.entries(kinds).map(([type, data]) => [type, new Blob([data], { type })]);
@@ -19,7 +19,7 @@ function writeByCommand(text) {
   field.select();
   const copied = document.execCommand("copy");
   field.remove();
-  if (!copied) throw new Error("The browser did not let us copy.");
+  if (!copied) throw new Error("The browser blocked copying.");
 }
 
 async function copy(button, text, html) {

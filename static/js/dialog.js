@@ -1,4 +1,4 @@
-// Opens dialogs from buttons with data-opens, and tells a dialog's form what it is about.
+// Opens dialogs from buttons with data-opens, and fills in the dialog's form.
 
 import { onAction } from "./actions.js";
 
@@ -18,7 +18,7 @@ document.addEventListener("click", (event) => {
 
 onAction("close-dialog", (button) => button.closest("dialog").close());
 
-// A click on the backdrop closes, as Escape does.
+// A click on the backdrop closes it, like Escape.
 document.addEventListener("mousedown", (event) => {
   if (event.target instanceof HTMLDialogElement && event.target.open) event.target.close();
 });

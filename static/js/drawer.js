@@ -1,4 +1,4 @@
-// The rail: a drawer on small screens, folded to icons on wide ones, and the key that leads to its search.
+// The rail: a drawer on small screens, folded to icons on wide ones; also the shortcut for its search.
 
 import { onAction } from "./actions.js";
 import { keep } from "./memory.js";
@@ -31,7 +31,7 @@ function fold(folded) {
 function nameFold() {
   const folded = root.dataset.rail === "folded";
   const button = document.querySelector("[data-action=fold-rail]");
-  button?.setAttribute("aria-label", folded ? "Unfold the rail" : "Fold the rail");
+  button?.setAttribute("aria-label", folded ? "Show sidebar" : "Hide sidebar");
   button?.setAttribute("aria-expanded", String(!folded));
 }
 

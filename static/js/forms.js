@@ -1,4 +1,4 @@
-// Forms: the focus goes to the first wrong or empty field, a password can be seen, nothing is sent twice.
+// Forms: the focus goes to the first wrong or empty field, passwords can be shown, nothing is sent twice.
 
 import { onAction } from "./actions.js";
 import { changeIcon } from "./icons.js";
@@ -26,7 +26,7 @@ document.addEventListener("submit", (event) => {
   if (form.dataset.sent) return event.preventDefault();
   if (form.dataset.confirm && !confirm(form.dataset.confirm)) return event.preventDefault();
   form.dataset.sent = "yes";
-  // What was being written belongs to whoever signs out, not to who sits here next.
+  // Drafts belong to the person who signs out, not to the next user of this browser.
   if ("signsOut" in form.dataset) forgetAll("draft:");
 });
 
@@ -34,7 +34,7 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// A choice that counts as soon as it is made.
+// A select that submits its form immediately.
 document.addEventListener("change", (event) => {
   if (event.target.form?.matches("[data-submits]")) event.target.form.requestSubmit();
 });

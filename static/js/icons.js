@@ -1,4 +1,4 @@
-// Draws an icon of the sprite, and changes one into another.
+// Creates an icon of the sprite, and changes its shape.
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -1,4 +1,4 @@
-// What the browser keeps between visits; a browser that keeps nothing is no error.
+// Values stored in the browser between visits. A browser without storage is no error.
 
 export function recall(key) {
   try {
@@ -13,7 +13,7 @@ export function keep(key, value) {
     if (value) localStorage.setItem(key, value);
     else localStorage.removeItem(key);
   } catch {
-    // Nothing to do: the page works without.
+    // The page works without storage.
   }
 }
 
@@ -21,6 +21,6 @@ export function forgetAll(prefix) {
   try {
     for (const key of Object.keys(localStorage)) if (key.startsWith(prefix)) localStorage.removeItem(key);
   } catch {
-    // Nothing was kept.
+    // Nothing was stored.
   }
 }

@@ -1,4 +1,4 @@
-// Puts an opened menu beside its button, and lets the arrow keys walk through it.
+// Places an open menu next to its button, and moves through it with the arrow keys.
 
 const GAP = 4;
 

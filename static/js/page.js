@@ -1,4 +1,4 @@
-// What every page has: theme, rail, dialogs, menus, toasts, forms, copying, local times.
+// Set-up of every page: theme, rail, dialogs, menus, toasts, forms, copying, local times.
 
 import "./theme-switch.js";
 import "./drawer.js";

@@ -1,5 +1,5 @@
-// Passkeys: a form with data-passkey asks the device first, and sends what it answers.
-//   data-passkey   "create", "get", or "sign-in" (whose options are fetched from the form's own address)
+// Passkeys: a form with data-passkey asks the device first, and sends its response.
+//   data-passkey   "create", "get", or "sign-in" (whose options are fetched from the form's URL)
 //   data-options   the id of the JSON with the options
 
 import { showProblem } from "./toast.js";
@@ -9,13 +9,13 @@ const supported = "PublicKeyCredential" in window && "parseCreationOptionsFromJS
 async function optionsOf(form) {
   if (form.dataset.passkey !== "sign-in") return JSON.parse(document.getElementById(form.dataset.options).textContent);
   const answer = await fetch(form.action, { headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error("The server did not answer.");
+  if (!answer.ok) throw new Error("The server did not respond.");
   return (await answer.json()).request_options;
 }
 
 async function create(options) {
   const wanted = structuredClone(options.creation_options.publicKey);
-  // A passkey lives on the device and knows whose it is, so that nothing has to be typed to sign in.
+  // A discoverable passkey includes the user, so no email address is needed.
   Object.assign(wanted.authenticatorSelection, {
     residentKey: "required",
     requireResidentKey: true,
@@ -40,7 +40,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
       form.submit();
     } catch (problem) {
       const refused = problem.name === "NotAllowedError" || problem.name === "AbortError";
-      showProblem(refused ? "The device was not asked, or said no." : "That did not work. Try again.");
+      showProblem(refused ? "The passkey request was cancelled or timed out. Try again." : "That did not work. Try again.");
     }
   });
 }

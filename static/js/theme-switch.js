@@ -1,9 +1,9 @@
-// The button that goes from the system's theme to light to dark and back.
+// The button that cycles through the system's theme, light and dark.
 
 import { onAction } from "./actions.js";
 import { keep } from "./memory.js";
 
-const NAMES = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+const NAMES = { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 const NEXT = { system: "light", light: "dark", dark: "system" };
 const root = document.documentElement;
 

@@ -8,6 +8,6 @@
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     if (localStorage.getItem("rail") === "folded") root.dataset.rail = "folded";
   } catch {
-    // A browser that keeps nothing follows the system and shows the rail in full.
+    // A browser without storage follows the system and shows the whole rail.
   }
 })();

@@ -1,4 +1,4 @@
-// Toasts go by themselves after a while, unless they tell of an error, are pointed at, or hold the focus.
+// Toasts disappear after a while, unless they show an error, are hovered or have the focus.
 
 import { onAction } from "./actions.js";
 
@@ -12,7 +12,7 @@ for (const toast of document.querySelectorAll("#toasts > .toast:not(.toast-error
 
 onAction("dismiss", (button) => button.closest(".toast").remove());
 
-// Says what went wrong, and stays until it is dismissed.
+// Shows an error until it is dismissed.
 export function showProblem(text) {
   const toast = document.getElementById("problem-toast").content.firstElementChild.cloneNode(true);
   toast.querySelector("p").textContent = text;

@@ -96,7 +96,7 @@ def test_a_refusal_can_be_retried_without_losing_the_text(
         with page_of(browser, viewport={"width": 390, "height": 844}) as page:
             sign_up(page, server.url)
             say(page, "Hello?")
-            expect(page.get_by_role("alert")).to_contain_text("provider failed", timeout=TIMEOUT)
+            expect(page.get_by_role("alert")).to_contain_text("overloaded or unavailable", timeout=TIMEOUT)
             provider.script = Script()
             page.get_by_role("button", name="Retry").click()
             expect(last_reply(page)).to_have_text("Hello there.", timeout=TIMEOUT)
@@ -117,10 +117,10 @@ def test_deleting_a_conversation_asks_first(
             answers = iter(["dismiss", "accept"])
             page.on("dialog", lambda dialog: getattr(dialog, next(answers))())
             for kept in (True, False):
-                page.get_by_role("button", name="What to do with this conversation").click()
+                page.get_by_role("button", name="Conversation actions").click()
                 page.locator("#conversation-menu").get_by_role("button", name="Delete").click()
                 expect(page.get_by_test_id("conversation-link")).to_have_count(int(kept), timeout=TIMEOUT)
                 page.keyboard.press("Escape")
-            expect(page.get_by_text("The conversation is deleted.")).to_be_visible(timeout=TIMEOUT)
+            expect(page.get_by_text("Conversation deleted.")).to_be_visible(timeout=TIMEOUT)
 
     chromium.run(journey)

@@ -79,7 +79,7 @@ def test_two_people_from_an_invitation_to_its_end(
 
 
 def share(page: Page) -> None:
-    page.get_by_role("button", name="What to do with this conversation").last.click()
+    page.get_by_role("button", name="Conversation actions").last.click()
     page.locator("#conversation-menu").get_by_text("Share with the workspace").click()
     expect(page.locator(".toast-success")).to_be_visible(timeout=TIMEOUT)
 
@@ -105,14 +105,14 @@ def accept(page: Page, url: str) -> None:
 def give_role(page: Page, workspace_url: str, email: str, role: str) -> None:
     page.goto(f"{workspace_url}/settings/workspaces/sales")
     page.locator(f"[data-testid=place][data-email='{email}'] select").select_option(role)
-    expect(page.get_by_text("It counts from now on.")).to_be_visible(timeout=TIMEOUT)
+    expect(page.get_by_text("The new role applies now.")).to_be_visible(timeout=TIMEOUT)
 
 
 def remove(page: Page, workspace_url: str, email: str) -> None:
     page.goto(f"{workspace_url}/members")
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator(f"[data-testid=member][data-email='{email}']").get_by_test_id("remove").click()
-    expect(page.get_by_text("Whatever they had open has ended.")).to_be_visible(timeout=TIMEOUT)
+    expect(page.get_by_text("They no longer have access.")).to_be_visible(timeout=TIMEOUT)
 
 
 def test_a_passkey_signs_in_without_a_password(server: Served, cast: Cast, chromium: Chromium) -> None:

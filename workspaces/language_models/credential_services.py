@@ -53,7 +53,7 @@ def save_credential(principal: Principal, credential: CredentialInput) -> Provid
     check_key(credential.kind, credential.key)
     check_url(credential.base_url or BASE_URLS.get(Kind(credential.kind), ""))
     if credentials_of(principal).count() >= MOST_CREDENTIALS:
-        raise Conflict(f"A workspace has at most {MOST_CREDENTIALS} credentials.")
+        raise Conflict(f"A workspace can have at most {MOST_CREDENTIALS} credentials.")
     row = add_credential(
         workspace_id=principal.workspace.id,
         name=credential.name,

@@ -50,15 +50,23 @@ class InstallForm(forms.Form):
     slug = form_field(
         ModelInput,
         "slug",
-        label="Name in the API",
+        label="API name",
         help_text="Lowercase letters, digits, dots and hyphens.",
     )
     upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
     context_window = form_field(
-        ModelInput, "context_window", label="Context window", initial=128_000, help_text="In tokens."
+        ModelInput,
+        "context_window",
+        label="Context window (tokens)",
+        initial=128_000,
+        help_text="How much of the conversation the model can read.",
     )
     output_bound = form_field(
-        ModelInput, "output_bound", label="Default reply limit", initial=4_096, help_text="In tokens."
+        ModelInput,
+        "output_bound",
+        label="Default reply limit",
+        initial=4_096,
+        help_text="How much of the conversation the model can read.",
     )
     abilities = abilities_field()
     credential = forms.ChoiceField(label="Credential", choices=[])
@@ -127,7 +135,11 @@ class ModelForm(forms.Form):
     name = form_field(ModelChange, "name", label="Name", required=True)
     enabled = form_field(ModelChange, "enabled", label="Enabled")
     context_window = form_field(
-        ModelChange, "context_window", label="Context window", required=True, help_text="In tokens."
+        ModelChange,
+        "context_window",
+        label="Context window (tokens)",
+        required=True,
+        help_text="How much of the conversation the model can read.",
     )
     output_bound = form_field(
         ModelChange,

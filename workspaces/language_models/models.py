@@ -56,7 +56,7 @@ class LanguageModel(models.Model):
     credential = models.ForeignKey(
         ProviderCredential, null=True, blank=True, on_delete=models.PROTECT, related_name="language_models"
     )
-    upstream_name = models.CharField(max_length=100, help_text="What its provider calls it")
+    upstream_name = models.CharField(max_length=100, help_text="The model's ID at the provider")
     context_window = models.PositiveIntegerField(help_text="Tokens of prompt and output together")
     output_bound = models.PositiveIntegerField(help_text="Tokens of output where a request names none")
     abilities = ArrayField(

@@ -47,7 +47,9 @@ class ProviderCredentialSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField()
     base_url = serializers.CharField()
     has_key = serializers.SerializerMethodField()
-    models = serializers.IntegerField(source="models_count", default=0, help_text="How many use it")
+    models = serializers.IntegerField(
+        source="models_count", default=0, help_text="Number of models that use it"
+    )
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 

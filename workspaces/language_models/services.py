@@ -50,7 +50,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         credential = save_credential(principal, credential).id
     provider = find_credential(principal=principal, credential_id=credential, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
-        raise Conflict(f"A workspace has at most {MOST_MODELS} models.")
+        raise Conflict(f"A workspace can have at most {MOST_MODELS} models.")
     row = install_model(
         credential=provider,
         slug=model.slug,
@@ -101,7 +101,7 @@ def _change(
 ) -> None:
     changes = audit.change(row, _columns(principal, row, change), COLUMNS)
     if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
     if changes:
         row.save(update_fields=list(changes))
     before = next((other.slug for other in rows if other.id == row.fallback_id), "")

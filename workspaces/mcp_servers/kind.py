@@ -10,7 +10,7 @@ OF_SERVER = "server__workspace_id"
 
 KIND = Kind(
     name="mcps",
-    rail=RailEntry(label="MCP servers", icon="tool", position=30, url_name="mcp_servers"),
+    rail=RailEntry(label="Tools", icon="tool", position=30, url_name="mcp_servers"),
     api=routes.api,
     pages=routes.pages,
     site=routes.site,

@@ -159,7 +159,7 @@ class Tool(models.Model):
     )
     needs_approval = models.BooleanField(default=False, help_text="A person is asked before each call")
     argument_schema = models.JSONField(null=True, help_text="A JSON Schema that the arguments have to fit")
-    is_gone = models.BooleanField(default=False, help_text="The server offers it no longer")
+    is_gone = models.BooleanField(default=False, help_text="The server no longer offers it")
     problem = models.CharField(max_length=200, blank=True, help_text="Why it cannot be used at all")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -39,6 +39,15 @@ RULES = {  # applied to all tools of a server
     "allow": "Allow all",
     "deny": "Deny all",
 }
+AUTHENTICATION = [
+    (MCPServer.Auth.NONE.value, "None"),
+    (MCPServer.Auth.HEADER.value, "API key (in a header)"),
+    (MCPServer.Auth.OAUTH.value, "Sign-in (OAuth)"),
+]
+SIGN_IN = [
+    (MCPServer.SignIn.WORKSPACE.value, "Once, for the whole workspace"),
+    (MCPServer.SignIn.MEMBER.value, "Each member with their own account"),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,8 +154,6 @@ def remove_server(*, principal: Principal, slug: str) -> None:
     row = lock_server(find_server(principal=principal, slug=slug).id)
     _forget(row)
     audit.record("mcp_server.removed", principal=principal, target=row.slug, id=str(row.id))
-    _forget(row)
-    audit.record("mcp_server.removed", principal=principal, target=row.slug, id=str(row.id))
 
 
 def _forget(row: MCPServer) -> None:

@@ -20,7 +20,7 @@ class PromptForm(forms.Form):
     slug = form_field(
         PromptInput,
         "slug",
-        label="Name in the API",
+        label="API name",
         help_text="Lowercase letters, digits and hyphens. Cannot be changed later.",
     )
     description = form_field(PromptInput, "description", label="Description")

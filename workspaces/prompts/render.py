@@ -76,7 +76,7 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
     if not is_storable(text):
         wrong["text"] = ["This must be text."]
     if len(variables) > MOST_VARIABLES or len(named) != len(variables):
-        wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each name once."]
+        wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each with a different name."]
     for variable in variables:
         if problem := _problem_of(variable):
             wrong[_error_key(variable.name)] = [problem]
@@ -88,11 +88,11 @@ def _problem_of(variable: Variable) -> str:
     if not NAME.fullmatch(variable.name):
         return "Use up to 40 lowercase letters, digits and underscores, beginning with a letter."
     if variable.type not in TYPES:
-        return f"The type is one of: {', '.join(TYPES)}."
+        return f"The type must be one of: {', '.join(TYPES)}."
     if not all(map(is_storable, (variable.label, *variable.options))):
         return "The label and options must be text."
     if variable.type == "choice" and not 0 < len(variable.options) <= MOST_OPTIONS:
-        return f"Give 1 to {MOST_OPTIONS} options."
+        return f"Enter 1 to {MOST_OPTIONS} options."
     return variable.problem_of(variable.default) if variable.default is not None else ""
 
 

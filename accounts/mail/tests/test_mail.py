@@ -161,7 +161,7 @@ def test_development_shows_what_was_sent(post: MailServer, settings: Any, client
     page = client.get("/mail").content.decode()
     assert SECRET in page
     html = client.get(f"/mail/{row.id}")
-    assert "Accept the invitation" in html.content.decode()
+    assert "Accept invitation" in html.content.decode()
     assert "script-src 'none'" in html.headers["Content-Security-Policy"]
 
 

@@ -79,9 +79,9 @@ def test_links_in_mails_to_strangers_ignore_the_host_header(cast: Cast, settings
     body = {"email": "gina@example.com", "password": PASSWORD, "name": "G", "tenant_name": "G"}
     api.ask("POST", "auth/signup", body)
     subjects = [message.subject for message in mail.outbox]
-    expected = ["Confirm your e-mail address"] * 3 + ["Reset your password"] * 2
+    expected = ["Confirm your email address"] * 3 + ["Reset your password"] * 2
     expected += ["No account has this address"]
-    expected += ["You have an account already"] if mode == "mandatory" else []
+    expected += ["You already have an account"] if mode == "mandatory" else []
     assert sorted(subjects) == sorted(expected)
     expect_our_links()
 

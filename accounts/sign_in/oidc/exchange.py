@@ -20,10 +20,10 @@ class IssuerExchange(OpenIDConnectOAuth2Adapter):
             config: dict[str, Any] = super().openid_config
             named = {name: str(config[name]) for name in ("issuer", *ENDPOINTS)}
         except UNREADABLE as exc:
-            raise OAuth2Error("The issuer's configuration makes no sense.") from exc
+            raise OAuth2Error("The issuer's configuration is not valid.") from exc
         asked = self.get_provider().app.settings["server_url"]
         if named["issuer"].rstrip("/") != asked:
-            raise OAuth2Error("The configuration is another issuer's.")
+            raise OAuth2Error("The configuration belongs to another issuer.")
         return config
 
     def complete_login(
@@ -34,7 +34,7 @@ class IssuerExchange(OpenIDConnectOAuth2Adapter):
             data = login.account.extra_data
             subjects = {str(data[part]["sub"]) for part in ("userinfo", "id_token")}
         except UNREADABLE as exc:
-            raise OAuth2Error("The issuer's answer makes no sense.") from exc
+            raise OAuth2Error("The issuer returned an invalid response.") from exc
         if len(subjects) != 1:
-            raise OAuth2Error("The id token and the profile are of two people.")
+            raise OAuth2Error("The ID token and the profile belong to different people.")
         return login

@@ -30,7 +30,7 @@ class ProfileForm(forms.Form):
     name = forms.CharField(
         label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
-    reply_language = forms.ChoiceField(label="Language of replies", choices=LANGUAGES, required=False)
+    reply_language = forms.ChoiceField(label="Reply language", choices=LANGUAGES, required=False)
     picture = forms.FileField(
         label="Picture", required=False, widget=forms.FileInput(attrs={"accept": "image/*"})
     )
@@ -109,7 +109,7 @@ def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
     if row is None:
         raise Http404
     SessionsAdapter().end_sessions([row])
-    messages.success(request, "That session has ended.")
+    messages.success(request, "Session signed out.")
     return redirect("usersessions_list")
 
 
@@ -119,7 +119,7 @@ def end_others(request: HttpRequest) -> HttpResponse:
     """Ends all other sessions, with apps and their tokens."""
     ended = end_other_sessions(_user(request))
     own_profile.end_all_tokens(user=_user(request), sessions=ended)
-    messages.success(request, "You are signed out everywhere else.")
+    messages.success(request, "Signed out everywhere else.")
     return redirect("usersessions_list")
 
 
@@ -143,7 +143,7 @@ def revoke_own_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
         api_keys.revoke_own_key,
         user_id=user.id,
         key_id=key_id,
-        done="The key is revoked.",
+        done="Key revoked.",
         back="own_keys",
     )
 

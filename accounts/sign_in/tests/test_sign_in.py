@@ -98,7 +98,7 @@ def test_mandatory_verification_hides_which_addresses_have_accounts(settings: An
     assert (new.status_code, new.json()) == (202, {"verification": "sent"})
     assert (known.status_code, known.json()) == (new.status_code, new.json())
     assert [message.to for message in mail.outbox] == [["erin@example.com"], ["alice@example.com"]]
-    assert "You have an account already" in mail.outbox[1].subject
+    assert "You already have an account" in mail.outbox[1].subject
 
 
 def token(api: As, **more: str) -> Any:

@@ -39,7 +39,7 @@ def test_a_taken_address_gets_the_response_of_a_free_one(cast: Cast, production:
     )
     assert set(known.headers) == set(new.headers)
     assert (User.objects.count(), Tenant.objects.count()) == (before[0] + 1, before[1] + 1)
-    assert [message.subject for message in mails_to("alice@example.com")] == ["You have an account already"]
+    assert [message.subject for message in mails_to("alice@example.com")] == ["You already have an account"]
     assert not User.objects.filter(email__endswith=".invalid").exists()
     wrong = [sign_up(email, password="short") for email in ("alice@example.com", "fred@example.com")]
     assert [answer.status_code for answer in wrong] == [422, 422]

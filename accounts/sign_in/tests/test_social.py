@@ -136,7 +136,7 @@ def test_an_unavailable_issuer_gets_an_error_page(settings: Any, client: Client)
     settings.SOCIALACCOUNT_PROVIDERS = providers("http://localhost:1")
     answer = client.post(LOGIN)
     assert answer.status_code < 500
-    assert "That did not work" in answer.content.decode()
+    assert "Sign-in failed" in answer.content.decode()
 
 
 def test_an_unknown_issuer_is_not_found(issuer: str, client: Client) -> None:

@@ -52,12 +52,12 @@ class InvitationInputSerializer(serializers.Serializer[Any]):
     )
     role = serializers.ChoiceField(GIVEN_ROLES, default="member")
     workspaces = WorkspaceRoleInputSerializer(
-        many=True, required=False, default=list, help_text="Left out: the default one"
+        many=True, required=False, default=list, help_text="Default: the team's default workspace"
     )
 
     def validate_workspaces(self, rows: list[Any]) -> list[Any]:
         if len(rows) > MOST_WORKSPACES:
-            raise serializers.ValidationError(f"Name at most {MOST_WORKSPACES} workspaces.")
+            raise serializers.ValidationError(f"Choose at most {MOST_WORKSPACES} workspaces.")
         return rows
 
 
@@ -89,17 +89,17 @@ class LinkSerializer(serializers.Serializer[Any]):
 
 
 class NewLinkSerializer(LinkSerializer):
-    url = serializers.CharField(help_text="Shown here and nowhere else")
+    url = serializers.CharField(help_text="Only in this response")
 
 
 class TokenSerializer(serializers.Serializer[Any]):
-    token = serializers.CharField(max_length=200, help_text="The last part of the link's address")
+    token = serializers.CharField(max_length=200, help_text="The last part of the link's URL")
 
 
 class WelcomeSerializer(serializers.Serializer[Any]):
     tenant_name = serializers.CharField()
     inviter = serializers.CharField()
-    email = serializers.CharField(help_text="Empty for a workspace's link: anybody may come")
+    email = serializers.CharField(help_text="Empty for an invite link, which anyone can use")
     workspaces = serializers.ListField(child=serializers.CharField())
     expires_at = serializers.DateTimeField()
     has_account = serializers.BooleanField()
@@ -124,7 +124,7 @@ class InvitationsView(PolicyView):
         operation_id="invitations", tags=["team"], parameters=PAGING, responses=page_of(InvitationSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Lists the open invitations, including expired ones, the newest first."""
+        """Lists the pending invitations, including expired ones, the newest first."""
         pages = Pages()
         rows = pages.paginate_queryset(invitations.open_invitations(self.principal), request, self)
         return pages.get_paginated_response(InvitationSerializer(rows, many=True).data)
@@ -178,7 +178,7 @@ class LinkView(WorkspaceView):
 
     @extend_schema(operation_id="workspace_link", tags=["workspaces"], responses=LinkSerializer)
     def get(self, request: Request, workspace: str) -> Response:
-        """Returns the open link, without its address; 404 if there is none."""
+        """Returns the active invite link, without its URL; 404 if there is none."""
         return Response(LinkSerializer(workspace_links.current_link(self.principal)).data)
 
     @extend_schema(
@@ -188,13 +188,13 @@ class LinkView(WorkspaceView):
         responses={201: NewLinkSerializer},
     )
     def put(self, request: Request, workspace: str) -> Response:
-        """Creates a link that replaces the previous one. Only this response contains its address."""
+        """Creates a link that replaces the previous one. Only this response contains its URL."""
         new = workspace_links.open_link(principal=self.principal, **checked(LinkInputSerializer, request))
         return Response({**LinkSerializer(new.row).data, "url": new.url}, status=201)
 
     @extend_schema(operation_id="close_workspace_link", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str) -> Response:
-        """Closes the link; people who joined with it stay."""
+        """Turns off the link; people who joined with it stay."""
         workspace_links.close_link(principal=self.principal)
         return Response(status=204)
 

@@ -24,7 +24,7 @@ class TenantSerializer(serializers.Serializer[Any]):
     role = serializers.CharField(help_text="Yours")
     default_workspace = serializers.CharField(source="default_workspace.slug", allow_null=True, default=None)
     departed_conversations = serializers.CharField(
-        help_text="What becomes of a leaver's private conversations and prompts"
+        help_text="What happens to the private conversations and prompts of members who leave"
     )
     created_at = serializers.DateTimeField()
 
@@ -130,7 +130,7 @@ class OwnershipView(PolicyView):
         responses={201: OfferSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Offers ownership to a member; it passes when they accept."""
+        """Offers ownership to a member; the transfer takes effect when they accept."""
         offer = members.offer_ownership(principal=self.principal, **checked(HeirSerializer, request))
         return Response(OfferSerializer(offer).data, status=201)
 

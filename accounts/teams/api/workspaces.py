@@ -21,24 +21,30 @@ class WorkspaceSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     member_count = serializers.IntegerField()
     archived_at = serializers.DateTimeField(allow_null=True)
-    delete_after = serializers.DateTimeField(allow_null=True, help_text="Gone for good then, unless restored")
+    delete_after = serializers.DateTimeField(
+        allow_null=True, help_text="When its content is deleted, unless it is restored"
+    )
     created_at = serializers.DateTimeField()
 
 
 class WorkspaceChangeSerializer(serializers.Serializer[Any]):
     name = NameField(required=False)
     archived = serializers.BooleanField(required=False)
-    default = serializers.BooleanField(required=False, help_text="true: newcomers arrive here")
+    default = serializers.BooleanField(
+        required=False, help_text="true: new members join this workspace by default"
+    )
 
     def validate_default(self, value: bool) -> bool:
         if not value:
-            raise serializers.ValidationError("Make another workspace the default one instead.")
+            raise serializers.ValidationError(
+                "You cannot unset the default workspace. Make another workspace the default instead."
+            )
         return value
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if not data:
             raise serializers.ValidationError(
-                {"name": ["Name what is to change: name, archived or default."]}
+                {"name": ["Nothing to change: send name, archived or default."]}
             )
         return data
 
@@ -78,7 +84,7 @@ class WorkspaceDetailView(WorkspaceView):
 
     @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})
     def delete(self, request: Request, workspace: str) -> Response:
-        """Closes a workspace immediately and deletes its content after the grace period."""
+        """Archives a workspace immediately and deletes its content after the grace period."""
         workspaces.delete(principal=self.principal)
         return self._response(202)
 

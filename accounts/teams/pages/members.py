@@ -29,11 +29,11 @@ GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Memb
 class InvitationForm(forms.Form):
     """Addresses may be pasted with lines, commas, semicolons or spaces between them."""
 
-    emails = forms.CharField(label="E-mail addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
-    role = forms.ChoiceField(label="Role in the team", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
+    emails = forms.CharField(label="Email addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
+    role = forms.ChoiceField(label="Team role", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
     workspaces = forms.MultipleChoiceField(label="Workspaces", widget=forms.CheckboxSelectMultiple)
     place_role = forms.ChoiceField(
-        label="Role there",
+        label="Workspace role",
         choices=WorkspaceMember.Role.choices,
         initial=WorkspaceMember.Role.EDITOR,
     )
@@ -47,16 +47,19 @@ class InvitationForm(forms.Form):
         text = str(self.cleaned_data["emails"])
         for separator in ",;<>\n\r\t":
             text = text.replace(separator, " ")
-        found = [part for part in text.split() if "@" in part]
+        parts = text.split()
+        found = [part for part in parts if "@" in part]
+        if parts and not found:
+            raise forms.ValidationError(f"“{parts[0][:60]}” is not an email address.")
         if not 0 < len(found) <= invitations.MOST_AT_ONCE:
-            raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} addresses.")
+            raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} email addresses.")
         return found
 
 
 class ServiceAccountForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     workspace_role = forms.ChoiceField(
-        label="Role in this workspace",
+        label="Workspace role",
         choices=WorkspaceMember.Role.choices,
         initial=WorkspaceMember.Role.EDITOR,
     )
@@ -95,7 +98,7 @@ def invited(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
         (outcomes,) = saved
         sent = sum(outcome.invitation is not None for outcome in outcomes)
         if sent == len(outcomes):
-            messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
+            messages.success(request, "Invitation sent." if sent == 1 else f"{sent} invitations sent.")
             return redirect(page_url(request.principal, "invitations"))
         form = InvitationForm(request.principal)  # only the refused addresses are left to correct
         form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
@@ -129,7 +132,7 @@ def service_accounts(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
         request,
         form,
         save=lambda: api_keys.create_service_account(principal=request.principal, **form.cleaned_data),
-        done="Added. Make a key for it under Settings, API keys.",
+        done="Service account added. Create a key for it under Settings, API keys.",
         back=page_url(request.principal, "service_accounts"),
         page=lambda: render(request, "team/service_accounts.html", {"form": form, "accounts": rows}),
     )
@@ -150,42 +153,45 @@ change_role = button(
     needs(Action.MEMBERS_CHANGE),
     members.change_role,
     reads=_role_input,
-    done="Saved. It counts from now on.",
+    done="Saved. The new role applies now.",
     back="members",
 )
 remove = button(
     needs(Action.MEMBERS_CHANGE),
     members.remove_from_tenant,
-    done="Removed. Whatever they had open has ended.",
+    done="Member removed. They no longer have access.",
     back=_page_after_removal,
 )
 offer_ownership = button(
     needs(Action.OWNERSHIP_PASS),
     members.offer_ownership,
-    done="Offered. It passes when they accept.",
+    done="Ownership offered. The transfer takes effect when they accept.",
     back="members",
 )
 withdraw_offer = button(
-    needs(Action.OWNERSHIP_PASS), members.withdraw_offer, done="The offer is withdrawn.", back="members"
+    needs(Action.OWNERSHIP_PASS), members.withdraw_offer, done="Offer withdrawn.", back="members"
 )
 accept_ownership = button(
-    needs(Action.OWNERSHIP_ACCEPT), members.accept_ownership, done="The team is yours.", back="members"
+    needs(Action.OWNERSHIP_ACCEPT),
+    members.accept_ownership,
+    done="You are now the owner of this team.",
+    back="members",
 )
 resend = button(
     needs(Action.INVITATIONS_CHANGE),
     invitations.resend,
-    done="Sent again, with a new link.",
+    done="Invitation sent again with a new link.",
     back="invitations",
 )
 withdraw = button(
     needs(Action.INVITATIONS_CHANGE),
     invitations.revoke,
-    done="Withdrawn. Its link opens nothing any more.",
+    done="Invitation withdrawn. Its link no longer works.",
     back="invitations",
 )
 remove_service_account = button(
     needs(Action.SERVICE_ACCOUNTS_CHANGE),
     api_keys.remove_service_account,
-    done="Removed. Its keys have stopped working.",
+    done="Service account removed. Its keys no longer work.",
     back="service_accounts",
 )

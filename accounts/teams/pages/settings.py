@@ -17,7 +17,7 @@ from accounts.teams.pages.members import offer_for
 class TeamForm(forms.Form):
     name = forms.CharField(label="Team's name", max_length=100)
     departed_conversations = forms.ChoiceField(
-        label="When somebody leaves, their private conversations and prompts", choices=Tenant.Departed.choices
+        label="Private conversations and prompts of people who leave", choices=Tenant.Departed.choices
     )
 
 

@@ -136,7 +136,7 @@ def _member_input(request: WorkspaceRequest, principal: Principal) -> dict[str, 
     try:
         user_id = UUID(request.POST.get("user", ""))
     except ValueError as exc:
-        raise InvalidInput(user=["Choose somebody."]) from exc
+        raise InvalidInput(user=["Choose a member."]) from exc
     role = request.POST.get("role", "")
     known = role in WorkspaceMember.Role.values
     return {"user_id": user_id, "role": role if known else WorkspaceMember.Role.VIEWER.value}
@@ -157,7 +157,7 @@ put_member = button(
     needs_in_named(Action.WORKSPACE_MEMBERS),
     workspaces.add_member,
     reads=_member_input,
-    done="Saved. It counts from now on.",
+    done="Saved. The new role applies now.",
     back=_own_page,
 )
 remove_member = button(
@@ -169,31 +169,31 @@ remove_member = button(
 close_link = button(
     needs_in_named(Action.WORKSPACE_LINK),
     workspace_links.close_link,
-    done="The link opens nothing any more.",
+    done="The link no longer works.",
     back=_own_page,
 )
 make_default = button(
     needs_in_named(Action.TENANT_CHANGE),
     workspaces.choose_default,
-    done="Newcomers arrive here from now on.",
+    done="New members now join this workspace by default.",
     back=_own_page,
 )
 archive = button(
     needs_in_named(Action.WORKSPACE_CHANGE),
     workspaces.archive,
-    done="Archived. It can be restored.",
+    done="Workspace archived. You can restore it.",
     back=_open_page,
 )
 restore = button(
     needs_in_named(Action.WORKSPACE_RESTORE),
     workspaces.restore,
-    done="Restored, with everybody in it.",
+    done="Workspace restored with all its members.",
     back=_own_page,
 )
 delete = button(
     needs_in_named(Action.WORKSPACE_DELETE),
     workspaces.delete,
     reads=_typed_slug,
-    done="Deleted. Until the grace period ends it can be restored.",
+    done="Workspace deleted. You can restore it until the grace period ends.",
     back=_open_page,
 )

@@ -77,7 +77,7 @@ def test_a_failed_question_is_asked_again_with_its_images(
             items = page.get_by_test_id("images").locator("li img")
             expect(items).to_be_visible(timeout=TIMEOUT)
             say(page, "What is this?")
-            expect(page.get_by_role("alert")).to_contain_text("provider failed", timeout=TIMEOUT)
+            expect(page.get_by_role("alert")).to_contain_text("overloaded or unavailable", timeout=TIMEOUT)
             provider.script = Script()
             attach(page)
             expect(items).to_be_visible(timeout=TIMEOUT)
@@ -136,7 +136,7 @@ def test_attached_images_are_stored_with_the_draft_and_removed_with_it(
             page.route("**/images", hold)
             with page.expect_request("**/images"):
                 attach(page)
-            page.get_by_role("button", name="Remove the image").click()
+            page.get_by_role("button", name="Remove image").click()
             with page.expect_response("**/discard"):
                 held[0].continue_()
             page.unroute("**/images")
@@ -150,7 +150,7 @@ def test_attached_images_are_stored_with_the_draft_and_removed_with_it(
             forget()
             page.get_by_test_id("send").click()
             expect(page.get_by_role("alert")).to_contain_text(
-                "There is no such image of yours", timeout=TIMEOUT
+                "This is not one of your unsent images", timeout=TIMEOUT
             )
             expect(items.locator("img")).to_be_visible()
             expect(page.get_by_test_id("composer")).to_have_value("What is this?")

@@ -46,7 +46,7 @@ def test_a_message_is_edited_and_a_reply_asked_for_again(
             for forms_left in (1, 0):
                 page.get_by_test_id("send-edited").click()
                 expect(page.get_by_test_id("edited-message")).to_have_count(forms_left)
-            assert asked == ["1 later message leaves this conversation. Go on?"] * 2
+            assert asked == ["This removes 1 later message. Continue?"] * 2
             expect(last_reply(page)).to_have_text("third", timeout=TIMEOUT)
             expect(page.locator(".turn")).to_have_count(1)
             expect(page.get_by_test_id("stop")).to_be_hidden(timeout=TIMEOUT)
@@ -80,7 +80,7 @@ def test_a_refused_edit_preserves_its_text(
             edited.fill("Say the second, and much more")
             page.context.set_offline(True)
             page.get_by_test_id("send-edited").click()
-            expect(page.locator(".message-edit").get_by_role("alert")).to_contain_text("could not be reached")
+            expect(page.locator(".message-edit").get_by_role("alert")).to_contain_text("Could not reach")
             expect(edited).to_have_value("Say the second, and much more")
             expect(edited).to_be_focused()
             expect(last_reply(page)).to_have_text("first")

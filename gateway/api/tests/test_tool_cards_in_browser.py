@@ -47,7 +47,7 @@ def test_a_tool_that_waits_is_announced_and_stays_before_the_text_that_follows(
     def journey(browser: Browser) -> None:
         with page_of(browser) as page:
             card = ask(page, server.url)
-            expect(page.locator("#chat-status")).to_have_text("A tool waits for your answer.")
+            expect(page.locator("#chat-status")).to_have_text("A tool call is waiting for your answer.")
             page.reload()
             expect(page.get_by_test_id("approval")).to_be_visible(timeout=TIMEOUT)
             page.get_by_role("button", name="Allow once").focus()
@@ -105,7 +105,7 @@ def test_only_the_author_is_asked_for_approval_and_no_one_after_a_stop(
             sign_in(other, server.url, "alice@example.com")
             other.goto(page.url)
             seen = other.get_by_test_id("tool-card")
-            expect(seen).to_contain_text("Waits for whoever asked", timeout=TIMEOUT)
+            expect(seen).to_contain_text("Waiting for the person who asked", timeout=TIMEOUT)
             expect(other.get_by_test_id("approval")).to_have_count(0)
             page.get_by_test_id("stop").click()
             for settled in (card, seen):

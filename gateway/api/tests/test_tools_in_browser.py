@@ -39,9 +39,11 @@ def install_model(page: Page, base: str, url: str) -> None:
     page.select_option("[name=kind]", "compatible")
     page.fill("[name=base_url]", f"{url}/v1")
     page.fill("[name=key]", "sk-1")
-    page.get_by_label("Enable it for everybody here at once").check()
+    page.get_by_label("Enable for everyone in this workspace now").check()
     page.get_by_test_id("save-model").click()
-    expect(page.get_by_text("The key works and the model answers. Installed.")).to_be_visible(timeout=TIMEOUT)
+    expect(page.get_by_text("Model installed. The key works and the model answers.")).to_be_visible(
+        timeout=TIMEOUT
+    )
 
 
 @pytest.mark.slow
@@ -80,7 +82,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
             page.goto(f"{base}chat/")
             page.select_option("[name=model]", "local")
             page.get_by_test_id("mcp-toggle").click()
-            expect(page.get_by_text("The chosen model cannot use any.")).to_be_visible()
+            expect(page.get_by_text("This model cannot use tools.")).to_be_visible()
             page.get_by_label("Calculator").check()
             expect(page.get_by_test_id("mcp-toggle")).to_have_text("Tools")
             page.keyboard.press("Escape")
@@ -105,7 +107,7 @@ def test_a_tool_is_installed_restricted_allowed_and_used(  # noqa: PLR0917 - fix
             sign_in(page, server.url, "bob@example.com")
             page.goto(f"{base}mcps/calculator")
             expect(page.get_by_text("Denied")).to_have_count(0)
-            expect(page.get_by_role("button", name="Look again")).to_have_count(0)
+            expect(page.get_by_role("button", name="Refresh tools")).to_have_count(0)
         context = browser.new_context()
         stranger = context.new_page()
         sign_in(stranger, server.url, "dana@example.com")

@@ -120,9 +120,18 @@ def test_a_turn_that_makes_too_many_calls(
     assert len(provider.requests) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 408, 422])
-def test_a_providers_refusal_is_a_line_without_its_text(
-    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, status: int
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "The provider refused the request."),
+        (401, "The provider rejected the API key."),
+        (404, "The provider refused the request."),
+        (408, "The model's provider failed. Try again, or choose another model."),
+        (422, "The provider refused the request."),
+    ],
+)
+def test_a_providers_refusal_is_a_line_without_its_text(  # noqa: PLR0917 - fixtures
+    engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, status: int, text: str
 ) -> None:
     install(cast.alice, remote.url)
     remote.script = Script(status=status)
@@ -130,7 +139,11 @@ def test_a_providers_refusal_is_a_line_without_its_text(
     answer = engine.call(turn)
     said = received(answer)
     assert said[-1] == {
-        "error": {"message": "The model's provider failed.", "type": "api_error", "code": "provider_error"}
+        "error": {
+            "message": text,
+            "type": "api_error",
+            "code": "provider_error",
+        }
     }
     assert DONE not in said
     assert not any(word in answer.text for word in ("sk-secret", KEY, "own words", remote.url))

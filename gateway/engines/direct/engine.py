@@ -54,16 +54,16 @@ class DirectEngine(Engine):
 
     async def check(self) -> AsyncGenerator[Step, None]:
         yield Step(
-            "engine", OK, "The direct engine runs in our own processes and needs nothing but the model."
+            "engine", OK, "The direct engine runs in Switchyard's own processes and only needs the model."
         )
         try:
             await LocalProvider().health()
         except DomainError:
-            text = f"The local model does not answer at {settings.LOCAL_MODEL_URL}."
-            mend = "`make run` starts one; elsewhere let LOCAL_MODEL_URL name a llama.cpp server that runs."
+            text = f"The local model does not respond at {settings.LOCAL_MODEL_URL}."
+            mend = "`make run` starts one. Otherwise set LOCAL_MODEL_URL to a running llama.cpp server."
             yield Step("model", FAILED, text, mend, may_pass=True)
         else:
-            yield Step("model", OK, f"The local model answers at {settings.LOCAL_MODEL_URL}.")
+            yield Step("model", OK, f"The local model responds at {settings.LOCAL_MODEL_URL}.")
 
 
 def _message(result: ToolResult) -> JsonObject:

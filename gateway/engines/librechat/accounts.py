@@ -36,7 +36,7 @@ class Accounts:
         try:
             return await work(session.token)
         except TokenRefused as exc:
-            raise EngineFailed("LibreChat refuses a token that it has just given.") from exc
+            raise EngineFailed("LibreChat refuses a token that it has just issued.") from exc
 
     async def session(self, account_id: UUID, refused: Session | None = None) -> Session:
         """The account's session; a new one if there is none, it is old, or it is the `refused` one."""
@@ -63,7 +63,7 @@ class Accounts:
     async def _signed_in(self, account_id: UUID) -> Session:
         account = await in_public(find_account, account_id)
         if account is None:
-            raise EngineFailed("The engine account of this conversation is gone.")
+            raise EngineFailed("The engine account of this conversation no longer exists.")
         password = unseal(account.sealed_password)
         try:
             session = await self.client.login(address=account.address, password=password)
@@ -86,4 +86,6 @@ class Accounts:
         try:
             return await self.client.login(address=account.address, password=password)
         except TokenRefused as exc:
-            raise EngineFailed("LibreChat does not let the account in that it has just registered.") from exc
+            raise EngineFailed(
+                "LibreChat refuses the sign-in of an account that it has just registered."
+            ) from exc

@@ -65,7 +65,7 @@ class LibreChatClient:
         body = {"name": name, "email": address, "password": password, "confirm_password": password}
         response = await self._send("POST", "/api/auth/register", json=body)
         if response.status_code != httpx.codes.OK:
-            raise _failed("LibreChat does not register accounts.", response, password)
+            raise _failed("LibreChat refuses to register accounts.", response, password)
 
     async def login(self, *, address: str, password: str) -> Session:
         """TokenRefused for an unknown account."""
@@ -110,7 +110,7 @@ class LibreChatClient:
                         for frame in parser.feed(chunk):
                             yield frame
         except (*BROKEN, FrameTooLong) as exc:
-            raise EngineUnavailable("The connection to LibreChat broke.") from exc
+            raise EngineUnavailable("The connection to LibreChat was lost.") from exc
 
     async def abort(self, token: str, conversation_id: UUID, created_at: Any) -> None:
         """Stops the generation that began at `created_at`; a later one continues."""
@@ -129,7 +129,7 @@ class LibreChatClient:
             "GET", f"/api/agents/chat/status/{conversation_id}", token=token, conversation=conversation_id
         )
         if response.status_code >= 500:
-            raise _away("LibreChat does not say what runs.", response, token)
+            raise _away("LibreChat does not list the running generations.", response, token)
         return _json(response) if response.status_code == httpx.codes.OK and _is_json(response) else {}
 
     async def messages(self, token: str, conversation_id: UUID) -> list[JsonObject]:
@@ -140,7 +140,7 @@ class LibreChatClient:
         if response.status_code == httpx.codes.NOT_FOUND:
             return []
         if response.status_code != httpx.codes.OK:
-            raise _away("LibreChat does not show its messages.", response, token)
+            raise _away("LibreChat does not return the messages.", response, token)
         rows = _data(response)
         if not isinstance(rows, list):
             raise EngineFailed(
@@ -154,7 +154,7 @@ class LibreChatClient:
             "POST", "/api/convos/update", token=token, json=body, conversation=conversation_id
         )
         if response.status_code >= 500:
-            raise _away("LibreChat did not rename.", response, token)
+            raise _away("LibreChat did not rename the conversation.", response, token)
 
     async def delete(self, token: str, conversation_id: UUID) -> None:
         """Harmless if it is gone: LibreChat answers 500 for a conversation that it does not have."""
@@ -163,13 +163,13 @@ class LibreChatClient:
             "DELETE", "/api/convos", token=token, json=body, conversation=conversation_id
         )
         if not response.is_success and await self.messages(token, conversation_id):
-            raise _away("LibreChat did not delete.", response, token)
+            raise _away("LibreChat did not delete the conversation.", response, token)
 
     async def servers(self, token: str) -> set[str]:
         """The names of the account's MCP servers."""
         response = await self._send("GET", "/api/mcp/servers", token=token)
         if response.status_code != httpx.codes.OK or not _is_json(response):
-            raise _failed("LibreChat does not show its MCP servers.", response, token)
+            raise _failed("LibreChat does not list its MCP servers.", response, token)
         return set(_json(response))
 
     async def add_server(self, token: str, config: JsonObject) -> str:
@@ -181,10 +181,10 @@ class LibreChatClient:
             "POST", "/api/mcp/servers", token=token, json={"config": config}, patience=SERVER_TIMEOUT
         )
         if response.status_code not in {httpx.codes.OK, httpx.codes.CREATED} or not _is_json(response):
-            raise _failed("LibreChat does not take the MCP server.", response, token, *_secrets_of(config))
+            raise _failed("LibreChat refuses the MCP server.", response, token, *_secrets_of(config))
         name = _json(response).get("serverName")
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_SERVER_NAME:
-            raise EngineFailed("LibreChat does not say what it calls the MCP server.")
+            raise EngineFailed("LibreChat does not return the name of the MCP server.")
         return name
 
     async def change_server(self, token: str, name: str, config: JsonObject) -> bool:
@@ -195,7 +195,7 @@ class LibreChatClient:
         if response.status_code in {httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
             return False
         if response.status_code != httpx.codes.OK:
-            raise _failed("LibreChat does not take the MCP server.", response, token, *_secrets_of(config))
+            raise _failed("LibreChat refuses the MCP server.", response, token, *_secrets_of(config))
         return True
 
     async def remove_server(self, token: str, name: str) -> None:
@@ -289,7 +289,7 @@ def _check_stream(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.NOT_FOUND:
         raise StreamGone
     if response.status_code != httpx.codes.OK:
-        raise EngineUnavailable("LibreChat does not stream.", status=response.status_code)
+        raise EngineUnavailable("LibreChat does not stream the reply.", status=response.status_code)
 
 
 def _session(response: httpx.Response, before: Session | None = None) -> Session:

@@ -60,7 +60,7 @@ async def check_librechat() -> AsyncGenerator[Step, None]:
         yield hints.no_login(exc.text)
         return
     if session.role == "ADMIN":
-        yield Step("login", OK, "The operator's account signs in, and is LibreChat's admin.")
+        yield Step("login", OK, "The operator's account can sign in and is LibreChat's admin.")
     else:
         yield hints.no_admin()
     yield await _version(accounts.client, session)
@@ -108,7 +108,7 @@ class Trial:
         if problem:
             yield hints.bad_start(problem)
             return
-        yield Step("starts", OK, "LibreChat starts a generation with our ids, and says when it began.")
+        yield Step("starts", OK, "LibreChat starts a generation with our ids and reports its start time.")
         for part in (self._routing, self._again, self._reply, self._usage, self._tools):
             step = await part()
             yield step
@@ -140,9 +140,9 @@ class Trial:
         self.created_at = first.get("generationCreatedAt")
         self._end = asyncio.create_task(self._follow(self.check, self.reader))
         if first.get("conversationId") != str(self.check.conversation_id):
-            return "LibreChat gives the conversation another id than ours."
+            return "LibreChat does not use our conversation id."
         if self.created_at is None:
-            return "LibreChat does not say when a generation began, so none could be stopped safely."
+            return "LibreChat does not report when a generation began, so it could not be stopped safely."
         return ""
 
     async def _routing(self) -> Step:
@@ -153,7 +153,7 @@ class Trial:
             return await self._not_routed(end)
         if missing := [name for name in HEADERS if name not in seen.fitting]:
             return hints.wrong_headers(missing)
-        return Step("routing", OK, "The model call comes to our egress, with our ids in its headers.")
+        return Step("routing", OK, "The model call reaches our egress with our ids in its headers.")
 
     async def _again(self) -> Step:
         """Runs only now: a generation that failed immediately would rightly start again."""
@@ -163,7 +163,7 @@ class Trial:
         await in_public(let_end, self.check.id)
         if (answer.get("status"), answer.get("generationCreatedAt")) != ("resumed", self.created_at):
             return hints.bad_again()
-        return Step("again", OK, "The same start again is `resumed`: no turn is run twice.")
+        return Step("again", OK, "A repeated start is `resumed`: no turn runs twice.")
 
     async def _reply(self) -> Step:
         try:
@@ -175,7 +175,7 @@ class Trial:
             return hints.no_reply(end.text)
         with suppress(DomainError, TokenRefused):
             if await self._is_stored():
-                return Step("ids", OK, "The reply comes back, and is kept under the id that we chose.")
+                return Step("ids", OK, "The reply is returned and stored under our id.")
         return hints.not_stored()
 
     @property
@@ -221,7 +221,7 @@ class Trial:
         check = await in_public(find_check, self.check.id)
         if check is not None and check.calls > 1:
             return hints.odd_usage(check.calls)
-        return Step("usage", OK, "LibreChat tells the usage of each model call.")
+        return Step("usage", OK, "LibreChat reports the usage of each model call.")
 
     async def _tools(self) -> Step:
         """Checks that a tool at our egress is offered to the model, called, and its result returned."""
@@ -263,7 +263,11 @@ class Trial:
             return hints.tool_not_called(said)
         if isinstance(end, Failure):
             return hints.tool_not_answered(said)
-        return Step("tools", OK, "LibreChat offers a tool at our egress, calls it and passes its answer on.")
+        return Step(
+            "tools",
+            OK,
+            "LibreChat offers a tool at our egress, calls it and returns its result to the model.",
+        )
 
     async def _follow(self, check: CheckRef, reader: ReplyReader) -> Finish | Failure:
         """Reads the generation to its end."""

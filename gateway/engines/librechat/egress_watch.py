@@ -25,7 +25,7 @@ MOST_FAILURES = 2  # in a row, of an egress that accepts connections: one slow a
 SILENT_SECONDS = 5.0  # of the stream, before the egress is probed again
 GONE_SECONDS = 10.0  # without an answer in a silent turn: longer than a restart takes
 UNCHECKED = "none"
-AWAY = "Switchyard's egress does not answer, so no model can be called. Ask the operator to start it."
+AWAY = "Switchyard's egress is not responding, so no model can be called. Ask the operator to start it."
 
 
 class Probe(Enum):

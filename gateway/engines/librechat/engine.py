@@ -53,7 +53,7 @@ class LibreChatEngine(Engine):
     async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
         """Starts the turn's generation, or takes over that of a process that died, and follows it."""
         generation = Generation(job, self._state.accounts)
-        end: Finish | Failure = Failure("LibreChat's stream had no end.", never_began=True)
+        end: Finish | Failure = Failure("LibreChat's stream ended without a final event.", never_began=True)
         if not job.is_takeover:
             await egress_watch().expect_up()
         try:

@@ -17,27 +17,27 @@ IMAGE = (
 
 
 def unreachable() -> Step:
-    text = f"LibreChat does not answer at {settings.LIBRECHAT_URL or 'LIBRECHAT_URL, which is not set'}."
-    mend = "Wait half a minute if it is starting; else see its log, and whether LIBRECHAT_URL is right."
+    text = f"LibreChat does not respond at {settings.LIBRECHAT_URL or 'LIBRECHAT_URL, which is not set'}."
+    mend = "If it is starting, wait 30 seconds. Otherwise check its log and LIBRECHAT_URL."
     return Step("reachable", FAILED, text, mend, may_pass=True)
 
 
 def no_login(why: str) -> Step:
     text = f"The operator's account cannot sign in: {why}"
-    mend = f"Registration is off or we are banned: rewrite LibreChat's .env with {CONFIG}."
+    mend = f"Registration is off, or LibreChat banned Switchyard: rewrite LibreChat's .env with {CONFIG}."
     return Step("login", FAILED, text, mend)
 
 
 def unreadable_password() -> Step:
     text = "The password of the operator's account cannot be read."
-    mend = "Put the key that it was sealed with back behind the others in ENCRYPTION_KEYS."
+    mend = "Add the key that encrypted it at the end of ENCRYPTION_KEYS again."
     return Step("login", FAILED, text, mend)
 
 
 def no_admin() -> Step:
-    text = "The operator's account signs in, but is not LibreChat's admin: somebody was registered before."
+    text = "The operator's account can sign in but is not LibreChat's admin: someone registered before it."
     mend = (
-        "Begin with an empty MongoDB, or see to it that nobody else knows the password of its first account."
+        "Start with an empty MongoDB, or make sure that no one else knows the password of its first account."
     )
     return Step("login", WARNING, text, mend)
 
@@ -49,7 +49,7 @@ def bad_start(why: str) -> Step:
 def no_start(error: DomainError) -> Step:
     """LibreChat refused; its own message says why."""
     may_pass = isinstance(error, EngineUnavailable)
-    mend = "See LibreChat's log. Without a reason there, run an image that docs/librechat.md names."
+    mend = "Check LibreChat's log. If it has no reason, run an image that docs/librechat.md lists."
     if "Illegal request" in error.text:
         mend = "LibreChat does not accept Switchyard's User-Agent. Report this with LibreChat's version."
     return Step(
@@ -58,13 +58,13 @@ def no_start(error: DomainError) -> Step:
 
 
 def no_endpoint() -> Step:
-    text = "LibreChat does not know the endpoint “Routed”: its librechat.yaml is not ours."
+    text = "LibreChat does not know the endpoint “Routed”: its librechat.yaml is not the generated one."
     return Step("routing", FAILED, text, f"Write it with {CONFIG}.")
 
 
 def broken_off(said: str) -> Step:
-    text = f"LibreChat's stream of the generation broke off.{_said(said)}"
-    return Step("routing", FAILED, text, "See LibreChat's log.", may_pass=True)
+    text = f"LibreChat's stream of the generation ended early.{_said(said)}"
+    return Step("routing", FAILED, text, "Check LibreChat's log.", may_pass=True)
 
 
 def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
@@ -75,26 +75,26 @@ def not_routed(status: int | None, said: str, *, egress_answers: bool) -> Step:
 
 
 def wrong_headers(missing: list[str]) -> Step:
-    text = f"The model call comes to our egress, but not with our {', '.join(missing)}."
+    text = f"The model call reaches our egress, but without our {', '.join(missing)}."
     mend = f"Rewrite its librechat.yaml with {CONFIG}. If that is done: {IMAGE}"
     return Step("routing", FAILED, text, mend)
 
 
 def bad_again() -> Step:
-    return Step("again", FAILED, "The same start again is not `resumed`: turns would be run twice.", IMAGE)
+    return Step("again", FAILED, "A repeated start is not `resumed`: turns would run twice.", IMAGE)
 
 
 def no_reply(said: str) -> Step:
-    text = f"The model call comes to our egress, but LibreChat does not return the reply.{_said(said)}"
-    return Step("ids", FAILED, text, "See LibreChat's log, and the egress's.")
+    text = f"The model call reaches our egress, but LibreChat does not return the reply.{_said(said)}"
+    return Step("ids", FAILED, text, "Check the logs of LibreChat and the egress.")
 
 
 def not_stored() -> Step:
-    return Step("ids", FAILED, "LibreChat does not keep the reply under the id that we chose.", IMAGE)
+    return Step("ids", FAILED, "LibreChat does not store the reply under our id.", IMAGE)
 
 
 def no_usage() -> Step:
-    text = "LibreChat tells no usage (no `on_token_usage` events)."
+    text = "LibreChat reports no usage (no `on_token_usage` events)."
     mend = f"`streamUsage` is missing: rewrite its librechat.yaml with {CONFIG}."
     return Step("usage", FAILED, text, mend)
 
@@ -116,19 +116,19 @@ def no_tools(why: str) -> Step:
 
 
 def tools_not_offered(said: str) -> Step:
-    text = f"LibreChat takes the MCP server, but does not offer its tool to the model.{_said(said)}"
+    text = f"LibreChat accepts the MCP server, but does not offer its tool to the model.{_said(said)}"
     mend = f"`endpoints.agents.capabilities` lacks `tools`: write its librechat.yaml with {CONFIG}."
     return Step("tools", FAILED, text, mend)
 
 
 def tool_not_called(said: str) -> Step:
     text = f"LibreChat offers the tool to the model, but does not call it at our egress.{_said(said)}"
-    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+    return Step("tools", FAILED, text, "Check the logs of LibreChat and the egress.")
 
 
 def tool_not_answered(said: str) -> Step:
-    text = f"LibreChat calls the tool at our egress, but the turn does not end with its answer.{_said(said)}"
-    return Step("tools", FAILED, text, "See LibreChat's log, and the egress's.")
+    text = f"LibreChat calls the tool at our egress, but the turn does not end with its result.{_said(said)}"
+    return Step("tools", FAILED, text, "Check the logs of LibreChat and the egress.")
 
 
 def _said(words: str) -> str:
@@ -138,17 +138,17 @@ def _said(words: str) -> str:
 
 def _elsewhere(egress_answers: bool) -> tuple[str, str]:
     if egress_answers:
-        text = f"The model call does not come to our egress, which answers at {settings.EGRESS_URL}"
+        text = f"The model call does not reach our egress, which answers at {settings.EGRESS_URL}"
         return text, f"LibreChat calls somewhere else: rewrite its librechat.yaml with {CONFIG}."
-    text = "The model call does not come to our egress"
-    start = f"No egress answers at {settings.EGRESS_URL}: start it, or correct EGRESS_URL."
+    text = "The model call does not reach our egress"
+    start = f"No egress responds at {settings.EGRESS_URL}: start it, or correct EGRESS_URL."
     return text, f"{start} If LibreChat alone can reach it, rewrite its librechat.yaml with {CONFIG}."
 
 
 _NOT_ROUTED: dict[int | None, tuple[str, str]] = {
     401: (
         "The egress refuses LibreChat's secret",
-        f"It is none of EGRESS_SECRETS: rewrite its librechat.yaml with {CONFIG}.",
+        f"It is not in EGRESS_SECRETS: rewrite its librechat.yaml with {CONFIG}.",
     ),
     404: (
         "The model call reaches a server that does not know it by its headers",

@@ -45,7 +45,7 @@ def outcome_of(breaker: CircuitBreaker, outcome: BaseException | None = None) ->
 
 def test_five_outages_in_a_row_open_it(breaker: CircuitBreaker) -> None:
     assert [outcome_of(breaker, outage) for outage in (DOWN, AWAY, SLOW, DOWN, DOWN)] == ["failed"] * 5
-    with pytest.raises(ProviderError, match=r"is failing; it is tried again in 30 s\.") as refusal:
+    with pytest.raises(ProviderError, match=r"is failing. Try again in 30 s\.") as refusal:
         breaker.attempt("openai").__enter__()
     assert refusal.value.did_no_work
     assert refusal.value.retry_after == 30

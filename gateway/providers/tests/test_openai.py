@@ -90,7 +90,7 @@ async def test_an_address_that_is_not_allowed_is_never_requested(
     upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
     settings.OUTBOUND_ALLOWED = []
-    with pytest.raises(ProviderError, match="may not be reached from here") as refusal:
+    with pytest.raises(ProviderError, match="are not allowed") as refusal:
         await events_of(OpenAIProvider(upstream.url, api_key="sk-1"))
     assert refusal.value.did_no_work
     assert not refusal.value.transient
@@ -233,7 +233,7 @@ async def test_invalid_frames_are_a_provider_error(
     upstream: ScriptedServer, events_of: Any, nonsense: bytes
 ) -> None:
     upstream.answers = [Answer([nonsense])]
-    with pytest.raises(ProviderError, match="makes no sense"):
+    with pytest.raises(ProviderError, match="invalid response"):
         await events_of(OpenAIProvider(upstream.url))
 
 
@@ -242,7 +242,7 @@ async def test_an_answer_that_never_finishes_broke_off(
     upstream: ScriptedServer, events_of: Any, body: bytes
 ) -> None:
     upstream.answers = [Answer([body] if body else [])]
-    with pytest.raises(ProviderError, match="broke off"):
+    with pytest.raises(ProviderError, match="stopped in the middle"):
         await events_of(OpenAIProvider(upstream.url))
 
 

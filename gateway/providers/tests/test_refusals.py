@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.providers.refusals import retry_after_seconds
+from gateway.providers.refusals import refusal, retry_after_seconds
 
 NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
 
@@ -27,3 +27,18 @@ NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
 )
 def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
     assert retry_after_seconds(header, now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, b"", "rejected the API key"),
+        (429, b"", "overloaded"),
+        (429, b"insufficient_quota", "no credit left"),
+        (503, b"", "overloaded"),
+        (400, b"", "refused the request"),
+        (302, b"", "failed"),
+    ],
+)
+def test_the_text_says_what_kind_of_refusal_it_is(status: int, body: bytes, words: str) -> None:
+    assert words in str(refusal(provider="openai", status=status, body=body))

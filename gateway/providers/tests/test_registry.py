@@ -69,8 +69,8 @@ async def test_the_key_is_decrypted_for_the_call(upstream: ScriptedServer, event
 @pytest.mark.parametrize(
     ("ref", "words"),
     [
-        (model("unheard-of"), "No such provider"),
-        (model("openai", "gAAAA nonsense"), "cannot be read any more"),
+        (model("unheard-of"), "Unknown provider"),
+        (model("openai", "gAAAA nonsense"), "cannot be read"),
     ],
 )
 def test_a_model_that_cannot_be_called_is_refused_before_anything_is_sent(ref: ModelRef, words: str) -> None:
@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_called_is_refused_before_anything_is_sent(ref: M
 
 @pytest.mark.parametrize("key", ["sk-1\r\nHost: elsewhere", "sk-é", "sk\0"])
 def test_a_key_that_is_invalid_in_a_header_is_refused(key: str) -> None:
-    with pytest.raises(ProviderError, match="holds signs that no key has"):
+    with pytest.raises(ProviderError, match="contains invalid characters"):
         provider_for(model("openai", seal(key)))
 
 
@@ -95,7 +95,7 @@ async def test_failures_in_one_workspace_do_not_block_another(
     while not is_open(provider_for(ours)):
         with pytest.raises(ProviderError, match="cannot be reached"):
             await events_of(provider_for(ours))
-    with pytest.raises(ProviderError, match="tried again in"):
+    with pytest.raises(ProviderError, match="Try again in"):
         await events_of(provider_for(ours))
     assert not is_open(provider_for(theirs))
     with pytest.raises(ProviderError, match="cannot be reached"):

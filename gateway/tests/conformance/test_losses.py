@@ -186,7 +186,7 @@ def test_an_unreachable_egress_is_noticed_before_the_turn_begins(
         "engine_unavailable",
         "egress",
     )
-    assert "egress does not answer" in error["message"]
+    assert "egress is not responding" in error["message"]
     assert "127.0.0.1" not in answer.text
     assert replayed.counters["starts"] == 0
     assert (BudgetWindow.objects.get().used, BudgetWindow.objects.get().reserved) == (0, 0)

@@ -205,7 +205,9 @@ def test_a_lying_server_is_not_called(installed: RealMCP, clever: Clever, client
     installed.lie_about_add()
     clever.asks_for(("add", {"a": 1, "b": 1}))
     events = read_events(client_of(cast.bob), "add", **TURN)
-    assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert "has changed since it was accepted" in next(
+        e.data["output"] for e in events if e.type == "tool_result"
+    )
     assert installed.calls == []
 
 

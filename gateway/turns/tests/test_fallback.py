@@ -39,7 +39,7 @@ def test_the_fallback_answers_and_is_in_the_ledger(client_of: Any, cast: Cast, d
     notices = [event.data for event in events if event.type == "notice"]
     assert [notice["kind"] for notice in notices] == ["retry", "retry", "fallback"]
     received = {"from": "dead", "to": "local", "provider_status": None}
-    words = "dead does not answer; local answers instead."
+    words = "dead is not responding. local answers instead."
     assert notices[-1] == {"kind": "fallback", "text": words, **received}
     record = UsageRecord.objects.get()
     assert (record.model, record.provider) == ("local", "local")

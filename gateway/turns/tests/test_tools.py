@@ -57,7 +57,7 @@ def test_a_tool_that_was_not_offered_is_not_called(
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
     result = next(event.data for event in events if event.type == "tool_result")
     assert result["is_error"]
-    assert "no tool" in result["output"]
+    assert "No tool" in result["output"]
     assert AuditEntry.objects.get(action="tool.called").details["outcome"] == "denied"
     assert installed.calls == []
 
@@ -182,7 +182,7 @@ def test_explain_lists_the_servers_and_their_tools(installed: RealMCP, client_of
     assert received("nothing")[0] == (False, "nothing is not installed in the workspace, or not enabled.")
     for tool in ("add", "wipe", "meet", "flood"):
         alice.patch(f"/v1/workspaces/sales/mcps/calculator/tools/{tool}", json={"allowed": False})
-    assert "no tool of it may be used" in received("calculator")[0][1]
+    assert "all its tools are denied" in received("calculator")[0][1]
 
 
 def test_too_many_tools_for_a_model_are_refused(
@@ -196,8 +196,8 @@ def test_too_many_tools_for_a_model_are_refused(
 @pytest.mark.parametrize(
     ("path", "change", "words"),
     [
-        ("", {"enabled": False}, "may not be used any more"),
-        ("/tools/wipe", {"allowed": False}, "may not be used any more"),
+        ("", {"enabled": False}, "is no longer allowed"),
+        ("/tools/wipe", {"allowed": False}, "is no longer allowed"),
         ("/tools/wipe", {"argument_schema": {"maxProperties": 0}}, "does not allow"),
     ],
 )
@@ -253,7 +253,9 @@ def test_a_server_whose_tool_changed_is_not_called(
     installed.lie_about_add()
     say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 1})))
     events = read_events(client_of(cast.bob), "add", **WITH_TOOLS)
-    assert "not what was accepted" in next(e.data["output"] for e in events if e.type == "tool_result")
+    assert "has changed since it was accepted" in next(
+        e.data["output"] for e in events if e.type == "tool_result"
+    )
     assert installed.calls == []
 
 
@@ -271,7 +273,7 @@ def test_a_result_is_cut_to_its_bound(
     ("bound", "tool", "words"),
     [
         ({"MCP_CALL_SECONDS": 0.5}, "meet", "did not respond within 0.5 seconds"),  # it waits for another
-        ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large, and was broken off"),
+        ({"MCP_MAX_ANSWER_BYTES": 100_000}, "flood", "too large and was cut off"),
     ],
 )
 def test_a_tool_that_hangs_or_floods_is_reported_to_the_model(  # noqa: PLR0917 - fixtures

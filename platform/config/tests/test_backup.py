@@ -222,7 +222,7 @@ def test_without_the_encryption_keys_secrets_are_unreadable_and_can_be_entered_a
         unreadable = client.get(f"/v1/images/{original.image}")
         assert (unreadable.status_code, unreadable.json()["error"]["code"]) == (503, "secret_unreadable")
         refused = ask(client).json()["error"]
-        assert (refused["code"], "enter it again" in refused["message"]) == ("provider_error", True)
+        assert (refused["code"], "Enter it again" in refused["message"]) == ("provider_error", True)
         shown = ask(client, conversation_id=original.conversation)
         assert shown.status_code != 500
         with pytest.raises(subprocess.CalledProcessError) as caught:

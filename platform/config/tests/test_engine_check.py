@@ -244,7 +244,7 @@ def test_a_librechat_that_retries_elsewhere_does_not_delay_the_check(
 
 def test_an_egress_that_does_not_run(librechat: ReplayedLibreChat, settings: Any) -> None:
     librechat.egress_url = settings.EGRESS_URL = "http://127.0.0.1:9"
-    assert "No egress answers at http://127.0.0.1:9" in failure()[1]
+    assert "No egress responds at http://127.0.0.1:9" in failure()[1]
 
 
 def test_a_librechat_that_sends_no_headers(

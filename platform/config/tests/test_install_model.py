@@ -125,7 +125,7 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"tenant": "nowhere"}, "no tenant called nowhere"),
+        ({"tenant": "nowhere"}, "No tenant is called nowhere"),
         ({"workspace": "nowhere"}, "no workspace called nowhere"),
         ({"tenant": "globex", "workspace": "ops"}, "no workspace called ops"),
         ({"slug": "GPT 4"}, "--slug"),
@@ -169,7 +169,7 @@ def test_an_invalid_key_is_refused_and_not_shown(
     ("again", "why"),
     [
         ({}, "credential named openai exists"),
-        ({"credential": "openai"}, "leave out --key-variable"),
+        ({"credential": "openai"}, "Omit out --key-variable"),
         ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "is for openai"),
         (
             {"credential": "openai", "key_variable": "", "base_url": "https://eu.example.com/v1"},

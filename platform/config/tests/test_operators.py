@@ -75,7 +75,7 @@ def test_an_unknown_tenant_gives_a_message(furnished: Cast, slug: str) -> None:
     client = desk(tenant="acme")
     answer = client.get("/admin/gateway/conversation/", {"_tenant": slug}, follow=True)
     assert answer.status_code == 200
-    assert "There is no tenant of that name." in answer.content.decode()
+    assert "No tenant has this name." in answer.content.decode()
     assert client.get("/admin/gateway/conversation/").status_code == 403
 
 

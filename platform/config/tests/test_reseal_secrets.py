@@ -59,8 +59,8 @@ def test_secrets_of_every_tenant_and_of_engine_accounts_move_to_the_newest_key(
     password = unseal(account.sealed_password)
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     told = reseal_secrets()
-    assert "Sealed anew: 1 engine accounts." in told
-    assert "Sealed anew: 2 providers' credentials." in told
+    assert "Encrypted again: 1 engine accounts." in told
+    assert "Encrypted again: 2 providers' credentials." in told
     settings.ENCRYPTION_KEYS = [NEW]
     assert unseal(key_of(cast.alice, of_alice)) == "key-a"
     assert unseal(key_of(cast.charlie, of_charlie)) == "key-c"
@@ -87,7 +87,7 @@ def test_one_that_cannot_be_read_is_named_left_alone_and_stops_nothing(cast: Cas
     with pytest.raises(CommandError, match="1 cannot be read"):
         call_command("reseal_secrets", stdout=told)
     assert f"Unreadable: acme: provider credential {lost} lost" in told.getvalue()
-    assert "Sealed anew: 1 providers' credentials." in told.getvalue()
+    assert "Encrypted again: 1 providers' credentials." in told.getvalue()
     assert key_of(cast.alice, lost) == sealed_before
     assert unseal(key_of(cast.charlie, of_charlie)) == "key-c"
     with pytest.raises(SecretUnreadable):
@@ -96,7 +96,7 @@ def test_one_that_cannot_be_read_is_named_left_alone_and_stops_nothing(cast: Cas
 
 def test_a_credential_without_a_key_stays_without_one(cast: Cast) -> None:
     keyless = add_key(cast.alice, "keyless", "")
-    assert "Sealed anew: 0 providers' credentials." in reseal_secrets()
+    assert "Encrypted again: 0 providers' credentials." in reseal_secrets()
     assert key_of(cast.alice, keyless) == ""
 
 
@@ -106,7 +106,7 @@ def test_more_rows_than_a_batch_are_all_taken_once(
     monkeypatch.setattr(command, "BATCH", 2)
     ids = [add_key(cast.alice, f"k{number}", f"key-{number}") for number in range(5)]
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    assert "Sealed anew: 5 providers' credentials." in reseal_secrets()
+    assert "Encrypted again: 5 providers' credentials." in reseal_secrets()
     settings.ENCRYPTION_KEYS = [NEW]
     assert [unseal(key_of(cast.alice, row)) for row in ids] == [f"key-{number}" for number in range(5)]
 
@@ -129,8 +129,8 @@ def test_second_steps_and_waiting_mail_move_too(cast: Cast, settings: Any) -> No
     mail = OutgoingMail.objects.create(to="x@example.com", subject="Hi", sealed_message=seal("text"))
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     told = reseal_secrets()
-    assert "Sealed anew: 1 second steps." in told
-    assert "Sealed anew: 1 mails on their way." in told
+    assert "Encrypted again: 1 authenticators." in told
+    assert "Encrypted again: 1 queued emails." in told
     settings.ENCRYPTION_KEYS = [NEW]
     step.refresh_from_db()
     mail.refresh_from_db()
@@ -150,7 +150,7 @@ def test_what_mcp_servers_are_shown_moves_too(cast: Cast, settings: Any) -> None
         )
         MCPSignIn.objects.create(server=keyed, sealed_access=seal("access"), sealed_refresh=seal("refresh"))
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    assert "Sealed anew: 5 MCP servers' secrets." in reseal_secrets()
+    assert "Encrypted again: 5 MCP servers' secrets." in reseal_secrets()
     settings.ENCRYPTION_KEYS = [NEW]
     with tenant_scope(place.tenant):
         server, sign_in = MCPServer.objects.get(), MCPSignIn.objects.get()

@@ -55,3 +55,17 @@ def test_an_unknown_stored_code_becomes_an_internal_error() -> None:
 )
 def test_temporary_errors_have_a_retry_after(error: errors.DomainError, header: str | None) -> None:
     assert error_headers(error).get("Retry-After") == header
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.InvalidInput(title=["Too long."], tags=["Too many."]), "title: Too long."),
+        (errors.InvalidInput(access={"allow": ["Wrong."]}), "Some fields are not valid."),
+        (errors.PayloadTooLarge(most_bytes=1_000_000), "The request is larger than 1 MB."),
+        (errors.PayloadTooLarge(most_bytes=64_000), "The request is larger than 64 kB."),
+        (errors.PayloadTooLarge(), "The request is too large."),
+    ],
+)
+def test_the_text_has_the_first_field_or_the_limit(error: errors.DomainError, text: str) -> None:
+    assert error.text == text

@@ -12,7 +12,7 @@ export class Composer {
     this.stop = form.querySelector("[data-testid=stop]");
     this.waiting = ""; // sent, and not yet accepted by the server
     this.busy = false;
-    this.isReady = false; // what was kept is read before anything is kept
+    this.isReady = false; // the draft is read before it is written
     this.area.addEventListener("input", () => this.#changed());
     this.area.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("change", () => this.#countTools());
@@ -46,13 +46,13 @@ export class Composer {
     return this.form.elements.model.value;
   }
 
-  /** Those that are ticked, where the chosen model can use tools: another one may be chosen again. */
+  /** The selected servers, if the chosen model can use tools; the selection survives a change of model. */
   get mcps() {
     const ticked = this.#usesTools ? this.form.querySelectorAll("[name=mcps]:checked") : [];
     return [...ticked].map((box) => box.value);
   }
 
-  /** How many servers are chosen is seen without opening the list. */
+  /** Shows the number of selected servers without opening the menu. */
   #countTools() {
     const count = this.form.querySelector(".composer-count");
     if (!count) return;
@@ -75,7 +75,7 @@ export class Composer {
     this.#changed();
   }
 
-  /** The text has left, but stays in the draft until the server has it. */
+  /** The text is being sent, and stays in the draft until the server has it. */
   handOver(text) {
     this.waiting = text;
     this.images.handOver();
@@ -83,7 +83,7 @@ export class Composer {
     this.wait();
   }
 
-  /** Nothing else is sent until the server has answered. */
+  /** Blocks sending until the server has answered. */
   wait() {
     this.busy = true;
     this.#changed();
@@ -103,7 +103,7 @@ export class Composer {
     this.write(text);
   }
 
-  /** Whoever asked may stop it; everybody else waits. */
+  /** The person who asked can stop the reply; others wait. */
   replyRuns(runs, isMine = true) {
     this.busy = runs;
     this.send.hidden = runs && isMine;
@@ -130,7 +130,7 @@ export class Composer {
   }
 
   #key(event) {
-    // While an input method is composing, Enter chooses a word.
+    // During input method composition, Enter chooses a word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     if (matchMedia("(pointer: coarse)").matches && !event.ctrlKey && !event.metaKey) return;
     event.preventDefault();

@@ -1,11 +1,11 @@
-// Images beside a message: chosen, pasted or dropped, uploaded at once, shown small until they are sent.
+// Images attached to a message: chosen, pasted or dropped, uploaded immediately, shown as thumbnails until sent.
 
 import { ask, post, wordsOf } from "./post.js";
 
 const MOST = 8;
-const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif"]; // the server looks for itself
-const STRANGE = "Choose a PNG, JPEG, WebP or GIF picture.";
-const GONE = "This image is no longer kept. Attach it again.";
+const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif"]; // the server checks the bytes itself
+const STRANGE = "Choose a PNG, JPEG, WebP or GIF image.";
+const GONE = "This image is no longer stored. Attach it again.";
 
 export class Attachments {
   constructor(form, changed) {
@@ -29,7 +29,7 @@ export class Attachments {
     this.#modelChanged();
   }
 
-  /** Whether the chosen model can look at images. */
+  /** Whether the chosen model can see images. */
   get seen() {
     return this.model?.selectedOptions[0]?.dataset.images === "1";
   }
@@ -46,25 +46,25 @@ export class Attachments {
     return [...(this.list?.children ?? [])].filter((item) => item.dataset.image);
   }
 
-  /** What a draft keeps of them; `restore` shows them again. */
+  /** Their state for the draft; `restore` shows them again. */
   get kept() {
     return [...this.leaving, ...this.#ready].map((item) => item.dataset.image).join(" ");
   }
 
-  restore(kept) {
+  restore(stored) {
     if (!this.input) return;
-    for (const id of kept.split(" ").filter(Boolean)) {
-      const item = this.#item("An image of this message");
+    for (const id of stored.split(" ").filter(Boolean)) {
+      const item = this.#item("Image in this message");
       const url = `${this.list.dataset.url}/${id}`;
       item.querySelector("img").addEventListener("error", async () => {
-        const answer = await fetch(url).catch(() => null); // a connection that is lost says nothing of it
+        const answer = await fetch(url).catch(() => null); // a lost connection does not mean that it is gone
         if (answer?.status === 404) this.#refuse(item, GONE);
       });
       this.#show(item, { id, url });
     }
   }
 
-  /** They leave with the message, and come back if it is refused. */
+  /** They are sent with the message, and restored if it is refused. */
   handOver() {
     this.leaving = this.#ready;
     this.list?.replaceChildren();
@@ -86,7 +86,7 @@ export class Attachments {
     this.changed();
   }
 
-  /** What is copied from a table or a document is text, with a picture of itself beside it. */
+  /** Copying from a spreadsheet or document puts text and an image of it on the clipboard; the text is meant. */
   #pasted(event) {
     if (this.seen && !event.clipboardData?.types.includes("text/plain")) this.#take(event, event.clipboardData);
   }
@@ -120,7 +120,7 @@ export class Attachments {
     const { data, error } = await ask(this.list.dataset.url, { method: "POST", headers, body: file });
     if (error) this.#refuse(item, wordsOf(error));
     else if (item.isConnected) this.#show(item, data);
-    else this.#discard(data.id); // removed before it was there
+    else this.#discard(data.id); // removed before the upload finished
   }
 
   #show(item, { id, url }) {
@@ -157,7 +157,7 @@ export class Attachments {
   }
 }
 
-/** The images of a message that stands on the page. */
+/** The images of a message on the page. */
 export function imagesOf(element) {
   return [...element.querySelectorAll(".message-images img")].map((image) => image.dataset.image);
 }

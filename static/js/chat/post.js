@@ -1,12 +1,12 @@
 // Posts to our own server as the signed-in person, and turns every failure into the one error shape.
 
-const UNREACHABLE = "The server could not be reached. Check the connection and try again.";
-const SIGNED_OUT = "You are no longer signed in here. Load the page again; your text is kept.";
-const GONE = "This is no longer there. Somebody may have removed it.";
+const UNREACHABLE = "Could not reach the server. Check your connection and try again.";
+const SIGNED_OUT = "You are no longer signed in. Reload the page. Your text is saved.";
+const GONE = "This no longer exists. Someone may have removed it.";
 
 export function newKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16)); // pages that came by plain http
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // pages loaded over plain http
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -31,7 +31,7 @@ export function post(url, { token, body, key }) {
   return ask(url, { method: "POST", headers, body: body && JSON.stringify(body) });
 }
 
-/** What an error tells a person: of wrong fields, what is wrong with the first. */
+/** The text of an error; for invalid fields, the problem of the first. */
 export function wordsOf({ code, message, details }) {
   const words = code === "invalid_input" ? Object.values(details ?? {})[0]?.[0] : null;
   return typeof words === "string" ? words : message;
@@ -41,5 +41,5 @@ function unexpected(response) {
   const { type, status } = response;
   if (type === "opaqueredirect" || status === 401 || status === 403) return { code: "signed_out", message: SIGNED_OUT };
   if (status === 404) return { code: "not_found", message: GONE };
-  return { code: "unexpected", message: `The server answered in a way we did not expect (${status}). Try again.` };
+  return { code: "unexpected", message: `Unexpected response from the server (${status}). Try again.` };
 }

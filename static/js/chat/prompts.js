@@ -1,4 +1,4 @@
-// A slash in an empty composer: the prompts of the workspace, a small form for one's values, the text inserted.
+// Prompts: / in an empty composer lists them, a form asks for their variables, the text is inserted.
 
 import { showProblem } from "../toast.js";
 import { ask } from "./post.js";
@@ -27,7 +27,7 @@ export class PromptPicker {
     this.dialog.querySelector("[data-part=cancel]").addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => this.#insert(event));
     this.dialog.querySelector("form").addEventListener("input", () => this.#showPreview());
-    this.#typed(); // whoever was faster than this script
+    this.#typed(); // text typed before this script ran
   }
 
   #typed() {
@@ -62,19 +62,19 @@ export class PromptPicker {
   #mark() {
     [...this.list.children].forEach((option, index) => option.setAttribute("aria-selected", index === this.at));
     this.list.children[this.at]?.scrollIntoView({ block: "nearest" });
-    const told = { role: "combobox", "aria-expanded": "true", "aria-activedescendant": `prompt-option-${this.at}` };
-    // A plain text of many lines again as soon as there is nothing to choose from.
-    for (const [name, value] of Object.entries(told)) {
+    const attributes = { role: "combobox", "aria-expanded": "true", "aria-activedescendant": `prompt-option-${this.at}` };
+    // Without options, it is a plain text area again.
+    for (const [name, value] of Object.entries(attributes)) {
       if (this.list.hidden) this.composer.area.removeAttribute(name);
       else this.composer.area.setAttribute(name, value);
     }
   }
 
-  /** A list that cannot be had is not worth a word, unless nothing here will work any more. */
+  /** A failed list is not reported, unless the reader is signed out: then nothing works. */
   #failed(error) {
     this.#close();
-    if (error.code === "signed_out" && !this.toldSignedOut) showProblem(error.message);
-    this.toldSignedOut = error.code === "signed_out";
+    if (error.code === "signed_out" && !this.reportedSignedOut) showProblem(error.message);
+    this.reportedSignedOut = error.code === "signed_out";
   }
 
   #key(event) {
@@ -112,7 +112,7 @@ export class PromptPicker {
     this.#showPreview();
   }
 
-  /** What was typed while the text was on its way stays, behind it. */
+  /** Text typed while the prompt was loading stays, after the prompt. */
   async #insertAtOnce() {
     const { area } = this.composer;
     const before = area.value;
@@ -148,7 +148,7 @@ export class PromptPicker {
   }
 }
 
-/** What an error tells, with the name of the value that is wrong. */
+/** The text of an error, with the name of the invalid variable. */
 function wordsOf({ message, details }) {
   const [name, words] = Object.entries(details ?? {})[0] ?? [];
   return Array.isArray(words) ? `${name.replace("variables.", "")}: ${words[0]}` : message;

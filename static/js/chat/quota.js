@@ -1,4 +1,4 @@
-// The quiet meter in the composer, brought up to date when a reply has been paid for.
+// The meter in the composer, updated when a reply has been charged.
 
 export function showQuota(quota) {
   const { limit, used, remaining } = quota;
@@ -14,18 +14,18 @@ export function showQuota(quota) {
   meter.querySelector("span").textContent = text;
 }
 
-/** Once a budget's soft limit is reached, a line above the composer says so until the page is left. */
+/** Shows a line above the composer once a budget has reached its warning, until the page is left. */
 function tellNear({ limit, used, soft_limit: soft }) {
-  const place = document.querySelector("#near-limits");
-  if (!place || soft === null || used < soft || place.querySelector(".composer-near")) return;
+  const box = document.querySelector("#near-limits");
+  if (!box || soft === null || used < soft || box.querySelector(".composer-near")) return;
   const line = document.createElement("p");
   line.className = "composer-near";
   line.dataset.testid = "near-limit";
-  line.textContent = `${Math.min(100, Math.floor((100 * used) / limit))} % of a budget is used.`;
-  place.append(line);
+  line.textContent = `${Math.min(100, Math.floor((100 * used) / limit))}% of a budget is used.`;
+  box.append(line);
 }
 
-/** As the server writes amounts: tokens by their number, money in its currency. */
+/** Formats an amount as the server does: a number of tokens, or a cost in its currency. */
 export function amountText(quota, amount) {
   if (quota.metric !== "cost") return `${amount.toLocaleString("en")} ${quota.metric}`;
   const whole = amount / 1e6;

@@ -1,17 +1,17 @@
-// What can be done with a turn that is over: its message edited in place, its reply asked for again.
+// Actions of a finished turn: edit its message in place, regenerate its reply.
 
 import { onAction } from "../actions.js";
 import { keep, recall } from "../memory.js";
 import { problem, Turn } from "./turn.js";
 
-/** Whoever asks anew in mid-conversation is told first what goes. */
+/** Asks first if later messages would be removed. */
 function agreed(turn) {
   const later = turn.onwards.filter((node) => node.matches(".turn")).length - 1;
   if (!later) return true;
-  return confirm(`${later === 1 ? "1 later message leaves" : `${later} later messages leave`} this conversation. Go on?`);
+  return confirm(`This removes ${later} later message${later === 1 ? "" : "s"}. Continue?`);
 }
 
-/** `redo(turn, message)` asks again, and resolves to what refused it; without a message it is the same question. */
+/** `redo(turn, message)` sends again, and resolves to the error if refused; null sends the same message. */
 export function offerRedo(composer, redo) {
   async function again(button) {
     const turn = new Turn(button.closest(".turn"));

@@ -1,4 +1,4 @@
-// Keeps the newest text in sight, unless the reader has scrolled up; then a button leads back.
+// Keeps the newest text visible, unless the reader has scrolled up; then a button leads back.
 
 const NEAR = 48;
 
@@ -20,12 +20,12 @@ export class Follower {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
-  /** Call when a reply has grown: who reads further up is told, not moved. */
+  /** Call when a reply has grown: a reader further up gets the button and is not scrolled. */
   grew() {
     if (!this.follows) this.button.hidden = false;
   }
 
-  /** Older turns are about to come in above; call what is returned when they have. */
+  /** Call before older turns are inserted above, and the returned function afterwards: the view stays. */
   holdPlace() {
     const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
     return () => (this.scroller.scrollTop = this.scroller.scrollHeight - fromEnd);
@@ -34,7 +34,7 @@ export class Follower {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const left = scrollHeight - clientHeight - scrollTop;
-    // The slightest scroll up lets go; coming near the end takes hold again.
+    // The slightest scroll up stops following; scrolling near the end starts it again.
     this.follows = left < (scrollTop < this.lastTop ? 2 : NEAR);
     this.lastTop = scrollTop;
     if (this.follows) this.button.hidden = true;

@@ -3,7 +3,7 @@
 const NAMES = ["started", "html", "tool_call", "tool_result", "approval", "approval_resolved", "notice", "replace", "usage", "done"];
 const ATTEMPTS = 7;
 
-/** `on` has a function an event, and connected, reconnecting, lost. Returns a function that stops following. */
+/** `on` has a function per event, and connected, reconnecting, lost. Returns a function that stops following. */
 export function follow(url, on) {
   let source;
   let failures = 0;
@@ -24,12 +24,12 @@ export function follow(url, on) {
     });
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
-        if (name === "done") close(); // or the browser would connect again
+        if (name === "done") close(); // else the browser would reconnect
         on[name](JSON.parse(event.data));
       });
     }
     source.addEventListener("moved", () => (moved = true));
-    // One name for two things: an error that the turn tells of has data, a broken connection has none.
+    // Two things have this name: an error of the turn has data, a broken connection has none.
     source.addEventListener("error", (event) => {
       if (event.data === undefined) return broken();
       on.error(JSON.parse(event.data).error);
@@ -41,7 +41,7 @@ export function follow(url, on) {
     moved = false;
     if (isExpected) return;
     on.reconnecting();
-    // The browser connects again by itself, unless the answer was not a stream at all.
+    // The browser reconnects by itself, unless the response was not a stream.
     if (source.readyState !== EventSource.CLOSED) return;
     if (!navigator.onLine) return addEventListener("online", open, { once: true });
     failures += 1;

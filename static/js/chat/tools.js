@@ -1,10 +1,11 @@
-// The tools in a reply: a quiet card for each call, and the question where a person has to allow it.
+// The tools in a reply: a card for each call, and the buttons of a call that needs approval.
 
 import { onAction } from "../actions.js";
 import { post, wordsOf } from "./post.js";
 
 const SHOWN = 20_000; // characters of a result; the whole of it is in the API
 export const WRITING = "The reply is being written.";
+const ANSWERS = { refused: (turn) => (turn.isMine ? "Refused by you" : "Refused"), expired: () => "No answer in time" };
 
 function text(value) {
   const written = typeof value === "string" ? value : JSON.stringify(value, null, 2);
@@ -12,7 +13,7 @@ function text(value) {
 }
 
 function timeOfDay(moment) {
-  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return new Date(moment).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 
 function timeOf(duration) {
@@ -25,7 +26,7 @@ function state(card, name, words) {
   card.querySelector(".tool-state").textContent = words;
 }
 
-/** The question goes; who was about to answer it stays at its card. */
+/** Removes the approval buttons; the focus moves to the card. */
 function unask(card) {
   const question = card.querySelector(".tool-ask");
   if (question?.contains(document.activeElement)) focusOn(card);
@@ -36,7 +37,7 @@ function focusOn(card) {
   card.querySelector("summary").focus({ preventScroll: true });
 }
 
-/** Nobody waits for these any more. */
+/** Calls that no longer wait for approval. */
 export function settleCards(parts, words) {
   for (const card of parts.querySelectorAll(".tool-card:is([data-state=running], [data-state=waiting])")) {
     unask(card);
@@ -44,7 +45,7 @@ export function settleCards(parts, words) {
   }
 }
 
-/** The functions for a turn's events that tell of tools. */
+/** The handlers of a turn's events about tools. */
 export function toolEvents(turn, { token, grew, say }) {
   const open = (id) => [...turn.parts.children].findLast((card) => card.dataset.call === id && card.dataset.state !== "done");
 
@@ -60,15 +61,15 @@ export function toolEvents(turn, { token, grew, say }) {
   }
 
   function ask(element, { approval_id, expires_at }) {
-    if (element.querySelector(".tool-ask")) return; // told again by a server that took the turn over
+    if (element.querySelector(".tool-ask")) return; // sent again by a server that took over the turn
     const question = document.getElementById("approval-template").content.firstElementChild.cloneNode(true);
     question.dataset.url = turn.element.dataset.stop.replace(/stop$/, `approvals/${approval_id}`);
     question.dataset.token = token;
     question.querySelector("time").textContent = timeOfDay(expires_at);
     element.append(question);
-    element.querySelector("details").open = true; // nobody allows what they have not seen
-    state(element, "waiting", "Waits for you");
-    say("A tool waits for your answer.");
+    element.querySelector("details").open = true; // the arguments must be visible before they are allowed
+    state(element, "waiting", "Waiting for you");
+    say("A tool call is waiting for your answer.");
     grew();
   }
 
@@ -79,20 +80,22 @@ export function toolEvents(turn, { token, grew, say }) {
       if (!element) return;
       unask(element);
       element.querySelector(".tool-output").textContent = text(output);
-      state(element, is_error ? "error" : "done", is_error ? "Failed" : timeOf(duration_ms));
+      const failed = ANSWERS[element.dataset.decision]?.(turn) ?? "Failed";
+      state(element, is_error ? "error" : "done", is_error ? failed : timeOf(duration_ms));
       element.dataset.call = "";
       grew();
     },
     approval(data) {
       const element = open(data.call_id);
       if (element && turn.isMine) ask(element, data);
-      else if (element) state(element, "waiting", "Waits for whoever asked");
+      else if (element) state(element, "waiting", "Waiting for the person who asked");
     },
     approval_resolved({ call_id, decision }) {
       const element = open(call_id);
       if (!element) return;
       unask(element);
-      state(element, "running", { allowed: "Allowed", refused: "Refused" }[decision] ?? "Nobody answered");
+      element.dataset.decision = decision;
+      state(element, "running", ANSWERS[decision]?.(turn) ?? "Allowed");
       say(WRITING);
     },
   };
@@ -101,7 +104,7 @@ export function toolEvents(turn, { token, grew, say }) {
 onAction("answer-tool", async (button) => {
   const question = button.closest(".tool-ask");
   const body = { decision: button.dataset.decision };
-  focusOn(question.closest(".tool-card")); // a disabled button would drop it
+  focusOn(question.closest(".tool-card")); // a disabled button would lose it
   for (const other of question.querySelectorAll("button")) other.disabled = true;
   const { error } = await post(question.dataset.url, { token: question.dataset.token, body });
   if (!error) return;

@@ -1,4 +1,4 @@
-// One turn on the page: what was asked, and the reply as it is written.
+// One turn on the page: the message, and the reply as it is written.
 
 import { addCopyButtons } from "../copy.js";
 import { writeTime } from "../localtime.js";
@@ -15,7 +15,7 @@ function fragment(html) {
 const LASTING = "history_restored"; // the kind of notice that stays when the reply is finished
 const RETRY = { label: "Retry", action: "retry" };
 
-/** What went wrong, with what can be done about it; without an `act` its place offers that. */
+/** An error with its action; without an `act` the caller provides one. */
 export function problem(error, act = RETRY) {
   const element = document.getElementById("problem-template").content.firstElementChild.cloneNode(true);
   const [text, id] = element.querySelectorAll(".callout-body > p");
@@ -33,8 +33,8 @@ export class Turn {
   constructor(element) {
     this.element = element;
     this.parts = element.querySelector(".reply-parts");
-    this.blocks = new Map(); // of a segment's element: what it shows, block by block
-    this.begins = false; // whether the reply is about to be told from its start
+    this.blocks = new Map(); // a segment's element: the blocks that it shows
+    this.begins = false; // whether the reply will be sent from its start
   }
 
   /** A new turn at the end of the page, shown before the server has answered. */
@@ -50,7 +50,7 @@ export class Turn {
     return [...this.element.querySelectorAll(".message-images > li")];
   }
 
-  /** Whether the person here asked, and so answers for its tools. */
+  /** Whether the reader asked, and so approves its tool calls. */
   get isMine() {
     return "mine" in this.element.dataset;
   }
@@ -59,7 +59,7 @@ export class Turn {
     return this.element.querySelector(".message-text").textContent;
   }
 
-  /** What stands on the page from here on: the turn, and all that follows it. */
+  /** The turn and everything after it on the page. */
   get onwards() {
     const nodes = [];
     for (let node = this.element; node; node = node.nextElementSibling) nodes.push(node);
@@ -77,7 +77,7 @@ export class Turn {
     this.#fact("time").replaceChildren(time);
   }
 
-  /** The reply is told from its start: on a page loaded meanwhile, or after a connection that was lost. */
+  /** The reply will be sent from its start: the page was loaded meanwhile, or the connection was lost. */
   started({ model }) {
     this.#fact("model").textContent = model;
     this.begins = true;
@@ -89,14 +89,14 @@ export class Turn {
     this.begins = false;
   }
 
-  /** The next part of the reply; the first takes the place of what was told before, so nothing stands twice. */
+  /** The next part of the reply; the first one replaces what was shown, so nothing appears twice. */
   add(part) {
     if (this.begins) this.parts.replaceChildren();
     this.begins = false;
     this.parts.append(part);
   }
 
-  /** The blocks from `from` on are new; those before stay as they are, so nothing flickers. */
+  /** Replaces the blocks from `from` on; earlier ones stay, so nothing flickers. */
   html({ segment, from, blocks }) {
     const text = this.#segment(segment);
     const shown = this.blocks.get(text) ?? [...text.children].map((block) => [block]);
@@ -110,7 +110,7 @@ export class Turn {
     addCopyButtons(text);
   }
 
-  /** A text ends where a tool is called; what follows is a text of its own, behind the tool's card. */
+  /** A tool call ends a text segment; the next one starts after the tool's card. */
   #segment(number) {
     const known = this.parts.querySelector(`[data-segment="${number}"]`);
     if (known && !this.begins) return known;
@@ -144,7 +144,7 @@ export class Turn {
     this.#fact("cost").textContent = cost ? amountText({ metric: "cost", currency }, cost) : "";
   }
 
-  /** Nothing more comes of it here, finished or not; `untold` is said of tools that had not answered. */
+  /** No more events follow, finished or not; `untold` is the state of tools without a result. */
   ended(untold = "No result") {
     settleCards(this.parts, untold);
     this.element.dataset.state = "done";

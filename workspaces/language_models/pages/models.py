@@ -58,7 +58,9 @@ def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
         except DomainError as problem:
             blame(form, problem)
         else:
-            done = "The key works and the model answers. Installed." if is_tested else "Installed."
+            done = (
+                "Model installed. The key works and the model answers." if is_tested else "Model installed."
+            )
             messages.success(request, done)
             return redirect(place_url(request.principal, "models"))
     return render(request, "language_models/install.html", {"form": form, "provider": listed})
@@ -125,7 +127,7 @@ def test(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
         services.test_model,
         principal=request.principal,
         slug=found.slug,
-        done=f"{found.name} answers.",
+        done=f"{found.name} works.",
         back=place_url(request.principal, "model", model=found.slug),
     )
 

@@ -49,7 +49,7 @@ def credential(cast: Cast) -> ProviderCredential:
 def test_a_model_is_installed_enabled_and_removed(cast: Cast) -> None:
     alice, bob = browser(cast.alice), browser(cast.bob)
     told = page(alice, "models/install/", **FORM)
-    assert "Installed." in told
+    assert "Model installed." in told
     assert KEY not in told
     assert "<code>gpt</code>" not in page(bob)
     page(alice, "models/change/", models=["gpt"], enabled="1")
@@ -79,7 +79,7 @@ def test_a_second_model_uses_the_kept_key(cast: Cast) -> None:
 
 def test_what_is_refused_leaves_nothing_behind(cast: Cast) -> None:
     told = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
-    assert "The output has to fit into the context window." in told
+    assert "The reply limit must be smaller than the context window." in told
     with tenant_scope(cast.alice.principal.tenant):
         assert not ProviderCredential.objects.exists()
 
@@ -112,7 +112,7 @@ def test_a_form_saved_as_it_stands_forgets_nobody(
         assert "Saved." in page(alice, "models/local", **form | {"temperature": ["0.5"]})
         assert access_of(cast) == before
         WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).delete()
-    assert "Bob (no longer here)" in page(alice, "models/local")
+    assert "Bob (no longer a member)" in page(alice, "models/local")
 
 
 def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> None:
@@ -120,7 +120,7 @@ def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> Non
     alice = browser(cast.alice)
     form = filled(page(alice, "models/local"), "temperature")
     del form["allow_roles"]
-    assert "everyone could use it" in page(alice, "models/local", **form)
+    assert "everyone could use this model" in page(alice, "models/local", **form)
     assert access_of(cast)["allow"]["roles"] == ["manager"]
     assert "Saved." in page(alice, "models/local", **form | {"everybody": ["on"]})
     assert access_of(cast) == {}

@@ -105,7 +105,7 @@ def _check_plain(options: dict[str, Any]) -> None:
     if not options["upstream_name"]:
         raise CommandError("--upstream-name is empty.")
     if options["context_window"] > MOST_TOKENS:
-        raise CommandError(f"--context-window is above {MOST_TOKENS}.")
+        raise CommandError(f"--context-window must be at most {MOST_TOKENS}.")
     if not 0 < options["output_bound"] < options["context_window"]:
         raise CommandError("--output-bound must be at least 1 and less than --context-window.")
     if options["base_url"] or options["provider"] not in BASE_URLS:
@@ -129,7 +129,7 @@ def _check_url(base_url: str) -> None:
 def _find_workspace(tenant_slug: str, slug: str) -> Workspace:
     tenant = Tenant.objects.filter(slug=tenant_slug).first()
     if tenant is None:
-        raise CommandError(f"There is no tenant called {tenant_slug}.")
+        raise CommandError(f"No tenant is called {tenant_slug}.")
     active = Workspace.objects.select_related("tenant").filter(tenant=tenant, archived_at=None)
     workspace = active.filter(slug=slug).first()
     if workspace is None:

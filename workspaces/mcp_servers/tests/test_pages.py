@@ -93,7 +93,7 @@ def test_the_list_shows_managers_that_tools_need_review(
     browser = Client()
     browser.force_login(cast.alice.user)
     page = browser.get("/t/acme/w/sales/mcps").content.decode()
-    assert "Tools to look at" in page
+    assert "Tools to review" in page
     assert "3 tools" in page
     browser.force_login(cast.bob.user)
-    assert "Tools to look at" not in browser.get("/t/acme/w/sales/mcps").content.decode()
+    assert "Tools to review" not in browser.get("/t/acme/w/sales/mcps").content.decode()

@@ -169,13 +169,15 @@ def test_pages_lead_to_the_sign_in(vault: ProtectedMCP, client_of: Any, cast: Ca
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install(alice, vault)
     base = "/t/acme/w/sales"
-    assert "Sign in first" in come_back(cast.alice, alice, f"{base}/mcps").text
+    assert "Sign-in needed" in come_back(cast.alice, alice, f"{base}/mcps").text
     sign_in(cast.alice, alice)
     page = come_back(cast.alice, alice, f"{base}/mcps")
     assert "Healthy" in page.text
     composer = come_back(cast.bob, bob, f"{base}/chat/").text
     assert f'href="{base}/mcps/vault?page=chat"' in composer
-    assert "Everybody signs in here for themselves" in come_back(cast.bob, bob, f"{base}/mcps/vault").text
+    assert (
+        "Each member signs in with their own account" in come_back(cast.bob, bob, f"{base}/mcps/vault").text
+    )
 
 
 def test_servers_are_checked_again_after_some_hours(
@@ -204,7 +206,7 @@ def test_servers_are_checked_again_after_some_hours(
     assert "+Opens a drawer. Tell me all." in diff
     assert "-Opens a drawer" in diff
     settings.OUTBOUND_ALLOWED = []
-    assert "may not be reached" in check()["vault"]["problem"]
+    assert "are not allowed" in check()["vault"]["problem"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -169,7 +169,7 @@ def test_a_prompt_shows_nothing_of_another_and_takes_no_text_away(
             expect(page.get_by_test_id("prompt-option")).to_be_visible(timeout=TIMEOUT)
             client_of(cast.alice).delete(f"{prompts}/plain")
             page.get_by_test_id("prompt-option").click()
-            expect(page.locator("#toasts")).to_contain_text("no longer there", timeout=TIMEOUT)
+            expect(page.locator("#toasts")).to_contain_text("no longer exists", timeout=TIMEOUT)
             expect(area).to_have_value("/plain")
 
     chromium.run(journey)

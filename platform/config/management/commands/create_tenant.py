@@ -13,13 +13,13 @@ from workspaces.onboarding import FIRST_WORKSPACE, open_tenant_for
 
 class Command(BaseCommand):
     help = (
-        "Makes a tenant with its first workspace, the local model and a budget. An owner who has no account "
+        "Creates a tenant with a workspace, the local model and a budget. An owner who has no account "
         "yet gets one without a password, and sets it by “Forgotten?” on the sign-in page."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", help="The team's name, as in “Acme Works”")
-        parser.add_argument("owner", help="The owner's e-mail address")
+        parser.add_argument("owner", help="The owner's email address")
         parser.add_argument("--name", default="", help="The owner's name, for a new account")
         parser.add_argument("--workspace", default=FIRST_WORKSPACE, help="The first workspace's name")
 

@@ -48,9 +48,9 @@ class Command(BaseCommand):
         accounts = _reseal_all(EngineAccount, "sealed_password")
         self._report("engine accounts", accounts)
         mail = _reseal_all(OutgoingMail, "sealed_message")
-        self._report("mails on their way", mail)
+        self._report("queued emails", mail)
         steps = _reseal_steps()
-        self._report("second steps", steps)
+        self._report("authenticators", steps)
         of_tenants = {what: Tally(0, []) for what in TENANT_TABLES}
         for tenant in Tenant.objects.order_by("id").iterator(BATCH):
             with tenant_scope(tenant.ref):
@@ -62,12 +62,10 @@ class Command(BaseCommand):
             self._report(what, tally)
         tallies = (accounts, mail, steps, *of_tenants.values())
         if lost := sum(len(tally.unreadable) for tally in tallies):
-            raise CommandError(
-                f"{lost} cannot be read by any of ENCRYPTION_KEYS; they were left as they are."
-            )
+            raise CommandError(f"{lost} cannot be read with any of ENCRYPTION_KEYS and were left unchanged.")
 
     def _report(self, what: str, tally: Tally) -> None:
-        self.stdout.write(f"Sealed anew: {tally.sealed} {what}.")
+        self.stdout.write(f"Encrypted again: {tally.sealed} {what}.")
         for name in tally.unreadable:
             self.stdout.write(f"Unreadable: {name}")
 
