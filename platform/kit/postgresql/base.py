@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.db import InterfaceError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django_tenants.postgresql_backend import base
 from psycopg import Connection, OperationalError
@@ -134,6 +135,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self, execute: Callable[..., Any], statement: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
         """Around each statement, because the schema may have changed since its cursor was created."""
+        if context["cursor"].connection is not self.connection:
+            raise InterfaceError("This cursor's connection was given back; another tenant may be using it.")
         self._enter_schema()
         try:
             return execute(statement, params, many, context)

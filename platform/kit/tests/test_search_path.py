@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,6 +134,16 @@ def test_a_cursor_follows_the_scope_in_which_it_executes(acme: TenantRef, globex
             assert cursor.fetchone() == (globex.schema_name,)
         cursor.execute("SELECT current_schema()")
         assert cursor.fetchone() == (acme.schema_name,)
+
+
+def test_a_cursor_is_unusable_once_its_connection_was_given_back(acme: TenantRef) -> None:
+    with tenant_scope(acme), connection.cursor() as cursor:
+        connection.close()
+        with pytest.raises(InterfaceError):
+            cursor.execute("SELECT 1")
+        assert schemas() == of(acme)  # on a new connection
+        with pytest.raises(InterfaceError):
+            cursor.execute("SELECT 1")
 
 
 def test_an_exception_returns_to_the_outer_schema(acme: TenantRef) -> None:
