@@ -82,7 +82,7 @@ class ServerView(McpView):
         responses=ServerSerializer,
     )
     def patch(self, request: Request, workspace: str, server: str) -> Response:
-        """Changes the name, whether it may be used, the address (same host) or the key."""
+        """Changes the name, the URL (same host) or the key, or enables or disables the server."""
         change = read_body(ServerChange, request.data)
         return self.answer(services.change_server(principal=self.place, slug=server, change=change))
 
@@ -120,7 +120,7 @@ class ServerSignInView(McpView):
 
     @extend_schema(operation_id="sign_out_of_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
-        """Forgets the sign-in, and asks the server to end it."""
+        """Deletes the sign-in, and asks the server to end it."""
         services.sign_out(principal=self.place, slug=server)
         return Response(status=204)
 
