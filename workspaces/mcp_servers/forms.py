@@ -8,6 +8,16 @@ from kit.inputs import form_field, read_form
 from workspaces.mcp_servers.inputs import ServerChange, ServerInput
 from workspaces.mcp_servers.models import MCPServer
 
+AUTHENTICATION = [
+    (MCPServer.Auth.NONE.value, "None"),
+    (MCPServer.Auth.HEADER.value, "API key (in a header)"),
+    (MCPServer.Auth.OAUTH.value, "Sign-in (OAuth)"),
+]
+SIGN_IN = [
+    (MCPServer.SignIn.WORKSPACE.value, "Once, for the whole workspace"),
+    (MCPServer.SignIn.MEMBER.value, "Each member with their own account"),
+]
+
 
 class InstallForm(forms.Form):
     name = form_field(ServerInput, "name", label="Name", required=True)
@@ -20,10 +30,10 @@ class InstallForm(forms.Form):
     url = form_field(
         ServerInput,
         "url",
-        label="Address",
+        label="URL",
         help_text="The URL of the MCP endpoint, https://… A key in the URL is stored encrypted.",
     )
-    transport = form_field(ServerInput, "transport", label="Protocol", required=True)
+    transport = form_field(ServerInput, "transport", label="Connection type", required=True)
     auth = form_field(ServerInput, "auth", label="Authentication", required=True)
     sign_in = form_field(
         ServerInput, "sign_in", label="Who signs in", initial=MCPServer.SignIn.WORKSPACE.value
@@ -43,6 +53,9 @@ class InstallForm(forms.Form):
         help_text="For example: Bearer and a token. Stored encrypted and never shown again.",
     )
 
+    auth.choices = AUTHENTICATION
+    sign_in.choices = SIGN_IN
+
     def server(self) -> ServerInput:
         return read_form(ServerInput, self)
 
@@ -50,7 +63,7 @@ class InstallForm(forms.Form):
 class ConnectionForm(forms.Form):
     """Fields that are unchanged or empty change nothing."""
 
-    url = form_field(ServerChange, "url", label="Address")
+    url = form_field(ServerChange, "url", label="URL")
     header_value = form_field(ServerChange, "header_value", label="New key")
 
     def __init__(self, row: MCPServer, data: Any = None) -> None:
