@@ -1,4 +1,4 @@
-"""What every route behind a token has in common: its right, asked of the policy before the method runs."""
+"""The bases of REST views behind a token: the policy is checked before the method runs."""
 
 from typing import Any, ClassVar
 
@@ -10,38 +10,38 @@ from kit.api import TenantView
 
 
 class PolicyView(TenantView):
-    """A view that knows who asks, and what each method needs.
+    """A view with a principal and the right that each method needs.
 
-    A method without an entry leaves the question to its service. No method that writes may need a right to
+    For a method without an entry the service decides. No method that writes may be guarded by a right to
     view: a test walks all routes.
     """
 
     policy: ClassVar[dict[str, Action]]
-    own_policy: ClassVar[dict[str, Action]] = {}  # in its place where `user_id` in the address is the caller
+    own_policy: ClassVar[dict[str, Action]] = {}  # used instead where `user_id` in the URL is the principal's
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self.place = self.find_place(**kwargs)
+        caller: Principal = request.auth  # type: ignore[assignment]  # set by BearerAuthentication
+        self.principal = self.acting_principal(caller, **kwargs)
         method = request.method or ""
         action = self._needed("GET" if method == "HEAD" else method, **kwargs)  # Django answers HEAD by `get`
         if action is not None:
-            expect(self.place, action)
+            expect(self.principal, action)
 
     def _needed(self, method: str, **kwargs: Any) -> Action | None:
         is_own = kwargs.get("user_id") == self.principal.user_id
         return (self.own_policy.get(method) if is_own else None) or self.policy.get(method)
 
-    def find_place(self, **kwargs: Any) -> Principal:
-        return self.principal
+    def acting_principal(self, caller: Principal, **kwargs: Any) -> Principal:
+        return caller
 
     @property
-    def principal(self) -> Principal:
-        principal: Principal = self.request.auth  # type: ignore[assignment]  # set by BearerAuthentication
-        return principal
+    def place(self) -> Principal:  # as the views of the other apps call it
+        return self.principal
 
 
 class WorkspaceView(PolicyView):
-    """A view of the workspace that the address names: `place` is the caller there, or above it."""
+    """A view of the workspace named in the URL: the principal is the caller in or over it."""
 
-    def find_place(self, **kwargs: Any) -> Principal:
-        return over_workspace(self.principal, kwargs["workspace"])
+    def acting_principal(self, caller: Principal, **kwargs: Any) -> Principal:
+        return over_workspace(caller, kwargs["workspace"])

@@ -1,4 +1,4 @@
-"""Bearer tokens, JWTs and API keys: `request.auth` is the Principal, `request.user` a stand-in for it."""
+"""Bearer tokens, JWTs and API keys: `request.auth` is the Principal, `request.user` only carries its id."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,12 +12,12 @@ from accounts.request_limits import count_request
 from accounts.sign_in.tokens import principal_from_access
 from kit.errors import TokenInvalid
 
-WORKSPACE_HEADER = "x-workspace"  # where a key of the whole tenant acts: a slug
+WORKSPACE_HEADER = "x-workspace"  # a slug: the workspace that a key of the whole tenant acts in
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """What DRF needs of a user; the Principal was checked already, so no second read."""
+    """The user attributes that DRF needs; the Principal has been checked, so no second read."""
 
     pk: UUID
     is_authenticated: bool = True
@@ -36,9 +36,9 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
-    """Who an access token or an API key stands for, on HTTP and WebSocket alike; else TokenInvalid.
+    """The principal of an access token or API key, for HTTP and WebSocket; otherwise TokenInvalid.
 
-    Each call is one request or frame, and counted as such: RateLimited where they were too many.
+    Counts one request or frame; RateLimited above the limit.
     """
     is_key = looks_like_key(raw)
     principal = principal_from_key(raw, workspace_slug) if is_key else principal_from_access(raw)
@@ -47,7 +47,7 @@ def principal_of_bearer(raw: str, workspace_slug: str = "") -> Principal:
 
 
 def still_stands(principal: Principal) -> bool:
-    """Whether what let the principal in would do so now: membership, password, workspace, key, sign-in."""
+    """Whether the principal would be let in again now: membership, password, workspace, key and sign-in."""
     now = find_principal(
         user_id=principal.user_id,
         tenant_slug=principal.tenant.slug,

@@ -1,4 +1,4 @@
-"""E-mail addresses in the one form in which they are kept and compared."""
+"""Email addresses in the one form in which they are stored and compared."""
 
 import unicodedata
 
@@ -12,10 +12,10 @@ LONGEST = 254
 
 
 def normal_address(text: str, *, field: str = "email") -> str:
-    """Small letters, the domain as DNS spells it; InvalidInput for what is no plain address.
+    """Lowercase, the domain as DNS spells it; InvalidInput for anything but a plain address.
 
-    Only plain letters stand before the @: `ａlice@`, `аlice@` in Cyrillic or `ſam@` look like, or lower into,
-    somebody else's address.
+    Only ASCII before the @: `ａlice@`, `аlice@` in Cyrillic or `ſam@` look like, or lowercase to, someone
+    else's address.
     """
     if len(text) > 2 * LONGEST:
         raise InvalidInput(**{field: ["This address is too long."]})
@@ -33,7 +33,7 @@ def normal_address(text: str, *, field: str = "email") -> str:
 
 
 def plain_address(text: str) -> str:
-    """What an address is looked up by: the normal one, or for what is none its small letters, nobody's."""
+    """For look-ups: the normal address, or the lowercased text of an invalid one, which no account has."""
     try:
         return normal_address(text)
     except InvalidInput:
@@ -41,7 +41,7 @@ def plain_address(text: str) -> str:
 
 
 def mailbox_of(address: str) -> str:
-    """What limits count an address as: what follows a plus sign leads to the same mailbox."""
+    """For limits: without the part after a plus sign, which leads to the same mailbox."""
     name, _, domain = plain_address(address).rpartition("@")
     return f"{name.partition('+')[0]}@{domain}"
 

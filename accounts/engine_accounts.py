@@ -1,4 +1,4 @@
-"""Finds and makes the rows of engine accounts; speaking with the engine is the engine's own matter."""
+"""Finds and creates the rows of engine accounts; only the engines talk to their upstream."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ PASSWORD_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class EngineAccountRef:
-    """An engine account as plain data; the password stays sealed until somebody signs in."""
+    """An engine account as plain data; the password stays sealed until it is used to sign in."""
 
     id: UUID
     address: str
@@ -21,13 +21,13 @@ class EngineAccountRef:
 
 
 def member_account(*, engine: str, tenant_id: UUID, user_id: UUID) -> EngineAccountRef:
-    """The member's account at the engine; its row is made on first use, once however many ask at a time."""
-    return _ref(_find_or_make(engine=engine, tenant_id=tenant_id, user_id=user_id))
+    """The member's account at the engine; concurrent first uses create one row."""
+    return _ref(_find_or_create(engine=engine, tenant_id=tenant_id, user_id=user_id))
 
 
 def operator_account(*, engine: str) -> EngineAccountRef:
-    """The installation's own account at the engine, which holds the engine's admin place."""
-    return _ref(_find_or_make(engine=engine, tenant_id=None, user_id=None))
+    """The installation's own account at the engine, which is the engine's admin."""
+    return _ref(_find_or_create(engine=engine, tenant_id=None, user_id=None))
 
 
 def find_account(account_id: UUID) -> EngineAccountRef | None:
@@ -36,16 +36,16 @@ def find_account(account_id: UUID) -> EngineAccountRef | None:
 
 
 def engine_of(account_id: UUID) -> str:
-    """The name of the engine that has the account; empty for one that is gone."""
+    """The engine that the account belongs to; empty if it no longer exists."""
     return EngineAccount.objects.filter(id=account_id).values_list("engine", flat=True).first() or ""
 
 
 def note_registered(*, account_id: UUID, engine_user_id: str) -> None:
-    """Remembers what the engine calls the account; from now on it is known there."""
+    """Stores the engine's id of the account: it is registered there now."""
     EngineAccount.objects.filter(id=account_id).update(engine_user_id=engine_user_id)
 
 
-def _find_or_make(*, engine: str, tenant_id: UUID | None, user_id: UUID | None) -> EngineAccount:
+def _find_or_create(*, engine: str, tenant_id: UUID | None, user_id: UUID | None) -> EngineAccount:
     known = EngineAccount.objects.filter(engine=engine, tenant=tenant_id, user=user_id)
     row = known.first()
     if row is not None:

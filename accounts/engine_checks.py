@@ -1,4 +1,4 @@
-"""The rows by which an engine check and the egress, another process, tell each other of it."""
+"""Rows by which an engine check communicates with the egress, which is another process."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,14 +11,14 @@ from django.db.models.functions import Now
 from accounts.models import EngineAccount, EngineCheck
 
 LIFETIME = timedelta(hours=1)
-TOOL_OFFERED, TOOL_CALLED = "tool-offered", "tool-called"  # noted beside the headers
-MOST_CALLS = 10  # an engine repeats a call that fails; nobody needs more
+TOOL_OFFERED, TOOL_CALLED = "tool-offered", "tool-called"  # recorded with the headers
+MOST_CALLS = 10  # an engine repeats a failed call
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRef:
-    """A check as plain data; `fitting` are the headers of its first model call that were right, and what was
-    noted of its tool."""
+    """A check as plain data; `fitting`: the correct headers of its first model call, and what happened to its
+    tool."""
 
     id: UUID
     conversation_id: UUID
@@ -27,7 +27,7 @@ class CheckRef:
 
 
 def open_check(*, engine: str) -> CheckRef:
-    """A new check; those that are over an hour old go."""
+    """Creates a check; deletes those more than an hour old."""
     EngineCheck.objects.filter(created_at__lte=Now() - LIFETIME).delete()
     return _ref(EngineCheck.objects.create(engine=engine, conversation_id=uuid4()))
 
@@ -38,7 +38,7 @@ def find_check(check_id: UUID) -> CheckRef | None:
 
 
 def let_end(check_id: UUID) -> None:
-    """The reply may end now: the check has seen what it wanted to see while it runs."""
+    """The reply may end: the check has observed it while running."""
     EngineCheck.objects.filter(id=check_id).update(may_end=True)
 
 
@@ -46,19 +46,19 @@ def may_end(check_id: UUID) -> bool:
     return not EngineCheck.objects.filter(id=check_id, may_end=False).exists()
 
 
-def note_tool(check_id: UUID, what: str) -> None:
-    """Remembers TOOL_OFFERED or TOOL_CALLED, once."""
+def note_tool(check_id: UUID, event: str) -> None:
+    """Records TOOL_OFFERED or TOOL_CALLED, once."""
     with transaction.atomic():
         row = EngineCheck.objects.select_for_update().filter(id=check_id).first()
-        if row is not None and what not in row.arrived:
-            row.arrived = [*row.arrived, what]
+        if row is not None and event not in row.arrived:
+            row.arrived = [*row.arrived, event]
             row.save(update_fields=["arrived"])
 
 
 def note_call(*, message: str, conversation: str, engine_user_id: str) -> UUID | None:
-    """The check that a model call belongs to, by its headers; None for one that belongs to none.
+    """The check that a model call belongs to, by its headers; None if it belongs to none.
 
-    None too where a header does not fit the others; that it came is noted all the same, as a finding.
+    Also None if a header contradicts the others; the call is recorded all the same, as a finding.
     """
     with transaction.atomic():
         row = _running(_id(message), _id(conversation)).select_for_update().first()

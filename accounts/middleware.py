@@ -1,6 +1,6 @@
-"""Around every page: how many requests a person may send, and the web's only door into a tenant.
+"""Middleware of the web: the limit on requests, and the tenant's schema for its pages.
 
-`/t/<tenant>/w/<workspace>/…` checks the member and enters the schema.
+Only `/t/<tenant>/w/<workspace>/…` enters a tenant's schema, after checking the member.
 """
 
 import re
@@ -24,28 +24,28 @@ from kit.api import error_headers, json_error
 from kit.errors import RateLimited
 from kit.tenancy import tenant_scope
 
-# The same signs as the `slug` converter in the routes: whatever they match, this has checked.
-PLACE = re.compile(r"^/t/(?P<tenant>[-a-zA-Z0-9_]+)/w/(?P<workspace>[-a-zA-Z0-9_]+)/")
+# The same characters as the `slug` converter: every URL that the routes match is checked here.
+WORKSPACE_PATH = re.compile(r"^/t/(?P<tenant>[-a-zA-Z0-9_]+)/w/(?P<workspace>[-a-zA-Z0-9_]+)/")
 
 
 class WorkspaceRequest(HttpRequest):
-    """What the pages of a workspace receive."""
+    """A request to a page of a workspace."""
 
     principal: Principal
 
 
-LAST_PLACE = "last_place"  # in the session: tenant and workspace slugs
+LAST_WORKSPACE = "last_place"  # in the session: tenant and workspace slugs
 
 
-def remember_place(request: HttpRequest, principal: Principal) -> None:
-    """The root leads back to where one was; going elsewhere is a switch, and audited as such."""
-    here = [principal.tenant.slug, principal.workspace.slug]
-    before = request.session.get(LAST_PLACE)
-    if before == here:
+def remember_workspace(request: HttpRequest, principal: Principal) -> None:
+    """For the root, which leads to the last workspace; going to another one is audited as a switch."""
+    slugs = [principal.tenant.slug, principal.workspace.slug]
+    before = request.session.get(LAST_WORKSPACE)
+    if before == slugs:
         return
-    request.session[LAST_PLACE] = here
+    request.session[LAST_WORKSPACE] = slugs
     if before is not None:
-        audit.record("user.switched", principal=principal, target="/".join(here), via="web")
+        audit.record("user.switched", principal=principal, target="/".join(slugs), via="web")
 
 
 class WorkspaceMiddleware:
@@ -53,29 +53,29 @@ class WorkspaceMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        place = PLACE.match(request.path_info)
-        if place is None:
+        path = WORKSPACE_PATH.match(request.path_info)
+        if path is None:
             return self.get_response(request)
         user = request.user
         if not isinstance(user, User):
             return redirect_to_login(request.get_full_path())
         principal = find_principal(
-            user_id=user.pk, tenant_slug=place["tenant"], workspace_slug=place["workspace"]
+            user_id=user.pk, tenant_slug=path["tenant"], workspace_slug=path["workspace"]
         )
         if principal is None:
             raise Http404
         cast("WorkspaceRequest", request).principal = principal
-        remember_place(request, principal)
+        remember_workspace(request, principal)
         with tenant_scope(principal.tenant):
             return self.get_response(request)
 
 
-APP_PATHS = ("/_allauth/", "/v1/auth/")  # where an app shows its session's token
+APP_PATHS = ("/_allauth/", "/v1/auth/")  # where an app sends its session's token
 JSON_PATHS = ("/_allauth/", "/v1/")
 
 
 class RequestLimitMiddleware:
-    """Counts the requests of sessions, a browser's or an app's; bearer tokens count where they are read."""
+    """Counts requests by session, of a browser or an app; bearer tokens are counted where they are read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -91,7 +91,7 @@ class RequestLimitMiddleware:
 
 
 def _signed_in(request: HttpRequest) -> UUID | None:
-    """By the session alone, which the page reads anyway: whether it still stands for a user, others check."""
+    """The session's user id, read without a query; whether the session is still valid is checked later."""
     token = request.headers.get("x-session-token", "")
     if token and request.path_info.startswith(APP_PATHS):
         session = AppTokens().lookup_session(token)

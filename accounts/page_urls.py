@@ -1,4 +1,4 @@
-"""Where the pages of a workspace are."""
+"""URLs of the pages of a workspace."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ from django.urls import reverse
 from accounts.principals import Principal
 
 
-def place_url(principal: Principal, name: str, **kwargs: Any) -> str:
-    """The address of a page in the principal's workspace."""
-    place = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
-    return reverse(name, kwargs={**place, **kwargs})
+def page_url(principal: Principal, name: str, **kwargs: Any) -> str:
+    """The URL of the page called `name` in the principal's workspace."""
+    slugs = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
+    return reverse(name, kwargs={**slugs, **kwargs})
+
+
+place_url = page_url  # as the pages of the other apps import it

@@ -1,4 +1,4 @@
-"""Lists of pages: by keyset, so that the thousandth page costs what the first does."""
+"""Pagination by keyset: the thousandth page costs as much as the first."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class PageOfRows:
-    """Some rows, and where the next ones are; empty addresses where there are none."""
+    """The rows of one page, and URLs of the first and next page; empty if there is none."""
 
     rows: list[Any]
     first_url: str
@@ -24,24 +24,24 @@ class PageOfRows:
 def page_of(
     request: HttpRequest, rows: QuerySet[Any], *, moment: str = "created_at", newest_first: bool = False
 ) -> PageOfRows:
-    """By `moment` and id, in the direction that an index of the table has; `?after=` says where to go on."""
+    """The page after `?after=`, ordered by `moment` and id, as an index of the table is."""
     sign = "-" if newest_first else ""
     cursor = request.GET.get("after", "")
     rows = rows_after(rows, cursor, moment=moment, newest_first=newest_first)
     found = list(rows.order_by(f"{sign}{moment}", f"{sign}id")[: SIZE + 1])
     shown = found[:SIZE]
-    kept = {name: text for name, text in request.GET.items() if name != "after"}
+    query = {name: text for name, text in request.GET.items() if name != "after"}
     more = ""
     if len(found) > SIZE:
-        more = "?" + urlencode({**kept, "after": cursor_of(shown[-1], moment)})
+        more = "?" + urlencode({**query, "after": cursor_of(shown[-1], moment)})
     is_first = _position(cursor) is None
-    return PageOfRows(rows=shown, first_url="" if is_first else "?" + urlencode(kept), next_url=more)
+    return PageOfRows(rows=shown, first_url="" if is_first else "?" + urlencode(query), next_url=more)
 
 
 def rows_after(
     rows: QuerySet[Any], cursor: str, *, moment: str = "created_at", newest_first: bool = False
 ) -> QuerySet[Any]:
-    """Those that follow the cursor's row by `moment` and then id; all for what is no cursor of ours."""
+    """The rows after the cursor's, by `moment` and then id; all rows for an invalid cursor."""
     at = _position(cursor)
     if at is None:
         return rows
@@ -51,12 +51,12 @@ def rows_after(
 
 
 def cursor_of(row: Any, moment: str = "created_at") -> str:
-    """Names the row as the last one of a page."""
+    """The cursor for a page that ends with this row."""
     return f"{getattr(row, moment).timestamp():.6f}~{row.id}"
 
 
 def _position(text: str) -> tuple[datetime, UUID] | None:
-    """What is none of ours begins at the beginning."""
+    """None for an invalid cursor, which starts at the first page."""
     moment, _, row_id = text.partition("~")
     try:
         return datetime.fromtimestamp(float(moment), UTC), UUID(row_id)
@@ -65,5 +65,5 @@ def _position(text: str) -> tuple[datetime, UUID] | None:
 
 
 def searched(request: HttpRequest) -> str:
-    """`?find=`, as it can be looked for; `?q=` is the rail's, for conversations."""
+    """`?find=`, safe for a query; `?q=` is the rail's search for conversations."""
     return request.GET.get("find", "").replace("\0", "").strip()[:100]

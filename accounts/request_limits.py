@@ -1,4 +1,4 @@
-"""How many requests and WebSocket frames a caller may send in a minute, wherever they come in."""
+"""The limit on requests and WebSocket frames per minute, over all entry points."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from kit.rates import spend
 
 
 def count_request(principal: Principal) -> None:
-    """RateLimited for a person, or an API key, that has sent more this minute than they may."""
+    """RateLimited for a person or an API key above the limit."""
     if principal.api_key:
         spend(f"key:{principal.api_key}", settings.API_KEY_REQUESTS_PER_MINUTE)
     else:
@@ -17,5 +17,5 @@ def count_request(principal: Principal) -> None:
 
 
 def count_request_of(user_id: UUID) -> None:
-    """The same for a person: by session, by token and by app it is one count."""
+    """For a person: sessions, tokens and apps share one count."""
     spend(f"person:{user_id}", settings.REQUESTS_PER_MINUTE)

@@ -1,4 +1,4 @@
-"""The pieces that several of the team's routes answer with, and what their lists have in common."""
+"""Serializers and pages that several REST modules share."""
 
 from functools import cache
 from typing import Any
@@ -23,7 +23,7 @@ class NameField(serializers.CharField):
 
 
 class PersonSerializer(serializers.Serializer[Any]):
-    """Somebody as others in the team see them."""
+    """A user as other members of the team see them."""
 
     id = serializers.UUIDField()
     email = serializers.EmailField()

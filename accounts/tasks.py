@@ -1,4 +1,4 @@
-"""The accounts' jobs: sending mail, deleting what has expired, repeating the jobs of dead workers."""
+"""Jobs of accounts: send mail, delete what has expired, restart the jobs of dead workers."""
 
 from django.core.management import call_command
 from procrastinate.contrib.django import app
@@ -12,20 +12,20 @@ from kit.stalled_jobs import retry_stalled_jobs
 
 __all__ = ["clear_expired", "count_refusals", "deliver_mail", "forget_jobs", "retry_stalled"]
 
-JOBS_KEPT_HOURS = 7 * 24
+JOBS_STORED_HOURS = 7 * 24
 
 
 @app.periodic(cron="* * * * *")
 @app.task(name="accounts.count_refusals", queueing_lock="accounts.count_refusals")
 def count_refusals(timestamp: int) -> None:
-    """Refusals that repeated within a minute become one entry of the audit when it is over."""
+    """Writes one audit entry for the refusals that repeated within a minute."""
     write_repeats()
 
 
 @app.periodic(cron="* * * * * */15")  # the sixth field is seconds
 @app.task(name="accounts.retry_stalled", queueing_lock="accounts.retry_stalled", pass_context=False)
 async def retry_stalled(timestamp: int) -> None:
-    """Mail and errands of a killed worker continue within 45 s: 30 s of silence, 15 s until the next run."""
+    """The jobs of a killed worker continue within 45 s: 30 s of silence, 15 s until the next run."""
     await retry_stalled_jobs()
 
 
@@ -34,14 +34,14 @@ async def retry_stalled(timestamp: int) -> None:
 async def forget_jobs(timestamp: int) -> None:
     """Deletes the records of jobs that ended a week ago: periodic jobs leave some 10,000 a day."""
     await app.job_manager.delete_old_jobs(
-        nb_hours=JOBS_KEPT_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+        nb_hours=JOBS_STORED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
     )
 
 
 @app.periodic(cron="17 3 * * *")
 @app.task(name="accounts.clear_expired", queueing_lock="accounts.clear_expired")
 def clear_expired(timestamp: int) -> None:
-    """These tables grow with every sign-in; what has expired opens nothing any more."""
+    """These tables grow with every sign-in; expired rows are of no use."""
     call_command("flushexpiredtokens")
     call_command("clearsessions")
     forget_old_mail()

@@ -1,4 +1,4 @@
-"""REST for what stands above the single kinds: signing up, and a workspace's quota."""
+"""REST routes that need more than accounts: sign-up, new teams and workspaces, a workspace's quota."""
 
 from typing import Any, ClassVar, cast
 
@@ -74,25 +74,25 @@ class SignUpView(OpenView):
         told by email. Where `EMAIL_VERIFICATION` is optional you can sign in immediately by `/v1/auth/token`.
         An installation that sends no confirmations (`none`), or one in development, answers 201 with tokens.
         """
-        wish = checked(SignUpSerializer, request)
+        fields = checked(SignUpSerializer, request)
         if _answers_directly():
-            return Response(issue_tokens(onboarding.sign_up(**wish)), status=201)
-        onboarding.sign_up_quietly(**wish)
+            return Response(issue_tokens(onboarding.sign_up(**fields)), status=201)
+        onboarding.sign_up_quietly(**fields)
         return Response({"verification": "sent"}, status=202)
 
 
 def _answers_directly() -> bool:
-    """Tokens in the answer say that the address was free: only where no mail is sent, or in development."""
+    """Tokens in the response reveal that the address was free: only if no mail is sent, or in development."""
     mode = settings.EMAIL_VERIFICATION
     return mode == "none" or (settings.DEVELOPMENT and mode == "optional")
 
 
-class TeamWishSerializer(serializers.Serializer[Any]):
+class TeamInputSerializer(serializers.Serializer[Any]):
     name = NameField()
 
 
 class NewTeamView(APIView):
-    """For an app's person without a team, who so far has no token of ours: by allauth's session token."""
+    """For an app whose user has no team and so none of our tokens: by allauth's session token."""
 
     authentication_classes = [XSessionTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -101,21 +101,21 @@ class NewTeamView(APIView):
     @extend_schema(
         operation_id="begin_team",
         tags=["auth"],
-        request=TeamWishSerializer,
+        request=TeamInputSerializer,
         responses={201: TokensSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a team of your own with a first workspace, for an app signed in at `/_allauth/app/v1/`."""
         owner = cast("User", request.user)
-        wish = checked(TeamWishSerializer, request)
-        place = onboarding.open_place(owner=owner, tenant_name=wish["name"], workspace_name="")
+        fields = checked(TeamInputSerializer, request)
+        opened = onboarding.open_tenant(owner=owner, tenant_name=fields["name"], workspace_name="")
         principal = find_principal(
-            user_id=owner.id, tenant_slug=place.tenant.slug, workspace_slug=place.workspace.slug
+            user_id=owner.id, tenant_slug=opened.tenant.slug, workspace_slug=opened.workspace.slug
         )
         return Response(issue_tokens(cast("Principal", principal)), status=201)
 
 
-class WorkspaceWishSerializer(serializers.Serializer[Any]):
+class WorkspaceInputSerializer(serializers.Serializer[Any]):
     name = NameField()
 
 
@@ -137,13 +137,13 @@ class WorkspacesView(PolicyView):
     @extend_schema(
         operation_id="create_workspace",
         tags=["workspaces"],
-        request=WorkspaceWishSerializer,
+        request=WorkspaceInputSerializer,
         responses={201: WorkspaceSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a workspace that you manage, with a budget and the local model."""
-        wish = checked(WorkspaceWishSerializer, request)
-        made = onboarding.open_workspace(principal=self.principal, **wish)
+        fields = checked(WorkspaceInputSerializer, request)
+        made = onboarding.open_workspace(principal=self.principal, **fields)
         return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
 
 

@@ -12,8 +12,8 @@ MOST_WORK = 2_000_000  # pairs of lines that are compared: a fraction of a secon
 def diff_lines(before: list[str], after: list[str], context: int = 3) -> list[str]:
     """Lines of a unified diff, without its head.
 
-    Texts that would take too long to compare (thousands of lines in another order) are shown as one block that
-    replaces another, between their common beginning and end.
+    Texts that would take too long to compare (thousands of lines in another order) are shown as one block
+    that replaces another, between their common beginning and end.
     """
     matcher = _BoundedMatcher(before, after)
     try:

@@ -1,4 +1,4 @@
-"""Deletes a person's sign-ins at MCP servers when they leave a workspace, or their account is recovered."""
+"""Deletes a member's sign-ins at MCP servers when they leave a workspace, or their account is recovered."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from accounts.models import User, WorkspaceMember
-from accounts.sign_in.recovery import access_removed
 from kit.tenancy import tenant_scope
 from workspaces.kinds import forget_member
 
@@ -17,8 +16,7 @@ def forget_sign_ins(*, instance: WorkspaceMember, **kwargs: Any) -> None:
         forget_member(workspace_id=instance.workspace_id, user_id=instance.user_id)
 
 
-@receiver(access_removed)
-def forget_all_sign_ins(*, user: User, **kwargs: Any) -> None:
-    """Someone else may have signed in there, with an account of theirs."""
+def forget_all_sign_ins(user: User) -> None:
+    """One of ACCESS_REMOVED_HOOKS: someone else may have signed in at a server, with their own account."""
     for row in WorkspaceMember.objects.filter(user=user).select_related("workspace__tenant"):
         forget_sign_ins(instance=row)

@@ -1,4 +1,4 @@
-"""Signing up: a person, a tenant with its first workspace, the local model and a plan, or nothing."""
+"""Sign-up: an account and a tenant with a plan, a workspace and the local model; everything or nothing."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -27,7 +27,7 @@ MOST_WORKSPACES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TenantWorkspace:
     """A tenant and its first workspace."""
 
     tenant: Tenant
@@ -35,23 +35,23 @@ class Place:
 
 
 def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
-    """Makes the account and its place; EmailTaken, RateLimited or InvalidInput leave nothing behind."""
+    """Creates the account and its team; EmailTaken, RateLimited or InvalidInput leave nothing behind."""
     address = normal_address(email)
-    expect_network()  # before the address is looked for, so that a refusal says nothing about it
+    expect_network()  # before the address is looked up, so that a refusal does not reveal an account
     with transaction.atomic():
         user = create_account(email=address, password=password, name=name, verified=False)
-        place = open_place(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
+        opened = open_tenant(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
         send_verification(user)
     principal = find_principal(
-        user_id=user.id, tenant_slug=place.tenant.slug, workspace_slug=place.workspace.slug
+        user_id=user.id, tenant_slug=opened.tenant.slug, workspace_slug=opened.workspace.slug
     )
-    return cast("Principal", principal)  # a place just made can be entered
+    return cast("Principal", principal)  # its owner may enter it
 
 
 def sign_up_quietly(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> None:
-    """As `sign_up`, but a caller cannot tell an address that has an account: its owner is told by mail.
+    """As `sign_up`, without revealing whether the address has an account: its owner is notified by mail.
 
-    For a known address all of the work is done as well, and undone: the time it takes tells nothing either.
+    For a known address the same work is done and undone, so that the time reveals nothing either.
     """
     try:
         sign_up(
@@ -67,18 +67,18 @@ def sign_up_quietly(*, email: str, password: str, name: str, tenant_name: str, w
 
 
 def rehearse_sign_up(*, password: str, name: str, tenant_name: str, workspace_name: str) -> None:
-    """Signs up an address that belongs to no one, and takes it back; the network's limit counts it."""
+    """Signs up an address that belongs to no one and rolls back; counts against the network's limit."""
     with transaction.atomic():
         user = create_account(
             email=f"{uuid4().hex}@rehearsal.invalid", password=password, name=name, verified=False
         )
-        open_place(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
+        open_tenant(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
         transaction.set_rollback(True)
     note_founding()
 
 
-def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: str) -> Place:
-    """A tenant for a known account, or for a new one that has no password yet."""
+def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: str) -> TenantWorkspace:
+    """By an operator, for a known account or a new one that has no password yet."""
     address = normal_address(email)
     named = {"name": name, "tenant_name": tenant_name, "workspace_name": workspace_name}
     wrong = [field for field, text in named.items() if len(text) > LONGEST_NAME or "\0" in text]
@@ -87,20 +87,23 @@ def open_tenant_for(*, email: str, name: str, tenant_name: str, workspace_name: 
     with transaction.atomic():
         known = User.objects.filter(email=address).first()
         owner = known or create_account(email=address, password=None, name=name, verified=False)
-        return open_place(
+        return open_tenant(
             owner=owner, tenant_name=tenant_name, workspace_name=workspace_name, is_founded=False
         )
 
 
-def open_place(*, owner: User, tenant_name: str, workspace_name: str, is_founded: bool = True) -> Place:
-    """A tenant of its own for `owner`, ready to chat in.
+def open_tenant(
+    *, owner: User, tenant_name: str, workspace_name: str, is_founded: bool = True
+) -> TenantWorkspace:
+    """A tenant of the owner's own, ready to chat in; `is_founded` as in `create_tenant`.
 
-    Conflict for somebody who founded as many as a person may, RateLimited for a network that did so today.
+    Conflict if the person has founded as many as allowed, RateLimited if their network has today.
     """
     with transaction.atomic():
         tenant = create_tenant(name=tenant_name, owner=owner, is_founded=is_founded)
         give_plan(tenant=tenant, plan=default_plan())
-        workspace = furnish_workspace(tenant=tenant, name=workspace_name or FIRST_WORKSPACE, manager=owner)
+        name = workspace_name or FIRST_WORKSPACE
+        workspace = create_workspace_with_model(tenant=tenant, name=name, manager=owner)
         audit.record(
             "user.signed_up",
             actor_id=owner.id,
@@ -108,11 +111,11 @@ def open_place(*, owner: User, tenant_name: str, workspace_name: str, is_founded
             workspace_id=workspace.id,
             target=tenant.slug,
         )
-    return Place(tenant=tenant, workspace=workspace)
+    return TenantWorkspace(tenant=tenant, workspace=workspace)
 
 
-def furnish_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
-    """A workspace with what it needs to be of use: the local model."""
+def create_workspace_with_model(*, tenant: Tenant, name: str, manager: User) -> Workspace:
+    """With the local model enabled, so that it can be used immediately."""
     with transaction.atomic():
         workspace = create_workspace(tenant=tenant, name=name, manager=manager)
         with tenant_scope(tenant.ref):
@@ -121,14 +124,14 @@ def furnish_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
 
 
 def open_workspace(*, principal: Principal, name: str) -> Principal:
-    """A workspace that the principal manages, who is told as standing in it."""
+    """A new workspace that the principal manages; returns the principal in it."""
     with acting(principal, Action.WORKSPACE_CREATE) as actor:
-        if Workspace.objects.filter(tenant=actor.tenant.id, deleted_at=None).count() >= MOST_WORKSPACES:
+        if Workspace.objects.existing().filter(tenant=actor.tenant.id).count() >= MOST_WORKSPACES:
             raise Conflict(f"A team has at most {MOST_WORKSPACES} workspaces.")
-        workspace = furnish_workspace(
+        workspace = create_workspace_with_model(
             tenant=Tenant.objects.get(id=actor.tenant.id),
             name=name,
             manager=User.objects.get(id=actor.user_id),
         )
         audit.record("workspace.created", principal=actor, workspace_id=workspace.id, target=workspace.slug)
-        return in_workspace(principal, workspace.slug)  # inside: whoever may not enter it has not made it
+        return in_workspace(principal, workspace.slug)  # in the transaction: NotFound undoes it

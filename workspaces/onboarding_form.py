@@ -1,4 +1,4 @@
-"""The web's sign-up form: allauth's, with the team and its first workspace."""
+"""The sign-up form of the web: allauth's, with fields for the team and its first workspace."""
 
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.teams.limits import expect_network
 from accounts.teams.pages.invitation_acceptance import is_joining
 from kit.errors import RateLimited
-from workspaces.onboarding import FIRST_WORKSPACE, open_place, rehearse_sign_up
+from workspaces.onboarding import FIRST_WORKSPACE, open_tenant, rehearse_sign_up
 
 
 class SignUpForm(SignupForm):
@@ -29,11 +29,11 @@ class SignUpForm(SignupForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_joining = is_joining(context.request)
-        if self.is_joining:  # they come to somebody's workspace
+        if self.is_joining:  # they join a present workspace
             del self.fields["tenant_name"], self.fields["workspace_name"]
 
     def clean(self) -> dict[str, Any]:
-        """Before the address is looked for, so that a refusal says nothing about it."""
+        """Checks the limit before the address is looked up, so that a refusal does not reveal an account."""
         if not self.is_joining:
             try:
                 expect_network()
@@ -45,8 +45,8 @@ class SignUpForm(SignupForm):
     field_order = ("name", "email", "password1", "tenant_name", "workspace_name")
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """allauth's hook around `save`: of two concurrent sign-ups of one address, one is led to sign in."""
-        if self.account_already_exists:  # and allauth hides it: then the time that it takes must not tell
+        """allauth's hook around `save`. Of two concurrent sign-ups of one address one is sent to sign in."""
+        if self.account_already_exists:  # allauth hides this, so the time must not reveal it
             self._rehearse()
         try:
             with transaction.atomic():
@@ -57,16 +57,16 @@ class SignUpForm(SignupForm):
         return saved
 
     def _rehearse(self) -> None:
-        place = {"tenant_name": self.cleaned_data.get("tenant_name", ""), "workspace_name": ""}
+        team = {"tenant_name": self.cleaned_data.get("tenant_name", ""), "workspace_name": ""}
         if not self.is_joining:
-            rehearse_sign_up(password=self.cleaned_data["password1"], name=self.cleaned_data["name"], **place)
+            rehearse_sign_up(password=self.cleaned_data["password1"], name=self.cleaned_data["name"], **team)
 
     def save(self, request: HttpRequest) -> User:
         with transaction.atomic():
             user = cast("User", super().save(request))
             if self.is_joining:
                 return user
-            open_place(
+            open_tenant(
                 owner=user,
                 tenant_name=self.cleaned_data["tenant_name"],
                 workspace_name=self.cleaned_data["workspace_name"],

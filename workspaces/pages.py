@@ -1,28 +1,68 @@
-"""A team for somebody who has none."""
+"""Pages that open a team or a workspace, which installs the local model and gives a plan."""
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.models import User
-from accounts.page_helpers import told
+from accounts.middleware import WorkspaceRequest
+from accounts.models import Tenant, User
+from accounts.page_helpers import form_page, needs, problem_text
+from accounts.page_urls import page_url
+from accounts.pagination import page_of
+from accounts.policy import Action
+from accounts.principals import Principal
+from accounts.teams.workspaces import listed_workspaces
 from kit.errors import DomainError
-from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_place
+from quotas.usage import used_this_month
+from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_tenant, open_workspace
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(label="Name", max_length=100)
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.TENANT_VIEW, post=Action.WORKSPACE_CREATE)
+def workspaces(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
+    """The team's workspaces with members and this month's usage, and a form that adds one."""
+    form = NameForm(request.POST or None)
+
+    def settings_url(made: Principal) -> str:
+        return page_url(request.principal, "workspace_settings", slug=made.workspace.slug)
+
+    return form_page(
+        request,
+        form,
+        save=lambda: open_workspace(principal=request.principal, **form.cleaned_data),
+        done=lambda made: f"{made.workspace.name} is open.",
+        back=settings_url,
+        page=lambda: _list_page(request, form),
+    )
+
+
+def _list_page(request: WorkspaceRequest, form: NameForm) -> HttpResponse:
+    shown = page_of(request, listed_workspaces(request.principal))
+    used = used_this_month(request.principal.tenant, (row.id for row in shown.rows))
+    for row in shown.rows:
+        row.used_this_month = used.get(row.id, 0)
+    default = Tenant.objects.values_list("default_workspace", flat=True).get(id=request.principal.tenant.id)
+    return render(request, "settings/workspaces.html", {"form": form, "rooms": shown, "default": default})
 
 
 @require_POST
 @login_required
 def new_team(request: HttpRequest) -> HttpResponse:
-    """For somebody who came without one: by an issuer, or by leaving their last."""
+    """For people without a team: they signed in through an issuer, or left their last team."""
     name = " ".join(request.POST.get("name", "").replace("\0", "").split())
     if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
         messages.error(request, f"Give your team a name of 1 to {LONGEST_NAME} characters.")
         return redirect("places")
     try:
-        place = open_place(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
+        opened = open_tenant(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
     except DomainError as problem:
-        messages.error(request, told(problem))
+        messages.error(request, problem_text(problem))
         return redirect("places")
-    return redirect("new_chat", tenant=place.tenant.slug, workspace=place.workspace.slug)
+    return redirect("new_chat", tenant=opened.tenant.slug, workspace=opened.workspace.slug)

@@ -1,4 +1,4 @@
-"""Lets what operators do in the admin leave AuditEntry rows, in the transaction that does it."""
+"""Audits operators' changes in the admin, in the transaction of the change."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Changes = audit.Changes
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """A row of an inline: what was done to it, and its fields as `[old, new]`."""
+    """A changed row: what was done to it, and its fields as `[old, new]`."""
 
     verb: str
     row: models.Model
@@ -25,7 +25,7 @@ class RowChange:
 
 
 class ChangeMessage(list[Any]):
-    """Django's own message, which tells names only, with the values beside it."""
+    """Django's own message, which has only names, with the values added."""
 
     changes: Changes
     rows: list[RowChange]
@@ -56,13 +56,13 @@ class AuditedAdmin(admin.ModelAdmin):
         return super().log_deletions(request, queryset)
 
     def response_action(self, *args: Any, **kwargs: Any) -> HttpResponse | None:
-        """An action and its audit lines are one: Django itself opens no transaction here."""
+        """One transaction for the action and its audit entries; Django opens none here."""
         with transaction.atomic():
             return super().response_action(*args, **kwargs)
 
-    def audit_place(self, request: HttpRequest, row: models.Model) -> dict[str, Any]:
+    def audit_scope(self, request: HttpRequest, row: models.Model) -> dict[str, Any]:
         """The tenant and workspace that a row belongs to."""
-        return place_of(row)
+        return scope_of(row)
 
     def _record(self, request: HttpRequest, verb: str, obj: models.Model, message: Any) -> None:
         if not isinstance(message, ChangeMessage):
@@ -81,24 +81,24 @@ class AuditedAdmin(admin.ModelAdmin):
             target=target_of(change.row),
             via="admin",
             changes=change.changes,
-            **self.audit_place(request, change.row),
+            **self.audit_scope(request, change.row),
         )
 
 
 def changes_of(form: ModelForm) -> Changes:
-    """The changed fields of a valid form as `[old, new]`, plain and without secrets."""
+    """The changed fields of a valid form as `[old, new]`, as JSON values and without secrets."""
     return {name: _old_and_new(form, name) for name in form.changed_data}
 
 
 def _old_and_new(form: ModelForm, name: str) -> list[Any]:
-    # The form that sets a password tells of a field "password" that it does not have.
+    # The form that sets a password reports a field "password" that it does not have.
     if audit.is_secret(name) or name not in form.cleaned_data:
         return [audit.MASK, audit.MASK]
     return [_plain(form.get_initial_for_field(form.fields[name], name)), _plain(form.cleaned_data[name])]
 
 
 def row_changes(formset: BaseModelFormSet) -> Iterator[RowChange]:
-    """What a saved formset did, row by row."""
+    """The changes of a saved formset."""
     form_of = {id(form.instance): form for form in formset.forms}
     for row in formset.new_objects:
         yield RowChange("added", row, changes_of(form_of[id(row)]))
@@ -109,11 +109,11 @@ def row_changes(formset: BaseModelFormSet) -> Iterator[RowChange]:
 
 
 def target_of(row: models.Model) -> str:
-    """How an audit line names a row: people by address, whatever else by its own name."""
+    """A row's name in the audit: members by address, everything else by its own name."""
     return row.user.email if isinstance(row, Membership | WorkspaceMember) else str(row)
 
 
-def place_of(row: models.Model) -> dict[str, Any]:
+def scope_of(row: models.Model) -> dict[str, Any]:
     match row:
         case Tenant():
             return {"tenant_id": row.id}

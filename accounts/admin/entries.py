@@ -11,7 +11,7 @@ RECENT = 5_000
 
 
 class ActionFilter(admin.SimpleListFilter):
-    """The actions among the newest entries; reading all entries to list every action takes too long."""
+    """The actions among the newest entries; listing every action would read all entries."""
 
     title = "action"
     parameter_name = "action"

@@ -1,4 +1,4 @@
-"""What the admin's longest lists share: nothing in them is edited, and no page counts a whole table."""
+"""For the admin's longest lists: read-only, and no page counts a whole table."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than `MOST` rows; whoever looks for older ones narrows the list by a filter."""
+    """Counts at most `MOST` rows; older ones are found with a filter."""
 
     MOST = 10_000
 
@@ -21,7 +21,7 @@ class BoundedPaginator(Paginator):
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that the platform itself writes: operators look, and touch nothing."""
+    """Rows that the platform writes: operators can only read them."""
 
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each would be a count of the whole table

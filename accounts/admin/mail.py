@@ -1,4 +1,4 @@
-"""The queue of mail in the admin: what became of each; never what it says, for links in it are secrets."""
+"""The mail queue in the admin: the state of each mail, never its text, because links in it are secrets."""
 
 from django.contrib import admin
 

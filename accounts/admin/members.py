@@ -1,4 +1,4 @@
-"""Who belongs where, in the admin: inside a tenant's and a workspace's page, and as lists of their own."""
+"""Members of tenants and workspaces in the admin: on the page of each, and as lists of their own."""
 
 from typing import Any, ClassVar
 
@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from accounts.admin.audited import AuditedAdmin
 from accounts.errors import LastOwner
 from accounts.models import Membership, WorkspaceMember
-from accounts.teams.members import is_last_owner, remove_member
+from accounts.teams.members import remove_member
 
 
 class MembershipForm(forms.ModelForm):
     def clean_role(self) -> str:
-        """A tenant has an owner at any time, whoever changes it."""
+        """Every tenant needs an owner."""
         role = str(self.cleaned_data["role"])
         if self.instance.pk and role != Membership.Role.OWNER:
             _expect_other_owner(Membership.objects.get(pk=self.instance.pk))
@@ -24,7 +24,7 @@ class MembershipForm(forms.ModelForm):
 
 
 def _expect_other_owner(membership: Membership) -> None:
-    if is_last_owner(membership):
+    if membership.is_last_owner:
         raise forms.ValidationError(LastOwner.message)
 
 
@@ -49,7 +49,7 @@ class WorkspaceMemberForm(forms.ModelForm):
 
 
 class PresentMembers(admin.TabularInline):
-    """Those who are there. People stand as text: a picker in each row would be a query in each row."""
+    """The members. People are shown as text: a picker in each row would be a query for each row."""
 
     extra = 0
     fields = ("user", "role", "created_at")
@@ -64,7 +64,7 @@ class PresentMembers(admin.TabularInline):
 
 
 class NewMembers(admin.TabularInline):
-    """A picker for somebody who joins; shows nobody."""
+    """A picker that adds a member; lists none."""
 
     extra = 1
     fields = ("user", "role")
@@ -103,7 +103,7 @@ class NewWorkspaceMembers(NewMembers):
     form = WorkspaceMemberForm
 
 
-class PlacesInline(admin.TabularInline):
+class MembershipsInline(admin.TabularInline):
     """The tenants of a person, on the person's page."""
 
     model = Membership
@@ -117,19 +117,19 @@ class PlacesInline(admin.TabularInline):
 
 
 class MemberAdmin(AuditedAdmin):
-    """A list for places with more people than a page holds."""
+    """A list for tenants and workspaces with more members than fit on their page."""
 
-    place: ClassVar[str]
+    member_of: ClassVar[str]
     list_filter = ("role", "created_at")
     ordering = ("-created_at",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        return ("user", self.place, "created_at") if obj else ("created_at",)
+        return ("user", self.member_of, "created_at") if obj else ("created_at",)
 
 
 @admin.register(Membership)
 class MembershipAdmin(MemberAdmin):
-    place = "tenant"
+    member_of = "tenant"
     form = MembershipForm
     fields = ("user", "tenant", "role", "created_at")
     list_display = ("id", "user", "tenant", "role", "created_at")
@@ -138,7 +138,7 @@ class MembershipAdmin(MemberAdmin):
     autocomplete_fields = ("user", "tenant")
 
     def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        if obj is not None and is_last_owner(obj):
+        if obj is not None and obj.is_last_owner:
             return False
         return super().has_delete_permission(request, obj)
 
@@ -146,9 +146,9 @@ class MembershipAdmin(MemberAdmin):
         remove_member(membership=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
-        """Of several at once, an owner who is the last by then stays."""
+        """The last owner among the selected stays."""
         for membership in queryset:
-            if is_last_owner(membership):
+            if membership.is_last_owner:
                 self.message_user(request, f"{membership.user} stays: a tenant needs an owner.", "error")
             else:
                 remove_member(membership=membership)
@@ -156,7 +156,7 @@ class MembershipAdmin(MemberAdmin):
 
 @admin.register(WorkspaceMember)
 class WorkspaceMemberAdmin(MemberAdmin):
-    place = "workspace"
+    member_of = "workspace"
     form = WorkspaceMemberForm
     fields = ("user", "workspace", "role", "created_at")
     list_display = ("id", "user", "tenant", "workspace_slug", "role", "created_at")

@@ -1,4 +1,4 @@
-"""Lists of rows that know tenants, workspaces and people by id only, shown and searched by their names."""
+"""Lists of rows that only have ids of tenants, workspaces and users, shown and searched by their names."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -17,9 +17,9 @@ NAMES: dict[str, tuple[type[Model], str]] = {
 
 
 class NamedIdsAdmin(admin.ModelAdmin):
-    """Names are read in the list's own query, so a longer list needs no further one."""
+    """Names are read in the list's own query, however long the list."""
 
-    own_ids: ClassVar[tuple[str, ...]] = ("id",)  # what else may be searched by
+    own_ids: ClassVar[tuple[str, ...]] = ("id",)  # other columns to search by
     search_fields = ("id",)  # Django shows the search box; `matching` does the search
     search_help_text = "An id, a person's address, or the slug of a workspace"
 
@@ -46,11 +46,11 @@ class NamedIdsAdmin(admin.ModelAdmin):
         return queryset, False
 
     def matching(self, word: str) -> Q:
-        """By ids, or by the people and places they stand for; never by what a row says."""
-        matches, wanted = Q(), _uuid(word)
-        if wanted is not None:
+        """By ids, or by the names that belong to them; never by a row's content."""
+        matches, wanted_id = Q(), _uuid(word)
+        if wanted_id is not None:
             for id_field in (*self.own_ids, *self.named):
-                matches |= Q(**{id_field: wanted})
+                matches |= Q(**{id_field: wanted_id})
             return matches
         for id_field, (model, name) in self.named.items():
             like = model._default_manager.filter(**{f"{name}__icontains": word})
@@ -68,10 +68,6 @@ class NamedIdsAdmin(admin.ModelAdmin):
     @admin.display(ordering="user_id_name")
     def owner(self, row: Any) -> str:
         return row.user_id_name or str(row.user_id)
-
-
-def _name_of(model: type[Model], name: str, id_field: str) -> Subquery:
-    return Subquery(model._default_manager.filter(id=OuterRef(id_field)).values(name)[:1])
 
 
 def _uuid(word: str) -> UUID | None:

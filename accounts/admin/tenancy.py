@@ -1,4 +1,4 @@
-"""How the admin shows tables of one tenant: only while that tenant is open, and only what is listed."""
+"""Tables of a tenant in the admin: only while that tenant is opened, and only the listed columns."""
 
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from kit.tenancy import TenantRef
 
 
 class OperatorRequest(HttpRequest):
-    """A request to the admin; `opened_tenant` is the one whose tables are seen."""
+    """A request to the admin; it shows the tables of `opened_tenant`."""
 
     opened_tenant: TenantRef | None
 
@@ -28,8 +28,8 @@ def in_a_tenant() -> bool:
 class TenantTableAdmin(NamedIdsAdmin):
     """The base for models that live in tenants' schemas."""
 
-    # Lookups in the address beyond `list_filter`. Django would allow one on any column, and so would let
-    # an operator guess at a title letter by letter.
+    # Lookups in the URL beyond `list_filter`. Django allows them on any column, with which an operator
+    # could guess a title letter by letter.
     allowed_lookups: tuple[str, ...] = ()
 
     def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:

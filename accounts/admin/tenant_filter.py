@@ -1,4 +1,4 @@
-"""Narrows a list to one tenant, found by typing: a list of links would load every tenant there is."""
+"""Filters a list by one tenant, found by typing: a list of links would load all tenants."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ class TenantFilter(admin.SimpleListFilter):
         return cls.widget().media
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("", "")]  # the form below stands for all of them
+        return [("", "")]  # the form below replaces them
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if not self.value():
@@ -43,10 +43,10 @@ class TenantFilter(admin.SimpleListFilter):
             return None
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """One choice: a form, with what else narrows the list kept in hidden fields."""
+        """One choice: a form, with the other filters in hidden fields."""
         form = forms.Form(initial={self.parameter_name: self._chosen()})
         form.fields[self.parameter_name] = forms.ModelChoiceField(
             Tenant.objects.all(), widget=self.widget(), required=False, label="Tenant"
         )
-        kept = {name: value for name, value in changelist.params.items() if name != self.parameter_name}
-        yield {"form": form, "kept": kept, "all": changelist.get_query_string(remove=[self.parameter_name])}
+        others = {name: value for name, value in changelist.params.items() if name != self.parameter_name}
+        yield {"form": form, "kept": others, "all": changelist.get_query_string(remove=[self.parameter_name])}

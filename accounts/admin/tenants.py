@@ -1,4 +1,4 @@
-"""Tenants and workspaces in the admin: found, renamed, closed and opened again; made by sign-up only."""
+"""Tenants and workspaces in the admin: renamed, suspended, archived and restored; created by sign-up only."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -22,11 +22,11 @@ from accounts.admin.tenant_filter import TenantFilter
 from accounts.models import Membership, Tenant, Workspace
 from accounts.teams import tenants, workspaces
 
-MOST_INLINE = 100  # members on one page; above it their own list has them
+MOST_INLINE = 100  # members on one page; the list of members has more
 
 
-class PlaceAdmin(AuditedAdmin):
-    """What tenants and workspaces share: an immutable slug, members, no making and no deleting."""
+class MembersAdmin(AuditedAdmin):
+    """For tenants and workspaces: members on the page, and neither creation nor deletion."""
 
     ordering = ("-created_at",)
     members_relation = "members"
@@ -35,7 +35,7 @@ class PlaceAdmin(AuditedAdmin):
         css = {"all": ("accounts/admin.css",)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """A tenant needs a schema and a workspace, a workspace its budget and model: sign-up sees to it."""
+        """A tenant needs a schema and a workspace, a workspace its model: sign-up creates them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -45,13 +45,13 @@ class PlaceAdmin(AuditedAdmin):
         few = obj is not None and self._members_of(obj)[: MOST_INLINE + 1].count() <= MOST_INLINE
         return self.inlines if few else self.inlines[1:]
 
-    def _members_of(self, place: Any) -> QuerySet[Any]:
-        members: QuerySet[Any] = getattr(place, self.members_relation).all()
+    def _members_of(self, row: Any) -> QuerySet[Any]:
+        members: QuerySet[Any] = getattr(row, self.members_relation).all()
         return members
 
 
 @admin.register(Tenant)
-class TenantAdmin(PlaceAdmin):
+class TenantAdmin(MembersAdmin):
     members_relation = "memberships"
     list_display = ("slug", "name", "members", "created_at", "suspended_at", "open")
     list_filter = (("suspended_at", admin.EmptyFieldListFilter), "created_at")
@@ -73,8 +73,8 @@ class TenantAdmin(PlaceAdmin):
 
     @admin.display(description="look inside")
     def open(self, tenant: Tenant) -> str:
-        address = reverse("admin:gateway_conversation_changelist")
-        return format_html('<a href="{}?_tenant={}">Conversations</a>', address, tenant.slug)
+        url = reverse("admin:gateway_conversation_changelist")
+        return format_html('<a href="{}?_tenant={}">Conversations</a>', url, tenant.slug)
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: ModelForm, change: bool) -> None:
         tenants.rename_tenant(tenant=obj, name=obj.name)
@@ -93,7 +93,7 @@ class TenantAdmin(PlaceAdmin):
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(PlaceAdmin):
+class WorkspaceAdmin(MembersAdmin):
     list_display = ("slug", "name", "tenant", "created_at", "archived_at")
     list_select_related = ("tenant",)
     list_filter = (TenantFilter, ("archived_at", admin.EmptyFieldListFilter), "created_at")

@@ -1,4 +1,4 @@
-"""People in the admin: found, made, deactivated, made operators; never deleted, no password shown."""
+"""Users in the admin: created, deactivated, made operators; never deleted, no password shown."""
 
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from accounts.admin.audited import AuditedAdmin
-from accounts.admin.members import PlacesInline
+from accounts.admin.members import MembershipsInline
 from accounts.models import User
 
 RIGHTS = ("is_staff", "is_superuser", "user_permissions")
@@ -46,15 +46,15 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     search_fields = ("email", "name")
     ordering = ("-created_at",)
     filter_horizontal = ("user_permissions",)
-    inlines = (PlacesInline,)
+    inlines = (MembershipsInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """The address stays: sign-in knows people by it. Rights are a superuser's to give."""
+        """The address cannot change, because it identifies the person at sign-in. Superusers give rights."""
         fixed = ("id", "created_at", "last_login", *(("email",) if obj else ()))
         return fixed if _is_superuser(request) else (*fixed, *RIGHTS)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """A member's password is nothing that an operator sees or sets."""
+        """Operators neither see nor set a member's password."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or _is_operator(obj):
             return fieldsets
@@ -67,13 +67,13 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
         return self.inlines if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Who sets an operator's password could act as that operator."""
+        """Only superusers change operators: setting an operator's password means acting as them."""
         if obj is not None and (obj.is_staff or obj.is_superuser) and not _is_superuser(request):
             return False
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """People are deactivated; what they wrote and used stays theirs."""
+        """Users are deactivated instead; what they wrote and used stays theirs."""
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
@@ -82,10 +82,10 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
             EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """The password and its audit line are one.
+        """Sets the password and audits it in one transaction; for operators only.
 
-        Only an operator's: who sets a member's password could sign in as that member and read what they
-        wrote. Members set their own by “Forgotten?” on the sign-in page.
+        An operator who set a member's password could sign in as that member and read what they wrote.
+        Members set their own by “Forgotten?” on the sign-in page.
         """
         target = self.get_object(request, id)
         if target is None or not _is_operator(target):

@@ -1,4 +1,4 @@
-"""The audit, for those who may read it: the tenant's, and a workspace's."""
+"""REST routes of the audit: the tenant's, and a workspace's."""
 
 from typing import Any, ClassVar
 
@@ -51,12 +51,12 @@ class AuditPages(Pages):
 
 
 class AuditMixin:
-    """Both views, which differ in what they look at."""
+    """Filters and pages the entries that a view selects."""
 
     def page(self, request: Request, rows: Any) -> Response:
-        wanted = AuditFilter.parse(request.query_params)
+        filters = AuditFilter.parse(request.query_params)
         pages = AuditPages()
-        shown = pages.paginate_queryset(wanted.apply(rows), request, self)
+        shown = pages.paginate_queryset(filters.apply(rows), request, self)
         return pages.get_paginated_response(AuditEntrySerializer(shown, many=True).data)
 
 
@@ -85,4 +85,4 @@ class WorkspaceAuditView(AuditMixin, WorkspaceView):
     )
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the workspace's audit entries, the latest first."""
-        return self.page(request, entries_in(self.place))
+        return self.page(request, entries_in(self.principal))

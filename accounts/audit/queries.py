@@ -1,4 +1,4 @@
-"""Reads the audit: a tenant's entries, narrowed by action, actor and time."""
+"""Reads the audit: the entries of a tenant or workspace, filtered by action, actor and time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class AuditFilter:
     until: datetime | None = None
 
     @classmethod
-    def parse(cls, wanted: Mapping[str, str]) -> "AuditFilter":
-        """From an address's parameters; InvalidInput names a wrong one."""
+    def parse(cls, query: Mapping[str, str]) -> "AuditFilter":
+        """From query parameters; InvalidInput names a wrong one."""
         return cls(
-            action=wanted.get("action", "").strip()[:60],
-            actor=wanted.get("actor", "").strip().lower()[:254],
-            since=_moment("since", wanted.get("since", "")),
-            until=_moment("until", wanted.get("until", "")),
+            action=query.get("action", "").strip()[:60],
+            actor=query.get("actor", "").strip().lower()[:254],
+            since=_moment("since", query.get("since", "")),
+            until=_moment("until", query.get("until", "")),
         )
 
     def apply(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -49,15 +49,15 @@ def entries_of(principal: Principal) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(tenant=principal.tenant.id).select_related("workspace")
 
 
-def entries_in(place: Principal) -> QuerySet[AuditEntry]:
-    """Those of one workspace."""
-    expect(place, Action.AUDIT_WORKSPACE)
-    rows = AuditEntry.objects.filter(tenant=place.tenant.id, workspace=place.workspace.id)
+def entries_in(principal: Principal) -> QuerySet[AuditEntry]:
+    """The entries of the principal's workspace."""
+    expect(principal, Action.AUDIT_WORKSPACE)
+    rows = AuditEntry.objects.filter(tenant=principal.tenant.id, workspace=principal.workspace.id)
     return rows.select_related("workspace")
 
 
 def _moment(name: str, text: str) -> datetime | None:
-    """A `+` that an address turned into a space is put back."""
+    """Accepts a space for `+`, which is how a query string decodes it."""
     try:
         moment = parse_datetime(text.strip().replace(" ", "+")) if text else None
     except ValueError:

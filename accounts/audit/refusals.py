@@ -1,7 +1,7 @@
-"""Refusals in the audit: the first of a minute by itself, those that repeat it as one entry with their count.
+"""Refusals in the audit: the first in a minute gets an entry, its repeats one more with their count.
 
-An entry never changes, so its count cannot grow: repeats are counted, exactly, in a row of their own until
-their minute is over. Repeated refusals can neither bury other entries nor fill the table.
+An entry never changes, so its count cannot grow: repeats are counted exactly, in a row of their own, until
+the minute is over. Repeated refusals can neither bury other entries nor fill the table.
 """
 
 import hashlib
@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.models import AuditEntry, Refusal
+from accounts.principals import Principal
 from kit.networks import network_of
 
 MINUTE = timedelta(minutes=1)
-BATCH = 500  # minutes of refusals in one transaction
+BATCH = 500  # rows in one transaction
 COUNT_ONE = """
     INSERT INTO public.accounts_refusal (key, minute, repeats, entry, workspace_id, target)
     VALUES (%s, %s, 0, %s::jsonb, %s, %s)
@@ -32,9 +33,26 @@ COUNT_ONE = """
 """
 
 
-def record_refusal(action: str, *, code: str, **told: Any) -> None:
-    """What `audit.record` takes, and the refusal's code: one of few, for each is counted apart."""
-    fields = audit.entry_fields(action, code=code, **told)
+def record_refusal(
+    action: str,
+    *,
+    code: str,
+    principal: Principal | None = None,
+    actor_id: UUID | None = None,
+    workspace_id: UUID | None = None,
+    target: str = "",
+    reason: str = "",
+) -> None:
+    """As `audit.record`. Each error code is counted separately, so there must be few of them."""
+    details: dict[str, Any] = {"code": code, **({"reason": reason} if reason else {})}
+    fields = audit.entry_fields(
+        action,
+        principal=principal,
+        actor_id=actor_id,
+        workspace_id=workspace_id,
+        target=target,
+        **details,
+    )
     minute = timezone.now().replace(second=0, microsecond=0)
     key = _key(fields, code)
     with transaction.atomic():
@@ -45,7 +63,7 @@ def record_refusal(action: str, *, code: str, **told: Any) -> None:
 
 
 def write_repeats(*, of: str | None = None) -> None:
-    """The entries of the minutes that are over: all, or one key's."""
+    """Adds the entries for minutes that are over: of all keys, or of one."""
     over = Refusal.objects.filter(minute__lt=timezone.now().replace(second=0, microsecond=0))
     rows = over if of is None else over.filter(key=of)
     while _write_batch(rows.order_by("minute")):
@@ -68,9 +86,9 @@ def _repeated(row: Refusal) -> AuditEntry:
 
 
 def _key(fields: dict[str, Any], code: str) -> str:
-    """Leaves out workspace and target: the caller chooses them and could vary them without end.
+    """Without workspace and target, which the caller chooses and could vary without end.
 
-    Someone who is not signed in is known by their network alone.
+    Someone who is not signed in is known only by their network.
     """
     who = fields["actor_id"] or network_of(fields["address"] or "")
     parts = (fields["tenant_id"], who, fields["action"], code)
@@ -78,7 +96,7 @@ def _key(fields: dict[str, Any], code: str) -> str:
 
 
 def _count(key: str, minute: datetime, fields: dict[str, Any]) -> int:
-    """How many there were before in this minute."""
+    """Counts the refusal; returns how many came before it in this minute."""
     workspace_id: UUID | None = fields["workspace_id"]
     entry = json.dumps(fields, cls=DjangoJSONEncoder)
     with connection.cursor() as cursor:

@@ -1,10 +1,10 @@
-"""Writes the audit: one line for each thing done to accounts and access, and for each refusal.
+"""Writes the audit: an entry for each change of accounts and access, and for each refusal.
 
-Called inside the transaction that does it, so that neither is there without the other.
+Called in the transaction of the change, so that neither exists without the other.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec
 from uuid import UUID
 
 from django.db.models import Model
@@ -13,16 +13,17 @@ from accounts.models import AuditEntry, User
 from accounts.principals import Principal
 from kit import request_origin
 
-# A field whose name has one of these words in it is told as changed, never with its value.
+# A field whose name has one of these words is recorded as changed, without its values.
 SECRET_WORDS = {"password", "password1", "password2", "secret", "token", "key", "credential", "credentials"}
 MASK = "***"
-Changes = dict[str, list[Any]]
+Changes = dict[str, list[Any]]  # {field: [before, after]}
+Fields = ParamSpec("Fields")
 
 
 def change(row: Model, wanted: Mapping[str, Any], fields: Iterable[str]) -> Changes:
-    """Sets those of the row's fields that are wanted otherwise, and returns what changed, for the entry.
+    """Sets the row's `fields` to the wanted values and returns what changed, for the entry.
 
-    None leaves a field as it is. Where nothing changed, nothing is to be saved, and no entry written.
+    None leaves a field as it is. If nothing changed, the caller saves nothing and writes no entry.
     """
     changes: Changes = {}
     for name in fields:
@@ -31,38 +32,6 @@ def change(row: Model, wanted: Mapping[str, Any], fields: Iterable[str]) -> Chan
             changes[name] = [before, after]
             setattr(row, name, after)
     return changes
-
-
-def record(
-    action: str,
-    *,
-    principal: Principal | None = None,
-    actor_id: UUID | None = None,
-    actor_email: str = "",
-    tenant_id: UUID | None = None,
-    workspace_id: UUID | None = None,
-    target: str = "",
-    via: str = "",
-    changes: Changes | None = None,
-    of_tenant: bool = False,
-    **details: Any,
-) -> None:
-    """Adds an AuditEntry for the current request; for refusals there is `refusals.record_refusal`."""
-    AuditEntry.objects.create(
-        **entry_fields(
-            action,
-            principal=principal,
-            actor_id=actor_id,
-            actor_email=actor_email,
-            tenant_id=tenant_id,
-            workspace_id=workspace_id,
-            target=target,
-            via=via,
-            changes=changes,
-            of_tenant=of_tenant,
-            **details,
-        )
-    )
 
 
 def entry_fields(
@@ -79,10 +48,10 @@ def entry_fields(
     of_tenant: bool = False,
     **details: Any,
 ) -> dict[str, Any]:
-    """What an entry for the current request says.
+    """The fields of an AuditEntry for the current request.
 
-    A principal stands for actor, key and tenant, and for the workspace unless the act is `of_tenant`: of no
-    one workspace, whichever the person is in.
+    A principal gives actor, key and tenant, and the workspace unless the action is `of_tenant`: it concerns
+    the whole team, whichever workspace the person is in.
     """
     origin = request_origin.current()
     if principal is not None:
@@ -106,6 +75,17 @@ def entry_fields(
         "address": origin.address,
         "request_id": origin.request_id,
     }
+
+
+def _writer(fields_of: Callable[Fields, dict[str, Any]]) -> Callable[Fields, None]:
+    def write(*args: Fields.args, **kwargs: Fields.kwargs) -> None:
+        AuditEntry.objects.create(**fields_of(*args, **kwargs))
+
+    return write
+
+
+# Adds an entry for the current request, of the fields above; for refusals: `refusals.record_refusal`.
+record = _writer(entry_fields)
 
 
 def masked(changes: Changes) -> Changes:

@@ -1,4 +1,4 @@
-"""API keys, and the service accounts that own some of them."""
+"""REST routes of API keys and service accounts."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -37,29 +37,29 @@ class NewKeySerializer(ApiKeySerializer):
     key = serializers.CharField(help_text="The key itself: shown this once")
 
 
-class KeyWishSerializer(serializers.Serializer[Any]):
+class KeyInputSerializer(serializers.Serializer[Any]):
     name = NameField()
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), allow_empty=False, max_length=3)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
     service_account = serializers.UUIDField(required=False, allow_null=True, default=None)
 
 
-class ServiceAccountWishSerializer(serializers.Serializer[Any]):
+class ServiceAccountInputSerializer(serializers.Serializer[Any]):
     name = NameField()
     workspace_role = serializers.ChoiceField(WORKSPACE_ROLES, required=False, default="editor")
 
 
 class KeysView(PolicyView):
-    """Lists keys, and makes one."""
+    """Lists and creates keys."""
 
     def listed(self, rows: Any) -> Response:
         pages = Pages()
         shown = pages.paginate_queryset(rows, self.request, self)
         return pages.get_paginated_response(ApiKeySerializer(shown, many=True).data)
 
-    def made(self, *, for_tenant: bool) -> Response:
-        wish = checked(KeyWishSerializer, self.request)
-        new = api_keys.create_key(principal=self.place, for_tenant=for_tenant, **wish)
+    def created(self, *, for_tenant: bool) -> Response:
+        fields = checked(KeyInputSerializer, self.request)
+        new = api_keys.create_key(principal=self.principal, for_tenant=for_tenant, **fields)
         return Response({**ApiKeySerializer(new.row).data, "key": new.text}, status=201)
 
 
@@ -74,17 +74,17 @@ class WorkspaceKeysView(WorkspaceView, KeysView):
     )
     def get(self, request: Request, workspace: str) -> Response:
         """Lists your keys in this workspace; admins see everyone's."""
-        return self.listed(api_keys.listed_keys(self.place).filter(workspace=self.place.workspace.id))
+        return self.listed(api_keys.listed_keys(self.principal).filter(workspace=self.principal.workspace.id))
 
     @extend_schema(
         operation_id="create_workspace_api_key",
         tags=["keys"],
-        request=KeyWishSerializer,
+        request=KeyInputSerializer,
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
         """Creates a key for this workspace. Only this response contains its text."""
-        return self.made(for_tenant=False)
+        return self.created(for_tenant=False)
 
 
 class TenantKeysView(KeysView):
@@ -95,17 +95,17 @@ class TenantKeysView(KeysView):
     )
     def get(self, request: Request) -> Response:
         """Lists every active key of the team."""
-        return self.listed(api_keys.listed_keys(self.place))
+        return self.listed(api_keys.listed_keys(self.principal))
 
     @extend_schema(
         operation_id="create_api_key",
         tags=["keys"],
-        request=KeyWishSerializer,
+        request=KeyInputSerializer,
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a key for every workspace of its owner; the header `X-Workspace` chooses one."""
-        return self.made(for_tenant=True)
+        return self.created(for_tenant=True)
 
 
 class KeyView(PolicyView):
@@ -133,13 +133,13 @@ class ServiceAccountsView(PolicyView):
     @extend_schema(
         operation_id="create_service_account",
         tags=["keys"],
-        request=ServiceAccountWishSerializer,
+        request=ServiceAccountInputSerializer,
         responses={201: PersonSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a service account in the token's workspace. Add it to others like a member."""
         made = api_keys.create_service_account(
-            principal=self.principal, **checked(ServiceAccountWishSerializer, request)
+            principal=self.principal, **checked(ServiceAccountInputSerializer, request)
         )
         return Response(PersonSerializer(made).data, status=201)
 

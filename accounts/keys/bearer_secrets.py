@@ -1,4 +1,4 @@
-"""Secrets that open something to whoever bears them: made here, shown once, kept as a hash."""
+"""Bearer secrets, such as keys and links: created here, shown once, stored as a hash."""
 
 import hmac
 import re
@@ -6,11 +6,11 @@ import secrets
 from hashlib import sha256
 
 BYTES = 32
-PLAIN = re.compile(r"[a-z0-9-]{1,40}")  # as a tenant's slug is written
+SLUG = re.compile(r"[a-z0-9-]{1,40}")
 
 
 def make_secret() -> str:
-    """256 random bits, safe in an address; so many that a plain hash of them cannot be searched."""
+    """256 random bits, URL-safe; too many to find by searching for a plain hash."""
     return secrets.token_urlsafe(BYTES)
 
 
@@ -24,6 +24,6 @@ def matches(secret: str, stored_hash: str) -> bool:
 
 
 def split_token(token: str) -> tuple[str, str]:
-    """A public token names its tenant in clear, `acme.<secret>`; ("", "") for what is none."""
+    """Tenant slug and secret of a public token, `acme.<secret>`; ("", "") for anything else."""
     slug, dot, secret = token.partition(".")
-    return (slug, secret) if dot and secret and PLAIN.fullmatch(slug) else ("", "")
+    return (slug, secret) if dot and secret and SLUG.fullmatch(slug) else ("", "")

@@ -1,11 +1,11 @@
-"""API keys: made, shown once, kept as a hash; and who they stand for, read anew at each use."""
+"""API keys: created, shown once, stored as a hash; the principal is read again on each use."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
@@ -15,49 +15,49 @@ from accounts.models import ApiKey, Membership, Tenant, User
 from accounts.policy import Action, Scope, expect, may
 from accounts.principals import Principal, default_principal, find_principal
 from accounts.revocation import access_changed
-from accounts.teams.members import acting, remove_member
+from accounts.teams.members import acting, find_member, remove_member
 from kit.errors import Conflict, InvalidInput, NotFound, TokenInvalid
 
-MARK = "sy_"  # a leaked key can be told as one
+KEY_PREFIX = "sy_"  # so that secret scanners recognise a leaked key
 PREFIX_LENGTH = 10
-LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-MOST_KEYS = 100  # live ones of one owner in a tenant
-USE_NOTED_EVERY = timedelta(minutes=1)
+CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+MOST_KEYS = 100  # unrevoked ones of one owner in a tenant
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """The one moment at which a key can be read."""
+    """Only the service that creates a key returns its text; the database has a hash."""
 
     row: ApiKey
     secret: str
 
     @property
     def text(self) -> str:
-        return f"{MARK}{self.row.prefix}_{self.secret}"
+        return f"{KEY_PREFIX}{self.row.prefix}_{self.secret}"
 
 
 def looks_like_key(raw: str) -> bool:
-    return raw.startswith(MARK)
+    return raw.startswith(KEY_PREFIX)
 
 
 def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
-    """Who the key acts for, and where: TokenInvalid as soon as key, owner or membership has ended.
+    """The principal that the key acts as; TokenInvalid once the key, owner or membership has ended.
 
     A key of the whole tenant acts in the named workspace, else in the default one, else in the owner's first.
     """
-    prefix, _, secret = raw.removeprefix(MARK).partition("_")
+    prefix, _, secret = raw.removeprefix(KEY_PREFIX).partition("_")
     if not (prefix.isascii() and prefix.isalnum() and len(prefix) <= PREFIX_LENGTH):
         raise TokenInvalid
-    related = _live_keys().select_related("tenant__default_workspace", "workspace")
+    related = ApiKey.objects.live().select_related("tenant__default_workspace", "workspace")
     key = related.filter(prefix=prefix).first()
     if key is None or not matches(secret, key.secret_hash):
         raise TokenInvalid
-    principal = _place_of(key, workspace_slug)
+    principal = _principal_of_owner(key, workspace_slug)
     if principal is None or principal.membership_id != key.membership_id:
         raise TokenInvalid
     now = timezone.now()
-    if key.last_used_at is None or now - key.last_used_at > USE_NOTED_EVERY:
+    if key.last_used_at is None or now - key.last_used_at > USE_RECORDED_EVERY:
         ApiKey.objects.filter(id=key.id).update(last_used_at=now)
     return replace(
         principal,
@@ -69,14 +69,10 @@ def principal_from_key(raw: str, workspace_slug: str = "") -> Principal:
 
 
 def is_alive(prefix: str) -> bool:
-    return _live_keys().filter(prefix=prefix).exists()
+    return ApiKey.objects.live().filter(prefix=prefix).exists()
 
 
-def _live_keys() -> QuerySet[ApiKey]:
-    return ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
-
-
-def _place_of(key: ApiKey, workspace_slug: str) -> Principal | None:
+def _principal_of_owner(key: ApiKey, workspace_slug: str) -> Principal | None:
     tenant = key.tenant.slug
     if key.workspace is not None:
         if workspace_slug not in {"", key.workspace.slug}:
@@ -88,8 +84,10 @@ def _place_of(key: ApiKey, workspace_slug: str) -> Principal | None:
             raise NotFound
         return named
     default = key.tenant.default_workspace
-    there = default and find_principal(user_id=key.owner_id, tenant_slug=tenant, workspace_slug=default.slug)
-    return there or default_principal(user_id=key.owner_id, tenant_slug=tenant)
+    in_default = default and find_principal(
+        user_id=key.owner_id, tenant_slug=tenant, workspace_slug=default.slug
+    )
+    return in_default or default_principal(user_id=key.owner_id, tenant_slug=tenant)
 
 
 def create_key(
@@ -101,31 +99,36 @@ def create_key(
     expires_at: datetime | None = None,
     service_account: UUID | None = None,
 ) -> NewKey:
-    """A key in the principal's workspace, or for the whole tenant; one's own, or a service account's."""
+    """For the principal's workspace or the whole tenant; owned by the principal or a service account."""
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput(expires_at=["This moment has passed."])
     with acting(principal, Action.TENANT_KEYS if for_tenant else _needed(service_account)) as actor:
         if for_tenant and service_account is not None:
             expect(actor, Action.SERVICE_ACCOUNTS_CHANGE)
         owner = _owner(actor, service_account)
-        _expect_room(owner)
-        new = _write(
-            owner,
+        _expect_below_limit(owner)
+        secret = make_secret()
+        row = ApiKey.objects.create(
+            tenant_id=owner.tenant_id,
             workspace_id=None if for_tenant else actor.workspace.id,
+            owner_id=owner.user_id,
+            membership_id=owner.id,
             name=name,
+            prefix=get_random_string(PREFIX_LENGTH, CHARACTERS),
+            secret_hash=hash_of(secret),
             scopes=sorted(set(scopes)),
-            expires_at=expires_at,
             created_by_id=actor.user_id,
+            expires_at=expires_at,
         )
         audit.record(
             "api_key.created",
             principal=actor,
             of_tenant=for_tenant,
-            target=f"{new.row.prefix} {name}",
+            target=row.audit_target,
             owner=str(owner.user_id),
-            changes={"scopes": [None, new.row.scopes]},
+            changes={"scopes": [None, row.scopes]},
         )
-    return new
+    return NewKey(row=row, secret=secret)
 
 
 def _needed(service_account: UUID | None) -> Action:
@@ -133,7 +136,7 @@ def _needed(service_account: UUID | None) -> Action:
 
 
 def _owner(actor: Principal, service_account: UUID | None) -> Membership:
-    members = Membership.objects.select_related("user").filter(tenant=actor.tenant.id)
+    members = Membership.objects.of_tenant(actor.tenant.id)
     if service_account is None:
         return members.get(id=actor.membership_id)
     owner = members.filter(user=service_account, user__service_of=actor.tenant.id).first()
@@ -142,30 +145,15 @@ def _owner(actor: Principal, service_account: UUID | None) -> Membership:
     return owner
 
 
-def _expect_room(owner: Membership) -> None:
-    if (
-        ApiKey.objects.filter(owner=owner.user_id, tenant=owner.tenant_id, revoked_at=None).count()
-        >= MOST_KEYS
-    ):
+def _expect_below_limit(owner: Membership) -> None:
+    present = ApiKey.objects.unrevoked().filter(owner=owner.user_id, tenant=owner.tenant_id)
+    if present.count() >= MOST_KEYS:
         raise Conflict(f"There are {MOST_KEYS} keys already; revoke one first.")
 
 
-def _write(owner: Membership, **fields: object) -> NewKey:
-    secret = make_secret()
-    row = ApiKey.objects.create(
-        tenant_id=owner.tenant_id,
-        owner_id=owner.user_id,
-        membership_id=owner.id,
-        prefix=get_random_string(PREFIX_LENGTH, LETTERS),
-        secret_hash=hash_of(secret),
-        **fields,
-    )
-    return NewKey(row=row, secret=secret)
-
-
 def listed_keys(principal: Principal) -> QuerySet[ApiKey]:
-    """One's own live keys; everybody's for who may make keys for the tenant."""
-    rows = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None)
+    """The principal's unrevoked keys; everyone's for people who may create keys for the tenant."""
+    rows = ApiKey.objects.unrevoked().filter(tenant=principal.tenant.id)
     if not may(principal, Action.TENANT_KEYS):
         expect(principal, Action.KEYS_OWN)
         rows = rows.filter(owner=principal.user_id)
@@ -174,28 +162,28 @@ def listed_keys(principal: Principal) -> QuerySet[ApiKey]:
 
 @transaction.atomic
 def revoke_key(*, principal: Principal, key_id: UUID) -> None:
-    """Dead from the next request on: one's own, whatever one's role; anybody's for who may make team keys."""
+    """The principal's own key in any role; anyone's for people who may create keys for the tenant."""
     expect(principal, Action.KEYS_REVOKE)
-    rows = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None)
+    rows = ApiKey.objects.unrevoked().filter(tenant=principal.tenant.id)
     if not may(principal, Action.TENANT_KEYS):
         rows = rows.filter(owner=principal.user_id)
     key = rows.filter(id=key_id).first()
     if key is None:
         raise NotFound
-    ApiKey.objects.filter(id=key.id).update(revoked_at=timezone.now())
-    audit.record("api_key.revoked", principal=principal, target=f"{key.prefix} {key.name}")
+    rows.filter(id=key_id).revoke()
+    audit.record("api_key.revoked", principal=principal, target=key.audit_target)
     access_changed(key.owner_id)
 
 
 def keys_of_person(user_id: UUID) -> QuerySet[ApiKey]:
-    """Live keys of one person in all teams that they are in; `MOST_KEYS` of them in each."""
-    mine = Membership.objects.filter(user=user_id).values("id")
-    rows = ApiKey.objects.filter(owner=user_id, membership_id__in=mine, revoked_at=None)
+    """Unrevoked keys in all of the person's teams, at most `MOST_KEYS` in each."""
+    own = Membership.objects.filter(user=user_id).values("id")
+    rows = ApiKey.objects.unrevoked().filter(owner=user_id, membership_id__in=own)
     return rows.select_related("tenant", "workspace")
 
 
 def keys_lost_in_recovery(user_id: UUID) -> QuerySet[ApiKey]:
-    """The person's keys that the recovery of their account ended within the last month."""
+    """The keys revoked in the last 30 days because the account was recovered."""
     since = timezone.now() - timedelta(days=30)
     rows = ApiKey.objects.filter(owner=user_id, revoked_in_recovery=True, revoked_at__gt=since)
     return rows.select_related("tenant", "workspace")
@@ -203,22 +191,22 @@ def keys_lost_in_recovery(user_id: UUID) -> QuerySet[ApiKey]:
 
 @transaction.atomic
 def revoke_own_key(*, user_id: UUID, key_id: UUID) -> None:
-    key = ApiKey.objects.filter(owner=user_id, id=key_id, revoked_at=None).first()
+    """For the page of the person's account, where no workspace is current."""
+    rows = ApiKey.objects.unrevoked().filter(owner=user_id, id=key_id)
+    key = rows.first()
     if key is None:
         raise NotFound
-    ApiKey.objects.filter(id=key.id).update(revoked_at=timezone.now())
-    audit.record(
-        "api_key.revoked", actor_id=user_id, tenant_id=key.tenant_id, target=f"{key.prefix} {key.name}"
-    )
+    rows.revoke()
+    audit.record("api_key.revoked", actor_id=user_id, tenant_id=key.tenant_id, target=key.audit_target)
     access_changed(user_id)
 
 
 def create_service_account(*, principal: Principal, name: str, workspace_role: str) -> User:
-    """Nobody's account, in the principal's workspace, for keys that outlive the person who made them."""
+    """In the principal's workspace; its keys outlive the membership of the person who created them."""
     with acting(principal, Action.SERVICE_ACCOUNTS_CHANGE) as actor:
         tenant = Tenant.objects.get(id=actor.tenant.id)
         user = User(name=name, service_of=tenant)
-        user.email = f"{user.id.hex}@service.invalid"  # nobody's, by RFC 2606
+        user.email = f"{user.id.hex}@service.invalid"  # reserved by RFC 2606
         user.set_unusable_password()
         user.save()
         Membership.objects.create(tenant=tenant, user=user, role=Membership.Role.MEMBER)
@@ -233,11 +221,10 @@ def service_accounts_of(principal: Principal) -> QuerySet[User]:
 
 
 def remove_service_account(*, principal: Principal, user_id: UUID) -> None:
-    """Its keys end with it."""
+    """Revokes its keys too."""
     with acting(principal, Action.SERVICE_ACCOUNTS_CHANGE) as actor:
-        members = Membership.objects.select_related("user").filter(tenant=actor.tenant.id, user=user_id)
-        membership = members.filter(user__service_of=actor.tenant.id).first()
-        if membership is None:
+        membership = find_member(actor, user_id)
+        if membership.user.service_of_id != actor.tenant.id:
             raise NotFound
         remove_member(membership=membership)
         User.objects.filter(id=user_id).update(is_active=False)

@@ -1,4 +1,4 @@
-"""Everything of accounts that the database keeps; all of it in the public schema."""
+"""The models of accounts; all tables are in the public schema."""
 
 from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEntry
@@ -7,7 +7,7 @@ from accounts.models.engines import EngineAccount, EngineCheck
 from accounts.models.invitations import (
     Invitation,
     InvitationMail,
-    InvitationPlace,
+    InvitationWorkspace,
     OwnershipOffer,
     WorkspaceLink,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "Founding",
     "Invitation",
     "InvitationMail",
-    "InvitationPlace",
+    "InvitationWorkspace",
     "Membership",
     "OutgoingMail",
     "OwnershipOffer",

@@ -7,9 +7,23 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models.tenants import Tenant
 from accounts.models.workspaces import Workspace
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def unrevoked(self) -> "ApiKeyQuerySet":
+        """Expired keys too: pages list them until they are revoked."""
+        return self.filter(revoked_at=None)
+
+    def live(self) -> "ApiKeyQuerySet":
+        """Keys that work."""
+        return self.unrevoked().filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+
+    def revoke(self, *, in_recovery: bool = False) -> int:
+        return self.update(revoked_at=timezone.now(), revoked_in_recovery=in_recovery)
 
 
 class ApiKey(models.Model):
@@ -40,6 +54,8 @@ class ApiKey(models.Model):
         help_text="Revoked because its owner's account was recovered by email",
     )
 
+    objects = ApiKeyQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar[list[str]] = ["-created_at", "-id"]
         constraints = [
@@ -55,3 +71,7 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+    @property
+    def audit_target(self) -> str:
+        return f"{self.prefix} {self.name}"

@@ -1,7 +1,7 @@
-"""Ways into a tenant: invitations to one address, links open for a while, and offers of ownership."""
+"""Ways into a tenant: invitations to one address, invite links, and offers of ownership."""
 
 from typing import ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
@@ -12,8 +12,17 @@ from accounts.models.tenants import Membership, Tenant
 from accounts.models.workspaces import Workspace, WorkspaceMember
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def pending(self) -> "InvitationQuerySet":
+        """Neither accepted nor withdrawn; expired ones can be sent again."""
+        return self.filter(accepted_at=None, revoked_at=None)
+
+    def usable(self) -> "InvitationQuerySet":
+        return self.pending().filter(expires_at__gt=timezone.now(), tenant__suspended_at=None)
+
+
 class Invitation(models.Model):
-    """For one address, once. Only a hash of its secret is kept: whoever holds the link reads that mail."""
+    """For one address, once. Only a hash of the link's secret is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="invitations")
@@ -29,6 +38,8 @@ class Invitation(models.Model):
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-created_at", "-id"]
@@ -52,16 +63,24 @@ class Invitation(models.Model):
         return self.expires_at <= timezone.now()
 
 
-class InvitationPlace(models.Model):
-    """A workspace that the invitation opens, and as what."""
+class InvitationWorkspaceQuerySet(models.QuerySet["InvitationWorkspace"]):
+    def open(self) -> "InvitationWorkspaceQuerySet":
+        return self.filter(workspace__archived_at=None).select_related("workspace")
 
-    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="places")
+
+class InvitationWorkspace(models.Model):
+    """A workspace that the invited person joins, and the role there."""
+
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="workspaces")
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     role = models.CharField(
         max_length=10, choices=WorkspaceMember.Role.choices, default=WorkspaceMember.Role.EDITOR
     )
 
+    objects = InvitationWorkspaceQuerySet.as_manager()
+
     class Meta:
+        db_table = "accounts_invitationplace"
         constraints = [
             models.UniqueConstraint(fields=["invitation", "workspace"], name="one_place_an_invitation"),
         ]
@@ -71,9 +90,9 @@ class InvitationPlace(models.Model):
 
 
 class InvitationMail(models.Model):
-    """That an invitation was mailed, for the limits: it stays when the invitation or the team goes.
+    """One invitation mailed, for the limits; the row outlives the invitation and the team.
 
-    Whom it went to is stored as a keyed hash. A job deletes rows once no limit counts them any more.
+    The recipient is stored as a keyed hash. A job deletes rows that no limit counts any more.
     """
 
     tenant_id = models.UUIDField(editable=False)
@@ -91,8 +110,22 @@ class InvitationMail(models.Model):
         return f"invitation mailed by {self.tenant_id} at {self.sent_at:%Y-%m-%d %H:%M}"
 
 
+class WorkspaceLinkQuerySet(models.QuerySet["WorkspaceLink"]):
+    def current(self) -> "WorkspaceLinkQuerySet":
+        """Not turned off or replaced; it may have expired or been used up."""
+        return self.filter(revoked_at=None)
+
+    def usable(self) -> "WorkspaceLinkQuerySet":
+        return self.current().filter(
+            expires_at__gt=timezone.now(),
+            uses__lt=F("most_uses"),
+            workspace__archived_at=None,
+            workspace__tenant__suspended_at=None,
+        )
+
+
 class WorkspaceLink(models.Model):
-    """Opens a workspace to whoever has it: so many times, until then. One at a time in a workspace."""
+    """An invite link: anyone who has it can join, `most_uses` times and until it expires. One a workspace."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="links")
@@ -109,6 +142,8 @@ class WorkspaceLink(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    objects = WorkspaceLinkQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -124,6 +159,13 @@ class WorkspaceLink(models.Model):
         return f"link to {self.workspace_id}"
 
 
+class OwnershipOfferQuerySet(models.QuerySet["OwnershipOffer"]):
+    def open(self, tenant_id: UUID) -> "OwnershipOfferQuerySet":
+        """The tenant's offer that has not expired, with both people."""
+        rows = self.filter(tenant=tenant_id, expires_at__gt=timezone.now())
+        return rows.select_related("offered_by", "offered_to")
+
+
 class OwnershipOffer(models.Model):
     """The owner offers the tenant to a member, who becomes its owner on accepting."""
 
@@ -133,6 +175,8 @@ class OwnershipOffer(models.Model):
     offered_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
+
+    objects = OwnershipOfferQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.tenant_id} to {self.offered_to_id}"

@@ -21,6 +21,12 @@ def schema_name_for(tenant_id: UUID) -> str:
     return f"t_{tenant_id.hex}"
 
 
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    def active(self) -> "TenantQuerySet":
+        """Not suspended."""
+        return self.filter(suspended_at=None)
+
+
 class Tenant(TenantMixin):
     class Departed(models.TextChoices):
         """What becomes of the private conversations and prompts of somebody who leaves."""
@@ -55,6 +61,8 @@ class Tenant(TenantMixin):
     migrated_to = models.CharField(
         max_length=64, default="", editable=False
     )  # accounts.teams.schema_template.version()
+
+    objects = TenantQuerySet.as_manager()
 
     # `accounts.teams.tenants.create_tenant` copies the template schema; nothing ever drops one.
     auto_create_schema = False
@@ -113,6 +121,19 @@ class Domain(DomainMixin):
     """A host name of a tenant's own; routing goes by path, so none is needed."""
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def of_tenant(self, tenant_id: UUID) -> "MembershipQuerySet":
+        """With the user of each, whom most callers show or audit."""
+        return self.filter(tenant=tenant_id).select_related("user")
+
+    def active(self) -> "MembershipQuerySet":
+        """Of users who are not deactivated."""
+        return self.filter(user__is_active=True)
+
+    def owners(self) -> "MembershipQuerySet":
+        return self.filter(role=Membership.Role.OWNER)
+
+
 class Membership(models.Model):
     """A person belongs to a tenant."""
 
@@ -128,6 +149,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = MembershipQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_a_tenant"),
@@ -136,3 +159,11 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.tenant_id} as {self.role}"
+
+    @property
+    def is_last_owner(self) -> bool:
+        """Costs a query for an owner."""
+        if self.role != self.Role.OWNER:
+            return False
+        others = Membership.objects.of_tenant(self.tenant_id).owners().exclude(id=self.id)
+        return not others.exists()

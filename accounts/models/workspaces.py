@@ -1,4 +1,4 @@
-"""A room inside a tenant with its own models, conversations and budget, and who may enter it."""
+"""A workspace of a tenant, with its own models, conversations and budget, and its members."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -11,11 +11,21 @@ from accounts.models.tenants import SLUG_PATTERN, Tenant, valid_slug
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceRef:
-    """Which workspace, as plain data."""
+    """A workspace as plain data."""
 
     id: UUID
     slug: str
     name: str
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    def existing(self) -> "WorkspaceQuerySet":
+        """Not deleted for good; archived ones can be restored."""
+        return self.filter(deleted_at=None)
+
+    def open(self) -> "WorkspaceQuerySet":
+        """Members may enter. A deleted workspace is always archived as well."""
+        return self.filter(archived_at=None, deleted_at=None)
 
 
 class Workspace(models.Model):
@@ -37,6 +47,8 @@ class Workspace(models.Model):
         null=True, blank=True, editable=False, help_text="The row stays, so that its slug is not used again."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = WorkspaceQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -61,6 +73,16 @@ class Workspace(models.Model):
         return WorkspaceRef(id=self.id, slug=self.slug, name=self.name)
 
 
+class WorkspaceMemberQuerySet(models.QuerySet["WorkspaceMember"]):
+    def enterable(self) -> "WorkspaceMemberQuerySet":
+        """Nothing about the user, workspace or tenant keeps the member out; membership is not checked."""
+        return self.filter(
+            user__is_active=True,
+            workspace__archived_at=None,
+            workspace__tenant__suspended_at=None,
+        )
+
+
 class WorkspaceMember(models.Model):
     """A member of the tenant may enter this workspace."""
 
@@ -76,6 +98,8 @@ class WorkspaceMember(models.Model):
     )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.EDITOR)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = WorkspaceMemberQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,4 +1,4 @@
-"""One's own account, over REST: who one is, and what counts wherever one is."""
+"""REST routes of the caller's own account."""
 
 from typing import Any, ClassVar
 
@@ -37,36 +37,36 @@ class ProfileSerializer(serializers.Serializer[Any]):
 
 
 class MeView(PolicyView):
-    policy: ClassVar = {}  # everybody sees and changes themselves; a key only sees
+    policy: ClassVar = {}  # everyone reads and changes their own account; a key only reads
 
     @extend_schema(operation_id="me", tags=["auth"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """Returns the person that the token or key acts for, and their teams."""
-        return self._told(self._user())
+        return self._response(self._user())
 
     @extend_schema(operation_id="change_me", tags=["auth"], request=ProfileSerializer, responses=MeSerializer)
     def patch(self, request: Request) -> Response:
         """Changes your name, or the language that models reply to you in."""
         expect_person(self.principal)
         user = self._user()
-        wish = {
+        fields = {
             "name": user.name,
             "reply_language": user.reply_language,
             **checked(ProfileSerializer, request),
         }
-        profile.change_profile(user=user, **wish)
-        return self._told(user)
+        profile.change_profile(user=user, **fields)
+        return self._response(user)
 
     def _user(self) -> User:
         return User.objects.get(id=self.principal.user_id)
 
-    def _told(self, user: User) -> Response:
+    def _response(self, user: User) -> Response:
         teams = [
             membership
             for membership in members.memberships_of(user.id)
             if self.principal.scopes is None or membership.id == self.principal.membership_id
         ]
-        shown = MeSerializer(
+        serializer = MeSerializer(
             {
                 "id": user.id,
                 "email": user.email,
@@ -75,4 +75,4 @@ class MeView(PolicyView):
                 "teams": teams,
             }
         )
-        return Response(shown.data)
+        return Response(serializer.data)

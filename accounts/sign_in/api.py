@@ -1,4 +1,4 @@
-"""The auth routes: tokens, refresh, switch, logout."""
+"""REST routes of signing in: tokens, refresh, switch, logout."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from kit.request_origin import current_network
 
 
 class TokensSerializer(serializers.Serializer[Any]):
-    """What every route that signs somebody in answers."""
+    """The response of every route that signs someone in."""
 
     access = serializers.CharField(read_only=True)
     refresh = serializers.CharField(read_only=True)
@@ -42,7 +42,7 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
 
 
-class PlaceSerializer(serializers.Serializer[Any]):
+class TenantWorkspaceSerializer(serializers.Serializer[Any]):
     tenantId = serializers.CharField(max_length=40)
     workspaceId = serializers.CharField(max_length=40)
 
@@ -52,7 +52,7 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 class AddressThrottle(SimpleRateThrottle):
-    """So many tries a minute from one network."""
+    """Limits tries per minute from one network."""
 
     def get_rate(self) -> str:
         return f"{settings.THROTTLE_PER_MINUTE[str(self.scope)]}/minute"
@@ -68,7 +68,7 @@ class TokenThrottle(AddressThrottle):
 def checked(
     serializer_class: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False
 ) -> dict[str, Any]:
-    """The validated fields of the body; InvalidInput names each wrong one. A `partial` one needs none."""
+    """The validated fields of the body; InvalidInput names each wrong one. `partial`: all are optional."""
     data: dict[str, Any] = validated(serializer_class, request.data, partial=partial)
     return data
 
@@ -112,12 +112,14 @@ class RefreshView(OpenView):
 
 
 class SwitchView(APIView):
-    @extend_schema(operation_id="switch", tags=["auth"], request=PlaceSerializer, responses=TokensSerializer)
+    @extend_schema(
+        operation_id="switch", tags=["auth"], request=TenantWorkspaceSerializer, responses=TokensSerializer
+    )
     def post(self, request: Request) -> Response:
         """Issues tokens for another tenant and workspace of yours."""
-        data = checked(PlaceSerializer, request)
+        data = checked(TenantWorkspaceSerializer, request)
         return Response(
-            sign_in.switch_place(
+            sign_in.switch_workspace(
                 principal=cast("Principal", request.auth),  # set by BearerAuthentication
                 tenant_slug=data["tenantId"],
                 workspace_slug=data["workspaceId"],

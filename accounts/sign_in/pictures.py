@@ -1,4 +1,4 @@
-"""A person's picture: made anew from the upload, so that nothing but pixels is kept; for team mates only."""
+"""A person's picture: redrawn from the upload, so that only pixels are stored; visible to team mates."""
 
 import secrets
 from uuid import UUID
@@ -16,9 +16,9 @@ SIDE = 192  # pixels
 
 
 def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
-    """Takes seconds: to be called outside a transaction, without a connection to the database.
+    """Takes seconds: call it outside a transaction, without a database connection.
 
-    InvalidInput for what is no picture that a browser would show, AtCapacity where too many are made.
+    InvalidInput for anything that browsers cannot show, AtCapacity if too many pictures are being made.
     """
     if len(upload) > settings.IMAGE_MAX_BYTES:
         raise InvalidInput(picture=[f"Choose a picture of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
@@ -27,7 +27,7 @@ def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
 
 @transaction.atomic
 def set_picture(*, user: User, made: NewPicture) -> None:
-    """Keeps it in place of the one before."""
+    """Replaces the previous picture."""
     Picture.objects.update_or_create(user=user, defaults={"webp": made.data})
     user.picture_version = secrets.token_hex(8)
     user.save(update_fields=["picture_version"])
@@ -45,7 +45,7 @@ def remove_picture(*, user: User) -> None:
 
 def picture_for(*, viewer_id: UUID, user_id: UUID) -> bytes | None:
     """None unless the viewer is the person, or shares a team with them."""
-    mine = Membership.objects.filter(user=viewer_id).values("tenant")
-    mates = Q(user=viewer_id) | Q(user__memberships__tenant__in=mine)
-    row = Picture.objects.filter(mates, user=user_id).first()
+    teams = Membership.objects.filter(user=viewer_id).values("tenant")
+    visible = Q(user=viewer_id) | Q(user__memberships__tenant__in=teams)
+    row = Picture.objects.filter(visible, user=user_id).first()
     return bytes(row.webp) if row else None

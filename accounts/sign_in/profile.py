@@ -1,4 +1,4 @@
-"""What people say of themselves, and what counts wherever they are."""
+"""A person's profile: name and reply language, the same in all their teams."""
 
 from django.conf.locale import LANG_INFO
 from django.db import transaction
@@ -16,24 +16,21 @@ LANGUAGES = [("", "As the question"), *sorted(NAMED, key=lambda pair: pair[1])]
 
 
 def language_name(code: str) -> str:
-    """In English, as a model is told; empty for none."""
+    """In English, for the instructions to a model; empty for no language."""
     return str(LANG_INFO[code]["name"]) if code in CODES else ""
 
 
 @transaction.atomic
 def change_profile(*, user: User, name: str, reply_language: str) -> None:
     wanted = {"name": " ".join(name.split()), "reply_language": reply_language}
-    changes = {field: [getattr(user, field), value] for field, value in wanted.items()}
-    changes = {field: pair for field, pair in changes.items() if pair[0] != pair[1]}
+    changes = audit.change(user, wanted, wanted)
     if changes:
-        for field, (_, value) in changes.items():
-            setattr(user, field, value)
         user.save(update_fields=list(changes))
         audit.record("user.profile_changed", actor_id=user.id, target=user.email, changes=changes)
 
 
 @transaction.atomic
 def end_all_tokens(*, user: User, sessions: int) -> None:
-    """Part of signing out everywhere else."""
+    """For signing out everywhere else."""
     end_tokens(user.id)
     audit.record("user.signed_out_elsewhere", actor_id=user.id, target=user.email, sessions_ended=sessions)

@@ -1,7 +1,7 @@
-"""What ends when an account is recovered by mail: whatever someone else may have left behind in it.
+"""Ends access that someone else may have added to an account, once its owner proves the address by mail.
 
-People can sign up with an address they do not own. As soon as a mailed link proves the address for the first
-time, everything added before is removed, so that no one who held the account until then gets back in.
+People can sign up with an address they do not own. When a mailed link proves the address for the first time,
+everything added before is removed, so that no one who used the account until then gets back in.
 """
 
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from allauth.account.models import EmailAddress
 from allauth.account.stages import EmailVerificationStage, LoginStageController
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.dispatch import Signal
+from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from accounts.audit import services as audit
 from accounts.errors import EmailTaken
 from accounts.mail.links import site_link
 from accounts.mail.services import send_mail
 from accounts.models import ApiKey, Invitation, OwnershipOffer, Tenant, User, WorkspaceLink
+from accounts.models.api_keys import ApiKeyQuerySet
 from accounts.revocation import access_changed, end_tokens
 from accounts.sign_in.credential_changes import end_other_sessions
 from accounts.sign_in.users import is_verified, mark_verified
 
-# Sent with `user` in the same transaction, for what the apps above hold in the name of a person.
-access_removed = Signal()
 MOST_LISTED = 100  # keys that the mail names
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was taken away, as the person is told and the audit records it."""
+    """What was removed, for the mail to the person and the audit."""
 
     keys: list[str]
     addresses: list[str]
@@ -66,7 +66,7 @@ def recover(user: User) -> Removed:
     The person's API keys are revoked: the thief of a password may have made them.
     """
     if not is_verified(user):
-        # Where another account has proved the address meanwhile, this one does not get it as well.
+        # If another account has proved the address in the meantime, this one does not get it as well.
         return end_unproved_access(user) if _is_proved_elsewhere(user) else prove_by_mail(user)
     removed = Removed(keys=_revoke(ApiKey.objects.filter(owner=user)), addresses=[])
     return _report(user, removed, "user.keys_revoked_in_recovery")
@@ -74,9 +74,9 @@ def recover(user: User) -> Removed:
 
 @transaction.atomic
 def prove_by_mail(user: User) -> Removed:
-    """For someone with a mailed link, and so with access to the account's own mailbox.
+    """For someone who opened a mailed link, and so has access to the account's mailbox.
 
-    The first time this ends all that was added before, other sessions and tokens too. The password stays:
+    The first time, this ends everything added before, other sessions and tokens too. The password stays:
     the caller knows who set it.
     """
     if is_verified(user):
@@ -95,7 +95,7 @@ def _is_proved_elsewhere(user: User) -> bool:
 
 @transaction.atomic
 def end_unproved_access(user: User) -> Removed:
-    """The part of `prove_by_mail` for flows that mark the address as proved themselves."""
+    """The part of `prove_by_mail` for flows that mark the address as verified themselves."""
     return _report(user, _remove_unproved(user), "user.unproved_access_removed")
 
 
@@ -126,29 +126,28 @@ def _remove_unproved(user: User) -> Removed:
         addresses=addresses,
         connections=SocialAccount.objects.filter(user=user).delete()[0],
         second_steps=len([step.delete() for step in steps]),
-        invitations=Invitation.objects.filter(
-            tenant__in=teams, invited_by=user, accepted_at=None, revoked_at=None
-        ).update(revoked_at=now),
-        links=WorkspaceLink.objects.filter(
-            workspace__tenant__in=teams, created_by=user, revoked_at=None
-        ).update(revoked_at=now),
+        invitations=Invitation.objects.pending()
+        .filter(tenant__in=teams, invited_by=user)
+        .update(revoked_at=now),
+        links=WorkspaceLink.objects.current()
+        .filter(workspace__tenant__in=teams, created_by=user)
+        .update(revoked_at=now),
     )
     OwnershipOffer.objects.filter(tenant__in=teams, offered_by=user).delete()
     end_other_sessions(user)
     end_tokens(user.pk)
-    access_removed.send(sender=User, user=user)
+    for hook in settings.ACCESS_REMOVED_HOOKS:
+        import_string(hook)(user)
     return removed
 
 
-def _revoke(keys: QuerySet[ApiKey]) -> list[str]:
-    """Ends those that are alive; their names, as their owner knows them."""
-    alive = list(keys.filter(revoked_at=None).select_related("tenant").order_by("created_at"))
-    ApiKey.objects.filter(id__in=[key.id for key in alive]).update(
-        revoked_at=timezone.now(), revoked_in_recovery=True
-    )
-    for owner in {key.owner_id for key in alive}:
+def _revoke(keys: ApiKeyQuerySet) -> list[str]:
+    """Revokes the keys; returns their names, as their owner knows them."""
+    unrevoked = list(keys.unrevoked().select_related("tenant").order_by("created_at"))
+    ApiKey.objects.filter(id__in=[key.id for key in unrevoked]).revoke(in_recovery=True)
+    for owner in {key.owner_id for key in unrevoked}:
         access_changed(owner)
-    return [f"{key.name} (sy_{key.prefix}…)" for key in alive]
+    return [f"{key.name} (sy_{key.prefix}…)" for key in unrevoked]
 
 
 def _report(user: User, removed: Removed, what: str) -> Removed:

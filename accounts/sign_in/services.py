@@ -1,4 +1,4 @@
-"""Signing in by the API and moving between the places one belongs to; every step is audited."""
+"""Signs in over the API, switches between workspaces, signs out; every step is audited."""
 
 from accounts.audit import services as audit
 from accounts.audit.refusals import record_refusal
@@ -18,11 +18,11 @@ def sign_in(
     tenant_slug: str | None = None,
     workspace_slug: str | None = None,
 ) -> dict[str, str]:
-    """Tokens for the named place, else for the first that the person joined; `users.prove` refuses."""
+    """Tokens for the named workspace, else for the first one joined; `users.prove` checks the credentials."""
     user = prove(email=plain_address(email), password=password, code=code)
     principal = default_principal(user_id=user.id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
     if principal is None:
-        refusal = _no_place(named=bool(tenant_slug or workspace_slug))
+        refusal = _no_workspace(named=bool(tenant_slug or workspace_slug))
         record_refusal(
             "user.sign_in_refused", code=refusal.code, actor_id=user.id, target=email, reason="no_place"
         )
@@ -31,27 +31,27 @@ def sign_in(
     return issue_tokens(principal)
 
 
-def switch_place(*, principal: Principal, tenant_slug: str, workspace_slug: str) -> dict[str, str]:
-    """Tokens for another place of the same person; 404 where they are no member.
+def switch_workspace(*, principal: Principal, tenant_slug: str, workspace_slug: str) -> dict[str, str]:
+    """Tokens for another workspace of the same person; NotFound if they are not a member.
 
-    PersonRequired for an API key: tokens know neither its scopes nor its workspace.
+    PersonRequired for an API key: tokens carry neither its scopes nor its workspace.
     """
     expect_person(principal)
-    place = find_principal(user_id=principal.user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
-    if place is None:
+    other = find_principal(user_id=principal.user_id, tenant_slug=tenant_slug, workspace_slug=workspace_slug)
+    if other is None:
         target = f"{tenant_slug}/{workspace_slug}"
         record_refusal("user.switch_refused", code=NotFound.code, principal=principal, target=target)
         raise NotFound
-    audit.record("user.switched", principal=place, target=f"{tenant_slug}/{workspace_slug}")
-    return issue_tokens(place, family=principal.family)
+    audit.record("user.switched", principal=other, target=f"{tenant_slug}/{workspace_slug}")
+    return issue_tokens(other, family=principal.family)
 
 
 def sign_out(*, principal: Principal, refresh: str) -> None:
-    """Ends the sign-in that the refresh token belongs to, where it is the caller's own."""
+    """Ends the sign-in that the refresh token belongs to, if it is the principal's own."""
     expect_person(principal)
     revoke_refresh(refresh, user_id=principal.user_id)
     audit.record("user.signed_out", actor_id=principal.user_id, via="api")
 
 
-def _no_place(*, named: bool) -> NotFound | Forbidden:
+def _no_workspace(*, named: bool) -> NotFound | Forbidden:
     return NotFound() if named else Forbidden("You belong to no workspace yet.")

@@ -1,4 +1,4 @@
-"""Who may mail invitations, and how many: they go to strangers, in the name of the operator."""
+"""Limits on mailed invitations: they go to strangers, in the operator's name."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,14 +17,14 @@ from accounts.principals import Principal
 from accounts.sign_in.users import is_verified
 
 DAY = timedelta(days=1)
-KEPT = 2 * DAY
+COUNTED = 2 * DAY  # rows older than this are deleted
 SALT = "accounts.invitation_mail"
 
 
 def expect_sender(principal: Principal) -> None:
-    """AddressUnverified until the person's address is confirmed; of a service account's key, its creator's.
+    """AddressUnverified until the person confirmed their address; for a service account, its key's creator.
 
-    Where no mail server is set, invitations leave this machine for nowhere, and anyone may try them out.
+    Without a mail server no invitation leaves this machine, and anyone may try them out.
     """
     if not may_send(principal):
         raise AddressUnverified("Confirm your email address before you invite people.")
@@ -40,11 +40,11 @@ def _person_behind(principal: Principal) -> User:
         return user
     keys = ApiKey.objects.select_related("created_by")
     key = keys.filter(prefix=principal.api_key).first()
-    return (key.created_by if key else None) or user  # a service account itself has no address
+    return (key.created_by if key else None) or user  # a service account has no address to confirm
 
 
 def lock_recipients(addresses: Iterable[str]) -> None:
-    """Until the transaction ends, no other team counts these addresses; in one order, against deadlocks."""
+    """Until the transaction ends no other team counts these addresses. Locked in order, against deadlocks."""
     keys = sorted({int(_hash(address)[:15], 16) for address in addresses})
     with connection.cursor() as cursor:
         cursor.execute(
@@ -53,8 +53,8 @@ def lock_recipients(addresses: Iterable[str]) -> None:
         )
 
 
-def expect_team_room(tenant_id: UUID, more: int) -> None:
-    """InvitationLimit unless the team may mail so many more today. The caller has locked the tenant."""
+def expect_team_below_limit(tenant_id: UUID, more: int) -> None:
+    """InvitationLimit unless the team may send `more` invitations today. The caller has locked the tenant."""
     limit = settings.INVITATIONS_PER_DAY
     sent = _today().filter(tenant_id=tenant_id)
     count = sent.count()  # never above the limit
@@ -72,8 +72,8 @@ def expect_team_room(tenant_id: UUID, more: int) -> None:
     )
 
 
-def expect_recipient_room(address: str) -> None:
-    """InvitationLimit where the address got enough invitations today, from whatever teams."""
+def expect_recipient_below_limit(address: str) -> None:
+    """InvitationLimit if the address got its daily number of invitations, from any teams."""
     limit = settings.INVITATIONS_PER_RECIPIENT_PER_DAY
     got = _today().filter(recipient_hash=_hash(address))
     if got.count() >= limit:
@@ -89,7 +89,7 @@ def note_mail(tenant_id: UUID, address: str) -> None:
 
 
 def forget_old_counts() -> None:
-    InvitationMail.objects.filter(sent_at__lt=timezone.now() - KEPT).delete()
+    InvitationMail.objects.filter(sent_at__lt=timezone.now() - COUNTED).delete()
 
 
 def _today() -> QuerySet[InvitationMail]:
@@ -97,7 +97,7 @@ def _today() -> QuerySet[InvitationMail]:
 
 
 def _seconds_until(rows: Iterable[InvitationMail]) -> int:
-    """Until the first of the rows is a day old; a day without one."""
+    """Until the first row is a day old; a day if there is none."""
     first = next(iter(rows), None)
     until = first.sent_at + DAY - timezone.now() if first else DAY
     return max(1, int(until.total_seconds()))

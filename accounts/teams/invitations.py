@@ -1,4 +1,4 @@
-"""Invitations to one address each: sent, sent again, withdrawn, and accepted once by that address."""
+"""Invitations, each for one address: sent, sent again, withdrawn, and accepted once by that address."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,63 +15,65 @@ from accounts.errors import InvitationInvalid, WrongAddress
 from accounts.keys.bearer_secrets import hash_of, make_secret, split_token
 from accounts.mail.links import site_link
 from accounts.mail.services import send_mail
-from accounts.models import Invitation, InvitationPlace, Membership, Tenant, User, Workspace
+from accounts.models import Invitation, InvitationWorkspace, Membership, Tenant, User, Workspace
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.revocation import access_changed
 from accounts.teams.invitation_limits import (
-    expect_recipient_room,
+    expect_recipient_below_limit,
     expect_sender,
-    expect_team_room,
+    expect_team_below_limit,
     lock_recipients,
     note_mail,
 )
-from accounts.teams.members import acting, join_tenant, join_workspace
+from accounts.teams.members import acting, join_tenant, join_workspace, lock_tenant
 from kit.errors import Conflict, DomainError, InvalidInput, NotFound
 
 DAYS = 7
 MOST_AT_ONCE = 100
 MOST_OPEN = 1000  # in a tenant
 MOST_SENDS = 5  # of one invitation
-Places = Mapping[str, str]  # a role for each workspace's slug
+WorkspaceRoles = Mapping[str, str]  # a role for each workspace's slug
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one address of a list."""
+    """The invitation for one address of a list, or why there is none."""
 
     email: str
     invitation: Invitation | None = None
     problem: DomainError | None = None
 
 
-def invite(*, principal: Principal, email: str, role: str, places: Places) -> Invitation:
+def invite(*, principal: Principal, email: str, role: str, workspace_roles: WorkspaceRoles) -> Invitation:
     """Mails the invitation; Conflict for a member and for an address that is invited already."""
     address = normal_address(email)
     with acting(principal, _right_to_invite(role)) as actor:
-        _expect_room(actor, [address])
-        return _invite(actor, address, role, _workspaces(actor, places))
+        _expect_below_limits(actor, [address])
+        return _invite(actor, address, role, _workspaces(actor, workspace_roles))
 
 
-def invite_list(*, principal: Principal, emails: Sequence[str], role: str, places: Places) -> list[Outcome]:
-    """Each address by itself: those that cannot be invited say why, the others are.
+def invite_list(
+    *, principal: Principal, emails: Sequence[str], role: str, workspace_roles: WorkspaceRoles
+) -> list[Outcome]:
+    """Invites each address by itself; the outcome of one that cannot be invited says why.
 
-    A list that goes beyond what the team may send is refused as a whole.
+    A list that exceeds the team's limit is refused as a whole.
     """
     if not 0 < len(emails) <= MOST_AT_ONCE:
         raise InvalidInput(emails=[f"Name 1 to {MOST_AT_ONCE} addresses at a time."])
     with acting(principal, _right_to_invite(role)) as actor:
-        _expect_room(actor, [plain_address(email) for email in emails])
-        opened = _workspaces(actor, places)
+        _expect_below_limits(actor, [plain_address(email) for email in emails])
+        opened = _workspaces(actor, workspace_roles)
         return [_outcome(actor, email, role, opened) for email in dict.fromkeys(emails)]
 
 
 def _right_to_invite(role: str) -> Action:
-    """Only a person invites an admin: by a key, a key could turn into a person who runs the team."""
+    """Only a person invites an admin; otherwise a key could make itself an account with admin rights."""
     return Action.ADMINS_CHANGE if role == Membership.Role.ADMIN else Action.INVITATIONS_CHANGE
 
 
-def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationPlace]) -> Outcome:
+def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationWorkspace]) -> Outcome:
     try:
         address = normal_address(email)
         return Outcome(address, invitation=_invite(actor, address, role, opened))
@@ -79,17 +81,17 @@ def _outcome(actor: Principal, email: str, role: str, opened: list[InvitationPla
         return Outcome(email[:254], problem=problem)
 
 
-def _invite(actor: Principal, address: str, role: str, opened: list[InvitationPlace]) -> Invitation:
+def _invite(actor: Principal, address: str, role: str, opened: list[InvitationWorkspace]) -> Invitation:
     if role == Membership.Role.OWNER:
         raise InvalidInput(role=["Ownership is offered to a member; nobody is invited to it."])
     if Membership.objects.filter(tenant=actor.tenant.id, user__email=address).exists():
         raise Conflict("This person is a member already.")
     now = timezone.now()
-    mine = Invitation.objects.filter(tenant=actor.tenant.id, email=address, accepted_at=None, revoked_at=None)
-    mine.filter(expires_at__lte=now).update(revoked_at=now)  # it stands in nobody's way
-    if mine.exists():
+    earlier = Invitation.objects.pending().filter(tenant=actor.tenant.id, email=address)
+    earlier.filter(expires_at__lte=now).update(revoked_at=now)
+    if earlier.exists():
         raise Conflict("This address is invited already; send the invitation again instead.")
-    expect_recipient_room(address)
+    expect_recipient_below_limit(address)
     secret = make_secret()
     invitation = Invitation.objects.create(
         tenant_id=actor.tenant.id,
@@ -100,18 +102,17 @@ def _invite(actor: Principal, address: str, role: str, opened: list[InvitationPl
         sent_at=now,
         expires_at=now + timedelta(days=DAYS),
     )
-    InvitationPlace.objects.bulk_create(
-        InvitationPlace(invitation=invitation, workspace=place.workspace, role=place.role) for place in opened
+    InvitationWorkspace.objects.bulk_create(
+        InvitationWorkspace(invitation=invitation, workspace=row.workspace, role=row.role) for row in opened
     )
     _mail(actor, invitation, secret)
-    told = {place.workspace.slug: place.role for place in opened}
     audit.record(
         "invitation.sent",
         principal=actor,
         of_tenant=True,
         target=address,
         changes={"role": [None, role]},
-        workspaces=told,
+        workspaces={row.workspace.slug: row.role for row in opened},
     )
     return invitation
 
@@ -131,14 +132,14 @@ def _mail(actor: Principal, invitation: Invitation, secret: str) -> None:
 
 
 def resend(*, principal: Principal, invitation_id: UUID) -> Invitation:
-    """A new link for seven more days; the old one opens nothing any more."""
+    """Mails a new link for seven more days; the old one no longer works."""
     with acting(principal, Action.INVITATIONS_CHANGE) as actor:
         invitation = _open_invitation(actor, invitation_id)
         expect(actor, _right_to_invite(invitation.role))
         _expect_sending(actor, [invitation.email])
         if invitation.times_sent >= MOST_SENDS:
             raise Conflict(f"It was sent {MOST_SENDS} times; withdraw it and invite the address again.")
-        expect_recipient_room(invitation.email)
+        expect_recipient_below_limit(invitation.email)
         secret, now = make_secret(), timezone.now()
         Invitation.objects.filter(id=invitation.id).update(
             secret_hash=hash_of(secret),
@@ -160,27 +161,17 @@ def revoke(*, principal: Principal, invitation_id: UUID) -> None:
 
 
 def open_invitations(principal: Principal) -> QuerySet[Invitation]:
-    """Those neither accepted nor withdrawn; the expired ones among them can be sent again."""
+    """Pending ones, expired ones too: they can be sent again."""
     expect(principal, Action.INVITATIONS_VIEW)
-    rows = Invitation.objects.filter(tenant=principal.tenant.id, accepted_at=None, revoked_at=None)
-    return rows.select_related("invited_by").prefetch_related("places__workspace")
+    rows = Invitation.objects.pending().filter(tenant=principal.tenant.id)
+    return rows.select_related("invited_by").prefetch_related("workspaces__workspace")
 
 
 def find_invitation(token: str) -> Invitation:
-    """The open invitation behind a link; InvitationInvalid for any other."""
+    """The usable invitation that a link's token belongs to, or InvitationInvalid."""
     slug, secret = split_token(token)
-    invitation = (
-        Invitation.objects.select_related("tenant", "invited_by")
-        .filter(
-            tenant__slug=slug,
-            tenant__suspended_at=None,
-            secret_hash=hash_of(secret),
-            accepted_at=None,
-            revoked_at=None,
-            expires_at__gt=timezone.now(),
-        )
-        .first()
-    )
+    rows = Invitation.objects.usable().select_related("tenant", "invited_by")
+    invitation = rows.filter(tenant__slug=slug, secret_hash=hash_of(secret)).first()
     if invitation is None:
         raise InvitationInvalid
     return invitation
@@ -188,20 +179,19 @@ def find_invitation(token: str) -> Invitation:
 
 @transaction.atomic
 def accept(*, token: str, user: User) -> Invitation:
-    """Makes the user a member; WrongAddress unless it is who was invited. Of two at once one succeeds."""
+    """Makes the user a member; WrongAddress for another account. Of two concurrent calls one succeeds."""
     invitation = find_invitation(token)
     if user.email != invitation.email:
         raise WrongAddress
-    tenant = Tenant.objects.select_for_update(no_key=True).get(id=invitation.tenant_id)
-    taken = Invitation.objects.filter(id=invitation.id, accepted_at=None, revoked_at=None)
-    if not taken.update(accepted_at=timezone.now()):
+    tenant = lock_tenant(invitation.tenant_id)
+    if not Invitation.objects.pending().filter(id=invitation.id).update(accepted_at=timezone.now()):
         raise InvitationInvalid
-    places = [p for p in invitation.places.select_related("workspace") if p.workspace.archived_at is None]
-    if not places:
+    opened = list(invitation.workspaces.open())
+    if not opened:
         raise InvitationInvalid("The workspaces that it opens are closed. Ask for a new invitation.")
     membership = join_tenant(tenant=tenant, user=user, role=invitation.role)
-    for place in places:
-        join_workspace(workspace=place.workspace, membership=membership, role=place.role)
+    for row in opened:
+        join_workspace(workspace=row.workspace, membership=membership, role=row.role)
     audit.record(
         "invitation.accepted",
         actor_id=user.id,
@@ -213,20 +203,20 @@ def accept(*, token: str, user: User) -> Invitation:
     return invitation
 
 
-def _workspaces(actor: Principal, places: Places) -> list[InvitationPlace]:
+def _workspaces(actor: Principal, roles: WorkspaceRoles) -> list[InvitationWorkspace]:
     """The named workspaces, else the default one; each must be open."""
-    here = Workspace.objects.filter(tenant=actor.tenant.id, archived_at=None, deleted_at=None)
-    if not places:
+    rows = Workspace.objects.open().filter(tenant=actor.tenant.id)
+    if not roles:
         default = Q(id__in=Tenant.objects.filter(id=actor.tenant.id).values("default_workspace"))
-        found = here.filter(default)
+        found = rows.filter(default)
         if not found:
             raise InvalidInput(workspaces=["Name at least one workspace."])
-        return [InvitationPlace(workspace=found[0])]
-    by_slug = {workspace.slug: workspace for workspace in here.filter(slug__in=list(places))}
-    missing = sorted(set(places) - set(by_slug))
+        return [InvitationWorkspace(workspace=found[0])]
+    by_slug = {workspace.slug: workspace for workspace in rows.filter(slug__in=list(roles))}
+    missing = sorted(set(roles) - set(by_slug))
     if missing:
         raise InvalidInput(workspaces=[f"There is no open workspace {slug[:40]}." for slug in missing])
-    return [InvitationPlace(workspace=by_slug[slug], role=role) for slug, role in places.items()]
+    return [InvitationWorkspace(workspace=by_slug[slug], role=role) for slug, role in roles.items()]
 
 
 def _open_invitation(actor: Principal, invitation_id: UUID) -> Invitation:
@@ -236,15 +226,15 @@ def _open_invitation(actor: Principal, invitation_id: UUID) -> Invitation:
     return invitation
 
 
-def _expect_room(actor: Principal, addresses: Sequence[str]) -> None:
-    standing = Invitation.objects.filter(tenant=actor.tenant.id, accepted_at=None, revoked_at=None)
-    if standing.count() + len(addresses) > MOST_OPEN:
+def _expect_below_limits(actor: Principal, addresses: Sequence[str]) -> None:
+    pending = Invitation.objects.pending().filter(tenant=actor.tenant.id)
+    if pending.count() + len(addresses) > MOST_OPEN:
         raise Conflict(f"A team has at most {MOST_OPEN} open invitations; withdraw some first.")
     _expect_sending(actor, addresses)
 
 
 def _expect_sending(actor: Principal, addresses: Sequence[str]) -> None:
-    """The actor may mail, and the team so many more today. Locks the addresses against other teams."""
+    """The actor may send mail, and the team so many more today. Locks the addresses against other teams."""
     expect_sender(actor)
-    expect_team_room(actor.tenant.id, len(set(addresses)))
+    expect_team_below_limit(actor.tenant.id, len(set(addresses)))
     lock_recipients(addresses)

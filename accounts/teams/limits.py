@@ -1,4 +1,4 @@
-"""How many teams a person may found, and how many may be founded from one network: each costs a schema."""
+"""Limits on founded teams, by person and by network: each team costs a schema."""
 
 from datetime import timedelta
 
@@ -13,9 +13,9 @@ DAY = timedelta(days=1)
 
 
 def expect_founder(user: User) -> None:
-    """Conflict for a person who has created as many teams as allowed, passed on or not.
+    """Conflict for a person who has founded as many teams as allowed, even if they passed them on.
 
-    Holds for what follows only inside the transaction that took `tenants.lock_slugs`.
+    Exact only inside the transaction that called `tenants.lock_slugs`.
     """
     if Tenant.objects.filter(founder_id=user.id).count() >= settings.TEAMS_PER_PERSON:
         raise Conflict(
@@ -25,7 +25,7 @@ def expect_founder(user: User) -> None:
 
 
 def expect_network() -> None:
-    """RateLimited where as many teams as a day allows were founded from this network."""
+    """RateLimited if today's number of teams was founded from this network."""
     found = Founding.objects.filter(network=current_network(), at__gt=timezone.now() - DAY)
     times = found.order_by("-at").values_list("at", flat=True)
     most = settings.TEAMS_PER_NETWORK_PER_DAY
@@ -38,7 +38,7 @@ def expect_network() -> None:
 
 
 def note_founding() -> None:
-    """Counts a team founded from this network; a sign-up that only looks like one counts the same."""
+    """Counts a team founded from this network; a rehearsed sign-up counts as well."""
     Founding.objects.create(network=current_network(), at=timezone.now())
 
 

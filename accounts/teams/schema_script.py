@@ -1,4 +1,4 @@
-"""Reads a schema's definition and rows as one SQL script that makes the same again under another name.
+"""Reads a schema's definition and rows as one SQL script that creates a copy under another name.
 
 The script comes from PostgreSQL's own catalogue functions (`pg_get_constraintdef` and so on), so it needs no
 pg_dump, keeps every name, and takes as long to run at ten thousand tenants as at one.
@@ -36,7 +36,7 @@ COLUMNS = """
     WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind = 'r'
     GROUP BY c.oid, c.relname ORDER BY c.relname
 """
-# Keys before the foreign keys that refer to them. A NOT NULL is part of its column.
+# Primary keys before the foreign keys that refer to them. NOT NULL is part of the column.
 CONSTRAINTS = """
     SELECT format('ALTER TABLE %%I ADD CONSTRAINT %%I %%s', c.relname, x.conname,
                   pg_get_constraintdef(x.oid, true))
@@ -57,7 +57,7 @@ TRIGGERS = """
     FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
     WHERE c.relnamespace = %(schema)s::regnamespace AND NOT g.tgisinternal ORDER BY c.relname, g.tgname
 """
-# What may be inserted of each table, and its identity column.
+# The columns of each table that can be inserted, and its identity column.
 WRITABLE = """
     SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
            min(a.attname) FILTER (WHERE a.attidentity <> '')
@@ -69,13 +69,13 @@ WRITABLE = """
 
 
 class UnknownObject(Exception):
-    """The schema holds something that the script would leave out; the text names it."""
+    """The schema has an object that the script would leave out; the text names it."""
 
 
 def read_script(schema: str) -> str:
-    """The statements that make the schema's tables, keys, indexes, triggers and rows in the current schema.
+    """The statements that create the schema's tables, keys, indexes, triggers and rows in the current schema.
 
-    UnknownObject for a view, function or type of the schema's own: none may be lost silently.
+    UnknownObject for a view, function or type in the schema: none may be lost silently.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         # Names are written without the schema, which the catalogue's functions do for what is in the path.
@@ -84,7 +84,7 @@ def read_script(schema: str) -> str:
 
 
 def run_script(script: str, *, schema: str) -> None:
-    """Creates `schema` and everything in it, or nothing; the caller's search path is left as it was."""
+    """Creates `schema` and everything in it, or nothing; restores the caller's search path."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('search_path')")
         (path,) = cursor.fetchone()
@@ -107,7 +107,7 @@ def _statements(cursor: Any, schema: str) -> Iterator[str]:
 
 
 def _rows(cursor: Any, params: dict[str, str]) -> Iterator[str]:
-    """The rows of the few tables that have some, and their sequences moved behind them."""
+    """The rows of the few tables that have some; their sequences continue after them."""
     cursor.execute(WRITABLE, params)
     for table, columns, identity in cursor.fetchall():
         name = _quoted(table)

@@ -1,4 +1,4 @@
-"""The template schema: which migrations it has, and the script that new tenants' schemas are created from."""
+"""The template schema: its migrations, and the script that creates new tenants' schemas."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from accounts.teams.schema_script import read_script
 
 
 def version() -> str:
-    """A digest of the migrations on disk: a schema with this version needs none of them."""
+    """A digest of the migrations on disk; a schema with this version has all of them."""
     names = sorted(f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
@@ -21,12 +21,12 @@ def template_script() -> SchemaScript:
 
 
 def distrust_script() -> None:
-    """The next `migrate` looks at the template again, and at the tenants created in the meantime."""
+    """Makes the next `migrate` check the template again, and the tenants created in the meantime."""
     SchemaScript.objects.filter(schema_name=settings.TEMPLATE_SCHEMA).update(version="")
 
 
 def store_script() -> None:
-    """Reads the migrated template, for all tenants to come."""
+    """Reads the migrated template, for new tenants."""
     SchemaScript.objects.update_or_create(
         schema_name=settings.TEMPLATE_SCHEMA,
         defaults={"script": read_script(settings.TEMPLATE_SCHEMA), "version": version()},

@@ -1,4 +1,4 @@
-"""Makes slugs from names: plain, never reserved, never used twice."""
+"""Makes slugs from names: never reserved, never used twice."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ from django.utils.text import slugify
 from kit.errors import Conflict
 
 LONGEST = 40
-# Words that would read as a part of the product in a URL, or as a schema of PostgreSQL's own.
+# Would read as a part of the product in a URL, or as one of PostgreSQL's own schemas.
 RESERVED = frozenset(
     [
         "about",

@@ -1,4 +1,4 @@
-"""Creates tenants, each with a schema copied from the template, and their workspaces; closes both again."""
+"""Creates tenants (each with a schema copied from the template) and workspaces; changes tenants."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from accounts.teams.slugs import free_slug
 from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.
-LINE_SECONDS = 20
+LOCK_TIMEOUT_SECONDS = 20
 SLUG_LOCK = 7_301_001
 
 
@@ -29,14 +29,14 @@ def find_tenant(tenant_id: UUID) -> TenantRef | None:
 
 
 def all_tenants() -> list[TenantRef]:
-    """For what is done in each of them now and then, by a job."""
-    return [tenant.ref for tenant in Tenant.objects.filter(suspended_at=None).order_by("id")]
+    """The active ones, for jobs that run in each."""
+    return [tenant.ref for tenant in Tenant.objects.active().order_by("id")]
 
 
 def create_tenant(*, name: str, owner: User, is_founded: bool) -> Tenant:
-    """A tenant with its own schema (0.05 s), owned by `owner`; all of it or nothing.
+    """A tenant with its own schema (0.05 s), owned by `owner`; everything or nothing.
 
-    With `is_founded` by the owner themselves, who may found only so many; else by an operator, who may.
+    `is_founded`: by the owner themselves, within the limits; otherwise by an operator, who has none.
     """
     with transaction.atomic():
         lock_slugs()
@@ -58,11 +58,11 @@ def create_tenant(*, name: str, owner: User, is_founded: bool) -> Tenant:
 
 
 def create_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
-    """A workspace that `manager` runs."""
+    """A workspace managed by `manager`."""
     with transaction.atomic():
         lock_slugs()
-        inside = Workspace.objects.filter(tenant=tenant)
-        slug = free_slug(name, fallback="workspace", taken=lambda s: inside.filter(slug=s).exists())
+        present = Workspace.objects.filter(tenant=tenant)
+        slug = free_slug(name, fallback="workspace", taken=lambda s: present.filter(slug=s).exists())
         workspace = Workspace.objects.create(tenant=tenant, slug=slug, name=name)
         WorkspaceMember.objects.create(workspace=workspace, user=manager, role=WorkspaceMember.Role.MANAGER)
         Tenant.objects.filter(id=tenant.id, default_workspace=None).update(default_workspace=workspace)
@@ -71,14 +71,14 @@ def create_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
 
 @transaction.atomic
 def suspend_tenant(*, tenant: Tenant, actor_id: UUID) -> None:
-    """From now on nobody enters, by no token or session; the data stays."""
-    if Tenant.objects.filter(id=tenant.id, suspended_at=None).update(suspended_at=timezone.now()):
+    """No token or session gives access from now on; the data stays."""
+    if Tenant.objects.active().filter(id=tenant.id).update(suspended_at=timezone.now()):
         audit.record("tenant.suspended", actor_id=actor_id, tenant_id=tenant.id, target=tenant.slug)
 
 
 @transaction.atomic
 def unsuspend_tenant(*, tenant: Tenant, actor_id: UUID) -> None:
-    """Everybody is where they were."""
+    """Members have access again, as before."""
     if Tenant.objects.filter(id=tenant.id).exclude(suspended_at=None).update(suspended_at=None):
         audit.record("tenant.unsuspended", actor_id=actor_id, tenant_id=tenant.id, target=tenant.slug)
 
@@ -92,7 +92,7 @@ def tenant_of(principal: Principal) -> Tenant:
 def change_tenant(
     *, principal: Principal, name: str | None = None, departed_conversations: str | None = None
 ) -> Tenant:
-    """Its name and what becomes of a leaver's conversations; None leaves as it is."""
+    """Changes the name or what happens to a leaver's conversations; None leaves a field as it is."""
     wanted = {"name": name, "departed_conversations": departed_conversations}
     with acting(principal, Action.TENANT_CHANGE) as actor:
         tenant = tenant_of(actor)
@@ -111,7 +111,7 @@ def rename_tenant(*, tenant: Tenant, name: str) -> None:
 
 
 def lock_slugs() -> None:
-    """Until the transaction ends; many who sign up in the same moment wait in line for longer than others."""
+    """Until the transaction ends. Waits longer than other statements: many may sign up at the same time."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LINE_SECONDS}s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SLUG_LOCK])

@@ -1,38 +1,39 @@
-"""The open link to a workspace: whoever has it comes in, so many times and until then."""
+"""A workspace's invite link: anyone who has it can join, a number of times and until it expires."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.errors import InvitationInvalid
 from accounts.keys.bearer_secrets import hash_of, make_secret, split_token
 from accounts.mail.links import site_link
-from accounts.models import Membership, Tenant, User, Workspace, WorkspaceLink
+from accounts.models import Membership, User, Workspace, WorkspaceLink
+from accounts.models.invitations import WorkspaceLinkQuerySet
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.revocation import access_changed
-from accounts.teams.members import acting, join_tenant, join_workspace
+from accounts.teams.members import acting, join_tenant, join_workspace, lock_tenant
 from kit.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True, slots=True)
 class NewLink:
-    """The one moment at which the link can be read."""
+    """Only the service that creates a link returns its URL; the database has a hash."""
 
     row: WorkspaceLink
     url: str
 
 
 def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> NewLink:
-    """A new link; the one before it opens nothing any more."""
+    """Creates a link; the previous one no longer works."""
     with acting(principal, Action.WORKSPACE_LINK) as actor:
-        if not Workspace.objects.filter(id=actor.workspace.id, archived_at=None, deleted_at=None).exists():
+        if not Workspace.objects.open().filter(id=actor.workspace.id).exists():
             raise Conflict("An archived workspace takes nobody in.")
-        _live(actor).update(revoked_at=timezone.now())
+        _current(actor).update(revoked_at=timezone.now())
         secret = make_secret()
         row = WorkspaceLink.objects.create(
             workspace_id=actor.workspace.id,
@@ -50,36 +51,25 @@ def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> 
 
 def close_link(*, principal: Principal) -> None:
     with acting(principal, Action.WORKSPACE_LINK) as actor:
-        if not _live(actor).update(revoked_at=timezone.now()):
+        if not _current(actor).update(revoked_at=timezone.now()):
             raise NotFound
         audit.record("workspace_link.closed", principal=actor, target=actor.workspace.slug)
 
 
 def current_link(principal: Principal) -> WorkspaceLink:
-    """The one that stands open, used up or expired though it may be; NotFound while there is none."""
+    """The link that was not turned off, even if used up or expired; otherwise NotFound."""
     expect(principal, Action.WORKSPACE_LINK)
-    link = _live(principal).first()
+    link = _current(principal).first()
     if link is None:
         raise NotFound
     return link
 
 
 def find_link(token: str) -> WorkspaceLink:
-    """InvitationInvalid unless it still opens its workspace."""
+    """The usable link that a token belongs to, or InvitationInvalid."""
     slug, secret = split_token(token)
-    link = (
-        WorkspaceLink.objects.select_related("workspace__tenant")
-        .filter(
-            secret_hash=hash_of(secret),
-            revoked_at=None,
-            expires_at__gt=timezone.now(),
-            uses__lt=F("most_uses"),
-            workspace__archived_at=None,
-            workspace__tenant__slug=slug,
-            workspace__tenant__suspended_at=None,
-        )
-        .first()
-    )
+    rows = WorkspaceLink.objects.usable().select_related("workspace__tenant")
+    link = rows.filter(secret_hash=hash_of(secret), workspace__tenant__slug=slug).first()
     if link is None:
         raise InvitationInvalid
     return link
@@ -87,27 +77,27 @@ def find_link(token: str) -> WorkspaceLink:
 
 @transaction.atomic
 def join(*, token: str, user: User) -> WorkspaceLink:
-    """Uses the link once; who is in the workspace already uses nothing up."""
+    """Uses the link once; for a present member it does nothing."""
     link = find_link(token)
-    tenant = Tenant.objects.select_for_update(no_key=True).get(id=link.workspace.tenant_id)
+    tenant = lock_tenant(link.workspace.tenant_id)
     if link.workspace.members.filter(user=user).exists():
         return link
-    left = WorkspaceLink.objects.filter(id=link.id, revoked_at=None, uses__lt=F("most_uses"))
+    left = WorkspaceLink.objects.current().filter(id=link.id, uses__lt=F("most_uses"))
     if not left.update(uses=F("uses") + 1):
         raise InvitationInvalid
     membership = join_tenant(tenant=tenant, user=user, role=Membership.Role.MEMBER)
-    place = join_workspace(workspace=link.workspace, membership=membership, role=link.role)
+    member = join_workspace(workspace=link.workspace, membership=membership, role=link.role)
     audit.record(
         "workspace_link.used",
         actor_id=user.id,
         tenant_id=tenant.id,
         workspace_id=link.workspace_id,
         target=user.email,
-        changes={"role": [None, place.role]},
+        changes={"role": [None, member.role]},
     )
     access_changed(user.id)
     return link
 
 
-def _live(principal: Principal) -> QuerySet[WorkspaceLink]:
-    return WorkspaceLink.objects.filter(workspace_id=principal.workspace.id, revoked_at=None)
+def _current(principal: Principal) -> WorkspaceLinkQuerySet:
+    return WorkspaceLink.objects.current().filter(workspace_id=principal.workspace.id)

@@ -1,4 +1,4 @@
-"""A tenant's workspaces: listed, renamed, archived, restored, deleted after a grace, and who is in them."""
+"""Workspaces and their members: listed, changed, archived, restored, deleted after a grace period."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -11,28 +11,29 @@ from django.utils import timezone
 
 from accounts.audit import services as audit
 from accounts.models import Membership, Tenant, Workspace, WorkspaceMember
+from accounts.models.workspaces import WorkspaceQuerySet
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
 from accounts.revocation import access_changed
-from accounts.teams.members import acting, join_workspace
+from accounts.teams.members import acting, find_member, join_workspace
 from kit.errors import Conflict, InvalidInput, NotFound
 
 
-def listed_workspaces(principal: Principal) -> QuerySet[Workspace]:
-    """Those one is in; for who oversees them all of them, archived ones too. Each knows `member_count`."""
+def listed_workspaces(principal: Principal) -> WorkspaceQuerySet:
+    """The principal's workspaces; for people who oversee, all, archived ones too. Each has `member_count`."""
     expect(principal, Action.WORKSPACE_VIEW)
-    rows = Workspace.objects.filter(tenant_id=principal.tenant.id, deleted_at=None)
+    rows = Workspace.objects.existing().filter(tenant_id=principal.tenant.id)
     if principal.is_bound:
         rows = rows.filter(id=principal.workspace.id)
     elif not may(principal, Action.WORKSPACE_OVERSEE):
-        rows = rows.filter(archived_at=None, members__user_id=principal.user_id)
+        rows = rows.open().filter(members__user_id=principal.user_id)
     members = WorkspaceMember.objects.filter(workspace=OuterRef("pk")).order_by()
     counted = members.values("workspace").annotate(number=Count("id")).values("number")
     return rows.annotate(member_count=Coalesce(Subquery(counted, output_field=IntegerField()), 0))
 
 
 def find_workspace(principal: Principal) -> Workspace:
-    """The one that the principal is in or over, with its `member_count`."""
+    """The workspace that the principal is in or over, with its `member_count`."""
     row = listed_workspaces(principal).filter(id=principal.workspace.id).first()
     if row is None:
         raise NotFound
@@ -43,7 +44,7 @@ def find_workspace(principal: Principal) -> Workspace:
 def change_workspace(
     *, principal: Principal, name: str | None = None, archived: bool | None = None, default: bool = False
 ) -> None:
-    """All of it or nothing; None leaves as it is."""
+    """All changes or none; None leaves a field as it is."""
     if archived is False:
         restore(principal=principal)
     if name is not None:
@@ -55,41 +56,42 @@ def change_workspace(
 
 
 def rename_workspace(*, principal: Principal, name: str) -> None:
-    """The workspace that the principal is in or over; its slug stays."""
+    """The slug does not change."""
     with acting(principal, Action.WORKSPACE_CHANGE) as actor:
         workspace = _workspace(actor)
-        before, workspace.name = workspace.name, name
-        if before != name:
-            workspace.save(update_fields=["name"])
-            audit.record(
-                "workspace.renamed", principal=actor, target=workspace.slug, changes={"name": [before, name]}
-            )
+        changes = audit.change(workspace, {"name": name}, ["name"])
+        if changes:
+            workspace.save(update_fields=list(changes))
+            audit.record("workspace.renamed", principal=actor, target=workspace.slug, changes=changes)
 
 
 def choose_default(*, principal: Principal) -> None:
-    """From now on those arrive in this workspace who were invited to no other."""
+    """People invited to no particular workspace join this one from now on."""
     with acting(principal, Action.TENANT_CHANGE) as actor:
-        if _workspace(actor).archived_at is not None:
+        workspace = _workspace(actor)
+        if workspace.archived_at is not None:
             raise Conflict("An archived workspace takes nobody in.")
-        Tenant.objects.filter(id=actor.tenant.id).update(default_workspace=actor.workspace.id)
-        audit.record("workspace.made_default", principal=actor, target=actor.workspace.slug)
+        if not _is_default(workspace):
+            Tenant.objects.filter(id=actor.tenant.id).update(default_workspace=workspace)
+            audit.record("workspace.made_default", principal=actor, target=workspace.slug)
 
 
 def archive(*, principal: Principal) -> None:
-    """From now on nobody enters it; its slug stays taken, its data stays."""
+    """No one can enter it any more; its slug stays taken and its data stays."""
     with acting(principal, Action.WORKSPACE_CHANGE) as actor:
-        _expect_not_default(_workspace(actor))
-        archive_workspace(workspace=_workspace(actor), actor_id=actor.user_id, principal=actor)
+        workspace = _workspace(actor)
+        _expect_not_default(workspace)
+        archive_workspace(workspace=workspace, actor_id=actor.user_id, principal=actor)
 
 
 def restore(*, principal: Principal) -> None:
-    """Everybody is where they were; a deletion that waits is cancelled."""
+    """Its members can enter again; a pending deletion is cancelled."""
     with acting(principal, Action.WORKSPACE_RESTORE) as actor:
         restore_workspace(workspace=_workspace(actor), actor_id=actor.user_id, principal=actor)
 
 
 def delete(*, principal: Principal) -> Workspace:
-    """Closed at once, deleted with what it holds after the grace period; Conflict for the default one."""
+    """Archives it now; its content is deleted after the grace period. Conflict for the default workspace."""
     with acting(principal, Action.WORKSPACE_DELETE) as actor:
         workspace = _workspace(actor)
         _expect_not_default(workspace)
@@ -105,79 +107,75 @@ def delete(*, principal: Principal) -> Workspace:
 
 @transaction.atomic
 def archive_workspace(*, workspace: Workspace, actor_id: UUID, principal: Principal | None = None) -> None:
-    """Also for operators, who are no members."""
-    if Workspace.objects.filter(id=workspace.id, archived_at=None).update(archived_at=timezone.now()):
+    """For operators too, who have no principal."""
+    if Workspace.objects.open().filter(id=workspace.id).update(archived_at=timezone.now()):
         _record("workspace.archived", workspace, actor_id, principal)
         access_changed(workspace.tenant_id)
 
 
 @transaction.atomic
 def restore_workspace(*, workspace: Workspace, actor_id: UUID, principal: Principal | None = None) -> None:
-    closed = Workspace.objects.filter(id=workspace.id, deleted_at=None).exclude(archived_at=None)
-    if closed.update(archived_at=None, delete_after=None):
+    archived = Workspace.objects.existing().filter(id=workspace.id).exclude(archived_at=None)
+    if archived.update(archived_at=None, delete_after=None):
         _record("workspace.restored", workspace, actor_id, principal)
 
 
-def members_here(principal: Principal) -> QuerySet[WorkspaceMember]:
-    """Who is in the workspace."""
+def members_of_workspace(principal: Principal) -> QuerySet[WorkspaceMember]:
     expect(principal, Action.WORKSPACE_VIEW)
     return WorkspaceMember.objects.filter(workspace_id=principal.workspace.id).select_related("user")
 
 
 def add_member(*, principal: Principal, user_id: UUID, role: str) -> WorkspaceMember:
-    """Somebody of the tenant comes in; who is there already gets the role."""
+    """Adds a member of the tenant to the workspace; a present member gets the role."""
     with acting(principal, Action.WORKSPACE_MEMBERS) as actor:
-        membership = (
-            Membership.objects.select_related("user").filter(tenant=actor.tenant.id, user=user_id).first()
-        )
-        if membership is None:
-            raise NotFound
+        membership = find_member(actor, user_id)
         _expect_fit(membership, role)
         workspace = _workspace(actor)
         if workspace.archived_at is not None:
             raise Conflict("An archived workspace takes nobody in.")
-        before = _place(workspace, user_id)
-        place = join_workspace(workspace=workspace, membership=membership, role=role)
-        was = before.role if before else None
-        if was == role:
-            return place
-        if before:
-            place.role = WorkspaceMember.Role(role)
-            place.save(update_fields=["role"])
-        action = "workspace_member.role_changed" if before else "workspace_member.added"
-        audit.record(
-            action, principal=actor, target=membership.user.email, changes={"role": [was, place.role]}
+        present = _member(workspace, user_id)
+        member = present or join_workspace(workspace=workspace, membership=membership, role=role)
+        changes = (
+            audit.change(member, {"role": WorkspaceMember.Role(role).value}, ["role"])
+            if present
+            else {"role": [None, member.role]}
         )
+        if not changes:
+            return member
+        if present:
+            member.save(update_fields=list(changes))
+        action = "workspace_member.role_changed" if present else "workspace_member.added"
+        audit.record(action, principal=actor, target=membership.user.email, changes=changes)
         access_changed(user_id)
-    return place
+    return member
 
 
 def remove_from_workspace(*, principal: Principal, user_id: UUID) -> None:
-    """Out of this workspace. Everyone may leave one by themselves, but no API key does it for them."""
+    """Removes a member. Everyone may leave a workspace themselves, but no API key does it for them."""
     own = user_id == principal.user_id and bool(principal.workspace_role)
     with acting(principal, Action.WORKSPACE_LEAVE if own else Action.WORKSPACE_MEMBERS) as actor:
-        place = _place(_workspace(actor), user_id)
-        if place is None:
+        member = _member(_workspace(actor), user_id)
+        if member is None:
             raise NotFound
-        place.delete()
+        member.delete()
         audit.record(
             "workspace_member.left" if own else "workspace_member.removed",
             principal=actor,
-            target=place.user.email,
-            changes={"role": [place.role, None]},
+            target=member.user.email,
+            changes={"role": [member.role, None]},
         )
         access_changed(user_id)
 
 
 def _workspace(actor: Principal) -> Workspace:
-    """Inside the lock: of two that change it the second sees what the first did."""
-    workspace = Workspace.objects.filter(id=actor.workspace.id, deleted_at=None).first()
+    """Read inside the lock: the second of two concurrent changes sees what the first did."""
+    workspace = Workspace.objects.existing().filter(id=actor.workspace.id).first()
     if workspace is None:
         raise NotFound
     return workspace
 
 
-def _place(workspace: Workspace, user_id: UUID) -> WorkspaceMember | None:
+def _member(workspace: Workspace, user_id: UUID) -> WorkspaceMember | None:
     return WorkspaceMember.objects.select_related("user").filter(workspace=workspace, user=user_id).first()
 
 
@@ -186,8 +184,13 @@ def _expect_fit(membership: Membership, role: str) -> None:
         raise InvalidInput(role=["A guest of the team cannot manage a workspace."])
 
 
+def _is_default(workspace: Workspace) -> bool:
+    found: bool = Tenant.objects.filter(id=workspace.tenant_id, default_workspace=workspace).exists()
+    return found
+
+
 def _expect_not_default(workspace: Workspace) -> None:
-    if Tenant.objects.filter(id=workspace.tenant_id, default_workspace=workspace).exists():
+    if _is_default(workspace):
         raise Conflict("This is the team's default workspace: make another one the default first.")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from accounts.models import Membership, User, Workspace, WorkspaceMember
 from accounts.principals import Principal, find_principal
 from accounts.sign_in.tokens import access_token
-from workspaces.onboarding import furnish_workspace, sign_up
+from workspaces.onboarding import create_workspace_with_model, sign_up
 
 PASSWORD = "correct horse battery staple"
 
@@ -43,7 +43,7 @@ def create_cast() -> Cast:
     alice = _sign_up("alice", "Acme", "Sales")
     charlie = _sign_up("charlie", "Globex", "Sales")
     owner = alice.user
-    ops = furnish_workspace(tenant=owner.memberships.get().tenant, name="Ops", manager=owner)
+    ops = create_workspace_with_model(tenant=owner.memberships.get().tenant, name="Ops", manager=owner)
     sales = owner.workspace_memberships.get(workspace__slug="sales").workspace
     return Cast(alice=alice, bob=_join("bob", sales), dana=_join("dana", ops), charlie=charlie)
 

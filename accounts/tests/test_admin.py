@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import AuditEntry, Membership, Tenant, User, Workspace, WorkspaceMember
-from accounts.principals import open_places
+from accounts.principals import open_memberships
 from accounts.tests.cast import PASSWORD, Cast, Person
 from accounts.tests.operators import address, desk, fields_of, operator, queries_of
 
@@ -44,7 +44,7 @@ def entry(action: str) -> AuditEntry:
 
 
 def may_enter(person: Person) -> bool:
-    return open_places(person.principal.user_id).exists()
+    return open_memberships(person.principal.user_id).exists()
 
 
 def test_a_person_is_made_with_a_password_and_can_sign_in(client: Client) -> None:

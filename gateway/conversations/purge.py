@@ -7,7 +7,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.audit import services as audit
-from accounts.models import ApiKey, Departure, InvitationPlace, Workspace, WorkspaceLink, WorkspaceMember
+from accounts.models import ApiKey, Departure, InvitationWorkspace, Workspace, WorkspaceLink, WorkspaceMember
 from gateway.calls.channels import notify_stop
 from gateway.engines.outbox import tell_of_deletion
 from gateway.models import Conversation, Turn
@@ -39,7 +39,7 @@ def _empty(workspace: Workspace) -> None:
         row = due.select_for_update().first()
         if row is None:
             return
-        for model in (ApiKey, InvitationPlace, WorkspaceLink, WorkspaceMember):
+        for model in (ApiKey, InvitationWorkspace, WorkspaceLink, WorkspaceMember):
             model.objects.filter(workspace=workspace).delete()
         due.update(deleted_at=timezone.now())
         audit.record(

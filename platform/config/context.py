@@ -15,7 +15,7 @@ from accounts.page_urls import place_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.policy import Permissions
 from accounts.principals import Principal
-from accounts.teams.pages.start import listed_places
+from accounts.teams.pages.start import workspaces_by_tenant
 from gateway.api.pages import conversation_data
 from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation
@@ -50,7 +50,7 @@ def read_frame(request: WorkspaceRequest) -> dict[str, Any]:
     return {
         "tenant": {"slug": principal.tenant.slug, "name": principal.tenant_name},
         "workspace": {"slug": principal.workspace.slug, "name": principal.workspace.name},
-        "places": listed_places(principal.user_id, request.path),
+        "places": workspaces_by_tenant(principal.user_id, request.path),
         "conversation_groups": groups,
         "more_url": more_url,
         "urls": _urls(principal),

@@ -222,6 +222,8 @@ MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 # nobody is asked to prove an address, or no mail is sent by which they could, nobody could have one.
 MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none" or not (EMAIL_HOST or DEVELOPMENT)
 ADMIN_TWO_FACTOR = env.boolean("ADMIN_TWO_FACTOR", not DEVELOPMENT)
+# Called with the user, in the same transaction, when recovering an account ends what others may have added.
+ACCESS_REMOVED_HOOKS = ["workspaces.membership_events.forget_all_sign_ins"]
 USERSESSIONS_ADAPTER = "accounts.sign_in.sessions.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 HEADLESS_ADAPTER = "accounts.sign_in.headless.HeadlessAdapter"

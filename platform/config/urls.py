@@ -6,13 +6,17 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts.audit import api as audit_api
+from accounts.audit import pages as audit_pages
 from accounts.keys import api as keys_api
+from accounts.keys import pages as key_pages
 from accounts.sign_in import account_api
 from accounts.sign_in import api as accounts_api
 from accounts.sign_in.pages import account, confirmation
 from accounts.teams.api import invitations, tenant, workspaces
 from accounts.teams.pages import invitation_acceptance, members
+from accounts.teams.pages import settings as team_settings
 from accounts.teams.pages import start as accounts_pages
+from accounts.teams.pages import workspace as workspace_settings
 from config import faults, health, mail_page, styleguide
 from config.schema_view import SchemaView
 from gateway.api import image_pages, images_rest, pages
@@ -23,8 +27,6 @@ from quotas.pages import usage as usage_pages
 from workspaces import api as workspaces_api
 from workspaces import pages as workspace_pages
 from workspaces.kinds import KINDS
-from workspaces.web import room
-from workspaces.web import settings as team_settings
 
 v1: list[URLPattern | URLResolver] = [
     path("auth/signup", workspaces_api.SignUpView.as_view()),
@@ -53,8 +55,8 @@ v1: list[URLPattern | URLResolver] = [
     path("api-keys/<uuid:key_id>", keys_api.KeyView.as_view()),
     path("workspaces", workspaces_api.WorkspacesView.as_view()),
     path("workspaces/<slug:workspace>", workspaces.WorkspaceDetailView.as_view()),
-    path("workspaces/<slug:workspace>/members", workspaces.PlacesView.as_view()),
-    path("workspaces/<slug:workspace>/members/<uuid:user_id>", workspaces.PlaceView.as_view()),
+    path("workspaces/<slug:workspace>/members", workspaces.WorkspaceMembersView.as_view()),
+    path("workspaces/<slug:workspace>/members/<uuid:user_id>", workspaces.WorkspaceMemberView.as_view()),
     path("workspaces/<slug:workspace>/link", invitations.LinkView.as_view()),
     path("workspaces/<slug:workspace>/api-keys", keys_api.WorkspaceKeysView.as_view()),
     path("workspaces/<slug:workspace>/audit", audit_api.WorkspaceAuditView.as_view()),
@@ -117,19 +119,23 @@ workspace = [
         name="remove_service_account",
     ),
     path("settings", team_settings.team, name="settings"),
-    path("settings/workspaces", team_settings.workspaces, name="workspaces_list"),
-    path("settings/keys", team_settings.keys, name="keys"),
-    path("settings/keys/<uuid:key_id>/revoke", team_settings.revoke_key, name="revoke_key"),
-    path("settings/audit", team_settings.audit, name="audit"),
-    path("settings/workspaces/<slug:slug>", room.room, name="workspace_settings"),
-    path("settings/workspaces/<slug:slug>/members", room.put_member, name="put_place"),
-    path("settings/workspaces/<slug:slug>/members/<uuid:user_id>", room.remove_member, name="remove_place"),
-    path("settings/workspaces/<slug:slug>/link", room.open_link, name="open_link"),
-    path("settings/workspaces/<slug:slug>/link/close", room.close_link, name="close_link"),
-    path("settings/workspaces/<slug:slug>/default", room.make_default, name="make_default"),
-    path("settings/workspaces/<slug:slug>/archive", room.archive, name="archive_workspace"),
-    path("settings/workspaces/<slug:slug>/restore", room.restore, name="restore_workspace"),
-    path("settings/workspaces/<slug:slug>/delete", room.delete, name="delete_workspace"),
+    path("settings/workspaces", workspace_pages.workspaces, name="workspaces_list"),
+    path("settings/keys", key_pages.keys, name="keys"),
+    path("settings/keys/<uuid:key_id>/revoke", key_pages.revoke_key, name="revoke_key"),
+    path("settings/audit", audit_pages.audit, name="audit"),
+    path("settings/workspaces/<slug:slug>", workspace_settings.workspace, name="workspace_settings"),
+    path("settings/workspaces/<slug:slug>/members", workspace_settings.put_member, name="put_place"),
+    path(
+        "settings/workspaces/<slug:slug>/members/<uuid:user_id>",
+        workspace_settings.remove_member,
+        name="remove_place",
+    ),
+    path("settings/workspaces/<slug:slug>/link", workspace_settings.open_link, name="open_link"),
+    path("settings/workspaces/<slug:slug>/link/close", workspace_settings.close_link, name="close_link"),
+    path("settings/workspaces/<slug:slug>/default", workspace_settings.make_default, name="make_default"),
+    path("settings/workspaces/<slug:slug>/archive", workspace_settings.archive, name="archive_workspace"),
+    path("settings/workspaces/<slug:slug>/restore", workspace_settings.restore, name="restore_workspace"),
+    path("settings/workspaces/<slug:slug>/delete", workspace_settings.delete, name="delete_workspace"),
 ]
 
 own_account = [
@@ -151,7 +157,7 @@ own_account = [
 
 urlpatterns = [
     path("", accounts_pages.root),
-    path("places/", accounts_pages.places, name="places"),
+    path("places/", accounts_pages.workspaces, name="places"),
     path("places/new", workspace_pages.new_team, name="new_team"),
     path("invitations/", invitation_acceptance.invitation, name="invitation"),
     path("invitations/<str:token>", invitation_acceptance.take_invitation),

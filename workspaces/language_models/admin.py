@@ -38,9 +38,9 @@ class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def audit_place(self, request: HttpRequest, row: Model) -> dict[str, Any]:
+    def audit_scope(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         tenant = opened_tenant(request)
-        return {**super().audit_place(request, row), "tenant_id": tenant.id if tenant else None}
+        return {**super().audit_scope(request, row), "tenant_id": tenant.id if tenant else None}
 
 
 class ProviderCredentialAdmin(ReadOnlyAdmin, TenantTableAdmin):

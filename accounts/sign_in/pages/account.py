@@ -1,4 +1,4 @@
-"""One's own account, across all teams: profile, picture, sessions, keys, teams."""
+"""The pages of a person's own account: profile, picture, sessions, keys, teams."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.keys import services as api_keys
 from accounts.models import Membership, User
-from accounts.page_helpers import act, told
+from accounts.page_helpers import act, form_page, problem_text
 from accounts.sign_in import pictures
 from accounts.sign_in import profile as own_profile
 from accounts.sign_in.credential_changes import end_other_sessions
@@ -22,7 +22,7 @@ from accounts.sign_in.profile import LANGUAGES
 from accounts.sign_in.sessions import SessionsAdapter, listed_sessions
 from accounts.sign_in.user_agents import device_of
 from accounts.teams import members
-from kit.errors import DomainError
+from kit.errors import DomainError, InvalidInput
 from kit.images import NewPicture
 
 
@@ -42,26 +42,36 @@ def profile(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     initial = {"name": user.name, "reply_language": user.reply_language}
     form = ProfileForm(request.POST or None, request.FILES or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        upload = form.cleaned_data.pop("picture")
-        try:
-            made = _made(user, upload.read()) if upload else None
-            with transaction.atomic():
-                if made:
-                    pictures.set_picture(user=user, made=made)
-                own_profile.change_profile(user=user, **form.cleaned_data)
-        except DomainError as problem:
-            form.add_error("picture", told(problem))
-        else:
-            messages.success(request, "Saved.")
-            return redirect("profile")
-    return render(request, "account/profile.html", {"form": form})
+    return form_page(
+        request,
+        form,
+        save=lambda: _save_profile(user, form),
+        done="Saved.",
+        back="profile",
+        page=lambda: render(request, "account/profile.html", {"form": form}),
+    )
 
 
-def _made(user: User, upload: bytes) -> NewPicture:
+def _save_profile(user: User, form: ProfileForm) -> None:
+    upload = form.cleaned_data["picture"]
+    made = _make_picture(user, upload.read()) if upload else None
+    with transaction.atomic():
+        if made:
+            pictures.set_picture(user=user, made=made)
+        own_profile.change_profile(
+            user=user,
+            name=form.cleaned_data["name"],
+            reply_language=form.cleaned_data["reply_language"],
+        )
+
+
+def _make_picture(user: User, upload: bytes) -> NewPicture:
     if not connection.in_atomic_block:
-        connection.close()  # so that no one waits for it while the picture is read
-    return pictures.make_square(user_id=user.id, upload=upload)
+        connection.close()  # free for others while the picture is read
+    try:
+        return pictures.make_square(user_id=user.id, upload=upload)
+    except DomainError as problem:
+        raise InvalidInput(picture=[problem_text(problem)]) from problem
 
 
 @require_POST
@@ -74,7 +84,7 @@ def remove_picture(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def picture(request: HttpRequest, user_id: UUID, version: str) -> HttpResponse:
-    """The address changes with the picture, so a browser may keep it for good."""
+    """The URL changes with the picture, so a browser may cache it without end."""
     webp = pictures.picture_for(viewer_id=_user(request).id, user_id=user_id)
     if webp is None:
         raise Http404
@@ -106,7 +116,7 @@ def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def end_others(request: HttpRequest) -> HttpResponse:
-    """Everywhere but here, apps and their tokens too."""
+    """Ends all other sessions, with apps and their tokens."""
     ended = end_other_sessions(_user(request))
     own_profile.end_all_tokens(user=_user(request), sessions=ended)
     messages.success(request, "You are signed out everywhere else.")

@@ -1,4 +1,4 @@
-"""The page behind the link that confirms an address: on another device it asks for the password."""
+"""The page of the link that confirms an address; on another device it asks for the password."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class ConfirmEmailView(TheirConfirmEmailView):
         return user
 
     def _asks_password(self) -> bool:
-        """Only for an account's own address: a second one can be added only after the first is proved."""
+        """Only for the account's own address: another one can be added only once the first is proved."""
         is_first = self.object.email_address.email == self._user.email
         return is_first and not is_own_session(self.request, self._user)
 

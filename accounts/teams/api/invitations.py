@@ -1,4 +1,4 @@
-"""Invitations and workspaces' links: made by admins, used by whoever holds one."""
+"""REST routes of invitations and invite links: for admins, and for the people who use them."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,10 +21,10 @@ from kit.api import Pages
 from kit.errors import DomainError
 
 LINK_ROLES = [choice for choice in WORKSPACE_ROLES if choice[0] != WorkspaceMember.Role.MANAGER]
-MOST_PLACES = 50
+MOST_WORKSPACES = 50
 
 
-class InvitationPlaceSerializer(serializers.Serializer[Any]):
+class InvitationWorkspaceSerializer(serializers.Serializer[Any]):
     workspace = serializers.CharField(source="workspace.slug")
     role = serializers.CharField()
 
@@ -33,7 +33,7 @@ class InvitationSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     email = serializers.EmailField()
     role = serializers.CharField(help_text="In the team")
-    workspaces = InvitationPlaceSerializer(many=True, source="places.all")
+    workspaces = InvitationWorkspaceSerializer(many=True, source="workspaces.all")
     invited_by = PersonSerializer(allow_null=True)
     created_at = serializers.DateTimeField()
     sent_at = serializers.DateTimeField()
@@ -41,24 +41,24 @@ class InvitationSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-class PlaceWishSerializer(serializers.Serializer[Any]):
+class WorkspaceRoleInputSerializer(serializers.Serializer[Any]):
     workspace = serializers.CharField(max_length=40)
     role = serializers.ChoiceField(WORKSPACE_ROLES, default=WorkspaceMember.Role.EDITOR)
 
 
-class InvitationWishSerializer(serializers.Serializer[Any]):
+class InvitationInputSerializer(serializers.Serializer[Any]):
     emails = serializers.ListField(
         child=serializers.CharField(max_length=320), min_length=1, max_length=invitations.MOST_AT_ONCE
     )
     role = serializers.ChoiceField(GIVEN_ROLES, default="member")
-    workspaces = PlaceWishSerializer(
+    workspaces = WorkspaceRoleInputSerializer(
         many=True, required=False, default=list, help_text="Left out: the default one"
     )
 
-    def validate_workspaces(self, places: list[Any]) -> list[Any]:
-        if len(places) > MOST_PLACES:
-            raise serializers.ValidationError(f"Name at most {MOST_PLACES} workspaces.")
-        return places
+    def validate_workspaces(self, rows: list[Any]) -> list[Any]:
+        if len(rows) > MOST_WORKSPACES:
+            raise serializers.ValidationError(f"Name at most {MOST_WORKSPACES} workspaces.")
+        return rows
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):
@@ -74,7 +74,7 @@ class OutcomesSerializer(serializers.Serializer[Any]):
     data = OutcomeSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
 
-class LinkWishSerializer(serializers.Serializer[Any]):
+class LinkInputSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(LINK_ROLES, default=WorkspaceMember.Role.EDITOR)
     most_uses = serializers.IntegerField(min_value=1, max_value=1000, default=25)
     days = serializers.IntegerField(min_value=1, max_value=30, default=7)
@@ -132,17 +132,17 @@ class InvitationsView(PolicyView):
     @extend_schema(
         operation_id="invite",
         tags=["team"],
-        request=InvitationWishSerializer,
+        request=InvitationInputSerializer,
         responses={201: OutcomesSerializer},
     )
     def post(self, request: Request) -> Response:
         """Emails an invitation to each address; an address that cannot be invited gets a reason."""
-        wish = checked(InvitationWishSerializer, request)
+        fields = checked(InvitationInputSerializer, request)
         outcomes = invitations.invite_list(
             principal=self.principal,
-            emails=wish["emails"],
-            role=wish["role"],
-            places={place["workspace"]: place["role"] for place in wish["workspaces"]},
+            emails=fields["emails"],
+            role=fields["role"],
+            workspace_roles={row["workspace"]: row["role"] for row in fields["workspaces"]},
         )
         return Response({"data": OutcomeSerializer(outcomes, many=True).data}, status=201)
 
@@ -179,23 +179,23 @@ class LinkView(WorkspaceView):
     @extend_schema(operation_id="workspace_link", tags=["workspaces"], responses=LinkSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """Returns the open link, without its address; 404 if there is none."""
-        return Response(LinkSerializer(workspace_links.current_link(self.place)).data)
+        return Response(LinkSerializer(workspace_links.current_link(self.principal)).data)
 
     @extend_schema(
         operation_id="open_workspace_link",
         tags=["workspaces"],
-        request=LinkWishSerializer,
+        request=LinkInputSerializer,
         responses={201: NewLinkSerializer},
     )
     def put(self, request: Request, workspace: str) -> Response:
         """Creates a link that replaces the previous one. Only this response contains its address."""
-        new = workspace_links.open_link(principal=self.place, **checked(LinkWishSerializer, request))
+        new = workspace_links.open_link(principal=self.principal, **checked(LinkInputSerializer, request))
         return Response({**LinkSerializer(new.row).data, "url": new.url}, status=201)
 
     @extend_schema(operation_id="close_workspace_link", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str) -> Response:
         """Closes the link; people who joined with it stay."""
-        workspace_links.close_link(principal=self.place)
+        workspace_links.close_link(principal=self.principal)
         return Response(status=204)
 
 

@@ -1,4 +1,4 @@
-"""The tenant, its members, and the ownership that passes from one to another."""
+"""REST routes of the tenant, its members, and offers of ownership."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -60,7 +60,7 @@ class TenantDetailView(PolicyView):
     @extend_schema(operation_id="tenant", tags=["team"], responses=TenantSerializer)
     def get(self, request: Request) -> Response:
         """Returns your team."""
-        return Response(self._told(tenants.tenant_of(self.principal)))
+        return Response(self._data(tenants.tenant_of(self.principal)))
 
     @extend_schema(
         operation_id="change_tenant",
@@ -70,10 +70,10 @@ class TenantDetailView(PolicyView):
     )
     def patch(self, request: Request) -> Response:
         """Changes the team's name or rules."""
-        wanted = checked(TenantChangeSerializer, request)
-        return Response(self._told(tenants.change_tenant(principal=self.principal, **wanted)))
+        fields = checked(TenantChangeSerializer, request)
+        return Response(self._data(tenants.change_tenant(principal=self.principal, **fields)))
 
-    def _told(self, tenant: Tenant) -> Any:
+    def _data(self, tenant: Tenant) -> Any:
         tenant.role = self.principal.tenant_role  # for the serializer
         return TenantSerializer(tenant).data
 

@@ -1,4 +1,4 @@
-"""Workspaces: the list, one, who is in it, and its open link. Making one stands in workspaces/api.py."""
+"""REST routes of one workspace and its members; workspaces/api.py lists and creates workspaces."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -30,10 +30,10 @@ class WorkspaceChangeSerializer(serializers.Serializer[Any]):
     archived = serializers.BooleanField(required=False)
     default = serializers.BooleanField(required=False, help_text="true: newcomers arrive here")
 
-    def validate_default(self, wanted: bool) -> bool:
-        if not wanted:
+    def validate_default(self, value: bool) -> bool:
+        if not value:
             raise serializers.ValidationError("Make another workspace the default one instead.")
-        return wanted
+        return value
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if not data:
@@ -49,7 +49,7 @@ class WorkspaceMemberSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class PlaceRoleSerializer(serializers.Serializer[Any]):
+class WorkspaceMemberRoleSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(WORKSPACE_ROLES)
 
 
@@ -63,7 +63,7 @@ class WorkspaceDetailView(WorkspaceView):
     @extend_schema(operation_id="workspace", tags=["workspaces"], responses=WorkspaceSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """Returns a workspace."""
-        return self._told()
+        return self._response()
 
     @extend_schema(
         operation_id="change_workspace",
@@ -73,21 +73,21 @@ class WorkspaceDetailView(WorkspaceView):
     )
     def patch(self, request: Request, workspace: str) -> Response:
         """Renames, archives or restores a workspace, or makes it the default."""
-        workspaces.change_workspace(principal=self.place, **checked(WorkspaceChangeSerializer, request))
-        return self._told()
+        workspaces.change_workspace(principal=self.principal, **checked(WorkspaceChangeSerializer, request))
+        return self._response()
 
     @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})
     def delete(self, request: Request, workspace: str) -> Response:
         """Closes a workspace immediately and deletes its content after the grace period."""
-        workspaces.delete(principal=self.place)
-        return self._told(202)
+        workspaces.delete(principal=self.principal)
+        return self._response(202)
 
-    def _told(self, status: int = 200) -> Response:
-        row = workspaces.find_workspace(self.place)
+    def _response(self, status: int = 200) -> Response:
+        row = workspaces.find_workspace(self.principal)
         return Response(WorkspaceSerializer(row).data, status=status)
 
 
-class PlacesView(WorkspaceView):
+class WorkspaceMembersView(WorkspaceView):
     policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
 
     @extend_schema(
@@ -99,28 +99,28 @@ class PlacesView(WorkspaceView):
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the workspace's members and their roles."""
         pages = OldestFirst()
-        rows = pages.paginate_queryset(workspaces.members_here(self.place), request, self)
+        rows = pages.paginate_queryset(workspaces.members_of_workspace(self.principal), request, self)
         return pages.get_paginated_response(WorkspaceMemberSerializer(rows, many=True).data)
 
 
-class PlaceView(WorkspaceView):
+class WorkspaceMemberView(WorkspaceView):
     policy: ClassVar = {"PUT": Action.WORKSPACE_MEMBERS, "DELETE": Action.WORKSPACE_MEMBERS}
     own_policy: ClassVar = {"DELETE": Action.WORKSPACE_LEAVE}
 
     @extend_schema(
         operation_id="put_workspace_member",
         tags=["workspaces"],
-        request=PlaceRoleSerializer,
+        request=WorkspaceMemberRoleSerializer,
         responses=WorkspaceMemberSerializer,
     )
     def put(self, request: Request, workspace: str, user_id: UUID) -> Response:
         """Adds a member of the team, or changes their role here."""
-        role = checked(PlaceRoleSerializer, request)["role"]
-        place = workspaces.add_member(principal=self.place, user_id=user_id, role=role)
-        return Response(WorkspaceMemberSerializer(place).data)
+        role = checked(WorkspaceMemberRoleSerializer, request)["role"]
+        member = workspaces.add_member(principal=self.principal, user_id=user_id, role=role)
+        return Response(WorkspaceMemberSerializer(member).data)
 
     @extend_schema(operation_id="remove_workspace_member", tags=["workspaces"], responses={204: None})
     def delete(self, request: Request, workspace: str, user_id: UUID) -> Response:
         """Removes a member from the workspace. With your own id you leave; no key can."""
-        workspaces.remove_from_workspace(principal=self.place, user_id=user_id)
+        workspaces.remove_from_workspace(principal=self.principal, user_id=user_id)
         return Response(status=204)

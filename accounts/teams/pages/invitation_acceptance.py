@@ -1,4 +1,4 @@
-"""Coming in by a link: the secret goes from the address into the session, and the page has none in it."""
+"""The pages of invitations and invite links; the secret moves from the URL into the session."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -16,18 +16,18 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.errors import AddressUnverified, EmailTaken, InvitationInvalid
 from accounts.models import Invitation, User
-from accounts.page_helpers import blame
-from accounts.page_urls import place_url
+from accounts.page_helpers import add_errors
+from accounts.page_urls import page_url
 from accounts.sign_in.recovery import prove_by_mail
 from accounts.sign_in.users import is_verified, send_verification
 from accounts.teams import invitation_acceptance
-from accounts.teams.invitations import accept, find_invitation
+from accounts.teams.invitations import find_invitation
 from kit.errors import DomainError
 
-INVITATION, LINK = "invitation", "workspace_link"  # in the session: what brought somebody here
+INVITATION, LINK = "invitation", "workspace_link"  # keys of the session
 
 
-class NewcomerForm(forms.Form):
+class NewAccountForm(forms.Form):
     name = forms.CharField(
         label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
@@ -39,119 +39,119 @@ class NewcomerForm(forms.Form):
     )
 
 
-def _taken_in(name: str, page: str) -> Callable[..., HttpResponse]:
+def _stores_token(name: str, page: str) -> Callable[..., HttpResponse]:
     @require_GET
-    def take_in(request: HttpRequest, token: str) -> HttpResponse:
-        """Leaves no secret in the address, where others could see it or a link would hand it on."""
+    def store_token(request: HttpRequest, token: str) -> HttpResponse:
+        """Removes the secret from the URL, which others may see and links pass on as the referrer."""
         request.session[name] = token[:300]
         answer = redirect(page)
         add_never_cache_headers(answer)
         return answer
 
-    return take_in
+    return store_token
 
 
-take_invitation = _taken_in(INVITATION, "invitation")
-take_link = _taken_in(LINK, "join")
+take_invitation = _stores_token(INVITATION, "invitation")
+take_link = _stores_token(LINK, "join")
 
 
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest) -> HttpResponse:
-    """What is opened and for whom; accepted by a button, or by a newcomer's name and password."""
+    """Accepted by a button, or with a name and password for a new account."""
     token = str(request.session.get(INVITATION, ""))
     try:
         found = find_invitation(token)
-        person = _person(request)
-        if person is not None:
-            return _as_person(request, token, found, person)
-        return _as_newcomer(request, token, found)
+        user = _user(request)
+        if user is not None:
+            return _with_account(request, token, found, user)
+        return _with_new_account(request, token, found)
     except InvitationInvalid as problem:
         return _closed(request, problem)
 
 
-def _as_person(request: HttpRequest, token: str, found: Invitation, person: User) -> HttpResponse:
+def _with_account(request: HttpRequest, token: str, found: Invitation, user: User) -> HttpResponse:
     context = {
         "welcome": invitation_acceptance.welcome_of_invitation(token),
-        "fits": person.email == found.email,
+        "fits": user.email == found.email,
     }
     if request.method != "POST" or not context["fits"]:
         return _page(request, "arrivals/invitation.html", context)
     try:
-        prove_by_mail(person)
+        prove_by_mail(user)
     except EmailTaken as problem:
         return _closed(request, problem)
-    place = invitation_acceptance.place_of_invitation(accept(token=token, user=person), person)
+    principal = invitation_acceptance.accept_as(token=token, user=user)
     del request.session[INVITATION]
-    return redirect(place_url(place, "new_chat"))
+    return redirect(page_url(principal, "new_chat"))
 
 
-def _as_newcomer(request: HttpRequest, token: str, found: Invitation) -> HttpResponse:
+def _with_new_account(request: HttpRequest, token: str, found: Invitation) -> HttpResponse:
     welcome = invitation_acceptance.welcome_of_invitation(token)
-    form = NewcomerForm(request.POST or None)
+    form = NewAccountForm(request.POST or None)
     if request.method == "POST" and not welcome.has_account and form.is_valid():
         try:
             with transaction.atomic():
-                person = invitation_acceptance.newcomer(found, **form.cleaned_data)
-                place = invitation_acceptance.place_of_invitation(accept(token=token, user=person), person)
+                user = invitation_acceptance.create_invited(found, **form.cleaned_data)
+                principal = invitation_acceptance.accept_as(token=token, user=user)
         except InvitationInvalid:
             raise
         except DomainError as problem:
-            blame(form, problem)
+            add_errors(form, problem)
         else:
             del request.session[INVITATION]
             return cast(
                 "HttpResponse",
-                perform_login(request, Login(user=person, redirect_url=place_url(place, "new_chat"))),
+                perform_login(request, Login(user=user, redirect_url=page_url(principal, "new_chat"))),
             )
     return _page(request, "arrivals/invitation.html", {"welcome": welcome, "form": form})
 
 
 @require_http_methods(["GET", "POST"])
 def join(request: HttpRequest) -> HttpResponse:
-    """What a workspace's link opens; one comes in by a button, once one's address is confirmed."""
+    """The workspace of an invite link; joined by a button, once the address is confirmed."""
     token = str(request.session.get(LINK, ""))
-    person = _person(request)
+    user = _user(request)
     try:
         welcome = invitation_acceptance.welcome_of_link(token)
-        if request.method == "POST" and person is not None:
-            place = invitation_acceptance.join_as(token=token, user=person)
+        if request.method == "POST" and user is not None:
+            principal = invitation_acceptance.join_as(token=token, user=user)
             del request.session[LINK]
-            return redirect(place_url(place, "new_chat"))
+            return redirect(page_url(principal, "new_chat"))
     except AddressUnverified:
         return redirect("join")
     except InvitationInvalid as problem:
         return _closed(request, problem)
-    proved = person is not None and is_verified(person)
+    proved = user is not None and is_verified(user)
     return _page(request, "arrivals/join.html", {"welcome": welcome, "proved": proved})
 
 
 @require_POST
 def prove_address(request: HttpRequest) -> HttpResponse:
-    """Mails the link that confirms one's address."""
-    person = _person(request)
-    if person is not None:
-        send_verification(person)
+    """Mails the link that confirms the user's address."""
+    user = _user(request)
+    if user is not None:
+        send_verification(user)
     return redirect("join")
 
 
 @require_POST
 def other_person(request: HttpRequest) -> HttpResponse:
-    """Signs out, and keeps what brought one here."""
-    kept = {name: request.session[name] for name in (INVITATION, LINK) if name in request.session}
+    """Signs out, but stays on the invitation or link."""
+    tokens = {name: request.session[name] for name in (INVITATION, LINK) if name in request.session}
     logout(request)
-    request.session.update(kept)
-    return redirect("invitation" if INVITATION in kept else "join")
+    request.session.update(tokens)
+    return redirect("invitation" if INVITATION in tokens else "join")
 
 
 def is_joining(request: HttpRequest) -> bool:
-    """Whether somebody who signs up came by a workspace's link, and so needs no team of their own."""
+    """Whether the person signing up has an invite link, and so needs no team of their own."""
     try:
         return bool(invitation_acceptance.welcome_of_link(str(request.session.get(LINK, ""))))
     except (InvitationInvalid, ValidationError):
         return False
 
 
-def _person(request: HttpRequest) -> User | None:
+def _user(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 

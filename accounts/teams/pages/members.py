@@ -1,4 +1,4 @@
-"""The pages of the team: its members, those invited, its service accounts."""
+"""The pages of the team: members, invitations, service accounts."""
 
 from typing import Any
 from uuid import UUID
@@ -8,26 +8,26 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.keys import services as api_keys
 from accounts.middleware import WorkspaceRequest
 from accounts.models import Membership, OwnershipOffer, WorkspaceMember
-from accounts.page_helpers import act, blame, needs
-from accounts.page_urls import place_url
+from accounts.page_helpers import button, form_page, needs, save_form
+from accounts.page_urls import page_url
 from accounts.pagination import page_of, searched
 from accounts.policy import Action
 from accounts.principals import Principal
 from accounts.teams import invitations, members
 from accounts.teams.invitation_limits import may_send
 from accounts.teams.workspaces import listed_workspaces
-from kit.errors import DomainError, NotFound
+from kit.errors import NotFound
 
 GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
 
 
 class InvitationForm(forms.Form):
-    """Addresses as people paste them: by lines, commas, semicolons or spaces."""
+    """Addresses may be pasted with lines, commas, semicolons or spaces between them."""
 
     emails = forms.CharField(label="E-mail addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
     role = forms.ChoiceField(label="Role in the team", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
@@ -40,13 +40,13 @@ class InvitationForm(forms.Form):
 
     def __init__(self, principal: Principal, data: Any = None) -> None:
         super().__init__(data, initial={"workspaces": [principal.workspace.slug]})
-        rooms = listed_workspaces(principal).filter(archived_at=None).order_by("name")
-        self.fields["workspaces"].choices = [(room.slug, room.name) for room in rooms]  # type: ignore[attr-defined]
+        rows = listed_workspaces(principal).open().order_by("name")
+        self.fields["workspaces"].choices = [(row.slug, row.name) for row in rows]  # type: ignore[attr-defined]
 
     def clean_emails(self) -> list[str]:
         text = str(self.cleaned_data["emails"])
-        for sign in ",;<>\n\r\t":
-            text = text.replace(sign, " ")
+        for separator in ",;<>\n\r\t":
+            text = text.replace(separator, " ")
         found = [part for part in text.split() if "@" in part]
         if not 0 < len(found) <= invitations.MOST_AT_ONCE:
             raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} addresses.")
@@ -64,15 +64,14 @@ class ServiceAccountForm(forms.Form):
 
 @require_GET
 @needs(Action.MEMBERS_VIEW)
-def team(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    wanted = searched(request)
+def team(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
+    find = searched(request)
     rows = members.members_of(request.principal)
-    if wanted:
-        rows = rows.filter(Q(user__name__icontains=wanted) | Q(user__email__icontains=wanted))
-    shown = page_of(request, rows)
+    if find:
+        rows = rows.filter(Q(user__name__icontains=find) | Q(user__email__icontains=find))
     context = {
-        "members": shown,
-        "wanted": wanted,
+        "members": page_of(request, rows),
+        "wanted": find,
         "roles": GIVEN_ROLES,
         "offer": offer_for(request.principal),
     }
@@ -86,99 +85,24 @@ def offer_for(principal: Principal) -> OwnershipOffer | None:
         return None
 
 
-@require_POST
-@needs(Action.MEMBERS_CHANGE)
-def change_role(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        members.change_role,
-        principal=request.principal,
-        user_id=user_id,
-        role=_choice(request, "role", GIVEN_ROLES),
-        done="Saved. It counts from now on.",
-        back=place_url(request.principal, "members"),
-    )
-
-
-@require_POST
-@needs(Action.MEMBERS_CHANGE)
-def remove(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        members.remove_from_tenant,
-        principal=request.principal,
-        user_id=user_id,
-        done="Removed. Whatever they had open has ended.",
-        back=place_url(request.principal, "members") if user_id != request.principal.user_id else "/",
-    )
-
-
-@require_POST
-@needs(Action.OWNERSHIP_PASS)
-def offer_ownership(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        members.offer_ownership,
-        principal=request.principal,
-        user_id=user_id,
-        done="Offered. It passes when they accept.",
-        back=place_url(request.principal, "members"),
-    )
-
-
-@require_POST
-@needs(Action.OWNERSHIP_PASS)
-def withdraw_offer(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    return act(
-        request,
-        members.withdraw_offer,
-        principal=request.principal,
-        done="The offer is withdrawn.",
-        back=place_url(request.principal, "members"),
-    )
-
-
-@require_POST
-@needs(Action.OWNERSHIP_ACCEPT)
-def accept_ownership(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    return act(
-        request,
-        members.accept_ownership,
-        principal=request.principal,
-        done="The team is yours.",
-        back=place_url(request.principal, "members"),
-    )
-
-
 @require_http_methods(["GET", "POST"])
 @needs(Action.INVITATIONS_VIEW, post=Action.INVITATIONS_CHANGE)
-def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    """The open invitations, and the form that adds to them; a list of addresses is sorted out one by one."""
-    form = InvitationForm(request.principal, request.POST or None)
-    outcomes: list[invitations.Outcome] = []
-    if request.method == "POST" and form.is_valid():
-        wish = form.cleaned_data
-        try:
-            outcomes = invitations.invite_list(
-                principal=request.principal,
-                emails=wish["emails"],
-                role=wish["role"],
-                places=dict.fromkeys(wish["workspaces"], wish["place_role"]),
-            )
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            sent = sum(outcome.invitation is not None for outcome in outcomes)
-            form = InvitationForm(request.principal)  # again with what is still to be mended
-            form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
-            if sent == len(outcomes):
-                messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
-                return redirect(place_url(request.principal, "invitations"))
+def invited(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
+    """The open invitations, and a form that adds some; each refused address is listed with the reason."""
+    form, outcomes = InvitationForm(request.principal, request.POST or None), list[invitations.Outcome]()
+    saved = save_form(form, lambda: _invite(request.principal, form)) if request.method == "POST" else None
+    if saved is not None:
+        (outcomes,) = saved
+        sent = sum(outcome.invitation is not None for outcome in outcomes)
+        if sent == len(outcomes):
+            messages.success(request, "Invited." if sent == 1 else f"{sent} people are invited.")
+            return redirect(page_url(request.principal, "invitations"))
+        form = InvitationForm(request.principal)  # only the refused addresses are left to correct
+        form.initial["emails"] = "\n".join(outcome.email for outcome in outcomes if outcome.problem)
     refused = [outcome for outcome in outcomes if outcome.problem]
-    shown = page_of(request, invitations.open_invitations(request.principal), newest_first=True)
     context = {
         "form": form,
-        "invitations": shown,
+        "invitations": page_of(request, invitations.open_invitations(request.principal), newest_first=True),
         "refused": refused,
         "may_send": may_send(request.principal),
         "sent": len(outcomes) - len(refused),
@@ -186,62 +110,82 @@ def invited(request: WorkspaceRequest, **place: str) -> HttpResponse:
     return render(request, "team/invitations.html", context)
 
 
-@require_POST
-@needs(Action.INVITATIONS_CHANGE)
-def resend(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        invitations.resend,
-        principal=request.principal,
-        invitation_id=invitation_id,
-        done="Sent again, with a new link.",
-        back=place_url(request.principal, "invitations"),
-    )
-
-
-@require_POST
-@needs(Action.INVITATIONS_CHANGE)
-def withdraw(request: WorkspaceRequest, invitation_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        invitations.revoke,
-        principal=request.principal,
-        invitation_id=invitation_id,
-        done="Withdrawn. Its link opens nothing any more.",
-        back=place_url(request.principal, "invitations"),
+def _invite(principal: Principal, form: InvitationForm) -> list[invitations.Outcome]:
+    fields = form.cleaned_data
+    return invitations.invite_list(
+        principal=principal,
+        emails=fields["emails"],
+        role=fields["role"],
+        workspace_roles=dict.fromkeys(fields["workspaces"], fields["place_role"]),
     )
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.SERVICE_ACCOUNTS_VIEW, post=Action.SERVICE_ACCOUNTS_CHANGE)
-def service_accounts(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def service_accounts(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     form = ServiceAccountForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            api_keys.create_service_account(principal=request.principal, **form.cleaned_data)
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            messages.success(request, "Added. Make a key for it under Settings, API keys.")
-            return redirect(place_url(request.principal, "service_accounts"))
     rows = page_of(request, api_keys.service_accounts_of(request.principal))
-    return render(request, "team/service_accounts.html", {"form": form, "accounts": rows})
-
-
-@require_POST
-@needs(Action.SERVICE_ACCOUNTS_CHANGE)
-def remove_service_account(request: WorkspaceRequest, user_id: UUID, **place: str) -> HttpResponse:
-    return act(
+    return form_page(
         request,
-        api_keys.remove_service_account,
-        principal=request.principal,
-        user_id=user_id,
-        done="Removed. Its keys have stopped working.",
-        back=place_url(request.principal, "service_accounts"),
+        form,
+        save=lambda: api_keys.create_service_account(principal=request.principal, **form.cleaned_data),
+        done="Added. Make a key for it under Settings, API keys.",
+        back=page_url(request.principal, "service_accounts"),
+        page=lambda: render(request, "team/service_accounts.html", {"form": form, "accounts": rows}),
     )
 
 
-def _choice(request: WorkspaceRequest, name: str, choices: list[tuple[str, Any]]) -> str:
-    """What a select sent; what it never offered becomes the weakest."""
-    sent = request.POST.get(name, "")
-    return sent if any(sent == value for value, _ in choices) else str(choices[-1][0])
+def _role_input(request: WorkspaceRequest, principal: Principal, user_id: UUID) -> dict[str, Any]:
+    """A role that the select does not offer becomes the weakest."""
+    role = request.POST.get("role", "")
+    known = any(role == value for value, _ in GIVEN_ROLES)
+    return {"user_id": user_id, "role": role if known else str(GIVEN_ROLES[-1][0])}
+
+
+def _page_after_removal(request: WorkspaceRequest, principal: Principal, user_id: UUID) -> str:
+    return "/" if user_id == principal.user_id else page_url(principal, "members")
+
+
+change_role = button(
+    needs(Action.MEMBERS_CHANGE),
+    members.change_role,
+    reads=_role_input,
+    done="Saved. It counts from now on.",
+    back="members",
+)
+remove = button(
+    needs(Action.MEMBERS_CHANGE),
+    members.remove_from_tenant,
+    done="Removed. Whatever they had open has ended.",
+    back=_page_after_removal,
+)
+offer_ownership = button(
+    needs(Action.OWNERSHIP_PASS),
+    members.offer_ownership,
+    done="Offered. It passes when they accept.",
+    back="members",
+)
+withdraw_offer = button(
+    needs(Action.OWNERSHIP_PASS), members.withdraw_offer, done="The offer is withdrawn.", back="members"
+)
+accept_ownership = button(
+    needs(Action.OWNERSHIP_ACCEPT), members.accept_ownership, done="The team is yours.", back="members"
+)
+resend = button(
+    needs(Action.INVITATIONS_CHANGE),
+    invitations.resend,
+    done="Sent again, with a new link.",
+    back="invitations",
+)
+withdraw = button(
+    needs(Action.INVITATIONS_CHANGE),
+    invitations.revoke,
+    done="Withdrawn. Its link opens nothing any more.",
+    back="invitations",
+)
+remove_service_account = button(
+    needs(Action.SERVICE_ACCOUNTS_CHANGE),
+    api_keys.remove_service_account,
+    done="Removed. Its keys have stopped working.",
+    back="service_accounts",
+)

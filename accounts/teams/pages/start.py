@@ -1,34 +1,35 @@
-"""Where the web begins: the root leads to one's workspace, and a page lists all of them."""
+"""The root, which leads to the last used workspace, and the page that lists all of them."""
 
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from accounts.middleware import LAST_PLACE
+from accounts.middleware import LAST_WORKSPACE
 from accounts.models import WorkspaceMember
-from accounts.principals import open_places
+from accounts.principals import open_memberships
 
 
 @require_GET
 @login_required
 def root(request: HttpRequest) -> HttpResponse:
-    """To where one was last, else to the first workspace one joined; to the list when there is none."""
-    tenant, workspace = request.session.get(LAST_PLACE, ["", ""])
-    mine = _places(_user_id(request))
-    place = mine.filter(workspace__tenant__slug=tenant, workspace__slug=workspace).first() or mine.first()
-    return redirect(place_url(place)) if place else redirect("places")
+    """To the workspace used last, else the first one joined; to the list if there is none."""
+    tenant, workspace = request.session.get(LAST_WORKSPACE, ["", ""])
+    own = _own_memberships(_user_id(request))
+    member = own.filter(workspace__tenant__slug=tenant, workspace__slug=workspace).first() or own.first()
+    return redirect(_chat_url(member)) if member else redirect("places")
 
 
 @require_GET
 @login_required
-def places(request: HttpRequest) -> HttpResponse:
-    listed = listed_places(_user_id(request))
-    return render(request, "workspaces/home.html", {"places": listed, "no_place": not listed})
+def workspaces(request: HttpRequest) -> HttpResponse:
+    groups = workspaces_by_tenant(_user_id(request))
+    return render(request, "workspaces/home.html", {"places": groups, "no_place": not groups})
 
 
 @require_GET
@@ -36,18 +37,18 @@ def workspace(request: HttpRequest, tenant: str, workspace: str) -> HttpResponse
     return redirect("new_chat", tenant=tenant, workspace=workspace)
 
 
-def listed_places(user_id: UUID, current: str = "") -> list[dict[str, Any]]:
-    """Every workspace one may enter, by tenant: `{tenant_slug, tenant_name, workspaces}`."""
+def workspaces_by_tenant(user_id: UUID, current: str = "") -> list[dict[str, Any]]:
+    """Every workspace that the person may enter: `{tenant_slug, tenant_name, workspaces}` for each tenant."""
     tenants: dict[str, dict[str, Any]] = {}
-    for place in _places(user_id):
-        tenant, url = place.workspace.tenant, place_url(place)
+    for member in _own_memberships(user_id):
+        tenant, url = member.workspace.tenant, _chat_url(member)
         group = tenants.setdefault(
             tenant.slug, {"tenant_slug": tenant.slug, "tenant_name": tenant.name, "workspaces": []}
         )
         group["workspaces"].append(
             {
-                "slug": place.workspace.slug,
-                "name": place.workspace.name,
+                "slug": member.workspace.slug,
+                "name": member.workspace.name,
                 "url": url,
                 "current": current.startswith(url.removesuffix("chat/")),
             }
@@ -59,10 +60,10 @@ def _user_id(request: HttpRequest) -> UUID:
     return cast("UUID", request.user.pk)  # both views need a login
 
 
-def place_url(place: WorkspaceMember) -> str:
-    slugs = {"tenant": place.workspace.tenant.slug, "workspace": place.workspace.slug}
+def _chat_url(member: WorkspaceMember) -> str:
+    slugs = {"tenant": member.workspace.tenant.slug, "workspace": member.workspace.slug}
     return reverse("new_chat", kwargs=slugs)
 
 
-def _places(user_id: UUID) -> Any:
-    return open_places(user_id).order_by("workspace__tenant__created_at", "created_at", "id")
+def _own_memberships(user_id: UUID) -> QuerySet[WorkspaceMember]:
+    return open_memberships(user_id).order_by("workspace__tenant__created_at", "created_at", "id")

@@ -12,7 +12,7 @@ from mcp.client.auth import PKCEParameters
 from mcp.client.auth.utils import union_scopes
 
 from accounts.audit import services as audit
-from accounts.keys.bearer_secrets import PLAIN, hash_of, make_secret
+from accounts.keys.bearer_secrets import SLUG, hash_of, make_secret
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal, find_in_or_above
 from kit.errors import AtCapacity, DomainError, NotFound
@@ -167,7 +167,7 @@ def _keep_pending(
 def split_state(state: str) -> tuple[str, str, str]:
     """Tenant, workspace and the secret; three times nothing for what is no state of ours."""
     parts = state.split(".")
-    is_ours = len(parts) == 3 and all(PLAIN.fullmatch(slug) for slug in parts[:2])
+    is_ours = len(parts) == 3 and all(SLUG.fullmatch(slug) for slug in parts[:2])
     return (parts[0], parts[1], parts[2]) if is_ours else ("", "", "")
 
 

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             validate_email(options["owner"])
-            place = open_tenant_for(
+            opened = open_tenant_for(
                 email=options["owner"],
                 name=options["name"],
                 tenant_name=options["tenant"],
@@ -36,4 +36,4 @@ class Command(BaseCommand):
             raise CommandError("The owner's address is not valid.") from exc
         except DomainError as exc:
             raise CommandError(exc.text) from exc
-        self.stdout.write(f"{place.tenant.slug}/{place.workspace.slug}")
+        self.stdout.write(f"{opened.tenant.slug}/{opened.workspace.slug}")

@@ -120,7 +120,7 @@ def fill(cast: Cast, tag: str, number: int) -> None:
             expires_at=expiry,
             invited_by=user,
         )
-        invitation.places.create(workspace=sales)
+        invitation.workspaces.create(workspace=sales)
         ApiKey.objects.create(
             tenant=sales.tenant,
             workspace=sales,

@@ -1,0 +1,80 @@
+"""The page of API keys: one's own, and for admins everyone's."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from accounts.keys import services
+from accounts.middleware import WorkspaceRequest
+from accounts.page_helpers import button, needs, save_form
+from accounts.pagination import page_of
+from accounts.policy import Action, Scope, may
+from accounts.principals import Principal
+
+LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Until it is revoked")]
+SCOPES = [
+    (Scope.CHAT.value, "Chat: send messages, also by the OpenAI routes"),
+    (Scope.READ.value, "Read: see conversations, members and settings"),
+    (Scope.MANAGE.value, "Manage: change members and settings, as far as the owner may"),
+]
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(label="Name", max_length=100, help_text="What it is for, as in “nightly report”.")
+    scopes = forms.MultipleChoiceField(
+        label="What it may do", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
+    )
+    reach = forms.ChoiceField(label="Where", choices=[])
+    owner = forms.ChoiceField(label="Acts as", choices=[], required=False)
+    days = forms.ChoiceField(label="Expires", choices=LIFETIMES, initial="90", required=False)
+
+    def __init__(self, principal: Principal, data: QueryDict | None = None) -> None:
+        super().__init__(data)
+        reach = [("workspace", f"Only {principal.workspace.name}")]
+        owners = [("", "You")]
+        if may(principal, Action.TENANT_KEYS):
+            reach.append(("tenant", "Every workspace that its owner is in"))
+        if may(principal, Action.SERVICE_ACCOUNTS_CHANGE):
+            accounts = services.service_accounts_of(principal).order_by("name")[: services.MOST_KEYS]
+            owners += [(str(account.id), f"{account.name} (service account)") for account in accounts]
+        self.fields["reach"].choices = reach  # type: ignore[attr-defined]
+        self.fields["owner"].choices = owners  # type: ignore[attr-defined]
+
+    def arguments(self) -> dict[str, Any]:
+        """For `create_key`."""
+        sent = self.cleaned_data
+        return {
+            "name": sent["name"],
+            "scopes": sent["scopes"],
+            "for_tenant": sent["reach"] == "tenant",
+            "service_account": UUID(sent["owner"]) if sent["owner"] else None,
+            "expires_at": timezone.now() + timedelta(days=int(sent["days"])) if sent["days"] else None,
+        }
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.KEYS_OWN)
+def keys(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
+    """Only the response to the form contains the new key's text."""
+    principal = request.principal
+    form, made = KeyForm(principal, request.POST or None), None
+    if request.method == "POST":
+        made = save_form(form, lambda: services.create_key(principal=principal, **form.arguments()))
+    shown = page_of(request, services.listed_keys(principal), newest_first=True)
+    context = {
+        "form": KeyForm(principal) if made else form,
+        "keys": shown,
+        "made": made[0] if made else None,
+    }
+    answer = render(request, "settings/keys.html", context)
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+revoke_key = button(needs(Action.KEYS_REVOKE), services.revoke_key, done="The key is revoked.", back="keys")
