@@ -14,6 +14,7 @@ from workspaces.language_models.models import LanguageModel, ProviderCredential
 
 MOST_TOKENS = 2**31 - 1
 MOST_MODELS = 200  # of a workspace
+LONGEST_KEY = 10_000  # characters
 EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 Name = Annotated[str, Line(100)]
@@ -22,7 +23,7 @@ Window = Annotated[int, Integer(2, MOST_TOKENS)]
 OutputBound = Annotated[int, Integer(1, MOST_TOKENS)]
 Abilities = Annotated[list[Annotated[str, Choice(LanguageModel.Ability.choices)]], Items(most=10)]
 Role = Annotated[str, Choice(WorkspaceMember.Role.choices)]
-Key = Annotated[str, Secret(10_000, may_be_empty=True)]
+Key = Annotated[str, Secret(LONGEST_KEY, may_be_empty=True)]
 Test = Annotated[
     bool, Help("Ask the provider first, and store nothing if it refuses; false saves without asking")
 ]

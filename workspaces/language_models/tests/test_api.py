@@ -61,7 +61,7 @@ def test_parameters_that_do_not_exist_are_refused_by_name(cast: Cast) -> None:
     assert list(answer.json()["error"]["details"]["parameters"]) == ["temprature"]
 
 
-def test_a_key_is_kept_sealed_and_never_told(cast: Cast) -> None:
+def test_a_key_is_encrypted_and_never_returned(cast: Cast) -> None:
     kept = keep(cast.alice)
     assert (kept.status_code, kept.json()["has_key"]) == (201, True)
     listed = As(cast.alice).ask("GET", f"{HERE}/credentials").content.decode()
@@ -70,7 +70,7 @@ def test_a_key_is_kept_sealed_and_never_told(cast: Cast) -> None:
         assert KEY not in ProviderCredential.objects.get().sealed_key
 
 
-def test_a_key_is_rotated_without_touching_models(cast: Cast) -> None:
+def test_a_key_is_replaced_without_changing_models(cast: Cast) -> None:
     install(cast.alice)
     row = As(cast.alice).ask("GET", f"{HERE}/credentials").json()["data"][0]
     assert row["models"] == 1
@@ -82,7 +82,7 @@ def test_a_key_is_rotated_without_touching_models(cast: Cast) -> None:
     assert (used.status_code, used.json()["error"]["details"]) == (409, {"models": ["gpt"]})
 
 
-def test_a_key_that_several_models_share_is_rotated_for_all_of_them(cast: Cast) -> None:
+def test_a_shared_key_is_replaced_for_all_its_models(cast: Cast) -> None:
     shared = keep(cast.alice, name="Shared").json()["id"]
     for slug in ("one", "two"):
         assert install(cast.alice, slug, credential_id=shared).status_code == 201
@@ -109,7 +109,7 @@ def test_a_new_model_is_private_until_it_is_enabled(cast: Cast) -> None:
     assert (told["abilities"], told["fallback"]) == (["tools"], "local")
 
 
-def test_several_are_enabled_at_once_or_none(cast: Cast) -> None:
+def test_a_bulk_change_enables_all_models_or_none(cast: Cast) -> None:
     install(cast.alice, "one")
     install(cast.alice, "two")
     bulk = f"{HERE}/models/bulk"
@@ -119,7 +119,7 @@ def test_several_are_enabled_at_once_or_none(cast: Cast) -> None:
     assert slugs(cast.bob) == ["local", "one", "two"]
 
 
-def test_fallbacks_make_no_circle(cast: Cast) -> None:
+def test_fallbacks_cannot_form_a_loop(cast: Cast) -> None:
     install(cast.alice)
     As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"fallback": "local"})
     circle = As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"fallback": "gpt"})
@@ -128,7 +128,7 @@ def test_fallbacks_make_no_circle(cast: Cast) -> None:
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["fallback"])
 
 
-def test_a_change_of_access_leaves_what_it_does_not_name(cast: Cast) -> None:
+def test_a_change_of_one_side_of_access_leaves_the_other(cast: Cast) -> None:
     alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
     where = f"{HERE}/models/local"
 
@@ -145,7 +145,7 @@ def test_a_change_of_access_leaves_what_it_does_not_name(cast: Cast) -> None:
     assert change(allow={})["deny"]["roles"] == ["viewer"]
 
 
-def test_who_left_may_stay_named_but_is_named_by_nobody_anew(cast: Cast) -> None:
+def test_a_former_member_may_stay_named_but_cannot_be_added(cast: Cast) -> None:
     alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
     where, named = f"{HERE}/models/local", {"members": [bob]}
     alice.ask("PATCH", where, {"access": {"allow": named}})
@@ -156,7 +156,7 @@ def test_who_left_may_stay_named_but_is_named_by_nobody_anew(cast: Cast) -> None
     assert alice.ask("PATCH", where, {"access": {"allow": named}}).status_code == 422
 
 
-def test_whoever_may_not_use_a_model_learns_nothing_of_it(cast: Cast) -> None:
+def test_a_model_is_hidden_from_those_who_may_not_use_it(cast: Cast) -> None:
     install(cast.alice)
     for person, status in ((cast.alice, 200), (cast.bob, 404)):
         assert As(person).ask("GET", f"{HERE}/models/gpt/prices").status_code == status
@@ -186,7 +186,7 @@ def reads_of_bulk(cast: Cast, slugs: list[str], *, enabled: bool) -> int:
     return len([query for query in asked if query["sql"].startswith("SELECT")])
 
 
-def test_many_models_are_read_once(cast: Cast) -> None:
+def test_a_bulk_change_reads_the_models_once(cast: Cast) -> None:
     named = [f"m{number}" for number in range(6)]
     for slug in named:
         install(cast.alice, slug)
@@ -206,12 +206,14 @@ def test_many_models_are_read_once(cast: Cast) -> None:
         ({"context_window": 10**12}, "context_window"),
     ],
 )
-def test_nonsense_models_are_refused(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_model_is_refused_with_the_field_name(
+    cast: Cast, fields: dict[str, Any], wrong: str
+) -> None:
     answer = install(cast.alice, **{"slug": "gpt", **fields})
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
-def test_a_window_can_be_corrected(cast: Cast) -> None:
+def test_a_context_window_can_be_corrected(cast: Cast) -> None:
     install(cast.alice)
     where = f"{HERE}/models/gpt"
     assert As(cast.alice).ask("PATCH", where, {"context_window": 32_000}).json()["context_window"] == 32_000
@@ -232,6 +234,8 @@ def test_a_window_can_be_corrected(cast: Cast) -> None:
         ({"base_url": "https://[nonsense"}, "base_url"),
     ],
 )
-def test_nonsense_credentials_are_refused(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_credential_is_refused_with_the_field_name(
+    cast: Cast, fields: dict[str, Any], wrong: str
+) -> None:
     answer = keep(cast.alice, **fields)
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])

@@ -50,9 +50,7 @@ def known(cast: Cast) -> tuple[int, int]:
         return ProviderCredential.objects.count(), LanguageModel.objects.exclude(slug="local").count()
 
 
-def test_a_model_is_kept_once_it_answers_at_the_expense_of_whoever_tries_it(
-    url: str, client_of: Any, cast: Cast
-) -> None:
+def test_a_model_is_saved_once_it_answers_and_the_tester_pays(url: str, client_of: Any, cast: Cast) -> None:
     assert install(client_of(cast.alice), url, "ours").status_code == 201
     record = UsageRecord.objects.get(purpose="test")
     assert (record.user_id, record.model) == (cast.alice.principal.user_id, "ours")
@@ -69,7 +67,7 @@ def test_a_model_is_kept_once_it_answers_at_the_expense_of_whoever_tries_it(
         ({"upstream_name": "unknown"}, "upstream_name"),
     ],
 )
-def test_what_does_not_work_is_told_at_its_field_and_not_kept(  # noqa: PLR0917 - fixtures
+def test_what_fails_the_test_is_named_by_field_and_not_saved(  # noqa: PLR0917 - fixtures
     url: str,
     provider: ScriptedProvider,
     client_of: Any,
@@ -101,7 +99,7 @@ def test_a_refused_new_key_leaves_the_old_one(
     assert text_of(read_events(alice, "hi", model="ours")) == "Hello there."
 
 
-def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_of: Any, cast: Cast) -> None:
+def test_access_is_checked_everywhere_and_deny_wins(url: str, client_of: Any, cast: Cast) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install(alice, url, "ours", "spare", test=False)
     alice.patch(f"{MODELS}/local", json={"fallback": "ours"})
@@ -127,7 +125,7 @@ def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_
             assert any("denied" in check["reason"] or "Only" in check["reason"] for check in told["checks"])
 
 
-def test_nobody_is_led_by_a_fallback_to_a_model_that_is_closed_to_them(
+def test_a_fallback_needs_access_too(
     url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
@@ -149,13 +147,13 @@ def test_nobody_is_led_by_a_fallback_to_a_model_that_is_closed_to_them(
         [],
     ],
 )
-def test_access_for_nobody_there_is_refused(server: Any, client_of: Any, cast: Cast, access: Any) -> None:
+def test_access_for_unknown_people_is_refused(server: Any, client_of: Any, cast: Cast, access: Any) -> None:
     answer = client_of(cast.alice).patch(f"{MODELS}/local", json={"access": access})
     assert answer.status_code == 422
     assert all(field.startswith("access") for field in answer.json()["error"]["details"])
 
 
-def test_a_models_own_parameters_count_where_a_request_names_none(
+def test_a_models_parameters_are_the_defaults_of_a_request(
     url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -183,7 +181,7 @@ def reinstall(client: Any, slug: str) -> None:
         (("PATCH", f"{MODELS}/{MODEL}", {"access": {"deny": {"roles": ["editor"]}}}), "model_not_allowed"),
     ],
 )
-def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR0917 - fixtures
+def test_a_model_removed_during_a_turn_ends_it_at_its_next_call(  # noqa: PLR0917 - fixtures
     calculator: RealMCP,
     provider: ScriptedProvider,
     client_of: Any,
@@ -210,7 +208,7 @@ def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR09
     assert len(provider.requests) == 1
 
 
-def test_a_key_revoked_in_mid_turn_ends_it_with_what_was_used_counted(
+def test_a_key_revoked_during_a_turn_ends_it_and_its_usage_counts(
     calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     install_calculator(client_of(cast.alice), calculator.url)

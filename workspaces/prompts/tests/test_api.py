@@ -29,14 +29,14 @@ def slugs(person: Any, query: str = "", workspace: str = "sales") -> list[str]:
     ]
 
 
-def test_a_prompt_is_kept_with_its_first_version(cast: Cast) -> None:
+def test_a_prompt_is_stored_with_its_first_version(cast: Cast) -> None:
     made = make(cast.bob).json()
     assert (made["version"], made["tags"], made["favourite"]) == (1, ["customers", "mail"], False)
     versions = As(cast.bob).ask("GET", f"{HERE}/letter/versions").json()["data"]
     assert [version["number"] for version in versions] == [1]
 
 
-def test_who_sees_it_is_its_authors_to_say(cast: Cast) -> None:
+def test_the_author_decides_who_sees_a_prompt(cast: Cast) -> None:
     make(cast.bob, slug="mine", visibility="me")
     make(cast.bob, slug="ours", visibility="workspace")
     make(cast.bob, slug="everybodys", visibility="tenant")
@@ -48,7 +48,7 @@ def test_who_sees_it_is_its_authors_to_say(cast: Cast) -> None:
     assert As(cast.alice).ask("PATCH", f"{HERE}/ours", {"visibility": "tenant"}).status_code == 403
 
 
-def test_only_its_author_and_managers_change_it(cast: Cast) -> None:
+def test_only_the_author_and_managers_change_a_prompt(cast: Cast) -> None:
     make(cast.alice)
     assert As(cast.bob).ask("PATCH", f"{HERE}/letter", {"title": "Mine"}).status_code == 403
     make(cast.bob, slug="bobs")
@@ -58,7 +58,7 @@ def test_only_its_author_and_managers_change_it(cast: Cast) -> None:
     assert there.status_code == 403
 
 
-def test_a_viewer_reads_and_writes_none(cast: Cast) -> None:
+def test_a_viewer_reads_prompts_and_writes_none(cast: Cast) -> None:
     make(cast.alice)
     WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).update(role="viewer")
     assert slugs(cast.bob) == ["letter"]
@@ -92,7 +92,7 @@ def test_changed_tags_are_in_the_audit(cast: Cast) -> None:
     assert entry.changes == {"tags": [["customers", "mail"], ["post"]]}
 
 
-def test_each_change_of_text_is_a_version_that_can_be_had_again(cast: Cast) -> None:
+def test_each_change_of_text_is_a_version_that_can_be_restored(cast: Cast) -> None:
     bob = As(cast.bob)
     make(cast.bob)
     assert bob.ask("PATCH", f"{HERE}/letter", {"title": "Letters"}).json()["version"] == 1
@@ -106,7 +106,7 @@ def test_each_change_of_text_is_a_version_that_can_be_had_again(cast: Cast) -> N
     assert bob.ask("GET", f"{HERE}/letter/diff/1/99999999999999999999").status_code == 404
 
 
-def test_it_is_found_by_what_it_says_its_tags_and_favourites(cast: Cast) -> None:
+def test_prompts_are_found_by_text_tag_and_favourites(cast: Cast) -> None:
     make(cast.bob)
     make(cast.bob, slug="poem", title="A poem", text="Rhyme", variables=[], tags=["fun"])
     assert slugs(cast.bob, "?find=rhyme") == ["poem"]
@@ -119,7 +119,7 @@ def test_it_is_found_by_what_it_says_its_tags_and_favourites(cast: Cast) -> None
     assert slugs(cast.bob, "?favourites=true") == []
 
 
-def test_a_search_looks_everywhere_and_finds_nothing_private(cast: Cast) -> None:
+def test_a_search_covers_every_field_and_finds_nothing_private(cast: Cast) -> None:
     make(cast.bob, slug="mine", title="Zebra", visibility="me", tags=["zebra"])
     make(cast.bob, slug="told", description="About a ZEBRA")
     make(cast.bob, slug="tagged", tags=["Zebra"])
@@ -131,7 +131,7 @@ def test_a_search_looks_everywhere_and_finds_nothing_private(cast: Cast) -> None
     assert slugs(cast.charlie, "?find=zebra") == []
 
 
-def test_a_favourite_of_the_team_is_ones_own_and_ends_with_its_visibility(cast: Cast) -> None:
+def test_favourites_are_personal_and_end_with_visibility(cast: Cast) -> None:
     make(cast.bob, visibility="tenant")
     assert As(cast.dana).ask("PUT", "workspaces/ops/prompts/letter/favourite").status_code == 204
     assert slugs(cast.dana, "?favourites=true", workspace="ops") == ["letter"]
@@ -141,7 +141,7 @@ def test_a_favourite_of_the_team_is_ones_own_and_ends_with_its_visibility(cast: 
     assert As(cast.dana).ask("PUT", "workspaces/ops/prompts/letter/favourite").status_code == 404
 
 
-def test_a_roll_back_brings_the_variables_back_too(cast: Cast) -> None:
+def test_a_roll_back_restores_the_variables_too(cast: Cast) -> None:
     bob = As(cast.bob)
     first = make(cast.bob).json()
     tone = {"name": "name", "type": "choice", "options": ["Ada", "Bea"], "default": "Ada", "required": False}
@@ -177,7 +177,7 @@ def test_a_removed_prompts_name_is_free_and_brings_nothing_along(cast: Cast) -> 
     assert list(entries.values_list("details__id", flat=True)) == [first["id"], first["id"], second["id"]]
 
 
-def test_the_audit_does_not_tell_what_a_private_prompt_says(cast: Cast) -> None:
+def test_the_audit_hides_the_content_of_private_prompts(cast: Cast) -> None:
     bob = As(cast.bob)
     made = make(cast.bob, slug="layoffs", title="Lay off Dana", visibility="me").json()
     bob.ask("PATCH", f"{HERE}/layoffs", {"title": "Dana goes", "description": "By May", "text": "Bye"})
@@ -217,7 +217,7 @@ def test_the_audit_does_not_tell_what_a_private_prompt_says(cast: Cast) -> None:
         ({"tags": ["x" * 41]}, "tags"),
     ],
 )
-def test_nonsense_is_refused_at_its_field(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
+def test_invalid_input_is_refused_with_the_field_name(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
     answer = make(cast.bob, **fields)
     assert answer.status_code == 422, answer.content
     assert wrong in answer.json()["error"]["details"]
@@ -229,7 +229,7 @@ def test_nonsense_is_refused_at_its_field(cast: Cast, fields: dict[str, Any], wr
     [("number", 10**400), ("text", "\ud800"), ("multiline", "\udfff"), ("choice", "\ud800")],
     ids=["number", "text", "multiline", "choice"],
 )
-def test_a_value_that_nothing_can_hold_is_told_at_its_variable(cast: Cast, kind: str, value: Any) -> None:
+def test_a_value_that_cannot_be_stored_is_refused_by_variable(cast: Cast, kind: str, value: Any) -> None:
     make(cast.bob, variables=[{"name": "name", "type": kind, "options": ["a"]}])
     bob = As(cast.bob)
     answer = bob.ask("POST", f"{HERE}/letter/render", {"variables": {"name": value}})
@@ -245,7 +245,7 @@ def test_a_variable_without_a_name_is_refused_in_a_change_too(cast: Cast) -> Non
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["variables"])
 
 
-def test_what_it_comes_to_can_be_seen_before(cast: Cast) -> None:
+def test_a_prompt_can_be_rendered_without_sending_it(cast: Cast) -> None:
     make(cast.bob)
     told = As(cast.bob).ask("POST", f"{HERE}/letter/render", {"variables": {"name": "Ada"}}).json()
     assert told == {"version": 1, "text": "Write to Ada."}

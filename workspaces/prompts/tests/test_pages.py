@@ -36,7 +36,7 @@ def page(client: Client, path: str = "", **sent: Any) -> Any:
     return client.post(where, sent, follow=True) if sent else client.get(where)
 
 
-def test_a_prompt_is_written_by_a_form(cast: Cast) -> None:
+def test_a_prompt_is_created_by_a_form(cast: Cast) -> None:
     bob = browser(cast.bob)
     assert "No prompts yet" in page(bob).content.decode()
     made = page(bob, "/new", **FORM).content.decode()
@@ -53,7 +53,7 @@ def test_a_title_is_normalised_by_rest_and_by_the_form(cast: Cast) -> None:
     assert bob.ask("GET", f"{where}/letter").json()["title"] == "a b"
 
 
-def test_what_is_wrong_is_told_and_nothing_is_lost(cast: Cast) -> None:
+def test_a_refused_form_says_why_and_keeps_the_input(cast: Cast) -> None:
     told = page(browser(cast.bob), "/new", **{**FORM, "variable_default": ["", "hot", ""]}).content.decode()
     assert "tone: Choose one of: warm, cool." in told
     assert "\nhot</textarea>" in told
@@ -99,7 +99,7 @@ def test_a_new_title_changes_nothing_else(cast: Cast, text: str) -> None:
     assert changed == {"title", "updated_at"}
 
 
-def test_a_touched_variable_changes_and_the_others_stay(cast: Cast) -> None:
+def test_an_edited_variable_changes_and_the_others_stay(cast: Cast) -> None:
     bob, where = browser(cast.bob), "workspaces/sales/prompts"
     wish = {"slug": "odd", "title": "Odd", "text": "{{city}} {{gap}}", "variables": [ODD[0], ODD[3]]}
     before = As(cast.bob).ask("POST", where, wish).json()["variables"]
@@ -117,14 +117,14 @@ def test_a_long_text_of_many_lines_fits_the_form(cast: Cast) -> None:
     assert "Saved." in told.content.decode()
 
 
-def test_others_may_not_edit_and_strangers_see_nothing(cast: Cast) -> None:
+def test_others_cannot_edit_and_outsiders_see_nothing(cast: Cast) -> None:
     page(browser(cast.alice), "/new", **FORM)
     assert page(browser(cast.bob), "/letter/edit").status_code == 403
     assert page(browser(cast.dana), "/letter").status_code == 404
     assert page(browser(cast.charlie), "/letter").status_code == 404
 
 
-def test_the_composer_is_told_of_favourites_first(cast: Cast) -> None:
+def test_the_composer_lists_favourites_first(cast: Cast) -> None:
     bob = browser(cast.bob)
     page(bob, "/new", **FORM)
     page(bob, "/new", **{**FORM, "slug": "other", "title": "Another"})

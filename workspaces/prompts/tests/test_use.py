@@ -63,7 +63,7 @@ def test_a_message_follows_its_prompt(
         ({"prompt": "\ud800"}, "prompt"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_each_wrong_field_is_named(
     letter: None, client_of: Any, cast: Cast, fields: dict[str, Any], wrong: str
 ) -> None:
     for route in ("send", "explain"):
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
-def test_another_workspaces_prompt_is_none(letter: None, client_of: Any, cast: Cast) -> None:
+def test_a_prompt_of_another_workspace_is_not_found(letter: None, client_of: Any, cast: Cast) -> None:
     for person in (cast.dana, cast.charlie):
         answer = send(client_of(person), "hi", prompt="letter", variables={"name": "a"})
         assert list(answer.json()["error"]["details"]) == ["prompt"]
@@ -134,7 +134,7 @@ def test_a_new_title_typed_in_a_browser_makes_no_version(
 @pytest.mark.slow
 @pytest.mark.browser
 @needs("chromium")
-def test_a_prompt_shows_nothing_of_another_and_takes_no_text_away(
+def test_choosing_another_prompt_starts_a_new_form_and_keeps_the_text(
     server: Served, letter: None, client_of: Any, cast: Cast, chromium: Chromium
 ) -> None:
     prompts = "/v1/workspaces/sales/prompts"
