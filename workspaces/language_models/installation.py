@@ -55,7 +55,7 @@ def add_credential(
                 sealed_key=seal(key) if key else "",
             )
     except IntegrityError as exc:
-        raise Conflict(f"There is a credential called {name} already.") from exc
+        raise Conflict(f"A credential called {name} already exists.") from exc
 
 
 def change_key(*, credential: ProviderCredential, key: str) -> None:
@@ -78,7 +78,7 @@ def install_model(
 ) -> LanguageModel:
     """Installs a model, private until it is enabled. Conflict for a slug that is taken."""
     if not 0 < output_bound < context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
     with claim_slug(slug):
         return LanguageModel.objects.create(
             workspace_id=credential.workspace_id,

@@ -83,15 +83,15 @@ class Access:
     def refusal(self, person: Person) -> str:
         """Why the person may not use the model, in a sentence for them; empty if they may."""
         if person.user_id in self.deny.members:
-            return "You are denied its use."
+            return "You have been denied access to this model."
         if person.workspace_role in self.deny.roles:
-            return f"Whoever is {person.workspace_role} here is denied its use."
+            return f"The {person.workspace_role} role is denied access to this model."
         if self.allow.is_empty or self.allow.has(person):
             return ""
         if not self.allow.roles:
-            return "Only some members may use it, and you are not among them."
+            return "Access to this model is restricted."
         named = " or ".join(role for role in ROLES if role in self.allow.roles)
-        return f"Only whoever is {named} here may use it{', and some members' if self.allow.members else ''}."
+        return f"This model needs the {named} role{' or named members' if self.allow.members else ''}."
 
 
 def checked_access(principal: Principal, access: Access, *, before: Access) -> Access:
@@ -102,11 +102,11 @@ def checked_access(principal: Principal, access: Access, *, before: Access) -> A
     named, known = access.named, before.named
     wrong: list[str] = []
     if unknown := sorted((access.allow.roles | access.deny.roles) - set(ROLES)):
-        wrong.append(f"There is no role called {unknown[0]}.")
+        wrong.append(f"Unknown role: {unknown[0]}.")
     if len(named) > MOST_MEMBERS:
-        wrong.append(f"Name at most {MOST_MEMBERS} members.")
+        wrong.append(f"Select at most {MOST_MEMBERS} members.")
     elif strangers := named - known - _members(principal, named):
-        wrong.append(f"{min(map(str, strangers))} is nobody's id in this workspace.")
+        wrong.append(f"{min(map(str, strangers))} is not a member of this workspace.")
     if wrong:
         raise InvalidInput(access=wrong)
     return access

@@ -50,7 +50,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         credential = save_credential(principal, credential).id
     provider = find_credential(principal=principal, credential_id=credential, is_locked=True)
     if LanguageModel.objects.filter(workspace_id=principal.workspace.id).count() >= MOST_MODELS:
-        raise Conflict(f"A workspace has at most {MOST_MODELS} models.")
+        raise Conflict(f"A workspace can have at most {MOST_MODELS} models.")
     row = install_model(
         credential=provider,
         slug=model.slug,
@@ -101,7 +101,7 @@ def _change(
 ) -> None:
     changes = audit.change(row, _columns(principal, row, change), COLUMNS)
     if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The output has to fit into the context window."])
+        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
     if changes:
         row.save(update_fields=list(changes))
     before = next((other.slug for other in rows if other.id == row.fallback_id), "")
@@ -127,7 +127,7 @@ def _columns(principal: Principal, row: LanguageModel, change: ModelChange) -> d
         None,
         row.context_window,
     }:
-        raise InvalidInput(context_window=["The built-in model's context window cannot be changed."])
+        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
     if change.parameters is not None:
         change.parameters.check()
     return {
@@ -152,7 +152,7 @@ def remove_model(*, principal: Principal, slug: str) -> None:
     """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("The built-in model cannot be removed. Disable it instead.")
+        raise Conflict("You cannot remove the built-in model. Disable it instead.")
     forget_prices(workspace_id=row.workspace_id, model=row.slug)
     removed_id = str(row.id)
     row.delete()

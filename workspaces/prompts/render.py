@@ -64,19 +64,19 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
     wrong: dict[str, Any] = {}
     rest = VARIABLE.sub("", text)
     if "{{" in rest:
-        wrong["text"] = ["Write variables as {{name}}, with nothing but a name between the braces."]
+        wrong["text"] = ["Write a variable as {{name}}, with nothing but its name."]
     named = {variable.name for variable in variables}
     unknown = sorted(set(VARIABLE.findall(text)) - named)
     if unknown:
         wrong["text"] = [
-            f"Undefined variables: {', '.join(unknown)}. Add them, or remove them from the text."
+            f"Undefined variables: {', '.join(unknown)}. Add them below, or remove them from the text."
         ]
     if len(text) > LONGEST_TEXT or not text.strip():
         wrong["text"] = [f"Write 1 to {LONGEST_TEXT} characters."]
     if not is_storable(text):
         wrong["text"] = ["This must be text."]
     if len(variables) > MOST_VARIABLES or len(named) != len(variables):
-        wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each name once."]
+        wrong["variables"] = [f"Use at most {MOST_VARIABLES} variables, each with a different name."]
     for variable in variables:
         if problem := _problem_of(variable):
             wrong[_error_key(variable.name)] = [problem]
@@ -86,13 +86,13 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
 
 def _problem_of(variable: Variable) -> str:
     if not NAME.fullmatch(variable.name):
-        return "Use up to 40 lowercase letters, digits and underscores, beginning with a letter."
+        return "A name has up to 40 lowercase letters, digits and underscores, and starts with a letter."
     if variable.type not in TYPES:
-        return f"The type is one of: {', '.join(TYPES)}."
+        return f"The type must be one of: {', '.join(TYPES)}."
     if not all(map(is_storable, (variable.label, *variable.options))):
         return "The label and options must be text."
     if variable.type == "choice" and not 0 < len(variable.options) <= MOST_OPTIONS:
-        return f"Give 1 to {MOST_OPTIONS} options."
+        return f"Enter 1 to {MOST_OPTIONS} options."
     return variable.problem_of(variable.default) if variable.default is not None else ""
 
 
@@ -102,7 +102,7 @@ def render(text: str, variables: list[Variable], given: dict[str, Any]) -> str:
     InvalidInput names each wrong value as `variables.<name>`.
     """
     known = {variable.name: variable for variable in variables}
-    wrong = {_error_key(name): ["This prompt has no such variable."] for name in given if name not in known}
+    wrong = {_error_key(name): ["The prompt has no such variable."] for name in given if name not in known}
     values: dict[str, str] = {}
     for name, variable in known.items():
         value = given.get(name)

@@ -39,9 +39,11 @@ def install_model(page: Page, base: str, url: str) -> None:
     page.select_option("[name=kind]", "compatible")
     page.fill("[name=base_url]", f"{url}/v1")
     page.fill("[name=key]", "sk-1")
-    page.get_by_label("Enable it for everybody here at once").check()
+    page.get_by_label("Enable for everyone in this workspace now").check()
     page.get_by_test_id("save-model").click()
-    expect(page.get_by_text("The key works and the model answers. Installed.")).to_be_visible(timeout=TIMEOUT)
+    expect(page.get_by_text("Model installed. The key works and the model answers.")).to_be_visible(
+        timeout=TIMEOUT
+    )
 
 
 @pytest.mark.slow

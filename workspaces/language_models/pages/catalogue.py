@@ -57,6 +57,6 @@ def _selected(form: CatalogueForm, provider: CatalogueProvider) -> list[str]:
 
 
 def _message(number: int, *, is_tested: bool) -> str:
-    models = "One model" if number == 1 else f"{number} models"
+    models = "1 model" if number == 1 else f"{number} models"
     tested = "The key works and the model answers. " if is_tested else ""
     return f"{tested}{models} installed."

@@ -60,7 +60,9 @@ def install(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
         request,
         form,
         save=save,
-        done=lambda is_tested: f"{'The key works and the model answers. ' if is_tested else ''}Installed.",
+        done=lambda is_tested: (
+            f"Model installed.{' The key works and the model answers.' if is_tested else ''}"
+        ),
         back=page_url(request.principal, "models"),
         page=lambda: render(request, "language_models/install.html", {"form": form, "provider": listed}),
     )
@@ -126,7 +128,7 @@ def test(request: WorkspaceRequest, model: str, **slugs: str) -> HttpResponse:
         services.test_model,
         principal=request.principal,
         slug=found.slug,
-        done=f"{found.name} answers.",
+        done=f"{found.name} works.",
         back=page_url(request.principal, "model", model=found.slug),
     )
 

@@ -39,8 +39,8 @@ class PriceForm(forms.Form):
 
     input = price_field("Input", required=True)
     output = price_field("Output", required=True)
-    cached_input = price_field("Cached input", required=False, hint="Leave empty for the same as input.")
-    reasoning = price_field("Reasoning", required=False, hint="Leave empty for the same as output.")
+    cached_input = price_field("Cached input", required=False, hint="Leave empty to use the input price.")
+    reasoning = price_field("Reasoning", required=False, hint="Leave empty to use the output price.")
 
     def price(self) -> PriceInput:
         sent = self.cleaned_data
@@ -67,7 +67,7 @@ def price(request: WorkspaceRequest, model: str, **slugs: str) -> HttpResponse:
         request,
         form,
         save=lambda: set_price(place=principal, model=row.slug, **asdict(form.price())),
-        done=f"New price of {row.name} saved.",
+        done=f"Price of {row.name} saved. It applies from now on.",
         back=page_url(principal, "models"),
         page=lambda: render(request, "workspaces/price.html", context),
     )

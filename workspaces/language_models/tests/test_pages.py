@@ -1,4 +1,4 @@
-"""The pages of models: installed with a new credential or a kept one, enabled, rotated, removed."""
+"""The pages of models: installing with a new or an existing credential, enabling, removing."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ def browser(person: Person) -> Client:
 
 
 def page(client: Client, path: str = "models", **sent: Any) -> str:
-    where = f"/t/acme/w/sales/{path}"
-    answer = client.post(where, sent, follow=True) if sent else client.get(where)
+    path_ = f"/t/acme/w/sales/{path}"
+    answer = client.post(path_, sent, follow=True) if sent else client.get(path_)
     return str(answer.content.decode())
 
 
@@ -48,9 +48,9 @@ def credential(cast: Cast) -> ProviderCredential:
 
 def test_a_model_is_installed_enabled_and_removed(cast: Cast) -> None:
     alice, bob = browser(cast.alice), browser(cast.bob)
-    told = page(alice, "models/install/", **FORM)
-    assert "Installed." in told
-    assert KEY not in told
+    text = page(alice, "models/install/", **FORM)
+    assert "Model installed." in text
+    assert KEY not in text
     assert "<code>gpt</code>" not in page(bob)
     page(alice, "models/change/", models=["gpt"], enabled="1")
     assert "<code>gpt</code>" in page(bob)
@@ -78,8 +78,8 @@ def test_a_second_model_uses_the_stored_key(cast: Cast) -> None:
 
 
 def test_a_refused_model_leaves_no_credential(cast: Cast) -> None:
-    told = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
-    assert "The output has to fit into the context window." in told
+    text = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
+    assert "The reply limit must be smaller than the context window." in text
     with tenant_scope(cast.alice.principal.tenant):
         assert not ProviderCredential.objects.exists()
 
@@ -104,7 +104,7 @@ def limit(cast: Cast, **access: Any) -> None:
 def test_an_unchanged_form_keeps_every_named_member(
     cast: Cast, side: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "MOST_OFFERED", 1)  # alice: bob stands for whoever is beyond the list
+    monkeypatch.setattr(forms, "MOST_OFFERED", 1)  # alice only: bob is beyond the list
     limit(cast, **{side: {"roles": [], "members": [str(cast.bob.principal.user_id)]}})
     before, alice = access_of(cast), browser(cast.alice)
     for _ in ("bob is here", "bob left"):
@@ -112,7 +112,7 @@ def test_an_unchanged_form_keeps_every_named_member(
         assert "Saved." in page(alice, "models/local", **form | {"temperature": ["0.5"]})
         assert access_of(cast) == before
         WorkspaceMember.objects.filter(user=cast.bob.principal.user_id).delete()
-    assert "Bob (no longer here)" in page(alice, "models/local")
+    assert "Bob (no longer a member)" in page(alice, "models/local")
 
 
 def test_a_restricted_model_opens_only_if_that_is_confirmed(cast: Cast) -> None:
@@ -120,7 +120,7 @@ def test_a_restricted_model_opens_only_if_that_is_confirmed(cast: Cast) -> None:
     alice = browser(cast.alice)
     form = filled(page(alice, "models/local"), "temperature")
     del form["allow_roles"]
-    assert "everyone could use it" in page(alice, "models/local", **form)
+    assert "everyone could use this model" in page(alice, "models/local", **form)
     assert access_of(cast)["allow"]["roles"] == ["manager"]
     assert "Saved." in page(alice, "models/local", **form | {"everybody": ["on"]})
     assert access_of(cast) == {}

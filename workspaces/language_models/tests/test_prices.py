@@ -1,4 +1,4 @@
-"""Those who run the team say what its models cost: from now on or later, never backwards."""
+"""Owners and admins set the prices of models: from now on or later, never in the past."""
 
 from datetime import timedelta
 from typing import Any
@@ -69,16 +69,16 @@ def test_an_invalid_price_is_refused(cast: Cast, wrong: dict[str, Any]) -> None:
 def test_a_manager_cannot_set_a_price_and_an_unknown_model_is_404(cast: Cast) -> None:
     manage(cast.bob)
     assert code_of(ask(cast.bob, "POST", PATH, {"input": 1, "output": 1})) == (403, "role_too_low")
-    nowhere = PATH.replace("local", "gpt-9")
-    assert code_of(ask(cast.alice, "POST", nowhere, {"input": 1, "output": 1})) == (404, "not_found")
+    unknown = PATH.replace("local", "gpt-9")
+    assert code_of(ask(cast.alice, "POST", unknown, {"input": 1, "output": 1})) == (404, "not_found")
 
 
 def test_a_price_is_set_on_its_page(cast: Cast) -> None:
     client = Client()
     client.force_login(cast.alice.user)
     page = "/t/acme/w/sales/models/local/price"
-    told = client.post(page, {"input": "2.5", "output": "0.000001"}, follow=True).content.decode()
-    assert "USD 2.50 / " in told
+    text = client.post(page, {"input": "2.5", "output": "0.000001"}, follow=True).content.decode()
+    assert "USD 2.50 / " in text
     price = Price.objects.get(workspace__slug="sales")
     assert (price.input, price.output, price.reasoning) == (2_500_000, 1, None)
     assert "greater than or equal to 0" in client.post(page, {"input": "-1", "output": "1"}).content.decode()

@@ -1,4 +1,4 @@
-"""Credentials, models and the chains of those that stand in for each other."""
+"""Credentials, models and chains of fallbacks, below rights and audit."""
 
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from workspaces.language_models.queries import fallback_chain, installed_models
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-very-secret"
-SOMEBODY = Chatter(uuid4(), "member")
+MEMBER = Chatter(uuid4(), "member")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def install(credential: ProviderCredential, slug: str, *, enabled: bool = True) 
 def chain(credential: ProviderCredential, slug: str) -> list[str]:
     installed = installed_models(workspace_id=credential.workspace_id)
     first = next(model for model in installed if model.slug == slug)
-    return [model.slug for model in fallback_chain(first, installed, SOMEBODY)]
+    return [model.slug for model in fallback_chain(first, installed, MEMBER)]
 
 
 def test_a_key_is_encrypted_and_in_no_repr(credential: ProviderCredential) -> None:
@@ -76,9 +76,9 @@ def test_names_and_slugs_are_unique(cast: Cast, credential: ProviderCredential) 
 def test_fallbacks_are_used_in_their_order(credential: ProviderCredential) -> None:
     for slug in ("a", "b", "c"):
         install(credential, slug)
-    place = credential.workspace_id
-    set_fallback(workspace_id=place, slug="a", fallback="b")
-    set_fallback(workspace_id=place, slug="b", fallback="c")
+    workspace_id = credential.workspace_id
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="b")
+    set_fallback(workspace_id=workspace_id, slug="b", fallback="c")
     assert chain(credential, "a") == ["a", "b", "c"]
     LanguageModel.objects.filter(slug="b").update(enabled=False)
     assert chain(credential, "a") == ["a"]
@@ -87,13 +87,13 @@ def test_fallbacks_are_used_in_their_order(credential: ProviderCredential) -> No
 def test_a_chain_of_fallbacks_is_never_a_loop(credential: ProviderCredential) -> None:
     for slug in ("a", "b", "c"):
         install(credential, slug)
-    place = credential.workspace_id
-    set_fallback(workspace_id=place, slug="a", fallback="b")
-    set_fallback(workspace_id=place, slug="b", fallback="c")
+    workspace_id = credential.workspace_id
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="b")
+    set_fallback(workspace_id=workspace_id, slug="b", fallback="c")
     for slug, fallback in (("c", "a"), ("a", "a")):
         with pytest.raises(InvalidInput):
-            set_fallback(workspace_id=place, slug=slug, fallback=fallback)
+            set_fallback(workspace_id=workspace_id, slug=slug, fallback=fallback)
     with pytest.raises(NotFound):
-        set_fallback(workspace_id=place, slug="a", fallback="nothing")
-    set_fallback(workspace_id=place, slug="a", fallback="")
+        set_fallback(workspace_id=workspace_id, slug="a", fallback="nothing")
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="")
     assert chain(credential, "a") == ["a"]

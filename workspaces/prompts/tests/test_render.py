@@ -1,4 +1,4 @@
-"""Values go into their places, and nothing else happens."""
+"""Values replace variables, and nothing else happens."""
 
 import tracemalloc
 from typing import Any
@@ -50,7 +50,7 @@ def test_random_input_raises_nothing_but_invalid_input(text: str, values: dict[s
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "text_part"),
     [
         (NAME, None, "required"),
         (NAME, 12, "text"),
@@ -65,10 +65,10 @@ def test_random_input_raises_nothing_but_invalid_input(text: str, values: dict[s
         (Variable("name", "choice", options=("a", "b")), "c", "a, b"),
     ],
 )
-def test_each_wrong_value_is_named(variable: Variable, value: Any, told: str) -> None:
+def test_each_wrong_value_is_named(variable: Variable, value: Any, text_part: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         render("{{name}}", [variable], {"name": value})
-    assert told in caught.value.details["variables.name"][0]
+    assert text_part in caught.value.details["variables.name"][0]
 
 
 def test_a_value_for_an_unknown_variable_is_named() -> None:
