@@ -1,4 +1,4 @@
-"""Registers what operators see of the kinds in the tenant that they have opened."""
+"""Registers the admin pages of every kind, for the tenant that an operator has opened."""
 
 from django.contrib import admin
 

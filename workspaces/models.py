@@ -1,4 +1,4 @@
-"""Gathers the models of every kind, so that Django finds them."""
+"""Imports the models of every kind, so that Django finds them."""
 
 from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn, PendingSignIn, Tool

@@ -1,4 +1,4 @@
-"""The workspaces' jobs."""
+"""Periodic jobs of the workspaces."""
 
 from procrastinate.contrib.django import app
 
@@ -10,5 +10,5 @@ from workspaces.mcp_servers.health import look_at_servers
     name="workspaces.look_at_mcp_servers", queueing_lock="workspaces.look_at_mcp_servers", pass_context=False
 )
 async def look_at_mcp_servers(timestamp: int) -> None:
-    """Whether those that nobody looked at for some hours still answer, and with the tools they had."""
+    """Checks servers that were not checked for some hours: do they respond, and with the same tools?"""
     await look_at_servers()

@@ -42,7 +42,7 @@ async def _forget(account_id: UUID, name: str) -> None:
 
 def removed_registrations() -> list[tuple[UUID, UUID, str]]:
     """In the tenant's schema: id, engine account and name of those whose server is gone."""
-    kept = MCPServer.objects.filter(id=OuterRef("server_id"), removed_at=None)
+    kept = MCPServer.objects.installed().filter(id=OuterRef("server_id"))
     rows = EngineServer.objects.filter(~Exists(kept)).order_by("?")[:BATCH]  # so that none waits for ever
     return [(row.id, row.engine_account_id, row.name) for row in rows]
 

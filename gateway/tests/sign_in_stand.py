@@ -47,7 +47,7 @@ def follow(person: Person, client: httpx.Client, path: str, browser: Client) -> 
     """With the session that the browser has already."""
     browser.force_login(person.user)
     cookies = {"sessionid": browser.cookies["sessionid"].value}
-    with httpx.Client(base_url=client.base_url, cookies=cookies, timeout=30) as web:
+    with httpx.Client(base_url=client.base_url, cookies=cookies, timeout=30, verify=False) as web:
         return web.get(path, follow_redirects=True)
 
 

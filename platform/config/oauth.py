@@ -1,4 +1,4 @@
-"""Turns what the operator says of issuers (Google, GitHub, Microsoft, OpenID Connect) into settings."""
+"""Turns the operator's sign-in providers (Google, GitHub, Microsoft, OpenID Connect) into settings."""
 
 import re
 from typing import Any
@@ -9,13 +9,13 @@ from django.core.exceptions import ImproperlyConfigured
 ISSUER_ID = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")
 REQUIRED = {"id", "name", "issuer", "client_id", "client_secret"}
 OPTIONAL = {"trust_email"}
-TAKEN = {"google", "github", "microsoft", "openid_connect"}
+BUILT_IN = {"google", "github", "microsoft", "openid_connect"}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 Client = tuple[str, str]
 
 
 def client(name: str, client_id: str, secret: str) -> Client | None:
-    """The id and secret that a provider gave us; None where neither is set."""
+    """The id and secret of our client at a provider; None if neither is set."""
     if bool(client_id) != bool(secret):
         raise ImproperlyConfigured(f"Set both {name}_CLIENT_ID and {name}_CLIENT_SECRET, or neither.")
     return (client_id, secret) if client_id else None
@@ -44,7 +44,7 @@ def providers(
             "APPS": _issuers(issuers),
         },
     }
-    return {name: {**told, "OAUTH_PKCE_ENABLED": True} for name, told in ours.items()}
+    return {name: {**provider, "OAUTH_PKCE_ENABLED": True} for name, provider in ours.items()}
 
 
 def _apps(client: Client | None) -> list[dict[str, Any]]:
@@ -55,12 +55,12 @@ def _issuers(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     apps = [_issuer(number, entry) for number, entry in enumerate(entries, start=1)]
     ids = [app["provider_id"] for app in apps]
     if len(ids) != len(set(ids)):
-        raise ImproperlyConfigured("OIDC_PROVIDERS names one id twice.")
+        raise ImproperlyConfigured("OIDC_PROVIDERS has the same id twice.")
     return apps
 
 
 def _issuer(number: int, entry: dict[str, Any]) -> dict[str, Any]:
-    """One issuer's app. Messages name the place of the entry and its key, never a value."""
+    """One issuer's app. Messages name the number of the entry and the wrong key, never a value."""
     where = f"OIDC_PROVIDERS, entry {number}"
     if missing := sorted(REQUIRED - entry.keys()):
         raise ImproperlyConfigured(f"{where} lacks {', '.join(missing)}.")
@@ -70,9 +70,9 @@ def _issuer(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{where}: {', '.join(wrong)} must be text.")
     if not isinstance(entry.get("trust_email", True), bool):
         raise ImproperlyConfigured(f"{where}: trust_email is true or false.")
-    if not ISSUER_ID.fullmatch(entry["id"]) or entry["id"] in TAKEN:
+    if not ISSUER_ID.fullmatch(entry["id"]) or entry["id"] in BUILT_IN:
         raise ImproperlyConfigured(
-            f"{where}: id must be small letters, digits and hyphens, and no provider's."
+            f"{where}: id must be lowercase letters, digits and hyphens, and not a built-in provider."
         )
     if not _is_issuer(entry["issuer"]):
         raise ImproperlyConfigured(f"{where}: issuer must be an https:// address without a query.")

@@ -1,4 +1,4 @@
-"""What drf-spectacular cannot find out by itself: the consumers' routes, our tokens, the one error shape."""
+"""What drf-spectacular cannot see in the views: the consumers' routes, our tokens, the one error shape."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How an operation says that it wants an access token."""
+    """Marks operations that need an access token."""
 
     target_class = "accounts.authentication.BearerAuthentication"
     name = "bearer"
@@ -29,7 +29,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """Consumers are not Django views, so their routes are added to those found."""
+    """Adds the consumers' routes: they are not Django views."""
     described = [
         (re.sub(r"<\w+:(\w+)>", r"{\1}", route), route, method, view.as_view())
         for route, method, view in DESCRIBED
@@ -38,12 +38,12 @@ def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
 
 
 def add_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Every operation refers to one Error, by the statuses that it can bring and for any other."""
+    """Adds the one Error to every operation, under each status it can answer with and as the default."""
     components = result["components"]
     components["schemas"]["Error"] = error_schema()
     components["responses"] = {
         "Error": {
-            "description": "The one error shape; `code` says which.",
+            "description": "The one error shape; `code` names the error.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     }
@@ -69,10 +69,10 @@ def error_schema() -> dict[str, Any]:
     codes = "\n".join(sorted(f"- `{kind.code}` ({kind.status}): {kind.message}" for kind in all_errors()))
     text, data = {"type": "string"}, {"type": "object", "additionalProperties": True}
     known = {
-        "code": {**text, "description": f"For machines:\n\n{codes}"},
-        "message": {**text, "description": "For people."},
-        "details": {**data, "description": "Data of this code, as the fields of `invalid_input`."},
-        "request_id": {**text, "description": "The answer's `x-request-id`, to quote to support."},
+        "code": {**text, "description": f"For programs:\n\n{codes}"},
+        "message": {**text, "description": "A text for people."},
+        "details": {**data, "description": "Data of this code, such as the fields of `invalid_input`."},
+        "request_id": {**text, "description": "The response's `x-request-id`, to quote to support."},
     }
     openai = {
         "type": {**text, "description": "OpenAI-compatible routes only: OpenAI's kind of error."},

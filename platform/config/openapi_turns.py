@@ -1,7 +1,7 @@
-"""Describes the consumers' routes to drf-spectacular as views that nothing ever calls.
+"""Describes the consumers' routes to drf-spectacular as views that are never called.
 
-The bodies come from the serializers that the consumers validate with, so the two cannot drift apart; a test
-compares the addresses with those in gateway/api/routes.py.
+The bodies come from the serializers that the consumers validate with, so the two cannot differ; a test
+compares the paths with those in gateway/api/routes.py.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from workspaces.api import FiguresSerializer
 
 EVENTS = """
 With `Accept: text/event-stream` the reply arrives as server-sent events, each with an increasing `id`; ignore
-those that you do not know. A comment (`: ping`) comes at least every 10 seconds. Resume a stream that ends
+unknown events. A comment (`: ping`) comes at least every 10 seconds. Resume a stream that ends
 without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 
 | event | data |
@@ -28,20 +28,20 @@ without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 | `delta`, `reasoning` | `text` |
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
-| `approval` | the one who asked must allow a call: `approval_id`, `expires_at`, and what `tool_call` told |
+| `approval` | the person who asked must allow a call: `approval_id`, `expires_at`, the data of `tool_call` |
 | `approval_resolved` | `approval_id`, `call_id`, `decision`: `allowed`, `refused` or `expired` |
-| `notice` | `kind`, `text`, and what belongs to the kind. `retry`, `fallback`: the model's provider failed; \
-`history_restored`: earlier messages were missing at the engine, and came from Switchyard's own copy |
-| `replace` | `positions`: discard all of the reply so far, from `delta` to `notice`, as many positions; \
-the whole reply follows in events of its own |
+| `notice` | `kind`, `text`, and the data of that kind. `retry`, `fallback`: the model's provider failed; \
+`history_restored`: the engine had lost earlier messages; Switchyard sent its own copy |
+| `replace` | `positions`: discard the whole reply so far, from `delta` to `notice`, that many positions; \
+the complete reply follows in new events |
 | `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
 | `error` | `error`: the one error shape; before `usage` and `done` |
-| `done` | exactly one, the last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
+| `done` | exactly one, always last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
 `cancelled`, `quota_exceeded`, `interrupted`, `error` |
-| `moved` | `turn_id`, `text`; no `id`. The server restarts and ends the stream, the reply goes on: \
+| `moved` | `turn_id`, `text`; no `id`. The server restarts and ends the stream, while the reply continues: \
 resume after the pause in `retry` |
 
-An approval is answered by `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also where the turn was
+Answer an approval with `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`, also for turns that were
 sent over the socket.
 """
 
@@ -50,13 +50,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": LONGEST_KEY},
     OpenApiParameter.HEADER,
-    description="The same key and body give the same turn again; the same key with another body is a 409.",
+    description="The same key and body return the same turn; the same key with another body is a 409.",
 )
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
     {"type": "integer", "minimum": 0},
     OpenApiParameter.HEADER,
-    description="The id of the last event that arrived; what follows it is sent.",
+    description="The id of the last event you received; the stream continues after it.",
 )
 
 
@@ -93,8 +93,8 @@ class SendView(APIView):
     @extend_schema(
         operation_id="send",
         tags=["chat"],
-        description="Sends a message and answers with the model's reply. Without `conversation_id` a"
-        " conversation begins. The turn goes on when the client leaves: follow it again, or stop it.\n"
+        description="Sends a message and returns the model's reply. Without `conversation_id` it"
+        " starts a conversation. The turn continues if the client leaves: follow it again, or stop it.\n"
         + EVENTS,
         parameters=[IDEMPOTENCY_KEY],
         request=SendSerializer,
@@ -115,7 +115,8 @@ class EventsView(APIView):
     @extend_schema(
         operation_id="turn_events",
         tags=["chat"],
-        description="Follows one of your turns, running or done, from `Last-Event-ID` on.\n" + EVENTS,
+        description="Streams the events of one of your turns, running or done, after `Last-Event-ID`.\n"
+        + EVENTS,
         parameters=[LAST_EVENT_ID],
         responses={(200, STREAM): str},
     )
@@ -125,14 +126,14 @@ class EventsView(APIView):
 class StopView(APIView):
     @extend_schema(operation_id="stop_turn", tags=["chat"], request=None, responses={202: StopSerializer})
     def post(self) -> None:
-        """Stops one of your turns; what was written is kept and charged."""
+        """Stops one of your turns; the reply so far is stored and charged."""
 
 
 class CompletionsView(APIView):
     @extend_schema(
         operation_id="completions",
         tags=["openai"],
-        description="Creates a chat completion. OpenAI's own clients work with only `base_url` and `api_key`"
+        description="Creates a chat completion. OpenAI's clients work with only `base_url` and `api_key`"
         " changed. With `stream` the answer is `data:` lines of `chat.completion.chunk` objects and ends with"
         f" `data: [DONE]`. Passed on to the provider: `{'`, `'.join(PASSED_THROUGH)}`.",
         request=CompletionSerializer,

@@ -1,4 +1,4 @@
-"""The language models of the tenant that an operator has opened, to be enabled and disabled; credentials."""
+"""Language models and credentials of the opened tenant: operators enable and disable models."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
 
 
 class ProviderCredentialAdmin(ReadOnlyAdmin, TenantTableAdmin):
-    """Where a workspace's models run; whether there is a key, and never the key, sealed or not."""
+    """Shows whether a credential has a key, never the key itself, encrypted or not."""
 
     list_display = ("name", "workspace", "kind", "base_url", "has_key", "created_at", "updated_at")
     list_filter = ("kind", "created_at")

@@ -1,4 +1,4 @@
-"""A language model that a workspace installed, and the credential that its provider asks for."""
+"""A language model that a workspace installed, and the credential for its provider."""
 
 from uuid import uuid4
 
@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 
 
 class ProviderCredential(models.Model):
-    """An address and a key at a provider, shared by the models that run there; the key is write-only."""
+    """A provider's URL and an API key, shared by the models that use them; the key is write-only."""
 
     class Kind(models.TextChoices):
         OPENAI = "openai", "OpenAI"

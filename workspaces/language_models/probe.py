@@ -35,9 +35,13 @@ def register_prober(prober: Prober) -> None:
     _registered[:] = [prober]
 
 
+def registered_prober() -> Prober:
+    return _registered[0]
+
+
 def probe(principal: Principal, model: ModelRef) -> None:
     """Asks the model if it has a name at its provider, else only the provider."""
-    (prober,) = _registered
+    prober = registered_prober()
     with connection_released():
         if model.upstream_name:
             async_to_sync(prober.ask)(principal, model)

@@ -1,4 +1,4 @@
-"""What operators see of a tenant's MCP servers: where they lead and whether they answer, never their keys."""
+"""A tenant's MCP servers for operators: their addresses and whether they respond, never their keys."""
 
 from typing import Any
 

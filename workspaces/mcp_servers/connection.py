@@ -134,7 +134,7 @@ async def address_for(
 
 def read_access(*, server_id: UUID, user_id: UUID | None) -> Access:
     """As it is kept. McpSignInNeeded where nobody is signed in."""
-    server = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    server = MCPServer.objects.installed().filter(id=server_id).first()
     if server is None:
         raise NotFound
     if server.auth != MCPServer.Auth.OAUTH:

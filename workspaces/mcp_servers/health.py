@@ -69,9 +69,7 @@ def due_servers(*, most: int) -> list[tuple[UUID, bool]]:
     """Those that are enabled and were not looked at of late, the longest ago first; and whether each member
     signs in for themselves."""
     before = timezone.now() - EVERY
-    rows = MCPServer.objects.filter(
-        Q(checked_at__lt=before) | Q(checked_at=None), removed_at=None, enabled=True
-    )
+    rows = MCPServer.objects.enabled().filter(Q(checked_at__lt=before) | Q(checked_at=None))
     ordered = rows.order_by(F("checked_at").asc(nulls_first=True))[:most]
     return [(row.id, row.sign_in == MCPServer.SignIn.MEMBER) for row in ordered]
 

@@ -1,14 +1,28 @@
-"""An MCP server that a workspace installed, and its tools as they were accepted."""
+"""An MCP server that a workspace installed, the sign-ins at it, and its tools as they were accepted."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+INSTALLED = Q(removed_at=None)
+
+
+class MCPServerQuerySet(models.QuerySet["MCPServer"]):
+    def installed(self) -> "MCPServerQuerySet":
+        """Those that have not been removed."""
+        return self.filter(INSTALLED)
+
+    def enabled(self) -> "MCPServerQuerySet":
+        return self.installed().filter(enabled=True)
+
+    def in_workspace(self, workspace_id: UUID) -> "MCPServerQuerySet":
+        return self.filter(workspace_id=workspace_id)
+
 
 class MCPServer(models.Model):
-    """Its row stays when it is removed, without its secrets: a slug is never used again."""
+    """A removed server keeps its row, without tools and secrets, and frees its slug."""
 
     class Transport(models.TextChoices):
         STREAMABLE_HTTP = "streamable_http", "Streamable HTTP"
@@ -51,10 +65,12 @@ class MCPServer(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True)
 
+    objects = MCPServerQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace_id", "slug"], name="one_mcp_server_a_slug", condition=Q(removed_at=None)
+                fields=["workspace_id", "slug"], name="one_mcp_server_a_slug", condition=INSTALLED
             ),
             models.CheckConstraint(
                 condition=~Q(auth="header") | ~Q(header_name="") | Q(removed_at__isnull=False),
@@ -65,16 +81,14 @@ class MCPServer(models.Model):
                 name="oauth_says_who_signs_in",
             ),
         ]
-        indexes = [
-            models.Index(fields=["checked_at"], name="mcp_server_checked", condition=Q(removed_at=None))
-        ]
+        indexes = [models.Index(fields=["checked_at"], name="mcp_server_checked", condition=INSTALLED)]
 
     def __str__(self) -> str:
         return self.slug
 
 
 class MCPSignIn(models.Model):
-    """What was granted when somebody signed in at a server: to the workspace (no user), or to one member."""
+    """The tokens of a sign-in at a server: the workspace's (without a user), or one member's."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="sign_ins")
@@ -105,13 +119,13 @@ class MCPSignIn(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """It opens the server now, or after being refreshed."""
+        """Whether its tokens work now, or after a refresh."""
         is_fresh = self.expires_at is None or self.expires_at > timezone.now()
         return not self.problem and (is_fresh or bool(self.sealed_refresh))
 
 
 class PendingSignIn(models.Model):
-    """Somebody is away to sign in; only they can come back by it, once and soon."""
+    """A sign-in that has begun. Only the member who began it can complete it, once and soon."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="pending_sign_ins")
@@ -131,7 +145,7 @@ class PendingSignIn(models.Model):
 
 
 class Tool(models.Model):
-    """One tool as a manager accepted it; what the server says of it since then waits in `offered`."""
+    """A tool as a manager accepted it; a definition that the server has changed since waits in `offered`."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="tools")
@@ -157,7 +171,7 @@ class Tool(models.Model):
 
     @property
     def only_reads(self) -> bool:
-        """So the server says, in the definition that was accepted."""
+        """Whether the accepted definition says so; only the server's own word."""
         said = self.definition.get("annotations", {})
         return said.get("readOnlyHint") is True and said.get("destructiveHint") is not True
 

@@ -74,7 +74,7 @@ class ListedServer:
 
 def installed_servers(workspace_id: UUID) -> QuerySet[MCPServer]:
     """By slug; a workspace has few."""
-    return MCPServer.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("slug")
+    return MCPServer.objects.installed().in_workspace(workspace_id).order_by("slug")
 
 
 def listed_servers(place: Principal) -> list[ListedServer]:
@@ -113,7 +113,7 @@ def enabled_slugs(*, workspace_id: UUID) -> list[str]:
 
 def enabled_server(server_id: UUID) -> ServerRef | None:
     """None for one that is disabled or was removed."""
-    rows = MCPServer.objects.filter(id=server_id, removed_at=None, enabled=True)
+    rows = MCPServer.objects.enabled().filter(id=server_id)
     row = rows.prefetch_related("tools").first()
     return _ref(row, "") if row else None
 
@@ -196,7 +196,7 @@ def note_problem(*, server_id: UUID, problem: str) -> None:
 
 
 def lock_server(server_id: UUID) -> MCPServer:
-    row = MCPServer.objects.select_for_update().filter(id=server_id, removed_at=None).first()
+    row = MCPServer.objects.installed().select_for_update().filter(id=server_id).first()
     if row is None:
         raise NotFound
     return row
@@ -204,7 +204,7 @@ def lock_server(server_id: UUID) -> MCPServer:
 
 def address_of(*, server_id: UUID) -> Address:
     """Where and with which secret the server is reached. NotFound for one that was removed."""
-    row = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    row = MCPServer.objects.installed().filter(id=server_id).first()
     if row is None:
         raise NotFound
     is_keyed = row.auth == MCPServer.Auth.HEADER

@@ -1,4 +1,4 @@
-"""What operators see of a tenant's prompts: that they are there, not what they say."""
+"""A tenant's prompts for operators: title and visibility, never the text."""
 
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.tenancy import TenantTableAdmin

@@ -1,15 +1,43 @@
-"""A prompt, every version that it ever had, and who likes it."""
+"""A prompt, its versions, and the members who have it among their favourites."""
 
 from typing import ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+
+from accounts.principals import Principal
+
+INSTALLED = Q(removed_at=None)
+
+
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    def installed(self) -> "PromptQuerySet":
+        """Those that have not been removed."""
+        return self.filter(INSTALLED)
+
+    def in_workspace(self, workspace_id: UUID) -> "PromptQuerySet":
+        return self.filter(workspace_id=workspace_id)
+
+    def private_to(self, user_id: UUID) -> "PromptQuerySet":
+        """Those that only their author sees."""
+        return self.filter(user_id=user_id, visibility=Prompt.Visibility.ME)
+
+    def visible_to(self, principal: Principal) -> "PromptQuerySet":
+        """The workspace's own, without other members' private ones, and those shared with the whole team.
+
+        Annotated with `is_favourite`.
+        """
+        own = Q(workspace_id=principal.workspace.id)
+        private = Q(visibility=Prompt.Visibility.ME)
+        readable = own & (~private | Q(user_id=principal.user_id)) | Q(visibility=Prompt.Visibility.TENANT)
+        liked = PromptFavourite.objects.filter(prompt=OuterRef("id"), user_id=principal.user_id)
+        return self.installed().filter(readable).annotate(is_favourite=Exists(liked))
 
 
 class Prompt(models.Model):
-    """Its current version stands in the row. The row stays when it is removed: a slug is never used again."""
+    """The row has the current version. A removed prompt keeps its row without content, and frees its slug."""
 
     class Visibility(models.TextChoices):
         ME = "me", "Only its author"
@@ -33,22 +61,22 @@ class Prompt(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     removed_at = models.DateTimeField(null=True)
 
+    objects = PromptQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace_id", "slug"], name="one_prompt_a_slug", condition=Q(removed_at=None)
+                fields=["workspace_id", "slug"], name="one_prompt_a_slug", condition=INSTALLED
             ),
         ]
         indexes = [
             models.Index(
-                fields=["workspace_id", "-updated_at", "-id"],
-                name="prompt_workspace",
-                condition=Q(removed_at=None),
+                fields=["workspace_id", "-updated_at", "-id"], name="prompt_workspace", condition=INSTALLED
             ),
             models.Index(
                 fields=["-updated_at", "-id"],
                 name="prompt_tenant",
-                condition=Q(removed_at=None, visibility="tenant"),
+                condition=INSTALLED & Q(visibility="tenant"),
             ),
         ]
 
@@ -57,7 +85,7 @@ class Prompt(models.Model):
 
 
 class PromptVersion(models.Model):
-    """What a prompt said once; never changed."""
+    """What a prompt said at one time; never changed."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="versions")

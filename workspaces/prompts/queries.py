@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import NotFound
 from kit.fields import plain_lines
 from workspaces.diffs import diff_lines
-from workspaces.prompts.models import Prompt, PromptFavourite, PromptVersion
+from workspaces.prompts.models import Prompt, PromptVersion
 from workspaces.prompts.render import Variable, render
 
-Visibility = Prompt.Visibility
 MOST_OF_ONE_SLUG = 50  # prompts of other workspaces that are shared with the tenant under one slug
 
 
@@ -34,20 +33,10 @@ class RenderedPrompt:
         return {"id": str(self.id), "slug": self.slug, "version": self.number}
 
 
-def visible_prompts(principal: Principal) -> QuerySet[Any]:
-    """The workspace's, the principal's own private ones in it, and those shared with the whole tenant."""
-    in_workspace = Q(workspace_id=principal.workspace.id)
-    is_own = Q(user_id=principal.user_id)
-    readable = in_workspace & (~Q(visibility=Visibility.ME) | is_own)
-    rows = Prompt.objects.filter(readable | Q(visibility=Visibility.TENANT), removed_at=None)
-    favourites = PromptFavourite.objects.filter(prompt=OuterRef("id"), user_id=principal.user_id)
-    return rows.annotate(is_favourite=Exists(favourites))
-
-
 def listed_prompts(
     *, principal: Principal, find: str = "", tag: str = "", favourites: bool = False
 ) -> QuerySet[Any]:
-    rows = visible_prompts(principal)
+    rows: QuerySet[Any] = Prompt.objects.visible_to(principal)
     if find:
         rows = rows.filter(
             Q(title__icontains=find)
@@ -63,7 +52,7 @@ def listed_prompts(
 
 def find_prompt(*, principal: Principal, slug: str) -> Prompt:
     """By slug or id; the workspace's own comes before one that another workspace shares. NotFound."""
-    rows = visible_prompts(principal)
+    rows = Prompt.objects.visible_to(principal)
     try:
         row = rows.filter(id=UUID(slug)).first()
     except ValueError:
@@ -72,7 +61,7 @@ def find_prompt(*, principal: Principal, slug: str) -> Prompt:
         row = next(own, named[0] if named else None)
     if row is None:
         raise NotFound
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def may_change(principal: Principal, row: Prompt) -> bool:

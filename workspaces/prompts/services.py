@@ -140,7 +140,7 @@ def remove_prompt(*, principal: Principal, slug: str) -> None:
 @transaction.atomic
 def forget_prompts(*, user_id: UUID) -> int:
     """Clears the private prompts of a member who left for good, in the whole tenant; returns how many."""
-    return _clear(Prompt.objects.filter(user_id=user_id, visibility=Visibility.ME, removed_at=None))
+    return _clear(Prompt.objects.installed().private_to(user_id))
 
 
 def _clear(rows: QuerySet[Prompt]) -> int:

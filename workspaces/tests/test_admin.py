@@ -1,4 +1,4 @@
-"""Operators enable and disable the language models of the tenant that they have opened, and see no key."""
+"""Operators enable and disable the language models of the opened tenant, and never see a key."""
 
 import pytest
 from django.contrib.admin import site
@@ -12,24 +12,24 @@ from workspaces.language_models.installation import add_credential, install_mode
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
-SECRET = "sk-a-key-that-nobody-may-see"
+SECRET = "sk-a-key-that-no-one-may-see"
 
 
-def test_a_model_is_disabled_and_that_is_audited_with_its_place(cast: Cast) -> None:
-    place = cast.bob.principal
-    with tenant_scope(place.tenant):
-        model = LanguageModel.objects.get(workspace_id=place.workspace.id)
+def test_disabling_a_model_is_audited_with_tenant_and_workspace(cast: Cast) -> None:
+    bob = cast.bob.principal
+    with tenant_scope(bob.tenant):
+        model = LanguageModel.objects.get(workspace_id=bob.workspace.id)
     client, page = desk(tenant="acme"), address(LanguageModel, "change", model.pk)
     client.post(page, {**fields_of(client.get(page)), "enabled": "", "slug": "other"})
-    with tenant_scope(place.tenant):
+    with tenant_scope(bob.tenant):
         changed = LanguageModel.objects.get(pk=model.pk)
-    told = AuditEntry.objects.get(action="language_model.changed")
+    entry = AuditEntry.objects.get(action="language_model.changed")
     assert (changed.enabled, changed.slug) == (False, model.slug)
-    assert told.changes == {"enabled": [True, False]}
-    assert (told.tenant.slug, told.workspace.slug, told.target) == ("acme", "sales", model.slug)
+    assert entry.changes == {"enabled": [True, False]}
+    assert (entry.tenant.slug, entry.workspace.slug, entry.target) == ("acme", "sales", model.slug)
 
 
-def test_the_list_names_the_workspaces_in_one_query_whatever_its_length(cast: Cast) -> None:
+def test_the_list_reads_all_workspace_names_in_one_query(cast: Cast) -> None:
     client, page = desk(tenant="acme"), address(LanguageModel, "changelist")
     before = len(queries_of(client, page))
     with tenant_scope(cast.bob.principal.tenant):
@@ -45,9 +45,9 @@ def test_the_list_names_the_workspaces_in_one_query_whatever_its_length(cast: Ca
 
 
 def add_key(cast: Cast, name: str = "our key", key: str = SECRET) -> ProviderCredential:
-    place = cast.bob.principal
-    with tenant_scope(place.tenant):
-        return add_credential(workspace_id=place.workspace.id, name=name, kind="openai", key=key)
+    bob = cast.bob.principal
+    with tenant_scope(bob.tenant):
+        return add_credential(workspace_id=bob.workspace.id, name=name, kind="openai", key=key)
 
 
 def test_a_credential_is_shown_without_its_key(cast: Cast) -> None:
@@ -64,7 +64,7 @@ def test_a_credential_is_shown_without_its_key(cast: Cast) -> None:
         assert credential.sealed_key not in page
 
 
-def test_the_list_of_credentials_reads_no_key_and_says_which_has_one(cast: Cast) -> None:
+def test_the_list_of_credentials_shows_which_have_a_key_without_reading_any(cast: Cast) -> None:
     add_key(cast)
     add_key(cast, "keyless", "")
     client, page = desk(tenant="acme"), address(ProviderCredential, "changelist")
@@ -73,7 +73,7 @@ def test_the_list_of_credentials_reads_no_key_and_says_which_has_one(cast: Cast)
     assert (shown.count('alt="True"'), shown.count('alt="False"')) == (1, 1)
 
 
-def test_a_credential_can_neither_be_added_nor_changed_nor_deleted(cast: Cast) -> None:
+def test_credentials_cannot_be_added_changed_or_deleted(cast: Cast) -> None:
     credential, client = add_key(cast), desk(tenant="acme")
     change = address(ProviderCredential, "change", credential.pk)
     answers = [
@@ -86,7 +86,7 @@ def test_a_credential_can_neither_be_added_nor_changed_nor_deleted(cast: Cast) -
         assert ProviderCredential.objects.get().name == "our key"
 
 
-def test_credentials_are_seen_only_in_the_tenant_that_is_open(cast: Cast) -> None:
+def test_credentials_are_shown_only_in_the_opened_tenant(cast: Cast) -> None:
     credential = add_key(cast)
     assert (
         "our key" not in desk(tenant="globex").get(address(ProviderCredential, "changelist")).content.decode()
@@ -95,24 +95,24 @@ def test_credentials_are_seen_only_in_the_tenant_that_is_open(cast: Cast) -> Non
     assert desk(tenant="globex").get(address(ProviderCredential, "change", credential.pk)).status_code != 200
 
 
-def test_a_model_shows_its_credential_and_fallback_and_keeps_them(cast: Cast) -> None:
-    credential, place = add_key(cast), cast.bob.principal
-    with tenant_scope(place.tenant):
+def test_a_models_credential_and_fallback_are_read_only(cast: Cast) -> None:
+    credential, bob = add_key(cast), cast.bob.principal
+    with tenant_scope(bob.tenant):
         install_model(
             credential=credential, slug="gpt-4", upstream_name="x", context_window=9000, output_bound=100
         )
-        set_fallback(workspace_id=place.workspace.id, slug="gpt-4", fallback="local")
+        set_fallback(workspace_id=bob.workspace.id, slug="gpt-4", fallback="local")
         model = LanguageModel.objects.get(slug="gpt-4")
     client, page = desk(tenant="acme"), address(LanguageModel, "change", model.pk)
     shown = client.get(page).content.decode()
     assert "our key" in shown
     assert ">local<" in shown
     client.post(page, {**fields_of(client.get(page)), "credential": "", "fallback": ""})
-    with tenant_scope(place.tenant):
-        kept = LanguageModel.objects.get(pk=model.pk)
-    assert (kept.credential_id, kept.fallback_id) == (model.credential_id, model.fallback_id)
+    with tenant_scope(bob.tenant):
+        stored = LanguageModel.objects.get(pk=model.pk)
+    assert (stored.credential_id, stored.fallback_id) == (model.credential_id, model.fallback_id)
 
 
 @pytest.mark.parametrize("model", [EngineAccount, EngineCheck])
-def test_nothing_shows_engine_accounts(model: type[Model]) -> None:
+def test_engine_accounts_are_not_in_the_admin(model: type[Model]) -> None:
     assert not site.is_registered(model)

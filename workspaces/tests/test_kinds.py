@@ -38,8 +38,8 @@ def test_names_and_positions_in_the_rail_are_unique() -> None:
     assert [kind.name for kind in RAIL] == ["prompts", "models", "mcps"]
     assert len({kind.rail.position for kind in KINDS}) == len(KINDS)
     for kind in KINDS:
-        place = {"tenant": "acme", "workspace": "sales"}
-        assert reverse(kind.rail.url_name, kwargs=place) == f"/t/acme/w/sales/{kind.name}"
+        workspace = {"tenant": "acme", "workspace": "sales"}
+        assert reverse(kind.rail.url_name, kwargs=workspace) == f"/t/acme/w/sales/{kind.name}"
         assert bool(kind.secrets) == any(table.sealed for table in kind.tables)
 
 

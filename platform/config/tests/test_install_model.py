@@ -148,9 +148,9 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
         ({"base_url": "https://me:word@example.com/v1"}, "--base-url"),
         ({"base_url": f"https://example.com/{'a' * 500}"}, "--base-url"),
         ({"key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set"),
-        ({"key_variable": ""}, "no key"),
-        ({"fallback": "nothing"}, "no model called nothing"),
-        ({"fallback": "gpt-4"}, "no model called gpt-4"),
+        ({"key_variable": ""}, "No key"),
+        ({"fallback": "nothing"}, "fallback model nothing is not"),
+        ({"fallback": "gpt-4"}, "fallback model gpt-4 is not"),
     ],
 )
 def test_what_makes_no_sense_is_named_and_installs_nothing(
@@ -170,9 +170,9 @@ def test_what_is_no_key_is_refused_and_not_shown(
 @pytest.mark.parametrize(
     ("again", "why"),
     [
-        ({}, "credential called openai already"),
-        ({"credential": "openai"}, "leave --key-variable out"),
-        ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "one for openai"),
+        ({}, "credential named openai exists"),
+        ({"credential": "openai"}, "leave out --key-variable"),
+        ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "is for openai"),
         (
             {"credential": "openai", "key_variable": "", "base_url": "https://eu.example.com/v1"},
             "another address",

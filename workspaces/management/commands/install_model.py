@@ -1,4 +1,4 @@
-"""`manage.py install_model`: gives a workspace a model of a provider, and the key that this one asks for."""
+"""`manage.py install_model`: installs a provider's model in a workspace, with the provider's API key."""
 
 import getpass
 import os
@@ -26,48 +26,57 @@ MOST_TOKENS = 2**31 - 1
 
 class Command(BaseCommand):
     help = (
-        "Installs a provider's model in a workspace. The key comes from --key-variable or from standard "
-        "input, never from the command line; it is sealed at once and shown nowhere."
+        "Installs a provider's model in a workspace. The key is read from --key-variable or from standard "
+        "input, never from the command line; it is stored encrypted and never shown."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, help="The tenant's slug")
         parser.add_argument("--workspace", required=True, help="The workspace's slug")
-        parser.add_argument("--slug", required=True, help="What clients call the model, as in gpt-4")
-        parser.add_argument("--provider", required=True, choices=Kind.values)
-        parser.add_argument("--upstream-name", required=True, help="What the provider calls it")
-        parser.add_argument("--context-window", required=True, type=int, help="Tokens of prompt and output")
         parser.add_argument(
-            "--output-bound", required=True, type=int, help="Tokens of output where a request names none"
+            "--slug", required=True, help="The model's name in API calls, for example openai/gpt-4o"
         )
-        parser.add_argument("--name", default="", help="What people read; unset: the slug")
+        parser.add_argument("--provider", required=True, choices=Kind.values)
+        parser.add_argument("--upstream-name", required=True, help="The model's name at the provider")
         parser.add_argument(
-            "--base-url", default="", help="Of the provider's API; openai and anthropic have one"
+            "--context-window", required=True, type=int, help="Tokens of prompt and output together"
+        )
+        parser.add_argument(
+            "--output-bound", required=True, type=int, help="Tokens of output if a request sets no limit"
+        )
+        parser.add_argument("--name", default="", help="The name shown to people; default: the slug")
+        parser.add_argument(
+            "--base-url", default="", help="URL of the provider's API; not needed for openai and anthropic"
         )
         parser.add_argument(
             "--credential",
             default="",
             metavar="NAME",
-            help="Uses the workspace's credential of that name, or calls the new one so; unset: a new one, "
-            "called as the provider",
+            help="Uses the workspace's credential of that name, or creates it; default: a new one, named "
+            "after the provider",
         )
         parser.add_argument(
-            "--key-variable", default="", metavar="VARIABLE", help="The environment variable with the key"
+            "--key-variable",
+            default="",
+            metavar="VARIABLE",
+            help="The environment variable that holds the key",
         )
-        parser.add_argument("--fallback", default="", metavar="SLUG", help="Answers when the provider fails")
+        parser.add_argument(
+            "--fallback", default="", metavar="SLUG", help="The model to use if the provider fails"
+        )
         parser.add_argument(
             "--abilities",
             nargs="*",
             default=[LanguageModel.Ability.TOOLS.value],
             choices=LanguageModel.Ability.values,
-            help="What it can beside text; unset: tools",
+            help="What the model can do in addition to text; default: tools",
         )
-        parser.add_argument("--disabled", action="store_true", help="Nobody may use it until it is enabled")
+        parser.add_argument("--disabled", action="store_true", help="No one can use it until it is enabled")
 
     def handle(self, *args: Any, **options: Any) -> None:
         _check_plain(options)
         workspace = _find_workspace(options["tenant"], options["workspace"])
-        with tenant_scope(workspace.tenant.ref):  # before anybody is asked for a key
+        with tenant_scope(workspace.tenant.ref):  # before asking for a key
             _expect_models(workspace, options["slug"], options["fallback"])
             known = _known_credential(workspace, options)
         key = "" if known else _read_key(options["key_variable"], options["provider"])
@@ -75,7 +84,7 @@ class Command(BaseCommand):
             with transaction.atomic(), tenant_scope(workspace.tenant.ref):
                 _install(workspace, options, known, key)
         except InvalidInput as exc:
-            raise CommandError(_words_of(exc)) from exc
+            raise CommandError(_text_of(exc)) from exc
         except DomainError as exc:
             raise CommandError(exc.text) from exc
         state = "installed, and disabled" if options["disabled"] else "installed and enabled"
@@ -83,21 +92,22 @@ class Command(BaseCommand):
 
 
 def _check_plain(options: dict[str, Any]) -> None:
-    """Refuses what the database or a provider would only stumble over."""
+    """Refuses options that the database or the provider would reject later."""
     if problem := MODEL_SLUGS.problem(options["slug"]):
         raise CommandError(f"--slug: {problem}")
     for name in ("upstream_name", "name", "credential"):
         text = options[name]
         if len(text) > LONGEST_NAME or not (text.isprintable() and text == text.strip()):
             raise CommandError(
-                f"--{name.replace('_', '-')} has up to {LONGEST_NAME} signs, no blanks around."
+                f"--{name.replace('_', '-')} must have at most {LONGEST_NAME} printable characters, without "
+                "spaces at its ends."
             )
     if not options["upstream_name"]:
         raise CommandError("--upstream-name is empty.")
     if options["context_window"] > MOST_TOKENS:
         raise CommandError(f"--context-window is above {MOST_TOKENS}.")
     if not 0 < options["output_bound"] < options["context_window"]:
-        raise CommandError("--output-bound is at least 1 and below --context-window.")
+        raise CommandError("--output-bound must be at least 1 and less than --context-window.")
     if options["base_url"] or options["provider"] not in BASE_URLS:
         _check_url(options["base_url"])
 
@@ -107,19 +117,21 @@ def _check_url(base_url: str) -> None:
     with suppress(ValueError):
         parts = urlsplit(base_url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError("Give --base-url: the address of the provider's API, https://…")
+        raise CommandError("Set --base-url to the URL of the provider's API, https://…")
     if parts.username or parts.password:
-        raise CommandError("--base-url holds a password, and is shown in clear: give it as the key.")
+        raise CommandError(
+            "--base-url contains a password, and is shown in plain text: pass the password as the key."
+        )
     if len(base_url) > LONGEST_URL or not base_url.isprintable():
-        raise CommandError(f"--base-url has up to {LONGEST_URL} printable signs.")
+        raise CommandError(f"--base-url must have at most {LONGEST_URL} printable characters.")
 
 
 def _find_workspace(tenant_slug: str, slug: str) -> Workspace:
     tenant = Tenant.objects.filter(slug=tenant_slug).first()
     if tenant is None:
         raise CommandError(f"There is no tenant called {tenant_slug}.")
-    places = Workspace.objects.select_related("tenant").filter(tenant=tenant, archived_at=None)
-    workspace = places.filter(slug=slug).first()
+    active = Workspace.objects.select_related("tenant").filter(tenant=tenant, archived_at=None)
+    workspace = active.filter(slug=slug).first()
     if workspace is None:
         raise CommandError(f"{tenant_slug} has no workspace called {slug}.")
     return workspace
@@ -128,7 +140,7 @@ def _find_workspace(tenant_slug: str, slug: str) -> Workspace:
 def _install(
     workspace: Workspace, options: dict[str, Any], known: ProviderCredential | None, key: str
 ) -> None:
-    """All of it or nothing, with its audit lines; runs in the tenant's schema."""
+    """Installs all of it or nothing, with its audit entries; in the tenant's schema."""
     slug, fallback = options["slug"], options["fallback"]
     credential = known or add_credential(
         workspace_id=workspace.id,
@@ -149,9 +161,13 @@ def _install(
     )
     if fallback:
         set_fallback(workspace_id=workspace.id, slug=slug, fallback=fallback)
-    place: dict[str, Any] = {"tenant_id": workspace.tenant_id, "workspace_id": workspace.id, "via": "command"}
+    origin: dict[str, Any] = {
+        "tenant_id": workspace.tenant_id,
+        "workspace_id": workspace.id,
+        "via": "command",
+    }
     if known is None:
-        audit.record("provider_credential.added", target=credential.name, kind=credential.kind, **place)
+        audit.record("provider_credential.added", target=credential.name, kind=credential.kind, **origin)
     audit.record(
         "language_model.added",
         target=slug,
@@ -160,45 +176,47 @@ def _install(
         upstream_name=options["upstream_name"],
         enabled=not options["disabled"],
         fallback=fallback,
-        **place,
+        **origin,
     )
 
 
 def _known_credential(workspace: Workspace, options: dict[str, Any]) -> ProviderCredential | None:
-    """The one to use again; what is said about it beside its name has to agree."""
+    """The existing credential to use; the other options must agree with it. None: create one."""
     name, provider = options["credential"] or options["provider"], options["provider"]
     known = ProviderCredential.objects.filter(workspace_id=workspace.id, name=name).first()
     if known is None:
         return None
     if not options["credential"]:
         raise CommandError(
-            f"There is a credential called {name} already: use it with --credential {name}, or give another "
-            "name for a new key."
+            f"A credential named {name} exists. Use it with --credential {name}, or choose another name "
+            "for a new key."
         )
     if options["key_variable"]:
-        raise CommandError(f"The credential {name} has its key already: leave --key-variable out.")
+        raise CommandError(f"The credential {name} already has a key: leave out --key-variable.")
     if known.kind != provider:
-        raise CommandError(f"The credential {name} is one for {known.kind}, not for {provider}.")
+        raise CommandError(f"The credential {name} is for {known.kind}, not for {provider}.")
     if options["base_url"] and options["base_url"].rstrip("/") != known.base_url:
         raise CommandError(f"The credential {name} has another address: {known.base_url}.")
     return known
 
 
 def _read_key(variable: str, provider: str) -> str:
-    """Empty only for a provider that may ask for none."""
+    """Empty only for a provider that may need none."""
     if variable:
         key = os.environ.get(variable, "")
         if not key.strip():
             raise CommandError(f"The environment variable {variable} is not set.")
     elif sys.stdin.isatty():
-        key = getpass.getpass("The provider's key (it is not shown): ")
+        key = getpass.getpass("The provider's API key (not shown): ")
     else:
         key = sys.stdin.read(LONGEST_KEY + 1)
     key = key.strip()
     if not key and provider != Kind.COMPATIBLE:
-        raise CommandError("There is no key: name its variable with --key-variable, or give it by stdin.")
+        raise CommandError(
+            "No key: name its environment variable with --key-variable, or pipe it to standard input."
+        )
     if len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()) or " " in key:
-        raise CommandError("This is no key: one is a single line of plain letters, digits and signs.")
+        raise CommandError("A key must be a single line of printable ASCII characters.")
     return key
 
 
@@ -207,9 +225,9 @@ def _expect_models(workspace: Workspace, slug: str, fallback: str) -> None:
     if models.filter(slug__iexact=slug).exists():
         raise CommandError(f"The name {slug} is taken. Choose another.")
     if fallback and not models.filter(slug=fallback).exists():
-        raise CommandError(f"There is no model called {fallback} to fall back on.")
+        raise CommandError(f"The fallback model {fallback} is not installed.")
 
 
-def _words_of(error: InvalidInput) -> str:
-    """What is wrong, field by field."""
+def _text_of(error: InvalidInput) -> str:
+    """Every field's problems in one line."""
     return " ".join(str(text) for texts in error.details.values() for text in texts) or error.text

@@ -224,8 +224,7 @@ def _take_pending(*, principal: Principal, secret: str) -> Returned:
             state_hash=hash_of(secret),
             user_id=principal.user_id,
             expires_at__gt=timezone.now(),
-            server__workspace_id=principal.workspace.id,
-            server__removed_at=None,
+            server__in=MCPServer.objects.installed().in_workspace(principal.workspace.id),
         )
         .first()
     )

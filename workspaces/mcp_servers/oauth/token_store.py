@@ -42,7 +42,7 @@ def note_wanted_scope(
 ) -> McpSignInNeeded | None:
     """Keeps what the server wants beside, for the next sign-in to ask for; returns what to tell of it. None
     where nobody signs in, or somebody has signed in anew since those headers were refused."""
-    server = MCPServer.objects.filter(id=server_id, removed_at=None).first()
+    server = MCPServer.objects.installed().filter(id=server_id).first()
     row = find_sign_in(server, user_id, is_locked=True) if server is not None else None
     if server is None or row is None or bearer(unseal(row.sealed_access)) != headers:
         return None

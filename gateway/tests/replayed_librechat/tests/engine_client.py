@@ -20,7 +20,7 @@ class EngineClient:
     """One account's calls; its conversation goes on from turn to turn."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.AsyncClient(base_url=url, headers={"User-Agent": BROWSER}, timeout=10)
+        self.http = httpx.AsyncClient(base_url=url, headers={"User-Agent": BROWSER}, timeout=10, verify=False)
         self.user: dict[str, Any] = {}
         self.conversation = str(uuid.uuid4())
         self.parent = NO_PARENT
