@@ -112,7 +112,7 @@ def client_of(server: Served) -> Iterator[Any]:
 
     def make(person: Any) -> httpx.Client:
         headers = person.headers if person else {}
-        # Loading certificate authorities takes longer than most requests here, none of which uses TLS.
+        # Loading certificate authorities takes longer than most requests, none of which uses TLS.
         client = httpx.Client(base_url=server.url, headers=headers, timeout=30, verify=False)
         clients.append(client)
         return client

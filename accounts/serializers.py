@@ -7,19 +7,17 @@ from rest_framework import serializers
 
 from accounts.models import Membership, WorkspaceMember
 from kit.api import Pages
+from kit.fields import LineField
 
 WORKSPACE_ROLES = WorkspaceMember.Role.choices
 GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
 
 
-class NameField(serializers.CharField):
-    """A name that people see: one line of 1 to 100 characters."""
+class NameField(LineField):
+    """A name that people see: one line of 1 to 100 characters. In forms it is a LineFormField."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=100, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        return " ".join(str(super().to_internal_value(data)).split())
 
 
 class PersonSerializer(serializers.Serializer[Any]):

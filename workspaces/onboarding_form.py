@@ -14,15 +14,16 @@ from accounts.models import User
 from accounts.teams.limits import expect_network
 from accounts.teams.pages.invitation_acceptance import is_joining
 from kit.errors import RateLimited
+from kit.fields import LineFormField
 from workspaces.onboarding import FIRST_WORKSPACE, open_tenant, rehearse_sign_up
 
 
 class SignUpForm(SignupForm):
-    name = forms.CharField(
+    name = LineFormField(
         label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
-    tenant_name = forms.CharField(label="Your team", max_length=100)
-    workspace_name = forms.CharField(
+    tenant_name = LineFormField(label="Your team", max_length=100)
+    workspace_name = LineFormField(
         label="First workspace", max_length=100, required=False, initial=FIRST_WORKSPACE
     )
 

@@ -16,12 +16,13 @@ from accounts.policy import Action
 from accounts.principals import Principal
 from accounts.teams.workspaces import listed_workspaces
 from kit.errors import DomainError
+from kit.fields import LineFormField
 from quotas.usage import used_this_month
 from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_tenant, open_workspace
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100)
+    name = LineFormField(label="Name", max_length=100)
 
 
 @require_http_methods(["GET", "POST"])

@@ -16,6 +16,7 @@ from accounts.page_helpers import button, needs, save_form
 from accounts.pagination import page_of
 from accounts.policy import Action, Scope, may
 from accounts.principals import Principal
+from kit.fields import LineFormField
 
 LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Never")]
 SCOPES = [
@@ -26,7 +27,7 @@ SCOPES = [
 
 
 class KeyForm(forms.Form):
-    name = forms.CharField(
+    name = LineFormField(
         label="Name", max_length=100, help_text="What the key is for, for example “nightly report”."
     )
     scopes = forms.MultipleChoiceField(

@@ -51,7 +51,7 @@ def _credential(principal: Principal, provider: CatalogueProvider, chosen: Catal
     if chosen.credential_id is not None:
         found = find_credential(principal=principal, credential_id=chosen.credential_id)
         if found.kind != provider.kind:
-            raise InvalidInput(credential_id=["This credential is for a different provider."])
+            raise InvalidInput(credential_id=["This credential is for another kind of provider."])
         return found.id
     credential = CredentialInput(
         name=_free_name(principal, provider.name),

@@ -83,7 +83,7 @@ def check_url(url: str) -> None:
     if not is_valid:
         raise InvalidInput(base_url=["Enter the URL of the provider's API, https://…"])
     if parts.username or parts.password:
-        raise InvalidInput(base_url=["The URL must not contain a password. Enter it as the key."])
+        raise InvalidInput(base_url=["The URL must not contain a password. Enter it as the API key."])
 
 
 def change_credential(
@@ -121,7 +121,7 @@ def _change_credential(
         with transaction.atomic():
             row.save(update_fields=["name", "base_url", "sealed_key", "updated_at"])
     except IntegrityError as exc:
-        raise Conflict(f"There is already a credential called {row.name}.") from exc
+        raise Conflict(f"A credential called {row.name} already exists.") from exc
     audit.record("provider_credential.changed", principal=principal, target=row.name, changes=changes)
     return row
 

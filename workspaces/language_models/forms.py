@@ -30,6 +30,8 @@ COPIED = ("name", "enabled", "context_window", "output_bound", "fallback")
 SIDES = ("allow", "deny")
 NEW = "new"  # in place of a credential's id
 PROVIDER_DEFAULT = "Leave empty to use the provider's default."
+CONTEXT_WINDOW = "How much of the conversation the model can read."
+REPLY_LIMIT = "Used when a request sets no limit."
 STORED_ENCRYPTED = "Stored encrypted and never shown again."
 
 
@@ -51,7 +53,7 @@ class InstallForm(forms.Form):
         ModelInput,
         "slug",
         label="API name",
-        help_text="Lowercase letters, digits, dots and hyphens.",
+        help_text="For example gpt-4o or openai/gpt-4o. Used in API calls.",
     )
     upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
     context_window = form_field(
@@ -59,14 +61,14 @@ class InstallForm(forms.Form):
         "context_window",
         label="Context window (tokens)",
         initial=128_000,
-        help_text="How much of the conversation the model can read.",
+        help_text=CONTEXT_WINDOW,
     )
     output_bound = form_field(
         ModelInput,
         "output_bound",
-        label="Default reply limit",
+        label="Default reply limit (tokens)",
         initial=4_096,
-        help_text="How much of the conversation the model can read.",
+        help_text=REPLY_LIMIT,
     )
     abilities = abilities_field()
     credential = forms.ChoiceField(label="Credential", choices=[])
@@ -75,8 +77,8 @@ class InstallForm(forms.Form):
     base_url = form_field(
         CredentialInput,
         "base_url",
-        label="API URL",
-        help_text="Leave empty for OpenAI and Anthropic.",
+        label="URL",
+        help_text="The URL of the provider's API, https://… Leave empty for OpenAI and Anthropic.",
     )
     key = form_field(CredentialInput, "key", label="API key", help_text=STORED_ENCRYPTED)
     enabled = form_field(ModelInput, "enabled", label="Enable for everyone in this workspace now")
@@ -107,10 +109,10 @@ class CatalogueForm(forms.Form):
 
     models = forms.MultipleChoiceField(label="Models", widget=forms.CheckboxSelectMultiple)
     credential_id = forms.TypedChoiceField(
-        label="Key", choices=[], required=False, coerce=UUID, empty_value=None
+        label="Saved key", choices=[], required=False, coerce=UUID, empty_value=None
     )
     key = form_field(CatalogueInstallation, "key", label="API key", help_text=STORED_ENCRYPTED)
-    base_url = form_field(CatalogueInstallation, "base_url", label="API URL")
+    base_url = form_field(CatalogueInstallation, "base_url", label="URL")
     enabled = form_field(CatalogueInstallation, "enabled", label="Enable for everyone in this workspace now")
     test = form_field(CatalogueInstallation, "test", label="Test the connection before saving")
 
@@ -121,7 +123,7 @@ class CatalogueForm(forms.Form):
         fields["models"].choices = [(model.slug, model.name) for model in provider.models]
         known = [row for row in credentials_of(principal) if row.kind == provider.kind]
         usable = [(str(row.id), row.name) for row in known if provider.base_url in ("", row.base_url)]
-        fields["credential_id"].choices = [("", "New credential"), *usable]
+        fields["credential_id"].choices = [("", "New key"), *usable]
         if not usable:
             del fields["credential_id"]
         if not provider.wants_address:
@@ -139,14 +141,14 @@ class ModelForm(forms.Form):
         "context_window",
         label="Context window (tokens)",
         required=True,
-        help_text="How much of the conversation the model can read.",
+        help_text=CONTEXT_WINDOW,
     )
     output_bound = form_field(
         ModelChange,
         "output_bound",
         label="Default reply limit (tokens)",
         required=True,
-        help_text="Used when a request sets no limit.",
+        help_text=REPLY_LIMIT,
     )
     fallback = forms.ChoiceField(
         label="Fallback model", choices=[], required=False, help_text="Used if the provider fails."
@@ -158,7 +160,7 @@ class ModelForm(forms.Form):
         Parameters,
         "reasoning_effort",
         label="Reasoning",
-        choices=[("", "The provider's default"), *((one, one) for one in EFFORTS)],
+        choices=[("", "Provider's default"), *((one, one) for one in EFFORTS)],
     )
     allow_roles = tick_boxes("Allowed roles", ROLES)
     everybody = forms.BooleanField(label="Open to everyone if nothing is selected above", required=False)
@@ -182,7 +184,7 @@ class ModelForm(forms.Form):
         """An empty selection opens the model to everyone, so that has to be confirmed."""
         opens = self.cleaned_data.get("everybody") is False and self._group("allow").group().is_empty
         if opens and not self.errors:
-            problem = "Nothing is selected any more, so everyone could use it. Tick this box if they may."
+            problem = "Nothing is selected, so everyone could use this model. Select this to confirm."
             self.add_error("everybody", problem)
 
     def change(self) -> ModelChange:
@@ -216,5 +218,5 @@ def _members(principal: Principal, named: frozenset[UUID]) -> list[tuple[str, st
     current = {row.user_id: row.user.label for row in offered}
     past = named - current.keys()
     labels = {user.id: user.label for user in User.objects.filter(id__in=past)}
-    former = {one: f"{labels.get(one, 'Former member')} (no longer here)" for one in sorted(past)}
+    former = {one: f"{labels.get(one, 'Unknown')} (no longer a member)" for one in sorted(past)}
     return [(str(one), label) for one, label in {**current, **former}.items()]

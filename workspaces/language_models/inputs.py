@@ -14,6 +14,7 @@ from workspaces.language_models.models import LanguageModel, ProviderCredential
 
 MOST_TOKENS = 2**31 - 1
 MOST_MODELS = 200  # of a workspace
+LONGEST_KEY = 10_000  # characters
 EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 Name = Annotated[str, Line(100)]
@@ -22,9 +23,9 @@ Window = Annotated[int, Integer(2, MOST_TOKENS)]
 OutputBound = Annotated[int, Integer(1, MOST_TOKENS)]
 Abilities = Annotated[list[Annotated[str, Choice(LanguageModel.Ability.choices)]], Items(most=10)]
 Role = Annotated[str, Choice(WorkspaceMember.Role.choices)]
-Key = Annotated[str, Secret(10_000, may_be_empty=True)]
+Key = Annotated[str, Secret(LONGEST_KEY, may_be_empty=True)]
 Test = Annotated[
-    bool, Help("Ask the provider first, and store nothing if it refuses; false saves without asking")
+    bool, Help("Test the connection first and save nothing if it fails; false saves without a test")
 ]
 Amount = Annotated[int, Integer(0, MOST_PRICE)]
 
@@ -43,12 +44,12 @@ class Parameters:
     def check(self) -> None:
         """InvalidInput. Serializers and forms check the same; the catalogue and commands have neither."""
         wrong = [
-            f"{name} must be between 0 and {most}."
+            f"{name} must be a number between 0 and {most}."
             for name, value, most in (("temperature", self.temperature, 2), ("top_p", self.top_p, 1))
             if value is not None and not 0 <= value <= most
         ]
         if self.reasoning_effort not in (None, *EFFORTS):
-            wrong.append(f"reasoning_effort must be one of {', '.join(EFFORTS)}.")
+            wrong.append(f"reasoning_effort must be one of: {', '.join(EFFORTS)}.")
         if wrong:
             raise InvalidInput(parameters=wrong)
 
@@ -138,10 +139,10 @@ class CredentialChange:
 @dataclass(frozen=True, kw_only=True)
 class CatalogueInstallation:
     provider: Annotated[str, Slug(60), Help("A provider's slug in the catalogue")]
-    models: Annotated[list[ModelSlug], Items(fewest=1, most=50), Help("Slugs of the catalogue")]
+    models: Annotated[list[ModelSlug], Items(fewest=1, most=50), Help("Slugs of its models in the catalogue")]
     key: Key = field(default="", repr=False)
-    credential_id: Annotated[UUID, Nullable(), Help("An existing credential, instead of a key")] | None = None
-    base_url: Annotated[str, String(500), Help("Only of a server that you run")] = ""
+    credential_id: Annotated[UUID, Nullable(), Help("A saved credential, instead of a key")] | None = None
+    base_url: Annotated[str, String(500), Help("Only for self-hosted providers")] = ""
     enabled: bool = False
     test: Test = True
 
@@ -152,4 +153,4 @@ class PriceInput:
     output: Amount
     cached_input: Annotated[Amount, Nullable()] | None = None
     reasoning: Annotated[Amount, Nullable()] | None = None
-    effective_from: Annotated[datetime, Nullable(), Help("Now if left out")] | None = None
+    effective_from: Annotated[datetime, Nullable(), Help("Default: now")] | None = None

@@ -41,7 +41,7 @@ def registered_prober() -> Prober:
 
 def probe(principal: Principal, model: ModelRef) -> None:
     """Asks the model if it has a name at its provider, else only the provider."""
-    (prober,) = _registered
+    prober = registered_prober()
     with connection_released():
         if model.upstream_name:
             async_to_sync(prober.ask)(principal, model)

@@ -28,11 +28,11 @@ class ModelSerializer(serializers.Serializer[Any]):
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
-    price = RatesSerializer(allow_null=True, help_text="Current price; null: no price is known")
-    fallback = serializers.CharField(help_text="The model that answers if this one's provider fails")
+    price = RatesSerializer(allow_null=True, help_text="The current price; null: no price is known")
+    fallback = serializers.CharField(help_text="The model used if this one's provider fails")
     parameters = serializer_of(Parameters)()
     access = serializer_of(AccessInput)(
-        allow_null=True, help_text="Who may use it; null for those who may not change it"
+        allow_null=True, help_text="Who may use it; only shown to those who may change it"
     )
     created_at = serializers.DateTimeField()
 

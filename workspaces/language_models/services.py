@@ -127,7 +127,7 @@ def _columns(principal: Principal, row: LanguageModel, change: ModelChange) -> d
         None,
         row.context_window,
     }:
-        raise InvalidInput(context_window=["The built-in model's context window cannot be changed."])
+        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
     if change.parameters is not None:
         change.parameters.check()
     return {
@@ -152,7 +152,7 @@ def remove_model(*, principal: Principal, slug: str) -> None:
     """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("The built-in model cannot be removed. Disable it instead.")
+        raise Conflict("You cannot remove the built-in model. Disable it instead.")
     forget_prices(workspace_id=row.workspace_id, model=row.slug)
     removed_id = str(row.id)
     row.delete()

@@ -1,1 +1,1 @@
-"""The prompts of a workspace: texts with variables, kept in versions."""
+"""The prompts of a workspace: texts with variables, stored in versions."""

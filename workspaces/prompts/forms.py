@@ -25,11 +25,11 @@ class PromptForm(forms.Form):
     )
     description = form_field(PromptInput, "description", label="Description")
     text = form_field(PromptInput, "text", label="Text", help_text="Write {{name}} to add a variable.")
-    visibility = form_field(PromptInput, "visibility", label="Who can see it", required=True)
+    visibility = form_field(PromptInput, "visibility", label="Visible to", required=True)
     tags = forms.CharField(
         label="Tags", max_length=1000, required=False, help_text="Separate tags with commas."
     )
-    note = form_field(PromptChange, "note", label="What changed")
+    note = form_field(PromptChange, "note", label="Change note")
 
     def prompt(self, variables: list[Variable]) -> PromptInput:
         return read_form(PromptInput, self, variables=variables, tags=self._tags())

@@ -1,16 +1,16 @@
 """The pages of prompts: the library, a prompt with its versions, its form, and JSON for the composer."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import act, blame, needs, told
-from accounts.page_urls import place_url
+from accounts.page_helpers import add_errors, button, needs, problem_text
+from accounts.page_urls import page_url
 from accounts.pagination import page_of, searched
 from accounts.policy import Action, may
 from accounts.principals import Principal
@@ -36,7 +36,7 @@ VERSIONS_SHOWN = 50
 
 @require_GET
 @needs(Action.PROMPTS_VIEW)
-def prompts(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def prompts(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """The library, filtered by a search, a tag or favourites."""
     tag = request.GET.get("tag", "").replace("\0", "")[:40]
     liked = request.GET.get("liked") == "1"
@@ -49,46 +49,50 @@ def prompts(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.PROMPTS_CHANGE)
-def new(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def new(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     form, rows = PromptForm(request.POST or None), sent_rows(request.POST)
-    if request.method == "POST" and form.is_valid():
+
+    def create() -> Prompt:
         prompt = form.prompt(variables_from(rows))
-        try:
-            row = services.create_prompt(principal=request.principal, prompt=prompt)
-        except DomainError as problem:
-            _blame(form, problem)
-        else:
-            messages.success(request, "Saved.")
-            return redirect(place_url(request.principal, "prompt", prompt=row.slug))
-    return _form_page(request, form, rows, None)
+        return services.create_prompt(principal=request.principal, prompt=prompt)
+
+    return _save_form(request, form, create) or _form_page(request, form, rows, None)
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.PROMPTS_CHANGE)
-def edit(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
+def edit(request: WorkspaceRequest, prompt: str, **slugs: str) -> HttpResponse:
     row = queries.find_prompt(principal=request.principal, slug=prompt)
     services.require_change(request.principal, row)
     initial = {name: getattr(row, name) for name in ("title", "slug", "description", "text", "visibility")}
     form = PromptForm(request.POST or None, initial={**initial, "tags": ", ".join(row.tags)})
     form.fields["slug"].required = False
     rows = sent_rows(request.POST) if request.method == "POST" else rows_of(row.variables)
-    if request.method == "POST" and form.is_valid():
+
+    def change() -> Prompt:
         change = form.change(variables_from(rows, row.variables))
-        try:
-            services.change_prompt(principal=request.principal, slug=str(row.id), change=change)
-        except DomainError as problem:
-            _blame(form, problem)
-        else:
-            messages.success(request, "Saved.")
-            return redirect(place_url(request.principal, "prompt", prompt=row.slug))
-    return _form_page(request, form, rows, row)
+        return services.change_prompt(principal=request.principal, slug=str(row.id), change=change)
+
+    return _save_form(request, form, change) or _form_page(request, form, rows, row)
 
 
-def _blame(form: forms.Form, problem: DomainError) -> None:
-    blame(form, problem)
-    for name, texts in problem.details.items():
-        if name.startswith("variables") and isinstance(texts, list):
-            form.add_error(None, f"{name.removeprefix('variables.')}: {texts[0]}")
+def _save_form(
+    request: WorkspaceRequest, form: PromptForm, save: Callable[[], Prompt]
+) -> HttpResponse | None:
+    """Redirects to the saved prompt; None if it was refused. Errors of variables, which are no fields of the
+    form, are named above it."""
+    if request.method != "POST" or not form.is_valid():
+        return None
+    try:
+        row = save()
+    except DomainError as problem:
+        add_errors(form, problem)
+        for name, texts in problem.details.items():
+            if name.startswith("variables") and isinstance(texts, list):
+                form.add_error(None, f"{name.removeprefix('variables.')}: {texts[0]}")
+        return None
+    messages.success(request, "Saved.")
+    return redirect(page_url(request.principal, "prompt", prompt=row.slug))
 
 
 def _form_page(request: HttpRequest, form: PromptForm, rows: list[Row], row: Prompt | None) -> HttpResponse:
@@ -98,7 +102,7 @@ def _form_page(request: HttpRequest, form: PromptForm, rows: list[Row], row: Pro
 
 @require_GET
 @needs(Action.PROMPTS_VIEW)
-def prompt(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
+def prompt(request: WorkspaceRequest, prompt: str, **slugs: str) -> HttpResponse:
     """The prompt and its versions; with `?before=&after=` also the diff of two versions."""
     row = queries.find_prompt(principal=request.principal, slug=prompt)
     context = {
@@ -118,41 +122,41 @@ def _diff(request: WorkspaceRequest, row: Prompt) -> list[dict[str, str]]:
     return shown_diff(queries.diff_versions(row, int(before), int(after)))
 
 
-@require_POST
-@needs(Action.PROMPTS_CHANGE)
-def roll_back(request: WorkspaceRequest, prompt: str, number: int, **place: str) -> HttpResponse:
-    back = place_url(request.principal, "prompt", prompt=prompt)
-    return act(
-        request,
-        services.roll_back,
-        principal=request.principal,
-        slug=prompt,
-        number=number,
-        done=f"Version {number} restored.",
-        back=back,
-    )
+def _restored(request: WorkspaceRequest, principal: Principal, prompt: str, number: int) -> str:
+    return f"Version {number} restored."
 
 
-@require_POST
-@needs(Action.PROMPTS_CHANGE)
-def remove(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
-    back = place_url(request.principal, "prompts")
-    return act(
-        request, services.remove_prompt, principal=request.principal, slug=prompt, done="Removed.", back=back
-    )
+def _prompt_page(request: WorkspaceRequest, principal: Principal, prompt: str, number: int) -> str:
+    return page_url(principal, "prompt", prompt=prompt)
+
+
+roll_back = button(
+    needs(Action.PROMPTS_CHANGE),
+    services.roll_back,
+    reads=lambda request, principal, prompt, number: {"slug": prompt, "number": number},
+    done=_restored,
+    back=_prompt_page,
+)
+remove = button(
+    needs(Action.PROMPTS_CHANGE),
+    services.remove_prompt,
+    reads=lambda request, principal, prompt: {"slug": prompt},
+    done="Removed.",
+    back="prompts",
+)
 
 
 @require_POST
 @needs(Action.PROMPTS_USE)
-def favourite(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
+def favourite(request: WorkspaceRequest, prompt: str, **slugs: str) -> HttpResponse:
     liked = request.POST.get("liked") == "1"
     services.set_favourite(principal=request.principal, slug=prompt, is_favourite=liked)
-    return redirect(place_url(request.principal, "prompt", prompt=prompt))
+    return redirect(page_url(request.principal, "prompt", prompt=prompt))
 
 
 @require_GET
 @needs(Action.PROMPTS_VIEW)
-def for_composer(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def for_composer(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """A few prompts that match the text typed after the slash, favourites first."""
     rows = queries.listed_prompts(principal=request.principal, find=searched(request))
     shown = rows.order_by("-is_favourite", "-updated_at", "-id")[:OFFERED]
@@ -165,13 +169,13 @@ def _offered(principal: Principal, row: Prompt) -> dict[str, Any]:
         "title": row.title,
         "description": row.description,
         "variables": row.variables,
-        "render_url": place_url(principal, "render_prompt", prompt=str(row.id)),
+        "render_url": page_url(principal, "render_prompt", prompt=str(row.id)),
     }
 
 
 @require_POST
 @needs(Action.PROMPTS_USE)
-def render_now(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResponse:
+def render_now(request: WorkspaceRequest, prompt: str, **slugs: str) -> HttpResponse:
     """The text with values from the composer's form; 422 names each wrong value."""
     row = queries.find_prompt(principal=request.principal, slug=prompt)
     types = {data["name"]: data["type"] for data in row.variables}
@@ -183,5 +187,7 @@ def render_now(request: WorkspaceRequest, prompt: str, **place: str) -> HttpResp
     try:
         rendered = queries.render_prompt(principal=request.principal, slug=str(row.id), values=values)
     except InvalidInput as problem:
-        return JsonResponse({"error": {"message": told(problem), "details": problem.details}}, status=422)
+        return JsonResponse(
+            {"error": {"message": problem_text(problem), "details": problem.details}}, status=422
+        )
     return JsonResponse({"text": rendered.text})

@@ -64,12 +64,12 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
     wrong: dict[str, Any] = {}
     rest = VARIABLE.sub("", text)
     if "{{" in rest:
-        wrong["text"] = ["Write variables as {{name}}, with nothing but a name between the braces."]
+        wrong["text"] = ["Write a variable as {{name}}, with nothing but its name."]
     named = {variable.name for variable in variables}
     unknown = sorted(set(VARIABLE.findall(text)) - named)
     if unknown:
         wrong["text"] = [
-            f"Undefined variables: {', '.join(unknown)}. Add them, or remove them from the text."
+            f"Undefined variables: {', '.join(unknown)}. Add them below, or remove them from the text."
         ]
     if len(text) > LONGEST_TEXT or not text.strip():
         wrong["text"] = [f"Write 1 to {LONGEST_TEXT} characters."]
@@ -86,7 +86,7 @@ def check_prompt(text: str, variables: list[Variable]) -> None:
 
 def _problem_of(variable: Variable) -> str:
     if not NAME.fullmatch(variable.name):
-        return "Use up to 40 lowercase letters, digits and underscores, beginning with a letter."
+        return "A name has up to 40 lowercase letters, digits and underscores, and starts with a letter."
     if variable.type not in TYPES:
         return f"The type must be one of: {', '.join(TYPES)}."
     if not all(map(is_storable, (variable.label, *variable.options))):
@@ -102,7 +102,7 @@ def render(text: str, variables: list[Variable], given: dict[str, Any]) -> str:
     InvalidInput names each wrong value as `variables.<name>`.
     """
     known = {variable.name: variable for variable in variables}
-    wrong = {_error_key(name): ["This prompt has no such variable."] for name in given if name not in known}
+    wrong = {_error_key(name): ["The prompt has no such variable."] for name in given if name not in known}
     values: dict[str, str] = {}
     for name, variable in known.items():
         value = given.get(name)

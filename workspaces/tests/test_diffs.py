@@ -18,9 +18,9 @@ def test_a_diff_is_the_same_as_pythons_own(before: list[str], after: list[str]) 
 
 def test_thousands_of_reordered_lines_take_no_time() -> None:
     lines = [f"l{number}" for number in range(14_000)]  # about 90 kB
-    begun = time.monotonic()
+    begun = time.process_time()
     diff = diff_lines(["head", *lines, "tail"], ["head", *lines[1::2], *lines[::2], "tail"])
-    assert time.monotonic() - begun < 2  # Python's own takes 20
+    assert time.process_time() - begun < 2  # Python's own takes 20
     assert diff[:3] == ["@@ -1,14002 +1,14002 @@", " head", "-l0"]
     assert diff[-2:] == ["+l13998", " tail"]
     assert len(diff) == 1 + 2 + 2 * len(lines)

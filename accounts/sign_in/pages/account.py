@@ -23,13 +23,12 @@ from accounts.sign_in.sessions import SessionsAdapter, listed_sessions
 from accounts.sign_in.user_agents import device_of
 from accounts.teams import members
 from kit.errors import DomainError, InvalidInput
+from kit.fields import LineFormField
 from kit.images import NewPicture
 
 
 class ProfileForm(forms.Form):
-    name = forms.CharField(
-        label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
-    )
+    name = LineFormField(label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"}))
     reply_language = forms.ChoiceField(label="Reply language", choices=LANGUAGES, required=False)
     picture = forms.FileField(
         label="Picture", required=False, widget=forms.FileInput(attrs={"accept": "image/*"})

@@ -23,12 +23,13 @@ from accounts.sign_in.users import is_verified, send_verification
 from accounts.teams import invitation_acceptance
 from accounts.teams.invitations import find_invitation
 from kit.errors import DomainError
+from kit.fields import LineFormField
 
 INVITATION, LINK = "invitation", "workspace_link"  # keys of the session
 
 
 class NewAccountForm(forms.Form):
-    name = forms.CharField(
+    name = LineFormField(
         label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
     password = forms.CharField(

@@ -22,6 +22,7 @@ from accounts.teams import invitations, members
 from accounts.teams.invitation_limits import may_send
 from accounts.teams.workspaces import listed_workspaces
 from kit.errors import NotFound
+from kit.fields import LineFormField
 
 GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
 
@@ -57,7 +58,7 @@ class InvitationForm(forms.Form):
 
 
 class ServiceAccountForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100)
+    name = LineFormField(label="Name", max_length=100)
     workspace_role = forms.ChoiceField(
         label="Workspace role",
         choices=WorkspaceMember.Role.choices,

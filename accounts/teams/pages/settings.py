@@ -12,10 +12,11 @@ from accounts.page_urls import page_url
 from accounts.policy import Action
 from accounts.teams import tenants
 from accounts.teams.pages.members import offer_for
+from kit.fields import LineFormField
 
 
 class TeamForm(forms.Form):
-    name = forms.CharField(label="Team's name", max_length=100)
+    name = LineFormField(label="Team's name", max_length=100)
     departed_conversations = forms.ChoiceField(
         label="Private conversations and prompts of people who leave", choices=Tenant.Departed.choices
     )

@@ -19,13 +19,14 @@ from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
 from accounts.teams import workspace_links, workspaces
 from kit.errors import Forbidden, InvalidInput, NotFound
+from kit.fields import LineFormField
 
 LINK_ROLES = [choice for choice in WorkspaceMember.Role.choices if choice[0] != WorkspaceMember.Role.MANAGER]
 MOST_OFFERED = 200  # people in the select that adds one; the page of members finds the others
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=100)
+    name = LineFormField(label="Name", max_length=100)
 
 
 class LinkForm(forms.Form):

@@ -1,15 +1,14 @@
 """The pages of the catalogue: its providers, and installing models of one with a key."""
 
-from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import blame, needs
-from accounts.page_urls import place_url
+from accounts.page_helpers import form_page, needs
+from accounts.page_urls import page_url
 from accounts.policy import Action
-from kit.errors import DomainError, NotFound
+from kit.errors import NotFound
 from workspaces.language_models.catalogue import CatalogueProvider, find_provider, read_catalogue
 from workspaces.language_models.catalogue_install import install_from_catalogue
 from workspaces.language_models.forms import NEW, CatalogueForm
@@ -17,33 +16,37 @@ from workspaces.language_models.forms import NEW, CatalogueForm
 
 @require_GET
 @needs(Action.MODELS_CHANGE)
-def catalogue(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def catalogue(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """Lists the providers; any other can be added by its URL."""
     return render(request, "language_models/catalogue.html", {"catalogue": read_catalogue(), "new": NEW})
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, provider: str, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, provider: str, **slugs: str) -> HttpResponse:
     """Installs the selected models with a key; nothing is stored if the provider refuses."""
     try:
         found = find_provider(provider)
     except NotFound as exc:
         raise Http404 from exc
     if not found.models:
-        return redirect(f"{place_url(request.principal, 'install_model')}?provider={found.slug}")
+        return redirect(f"{page_url(request.principal, 'install_model')}?provider={found.slug}")
     form = CatalogueForm(request.principal, found, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        chosen = form.chosen()
-        try:
-            rows = install_from_catalogue(principal=request.principal, chosen=chosen)
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            messages.success(request, _message(len(rows), is_tested=chosen.test))
-            return redirect(place_url(request.principal, "models"))
     context = {"form": form, "provider": found, "ticked": _selected(form, found)}
-    return render(request, "language_models/choose.html", context)
+
+    def save() -> str:
+        chosen = form.chosen()
+        rows = install_from_catalogue(principal=request.principal, chosen=chosen)
+        return _message(len(rows), is_tested=chosen.test)
+
+    return form_page(
+        request,
+        form,
+        save=save,
+        done=lambda message: message,
+        back=page_url(request.principal, "models"),
+        page=lambda: render(request, "language_models/choose.html", context),
+    )
 
 
 def _selected(form: CatalogueForm, provider: CatalogueProvider) -> list[str]:

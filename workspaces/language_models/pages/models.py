@@ -3,27 +3,26 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import act, blame, needs
-from accounts.page_urls import place_url
+from accounts.page_helpers import act, button, form_page, needs
+from accounts.page_urls import page_url
 from accounts.policy import Action, may
-from kit.errors import DomainError
+from accounts.principals import Principal
 from quotas.workspace_prices import rates_in_force
 from workspaces.language_models import credential_services, services
 from workspaces.language_models.catalogue import CatalogueProvider, read_catalogue
 from workspaces.language_models.forms import InstallForm, ModelForm
-from workspaces.language_models.inputs import CredentialChange
+from workspaces.language_models.inputs import LONGEST_KEY, MOST_MODELS, CredentialChange
 from workspaces.language_models.queries import find_model, known_models
 
 
 @require_GET
 @needs(Action.MODELS_VIEW)
-def models(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def models(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """Lists the usable models; managers see all, with the credentials."""
     principal = request.principal
     may_change = may(principal, Action.MODELS_CHANGE)
@@ -39,31 +38,34 @@ def models(request: WorkspaceRequest, **place: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def install(request: WorkspaceRequest, **place: str) -> HttpResponse:
+def install(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """Installs a model with an existing credential or a new one.
 
     `?provider=` fills in the known fields of a catalogue provider that lists no models.
     """
     listed = _listed(request.GET.get("provider", ""))
     form = InstallForm(request.principal, request.POST or None, initial=_initial(listed))
-    if request.method == "POST" and form.is_valid():
-        is_tested = form.cleaned_data["test"]
-        try:
-            services.add_model(
-                principal=request.principal,
-                model=form.model(),
-                credential=form.chosen_credential(),
-                is_tested=is_tested,
-            )
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            done = (
-                "Model installed. The key works and the model answers." if is_tested else "Model installed."
-            )
-            messages.success(request, done)
-            return redirect(place_url(request.principal, "models"))
-    return render(request, "language_models/install.html", {"form": form, "provider": listed})
+
+    def save() -> bool:
+        is_tested: bool = form.cleaned_data["test"]
+        services.add_model(
+            principal=request.principal,
+            model=form.model(),
+            credential=form.chosen_credential(),
+            is_tested=is_tested,
+        )
+        return is_tested
+
+    return form_page(
+        request,
+        form,
+        save=save,
+        done=lambda is_tested: (
+            f"Model installed.{' The key works and the model answers.' if is_tested else ''}"
+        ),
+        back=page_url(request.principal, "models"),
+        page=lambda: render(request, "language_models/install.html", {"form": form, "provider": listed}),
+    )
 
 
 def _listed(slug: str) -> CatalogueProvider | None:
@@ -76,51 +78,50 @@ def _initial(listed: CatalogueProvider | None) -> dict[str, Any]:
     return {"kind": listed.kind, "base_url": listed.base_url, "credential_name": listed.name}
 
 
-@require_POST
-@needs(Action.MODELS_CHANGE)
-def change_models(request: WorkspaceRequest, **place: str) -> HttpResponse:
-    """Enables or disables the selected models."""
-    enabled = request.POST.get("enabled") == "1"
-    return act(
-        request,
-        services.change_models,
-        principal=request.principal,
-        slugs=[slug.replace("\0", "") for slug in request.POST.getlist("models")[:200]],
-        enabled=enabled,
-        done="Enabled." if enabled else "Disabled.",
-        back=place_url(request.principal, "models"),
-    )
+def _selection(request: WorkspaceRequest, principal: Principal) -> dict[str, Any]:
+    slugs = [slug.replace("\0", "") for slug in request.POST.getlist("models")[:MOST_MODELS]]
+    return {"slugs": slugs, "enabled": request.POST.get("enabled") == "1"}
+
+
+change_models = button(
+    needs(Action.MODELS_CHANGE),
+    services.change_models,
+    reads=_selection,
+    done=lambda request, principal: "Enabled." if request.POST.get("enabled") == "1" else "Disabled.",
+    back="models",
+)
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.MODELS_CHANGE)
-def model(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
+def model(request: WorkspaceRequest, model: str, **slugs: str) -> HttpResponse:
     """A model: its name, limits, parameters, access and fallback."""
     found = find_model(workspace_id=request.principal.workspace.id, slug=model)
     form = ModelForm(request.principal, found, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.change_model(principal=request.principal, slug=found.slug, change=form.change())
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            messages.success(request, "Saved.")
-            return redirect(place_url(request.principal, "model", model=found.slug))
-    return render(request, "language_models/model.html", {"form": form, "model": found})
-
-
-@require_POST
-@needs(Action.MODELS_CHANGE)
-def remove(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
-    back = place_url(request.principal, "models")
-    return act(
-        request, services.remove_model, principal=request.principal, slug=model, done="Removed.", back=back
+    return form_page(
+        request,
+        form,
+        save=lambda: services.change_model(
+            principal=request.principal, slug=found.slug, change=form.change()
+        ),
+        done="Saved.",
+        back=page_url(request.principal, "model", model=found.slug),
+        page=lambda: render(request, "language_models/model.html", {"form": form, "model": found}),
     )
 
 
+remove = button(
+    needs(Action.MODELS_CHANGE),
+    services.remove_model,
+    reads=lambda request, principal, model: {"slug": model},
+    done="Removed.",
+    back="models",
+)
+
+
 @require_POST
 @needs(Action.MODELS_CHANGE)
-def test(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
+def test(request: WorkspaceRequest, model: str, **slugs: str) -> HttpResponse:
     found = find_model(workspace_id=request.principal.workspace.id, slug=model)
     return act(
         request,
@@ -128,33 +129,22 @@ def test(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
         principal=request.principal,
         slug=found.slug,
         done=f"{found.name} works.",
-        back=place_url(request.principal, "model", model=found.slug),
+        back=page_url(request.principal, "model", model=found.slug),
     )
 
 
-@require_POST
-@needs(Action.MODELS_CHANGE)
-def rotate(request: WorkspaceRequest, credential_id: UUID, **place: str) -> HttpResponse:
-    """Replaces the key for every model of the credential, once one of them has answered with it."""
-    return act(
-        request,
-        credential_services.change_credential,
-        principal=request.principal,
-        credential_id=credential_id,
-        change=CredentialChange(key=request.POST.get("key", "")[:10_000]),
-        done="New key saved. It works, and applies from the next call.",
-        back=place_url(request.principal, "models"),
-    )
+def _new_key(request: WorkspaceRequest, principal: Principal, credential_id: UUID) -> dict[str, Any]:
+    change = CredentialChange(key=request.POST.get("key", "")[:LONGEST_KEY])
+    return {"credential_id": credential_id, "change": change}
 
 
-@require_POST
-@needs(Action.MODELS_CHANGE)
-def remove_credential(request: WorkspaceRequest, credential_id: UUID, **place: str) -> HttpResponse:
-    return act(
-        request,
-        credential_services.remove_credential,
-        principal=request.principal,
-        credential_id=credential_id,
-        done="Removed.",
-        back=place_url(request.principal, "models"),
-    )
+rotate = button(
+    needs(Action.MODELS_CHANGE),
+    credential_services.change_credential,
+    reads=_new_key,
+    done="New key saved. It works, and applies from the next call.",
+    back="models",
+)
+remove_credential = button(
+    needs(Action.MODELS_CHANGE), credential_services.remove_credential, done="Removed.", back="models"
+)

@@ -6,23 +6,21 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import blame, needs
-from accounts.page_urls import place_url
+from accounts.page_helpers import form_page, needs
+from accounts.page_urls import page_url
 from accounts.policy import Action
-from kit.errors import DomainError
 from quotas.models.prices import MOST_PRICE
 from quotas.prices import MILLION
 from quotas.workspace_prices import KINDS, prices_of, set_price
 from workspaces.language_models.inputs import PriceInput
 from workspaces.language_models.queries import find_model
 
-SHOWN = 50  # prices of a model
+PRICES_SHOWN = 50
 
 
 def price_field(label: str, *, required: bool, hint: str = "") -> forms.DecimalField:
@@ -41,8 +39,8 @@ class PriceForm(forms.Form):
 
     input = price_field("Input", required=True)
     output = price_field("Output", required=True)
-    cached_input = price_field("Cached input", required=False, hint="Leave empty for the same as input.")
-    reasoning = price_field("Reasoning", required=False, hint="Leave empty for the same as output.")
+    cached_input = price_field("Cached input", required=False, hint="Leave empty to use the input price.")
+    reasoning = price_field("Reasoning", required=False, hint="Leave empty to use the output price.")
 
     def price(self) -> PriceInput:
         sent = self.cleaned_data
@@ -54,19 +52,22 @@ class PriceForm(forms.Form):
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.BUDGETS_TEAM)
-def price(request: WorkspaceRequest, model: str, **place: str) -> HttpResponse:
+def price(request: WorkspaceRequest, model: str, **slugs: str) -> HttpResponse:
     """Sets the price from now on, and lists the earlier prices."""
     principal = request.principal
     row = find_model(workspace_id=principal.workspace.id, slug=model)
     form = PriceForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            set_price(principal=principal, model=row.slug, **asdict(form.price()))
-        except DomainError as problem:
-            blame(form, problem)
-        else:
-            messages.success(request, f"New price of {row.name} saved.")
-            return redirect(place_url(principal, "models"))
-    prices = prices_of(principal, row.slug)[:SHOWN]
-    context = {"form": form, "model": row, "prices": prices, "currency": settings.CURRENCY}
-    return render(request, "workspaces/price.html", context)
+    context = {
+        "form": form,
+        "model": row,
+        "prices": prices_of(principal, row.slug)[:PRICES_SHOWN],
+        "currency": settings.CURRENCY,
+    }
+    return form_page(
+        request,
+        form,
+        save=lambda: set_price(principal=principal, model=row.slug, **asdict(form.price())),
+        done=f"Price of {row.name} saved. It applies from now on.",
+        back=page_url(principal, "models"),
+        page=lambda: render(request, "workspaces/price.html", context),
+    )

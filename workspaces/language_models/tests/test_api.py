@@ -1,4 +1,4 @@
-"""Models and credentials by REST: who may, what is told, what is refused."""
+"""Models and credentials by REST: rights, responses and refusals."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ from workspaces.language_models.services import change_models
 from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
-HERE = "workspaces/sales"
+SALES = "workspaces/sales"
 KEY = "sk-very-secret"
 
 
-def keep(person: Any, **fields: Any) -> Any:
-    wish = {"name": "Ours", "kind": "openai", "key": KEY, "test": False} | fields
-    return As(person).ask("POST", f"{HERE}/credentials", wish)
+def create_credential(person: Any, **fields: Any) -> Any:
+    body = {"name": "Ours", "kind": "openai", "key": KEY, "test": False} | fields
+    return As(person).ask("POST", f"{SALES}/credentials", body)
 
 
 def install(person: Any, slug: str = "gpt", **fields: Any) -> Any:
-    credential = keep(person, name=f"For {slug}").json()["id"]
-    wish = {
+    credential = create_credential(person, name=f"For {slug}").json()["id"]
+    body = {
         "credential_id": credential,
         "slug": slug,
         "upstream_name": "gpt-x",
@@ -35,24 +35,24 @@ def install(person: Any, slug: str = "gpt", **fields: Any) -> Any:
         "output_bound": 100,
         "test": False,
     }
-    return As(person).ask("POST", f"{HERE}/models", wish | fields)
+    return As(person).ask("POST", f"{SALES}/models", body | fields)
 
 
 def slugs(person: Any) -> list[str]:
-    return [row["slug"] for row in As(person).ask("GET", f"{HERE}/models").json()["data"]]
+    return [row["slug"] for row in As(person).ask("GET", f"{SALES}/models").json()["data"]]
 
 
-@pytest.mark.parametrize("wish", [{"name": "gpt"}, {"enabled": False}, {"context_window": 1000}, {}])
-def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("body", [{"name": "gpt"}, {"enabled": False}, {"context_window": 1000}, {}])
+def test_a_change_that_changes_nothing_leaves_no_trace(cast: Cast, body: dict[str, Any]) -> None:
     install(cast.alice, name="gpt")
-    assert As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", wish).status_code == 200
+    assert As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", body).status_code == 200
     assert not AuditEntry.objects.filter(action="language_model.changed").exists()
 
 
 def test_a_credential_saved_as_it_is_leaves_no_trace(cast: Cast) -> None:
-    where = f"{HERE}/credentials/{keep(cast.alice).json()['id']}"
+    path = f"{SALES}/credentials/{create_credential(cast.alice).json()['id']}"
     for change in ({"name": "Ours"}, {"base_url": "https://api.openai.com/v1/"}, {}):
-        assert As(cast.alice).ask("PATCH", where, change | {"test": False}).status_code == 200
+        assert As(cast.alice).ask("PATCH", path, change | {"test": False}).status_code == 200
     assert not AuditEntry.objects.filter(action="provider_credential.changed").exists()
 
 
@@ -61,79 +61,81 @@ def test_parameters_that_do_not_exist_are_refused_by_name(cast: Cast) -> None:
     assert list(answer.json()["error"]["details"]["parameters"]) == ["temprature"]
 
 
-def test_a_key_is_kept_sealed_and_never_told(cast: Cast) -> None:
-    kept = keep(cast.alice)
-    assert (kept.status_code, kept.json()["has_key"]) == (201, True)
-    listed = As(cast.alice).ask("GET", f"{HERE}/credentials").content.decode()
-    assert KEY not in kept.content.decode() + listed
+def test_a_key_is_encrypted_and_never_returned(cast: Cast) -> None:
+    created = create_credential(cast.alice)
+    assert (created.status_code, created.json()["has_key"]) == (201, True)
+    listed = As(cast.alice).ask("GET", f"{SALES}/credentials").content.decode()
+    assert KEY not in created.content.decode() + listed
     with tenant_scope(cast.alice.principal.tenant):
         assert KEY not in ProviderCredential.objects.get().sealed_key
 
 
-def test_a_key_is_rotated_without_touching_models(cast: Cast) -> None:
+def test_a_key_is_replaced_without_changing_models(cast: Cast) -> None:
     install(cast.alice)
-    row = As(cast.alice).ask("GET", f"{HERE}/credentials").json()["data"][0]
+    row = As(cast.alice).ask("GET", f"{SALES}/credentials").json()["data"][0]
     assert row["models"] == 1
-    where = f"{HERE}/credentials/{row['id']}"
-    assert As(cast.alice).ask("PATCH", where, {"key": "sk-new", "test": False}).status_code == 200
-    moved = As(cast.alice).ask("PATCH", where, {"base_url": "https://elsewhere.example/v1", "test": False})
+    path = f"{SALES}/credentials/{row['id']}"
+    assert As(cast.alice).ask("PATCH", path, {"key": "sk-new", "test": False}).status_code == 200
+    moved = As(cast.alice).ask("PATCH", path, {"base_url": "https://elsewhere.example/v1", "test": False})
     assert list(moved.json()["error"]["details"]) == ["key"]
-    used = As(cast.alice).ask("DELETE", where)
+    used = As(cast.alice).ask("DELETE", path)
     assert (used.status_code, used.json()["error"]["details"]) == (409, {"models": ["gpt"]})
 
 
-def test_a_key_that_several_models_share_is_rotated_for_all_of_them(cast: Cast) -> None:
-    shared = keep(cast.alice, name="Shared").json()["id"]
+def test_a_shared_key_is_replaced_for_all_its_models(cast: Cast) -> None:
+    shared = create_credential(cast.alice, name="Shared").json()["id"]
     for slug in ("one", "two"):
         assert install(cast.alice, slug, credential_id=shared).status_code == 201
-    place = {"workspace_id": cast.alice.principal.workspace.id}
+    workspace = {"workspace_id": cast.alice.principal.workspace.id}
     with tenant_scope(cast.alice.principal.tenant):
-        before = list(LanguageModel.objects.filter(**place).order_by("slug").values())
-    rotated = As(cast.alice).ask("PATCH", f"{HERE}/credentials/{shared}", {"key": "sk-new", "test": False})
+        before = list(LanguageModel.objects.filter(**workspace).order_by("slug").values())
+    rotated = As(cast.alice).ask("PATCH", f"{SALES}/credentials/{shared}", {"key": "sk-new", "test": False})
     assert rotated.json()["models"] == 2
     with tenant_scope(cast.alice.principal.tenant):
-        assert list(LanguageModel.objects.filter(**place).order_by("slug").values()) == before
-        keys = [row.endpoint.sealed_key for row in installed_models(**place) if row.slug in {"one", "two"}]
+        assert list(LanguageModel.objects.filter(**workspace).order_by("slug").values()) == before
+        keys = [
+            row.endpoint.sealed_key for row in installed_models(**workspace) if row.slug in {"one", "two"}
+        ]
     assert [unseal(key) for key in keys] == ["sk-new", "sk-new"]
-    used = As(cast.alice).ask("DELETE", f"{HERE}/credentials/{shared}").json()["error"]["details"]["models"]
+    used = As(cast.alice).ask("DELETE", f"{SALES}/credentials/{shared}").json()["error"]["details"]["models"]
     assert sorted(used) == ["one", "two"]
 
 
 def test_a_new_model_is_private_until_it_is_enabled(cast: Cast) -> None:
     assert install(cast.alice, abilities=["tools"]).json()["enabled"] is False
     assert (slugs(cast.alice), slugs(cast.bob)) == (["gpt", "local"], ["local"])
-    assert As(cast.bob).ask("GET", f"{HERE}/models/gpt").status_code == 404
-    assert As(cast.bob).ask("PATCH", f"{HERE}/models/gpt", {"enabled": True}).status_code == 403
-    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"enabled": True, "fallback": "local"})
-    told = As(cast.bob).ask("GET", f"{HERE}/models/gpt").json()
-    assert (told["abilities"], told["fallback"]) == (["tools"], "local")
+    assert As(cast.bob).ask("GET", f"{SALES}/models/gpt").status_code == 404
+    assert As(cast.bob).ask("PATCH", f"{SALES}/models/gpt", {"enabled": True}).status_code == 403
+    As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", {"enabled": True, "fallback": "local"})
+    shown = As(cast.bob).ask("GET", f"{SALES}/models/gpt").json()
+    assert (shown["abilities"], shown["fallback"]) == (["tools"], "local")
 
 
-def test_several_are_enabled_at_once_or_none(cast: Cast) -> None:
+def test_a_bulk_change_enables_all_models_or_none(cast: Cast) -> None:
     install(cast.alice, "one")
     install(cast.alice, "two")
-    bulk = f"{HERE}/models/bulk"
+    bulk = f"{SALES}/models/bulk"
     wrong = As(cast.alice).ask("POST", bulk, {"models": ["one", "nothing"], "enabled": True})
     assert (wrong.status_code, slugs(cast.bob)) == (404, ["local"])
     As(cast.alice).ask("POST", bulk, {"models": ["one", "two"], "enabled": True})
     assert slugs(cast.bob) == ["local", "one", "two"]
 
 
-def test_fallbacks_make_no_circle(cast: Cast) -> None:
+def test_fallbacks_cannot_form_a_loop(cast: Cast) -> None:
     install(cast.alice)
-    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"fallback": "local"})
-    circle = As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"fallback": "gpt"})
-    unknown = As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"fallback": "nothing"})
+    As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", {"fallback": "local"})
+    circle = As(cast.alice).ask("PATCH", f"{SALES}/models/local", {"fallback": "gpt"})
+    unknown = As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", {"fallback": "nothing"})
     for answer in (circle, unknown):
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["fallback"])
 
 
-def test_a_change_of_access_leaves_what_it_does_not_name(cast: Cast) -> None:
+def test_a_change_of_one_side_of_access_leaves_the_other(cast: Cast) -> None:
     alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
-    where = f"{HERE}/models/local"
+    path = f"{SALES}/models/local"
 
     def change(**access: Any) -> Any:
-        return alice.ask("PATCH", where, {"access": access}).json()["access"]
+        return alice.ask("PATCH", path, {"access": access}).json()["access"]
 
     change(allow={"members": [bob]})
     assert change(deny={"roles": ["viewer"]}) == {
@@ -145,48 +147,48 @@ def test_a_change_of_access_leaves_what_it_does_not_name(cast: Cast) -> None:
     assert change(allow={})["deny"]["roles"] == ["viewer"]
 
 
-def test_who_left_may_stay_named_but_is_named_by_nobody_anew(cast: Cast) -> None:
+def test_a_former_member_may_stay_named_but_cannot_be_added(cast: Cast) -> None:
     alice, bob = As(cast.alice), str(cast.bob.principal.user_id)
-    where, named = f"{HERE}/models/local", {"members": [bob]}
-    alice.ask("PATCH", where, {"access": {"allow": named}})
+    path, named = f"{SALES}/models/local", {"members": [bob]}
+    alice.ask("PATCH", path, {"access": {"allow": named}})
     WorkspaceMember.objects.filter(user=bob).delete()
-    told = alice.ask("GET", where).json()["access"]
-    assert alice.ask("PATCH", where, {"access": told}).json()["access"] == told
-    assert alice.ask("PATCH", where, {"access": {"allow": {"roles": ["manager"]}}}).status_code == 200
-    assert alice.ask("PATCH", where, {"access": {"allow": named}}).status_code == 422
+    shown = alice.ask("GET", path).json()["access"]
+    assert alice.ask("PATCH", path, {"access": shown}).json()["access"] == shown
+    assert alice.ask("PATCH", path, {"access": {"allow": {"roles": ["manager"]}}}).status_code == 200
+    assert alice.ask("PATCH", path, {"access": {"allow": named}}).status_code == 422
 
 
-def test_whoever_may_not_use_a_model_learns_nothing_of_it(cast: Cast) -> None:
+def test_a_model_is_hidden_from_those_who_may_not_use_it(cast: Cast) -> None:
     install(cast.alice)
     for person, status in ((cast.alice, 200), (cast.bob, 404)):
-        assert As(person).ask("GET", f"{HERE}/models/gpt/prices").status_code == status
-    As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"fallback": "gpt"})
+        assert As(person).ask("GET", f"{SALES}/models/gpt/prices").status_code == status
+    As(cast.alice).ask("PATCH", f"{SALES}/models/local", {"fallback": "gpt"})
 
     def stand_ins(person: Any) -> list[str]:
-        one = As(person).ask("GET", f"{HERE}/models/local").json()
-        listed = As(person).ask("GET", f"{HERE}/models").json()["data"]
+        one = As(person).ask("GET", f"{SALES}/models/local").json()
+        listed = As(person).ask("GET", f"{SALES}/models").json()["data"]
         return [one["fallback"], *(row["fallback"] for row in listed if row["slug"] == "local")]
 
     assert stand_ins(cast.alice) == ["gpt", "gpt"]
     assert stand_ins(cast.bob) == ["", ""]
-    wish = {"enabled": True, "access": {"deny": {"members": [str(cast.bob.principal.user_id)]}}}
-    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", wish)
+    body = {"enabled": True, "access": {"deny": {"members": [str(cast.bob.principal.user_id)]}}}
+    As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", body)
     assert stand_ins(cast.bob) == ["", ""]
-    assert As(cast.bob).ask("GET", f"{HERE}/models/gpt/prices").status_code == 404
-    As(cast.alice).ask("PATCH", f"{HERE}/models/gpt", {"access": {"deny": {}}})
+    assert As(cast.bob).ask("GET", f"{SALES}/models/gpt/prices").status_code == 404
+    As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", {"access": {"deny": {}}})
     assert stand_ins(cast.bob) == ["gpt", "gpt"]
 
 
 def reads_of_bulk(cast: Cast, slugs: list[str], *, enabled: bool) -> int:
-    """How often models are read; beside it is written what must be."""
-    with tenant_scope(cast.alice.principal.tenant), CaptureQueriesContext(connection) as asked:
+    """How many reads a bulk change takes; it writes each row and an audit entry."""
+    with tenant_scope(cast.alice.principal.tenant), CaptureQueriesContext(connection) as queries_run:
         change_models(principal=cast.alice.principal, slugs=slugs, enabled=enabled)
-    writes = [query for query in asked if query["sql"].startswith(("UPDATE", "INSERT"))]
-    assert len(writes) == 2 * len(slugs)  # the row, and a line of the audit
-    return len([query for query in asked if query["sql"].startswith("SELECT")])
+    writes = [query for query in queries_run if query["sql"].startswith(("UPDATE", "INSERT"))]
+    assert len(writes) == 2 * len(slugs)  # the row and its audit entry
+    return len([query for query in queries_run if query["sql"].startswith("SELECT")])
 
 
-def test_many_models_are_read_once(cast: Cast) -> None:
+def test_a_bulk_change_reads_the_models_once(cast: Cast) -> None:
     named = [f"m{number}" for number in range(6)]
     for slug in named:
         install(cast.alice, slug)
@@ -206,18 +208,20 @@ def test_many_models_are_read_once(cast: Cast) -> None:
         ({"context_window": 10**12}, "context_window"),
     ],
 )
-def test_nonsense_models_are_refused(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_model_is_refused_with_the_field_name(
+    cast: Cast, fields: dict[str, Any], wrong: str
+) -> None:
     answer = install(cast.alice, **{"slug": "gpt", **fields})
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
-def test_a_window_can_be_corrected(cast: Cast) -> None:
+def test_a_context_window_can_be_corrected(cast: Cast) -> None:
     install(cast.alice)
-    where = f"{HERE}/models/gpt"
-    assert As(cast.alice).ask("PATCH", where, {"context_window": 32_000}).json()["context_window"] == 32_000
-    small = As(cast.alice).ask("PATCH", where, {"context_window": 50})
+    path = f"{SALES}/models/gpt"
+    assert As(cast.alice).ask("PATCH", path, {"context_window": 32_000}).json()["context_window"] == 32_000
+    small = As(cast.alice).ask("PATCH", path, {"context_window": 50})
     assert (small.status_code, list(small.json()["error"]["details"])) == (422, ["output_bound"])
-    built_in = As(cast.alice).ask("PATCH", f"{HERE}/models/local", {"context_window": 10**6})
+    built_in = As(cast.alice).ask("PATCH", f"{SALES}/models/local", {"context_window": 10**6})
     assert (built_in.status_code, list(built_in.json()["error"]["details"])) == (422, ["context_window"])
 
 
@@ -232,6 +236,8 @@ def test_a_window_can_be_corrected(cast: Cast) -> None:
         ({"base_url": "https://[nonsense"}, "base_url"),
     ],
 )
-def test_nonsense_credentials_are_refused(cast: Cast, fields: dict[str, Any], wrong: str) -> None:
-    answer = keep(cast.alice, **fields)
+def test_an_invalid_credential_is_refused_with_the_field_name(
+    cast: Cast, fields: dict[str, Any], wrong: str
+) -> None:
+    answer = create_credential(cast.alice, **fields)
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])

@@ -1,4 +1,4 @@
-"""The pages of models: installed with a new credential or a kept one, enabled, rotated, removed."""
+"""The pages of models: installing with a new or an existing credential, enabling, removing."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ def browser(person: Person) -> Client:
 
 
 def page(client: Client, path: str = "models", **sent: Any) -> str:
-    where = f"/t/acme/w/sales/{path}"
-    answer = client.post(where, sent, follow=True) if sent else client.get(where)
+    path_ = f"/t/acme/w/sales/{path}"
+    answer = client.post(path_, sent, follow=True) if sent else client.get(path_)
     return str(answer.content.decode())
 
 
@@ -48,9 +48,9 @@ def credential(cast: Cast) -> ProviderCredential:
 
 def test_a_model_is_installed_enabled_and_removed(cast: Cast) -> None:
     alice, bob = browser(cast.alice), browser(cast.bob)
-    told = page(alice, "models/install/", **FORM)
-    assert "Model installed." in told
-    assert KEY not in told
+    text = page(alice, "models/install/", **FORM)
+    assert "Model installed." in text
+    assert KEY not in text
     assert "<code>gpt</code>" not in page(bob)
     page(alice, "models/change/", models=["gpt"], enabled="1")
     assert "<code>gpt</code>" in page(bob)
@@ -66,7 +66,7 @@ def test_a_name_is_normalised_by_rest_and_by_the_form(cast: Cast) -> None:
     assert [row["name"] for row in alice.ask("GET", "workspaces/sales/credentials").json()["data"]] == ["c d"]
 
 
-def test_a_second_model_uses_the_kept_key(cast: Cast) -> None:
+def test_a_second_model_uses_the_stored_key(cast: Cast) -> None:
     alice = browser(cast.alice)
     page(alice, "models/install/", **FORM)
     page(
@@ -77,14 +77,14 @@ def test_a_second_model_uses_the_kept_key(cast: Cast) -> None:
     assert "<code>other</code>" in page(alice)
 
 
-def test_what_is_refused_leaves_nothing_behind(cast: Cast) -> None:
-    told = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
-    assert "The reply limit must be smaller than the context window." in told
+def test_a_refused_model_leaves_no_credential(cast: Cast) -> None:
+    text = page(browser(cast.alice), "models/install/", **FORM | {"output_bound": "2000"})
+    assert "The reply limit must be smaller than the context window." in text
     with tenant_scope(cast.alice.principal.tenant):
         assert not ProviderCredential.objects.exists()
 
 
-def test_a_credential_that_is_used_stays(cast: Cast) -> None:
+def test_a_credential_in_use_cannot_be_removed(cast: Cast) -> None:
     alice = browser(cast.alice)
     page(alice, "models/install/", **FORM)
     assert "is used by gpt" in page(alice, f"credentials/{credential(cast).id}/remove", go="1")
@@ -101,10 +101,10 @@ def limit(cast: Cast, **access: Any) -> None:
 
 
 @pytest.mark.parametrize("side", ["allow", "deny"])
-def test_a_form_saved_as_it_stands_forgets_nobody(
+def test_an_unchanged_form_keeps_every_named_member(
     cast: Cast, side: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "MOST_OFFERED", 1)  # alice: bob stands for whoever is beyond the list
+    monkeypatch.setattr(forms, "MOST_OFFERED", 1)  # alice only: bob is beyond the list
     limit(cast, **{side: {"roles": [], "members": [str(cast.bob.principal.user_id)]}})
     before, alice = access_of(cast), browser(cast.alice)
     for _ in ("bob is here", "bob left"):
@@ -115,7 +115,7 @@ def test_a_form_saved_as_it_stands_forgets_nobody(
     assert "Bob (no longer a member)" in page(alice, "models/local")
 
 
-def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> None:
+def test_a_restricted_model_opens_only_if_that_is_confirmed(cast: Cast) -> None:
     limit(cast, allow={"roles": ["manager"]})
     alice = browser(cast.alice)
     form = filled(page(alice, "models/local"), "temperature")
@@ -127,7 +127,7 @@ def test_a_restricted_model_is_opened_only_by_whoever_says_so(cast: Cast) -> Non
     assert "Open to everyone" not in page(alice, "models/local")
 
 
-def test_a_member_may_do_none_of_it(cast: Cast) -> None:
+def test_a_member_cannot_change_models(cast: Cast) -> None:
     bob = browser(cast.bob)
     assert "Install a model" not in page(bob)
     for path in ("models/install/", "models/change/", "models/local/remove"):

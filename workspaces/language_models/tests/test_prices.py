@@ -1,4 +1,4 @@
-"""Those who run the team say what its models cost: from now on or later, never backwards."""
+"""Owners and admins set the prices of models: from now on or later, never in the past."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ def price_of_local(cast: Cast) -> Any:
     return next(row["price"] for row in models if row["slug"] == "local")
 
 
-def test_the_built_in_model_is_free_until_somebody_says_otherwise(cast: Cast) -> None:
+def test_the_built_in_model_is_free_unless_a_price_is_set(cast: Cast) -> None:
     assert price_of_local(cast) == {"input": 0, "cached_input": 0, "output": 0, "reasoning": 0}
     answer = ask(cast.alice, "POST", PATH, {"input": 5, "output": 7, "cached_input": 2})
     assert (answer.status_code, answer.json()["is_in_force"]) == (201, True)
@@ -30,12 +30,12 @@ def test_the_built_in_model_is_free_until_somebody_says_otherwise(cast: Cast) ->
     assert (entry.target, entry.changes["input"]) == ("local", [None, 5])
 
 
-def test_a_model_without_any_price_says_so(cast: Cast) -> None:
+def test_a_model_without_a_price_has_none(cast: Cast) -> None:
     Price.objects.all().delete()
     assert price_of_local(cast) is None
 
 
-def test_a_price_may_begin_later_but_not_earlier(cast: Cast) -> None:
+def test_a_price_may_begin_later_but_not_in_the_past(cast: Cast) -> None:
     soon, past = timezone.now() + timedelta(days=1), timezone.now() - timedelta(days=1)
     later = ask(cast.alice, "POST", PATH, {"input": 9, "output": 9, "effective_from": soon.isoformat()})
     assert later.json()["is_in_force"] is False
@@ -61,24 +61,24 @@ def test_a_price_may_begin_later_but_not_earlier(cast: Cast) -> None:
         {"effective_from": "x"},
     ],
 )
-def test_a_price_that_makes_no_sense_is_refused(cast: Cast, wrong: dict[str, Any]) -> None:
+def test_an_invalid_price_is_refused(cast: Cast, wrong: dict[str, Any]) -> None:
     answer = ask(cast.alice, "POST", PATH, {"input": 1, "output": 1, **wrong})
     assert (code_of(answer), list(answer.json()["error"]["details"])) == ((422, "invalid_input"), list(wrong))
 
 
-def test_a_manager_sets_no_price_and_a_model_that_is_not_there_has_none(cast: Cast) -> None:
+def test_a_manager_cannot_set_a_price_and_an_unknown_model_is_404(cast: Cast) -> None:
     manage(cast.bob)
     assert code_of(ask(cast.bob, "POST", PATH, {"input": 1, "output": 1})) == (403, "role_too_low")
-    nowhere = PATH.replace("local", "gpt-9")
-    assert code_of(ask(cast.alice, "POST", nowhere, {"input": 1, "output": 1})) == (404, "not_found")
+    unknown = PATH.replace("local", "gpt-9")
+    assert code_of(ask(cast.alice, "POST", unknown, {"input": 1, "output": 1})) == (404, "not_found")
 
 
 def test_a_price_is_set_on_its_page(cast: Cast) -> None:
     client = Client()
     client.force_login(cast.alice.user)
     page = "/t/acme/w/sales/models/local/price"
-    told = client.post(page, {"input": "2.5", "output": "0.000001"}, follow=True).content.decode()
-    assert "USD 2.50 / " in told
+    text = client.post(page, {"input": "2.5", "output": "0.000001"}, follow=True).content.decode()
+    assert "USD 2.50 / " in text
     price = Price.objects.get(workspace__slug="sales")
     assert (price.input, price.output, price.reasoning) == (2_500_000, 1, None)
     assert "greater than or equal to 0" in client.post(page, {"input": "-1", "output": "1"}).content.decode()

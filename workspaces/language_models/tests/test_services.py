@@ -1,4 +1,4 @@
-"""Credentials, models and the chains of those that stand in for each other."""
+"""Credentials, models and chains of fallbacks, below rights and audit."""
 
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from workspaces.language_models.queries import fallback_chain, installed_models
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-very-secret"
-SOMEBODY = Chatter(uuid4(), "member")
+MEMBER = Chatter(uuid4(), "member")
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +38,10 @@ def install(credential: ProviderCredential, slug: str, *, enabled: bool = True) 
 def chain(credential: ProviderCredential, slug: str) -> list[str]:
     installed = installed_models(workspace_id=credential.workspace_id)
     first = next(model for model in installed if model.slug == slug)
-    return [model.slug for model in fallback_chain(first, installed, SOMEBODY)]
+    return [model.slug for model in fallback_chain(first, installed, MEMBER)]
 
 
-def test_a_key_is_sealed_and_shown_by_nothing(credential: ProviderCredential) -> None:
+def test_a_key_is_encrypted_and_in_no_repr(credential: ProviderCredential) -> None:
     install(credential, "gpt-4")
     model = next(m for m in installed_models(workspace_id=credential.workspace_id) if m.slug == "gpt-4")
     assert model.endpoint is not None
@@ -51,7 +51,7 @@ def test_a_key_is_sealed_and_shown_by_nothing(credential: ProviderCredential) ->
     assert model.endpoint.base_url == "https://api.openai.com/v1"
 
 
-def test_a_key_is_changed_without_touching_the_models(credential: ProviderCredential) -> None:
+def test_a_key_is_changed_without_changing_the_models(credential: ProviderCredential) -> None:
     install(credential, "gpt-4")
     change_key(credential=credential, key="sk-new")
     model = next(m for m in installed_models(workspace_id=credential.workspace_id) if m.slug == "gpt-4")
@@ -60,12 +60,12 @@ def test_a_key_is_changed_without_touching_the_models(credential: ProviderCreden
 
 
 @pytest.mark.parametrize("base_url", ["", "ftp://host/v1", "nonsense"])
-def test_an_address_that_is_none_is_refused(cast: Cast, base_url: str) -> None:
+def test_an_invalid_url_is_refused(cast: Cast, base_url: str) -> None:
     with pytest.raises(InvalidInput):
         add_credential(workspace_id=uuid4(), name="Ours", kind="compatible", key="", base_url=base_url)
 
 
-def test_names_and_slugs_are_taken_once(cast: Cast, credential: ProviderCredential) -> None:
+def test_names_and_slugs_are_unique(cast: Cast, credential: ProviderCredential) -> None:
     install(credential, "gpt-4")
     with pytest.raises(Conflict):
         install(credential, "gpt-4")
@@ -73,27 +73,27 @@ def test_names_and_slugs_are_taken_once(cast: Cast, credential: ProviderCredenti
         add_credential(workspace_id=credential.workspace_id, name="Ours", kind="anthropic", key=KEY)
 
 
-def test_models_stand_in_for_each_other_in_their_order(credential: ProviderCredential) -> None:
+def test_fallbacks_are_used_in_their_order(credential: ProviderCredential) -> None:
     for slug in ("a", "b", "c"):
         install(credential, slug)
-    place = credential.workspace_id
-    set_fallback(workspace_id=place, slug="a", fallback="b")
-    set_fallback(workspace_id=place, slug="b", fallback="c")
+    workspace_id = credential.workspace_id
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="b")
+    set_fallback(workspace_id=workspace_id, slug="b", fallback="c")
     assert chain(credential, "a") == ["a", "b", "c"]
     LanguageModel.objects.filter(slug="b").update(enabled=False)
     assert chain(credential, "a") == ["a"]
 
 
-def test_a_chain_never_comes_back_to_itself(credential: ProviderCredential) -> None:
+def test_a_chain_of_fallbacks_is_never_a_loop(credential: ProviderCredential) -> None:
     for slug in ("a", "b", "c"):
         install(credential, slug)
-    place = credential.workspace_id
-    set_fallback(workspace_id=place, slug="a", fallback="b")
-    set_fallback(workspace_id=place, slug="b", fallback="c")
+    workspace_id = credential.workspace_id
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="b")
+    set_fallback(workspace_id=workspace_id, slug="b", fallback="c")
     for slug, fallback in (("c", "a"), ("a", "a")):
         with pytest.raises(InvalidInput):
-            set_fallback(workspace_id=place, slug=slug, fallback=fallback)
+            set_fallback(workspace_id=workspace_id, slug=slug, fallback=fallback)
     with pytest.raises(NotFound):
-        set_fallback(workspace_id=place, slug="a", fallback="nothing")
-    set_fallback(workspace_id=place, slug="a", fallback="")
+        set_fallback(workspace_id=workspace_id, slug="a", fallback="nothing")
+    set_fallback(workspace_id=workspace_id, slug="a", fallback="")
     assert chain(credential, "a") == ["a"]

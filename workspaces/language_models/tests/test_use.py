@@ -1,4 +1,4 @@
-"""Models as they are lived with: tried before they are kept, open to some, taken away while a turn runs."""
+"""Models in use: tested before they are saved, restricted to some members, removed during a turn."""
 
 from typing import Any
 
@@ -25,23 +25,24 @@ def url(provider: ScriptedProvider, settings: Any, server: Any) -> str:
 
 
 def install(client: Any, url: str, *slugs: str, **fields: Any) -> Any:
-    """Models of one credential at a compatible provider; what the last of them, or a refusal, answered."""
-    kept = client.post(
+    """Models with one credential at a compatible provider; returns the last response, or the refusal."""
+    credential = client.post(
         "/v1/workspaces/sales/credentials",
-        json={"name": "Ours", "kind": "compatible", "key": KEY, "base_url": url} | fields.pop("kept", {}),
+        json={"name": "Ours", "kind": "compatible", "key": KEY, "base_url": url}
+        | fields.pop("credential", {}),
     )
-    if kept.status_code != 201:
-        return kept
+    if credential.status_code != 201:
+        return credential
     for slug in slugs:
-        wish = {
-            "credential_id": kept.json()["id"],
+        model = {
+            "credential_id": credential.json()["id"],
             "slug": slug,
             "upstream_name": f"{slug}-1",
             "context_window": 10_000,
             "output_bound": 200,
             "enabled": True,
         }
-        made = client.post(MODELS, json=wish | fields)
+        made = client.post(MODELS, json=model | fields)
     return made
 
 
@@ -50,9 +51,7 @@ def known(cast: Cast) -> tuple[int, int]:
         return ProviderCredential.objects.count(), LanguageModel.objects.exclude(slug="local").count()
 
 
-def test_a_model_is_kept_once_it_answers_at_the_expense_of_whoever_tries_it(
-    url: str, client_of: Any, cast: Cast
-) -> None:
+def test_a_model_is_saved_once_it_answers_and_the_tester_pays(url: str, client_of: Any, cast: Cast) -> None:
     assert install(client_of(cast.alice), url, "ours").status_code == 201
     record = UsageRecord.objects.get(purpose="test")
     assert (record.user_id, record.model) == (cast.alice.principal.user_id, "ours")
@@ -64,12 +63,12 @@ def test_a_model_is_kept_once_it_answers_at_the_expense_of_whoever_tries_it(
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        ({"kept": {"key": "sk-wrong"}}, "key"),
-        ({"kept": {"base_url": "http://127.0.0.1:9/v1"}}, "base_url"),
+        ({"credential": {"key": "sk-wrong"}}, "key"),
+        ({"credential": {"base_url": "http://127.0.0.1:9/v1"}}, "base_url"),
         ({"upstream_name": "unknown"}, "upstream_name"),
     ],
 )
-def test_what_does_not_work_is_told_at_its_field_and_not_kept(  # noqa: PLR0917 - fixtures
+def test_what_fails_the_test_is_named_by_field_and_not_saved(  # noqa: PLR0917 - fixtures
     url: str,
     provider: ScriptedProvider,
     client_of: Any,
@@ -92,16 +91,16 @@ def test_a_refused_new_key_leaves_the_old_one(
 ) -> None:
     alice = client_of(cast.alice)
     install(alice, url, "ours")
-    kept = alice.get("/v1/workspaces/sales/credentials").json()["data"][0]
-    where = f"/v1/workspaces/sales/credentials/{kept['id']}"
-    assert alice.patch(where, json={"key": "sk-wrong"}).status_code == 422
+    credential = alice.get("/v1/workspaces/sales/credentials").json()["data"][0]
+    path = f"/v1/workspaces/sales/credentials/{credential['id']}"
+    assert alice.patch(path, json={"key": "sk-wrong"}).status_code == 422
     assert text_of(read_events(alice, "hi", model="ours")) == "Hello there."
     provider.key = "sk-new"
-    assert alice.patch(where, json={"key": "sk-new"}).status_code == 200
+    assert alice.patch(path, json={"key": "sk-new"}).status_code == 200
     assert text_of(read_events(alice, "hi", model="ours")) == "Hello there."
 
 
-def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_of: Any, cast: Cast) -> None:
+def test_access_is_checked_everywhere_and_deny_wins(url: str, client_of: Any, cast: Cast) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install(alice, url, "ours", "spare", test=False)
     alice.patch(f"{MODELS}/local", json={"fallback": "ours"})
@@ -117,19 +116,19 @@ def test_who_may_use_a_model_is_asked_everywhere_and_deny_wins(url: str, client_
         assert alice.patch(f"{MODELS}/ours", json={"access": access}).status_code == 200
         named = {row["slug"] for row in bob.get(MODELS).json()["data"]}
         asked = {row["id"] for row in bob.get("/v1/models").json()["data"]}
-        told = bob.post("/v1/chat/explain", json=body("hi", model="ours")).json()
+        explained = bob.post("/v1/chat/explain", json=body("hi", model="ours")).json()
         answer = send(bob, "hi", model="ours")
-        assert ("ours" in named, "ours" in asked, told["allowed"]) == (is_allowed,) * 3
+        assert ("ours" in named, "ours" in asked, explained["allowed"]) == (is_allowed,) * 3
         assert answer.status_code == (200 if is_allowed else 403)
         if not is_allowed:
             assert answer.json()["error"]["code"] == "model_not_allowed"
             assert bob.get(f"{MODELS}/ours").status_code == 404
             assert any(
-                "denied" in check["reason"] or "needs the" in check["reason"] for check in told["checks"]
+                "denied" in check["reason"] or "needs the" in check["reason"] for check in explained["checks"]
             )
 
 
-def test_nobody_is_led_by_a_fallback_to_a_model_that_is_closed_to_them(
+def test_a_fallback_needs_access_too(
     url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice, bob = client_of(cast.alice), client_of(cast.bob)
@@ -151,13 +150,13 @@ def test_nobody_is_led_by_a_fallback_to_a_model_that_is_closed_to_them(
         [],
     ],
 )
-def test_access_for_nobody_there_is_refused(server: Any, client_of: Any, cast: Cast, access: Any) -> None:
+def test_access_for_unknown_people_is_refused(server: Any, client_of: Any, cast: Cast, access: Any) -> None:
     answer = client_of(cast.alice).patch(f"{MODELS}/local", json={"access": access})
     assert answer.status_code == 422
     assert all(field.startswith("access") for field in answer.json()["error"]["details"])
 
 
-def test_a_models_own_parameters_count_where_a_request_names_none(
+def test_a_models_parameters_are_the_defaults_of_a_request(
     url: str, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     alice = client_of(cast.alice)
@@ -173,9 +172,14 @@ def test_a_models_own_parameters_count_where_a_request_names_none(
 
 def reinstall(client: Any, slug: str) -> None:
     (credential,) = client.get("/v1/workspaces/sales/credentials").json()["data"]
-    wish = {"credential_id": credential["id"], "slug": slug, "upstream_name": "other", "abilities": ["tools"]}
+    model = {
+        "credential_id": credential["id"],
+        "slug": slug,
+        "upstream_name": "other",
+        "abilities": ["tools"],
+    }
     bounds = {"context_window": 10_000, "output_bound": 200, "enabled": True, "test": False}
-    assert client.post(MODELS, json=wish | bounds).status_code == 201
+    assert client.post(MODELS, json=model | bounds).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def reinstall(client: Any, slug: str) -> None:
         (("PATCH", f"{MODELS}/{MODEL}", {"access": {"deny": {"roles": ["editor"]}}}), "model_not_allowed"),
     ],
 )
-def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR0917 - fixtures
+def test_a_model_removed_during_a_turn_ends_it_at_its_next_call(  # noqa: PLR0917 - fixtures
     calculator: RealMCP,
     provider: ScriptedProvider,
     client_of: Any,
@@ -196,31 +200,31 @@ def test_a_model_taken_away_in_mid_turn_ends_it_at_its_next_call(  # noqa: PLR09
     alice, bob = client_of(cast.alice), client_of(cast.bob)
     install_calculator(alice, calculator.url)
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})))
-    wish, told = body("wipe", model=MODEL, mcps=["calculator"]), []
-    with bob.stream("POST", "/v1/chat/send", json=wish, headers=STREAM) as answer:
+    sent, events = body("wipe", model=MODEL, mcps=["calculator"]), []
+    with bob.stream("POST", "/v1/chat/send", json=sent, headers=STREAM) as answer:
         for event in parse(answer.iter_lines()):
-            told.append(event)
+            events.append(event)
             if event.type == "approval":
-                method, path, sent = change
-                assert alice.request(method, path, json=sent).is_success
-                turn = f"/v1/chat/turns/{told[0].data['turn_id']}/approvals/{event.data['approval_id']}"
+                method, path, fields = change
+                assert alice.request(method, path, json=fields).is_success
+                turn = f"/v1/chat/turns/{events[0].data['turn_id']}/approvals/{event.data['approval_id']}"
                 assert bob.post(turn, json={"decision": "allow"}).status_code == 200
-                if method == "DELETE":  # the next one with its name is not the one that was chosen
+                if method == "DELETE":  # another model with its name is not the chosen one
                     reinstall(alice, MODEL)
-    assert next(event.data["error"]["code"] for event in told if event.type == "error") == code
-    assert [event.type for event in told[-2:]] == ["usage", "done"]
+    assert next(event.data["error"]["code"] for event in events if event.type == "error") == code
+    assert [event.type for event in events[-2:]] == ["usage", "done"]
     assert len(provider.requests) == 1
 
 
-def test_a_key_revoked_in_mid_turn_ends_it_with_what_was_used_counted(
+def test_a_key_revoked_during_a_turn_ends_it_and_its_usage_counts(
     calculator: RealMCP, provider: ScriptedProvider, client_of: Any, cast: Cast
 ) -> None:
     install_calculator(client_of(cast.alice), calculator.url)
     say(provider, asks_for(("add_mcp_calculator", {"a": 1, "b": 2})), Script(status=401))
     events = read_events(client_of(cast.bob), "add", model=MODEL, mcps=["calculator"])
-    told = {event.type: event.data for event in events}
-    assert told["error"]["error"]["code"] == "provider_error"
-    assert told["usage"]["total_tokens"] == sum(provider.reported[0])
+    data = {event.type: event.data for event in events}
+    assert data["error"]["error"]["code"] == "provider_error"
+    assert data["usage"]["total_tokens"] == sum(provider.reported[0])
     assert KEY not in str(events)
 
 
@@ -230,11 +234,11 @@ def test_models_of_the_catalogue_are_installed_by_provider_and_key(
     alice = client_of(cast.alice)
     listed = {row["slug"]: row for row in alice.get("/v1/model-catalogue").json()["data"]}
     choice = [model["slug"] for model in listed["groq"]["models"][:2]]
-    wish = {"provider": "groq", "models": choice, "key": KEY, "test": False}
-    made = alice.post(f"{MODELS}/install", json=wish)
+    chosen = {"provider": "groq", "models": choice, "key": KEY, "test": False}
+    made = alice.post(f"{MODELS}/install", json=chosen)
     assert (made.status_code, [row["slug"] for row in made.json()["data"]]) == (201, sorted(choice))
     assert all(row["price"]["input"] > 0 and not row["enabled"] for row in made.json()["data"])
-    again = alice.post(f"{MODELS}/install", json=wish | {"models": choice[:1]})
+    again = alice.post(f"{MODELS}/install", json=chosen | {"models": choice[:1]})
     assert [row["slug"] for row in again.json()["data"]] == [f"{choice[0]}-2"]
     for wrong in ({"models": ["nothing"]}, {"provider": "nothing"}):
-        assert alice.post(f"{MODELS}/install", json=wish | wrong).status_code == 404
+        assert alice.post(f"{MODELS}/install", json=chosen | wrong).status_code == 404

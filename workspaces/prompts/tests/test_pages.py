@@ -1,4 +1,4 @@
-"""The pages of prompts: written by a form without script, found, compared, rolled back, removed."""
+"""The pages of prompts, without script: the form, search, versions and removal."""
 
 from typing import Any
 
@@ -32,11 +32,11 @@ def browser(person: Person) -> Client:
 
 
 def page(client: Client, path: str = "", **sent: Any) -> Any:
-    where = f"/t/acme/w/sales/prompts{path}"
-    return client.post(where, sent, follow=True) if sent else client.get(where)
+    path_ = f"/t/acme/w/sales/prompts{path}"
+    return client.post(path_, sent, follow=True) if sent else client.get(path_)
 
 
-def test_a_prompt_is_written_by_a_form(cast: Cast) -> None:
+def test_a_prompt_is_created_by_a_form(cast: Cast) -> None:
     bob = browser(cast.bob)
     assert "No prompts yet" in page(bob).content.decode()
     made = page(bob, "/new", **FORM).content.decode()
@@ -53,19 +53,19 @@ def test_a_title_is_normalised_by_rest_and_by_the_form(cast: Cast) -> None:
     assert bob.ask("GET", f"{where}/letter").json()["title"] == "a b"
 
 
-def test_what_is_wrong_is_told_and_nothing_is_lost(cast: Cast) -> None:
-    told = page(browser(cast.bob), "/new", **{**FORM, "variable_default": ["", "hot", ""]}).content.decode()
-    assert "tone: Choose one of: warm, cool." in told
-    assert "\nhot</textarea>" in told
+def test_a_refused_form_says_why_and_keeps_the_input(cast: Cast) -> None:
+    text = page(browser(cast.bob), "/new", **{**FORM, "variable_default": ["", "hot", ""]}).content.decode()
+    assert "tone: Choose one of: warm, cool." in text
+    assert "\nhot</textarea>" in text
 
 
 def test_versions_are_compared_and_rolled_back(cast: Cast) -> None:
     bob = browser(cast.bob)
     page(bob, "/new", **FORM)
     page(bob, "/letter/edit", **{**FORM, "text": "Call {{name}}.", "note": "By phone"})
-    told = page(bob, "/letter?before=1&after=2").content.decode()
-    assert "+Call {{name}}." in told
-    assert "By phone" in told
+    text = page(bob, "/letter?before=1&after=2").content.decode()
+    assert "+Call {{name}}." in text
+    assert "By phone" in text
     page(bob, "/letter/versions/1", go="1")
     assert "Version 1 again" in page(bob, "/letter").content.decode()
     assert page(bob, "/letter?before=1&after=77").status_code == 404
@@ -88,9 +88,9 @@ ODD = [
     "text", ["\nOne\n\n  two\n", "One\r\ntwo", "a\rb", "One\u2028two <b> &amp; {{city}}"]
 )
 def test_a_new_title_changes_nothing_else(cast: Cast, text: str) -> None:
-    wish = {"slug": "odd", "title": "Odd", "description": "Two\nlines", "text": text, "variables": ODD}
+    prompt = {"slug": "odd", "title": "Odd", "description": "Two\nlines", "text": text, "variables": ODD}
     where, tags = "workspaces/sales/prompts", [f"{'x' * 37}{number}" for number in range(18)]
-    before = As(cast.bob).ask("POST", where, wish | {"tags": [*tags, "a, b"]}).json()
+    before = As(cast.bob).ask("POST", where, prompt | {"tags": [*tags, "a, b"]}).json()
     bob = browser(cast.bob)
     form = filled(page(bob, "/odd/edit").content.decode(), "variable_name")
     assert "Saved." in page(bob, "/odd/edit", **form | {"title": ["Odder"]}).content.decode()
@@ -99,10 +99,10 @@ def test_a_new_title_changes_nothing_else(cast: Cast, text: str) -> None:
     assert changed == {"title", "updated_at"}
 
 
-def test_a_touched_variable_changes_and_the_others_stay(cast: Cast) -> None:
+def test_an_edited_variable_changes_and_the_others_stay(cast: Cast) -> None:
     bob, where = browser(cast.bob), "workspaces/sales/prompts"
-    wish = {"slug": "odd", "title": "Odd", "text": "{{city}} {{gap}}", "variables": [ODD[0], ODD[3]]}
-    before = As(cast.bob).ask("POST", where, wish).json()["variables"]
+    prompt = {"slug": "odd", "title": "Odd", "text": "{{city}} {{gap}}", "variables": [ODD[0], ODD[3]]}
+    before = As(cast.bob).ask("POST", where, prompt).json()["variables"]
     form = filled(page(bob, "/odd/edit").content.decode(), "variable_name")
     form["variable_options"][0] += "\r\nBonn, Germany"
     page(bob, "/odd/edit", **form)
@@ -113,18 +113,18 @@ def test_a_touched_variable_changes_and_the_others_stay(cast: Cast) -> None:
 
 
 def test_a_long_text_of_many_lines_fits_the_form(cast: Cast) -> None:
-    told = page(browser(cast.bob), "/new", **{**FORM, "text": "x\r\n" * 50_000})
-    assert "Saved." in told.content.decode()
+    text = page(browser(cast.bob), "/new", **{**FORM, "text": "x\r\n" * 50_000})
+    assert "Saved." in text.content.decode()
 
 
-def test_others_may_not_edit_and_strangers_see_nothing(cast: Cast) -> None:
+def test_others_cannot_edit_and_outsiders_see_nothing(cast: Cast) -> None:
     page(browser(cast.alice), "/new", **FORM)
     assert page(browser(cast.bob), "/letter/edit").status_code == 403
     assert page(browser(cast.dana), "/letter").status_code == 404
     assert page(browser(cast.charlie), "/letter").status_code == 404
 
 
-def test_the_composer_is_told_of_favourites_first(cast: Cast) -> None:
+def test_the_composer_lists_favourites_first(cast: Cast) -> None:
     bob = browser(cast.bob)
     page(bob, "/new", **FORM)
     page(bob, "/new", **{**FORM, "slug": "other", "title": "Another"})

@@ -1,4 +1,4 @@
-"""A prompt in a turn: by REST on send and explain, and by a slash in the composer."""
+"""A prompt in a turn: by REST in send and explain, and by a slash in the composer."""
 
 import json
 from typing import Any
@@ -34,11 +34,11 @@ def letter(client_of: Any, cast: Cast) -> None:
 def test_the_prompt_is_the_message(
     letter: None, client_of: Any, cast: Cast, provider: ScriptedProvider
 ) -> None:
-    wish = {"model": "local", "prompt": "letter", "variables": {"name": "Ada"}}
-    told = client_of(cast.bob).post("/v1/chat/send", json=wish).json()
+    sent = {"model": "local", "prompt": "letter", "variables": {"name": "Ada"}}
+    reply = client_of(cast.bob).post("/v1/chat/send", json=sent).json()
     assert provider.requests[-1]["messages"][-1]["content"] == "Write to Ada."
     with tenant_scope(cast.bob.principal.tenant):
-        turn = Turn.objects.get(id=told["turn_id"])
+        turn = Turn.objects.get(id=reply["turn_id"])
     assert turn.parameters["prompt"] | {"id": ""} == {"id": "", "slug": "letter", "version": 1}
 
 
@@ -63,7 +63,7 @@ def test_a_message_follows_its_prompt(
         ({"prompt": "\ud800"}, "prompt"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_each_wrong_field_is_named(
     letter: None, client_of: Any, cast: Cast, fields: dict[str, Any], wrong: str
 ) -> None:
     for route in ("send", "explain"):
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [wrong])
 
 
-def test_another_workspaces_prompt_is_none(letter: None, client_of: Any, cast: Cast) -> None:
+def test_a_prompt_of_another_workspace_is_not_found(letter: None, client_of: Any, cast: Cast) -> None:
     for person in (cast.dana, cast.charlie):
         answer = send(client_of(person), "hi", prompt="letter", variables={"name": "a"})
         assert list(answer.json()["error"]["details"]) == ["prompt"]
@@ -110,13 +110,13 @@ def test_a_new_title_typed_in_a_browser_makes_no_version(
     bob, where = client_of(cast.bob), "/v1/workspaces/sales/prompts"
     cities = {"name": "city", "type": "choice", "options": ["Paris, France", "Rome, Italy"]}
     listed = {"name": "list", "type": "multiline", "default": "\n- one\n\n- two\n"}
-    wish = {
+    sent = {
         "slug": "odd",
         "title": "Odd",
         "text": "\n{{city}}\r\n  {{list}}\n",
         "variables": [cities, listed],
     }
-    before = bob.post(where, json=wish).json()
+    before = bob.post(where, json=sent).json()
 
     def journey(browser: Browser) -> None:
         with page_of(browser) as page:
@@ -134,7 +134,7 @@ def test_a_new_title_typed_in_a_browser_makes_no_version(
 @pytest.mark.slow
 @pytest.mark.browser
 @needs("chromium")
-def test_a_prompt_shows_nothing_of_another_and_takes_no_text_away(
+def test_choosing_another_prompt_starts_a_new_form_and_keeps_the_text(
     server: Served, letter: None, client_of: Any, cast: Cast, chromium: Chromium
 ) -> None:
     prompts = "/v1/workspaces/sales/prompts"

@@ -1,4 +1,4 @@
-"""Values go into their places, and nothing else happens."""
+"""Values replace variables, and nothing else happens."""
 
 import tracemalloc
 from typing import Any
@@ -13,17 +13,17 @@ from workspaces.prompts.render import Variable, check_prompt, render
 NAME = Variable("name")
 
 
-def test_values_stand_in_their_places() -> None:
+def test_values_replace_variables() -> None:
     assert render("Dear {{ name }}, {{name}}!", [NAME], {"name": "Ada"}) == "Dear Ada, Ada!"
 
 
-def test_what_a_value_holds_is_not_expanded() -> None:
+def test_braces_within_a_value_are_not_expanded() -> None:
     both = [NAME, Variable("other", default="secret")]
     assert render("{{name}}", both, {"name": "{{other}}"}) == "{{other}}"
 
 
 @given(st.text(), st.text())
-def test_no_value_reaches_another_place(first: str, second: str) -> None:
+def test_no_value_changes_another_variable(first: str, second: str) -> None:
     variables = [Variable("a", "multiline", required=False), Variable("b", "multiline", required=False)]
     try:
         rendered = render("<{{a}}|{{b}}>", variables, {"a": first, "b": second})
@@ -39,7 +39,7 @@ def test_no_value_reaches_another_place(first: str, second: str) -> None:
         st.text(), st.one_of(st.none(), st.booleans(), st.floats(), st.text(), st.lists(st.text()))
     ),
 )
-def test_nothing_but_an_error_of_ours_comes_of_nonsense(text: str, values: dict[str, Any]) -> None:
+def test_random_input_raises_nothing_but_invalid_input(text: str, values: dict[str, Any]) -> None:
     kinds = ("text", "multiline", "number", "boolean")
     variables = [Variable(f"v{at}", kind, required=False) for at, kind in enumerate(kinds)]
     try:
@@ -50,7 +50,7 @@ def test_nothing_but_an_error_of_ours_comes_of_nonsense(text: str, values: dict[
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "text_part"),
     [
         (NAME, None, "required"),
         (NAME, 12, "text"),
@@ -65,13 +65,13 @@ def test_nothing_but_an_error_of_ours_comes_of_nonsense(text: str, values: dict[
         (Variable("name", "choice", options=("a", "b")), "c", "a, b"),
     ],
 )
-def test_each_wrong_value_is_named(variable: Variable, value: Any, told: str) -> None:
+def test_each_wrong_value_is_named(variable: Variable, value: Any, text_part: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         render("{{name}}", [variable], {"name": value})
-    assert told in caught.value.details["variables.name"][0]
+    assert text_part in caught.value.details["variables.name"][0]
 
 
-def test_a_value_that_nobody_asked_for_is_named() -> None:
+def test_a_value_for_an_unknown_variable_is_named() -> None:
     with pytest.raises(InvalidInput) as caught:
         render("Hello", [], {"nmae": "Ada"})
     assert list(caught.value.details) == ["variables.nmae"]
@@ -80,13 +80,13 @@ def test_a_value_that_nobody_asked_for_is_named() -> None:
 @pytest.mark.parametrize(
     "text", ["{{name", "{{ name{{name}} }}", "{{name|upper}}", "{{ 1 + 1 }}", "{{other}}", " "]
 )
-def test_a_text_that_makes_no_sense_is_refused(text: str) -> None:
+def test_a_malformed_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_prompt(text, [NAME])
     assert list(caught.value.details) == ["text"]
 
 
-def test_a_name_that_cannot_be_told_is_told_as_far_as_it_can() -> None:
+def test_an_unprintable_name_is_replaced_in_the_error() -> None:
     with pytest.raises(InvalidInput) as caught:
         render("Hello", [], {"\ud800": "Ada"})
     assert list(caught.value.details) == ["variables.?"]
@@ -101,13 +101,13 @@ def test_a_name_that_cannot_be_told_is_told_as_far_as_it_can() -> None:
         Variable("name", "number", default=10**400),
     ],
 )
-def test_what_cannot_be_kept_is_refused(variable: Variable) -> None:
+def test_a_variable_that_cannot_be_stored_is_refused(variable: Variable) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_prompt("{{name}}", [variable])
     assert list(caught.value.details) == ["variables.name"]
 
 
-def test_what_would_be_too_long_is_refused_before_it_is_built() -> None:
+def test_a_text_that_would_be_too_long_is_refused_before_it_is_built() -> None:
     text, long = "{{name}}" * 2_000, "x" * 100_000  # two hundred megabytes
     tracemalloc.start()
     try:
@@ -127,5 +127,5 @@ def test_a_text_may_be_as_long_as_a_message() -> None:
         render("{{name}}{{name}}!", [NAME], {"name": value})
 
 
-def test_a_default_stands_in_for_what_is_missing() -> None:
+def test_a_default_replaces_a_missing_value() -> None:
     assert render("{{name}}", [Variable("name", "boolean", default=False)], {}) == "false"
