@@ -35,10 +35,6 @@ class PolicyView(TenantView):
     def acting_principal(self, caller: Principal, **kwargs: Any) -> Principal:
         return caller
 
-    @property
-    def place(self) -> Principal:  # as the views of the other apps call it
-        return self.principal
-
 
 class WorkspaceView(PolicyView):
     """A view of the workspace named in the URL: the principal is the caller in or over it."""

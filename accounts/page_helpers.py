@@ -160,6 +160,3 @@ def add_errors(form: forms.Form, problem: DomainError) -> None:
         return
     for name, texts in named.items():
         form.add_error(name, texts)
-
-
-told, blame = problem_text, add_errors  # as the pages of the other apps import them

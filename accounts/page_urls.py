@@ -11,6 +11,3 @@ def page_url(principal: Principal, name: str, **kwargs: Any) -> str:
     """The URL of the page called `name` in the principal's workspace."""
     slugs = {"tenant": principal.tenant.slug, "workspace": principal.workspace.slug}
     return reverse(name, kwargs={**slugs, **kwargs})
-
-
-place_url = page_url  # as the pages of the other apps import it

@@ -153,4 +153,4 @@ class QuotaView(WorkspaceView):
     @extend_schema(operation_id="workspace_quota", tags=["workspaces"], responses=QuotaSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the budgets and limits that apply to you here, what is left and when they reset."""
-        return Response({"data": [limit.as_dict() for limit in limits_of(Payer.of(self.place))]})
+        return Response({"data": [limit.as_dict() for limit in limits_of(Payer.of(self.principal))]})

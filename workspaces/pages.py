@@ -50,7 +50,9 @@ def _list_page(request: WorkspaceRequest, form: NameForm) -> HttpResponse:
     for row in shown.rows:
         row.used_this_month = used.get(row.id, 0)
     default = Tenant.objects.values_list("default_workspace", flat=True).get(id=request.principal.tenant.id)
-    return render(request, "settings/workspaces.html", {"form": form, "rooms": shown, "default": default})
+    return render(
+        request, "settings/workspaces.html", {"form": form, "workspaces": shown, "default": default}
+    )
 
 
 @require_POST

@@ -25,7 +25,9 @@ def audit(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
         problem = problem_text(wrong)
     shown = page_of(request, rows, moment="at", newest_first=True)
     for row in shown.rows:
-        row.told = [(name, _text(before), _text(after)) for name, (before, after) in row.changes.items()]
+        row.shown_changes = [
+            (name, _text(before), _text(after)) for name, (before, after) in row.changes.items()
+        ]
     return render(
         request, "settings/audit.html", {"entries": shown, "wanted": request.GET, "problem": problem}
     )

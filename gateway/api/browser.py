@@ -12,7 +12,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from accounts.principals import Principal
 from accounts.sign_in.web_sessions import check_csrf, principal_of_session, request_of
 from gateway.api.event_frames import end_frame, named_frame, sse_frame
@@ -60,7 +60,7 @@ class SessionMixin:
         )
 
     def url(self, name: str, **kwargs: Any) -> str:
-        return place_url(self.principal, name, **kwargs)
+        return page_url(self.principal, name, **kwargs)
 
 
 class WebSendConsumer(SessionMixin, TurnConsumer):

@@ -7,7 +7,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from gateway.api.images_rest import image_answer, read_bounded
 from gateway.conversations.images import discard_image, find_image, reencode, store_image
 from kit.api import json_error
@@ -24,7 +24,7 @@ def attach(request: WorkspaceRequest, **_: str) -> HttpResponse:
         row = store_image(principal=request.principal, picture=picture)
     except DomainError as error:
         return json_error(error)
-    url = place_url(request.principal, "chat_image", image_id=row.id)
+    url = page_url(request.principal, "chat_image", image_id=row.id)
     return JsonResponse({"id": str(row.id), "url": url}, status=201)
 
 

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
 from gateway.api.browser import turn_url
@@ -68,7 +68,7 @@ def rename(request: WorkspaceRequest, tenant: str, workspace: str, conversation_
             title=title,
         )
         messages.success(request, "Renamed.")
-    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+    return redirect(page_url(request.principal, "conversation", conversation_id=conversation_id))
 
 
 @require_POST
@@ -102,14 +102,14 @@ def share(request: WorkspaceRequest, tenant: str, workspace: str, conversation_i
         if shared
         else "Only you can read this conversation now.",
     )
-    return redirect(place_url(request.principal, "conversation", conversation_id=conversation_id))
+    return redirect(page_url(request.principal, "conversation", conversation_id=conversation_id))
 
 
 @require_POST
 def delete(request: WorkspaceRequest, tenant: str, workspace: str, conversation_id: UUID) -> HttpResponse:
     _or_404(conversations.delete_conversation, principal=request.principal, conversation_id=conversation_id)
     messages.success(request, "Conversation deleted.")
-    return redirect(place_url(request.principal, "new_chat"))
+    return redirect(page_url(request.principal, "new_chat"))
 
 
 def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict[str, Any]:
@@ -132,10 +132,10 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
             for model in models
         ],
         "sees_images": any(Ability.IMAGES in model.abilities for model in models),
-        "attach_url": place_url(principal, "chat_images"),
+        "attach_url": page_url(principal, "chat_images"),
         "mcps": _mcps_of(principal, opened),
         "currency": settings.CURRENCY,
-        "send_url": place_url(principal, "new_chat") + "send",
+        "send_url": page_url(principal, "new_chat") + "send",
     }
 
 
@@ -157,7 +157,7 @@ def _mcps_of(principal: Principal, opened: Conversation | None) -> list[dict[str
 
 def conversation_data(request: WorkspaceRequest, row: Conversation) -> dict[str, Any]:
     """One conversation for the templates."""
-    url = place_url(request.principal, "conversation", conversation_id=row.id)
+    url = page_url(request.principal, "conversation", conversation_id=row.id)
     is_own = row.user_id == request.principal.user_id
     return {
         "id": str(row.id),

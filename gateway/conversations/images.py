@@ -7,7 +7,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.conversations.services import visible_conversations
@@ -102,7 +102,7 @@ def as_data(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, o
 
 def with_urls(principal: Principal, images: list[dict[str, object]]) -> list[dict[str, object]]:
     """The same with the URL of each image for the web."""
-    return [{**row, "url": place_url(principal, "chat_image", image_id=row["id"])} for row in images]
+    return [{**row, "url": page_url(principal, "chat_image", image_id=row["id"])} for row in images]
 
 
 def images_of(messages: list[Message]) -> dict[UUID, Image]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.policy import Permissions
 from accounts.principals import Principal
@@ -70,22 +70,22 @@ def _section(request: HttpRequest) -> str:
 
 def _rail_entry(kind: Kind, principal: Principal) -> dict[str, str]:
     rail = kind.rail
-    url = place_url(principal, rail.url_name)
+    url = page_url(principal, rail.url_name)
     return {"name": kind.name, "label": rail.label, "icon": rail.icon, "url": url}
 
 
 def _urls(principal: Principal) -> dict[str, str]:
-    new_chat = place_url(principal, "new_chat")
+    new_chat = page_url(principal, "new_chat")
     return {
         "new_chat": new_chat,
         "search": new_chat,
-        "usage": place_url(principal, "usage"),
-        "members": place_url(principal, "members"),
-        "settings": place_url(principal, "settings"),
-        "room": place_url(principal, "workspace_settings", slug=principal.workspace.slug),
+        "usage": page_url(principal, "usage"),
+        "members": page_url(principal, "members"),
+        "settings": page_url(principal, "settings"),
+        "room": page_url(principal, "workspace_settings", slug=principal.workspace.slug),
         "logout": reverse("account_logout"),
         "switch": reverse("places"),
-        **{kind.name: place_url(principal, kind.rail.url_name) for kind in RAIL},
+        **{kind.name: page_url(principal, kind.rail.url_name) for kind in RAIL},
     }
 
 

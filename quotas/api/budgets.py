@@ -118,7 +118,7 @@ class WorkspaceBudgetsView(WorkspaceView):
     )
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the budgets of this workspace, its members and its keys."""
-        return _listed(self, budgets.budgets_in(self.place))
+        return _listed(self, budgets.budgets_in(self.principal))
 
     @extend_schema(
         operation_id="set_workspace_budget",
@@ -130,8 +130,8 @@ class WorkspaceBudgetsView(WorkspaceView):
         """Sets what one or each member, or a key, may use in this workspace."""
         data = checked(MemberBudgetSerializer, request)
         of_member = data["level"] == Budget.Level.MEMBER
-        rule = _rule(data, self.place.workspace.id if of_member else None)
-        made = budgets.set_budget(principal=self.place, rule=rule)
+        rule = _rule(data, self.principal.workspace.id if of_member else None)
+        made = budgets.set_budget(principal=self.principal, rule=rule)
         return Response(BudgetSerializer(made).data, status=201)
 
 

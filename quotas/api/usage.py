@@ -196,7 +196,7 @@ class WorkspaceUsageView(UsageOf, WorkspaceView):
     everybody = Action.USAGE_EVERYBODY
 
     def wanted(self, request: Request, query: dict[str, Any]) -> Slice:
-        return self.slice_for(self.place, query, workspace_id=self.place.workspace.id)
+        return self.slice_for(self.principal, query, workspace_id=self.principal.workspace.id)
 
     @extend_schema(
         operation_id="workspace_usage",
@@ -207,7 +207,7 @@ class WorkspaceUsageView(UsageOf, WorkspaceView):
     def get(self, request: Request, workspace: str) -> Response:
         """Returns the workspace's usage, or only your own in it if you do not manage it."""
         query = query_of(request)
-        return answer(self.place, self.wanted(request, query), query["by"])
+        return answer(self.principal, self.wanted(request, query), query["by"])
 
 
 class WorkspaceExportView(WorkspaceUsageView):

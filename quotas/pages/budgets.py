@@ -13,8 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import ApiKey, Tenant, Workspace, WorkspaceMember
-from accounts.page_helpers import act, blame, needs
-from accounts.page_urls import place_url
+from accounts.page_helpers import act, add_errors, needs
+from accounts.page_urls import page_url
 from accounts.pagination import page_of
 from accounts.policy import Action, may
 from accounts.principals import Principal
@@ -150,10 +150,10 @@ def budgets(request: WorkspaceRequest, **route: str) -> HttpResponse:
         try:
             services.set_budget(principal=principal, rule=form.rule)
         except DomainError as problem:
-            blame(form, problem)
+            add_errors(form, problem)
         else:
             messages.success(request, "Budget set. It applies from the next message.")
-            return redirect(place_url(principal, "budgets"))
+            return redirect(page_url(principal, "budgets"))
     return _page(request, form)
 
 
@@ -177,7 +177,7 @@ def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
 @require_POST
 @needs(Action.BUDGETS_WORKSPACE)
 def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> HttpResponse:
-    form, back = AmountForm(request.POST), place_url(request.principal, "budgets")
+    form, back = AmountForm(request.POST), page_url(request.principal, "budgets")
     own = Budget.objects.filter(id=budget_id, tenant=request.principal.tenant.id)
     form.metric = own.values_list("metric", flat=True).first() or ""
     if not form.is_valid():
@@ -198,7 +198,7 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
 @require_POST
 @needs(Action.BUDGETS_WORKSPACE)
 def remove_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> HttpResponse:
-    back = place_url(request.principal, "budgets")
+    back = page_url(request.principal, "budgets")
     return act(
         request,
         services.remove_budget,
@@ -212,7 +212,7 @@ def remove_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
 @require_POST
 @needs(Action.BUDGETS_TEAM)
 def change_zone(request: WorkspaceRequest, **route: str) -> HttpResponse:
-    back = place_url(request.principal, "budgets")
+    back = page_url(request.principal, "budgets")
     zone = request.POST.get("time_zone", "").strip()
     return act(
         request,

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.middleware import WorkspaceRequest
 from accounts.page_helpers import needs
-from accounts.page_urls import place_url
+from accounts.page_urls import page_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import InvalidInput
@@ -75,7 +75,7 @@ def usage(request: WorkspaceRequest, **route: str) -> HttpResponse:
         "exports": [
             {
                 "label": form.upper(),
-                "url": place_url(request.principal, "export_usage", form=form) + view.query(),
+                "url": page_url(request.principal, "export_usage", form=form) + view.query(),
             }
             for form in EXPORTS
         ],

@@ -28,13 +28,13 @@ class McpView(WorkspaceView):
     """What the routes of MCP servers share."""
 
     def answer(self, row: MCPServer, status: int = 200) -> Response:
-        missing = missing_sign_ins([row], self.place.user_id)
+        missing = missing_sign_ins([row], self.principal.user_id)
         context = {"is_manager": self.is_manager, "missing": missing}
         return Response(ServerSerializer(row, context=context).data, status=status)
 
     @property
     def is_manager(self) -> bool:
-        return may(self.place, Action.MCPS_CHANGE)
+        return may(self.principal, Action.MCPS_CHANGE)
 
 
 class ServersView(McpView):
@@ -44,7 +44,7 @@ class ServersView(McpView):
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the MCP servers that you may use, by slug, at most 50; managers see all of them.
         Request a single server to get its tools."""
-        listed = {one.row.id: one for one in queries.listed_servers(self.place)}
+        listed = {one.row.id: one for one in queries.listed_servers(self.principal)}
         missing = {id_ for id_, one in listed.items() if one.needs_sign_in}
         context = {"is_manager": self.is_manager, "missing": missing, "listed": listed}
         rows = [one.row for one in listed.values()]
@@ -60,7 +60,7 @@ class ServersView(McpView):
         """Connects to a server, lists its tools and installs it. A server that does not answer is not stored.
         A server that needs a sign-in has no tools until the first one."""
         server = read_body(ServerInput, request.data)
-        return self.answer(services.install_server(principal=self.place, server=server), 201)
+        return self.answer(services.install_server(principal=self.principal, server=server), 201)
 
 
 class ServerView(McpView):
@@ -73,7 +73,7 @@ class ServerView(McpView):
     @extend_schema(operation_id="mcp_server", tags=["mcps"], responses=ServerSerializer)
     def get(self, request: Request, workspace: str, server: str) -> Response:
         """Returns a server, by slug or id."""
-        return self.answer(queries.find_server(principal=self.place, slug=server))
+        return self.answer(queries.find_server(principal=self.principal, slug=server))
 
     @extend_schema(
         operation_id="change_mcp_server",
@@ -84,12 +84,12 @@ class ServerView(McpView):
     def patch(self, request: Request, workspace: str, server: str) -> Response:
         """Changes the name, the URL (same host) or the key, or enables or disables the server."""
         change = read_body(ServerChange, request.data)
-        return self.answer(services.change_server(principal=self.place, slug=server, change=change))
+        return self.answer(services.change_server(principal=self.principal, slug=server, change=change))
 
     @extend_schema(operation_id="remove_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
         """Deletes a server and its key permanently; its slug can be used again."""
-        services.remove_server(principal=self.place, slug=server)
+        services.remove_server(principal=self.principal, slug=server)
         return Response(status=204)
 
 
@@ -99,8 +99,8 @@ class ServerRefreshView(McpView):
     @extend_schema(operation_id="refresh_mcp_server", tags=["mcps"], request=None, responses=ServerSerializer)
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Refreshes the server's tools; changes wait to be accepted."""
-        services.refresh_server(principal=self.place, slug=server)
-        return self.answer(queries.find_server(principal=self.place, slug=server))
+        services.refresh_server(principal=self.principal, slug=server)
+        return self.answer(queries.find_server(principal=self.principal, slug=server))
 
 
 class ServerSignInView(McpView):
@@ -115,13 +115,13 @@ class ServerSignInView(McpView):
     )
     def post(self, request: Request, workspace: str, server: str) -> Response:
         """Starts a sign-in at the server: for the workspace if you manage it, or for yourself."""
-        url = services.begin_sign_in(principal=self.place, slug=server)
+        url = services.begin_sign_in(principal=self.principal, slug=server)
         return Response({"authorization_url": url})
 
     @extend_schema(operation_id="sign_out_of_mcp_server", tags=["mcps"], responses={204: None})
     def delete(self, request: Request, workspace: str, server: str) -> Response:
         """Deletes the sign-in, and asks the server to end it."""
-        services.sign_out(principal=self.place, slug=server)
+        services.sign_out(principal=self.principal, slug=server)
         return Response(status=204)
 
 
@@ -137,10 +137,10 @@ class ToolsView(McpView):
     def patch(self, request: Request, workspace: str, server: str) -> Response:
         """Allows, denies or requires approval for several tools; changes all of them or none."""
         sent = read_body(ToolsChange, request.data)
-        row = queries.find_server(principal=self.place, slug=server)
+        row = queries.find_server(principal=self.principal, slug=server)
         names = sent.tools or [tool.name for tool in row.tools.all()]
         change = ToolChange(allowed=sent.allowed, needs_approval=sent.needs_approval)
-        tool_rules.change_tools(principal=self.place, slug=server, changes=dict.fromkeys(names, change))
+        tool_rules.change_tools(principal=self.principal, slug=server, changes=dict.fromkeys(names, change))
         return self.answer(row)
 
 
@@ -157,8 +157,8 @@ class ToolView(McpView):
         """Allows or denies a tool, restricts its arguments, requires approval or accepts its changes."""
         change = read_body(ToolChange, request.data)
         if change.accept is not None:
-            tool_rules.accept_tool(principal=self.place, slug=server, tool=tool, shown_hash=change.accept)
-        row = tool_rules.change_tool(principal=self.place, slug=server, tool=tool, change=change)
+            tool_rules.accept_tool(principal=self.principal, slug=server, tool=tool, shown_hash=change.accept)
+        row = tool_rules.change_tool(principal=self.principal, slug=server, tool=tool, change=change)
         return Response(ToolSerializer(row).data)
 
 

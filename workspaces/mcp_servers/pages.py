@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import act, blame, needs, told
-from accounts.page_urls import place_url
+from accounts.page_helpers import act, add_errors, needs, problem_text
+from accounts.page_urls import page_url
 from accounts.policy import Action, may
 from kit.errors import DomainError, Forbidden, InvalidInput, NotFound
 from workspaces.diffs import diff_lines, shown_diff
@@ -108,10 +108,10 @@ def install(request: WorkspaceRequest, **route: str) -> HttpResponse:
         try:
             row = services.install_server(principal=request.principal, server=form.server())
         except DomainError as problem:
-            blame(form, problem)
+            add_errors(form, problem)
         else:
             messages.success(request, _installed(row))
-            return redirect(place_url(request.principal, "mcp_server", server=row.slug))
+            return redirect(page_url(request.principal, "mcp_server", server=row.slug))
     context = {"form": form, "entry": entry, "callback": redirect_uri()}
     return render(request, "mcp_servers/install.html", context)
 
@@ -162,10 +162,10 @@ def refresh(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
     except (Forbidden, NotFound):
         raise
     except DomainError as problem:
-        messages.error(request, told(problem))
+        messages.error(request, problem_text(problem))
     else:
         messages.success(request, f"Tools refreshed. The server has {offered} tools.")
-    return redirect(place_url(request.principal, "mcp_server", server=server))
+    return redirect(page_url(request.principal, "mcp_server", server=server))
 
 
 @require_POST
@@ -186,10 +186,10 @@ def connect(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
         try:
             services.change_server(principal=request.principal, slug=server, change=form.change())
         except DomainError as problem:
-            blame(form, problem)
+            add_errors(form, problem)
         else:
             messages.success(request, "Saved.")
-            return redirect(place_url(request.principal, "mcp_server", server=row.slug))
+            return redirect(page_url(request.principal, "mcp_server", server=row.slug))
     return _server_page(request, row, connection_form=form)
 
 
@@ -197,7 +197,7 @@ def connect(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
 @needs(Action.MCPS_CHANGE)
 def remove(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
     """Deletes the server permanently with its key."""
-    back = place_url(request.principal, "mcp_servers")
+    back = page_url(request.principal, "mcp_servers")
     return act(
         request,
         services.remove_server,
@@ -222,12 +222,12 @@ def change_tool(request: WorkspaceRequest, server: str, tool: str, **route: str)
         tool_rules.change_tool(principal=request.principal, slug=server, tool=tool, change=change)
     except InvalidInput as problem:
         row = queries.find_server(principal=request.principal, slug=server)
-        return _server_page(request, row, InvalidRule(tool, typed, told(problem)))
+        return _server_page(request, row, InvalidRule(tool, typed, problem_text(problem)))
     except DomainError as problem:
-        messages.error(request, told(problem))
+        messages.error(request, problem_text(problem))
     else:
         messages.success(request, "Saved.")
-    return redirect(place_url(request.principal, "mcp_server", server=server))
+    return redirect(page_url(request.principal, "mcp_server", server=server))
 
 
 def _read_rule(text: str) -> dict[str, Any]:
@@ -274,5 +274,5 @@ def accept_tool(request: WorkspaceRequest, server: str, tool: str, **route: str)
 def _act(
     request: WorkspaceRequest, server: str, service: Callable[..., Any], done: str, **wanted: Any
 ) -> HttpResponse:
-    back = place_url(request.principal, "mcp_server", server=server)
+    back = page_url(request.principal, "mcp_server", server=server)
     return act(request, service, principal=request.principal, slug=server, done=done, back=back, **wanted)

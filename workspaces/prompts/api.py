@@ -45,7 +45,7 @@ class PromptsView(WorkspaceView):
         """Lists the prompts that you may use in the workspace, the latest changed first."""
         query = request.query_params
         rows = queries.listed_prompts(
-            principal=self.place,
+            principal=self.principal,
             find=query.get("find", "")[:200],
             tag=query.get("tag", "")[:40],
             favourites=query.get("favourites") == "true",
@@ -63,7 +63,7 @@ class PromptsView(WorkspaceView):
     def post(self, request: Request, workspace: str) -> Response:
         """Creates a prompt with its first version."""
         prompt = read_body(PromptInput, request.data)
-        row = services.create_prompt(principal=self.place, prompt=prompt)
+        row = services.create_prompt(principal=self.principal, prompt=prompt)
         return Response(PromptSerializer(row).data, status=201)
 
 
@@ -77,7 +77,7 @@ class PromptView(WorkspaceView):
     @extend_schema(operation_id="prompt", tags=["prompts"], responses=PromptSerializer)
     def get(self, request: Request, workspace: str, prompt: str) -> Response:
         """Returns a prompt, by slug or id."""
-        return Response(PromptSerializer(queries.find_prompt(principal=self.place, slug=prompt)).data)
+        return Response(PromptSerializer(queries.find_prompt(principal=self.principal, slug=prompt)).data)
 
     @extend_schema(
         operation_id="change_prompt",
@@ -90,13 +90,13 @@ class PromptView(WorkspaceView):
         change = read_body(PromptChange, request.data)
         if change == PromptChange():
             raise InvalidInput(title=["Nothing to change: send at least one field."])
-        row = services.change_prompt(principal=self.place, slug=prompt, change=change)
+        row = services.change_prompt(principal=self.principal, slug=prompt, change=change)
         return Response(PromptSerializer(row).data)
 
     @extend_schema(operation_id="remove_prompt", tags=["prompts"], responses={204: None})
     def delete(self, request: Request, workspace: str, prompt: str) -> Response:
         """Deletes a prompt and its versions permanently; its slug can be used again."""
-        services.remove_prompt(principal=self.place, slug=prompt)
+        services.remove_prompt(principal=self.principal, slug=prompt)
         return Response(status=204)
 
 
@@ -112,7 +112,7 @@ class VersionsView(WorkspaceView):
     def get(self, request: Request, workspace: str, prompt: str) -> Response:
         """Lists every version, the latest first."""
         pages = Pages()
-        rows = queries.find_prompt(principal=self.place, slug=prompt).versions.all()
+        rows = queries.find_prompt(principal=self.principal, slug=prompt).versions.all()
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(VersionSerializer(page, many=True).data)
 
@@ -123,7 +123,7 @@ class DiffView(WorkspaceView):
     @extend_schema(operation_id="prompt_diff", tags=["prompts"], responses=DiffSerializer)
     def get(self, request: Request, workspace: str, prompt: str, before: int, after: int) -> Response:
         """Compares two versions, as lines of a unified diff."""
-        row = queries.find_prompt(principal=self.place, slug=prompt)
+        row = queries.find_prompt(principal=self.principal, slug=prompt)
         return Response({"data": queries.diff_versions(row, before, after)})
 
 
@@ -139,7 +139,7 @@ class RollbackView(WorkspaceView):
     def post(self, request: Request, workspace: str, prompt: str) -> Response:
         """Creates a new version from an old one."""
         number = read_body(RollbackInput, request.data).version
-        row = services.roll_back(principal=self.place, slug=prompt, number=number)
+        row = services.roll_back(principal=self.principal, slug=prompt, number=number)
         return Response(PromptSerializer(row).data)
 
 
@@ -149,13 +149,13 @@ class FavouriteView(WorkspaceView):
     @extend_schema(operation_id="like_prompt", tags=["prompts"], request=None, responses={204: None})
     def put(self, request: Request, workspace: str, prompt: str) -> Response:
         """Adds a prompt to your favourites."""
-        services.set_favourite(principal=self.place, slug=prompt, is_favourite=True)
+        services.set_favourite(principal=self.principal, slug=prompt, is_favourite=True)
         return Response(status=204)
 
     @extend_schema(operation_id="unlike_prompt", tags=["prompts"], responses={204: None})
     def delete(self, request: Request, workspace: str, prompt: str) -> Response:
         """Removes a prompt from your favourites."""
-        services.set_favourite(principal=self.place, slug=prompt, is_favourite=False)
+        services.set_favourite(principal=self.principal, slug=prompt, is_favourite=False)
         return Response(status=204)
 
 
@@ -171,5 +171,5 @@ class RenderView(WorkspaceView):
     def post(self, request: Request, workspace: str, prompt: str) -> Response:
         """Renders the text with these values, as `chat/send` would send it."""
         values = read_body(ValuesInput, request.data).variables
-        rendered = queries.render_prompt(principal=self.place, slug=prompt, values=values)
+        rendered = queries.render_prompt(principal=self.principal, slug=prompt, values=values)
         return Response(RenderedSerializer(rendered).data)

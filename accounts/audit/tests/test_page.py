@@ -15,7 +15,7 @@ def test_a_change_of_any_json_value_is_shown(cast: Cast) -> None:
     client = Client()
     client.force_login(cast.alice.user, "allauth.account.auth_backends.AuthenticationBackend")
     page = client.get("/t/acme/w/sales/settings/audit?action=language_model.changed")
-    assert sorted(page.context["entries"].rows[0].told) == [
+    assert sorted(page.context["entries"].rows[0].shown_changes) == [
         ("defaults", "{}", "{'temperature': 0.5}"),
         ("enabled", "no", "yes"),
         ("tags", "none", "a, b"),

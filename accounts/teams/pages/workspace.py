@@ -74,9 +74,9 @@ def workspace(request: WorkspaceRequest, principal: Principal, **slugs: str) -> 
 def _page(request: WorkspaceRequest, principal: Principal, more: dict[str, Any]) -> HttpResponse:
     row = workspaces.find_workspace(principal)
     context = {
-        "room": row,
+        "workspace": row,
         "is_default": Tenant.objects.filter(id=principal.tenant.id, default_workspace=row).exists(),
-        "there": Permissions(principal),
+        "can_here": Permissions(principal),
         "members": page_of(request, workspaces.members_of_workspace(principal)),
         "roles": WorkspaceMember.Role.choices,
         "others": _others(principal),

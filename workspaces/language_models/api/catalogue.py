@@ -27,10 +27,10 @@ class CatalogueInstallView(WorkspaceView):
     def post(self, request: Request, workspace: str) -> Response:
         """Installs models of a catalogue provider with a key, once the first of them has answered."""
         rows = catalogue_install.install_from_catalogue(
-            principal=self.place, chosen=read_body(CatalogueInstallation, request.data)
+            principal=self.principal, chosen=read_body(CatalogueInstallation, request.data)
         )
         slugs = {row.slug for row in rows}
-        data = [row for row in models_data(self.place) if row["slug"] in slugs]
+        data = [row for row in models_data(self.principal) if row["slug"] in slugs]
         return Response(ModelsSerializer({"data": data}).data, status=201)
 
 

@@ -24,7 +24,7 @@ class CredentialsView(WorkspaceView):
     @extend_schema(operation_id="credentials", tags=["models"], responses=ProviderCredentialsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the workspace's provider credentials, without the keys' text."""
-        return Response(ProviderCredentialsSerializer({"data": services.credentials_of(self.place)}).data)
+        return Response(ProviderCredentialsSerializer({"data": services.credentials_of(self.principal)}).data)
 
     @extend_schema(
         operation_id="create_credential",
@@ -35,7 +35,7 @@ class CredentialsView(WorkspaceView):
     def post(self, request: Request, workspace: str) -> Response:
         """Creates a credential, stored encrypted once the provider accepts it; models can share it."""
         row = services.create_credential(
-            principal=self.place, credential=read_body(CredentialInput, request.data)
+            principal=self.principal, credential=read_body(CredentialInput, request.data)
         )
         return Response(ProviderCredentialSerializer(row).data, status=201)
 
@@ -52,15 +52,15 @@ class CredentialView(WorkspaceView):
     def patch(self, request: Request, workspace: str, credential_id: UUID) -> Response:
         """Replaces the key from the next call on, for all its models; a new address needs the key again."""
         row = services.change_credential(
-            principal=self.place,
+            principal=self.principal,
             credential_id=credential_id,
             change=read_body(CredentialChange, request.data),
         )
-        counted = services.credentials_of(self.place).filter(id=row.id).first() or row
+        counted = services.credentials_of(self.principal).filter(id=row.id).first() or row
         return Response(ProviderCredentialSerializer(counted).data)
 
     @extend_schema(operation_id="remove_credential", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, credential_id: UUID) -> Response:
         """Deletes a credential that no model uses."""
-        services.remove_credential(principal=self.place, credential_id=credential_id)
+        services.remove_credential(principal=self.principal, credential_id=credential_id)
         return Response(status=204)

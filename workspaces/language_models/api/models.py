@@ -37,7 +37,7 @@ class ModelsView(WorkspaceView):
     @extend_schema(operation_id="workspace_models", tags=["models"], responses=ModelsSerializer)
     def get(self, request: Request, workspace: str) -> Response:
         """Lists the language models that you may use in the workspace; those who may change them see all."""
-        return Response(ModelsSerializer({"data": models_data(self.place)}).data)
+        return Response(ModelsSerializer({"data": models_data(self.principal)}).data)
 
     @extend_schema(
         operation_id="install_model",
@@ -49,12 +49,12 @@ class ModelsView(WorkspaceView):
         """Installs a model of one of the workspace's credentials once it answers; private until enabled."""
         model = read_body(ModelInstallation, request.data)
         row = services.add_model(
-            principal=self.place,
+            principal=self.principal,
             model=model,
             credential=model.credential_id,
             is_tested=model.test,
         )
-        return Response(ModelSerializer(model_data(self.place, row.slug)).data, status=201)
+        return Response(ModelSerializer(model_data(self.principal, row.slug)).data, status=201)
 
 
 def models_data(principal: Principal) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class ModelView(WorkspaceView):
     @extend_schema(operation_id="workspace_model", tags=["models"], responses=ModelSerializer)
     def get(self, request: Request, workspace: str, model: str) -> Response:
         """Returns a model."""
-        return Response(ModelSerializer(model_data(self.place, model)).data)
+        return Response(ModelSerializer(model_data(self.principal, model)).data)
 
     @extend_schema(
         operation_id="change_model",
@@ -100,13 +100,13 @@ class ModelView(WorkspaceView):
     def patch(self, request: Request, workspace: str, model: str) -> Response:
         """Changes the name, access, output limit, parameters, abilities or fallback of a model."""
         change = read_body(ModelChange, request.data)
-        services.change_model(principal=self.place, slug=model, change=change)
-        return Response(ModelSerializer(model_data(self.place, model)).data)
+        services.change_model(principal=self.principal, slug=model, change=change)
+        return Response(ModelSerializer(model_data(self.principal, model)).data)
 
     @extend_schema(operation_id="remove_model", tags=["models"], responses={204: None})
     def delete(self, request: Request, workspace: str, model: str) -> Response:
         """Deletes a model permanently; its slug can be used again."""
-        services.remove_model(principal=self.place, slug=model)
+        services.remove_model(principal=self.principal, slug=model)
         return Response(status=204)
 
 
@@ -122,8 +122,8 @@ class ModelsBulkView(WorkspaceView):
     def post(self, request: Request, workspace: str) -> Response:
         """Enables or disables several models: all of them or none."""
         change = read_body(ModelsChange, request.data)
-        services.change_models(principal=self.place, slugs=change.models, enabled=change.enabled)
-        return Response(ModelsSerializer({"data": models_data(self.place)}).data)
+        services.change_models(principal=self.principal, slugs=change.models, enabled=change.enabled)
+        return Response(ModelsSerializer({"data": models_data(self.principal)}).data)
 
 
 class ModelTestView(WorkspaceView):
@@ -132,5 +132,5 @@ class ModelTestView(WorkspaceView):
     @extend_schema(operation_id="test_model", tags=["models"], request=None, responses=ModelSerializer)
     def post(self, request: Request, workspace: str, model: str) -> Response:
         """Sends the model a short request, at your expense; a refusal names the field that is wrong."""
-        found = services.test_model(principal=self.place, slug=model)
-        return Response(ModelSerializer(model_data(self.place, found.slug)).data)
+        found = services.test_model(principal=self.principal, slug=model)
+        return Response(ModelSerializer(model_data(self.principal, found.slug)).data)

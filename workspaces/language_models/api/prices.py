@@ -31,9 +31,9 @@ class ModelPricesView(WorkspaceView):
     )
     def get(self, request: Request, workspace: str, model: str) -> Response:
         """Lists the workspace's own prices for the model, the latest first."""
-        slug = pick_model(known_models(self.place), model).slug
+        slug = pick_model(known_models(self.principal), model).slug
         pages = LatestFirst()
-        page = pages.paginate_queryset(prices_of(self.place, slug), request, self)
+        page = pages.paginate_queryset(prices_of(self.principal, slug), request, self)
         return pages.get_paginated_response(PriceSerializer(page, many=True).data)
 
     @extend_schema(
@@ -45,6 +45,6 @@ class ModelPricesView(WorkspaceView):
     def post(self, request: Request, workspace: str, model: str) -> Response:
         """Sets a price, in millionths of the currency per million tokens, from now on or later."""
         price = read_body(PriceInput, request.data)
-        slug = pick_model(known_models(self.place), model).slug
-        row = set_price(principal=self.place, model=slug, **asdict(price))
+        slug = pick_model(known_models(self.principal), model).slug
+        row = set_price(principal=self.principal, model=slug, **asdict(price))
         return Response(PriceSerializer(row).data, status=201)

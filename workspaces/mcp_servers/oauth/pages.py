@@ -9,8 +9,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import User
-from accounts.page_helpers import needs, told
-from accounts.page_urls import place_url
+from accounts.page_helpers import needs, problem_text
+from accounts.page_urls import page_url
 from accounts.policy import Action
 from accounts.principals import Principal, find_in_or_above
 from kit.errors import DomainError, Forbidden, NotFound
@@ -34,8 +34,8 @@ def sign_in(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
     except (Forbidden, NotFound):
         raise
     except DomainError as problem:
-        messages.error(request, told(problem))
-        return redirect(place_url(request.principal, "mcp_server", server=server))
+        messages.error(request, problem_text(problem))
+        return redirect(page_url(request.principal, "mcp_server", server=server))
     response = redirect(url)
     add_never_cache_headers(response)
     return response
@@ -50,7 +50,7 @@ def sign_out(request: WorkspaceRequest, server: str, **route: str) -> HttpRespon
         messages.error(request, problem.text)
     else:
         messages.success(request, "Disconnected.")
-    return redirect(place_url(request.principal, "mcp_server", server=server))
+    return redirect(page_url(request.principal, "mcp_server", server=server))
 
 
 @require_GET
@@ -97,7 +97,7 @@ def _finish(request: HttpRequest, user: User, sent: dict[str, str], issuer_diges
         return _closed(request)
     except DomainError as problem:
         messages.error(request, problem.text)
-        return redirect(place_url(principal, "mcp_servers") if principal.workspace_role else "/")
+        return redirect(page_url(principal, "mcp_servers") if principal.workspace_role else "/")
     return _signed_in(request, principal, result)
 
 
@@ -109,8 +109,8 @@ def _signed_in(request: HttpRequest, principal: Principal, result: SignedIn) -> 
     if not principal.workspace_role:  # began by REST without membership: only members see its pages
         return redirect("/")
     if result.page == CHAT:
-        return redirect(place_url(principal, "new_chat"))
-    return redirect(place_url(principal, "mcp_server", server=result.slug))
+        return redirect(page_url(principal, "new_chat"))
+    return redirect(page_url(principal, "mcp_server", server=result.slug))
 
 
 def _closed(request: HttpRequest) -> HttpResponse:
