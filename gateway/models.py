@@ -19,7 +19,7 @@ class Conversation(models.Model):
     user_id = models.UUIDField()
     title = models.CharField(max_length=200)
     engine = models.CharField(max_length=20)
-    engine_account_id = models.UUIDField(null=True, help_text="Whose account at the engine it lives in")
+    engine_account_id = models.UUIDField(null=True, help_text="The account at the engine that stores it")
     is_shared = models.BooleanField(default=False, help_text="Everyone in the workspace can read it")
     turn_count = models.PositiveIntegerField(default=0)
     total_tokens = models.BigIntegerField(default=0)
@@ -68,12 +68,14 @@ class Turn(TurnStates):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     model = models.CharField(max_length=60)
     model_id = models.UUIDField(
-        null=True, help_text="Which model had that slug as the turn began; empty: before ids were stored"
+        null=True, help_text="The model with that slug when the turn began; empty: before ids were stored"
     )
     engine = models.CharField(max_length=20)
     decision = models.JSONField(default=dict, help_text="Why it was admitted")
     parameters = models.JSONField(default=dict, help_text="max_tokens, temperature, instructions, if any")
-    last_call = models.JSONField(null=True, help_text="How the egress saw its latest model call end")
+    last_call = models.JSONField(
+        null=True, help_text="How its latest model call ended, as seen by the egress"
+    )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -151,17 +153,17 @@ class ToolRun(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_runs")
-    call_id = models.CharField(max_length=200, help_text="As the model's provider names the call")
-    server = models.CharField(max_length=60, blank=True, help_text="Its slug, as people know it")
+    call_id = models.CharField(max_length=200, help_text="The provider's id of the call")
+    server = models.CharField(max_length=60, blank=True, help_text="Slug of the MCP server")
     server_id = models.UUIDField(null=True, help_text="None for a tool that was never offered")
     tool = models.CharField(max_length=128)
     arguments = models.JSONField(default=dict)
     arguments_hash = models.CharField(max_length=64)
     state = models.CharField(max_length=10, choices=State.choices)
-    expires_at = models.DateTimeField(null=True, help_text="Until when a person may answer")
+    expires_at = models.DateTimeField(null=True, help_text="Deadline for a person's answer")
     decided_by = models.UUIDField(null=True)
     decided_at = models.DateTimeField(null=True)
-    refusal = models.TextField(blank=True, help_text="Why it was not to run, as the model is told")
+    refusal = models.TextField(blank=True, help_text="Why it was refused, as shown to the model")
     duration_ms = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -192,11 +194,15 @@ class EngineServer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     server_id = models.UUIDField()
     engine_account_id = models.UUIDField()
-    user_id = models.UUIDField(help_text="In whose turns it is called")
-    sealed_secret = models.TextField(help_text="What the engine shows us, encrypted")
-    name = models.CharField(max_length=100, blank=True, help_text="What the engine calls it; empty: not yet")
-    version = models.PositiveIntegerField(default=0, help_text="Of the MCP server, as the engine last saw it")
-    claimed_until = models.DateTimeField(null=True, help_text="Somebody is registering it")
+    user_id = models.UUIDField(help_text="The person whose turns call it")
+    sealed_secret = models.TextField(help_text="The engine authenticates with it; encrypted")
+    name = models.CharField(
+        max_length=100, blank=True, help_text="Its name at the engine; empty until registered"
+    )
+    version = models.PositiveIntegerField(
+        default=0, help_text="Of the MCP server, when it was last registered"
+    )
+    claimed_until = models.DateTimeField(null=True, help_text="A process is registering it until then")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -34,10 +34,12 @@ class ApiKey(models.Model):
     workspace = models.ForeignKey(Workspace, null=True, on_delete=models.CASCADE, related_name="api_keys")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     membership_id = models.UUIDField(
-        editable=False, help_text="The owner's membership: who leaves and comes back finds the key dead."
+        editable=False, help_text="The owner's membership. The key stays revoked if they leave and come back."
     )
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=12, unique=True, editable=False, help_text="Shown, and looked up by")
+    prefix = models.CharField(
+        max_length=12, unique=True, editable=False, help_text="Shown, and used for the lookup"
+    )
     secret_hash = models.CharField(max_length=64, editable=False)
     scopes = ArrayField(models.CharField(max_length=10))
     created_by = models.ForeignKey(

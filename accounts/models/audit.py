@@ -28,19 +28,19 @@ class AuditEntry(models.Model):
         db_constraint=False,
         related_name="+",
     )
-    actor_email = models.CharField(max_length=254, blank=True, help_text="As it was then")
+    actor_email = models.CharField(max_length=254, blank=True, help_text="At the time of the action")
     via = models.CharField(max_length=20, blank=True, help_text="web, api, key, admin or command")
     api_key = models.CharField(max_length=12, blank=True, help_text="The prefix of the key that acted")
     action = models.CharField(max_length=60, help_text="What was done, as in user.signed_in")
-    target = models.CharField(max_length=200, blank=True, help_text="What it was done to")
+    target = models.CharField(max_length=200, blank=True, help_text="Target of the action")
     changes = models.JSONField(default=dict, help_text="{field: [before, after]}; secrets are masked")
-    details = models.JSONField(default=dict, help_text="Secrets never stand here")
+    details = models.JSONField(default=dict, help_text="Never contains secrets")
     address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
     count = models.PositiveIntegerField(
         default=1,
         db_default=1,
-        help_text="How often: refusals that repeat are one entry a minute",
+        help_text="Repeated refusals are one entry per minute, with their count",
     )
 
     class Meta:

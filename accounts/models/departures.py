@@ -17,7 +17,7 @@ class Departure(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     delete_after = models.DateTimeField(db_index=True)
     conversations_deleted = models.PositiveIntegerField(
-        default=0, editable=False, help_text="So far; the audit gets the number when all is done."
+        default=0, editable=False, help_text="So far. The audit gets the total at the end."
     )
 
     class Meta:

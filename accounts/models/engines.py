@@ -31,7 +31,7 @@ class EngineAccount(models.Model):
     )
     sealed_password = models.TextField(editable=False)
     engine_user_id = models.CharField(
-        max_length=100, blank=True, help_text="The engine's own id; empty until it was registered"
+        max_length=100, blank=True, help_text="The engine's own id; empty until it is registered"
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -67,9 +67,9 @@ class EngineCheck(models.Model):
     conversation_id = models.UUIDField(unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     seen_at = models.DateTimeField(null=True, blank=True, help_text="When its first model call arrived")
-    arrived = models.JSONField(default=list, help_text="Names of that call's headers that were right")
+    arrived = models.JSONField(default=list, help_text="Names of that call's headers that were correct")
     calls = models.PositiveSmallIntegerField(default=0)
-    may_end = models.BooleanField(default=False, help_text="The reply need not be held open any longer")
+    may_end = models.BooleanField(default=False, help_text="The reply no longer needs to stay open")
 
     def __str__(self) -> str:
         return str(self.id)

@@ -12,7 +12,7 @@ from kit.tenancy import TenantRef
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 valid_slug = RegexValidator(
     SLUG_PATTERN,
-    "Use 1 to 40 small letters, digits and hyphens; begin and end with a letter or digit.",
+    "Use 1 to 40 lowercase letters, digits and hyphens. Begin and end with a letter or digit.",
 )
 
 
@@ -45,16 +45,16 @@ class Tenant(TenantMixin):
         editable=False,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="Where those arrive who were invited to no other.",
+        help_text="New members without another workspace join this one.",
     )
     time_zone = models.CharField(
-        max_length=64, default="UTC", help_text="IANA name: whose days and months budgets and usage go by"
+        max_length=64, default="UTC", help_text="IANA name. Budgets and usage use its days and months."
     )
     founder_id = models.UUIDField(
         null=True,
         editable=False,
         db_index=True,
-        help_text="Who opened it for themselves",
+        help_text="The person who created it by signing up",
     )
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -92,7 +92,7 @@ class Founding(models.Model):
     For the daily limit; a job deletes rows that it no longer counts.
     """
 
-    network = models.CharField(max_length=64, help_text="As kit.networks names it")
+    network = models.CharField(max_length=64, help_text="In the format of kit.networks")
     at = models.DateTimeField()
 
     class Meta:

@@ -27,7 +27,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=100, blank=True)
     is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField("operator", default=False, help_text="May enter the admin.")
+    is_staff = models.BooleanField("operator", default=False, help_text="Can use the admin.")
     service_of = models.ForeignKey(
         "accounts.Tenant",
         null=True,
@@ -35,16 +35,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         editable=False,
         on_delete=models.CASCADE,
         related_name="service_accounts",
-        help_text="A service account of this tenant: nobody signs in as it, keys act for it.",
+        help_text="Set for a service account of this tenant. No one signs in as it; API keys act for it.",
     )
     picture_version = models.CharField(
         max_length=16, blank=True, editable=False, help_text="Changes with the picture; empty without one"
     )
     reply_language = models.CharField(
-        max_length=10, blank=True, help_text="Replies come in this language; empty: in the question's."
+        max_length=10, blank=True, help_text="Language of replies; empty: the language of the question"
     )
     access_version = models.PositiveIntegerField(
-        default=0, editable=False, help_text="Tokens carry it: a new one ends all that were issued before."
+        default=0, editable=False, help_text="Tokens contain it, so raising it revokes all earlier tokens."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -38,13 +38,13 @@ class Workspace(models.Model):
         null=True,
         blank=True,
         editable=False,
-        help_text="When what it holds is deleted, unless it is restored.",
+        help_text="When its content is deleted, unless it is restored.",
     )
     conversations_deleted = models.PositiveIntegerField(
-        default=0, editable=False, help_text="So far; the audit gets the number when all is done."
+        default=0, editable=False, help_text="So far. The audit gets the total at the end."
     )
     deleted_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="The row stays, so that its slug is not used again."
+        null=True, blank=True, editable=False, help_text="The row remains, so that its slug is never reused."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,6 +1,6 @@
 """Restores the test database to the state with only the cast, faster than creating it again."""
 
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 COPIES = "test_snapshot"
 # A table without a page was never written to.
@@ -47,9 +47,9 @@ def restore() -> None:
     for attempt in range(3):
         try:
             return _restore()
-        except OperationalError:
+        except DatabaseError as exc:
             connection.close()  # its transaction has failed
-            if attempt == 2:
+            if attempt == 2 or not isinstance(exc, OperationalError):
                 raise
 
 

@@ -23,7 +23,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from accounts.audit.refusals import record_refusal
 from accounts.mail.queue import deliver_mail
 from accounts.mail.services import send_mail
-from accounts.mail.tests.test_mail import CONTEXT, Post
+from accounts.mail.tests.test_mail import CONTEXT, MailServer
 from accounts.models import AuditEntry, Departure, OutgoingMail, Refusal, Tenant, Workspace
 from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As
@@ -94,9 +94,9 @@ def kill_at_each_statement(task: str, environment: dict[str, str], **arguments: 
 
 
 @pytest.fixture
-def post(settings: Any) -> Iterator[tuple[Post, int]]:
+def post(settings: Any) -> Iterator[tuple[MailServer, int]]:
     settings.EMAIL_BACKEND = "accounts.mail.queue.QueueBackend"
-    handler = Post()
+    handler = MailServer()
     controller = Controller(handler, hostname="127.0.0.1", port=free_port())
     controller.start()
     yield handler, controller.port
@@ -104,7 +104,7 @@ def post(settings: Any) -> Iterator[tuple[Post, int]]:
 
 
 def test_a_mail_is_sent_again_only_if_killed_right_after_the_server_accepted_it(
-    post: tuple[Post, int], environment: dict[str, str]
+    post: tuple[MailServer, int], environment: dict[str, str]
 ) -> None:
     server, port = post
     send_mail("invitation", "erin@example.com", CONTEXT)

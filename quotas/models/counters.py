@@ -24,10 +24,14 @@ class BudgetWindow(models.Model):
     resets_at = models.DateTimeField(null=True)
     used = models.BigIntegerField(default=0)
     reserved = models.BigIntegerField(default=0)
-    carried = models.BigIntegerField(default=0, help_text="Of what is used: before it was counted here")
-    granted = models.BigIntegerField(default=0, help_text="By an operator, beyond the limit, for this window")
-    limit = models.BigIntegerField(null=True, help_text="The lowest budget's, as it was last held against")
-    alert_at = models.BigIntegerField(null=True, help_text="The soft limit, likewise")
+    carried = models.BigIntegerField(
+        default=0, help_text="Part of `used`: usage from before this counter existed"
+    )
+    granted = models.BigIntegerField(
+        default=0, help_text="Granted by an operator on top of the limit, for this window"
+    )
+    limit = models.BigIntegerField(null=True, help_text="Of the lowest budget, at the last hold")
+    alert_at = models.BigIntegerField(null=True, help_text="The soft limit, at the last hold")
     alerted_at = models.DateTimeField(null=True)
 
     class Meta:

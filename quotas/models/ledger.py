@@ -39,11 +39,13 @@ class UsageRecord(models.Model):
     purpose = models.CharField(max_length=12, choices=Purpose.choices)
     model = models.CharField(max_length=100)
     model_id = models.UUIDField(
-        null=True, help_text="Which model had that slug; empty: before ids were stored"
+        null=True, help_text="The model with that slug; empty: before ids were stored"
     )
     provider = models.CharField(max_length=40)
     engine = models.CharField(max_length=20)
-    counters = ArrayField(models.BigIntegerField(), default=list, help_text="Where it is counted")
+    counters = ArrayField(
+        models.BigIntegerField(), default=list, help_text="Ids of the counters that include it"
+    )
     input_tokens = models.BigIntegerField()
     cached_tokens = models.BigIntegerField(default=0, help_text="Of the input, from the provider's cache")
     output_tokens = models.BigIntegerField()
@@ -87,9 +89,9 @@ class UsageDay(models.Model):
     cached_tokens = models.BigIntegerField()
     output_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField()
-    cost = models.BigIntegerField(help_text="Of the calls whose price is known")
+    cost = models.BigIntegerField(help_text="Of the calls with a known price")
     unpriced_calls = models.BigIntegerField()
-    flagged_calls = models.BigIntegerField(default=0, db_default=0, help_text="Whose line has a flag")
+    flagged_calls = models.BigIntegerField(default=0, db_default=0, help_text="Number of calls with a flag")
 
     class Meta:
         constraints = [

@@ -22,9 +22,11 @@ class Price(models.Model):
     workspace = models.ForeignKey(
         Workspace, null=True, blank=True, editable=False, on_delete=models.CASCADE, related_name="prices"
     )
-    provider = models.CharField(max_length=20, blank=True, help_text="As openai; empty for a workspace's own")
+    provider = models.CharField(
+        max_length=20, blank=True, help_text="For example openai; empty for a workspace's own price"
+    )
     model = models.CharField(
-        max_length=100, help_text="What its provider calls it; of a workspace's own the slug"
+        max_length=100, help_text="The model's ID at the provider; the slug for a workspace's own price"
     )
     input = models.BigIntegerField()
     cached_input = models.BigIntegerField(null=True, blank=True)

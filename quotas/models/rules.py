@@ -19,7 +19,7 @@ class Plan(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = models.CharField(max_length=60, unique=True)
-    is_default = models.BooleanField(default=False, help_text="New tenants get it")
+    is_default = models.BooleanField(default=False, help_text="Assigned to new tenants")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -99,7 +99,7 @@ class Budget(models.Model):
     window = models.CharField(max_length=10, choices=Window.choices, default=Window.MONTH)
     limit = models.BigIntegerField(help_text="Tokens, millionths of the currency, requests or turns")
     soft_percent = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Of the limit: who is concerned is told once a window"
+        null=True, blank=True, help_text="Percentage of the limit at which a warning is sent, once per window"
     )
     target = models.GeneratedField(
         expression=Coalesce(F("member_id"), F("api_key_id"), F("workspace_id"), models.Value(EVERYBODY)),

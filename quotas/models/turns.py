@@ -30,15 +30,17 @@ class Reservation(models.Model):
     workspace_id = models.UUIDField()
     user_id = models.UUIDField()
     api_key_id = models.UUIDField(null=True)
-    time_zone = models.CharField(max_length=64, default="UTC", help_text="The tenant's, as the turn began")
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="The tenant's, when the turn began")
     purpose = models.CharField(max_length=12)
     engine = models.CharField(max_length=20)
     counters = ArrayField(
-        models.BigIntegerField(), default=list, help_text="Where it counts as a turn at once"
+        models.BigIntegerField(),
+        default=list,
+        help_text="Ids of the counters of concurrent turns that include it",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     lease_expires_at = models.DateTimeField()
-    holder = models.UUIDField(null=True, help_text="The process that runs it, and renews its lease")
+    holder = models.UUIDField(null=True, help_text="The process that runs it and renews its lease")
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
 
@@ -98,11 +100,11 @@ class Hold(models.Model):
     # Empty until the turn's first call adopts the hold that admission took.
     call_id = models.UUIDField(null=True, unique=True)
     counters = ArrayField(
-        models.BigIntegerField(), default=list, help_text="Where it is held: tokens and cost"
+        models.BigIntegerField(), default=list, help_text="Ids of the token and cost counters that include it"
     )
-    day = models.DateField(help_text="In the tenant's time zone; where its use is counted")
+    day = models.DateField(help_text="In the tenant's time zone; its usage counts on this day")
     model = models.CharField(max_length=100)
-    model_id = models.UUIDField(null=True, help_text="Which model had that slug")
+    model_id = models.UUIDField(null=True, help_text="The model with that slug")
     provider = models.CharField(max_length=40)
     state = models.CharField(max_length=12, choices=State.choices, default=State.HELD)
     prompt_bound = models.BigIntegerField()
@@ -119,9 +121,11 @@ class Hold(models.Model):
     streamed_tokens = models.BigIntegerField(default=0)
     read_on_until = models.DateTimeField(
         null=True,
-        help_text="Its reader has left, and the reply is read on for the provider's count until then",
+        help_text="Set after the reader has left: until then the reply is read for the provider's count",
     )
-    fingerprint = models.CharField(max_length=64, blank=True, help_text="Of the request, to know a repeat by")
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="Digest of the request, to detect repetition"
+    )
     overrun = models.BooleanField(default=False, help_text="The provider billed more than was held")
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)

@@ -22,7 +22,7 @@ class ProviderCredential(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20, choices=Kind.choices)
     base_url = models.CharField(max_length=500)
-    sealed_key = models.TextField(blank=True, help_text="Encrypted; empty where the provider asks for none")
+    sealed_key = models.TextField(blank=True, help_text="Encrypted; empty if the provider needs none")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -50,7 +50,7 @@ class LanguageModel(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
-    slug = models.CharField(max_length=60, help_text="What clients call it")
+    slug = models.CharField(max_length=60, help_text="Name in the API")
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=20, choices=Provider.choices)
     credential = models.ForeignKey(
@@ -58,12 +58,12 @@ class LanguageModel(models.Model):
     )
     upstream_name = models.CharField(max_length=100, help_text="The model's ID at the provider")
     context_window = models.PositiveIntegerField(help_text="Tokens of prompt and output together")
-    output_bound = models.PositiveIntegerField(help_text="Tokens of output where a request names none")
+    output_bound = models.PositiveIntegerField(help_text="Output tokens if a request sets no limit")
     abilities = ArrayField(
         models.CharField(max_length=20, choices=Ability.choices),
         default=list,
         blank=True,
-        help_text="What it can",
+        help_text="Capabilities",
     )
     fallback = models.ForeignKey(
         "self",
@@ -71,16 +71,16 @@ class LanguageModel(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="stands_in_for",
-        help_text="Answers when this one's provider fails",
+        help_text="Used if this model's provider fails",
     )
     enabled = models.BooleanField(default=False)
     parameters = models.JSONField(
-        default=dict, blank=True, help_text="temperature, top_p, reasoning_effort where a request names none"
+        default=dict, blank=True, help_text="Defaults for temperature, top_p and reasoning_effort"
     )
     access = models.JSONField(
         default=dict,
         blank=True,
-        help_text="Who may use it; empty: everybody (language_models/model_access.py)",
+        help_text="Who may use it; empty: everyone (language_models/model_access.py)",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

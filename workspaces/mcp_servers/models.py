@@ -39,11 +39,11 @@ class MCPServer(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
-    slug = models.CharField(max_length=60, help_text="What clients call it")
+    slug = models.CharField(max_length=60, help_text="Name in the API")
     name = models.CharField(max_length=100)
-    url = models.CharField(max_length=500, help_text="Its address, without the keys that may stand in it")
+    url = models.CharField(max_length=500, help_text="Its URL, without keys")
     sealed_url = models.TextField(
-        blank=True, help_text="The whole address, encrypted; empty where nothing in it is hidden"
+        blank=True, help_text="The whole URL, encrypted; empty if it contains no key"
     )
     transport = models.CharField(
         max_length=20, choices=Transport.choices, default=Transport.STREAMABLE_HTTP.value
@@ -52,15 +52,17 @@ class MCPServer(models.Model):
     header_name = models.CharField(max_length=100, blank=True)
     sealed_header = models.TextField(blank=True, help_text="The header's value, encrypted")
     sign_in = models.CharField(max_length=10, choices=SignIn.choices, blank=True, help_text="Who signs in")
-    authorization = models.JSONField(null=True, help_text="Where one signs in, as the server's metadata said")
-    sealed_client = models.TextField(blank=True, help_text="Who we are there, encrypted")
-    waits_for_sign_in = models.BooleanField(default=False, help_text="The first sign-in enables it")
+    authorization = models.JSONField(
+        null=True, help_text="The authorization server, from the server's metadata"
+    )
+    sealed_client = models.TextField(blank=True, help_text="Our OAuth client, encrypted")
+    waits_for_sign_in = models.BooleanField(default=False, help_text="Enabled by the first sign-in")
     enabled = models.BooleanField(default=False)
-    version = models.PositiveIntegerField(default=1, help_text="Grows with each change of what it offers")
-    problem = models.CharField(max_length=200, blank=True, help_text="Why the last look at it failed")
+    version = models.PositiveIntegerField(default=1, help_text="Incremented when its tools change")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why the last check failed")
     checked_at = models.DateTimeField(null=True)
     listed_at = models.DateTimeField(
-        null=True, help_text="When its tools were last seen; None: never, and all that come are allowed"
+        null=True, help_text="When its tools were last listed; None: never, and the first ones are allowed"
     )
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True)
@@ -97,11 +99,11 @@ class MCPSignIn(models.Model):
     sealed_refresh = models.TextField(blank=True, help_text="The refresh token, encrypted")
     scope = models.CharField(max_length=2_000, blank=True)
     wanted_scope = models.CharField(
-        max_length=2_000, blank=True, help_text="What the server wanted beside, for something that was tried"
+        max_length=2_000, blank=True, help_text="Additional scope that the server required for a call"
     )
-    expires_at = models.DateTimeField(null=True, help_text="Of the access token; empty: it was not told")
-    refreshing_until = models.DateTimeField(null=True, help_text="Somebody refreshes it, and has so long")
-    problem = models.CharField(max_length=200, blank=True, help_text="Why it opens nothing any more")
+    expires_at = models.DateTimeField(null=True, help_text="Expiry of the access token; empty: unknown")
+    refreshing_until = models.DateTimeField(null=True, help_text="A process is refreshing it until then")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why it no longer works")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -131,10 +133,10 @@ class PendingSignIn(models.Model):
     server = models.ForeignKey(MCPServer, on_delete=models.CASCADE, related_name="pending_sign_ins")
     user_id = models.UUIDField()
     state_hash = models.CharField(max_length=64)
-    sealed_verifier = models.TextField(help_text="PKCE's secret, encrypted")
+    sealed_verifier = models.TextField(help_text="The PKCE verifier, encrypted")
     issuer = models.CharField(max_length=500)
-    scope = models.CharField(max_length=2_000, blank=True, help_text="What was asked for")
-    back = models.CharField(max_length=10, blank=True, help_text="The page that it began on")
+    scope = models.CharField(max_length=2_000, blank=True, help_text="The requested scope")
+    back = models.CharField(max_length=10, blank=True, help_text="The page that started it")
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:
@@ -152,15 +154,15 @@ class Tool(models.Model):
     name = models.CharField(max_length=128)
     definition = models.JSONField(help_text="Description, input schema and annotations, as accepted")
     definition_hash = models.CharField(max_length=64)
-    offered = models.JSONField(null=True, help_text="A changed definition that nobody accepted yet")
+    offered = models.JSONField(null=True, help_text="A changed definition that is not yet accepted")
     is_allowed = models.BooleanField(default=True)
     is_new = models.BooleanField(
-        default=False, help_text="Came after the others, and nobody has said yet whether it may be used"
+        default=False, help_text="Added after the first listing and not yet reviewed"
     )
-    needs_approval = models.BooleanField(default=False, help_text="A person is asked before each call")
-    argument_schema = models.JSONField(null=True, help_text="A JSON Schema that the arguments have to fit")
+    needs_approval = models.BooleanField(default=False, help_text="A person must approve each call")
+    argument_schema = models.JSONField(null=True, help_text="A JSON Schema that the arguments must match")
     is_gone = models.BooleanField(default=False, help_text="The server no longer offers it")
-    problem = models.CharField(max_length=200, blank=True, help_text="Why it cannot be used at all")
+    problem = models.CharField(max_length=200, blank=True, help_text="Why it cannot be used")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -46,15 +46,15 @@ class Prompt(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
-    user_id = models.UUIDField(help_text="Its author")
-    slug = models.CharField(max_length=60, help_text="What clients call it")
+    user_id = models.UUIDField(help_text="The author")
+    slug = models.CharField(max_length=60, help_text="Name in the API")
     title = models.CharField(max_length=100)
     description = models.CharField(max_length=500, blank=True)
     visibility = models.CharField(
         max_length=10, choices=Visibility.choices, default=Visibility.WORKSPACE.value
     )
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
-    number = models.PositiveIntegerField(default=1, help_text="Of the current version")
+    number = models.PositiveIntegerField(default=1, help_text="Number of the current version")
     text = models.TextField()
     variables = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -16,7 +16,7 @@ from gateway.tests.wait import wait_until
 from kit.tenancy import tenant_scope
 from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to
-from workspaces.language_models.queries import add_credential, install_model
+from workspaces.language_models.installation import add_credential, install_model
 
 HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 

@@ -143,7 +143,7 @@ def test_a_server_that_took_a_removed_ones_name_has_none_of_its_calls(
             assert alice.post(path, json={"decision": "refuse"}).status_code == 200
 
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})), asks_for(("add_mcp_calculator", {})))
-    told = read_events(alice, "wipe", asked=answer, **WITH_TOOLS)
+    told = read_events(alice, "wipe", on_approval=answer, **WITH_TOOLS)
     assert [event.data["is_error"] for event in told if event.type == "tool_result"] == [True, True]
     assert installed.calls == []
     wipe = next(tool for tool in alice.get(WHERE).json()["tools"] if tool["name"] == "wipe")

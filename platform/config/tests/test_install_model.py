@@ -169,7 +169,7 @@ def test_an_invalid_key_is_refused_and_not_shown(
     ("again", "why"),
     [
         ({}, "credential named openai exists"),
-        ({"credential": "openai"}, "Omit out --key-variable"),
+        ({"credential": "openai"}, "leave out --key-variable"),
         ({"credential": "openai", "key_variable": "", "provider": "anthropic"}, "is for openai"),
         (
             {"credential": "openai", "key_variable": "", "base_url": "https://eu.example.com/v1"},

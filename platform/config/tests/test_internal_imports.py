@@ -41,6 +41,7 @@ IMPORTS = {
         "workspaces/mcp_servers/client.py",
         "workspaces/mcp_servers/oauth/discovery.py",
         "workspaces/mcp_servers/oauth/flow.py",
+        "workspaces/mcp_servers/oauth/registration.py",
         "workspaces/mcp_servers/oauth/token_store.py",
         "workspaces/mcp_servers/oauth/tokens.py",
     ],
@@ -51,6 +52,7 @@ ATTRIBUTES = {
     "_connect": ["platform/kit/postgresql/base.py"],
     "_path": ["platform/kit/daphne_bodies.py"],
     "_receive_buffer": ["platform/kit/uvicorn_bounds.py"],
+    "_set_autocommit": ["platform/kit/postgresql/base.py"],
 }
 # Private methods of another package that a subclass of ours replaces.
 OVERRIDES = {

@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from gateway.tests.tool_stand import install_calculator
 
 from accounts.models import AuditEntry
 from accounts.principals import Principal
 from accounts.tests.cast import Cast
 from gateway.tests.real_mcp import RealMCP
+from gateway.tests.tool_setup import install_calculator
 from kit.tenancy import tenant_scope
 from workspaces.mcp_servers import services, tool_rules
 from workspaces.mcp_servers.forms import InstallForm
