@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import date
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
@@ -94,7 +95,8 @@ def test_the_usage_page_takes_the_same_number_of_statements_for_any_usage(cast: 
         client.get("/t/acme/w/sales/usage?of=team&by=member")
         with CaptureQueriesContext(connection) as seen:
             client.get("/t/acme/w/sales/usage?of=team&by=member")
-        return len(seen)
+        # Whether the first statement needs a SET depends on what this thread did before the request.
+        return sum(not query["sql"].startswith("SET search_path") for query in seen)
 
     store_usage(cast.alice)
     few = statements()
@@ -201,10 +203,7 @@ def test_a_nearly_reached_limit_is_shown_next_to_the_composer(cast: Cast) -> Non
     assert "composer-near" not in page(cast.bob, "chat/").content.decode()
     store_usage(cast.bob, tokens=60)
     shown = page(cast.bob, "chat/").content.decode()
-    assert (
-        "60 % of the workspace&#x27;s 100 tokens a month" in shown
-        or "60 % of the workspace's 100 tokens" in shown
-    )
+    assert "60% of the workspace's monthly token budget is used" in unescape(shown)
 
 
 def test_a_chart_has_a_description() -> None:

@@ -40,9 +40,9 @@ class Prompt(models.Model):
     """The row has the current version. A removed prompt keeps its row without content, and frees its slug."""
 
     class Visibility(models.TextChoices):
-        ME = "me", "Only its author"
-        WORKSPACE = "workspace", "Everybody in the workspace"
-        TENANT = "tenant", "Everybody in the team"
+        ME = "me", "Only the author"
+        WORKSPACE = "workspace", "Everyone in the workspace"
+        TENANT = "tenant", "Everyone in the team"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workspace_id = models.UUIDField()
