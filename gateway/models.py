@@ -218,7 +218,7 @@ class EngineServer(models.Model):
 
 
 class Message(models.Model):
-    """What somebody said, kept by us for every engine."""
+    """A message, stored for every engine."""
 
     class Role(models.TextChoices):
         USER = "user"
@@ -246,9 +246,9 @@ class Message(models.Model):
 
 
 class Image(models.Model):
-    """A picture that somebody attached, made anew from the upload; goes with its conversation.
+    """An attached picture, re-encoded from the upload; deleted with its conversation.
 
-    Until it is sent it has none, and is its uploader's alone.
+    Until it is sent it has no conversation, and only its uploader can see it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)

@@ -13,7 +13,7 @@ called by its runner, or with INTERRUPTED by the process that recovers it. DONE 
 conversation has at most one running turn (`one_running_turn_a_conversation`).
 """
 
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
@@ -21,7 +21,8 @@ from django.utils import timezone
 
 from quotas.prices import Usage
 
-M = TypeVar("M", bound=models.Model)
+if TYPE_CHECKING:
+    from gateway.models import Turn
 
 
 class TurnStatus(models.TextChoices):
@@ -41,7 +42,7 @@ class FinishReason(models.TextChoices):
     ERROR = "error"
 
 
-class TurnQuerySet(models.QuerySet[M]):
+class TurnQuerySet(models.QuerySet["Turn"]):
     def running(self) -> Self:
         return self.filter(status=TurnStatus.RUNNING)
 

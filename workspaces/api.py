@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal
 from accounts.serializers import NameField, OldestFirst, page_of
-from accounts.sign_in.api import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.sign_in.api.auth import AddressThrottle, OpenView, TokensSerializer, checked
 from accounts.sign_in.tokens import issue_tokens
 from accounts.teams.api.tenant import PAGING
 from accounts.teams.api.workspaces import WorkspaceSerializer

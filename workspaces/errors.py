@@ -4,12 +4,12 @@ from kit.errors import Conflict, DomainError
 
 
 class McpSignInNeeded(Conflict):
-    """Details: mcp, how (`member`: each signs in for themselves, `workspace`: a manager does), and `scope`
-    where somebody is signed in with less than the server wants."""
+    """Details: mcp; how (`member`: each member signs in, `workspace`: a manager does); and `scope`, if the
+    current sign-in lacks a scope that the server requires."""
 
     code, status, message = "mcp_sign_in_needed", 409, "Sign in to this MCP server first."
     did_no_work = False  # the server refused before it ran anything
-    wanted_scope = ""  # what the server wants beside, where it said so
+    wanted_scope = ""  # the additional scope that the server requires, if it named one
 
 
 class McpServerFailed(DomainError):

@@ -12,7 +12,7 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.keys import services as api_keys
 from accounts.policy import Action, Scope
 from accounts.serializers import WORKSPACE_ROLES, NameField, PersonSerializer, page_of
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from accounts.teams.api.tenant import PAGING
 from kit.api import Pages
 

@@ -1,4 +1,4 @@
-"""Limits on mail that anyone can trigger, per mailbox, whoever triggers it."""
+"""Limits on mail that anyone can trigger: per recipient, regardless of who triggers it."""
 
 from allauth.core import context
 from allauth.core.internal import ratelimit

@@ -11,18 +11,20 @@ from accounts.audit import services as audit
 from accounts.models import Membership, Picture, User
 from kit.errors import InvalidInput
 from kit.images import NewPicture, make_picture
+from kit.tenancy import connection_released
 
 SIDE = 192  # pixels
 
 
 def make_square(*, user_id: UUID, upload: bytes) -> NewPicture:
-    """Takes seconds: call it outside a transaction, without a database connection.
+    """Re-encodes an upload, which can take seconds: without a connection, and so outside any transaction.
 
     InvalidInput for anything that browsers cannot show, AtCapacity if too many pictures are being made.
     """
     if len(upload) > settings.IMAGE_MAX_BYTES:
         raise InvalidInput(picture=[f"Choose an image of at most {settings.IMAGE_MAX_BYTES:,} bytes."])
-    return make_picture(upload, name="picture", side=SIDE, square=True, payers=(user_id,))
+    with connection_released():
+        return make_picture(upload, name="picture", side=SIDE, square=True, payers=(user_id,))
 
 
 @transaction.atomic

@@ -10,9 +10,14 @@ from workspaces.language_models.queries import ModelRef, fallback_chain, install
 
 
 def models_now(
-    *, user_id: UUID, workspace_id: UUID, model: str, model_id: UUID | None
+    *,
+    user_id: UUID,
+    workspace_id: UUID,
+    model: str,
+    model_id: UUID | None,
+    needed: frozenset[str] = frozenset(),
 ) -> tuple[ModelRef, ...]:
-    """The model and its fallback models, with their current keys.
+    """The model and its fallback models with the `needed` abilities, with their current keys.
 
     Found by its id, since another model may have its slug by now; by its slug if the turn has no id.
 
@@ -29,7 +34,7 @@ def models_now(
         raise ModelNotEnabled(model=model, enabled=[])
     if refusal := found.access.refusal(person):
         raise ModelNotAllowed(refusal, model=model)
-    return tuple(fallback_chain(found, installed, person))
+    return tuple(fallback_chain(found, installed, person, needed))
 
 
 def is_named(row: ModelRef, slug: str, model_id: UUID | None) -> bool:

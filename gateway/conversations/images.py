@@ -15,6 +15,7 @@ from gateway.models import Image, Message
 from kit.errors import InvalidInput, NotFound
 from kit.images import NewPicture, make_picture
 from kit.secrets import seal_bytes, unseal_bytes
+from kit.tenancy import connection_released
 
 SIDE = 2048  # pixels: providers scale larger ones down themselves
 MOST_UNSENT = 32  # per person and workspace
@@ -22,14 +23,16 @@ UNSENT_LIFETIME = timedelta(days=1)
 UNKNOWN = ["This is not one of your unsent images. Attach it again."]
 
 
-def reencode(*, principal: Principal, upload: bytes) -> NewPicture:
-    """Takes a second of computing and no database: call it without holding a connection.
+def attach_image(*, principal: Principal, upload: bytes) -> Image:
+    """Re-encodes an upload, without holding a connection meanwhile, and stores it as unsent.
 
     InvalidInput for a body that is not a picture, AtCapacity if too many are processed concurrently.
     """
     expect(principal, Action.CHAT)
     payers = (principal.tenant.id, principal.user_id)
-    return make_picture(upload, name="image", side=SIDE, square=False, payers=payers)
+    with connection_released():
+        picture = make_picture(upload, name="image", side=SIDE, square=False, payers=payers)
+    return store_image(principal=principal, picture=picture)
 
 
 @transaction.atomic

@@ -37,7 +37,7 @@ from kit.errors import DomainError, InternalError
 from kit.postgresql.failures import database_failure
 from kit.tenancy import in_tenant
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.queries import ModelRef, needed_abilities
+from workspaces.language_models.queries import ModelRef, able_chain, needed_abilities
 
 Ability = LanguageModel.Ability
 log = structlog.get_logger(__name__)
@@ -86,10 +86,9 @@ async def _events(
     turn: RoutedTurn, call: RunningCall, wanted: RoutedRequest
 ) -> AsyncGenerator[MeteredEvent, None]:
     """Turns other exceptions into InternalError or DatabaseUnavailable: the engine gets every end."""
-    models = turn.models
     try:
-        request = await _with_history(turn, wanted.request_to(models[0]))
-        models = (models[0], *(model for model in models[1:] if _may_answer(model, request)))
+        request = await _with_history(turn, wanted.request_to(turn.models[0]))
+        models = able_chain(turn.models, _needed(request))
         metered = metered_call(
             tenant=turn.tenant,
             turn_id=turn.turn_id,
@@ -138,10 +137,8 @@ async def _with_images(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
     return await filled(turn.tenant, turn.conversation_id, replace(request, messages=messages))
 
 
-def _may_answer(model: ModelRef, request: ModelRequest) -> bool:
-    """A fallback model has to support the tools and images of the request."""
-    needed = needed_abilities(tools=bool(request.tools), images=has_images(request.messages))
-    return needed <= model.abilities
+def _needed(request: ModelRequest) -> frozenset[str]:
+    return needed_abilities(tools=bool(request.tools), images=has_images(request.messages))
 
 
 async def _held(turn: RoutedTurn, calls: list[JsonObject]) -> list[JsonObject]:

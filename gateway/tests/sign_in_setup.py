@@ -64,7 +64,7 @@ def use(client: httpx.Client, provider: ScriptedProvider) -> dict[str, Any]:
     return dict(events["tool_result"])
 
 
-def kept(cast: Cast) -> list[MCPSignIn]:
+def stored_sign_ins(cast: Cast) -> list[MCPSignIn]:
     with tenant_scope(cast.alice.principal.tenant):
         return list(MCPSignIn.objects.order_by("created_at"))
 

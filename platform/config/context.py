@@ -16,7 +16,7 @@ from accounts.pagination import cursor_of, rows_after
 from accounts.policy import Permissions
 from accounts.principals import Principal
 from accounts.teams.pages.start import workspaces_by_tenant
-from gateway.api.pages import conversation_data
+from gateway.api.pages.chat import conversation_data
 from gateway.conversations.services import listed_conversations
 from gateway.models import Conversation
 from quotas.limits import fullest, limits_of

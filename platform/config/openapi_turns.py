@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from gateway.api.rest import UsageSerializer
+from gateway.api.conversations import UsageSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.requests import LONGEST_KEY, SendSerializer

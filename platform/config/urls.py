@@ -9,9 +9,10 @@ from accounts.audit import api as audit_api
 from accounts.audit import pages as audit_pages
 from accounts.keys import api as keys_api
 from accounts.keys import pages as key_pages
-from accounts.sign_in import account_api
-from accounts.sign_in import api as accounts_api
-from accounts.sign_in.pages import account, confirmation
+from accounts.sign_in.api import account as account_api
+from accounts.sign_in.api import auth as auth_api
+from accounts.sign_in.pages import account as account_pages
+from accounts.sign_in.pages import confirmation
 from accounts.teams.api import invitations, tenant, workspaces
 from accounts.teams.pages import invitation_acceptance, members
 from accounts.teams.pages import settings as team_settings
@@ -19,8 +20,11 @@ from accounts.teams.pages import start as accounts_pages
 from accounts.teams.pages import workspace as workspace_settings
 from config import error_views, health_endpoints, mail_page, styleguide
 from config.schema_view import SchemaView
-from gateway.api import image_pages, images_rest, pages
-from gateway.api import rest as gateway_api
+from gateway.api import conversations as conversations_api
+from gateway.api import images as images_api
+from gateway.api import openai_models
+from gateway.api.pages import chat as chat_pages
+from gateway.api.pages import images as image_pages
 from quotas.api import budgets, usage
 from quotas.pages import budgets as budget_pages
 from quotas.pages import usage as usage_pages
@@ -31,10 +35,10 @@ from workspaces.kinds import KINDS
 v1: list[URLPattern | URLResolver] = [
     path("auth/signup", workspaces_api.SignUpView.as_view()),
     path("auth/team", workspaces_api.NewTeamView.as_view()),
-    path("auth/token", accounts_api.TokenView.as_view()),
-    path("auth/token/refresh", accounts_api.RefreshView.as_view()),
-    path("auth/switch", accounts_api.SwitchView.as_view()),
-    path("auth/logout", accounts_api.LogoutView.as_view()),
+    path("auth/token", auth_api.TokenView.as_view()),
+    path("auth/token/refresh", auth_api.RefreshView.as_view()),
+    path("auth/switch", auth_api.SwitchView.as_view()),
+    path("auth/logout", auth_api.LogoutView.as_view()),
     path("auth/invitations/look", invitations.InvitationLookView.as_view()),
     path("auth/invitations/accept", invitations.InvitationAcceptView.as_view()),
     path("auth/links/look", invitations.LinkLookView.as_view()),
@@ -70,15 +74,15 @@ v1: list[URLPattern | URLResolver] = [
     path("usage/settings", usage.UsageSettingsView.as_view()),
     path("budgets", budgets.BudgetsView.as_view()),
     path("budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
-    path("models", gateway_api.OpenAIModelsView.as_view()),
-    path("models/<path:model>", gateway_api.OpenAIModelView.as_view()),
-    path("conversations", gateway_api.ConversationsView.as_view()),
-    path("conversations/<uuid:conversation_id>", gateway_api.ConversationView.as_view()),
-    path("conversations/<uuid:conversation_id>/messages", gateway_api.MessagesView.as_view()),
-    path("images", images_rest.ImagesView.as_view()),
-    path("images/<uuid:image_id>", images_rest.ImageView.as_view()),
-    path("chat/turns/<uuid:turn_id>", gateway_api.TurnView.as_view()),
-    path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", gateway_api.ApprovalView.as_view()),
+    path("models", openai_models.OpenAIModelsView.as_view()),
+    path("models/<path:model>", openai_models.OpenAIModelView.as_view()),
+    path("conversations", conversations_api.ConversationsView.as_view()),
+    path("conversations/<uuid:conversation_id>", conversations_api.ConversationView.as_view()),
+    path("conversations/<uuid:conversation_id>/messages", conversations_api.MessagesView.as_view()),
+    path("images", images_api.ImagesView.as_view()),
+    path("images/<uuid:image_id>", images_api.ImageView.as_view()),
+    path("chat/turns/<uuid:turn_id>", conversations_api.TurnView.as_view()),
+    path("chat/turns/<uuid:turn_id>/approvals/<uuid:approval_id>", conversations_api.ApprovalView.as_view()),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"", error_views.unknown_route),
@@ -86,14 +90,14 @@ v1: list[URLPattern | URLResolver] = [
 
 workspace = [
     path("", accounts_pages.workspace),
-    path("chat/", pages.new_chat, name="new_chat"),
-    path("chat/conversations", pages.conversation_list),
-    path("chat/<uuid:conversation_id>", pages.conversation, name="conversation"),
-    path("chat/<uuid:conversation_id>/rename", pages.rename),
-    path("chat/<uuid:conversation_id>/share", pages.share),
-    path("chat/<uuid:conversation_id>/delete", pages.delete),
+    path("chat/", chat_pages.new_chat, name="new_chat"),
+    path("chat/conversations", chat_pages.conversation_list),
+    path("chat/<uuid:conversation_id>", chat_pages.conversation, name="conversation"),
+    path("chat/<uuid:conversation_id>/rename", chat_pages.rename),
+    path("chat/<uuid:conversation_id>/share", chat_pages.share),
+    path("chat/<uuid:conversation_id>/delete", chat_pages.delete),
     *(route for kind in KINDS for route in kind.pages),
-    path("turns/<uuid:turn_id>/approvals/<uuid:approval_id>", pages.approve),
+    path("turns/<uuid:turn_id>/approvals/<uuid:approval_id>", chat_pages.approve),
     path("images", image_pages.attach, name="chat_images"),
     path("images/<uuid:image_id>", image_pages.image, name="chat_image"),
     path("images/<uuid:image_id>/discard", image_pages.discard),
@@ -144,15 +148,15 @@ own_account = [
         confirmation.ConfirmEmailView.as_view(),
         name="account_confirm_email",
     ),
-    path("profile/", account.profile, name="profile"),
-    path("profile/picture/remove", account.remove_picture, name="remove_picture"),
-    path("keys/", account.own_keys, name="own_keys"),
-    path("keys/<uuid:key_id>/revoke", account.revoke_own_key, name="revoke_own_key"),
-    path("teams/", account.teams, name="own_teams"),
-    path("teams/<uuid:membership_id>/leave", account.leave, name="leave_team"),
-    path("sessions/", account.sessions, name="usersessions_list"),
-    path("sessions/<int:session_id>/end", account.end_session, name="end_session"),
-    path("sessions/end-others", account.end_others, name="end_other_sessions"),
+    path("profile/", account_pages.profile, name="profile"),
+    path("profile/picture/remove", account_pages.remove_picture, name="remove_picture"),
+    path("keys/", account_pages.own_keys, name="own_keys"),
+    path("keys/<uuid:key_id>/revoke", account_pages.revoke_own_key, name="revoke_own_key"),
+    path("teams/", account_pages.teams, name="own_teams"),
+    path("teams/<uuid:membership_id>/leave", account_pages.leave, name="leave_team"),
+    path("sessions/", account_pages.sessions, name="usersessions_list"),
+    path("sessions/<int:session_id>/end", account_pages.end_session, name="end_session"),
+    path("sessions/end-others", account_pages.end_others, name="end_other_sessions"),
 ]
 
 urlpatterns = [
@@ -166,7 +170,7 @@ urlpatterns = [
     path("join/verify/", invitation_acceptance.prove_address, name="prove_address"),
     path("leave/", invitation_acceptance.other_person, name="other_person"),
     *(route for kind in KINDS for route in kind.site),
-    path("pictures/<uuid:user_id>/<slug:version>.webp", account.picture, name="picture"),
+    path("pictures/<uuid:user_id>/<slug:version>.webp", account_pages.picture, name="picture"),
     path("t/<slug:tenant>/w/<slug:workspace>/", include(workspace)),
     path("healthz", health_endpoints.alive),
     path("readyz", health_endpoints.ready),

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.http import Http404, JsonResponse
 from django.utils.dateparse import parse_datetime
 from rest_framework import exceptions as rest
@@ -42,11 +41,6 @@ class TenantView(APIView):
         refuse_nul(request)
         principal: HasTenant = request.auth  # type: ignore[assignment]
         self.scope.enter_context(tenant_scope(principal.tenant))
-
-    def release_connection(self) -> None:
-        """Leaves the schema and gives the connection back, before work that needs no database."""
-        self.scope.close()
-        connection.close()
 
 
 def refuse_nul(request: Request) -> None:

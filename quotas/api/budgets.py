@@ -12,7 +12,7 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.models import Workspace
 from accounts.policy import Action
 from accounts.serializers import OldestFirst, PersonSerializer, page_of
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from accounts.teams.api.tenant import PAGING
 from kit.errors import NotFound
 from quotas import budgets

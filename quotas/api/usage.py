@@ -15,7 +15,7 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.models import ApiKey, Membership, Workspace
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from kit.errors import NotFound
 from quotas.budgets import change_time_zone
 from quotas.exports import exported

@@ -64,14 +64,14 @@ class Budget(models.Model):
         TOKENS = "tokens"
         COST = "cost"
         REQUESTS = "requests"
-        TURNS = "turns", "turns at once"
+        TURNS = "turns", "concurrent turns"
 
     class Window(models.TextChoices):
         MINUTE = "minute"
         DAY = "day"
         MONTH = "month"
         TOTAL = "total"
-        AT_ONCE = "at_once", "at once"
+        AT_ONCE = "at_once", "concurrent"
 
     class SetBy(models.TextChoices):
         """An operator's budgets and a team's own both apply: neither raises the other."""

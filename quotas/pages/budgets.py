@@ -13,12 +13,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.models import ApiKey, Tenant, Workspace, WorkspaceMember
-from accounts.page_helpers import act, add_errors, needs
+from accounts.page_helpers import act, button, form_page, needs
 from accounts.page_urls import page_url
 from accounts.pagination import page_of
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from kit.errors import DomainError
 from quotas import budgets as services
 from quotas.budgets import Rule
 from quotas.models import Budget, TenantPlan
@@ -146,15 +145,14 @@ def budgets(request: WorkspaceRequest, **route: str) -> HttpResponse:
     """The workspace's budgets, or all of the team's for owners and admins; a form that sets one."""
     principal = request.principal
     form = BudgetForm(principal, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.set_budget(principal=principal, rule=form.rule)
-        except DomainError as problem:
-            add_errors(form, problem)
-        else:
-            messages.success(request, "Budget set. It applies from the next message.")
-            return redirect(page_url(principal, "budgets"))
-    return _page(request, form)
+    return form_page(
+        request,
+        form,
+        save=lambda: services.set_budget(principal=principal, rule=form.rule),
+        done="Budget set. It applies from the next message.",
+        back=page_url(principal, "budgets"),
+        page=lambda: _page(request, form),
+    )
 
 
 def _page(request: WorkspaceRequest, form: BudgetForm) -> HttpResponse:
@@ -195,30 +193,15 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
     )
 
 
-@require_POST
-@needs(Action.BUDGETS_WORKSPACE)
-def remove_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> HttpResponse:
-    back = page_url(request.principal, "budgets")
-    return act(
-        request,
-        services.remove_budget,
-        principal=request.principal,
-        budget_id=budget_id,
-        done="Budget removed.",
-        back=back,
-    )
+remove_budget = button(
+    needs(Action.BUDGETS_WORKSPACE), services.remove_budget, done="Budget removed.", back="budgets"
+)
 
 
-@require_POST
-@needs(Action.BUDGETS_TEAM)
-def change_zone(request: WorkspaceRequest, **route: str) -> HttpResponse:
-    back = page_url(request.principal, "budgets")
-    zone = request.POST.get("time_zone", "").strip()
-    return act(
-        request,
-        services.change_time_zone,
-        principal=request.principal,
-        time_zone=zone,
-        done="Time zone saved.",
-        back=back,
-    )
+change_zone = button(
+    needs(Action.BUDGETS_TEAM),
+    services.change_time_zone,
+    done="Time zone saved.",
+    back="budgets",
+    reads=lambda request, principal: {"time_zone": request.POST.get("time_zone", "").strip()},
+)

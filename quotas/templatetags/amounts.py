@@ -14,7 +14,7 @@ WINDOWS = {
     Budget.Window.DAY: "per day",
     Budget.Window.MONTH: "per month",
     Budget.Window.TOTAL: "in total",
-    Budget.Window.AT_ONCE: "at once",
+    Budget.Window.AT_ONCE: "concurrently",
 }
 
 

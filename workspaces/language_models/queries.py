@@ -1,6 +1,6 @@
 """Reads the models of a workspace, as plain data that can leave its schema."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -109,7 +109,12 @@ def fallback_chain(
     chain = [model]
     while (following := enabled.pop(chain[-1].fallback, None)) is not None and following not in chain:
         chain.append(following)
-    return [model, *(fallback for fallback in chain[1:] if needed <= fallback.abilities)]
+    return able_chain(chain, needed)
+
+
+def able_chain(chain: Sequence[ModelRef], needed: frozenset[str]) -> list[ModelRef]:
+    """The first model, then those of its fallback models that have the `needed` abilities."""
+    return [chain[0], *(fallback for fallback in chain[1:] if needed <= fallback.abilities)]
 
 
 def ref_of(row: LanguageModel) -> ModelRef:

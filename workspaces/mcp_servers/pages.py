@@ -1,7 +1,6 @@
 """Pages for MCP servers: the list, the gallery, installation, one server and the rules for its tools."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.middleware import WorkspaceRequest
-from accounts.page_helpers import act, add_errors, needs, problem_text
+from accounts.page_helpers import button, form_page, needs, problem_text
 from accounts.page_urls import page_url
 from accounts.policy import Action, may
+from accounts.principals import Principal
 from kit.errors import DomainError, Forbidden, InvalidInput, NotFound
 from workspaces.diffs import diff_lines, shown_diff
 from workspaces.mcp_servers import queries, services, tool_rules
@@ -104,16 +104,15 @@ def install(request: WorkspaceRequest, **route: str) -> HttpResponse:
         fields = ("name", "slug", "url", "transport", "auth", "header_name", "sign_in")
         initial |= {name: value for name in fields if (value := getattr(entry, name, ""))}
     form = InstallForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            row = services.install_server(principal=request.principal, server=form.server())
-        except DomainError as problem:
-            add_errors(form, problem)
-        else:
-            messages.success(request, _installed(row))
-            return redirect(page_url(request.principal, "mcp_server", server=row.slug))
     context = {"form": form, "entry": entry, "callback": redirect_uri()}
-    return render(request, "mcp_servers/install.html", context)
+    return form_page(
+        request,
+        form,
+        save=lambda: services.install_server(principal=request.principal, server=form.server()),
+        done=_installed,
+        back=lambda row: page_url(request.principal, "mcp_server", server=row.slug),
+        page=lambda: render(request, "mcp_servers/install.html", context),
+    )
 
 
 def _installed(row: MCPServer) -> str:
@@ -168,12 +167,18 @@ def refresh(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
     return redirect(page_url(request.principal, "mcp_server", server=server))
 
 
-@require_POST
-@needs(Action.MCPS_CHANGE)
-def change(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
-    """Enables or disables the server."""
-    change = ServerChange(enabled=request.POST["enabled"] == "1" if "enabled" in request.POST else None)
-    return _act(request, server, services.change_server, "Saved.", change=change)
+def _server_url(request: WorkspaceRequest, principal: Principal, *, server: str, **_: str) -> str:
+    return page_url(principal, "mcp_server", server=server)
+
+
+def _enabled(request: WorkspaceRequest, principal: Principal, *, server: str) -> dict[str, Any]:
+    enabled = request.POST["enabled"] == "1" if "enabled" in request.POST else None
+    return {"slug": server, "change": ServerChange(enabled=enabled)}
+
+
+change = button(
+    needs(Action.MCPS_CHANGE), services.change_server, done="Saved.", back=_server_url, reads=_enabled
+)
 
 
 @require_POST
@@ -182,30 +187,23 @@ def connect(request: WorkspaceRequest, server: str, **route: str) -> HttpRespons
     """Saves a new URL, a new key, or both."""
     row = queries.find_server(principal=request.principal, slug=server)
     form = ConnectionForm(row, request.POST)
-    if form.is_valid():
-        try:
-            services.change_server(principal=request.principal, slug=server, change=form.change())
-        except DomainError as problem:
-            add_errors(form, problem)
-        else:
-            messages.success(request, "Saved.")
-            return redirect(page_url(request.principal, "mcp_server", server=row.slug))
-    return _server_page(request, row, connection_form=form)
-
-
-@require_POST
-@needs(Action.MCPS_CHANGE)
-def remove(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
-    """Deletes the server permanently with its key."""
-    back = page_url(request.principal, "mcp_servers")
-    return act(
+    return form_page(
         request,
-        services.remove_server,
-        principal=request.principal,
-        slug=server,
-        done="Server and key removed.",
-        back=back,
+        form,
+        save=lambda: services.change_server(principal=request.principal, slug=server, change=form.change()),
+        done="Saved.",
+        back=page_url(request.principal, "mcp_server", server=row.slug),
+        page=lambda: _server_page(request, row, connection_form=form),
     )
+
+
+remove = button(
+    needs(Action.MCPS_CHANGE),
+    services.remove_server,
+    done="Server and key removed.",
+    back="mcp_servers",
+    reads=lambda request, principal, server: {"slug": server},
+)
 
 
 @require_POST
@@ -241,14 +239,21 @@ def _read_rule(text: str) -> dict[str, Any]:
     return value
 
 
-@require_POST
-@needs(Action.MCPS_CHANGE)
-def change_tools(request: WorkspaceRequest, server: str, **route: str) -> HttpResponse:
-    """Applies one rule to the tools that the page showed: not to any added since."""
-    row = queries.find_server(principal=request.principal, slug=server)
+def _rule_for_all(request: WorkspaceRequest, principal: Principal, *, server: str) -> dict[str, Any]:
+    """One rule for the tools that the page showed, not for any that were added since."""
+    row = queries.find_server(principal=principal, slug=server)
     shown = row.tools.filter(name__in=request.POST.getlist("tool")[:MOST_TOOLS])
     changes = {tool.name: _change_for(request.POST.get("rule", ""), tool) for tool in shown}
-    return _act(request, server, tool_rules.change_tools, "Saved for all tools.", changes=changes)
+    return {"slug": server, "changes": changes}
+
+
+change_tools = button(
+    needs(Action.MCPS_CHANGE),
+    tool_rules.change_tools,
+    done="Saved for all tools.",
+    back=_server_url,
+    reads=_rule_for_all,
+)
 
 
 def _change_for(rule: str, tool: Tool) -> ToolChange:
@@ -262,17 +267,17 @@ def _change_for(rule: str, tool: Tool) -> ToolChange:
     raise Http404
 
 
-@require_POST
-@needs(Action.MCPS_CHANGE)
-def accept_tool(request: WorkspaceRequest, server: str, tool: str, **route: str) -> HttpResponse:
-    """Accepts the changed definition that was shown."""
-    shown_hash = request.POST.get("hash", "")
-    done = "Change accepted. The tool can be used again."
-    return _act(request, server, tool_rules.accept_tool, done, tool=tool, shown_hash=shown_hash)
+def _shown_definition(
+    request: WorkspaceRequest, principal: Principal, *, server: str, tool: str
+) -> dict[str, Any]:
+    """The changed definition that the page showed is accepted, and no later one."""
+    return {"slug": server, "tool": tool, "shown_hash": request.POST.get("hash", "")}
 
 
-def _act(
-    request: WorkspaceRequest, server: str, service: Callable[..., Any], done: str, **wanted: Any
-) -> HttpResponse:
-    back = page_url(request.principal, "mcp_server", server=server)
-    return act(request, service, principal=request.principal, slug=server, done=done, back=back, **wanted)
+accept_tool = button(
+    needs(Action.MCPS_CHANGE),
+    tool_rules.accept_tool,
+    done="Change accepted. The tool can be used again.",
+    back=_server_url,
+    reads=_shown_definition,
+)

@@ -7,7 +7,7 @@ from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -65,8 +65,6 @@ def _save_profile(user: User, form: ProfileForm) -> None:
 
 
 def _make_picture(user: User, upload: bytes) -> NewPicture:
-    if not connection.in_atomic_block:
-        connection.close()  # free for others while the picture is read
     try:
         return pictures.make_square(user_id=user.id, upload=upload)
     except DomainError as problem:

@@ -12,7 +12,7 @@ from accounts.api import PolicyView
 from accounts.models import Tenant
 from accounts.policy import Action
 from accounts.serializers import GIVEN_ROLES, NameField, OldestFirst, PersonSerializer, page_of
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from accounts.teams import members, tenants
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.api import WorkspaceView
 from accounts.policy import Action
 from accounts.serializers import WORKSPACE_ROLES, NameField, OldestFirst, PersonSerializer, page_of
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from accounts.teams import workspaces
 from accounts.teams.api.tenant import PAGING
 

@@ -81,10 +81,9 @@ async def _with_current_models(job: TurnJob) -> TurnJob:
         workspace_id=job.workspace_id,
         model=job.model.slug,
         model_id=job.model.id,
+        needed=needed_abilities(tools=bool(job.servers), images=has_image_references(job.request.messages)),
     )
-    needed = needed_abilities(tools=bool(job.servers), images=has_image_references(job.request.messages))
-    able = [model for model in models[1:] if needed <= model.abilities]
-    return replace(job, model=models[0], fallbacks=tuple(able))
+    return replace(job, model=models[0], fallbacks=models[1:])
 
 
 class _Answer:

@@ -19,8 +19,8 @@ from gateway.calls.tool_runs import (
     open_checked_run,
 )
 from gateway.engines.base import TurnJob
+from gateway.engines.call_arguments import arguments_of
 from gateway.engines.events import ApprovalRequest, ApprovalResolution, Event, ToolCall, ToolResult
-from gateway.engines.tool_arguments import arguments_of
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound

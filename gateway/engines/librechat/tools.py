@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gateway.engines.call_arguments import arguments_of, storable
 from gateway.engines.events import Event, ToolCall, ToolResult
 from gateway.engines.librechat.registrations import KnownServer, split_name
-from gateway.engines.tool_arguments import arguments_of, storable
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
 

@@ -215,7 +215,7 @@ async def test_a_rolling_restart_loses_nothing_of_thirty_turns(
 
 
 async def stop_and_see_clients_move(process: WebProcess, person: Person, followers: list[Client]) -> None:
-    """Whoever follows a turn of another process here, or none, is sent away immediately."""
+    """Clients that follow a turn of another process, or none, are sent away immediately."""
     address = f"ws://127.0.0.1:{process.port}/ws/chat"
     async with connect(address, subprotocols=["bearer", person.token]) as idle:  # type: ignore[list-item]
         asked_at = time.monotonic()

@@ -143,14 +143,14 @@ def test_a_server_that_took_a_removed_ones_name_has_none_of_its_calls(
             assert alice.post(path, json={"decision": "refuse"}).status_code == 200
 
     say(provider, asks_for(("wipe_mcp_calculator", {"what": "notes"})), asks_for(("add_mcp_calculator", {})))
-    told = read_events(alice, "wipe", on_approval=answer, **WITH_TOOLS)
-    assert [event.data["is_error"] for event in told if event.type == "tool_result"] == [True, True]
+    events = read_events(alice, "wipe", on_approval=answer, **WITH_TOOLS)
+    assert [event.data["is_error"] for event in events if event.type == "tool_result"] == [True, True]
     assert installed.calls == []
     wipe = next(tool for tool in alice.get(WHERE).json()["tools"] if tool["name"] == "wipe")
     assert wipe["needs_approval"]
     browser = Client()
     browser.force_login(cast.alice.user)
-    page = browser.get(f"/t/acme/w/sales/chat/{told[0].data['conversation_id']}").content
+    page = browser.get(f"/t/acme/w/sales/chat/{events[0].data['conversation_id']}").content
     assert b'value="calculator"' in page
     assert b'value="calculator" checked' not in page
 

@@ -69,9 +69,11 @@ def operations(schema: Any) -> list[tuple[str, Any]]:
 
 def test_every_error_is_the_one_error(schema: Any) -> None:
     for name, operation in operations(schema):
-        told = {status: answer for status, answer in operation["responses"].items() if status[0] not in "23"}
-        assert "default" in told, name
-        assert all(answer == {"$ref": "#/components/responses/Error"} for answer in told.values()), name
+        responses = {
+            status: answer for status, answer in operation["responses"].items() if status[0] not in "23"
+        }
+        assert "default" in responses, name
+        assert all(answer == {"$ref": "#/components/responses/Error"} for answer in responses.values()), name
 
 
 def test_the_error_tells_every_code(schema: Any) -> None:

@@ -28,9 +28,9 @@ def old_key(settings: Any) -> None:
 
 
 def reseal_secrets() -> str:
-    told = io.StringIO()
-    call_command("reseal_secrets", stdout=told)
-    return told.getvalue()
+    output = io.StringIO()
+    call_command("reseal_secrets", stdout=output)
+    return output.getvalue()
 
 
 def add_key(person: Person, name: str, key: str) -> UUID:
@@ -58,9 +58,9 @@ def test_secrets_of_every_tenant_and_of_engine_accounts_move_to_the_newest_key(
     account = operator_account(engine="librechat")
     password = unseal(account.sealed_password)
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    told = reseal_secrets()
-    assert "Encrypted again: 1 engine accounts." in told
-    assert "Encrypted again: 2 providers' credentials." in told
+    output = reseal_secrets()
+    assert "Encrypted again: 1 engine accounts." in output
+    assert "Encrypted again: 2 providers' credentials." in output
     settings.ENCRYPTION_KEYS = [NEW]
     assert unseal(key_of(cast.alice, of_alice)) == "key-a"
     assert unseal(key_of(cast.charlie, of_charlie)) == "key-c"
@@ -83,11 +83,11 @@ def test_one_that_cannot_be_read_is_named_left_alone_and_stops_nothing(cast: Cas
     sealed_before = key_of(cast.alice, lost)
     settings.ENCRYPTION_KEYS = [NEW]
     of_charlie = add_key(cast.charlie, "c", "key-c")
-    told = io.StringIO()
+    output = io.StringIO()
     with pytest.raises(CommandError, match="1 cannot be read"):
-        call_command("reseal_secrets", stdout=told)
-    assert f"Unreadable: acme: provider credential {lost} lost" in told.getvalue()
-    assert "Encrypted again: 1 providers' credentials." in told.getvalue()
+        call_command("reseal_secrets", stdout=output)
+    assert f"Unreadable: acme: provider credential {lost} lost" in output.getvalue()
+    assert "Encrypted again: 1 providers' credentials." in output.getvalue()
     assert key_of(cast.alice, lost) == sealed_before
     assert unseal(key_of(cast.charlie, of_charlie)) == "key-c"
     with pytest.raises(SecretUnreadable):
@@ -115,10 +115,10 @@ def test_an_account_that_cannot_be_read_is_named_by_its_id(cast: Cast, settings:
     place = cast.alice.principal
     account = member_account(engine="librechat", tenant_id=place.tenant.id, user_id=place.user_id)
     EngineAccount.objects.filter(id=account.id).update(sealed_password="no sealed text")
-    told = io.StringIO()
+    output = io.StringIO()
     with pytest.raises(CommandError):
-        call_command("reseal_secrets", stdout=told)
-    assert f"Unreadable: engine account {account.id}\n" in told.getvalue()
+        call_command("reseal_secrets", stdout=output)
+    assert f"Unreadable: engine account {account.id}\n" in output.getvalue()
     assert seal("still works")
 
 
@@ -128,9 +128,9 @@ def test_second_steps_and_waiting_mail_move_too(cast: Cast, settings: Any) -> No
     )
     mail = OutgoingMail.objects.create(to="x@example.com", subject="Hi", sealed_message=seal("text"))
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    told = reseal_secrets()
-    assert "Encrypted again: 1 authenticators." in told
-    assert "Encrypted again: 1 queued emails." in told
+    output = reseal_secrets()
+    assert "Encrypted again: 1 authenticators." in output
+    assert "Encrypted again: 1 queued emails." in output
     settings.ENCRYPTION_KEYS = [NEW]
     step.refresh_from_db()
     mail.refresh_from_db()
@@ -156,5 +156,5 @@ def test_what_mcp_servers_are_shown_moves_too(cast: Cast, settings: Any) -> None
         server, sign_in = MCPServer.objects.get(), MCPSignIn.objects.get()
     theirs = (server.sealed_header, server.sealed_client, server.sealed_url)
     granted = (sign_in.sealed_access, sign_in.sealed_refresh)
-    told = [unseal(text) for text in (*theirs, *granted)]
-    assert told == ["key", "client", "address", "access", "refresh"]
+    output = [unseal(text) for text in (*theirs, *granted)]
+    assert output == ["key", "client", "address", "access", "refresh"]

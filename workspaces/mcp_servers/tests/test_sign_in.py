@@ -21,8 +21,8 @@ from gateway.tests.sign_in_setup import (
     follow,
     granted,
     install,
-    kept,
     sign_in,
+    stored_sign_ins,
     use,
 )
 from kit.secrets import seal, unseal
@@ -47,7 +47,7 @@ def test_a_member_signs_in_for_themselves(
     assert "mcp_sign_in_needed" in [check.get("code") for check in explained["checks"]]
     sign_in(cast.bob, bob)
     assert use(bob, provider)["output"] == "left is open"
-    assert len(kept(cast)) == 2
+    assert len(stored_sign_ins(cast)) == 2
     assert alice.delete(f"{WHERE}/sign-in").status_code == 204
     assert alice.post(f"{WHERE}/refresh").json()["error"]["code"] == "mcp_sign_in_needed"
     assert alice.get(WHERE).json()["problem"] == ""  # her problem, not the server's
@@ -64,10 +64,10 @@ def test_a_manager_signs_in_for_the_whole_workspace(
     for method in ("POST", "DELETE"):
         refused = bob.request(method, f"{WHERE}/sign-in")
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "role_too_low")
-    [row] = kept(cast)
+    [row] = stored_sign_ins(cast)
     assert row.user_id is None
     assert alice.delete(f"{WHERE}/sign-in").status_code == 204
-    assert (kept(cast), vault.provider.revoked) == ([], [unseal(row.sealed_refresh)])
+    assert (stored_sign_ins(cast), vault.provider.revoked) == ([], [unseal(row.sealed_refresh)])
     refused = send(bob, "open it", **WITH_VAULT).json()["error"]
     assert (refused["code"], refused["details"]["how"]) == ("mcp_sign_in_needed", "workspace")
 
@@ -80,10 +80,10 @@ def test_a_sign_in_belongs_to_one_person_and_works_once(
     path = granted(begin(alice))
     for stranger in (cast.bob, cast.dana, cast.charlie):
         assert come_back(stranger, alice, path).status_code == 404
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
     assert come_back(cast.alice, alice, path).status_code == 200
     assert come_back(cast.alice, alice, path).status_code == 404
-    assert len(kept(cast)) == 1
+    assert len(stored_sign_ins(cast)) == 1
     late = granted(begin(alice))
     with tenant_scope(cast.alice.principal.tenant):
         PendingSignIn.objects.update(expires_at=timezone.now())
@@ -118,19 +118,19 @@ def test_the_server_checks_the_pkce_verifier(vault: ProtectedMCP, client_of: Any
     with tenant_scope(cast.alice.principal.tenant):
         PendingSignIn.objects.update(sealed_verifier=seal("x" * 64))
     assert "did not accept the sign-in" in come_back(cast.alice, alice, path).text
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
 
 
 def test_a_callback_from_another_issuer_is_refused(vault: ProtectedMCP, client_of: Any, cast: Cast) -> None:
     alice = client_of(cast.alice)
     install(alice, vault)
     for issuer, promised in (("https://evil.example", False), (None, True), (vault.url, True)):
-        assert kept(cast) == []
+        assert stored_sign_ins(cast) == []
         vault.provider.tells_issuer = issuer
         vault.metadata = {"authorization_response_iss_parameter_supported": promised}
         page = come_back(cast.alice, alice, granted(begin(alice)))
         assert ("Signed in to vault." in page.text) == (issuer == vault.url)
-    assert len(kept(cast)) == 1
+    assert len(stored_sign_ins(cast)) == 1
 
 
 def test_the_first_sign_in_lists_the_tools_even_after_a_failed_check(
@@ -153,7 +153,7 @@ def test_each_server_has_its_own_redirect_uri(vault: ProtectedMCP, client_of: An
         query = granted(begin(alice)).partition("?")[2]
         page = come_back(cast.alice, alice, f"{elsewhere}?{query}")
         assert "came from a different server" in page.text
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
 
 
 def test_a_key_in_the_query_is_not_sent_to_the_authorization_server(
@@ -176,7 +176,7 @@ def test_a_denied_sign_in_is_explained(vault: ProtectedMCP, client_of: Any, cast
     install(alice, vault)
     page = come_back(cast.alice, alice, granted(begin(alice)))
     assert "You did not allow access" in page.text
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
 
 
 UNSAFE: list[tuple[dict[str, Any], str]] = [

@@ -20,9 +20,9 @@ from gateway.tests.sign_in_setup import (
     come_back,
     granted,
     install,
-    kept,
     reached,
     sign_in,
+    stored_sign_ins,
     use,
 )
 from gateway.tests.test_jobs import run_worker
@@ -37,10 +37,10 @@ def test_one_of_many_concurrent_callers_refreshes(vault: ProtectedMCP, client_of
     alice = client_of(cast.alice)
     install(alice, vault)
     sign_in(cast.alice, alice)
-    before = kept(cast)[0]
+    before = stored_sign_ins(cast)[0]
     change_kept(cast, expires_at=timezone.now())
     addresses = reached(cast, cast.alice, 5)
-    after = kept(cast)[0]
+    after = stored_sign_ins(cast)[0]
     assert vault.provider.refreshed == 1
     assert {address.headers["Authorization"] for address in addresses} == {
         f"Bearer {unseal(after.sealed_access)}"
@@ -82,7 +82,7 @@ def test_a_grant_that_the_server_ended_needs_a_new_sign_in(
     vault.end_access()
     vault.provider.refresh.clear()
     assert "need to sign in" in use(alice, provider)["output"]
-    [row] = kept(cast)
+    [row] = stored_sign_ins(cast)
     assert (row.sealed_access, row.sealed_refresh, row.is_usable) == ("", "", False)
     assert send(alice, "open it", **WITH_VAULT).json()["error"]["code"] == "mcp_sign_in_needed"
     sign_in(cast.alice, alice)
@@ -97,10 +97,10 @@ def test_tokens_are_deleted_with_the_member_and_with_the_server(
     sign_in(cast.alice, alice)
     sign_in(cast.bob, bob)
     alice.delete(f"/v1/workspaces/sales/members/{cast.bob.principal.user_id}")
-    assert [row.user_id for row in kept(cast)] == [cast.alice.principal.user_id]
+    assert [row.user_id for row in stored_sign_ins(cast)] == [cast.alice.principal.user_id]
     begin(alice)
     alice.delete(WHERE)
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
     with tenant_scope(cast.alice.principal.tenant):
         assert not PendingSignIn.objects.exists()
         assert MCPServer.objects.get().sealed_client == ""
@@ -122,7 +122,7 @@ def test_an_additional_permission_is_granted_by_signing_in_again(
     assert parse_qs(urlsplit(address).query)["scope"] == ["drawers:look drawers:open"]
     come_back(cast.bob, bob, granted(address))
     assert use(bob, provider)["output"] == "left is open"
-    scopes = [(row.scope, row.wanted_scope) for row in kept(cast)]
+    scopes = [(row.scope, row.wanted_scope) for row in stored_sign_ins(cast)]
     assert scopes == [("drawers:look", ""), ("drawers:look drawers:open", "")]
 
 
@@ -234,5 +234,5 @@ def test_a_removed_servers_sign_ins_are_not_the_next_ones(
     again = install(alice, vault)
     assert (again.status_code, again.json()["tools"]) == (201, [])
     come_back(cast.alice, alice, back)
-    assert kept(cast) == []
+    assert stored_sign_ins(cast) == []
     assert send(alice, "open", **WITH_VAULT).json()["error"]["code"] == "mcp_not_enabled"

@@ -2,14 +2,13 @@
 
 from uuid import UUID
 
-from django.db import connection
 from django.http import Http404, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.middleware import WorkspaceRequest
 from accounts.page_urls import page_url
-from gateway.api.images_rest import image_answer, read_bounded
-from gateway.conversations.images import discard_image, find_image, reencode, store_image
+from gateway.api.images import image_answer, read_bounded
+from gateway.conversations.images import attach_image, discard_image, find_image
 from kit.api import json_error
 from kit.errors import DomainError, NotFound, SecretUnreadable
 
@@ -18,10 +17,7 @@ from kit.errors import DomainError, NotFound, SecretUnreadable
 def attach(request: WorkspaceRequest, **_: str) -> HttpResponse:
     """The body is the picture; returns its id and URL as JSON."""
     try:
-        upload = read_bounded(request)
-        connection.close()  # no connection is held while it is resized
-        picture = reencode(principal=request.principal, upload=upload)
-        row = store_image(principal=request.principal, picture=picture)
+        row = attach_image(principal=request.principal, upload=read_bounded(request))
     except DomainError as error:
         return json_error(error)
     url = page_url(request.principal, "chat_image", image_id=row.id)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.engines.tool_arguments import arguments_of
+from gateway.engines.call_arguments import arguments_of
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from rest_framework.response import Response
 
 from accounts.api import PolicyView
 from accounts.policy import Action
-from gateway.conversations.images import bytes_of, discard_image, find_image, reencode, store_image
+from gateway.conversations.images import attach_image, bytes_of, discard_image, find_image
 from gateway.models import Image
 from kit.errors import PayloadTooLarge
-from kit.tenancy import tenant_scope
 
 
 class ImageSerializer(serializers.Serializer[Any]):
@@ -62,11 +61,7 @@ class ImagesView(PolicyView):
         """Uploads an image, sent as the body: PNG, JPEG, WebP or GIF, at most IMAGE_MAX_BYTES and 25 million
         pixels (50 million for a JPEG). Unsent images are deleted after a day. You can have 32 unsent images
         in a workspace; further uploads replace the oldest."""
-        upload = read_bounded(request.stream)
-        self.release_connection()  # no connection is held while it is resized
-        picture = reencode(principal=self.principal, upload=upload)
-        with tenant_scope(self.principal.tenant):
-            row = store_image(principal=self.principal, picture=picture)
+        row = attach_image(principal=self.principal, upload=read_bounded(request.stream))
         return Response(ImageSerializer(row).data, status=201)
 
 

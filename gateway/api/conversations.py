@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,9 +11,8 @@ from rest_framework.response import Response
 from accounts.api import PolicyView
 from accounts.policy import Action
 from accounts.principals import in_workspace
-from accounts.sign_in.api import checked
-from gateway.api.images_rest import ImageSerializer
-from gateway.api.openai_wire import error_body
+from accounts.sign_in.api.auth import checked
+from gateway.api.images import ImageSerializer
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
 from gateway.conversations.images import as_data, images_of
@@ -23,10 +21,7 @@ from gateway.turns.approval_answers import DECISIONS, answer_approval, approval_
 from gateway.turns.closing import stored_usage
 from gateway.turns.event_json import usage_data
 from gateway.turns.event_stream import visible_turn
-from kit import request_origin
-from kit.api import Pages, translate
-from kit.errors import NotFound
-from workspaces.language_models.queries import ModelRef, usable_models
+from kit.api import Pages
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
@@ -217,7 +212,6 @@ class MessagesView(PolicyView):
         pages = MessagePages()
         rows = pages.paginate_queryset(conversations.messages_of(found), request, self)
         images = images_of(rows)
-        self.release_connection()  # no connection is held while the engine is called
         texts = engine_texts(found)
         return pages.get_paginated_response(
             MessageSerializer(rows, many=True, context={"engine_texts": texts, "images": images}).data
@@ -283,42 +277,3 @@ class ApprovalView(PolicyView):
             **checked(ApprovalInputSerializer, request),
         )
         return Response(approval_data(state))
-
-
-class OpenAIErrorMixin:
-    """Errors in the format that OpenAI's clients expect."""
-
-    def handle_exception(self, exc: Exception) -> Response:
-        response: Response = super().handle_exception(exc)  # type: ignore[misc]
-        error = translate(exc)
-        if error is not None:
-            response.data = error_body(error, request_origin.current().request_id)
-        return response
-
-
-class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
-    policy: ClassVar = {"GET": Action.MODELS_VIEW}
-
-    @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request) -> Response:
-        """Lists the models that you may use in your workspace, in OpenAI's format."""
-        models = usable_models(self.principal)
-        return Response({"object": "list", "data": [openai_model(model) for model in models]})
-
-
-class OpenAIModelView(OpenAIErrorMixin, PolicyView):
-    policy: ClassVar = {"GET": Action.MODELS_VIEW}
-
-    @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, model: str) -> Response:
-        """Returns a model."""
-        models = usable_models(self.principal)
-        found = next((candidate for candidate in models if candidate.slug == model), None)
-        if found is None:
-            raise NotFound
-        return Response(openai_model(found))
-
-
-def openai_model(model: ModelRef) -> dict[str, Any]:
-    created = int(model.created_at.timestamp())
-    return {"id": model.slug, "object": "model", "created": created, "owned_by": model.provider}

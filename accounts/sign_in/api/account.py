@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.policy import expect_person
 from accounts.serializers import NameField
 from accounts.sign_in import profile
-from accounts.sign_in.api import checked
+from accounts.sign_in.api.auth import checked
 from accounts.sign_in.profile import LANGUAGES
 from accounts.teams import members
 

@@ -17,8 +17,8 @@ from accounts.page_urls import page_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
 from gateway.api.browser import turn_url
+from gateway.api.conversations import ApprovalInputSerializer
 from gateway.api.reply_parts import lasting_notice, reply_parts
-from gateway.api.rest import ApprovalInputSerializer
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
 from gateway.conversations.images import as_data, images_of, with_urls

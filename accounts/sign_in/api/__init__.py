@@ -1,0 +1,1 @@
+"""REST: tokens, and one's own account."""

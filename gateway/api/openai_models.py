@@ -1,0 +1,55 @@
+"""`GET /v1/models`: the usable models in OpenAI's format."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import PolicyView
+from accounts.policy import Action
+from gateway.api.openai_wire import error_body
+from kit import request_origin
+from kit.api import translate
+from kit.errors import NotFound
+from workspaces.language_models.queries import ModelRef, usable_models
+
+
+class OpenAIErrorMixin:
+    """Errors in the format that OpenAI's clients expect."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response: Response = super().handle_exception(exc)  # type: ignore[misc]
+        error = translate(exc)
+        if error is not None:
+            response.data = error_body(error, request_origin.current().request_id)
+        return response
+
+
+class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
+    @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """Lists the models that you may use in your workspace, in OpenAI's format."""
+        models = usable_models(self.principal)
+        return Response({"object": "list", "data": [openai_model(model) for model in models]})
+
+
+class OpenAIModelView(OpenAIErrorMixin, PolicyView):
+    policy: ClassVar = {"GET": Action.MODELS_VIEW}
+
+    @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, model: str) -> Response:
+        """Returns a model."""
+        models = usable_models(self.principal)
+        found = next((candidate for candidate in models if candidate.slug == model), None)
+        if found is None:
+            raise NotFound
+        return Response(openai_model(found))
+
+
+def openai_model(model: ModelRef) -> dict[str, Any]:
+    created = int(model.created_at.timestamp())
+    return {"id": model.slug, "object": "model", "created": created, "owned_by": model.provider}
