@@ -22,7 +22,7 @@ from django.utils import timezone
 from quotas.prices import Usage
 
 if TYPE_CHECKING:
-    from gateway.models import Turn
+    from gateway.models import Turn  # noqa: F401 - named in a string below
 
 
 class TurnStatus(models.TextChoices):

@@ -283,6 +283,7 @@ def test_no_page_changes_anything_without_the_right(cast: Cast) -> None:
     assert WorkspaceMember.objects.get(user=them, workspace__slug="sales").role == "manager"
 
 
+@pytest.mark.django_db(transaction=True)  # pictures are read outside any transaction
 def test_the_profile_stores_name_language_and_picture(alice: Client, cast: Cast) -> None:
     shown = BytesIO()
     Image.new("RGB", (900, 300), "teal").save(shown, "PNG")
@@ -313,6 +314,7 @@ def test_the_profile_stores_name_language_and_picture(alice: Client, cast: Cast)
         ("picture", b"no picture"),
     ],
 )
+@pytest.mark.django_db(transaction=True)
 def test_an_invalid_profile_is_reported_at_its_field(
     alice: Client, cast: Cast, field: str, value: Any
 ) -> None:
