@@ -190,13 +190,13 @@ def _expect_known(principal: Principal, rule: Rule) -> None:
     tenant = principal.tenant.id
     known = [
         rule.workspace_id is None
-        or Workspace.objects.filter(id=rule.workspace_id, tenant=tenant, deleted_at=None).exists(),
+        or Workspace.objects.existing().filter(id=rule.workspace_id, tenant=tenant).exists(),
         rule.member_id is None or Membership.objects.filter(user=rule.member_id, tenant=tenant).exists(),
         rule.member_id is None
         or rule.workspace_id is None
         or WorkspaceMember.objects.filter(user=rule.member_id, workspace=rule.workspace_id).exists(),
         rule.api_key_id is None
-        or ApiKey.objects.filter(id=rule.api_key_id, tenant=tenant, revoked_at=None).exists(),
+        or ApiKey.objects.unrevoked().filter(id=rule.api_key_id, tenant=tenant).exists(),
     ]
     if not all(known):
         raise NotFound

@@ -224,7 +224,7 @@ def confirm_run(*, caller: Caller, run: OpenedRun, checked: RuleResult | None) -
 
 
 def _current_refusal(caller: Caller, run: OpenedRun, checked: RuleResult | None) -> str | RuleCheck:
-    running = Turn.objects.filter(id=caller.turn_id, status=Turn.Status.RUNNING, stop_requested_at=None)
+    running = Turn.objects.running().not_stopping().filter(id=caller.turn_id)
     if not running.exists():
         return STOPPED
     if not may_chat(caller.user_id, caller.workspace_id):

@@ -20,7 +20,7 @@ BATCH = 100  # conversations in one transaction
 def end_grace_periods() -> None:
     """Can be run at any time, also again after an abort: each step and its count are one transaction."""
     now = timezone.now()
-    due = Workspace.objects.filter(deleted_at=None, delete_after__lte=now).select_related("tenant")
+    due = Workspace.objects.existing().filter(delete_after__lte=now).select_related("tenant")
     for workspace in due.order_by("delete_after"):
         _empty(workspace)
     gone = Departure.objects.filter(delete_after__lte=now).select_related("tenant", "user")
@@ -29,7 +29,7 @@ def end_grace_periods() -> None:
 
 
 def _empty(workspace: Workspace) -> None:
-    due = Workspace.objects.filter(id=workspace.id, deleted_at=None, delete_after=workspace.delete_after)
+    due = Workspace.objects.existing().filter(id=workspace.id, delete_after=workspace.delete_after)
     with tenant_scope(workspace.tenant.ref):
         if not _delete_all(Conversation.objects.filter(workspace_id=workspace.id), due):
             return

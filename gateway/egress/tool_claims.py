@@ -42,7 +42,7 @@ class Claim:
 
 
 def tenant_named(slug: str) -> TenantRef | None:
-    tenant = Tenant.objects.filter(slug=slug, suspended_at=None).first()
+    tenant = Tenant.objects.active().filter(slug=slug).first()
     return tenant.ref if tenant else None
 
 

@@ -74,7 +74,7 @@ async def find_turn(ids: CallerIds) -> RoutedTurn:
 def _tenant_of(turn_id: UUID) -> TenantRef:
     """From the turn's reservation, which has the same id in the public schema."""
     tenant_id = Reservation.objects.filter(id=turn_id).values_list("tenant_id", flat=True).first()
-    tenant = Tenant.objects.filter(id=tenant_id, suspended_at=None).first() if tenant_id else None
+    tenant = Tenant.objects.active().filter(id=tenant_id).first() if tenant_id else None
     if tenant is None:
         raise NotFound
     ref: TenantRef = tenant.ref
@@ -85,7 +85,7 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
     turn = Turn.objects.select_related("conversation").filter(id=ids.turn_id).first()
     if turn is None or not _fits(turn, ids):
         raise NotFound
-    if turn.status != Turn.Status.RUNNING or turn.stop_requested_at is not None:
+    if not turn.is_running or turn.is_stopping:
         raise TurnInterrupted("The turn has ended.")
     try:
         models = models_now(

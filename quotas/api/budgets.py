@@ -80,7 +80,7 @@ class BudgetsView(PolicyView):
         slug = data.pop("workspace")
         workspace_id = None
         if slug:
-            known = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug, deleted_at=None)
+            known = Workspace.objects.existing().filter(tenant=self.principal.tenant.id, slug=slug)
             workspace_id = known.values_list("id", flat=True).first()
             if workspace_id is None:
                 raise NotFound

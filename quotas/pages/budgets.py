@@ -115,14 +115,14 @@ def targets_for(principal: Principal) -> Choices:
     people = [member.user for member in members[:MOST_OFFERED]]
     choices: Choices = []
     if may(principal, Action.BUDGETS_TEAM):
-        workspaces = Workspace.objects.filter(tenant=principal.tenant.id, deleted_at=None).order_by("name")
+        workspaces = Workspace.objects.existing().filter(tenant=principal.tenant.id).order_by("name")
         choices += [("tenant", "The whole team"), ("workspace", "Each workspace")]
         choices += [(f"workspace:{row.id}", f"Workspace {row.name}") for row in workspaces[:MOST_OFFERED]]
         choices += [("member", "Each member, in all workspaces")]
         choices += [(f"member:{row.id}", f"{row.label}, in all workspaces") for row in people]
     choices.append((f"member@{workspace.id}", f"Each member, in {workspace.name}"))
     choices += [(f"member:{row.id}@{workspace.id}", f"{row.label}, in {workspace.name}") for row in people]
-    keys = ApiKey.objects.filter(tenant=principal.tenant.id, revoked_at=None).order_by("created_at")
+    keys = ApiKey.objects.unrevoked().filter(tenant=principal.tenant.id).order_by("created_at")
     if may(principal, Action.BUDGETS_TEAM):
         choices.append(("api_key", "Each API key"))
     else:

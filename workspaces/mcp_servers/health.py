@@ -65,7 +65,7 @@ async def check_due_servers() -> int:
 
 
 def _tenants() -> list[TenantRef]:
-    return [tenant.ref for tenant in Tenant.objects.filter(suspended_at=None)]
+    return [tenant.ref for tenant in Tenant.objects.active()]
 
 
 def due_servers(*, most: int) -> list[tuple[UUID, bool]]:
