@@ -54,6 +54,41 @@ def add_errors(result: dict[str, Any], generator: Any, request: Any, public: boo
     return result
 
 
+def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Says that JSON bodies have no other fields, because they are refused; a completion's may have some."""
+    schemas = result["components"]["schemas"]
+    names: set[str] = set()
+    for path, operations in result["paths"].items():
+        for method in METHODS & operations.keys():
+            if path != "/v1/chat/completions":
+                names |= referenced(operations[method].get("requestBody", {}), schemas)
+    for name in names - referenced([item["responses"] for item in operations_of(result)], schemas):
+        if schemas[name].get("type") == "object":
+            schemas[name].setdefault("additionalProperties", False)
+    return result
+
+
+def operations_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [path[method] for path in result["paths"].values() for method in METHODS & path.keys()]
+
+
+def referenced(node: Any, schemas: dict[str, Any]) -> set[str]:
+    """The components that a part of the description refers to, also by way of others."""
+    found: set[str] = set()
+    left = [node]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            name = str(part.get("$ref", "")).removeprefix("#/components/schemas/")
+            if name in schemas and name not in found:
+                found.add(name)
+                left.append(schemas[name])
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+    return found
+
+
 def error_statuses(operation: dict[str, Any]) -> list[str]:
     statuses = []
     if "requestBody" in operation:

@@ -117,3 +117,14 @@ def test_the_bodies_are_those_that_are_validated(schema: Any) -> None:
     send = schema["components"]["schemas"]["Send"]
     assert send["required"] == ["model"]
     assert send["properties"]["message"]["maxLength"] == 200_000
+
+
+def test_json_bodies_are_described_without_other_fields(schema: Any) -> None:
+    open_bodies = set()
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if name and schema["components"]["schemas"][name].get("additionalProperties") is not False:
+                open_bodies.add(path)
+    assert open_bodies == {"/v1/chat/completions"}
