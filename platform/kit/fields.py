@@ -5,6 +5,7 @@ They annotate the fields of a dataclass; `kit.inputs` makes serializers and form
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from django import forms
@@ -89,6 +90,19 @@ class Slug(String):
     """A name for programs. Services check which characters it has."""
 
     longest: int = 60
+
+
+@dataclass(frozen=True)
+class KnownSlug(Rule):
+    """The slug of something that exists: letters, digits, hyphens and underscores."""
+
+    longest: int = 60
+
+    def serializer_field(self, **options: Any) -> Any:
+        return serializers.SlugField(max_length=self.longest, **options)
+
+    def form_field(self, **options: Any) -> forms.Field:
+        return forms.SlugField(max_length=self.longest, **options)
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,15 @@ class Items:
 @dataclass(frozen=True)
 class Nullable:
     """JSON null is a value, and read as None."""
+
+
+class Unchanged(Enum):
+    """The default of a field of a PATCH that null clears: what was left out stays as it is."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@
 
 `read_body(NoteInput, request.data)` and `read_form(NoteInput, form)` both return a NoteInput, normalised and
 bounded by the same rules. A field with a default may be left out. `| None` does not permit a JSON null, so
-that None can mean "unchanged" in the input of a PATCH; `Nullable()` permits it.
+that None can mean "unchanged" in the input of a PATCH; `Nullable()` permits it. If null clears the field,
+its default is `UNCHANGED`.
 """
 
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from django import forms
 from rest_framework import serializers
 
 from kit.body_validation import validated
-from kit.fields import Choice, Help, Items, Nullable, Rule
+from kit.fields import UNCHANGED, Choice, Help, Items, Nullable, Rule
 
 T = TypeVar("T")
 LISTS = (list, tuple)
@@ -33,6 +34,7 @@ PLAIN_TYPES: dict[Any, tuple[type[Any], type[forms.Field]]] = {
     float: (serializers.FloatField, forms.FloatField),
     str: (serializers.CharField, forms.CharField),
     UUID: (serializers.UUIDField, forms.UUIDField),
+    date: (serializers.DateField, forms.DateField),
     datetime: (serializers.DateTimeField, forms.DateTimeField),
     dict: (serializers.DictField, forms.JSONField),
     Any: (serializers.JSONField, forms.JSONField),
@@ -161,7 +163,7 @@ def _docstring(input_class: Any) -> str | None:
 def _serializer_options(default: Any) -> dict[str, Any]:
     if default is MISSING:
         return {}
-    if default is None:
+    if default in (None, UNCHANGED):
         return {"required": False}
     return {"required": False, "default": default, **({"allow_blank": True} if default == "" else {})}
 
@@ -170,7 +172,7 @@ def form_field(input_class: Any, name: str, *, label: str, **options: Any) -> An
     """One field of a form, for forms that have others too. `options` override what the declaration says."""
     default = _defaults(input_class)[name]
     said: dict[str, Any] = {"label": label, "required": default is MISSING}
-    if default is not MISSING and default not in (None, "") and not callable(default):
+    if default is not MISSING and default not in (None, "", UNCHANGED) and not callable(default):
         said["initial"] = default
     return annotations(input_class)[name].form_field(**{**said, **options})
 

@@ -1,6 +1,7 @@
 """One declaration of an input: its serializer and its form read the same and refuse the same."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any
 
 import pytest
@@ -8,8 +9,22 @@ from django import forms
 from django.http import QueryDict
 
 from kit.errors import InvalidInput
-from kit.fields import Choice, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, Text
-from kit.inputs import form_of, read_body, read_form, serializer_of
+from kit.fields import (
+    UNCHANGED,
+    Choice,
+    Help,
+    Integer,
+    Items,
+    KnownSlug,
+    Line,
+    Nullable,
+    Real,
+    Secret,
+    Slug,
+    Text,
+    Unchanged,
+)
+from kit.inputs import form_field, form_of, read_body, read_form, serializer_of
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,41 @@ def test_a_length_counts_after_normalisation() -> None:
 def test_null_is_refused_unless_it_is_a_value() -> None:
     assert list(problems({"title": "a", "size": None})) == ["size"]
     assert read_body(NoteInput, {"title": "a", "heat": None}) == NoteInput(title="a")
+
+
+@dataclass(frozen=True)
+class NoteChange:
+    heat: Annotated[float, Real(0, 1), Nullable()] | Unchanged | None = UNCHANGED
+    due: date | None = None
+    folder: Annotated[str, KnownSlug(10)] | None = None
+
+
+def test_what_null_clears_is_unchanged_if_it_is_left_out() -> None:
+    assert read_body(NoteChange, {}).heat is UNCHANGED
+    assert read_body(NoteChange, {"heat": None}).heat is None
+    assert form_field(NoteChange, "heat", label="Heat").initial is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("due", "2026-02-28", date(2026, 2, 28)),
+        ("due", "2026-02-30", None),
+        ("folder", "in_box-2", "in_box-2"),
+        ("folder", "../box", None),
+        ("folder", "a" * 11, None),
+    ],
+)
+def test_dates_and_slugs_are_read_the_same(name: str, text: str, value: Any) -> None:
+    filled = form_of(NoteChange, {name: name})(QueryDict(f"{name}={text}"))
+    if value is None:
+        assert list(filled.errors) == [name]
+        with pytest.raises(InvalidInput):
+            read_body(NoteChange, {name: text})
+    else:
+        assert filled.is_valid()
+        assert getattr(read_form(NoteChange, filled), name) == value
+        assert getattr(read_body(NoteChange, {name: text}), name) == value
 
 
 def test_nested_inputs_become_their_own_classes() -> None:
