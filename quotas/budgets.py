@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -15,7 +15,9 @@ from accounts.policy import Action, expect, may
 from accounts.principals import Principal, over_workspace
 from accounts.teams.members import acting
 from kit.errors import Conflict, InvalidInput, NotFound
+from kit.fields import UNCHANGED
 from quotas.counter_backfill import seed_all, seed_counters
+from quotas.inputs import BudgetChange
 from quotas.models import Budget, TenantPlan
 from quotas.models.rules import MOST
 from quotas.windows import known_zone
@@ -43,13 +45,6 @@ class Rule:
     workspace_id: UUID | None = None
     member_id: UUID | None = None
     api_key_id: UUID | None = None
-
-
-class BudgetChange(TypedDict, total=False):
-    """What a change sets; a `soft_percent` of None removes the warning."""
-
-    limit: int
-    soft_percent: int | None
 
 
 CHANGEABLE = ("limit", "soft_percent")
@@ -89,18 +84,23 @@ def set_budget(*, principal: Principal, rule: Rule) -> Budget:
     return budget
 
 
-def change_budget(*, principal: Principal, budget_id: UUID, **wanted: Unpack[BudgetChange]) -> Budget:
-    """Changes the limit or the soft limit; fields that are left out stay as they are.
+def change_budget(*, principal: Principal, budget_id: UUID, change: BudgetChange) -> Budget:
+    """Changes the limit or the soft limit; a `soft_percent` of None removes the warning.
 
     NotFound for a budget that is not the team's own, RoleTooLow, InvalidInput.
     """
     with _own_budget(principal, budget_id) as (actor, budget):
-        changes = audit.change(budget, wanted, CHANGEABLE, clearable={"soft_percent"})
+        changes = audit.change(budget, _columns(change), CHANGEABLE, clearable={"soft_percent"})
         if changes:
             check_rule(_rule_of(budget))
             budget.save(update_fields=CHANGEABLE)
             _record("budget.changed", actor, budget, changes)
     return budget
+
+
+def _columns(change: BudgetChange) -> dict[str, Any]:
+    given = {"limit": change.limit, "soft_percent": change.soft_percent}
+    return {name: value for name, value in given.items() if value is not UNCHANGED}
 
 
 def remove_budget(*, principal: Principal, budget_id: UUID) -> None:

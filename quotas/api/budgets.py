@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,13 +12,15 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.models import Workspace
 from accounts.policy import Action
 from accounts.serializers import OldestFirst, PersonSerializer, page_of
-from accounts.sign_in.api.auth import checked
 from accounts.teams.api.tenant import PAGING
 from kit.errors import NotFound
+from kit.inputs import read_body, serializer_of
 from quotas import budgets
 from quotas.budgets import Rule
+from quotas.inputs import BudgetChange, BudgetInput, MemberBudget
 from quotas.models import Budget
-from quotas.models.rules import MOST
+
+BudgetChangeSerializer = extend_schema_serializer(component_name="Limit")(serializer_of(BudgetChange))
 
 
 class BudgetSerializer(serializers.Serializer[Any]):
@@ -36,28 +38,6 @@ class BudgetSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class LimitSerializer(serializers.Serializer[Any]):
-    limit = serializers.IntegerField(min_value=0, max_value=MOST)
-    soft_percent = serializers.IntegerField(min_value=1, max_value=99, required=False, allow_null=True)
-
-
-class MemberBudgetSerializer(LimitSerializer):
-    """The budgets that a workspace's managers may set: for a member or key, or for each member."""
-
-    level = serializers.ChoiceField([Budget.Level.MEMBER.value, Budget.Level.API_KEY.value], default="member")
-    metric = serializers.ChoiceField(Budget.Metric.choices, default=Budget.Metric.TOKENS)
-    window = serializers.ChoiceField(Budget.Window.choices, default=Budget.Window.MONTH)
-    member = serializers.UUIDField(required=False, allow_null=True, default=None)
-    api_key = serializers.UUIDField(required=False, allow_null=True, default=None)
-
-
-class BudgetInputSerializer(MemberBudgetSerializer):
-    level = serializers.ChoiceField(Budget.Level.choices)
-    workspace = serializers.SlugField(
-        required=False, allow_null=True, max_length=40, default=None, help_text="Empty: applies to each"
-    )
-
-
 class BudgetsView(PolicyView):
     policy: ClassVar = {"GET": Action.USAGE_TEAM, "POST": Action.BUDGETS_TEAM}
 
@@ -71,33 +51,39 @@ class BudgetsView(PolicyView):
     @extend_schema(
         operation_id="set_budget",
         tags=["usage"],
-        request=BudgetInputSerializer,
+        request=serializer_of(BudgetInput),
         responses={201: BudgetSerializer},
     )
     def post(self, request: Request) -> Response:
         """Sets a budget or limit; without a workspace, member or key it applies to each of them."""
-        data = checked(BudgetInputSerializer, request)
-        slug = data.pop("workspace")
-        workspace_id = None
-        if slug:
-            known = Workspace.objects.existing().filter(tenant=self.principal.tenant.id, slug=slug)
-            workspace_id = known.values_list("id", flat=True).first()
-            if workspace_id is None:
-                raise NotFound
-        made = budgets.set_budget(principal=self.principal, rule=_rule(data, workspace_id))
+        budget = read_body(BudgetInput, request.data)
+        rule = _rule(budget, self._workspace_id(budget.workspace))
+        made = budgets.set_budget(principal=self.principal, rule=rule)
         return Response(BudgetSerializer(made).data, status=201)
+
+    def _workspace_id(self, slug: str | None) -> UUID | None:
+        if slug is None:
+            return None
+        known = Workspace.objects.existing().filter(tenant=self.principal.tenant.id, slug=slug)
+        workspace_id = known.values_list("id", flat=True).first()
+        if workspace_id is None:
+            raise NotFound
+        return workspace_id
 
 
 class BudgetView(PolicyView):
     policy: ClassVar = {}  # the required action depends on the budget: the service checks it
 
     @extend_schema(
-        operation_id="change_budget", tags=["usage"], request=LimitSerializer, responses=BudgetSerializer
+        operation_id="change_budget",
+        tags=["usage"],
+        request=BudgetChangeSerializer,
+        responses=BudgetSerializer,
     )
     def patch(self, request: Request, budget_id: UUID) -> Response:
         """Changes a limit from the next call on; it may be below what is already used."""
-        data = checked(LimitSerializer, request, partial=True)
-        changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, **data)
+        change = read_body(BudgetChange, request.data)
+        changed = budgets.change_budget(principal=self.principal, budget_id=budget_id, change=change)
         return Response(BudgetSerializer(changed).data)
 
     @extend_schema(operation_id="remove_budget", tags=["usage"], responses={204: None})
@@ -123,14 +109,14 @@ class WorkspaceBudgetsView(WorkspaceView):
     @extend_schema(
         operation_id="set_workspace_budget",
         tags=["usage"],
-        request=MemberBudgetSerializer,
+        request=serializer_of(MemberBudget),
         responses={201: BudgetSerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
         """Sets what one or each member, or a key, may use in this workspace."""
-        data = checked(MemberBudgetSerializer, request)
-        of_member = data["level"] == Budget.Level.MEMBER
-        rule = _rule(data, self.principal.workspace.id if of_member else None)
+        budget = read_body(MemberBudget, request.data)
+        of_member = budget.level == Budget.Level.MEMBER
+        rule = _rule(budget, self.principal.workspace.id if of_member else None)
         made = budgets.set_budget(principal=self.principal, rule=rule)
         return Response(BudgetSerializer(made).data, status=201)
 
@@ -141,14 +127,14 @@ def _listed(view: PolicyView, rows: Any) -> Response:
     return pages.get_paginated_response(BudgetSerializer(shown, many=True).data)
 
 
-def _rule(data: dict[str, Any], workspace_id: UUID | None) -> Rule:
+def _rule(budget: MemberBudget, workspace_id: UUID | None) -> Rule:
     return Rule(
-        level=data["level"],
-        metric=data["metric"],
-        window=data["window"],
-        limit=data["limit"],
-        soft_percent=data.get("soft_percent"),
+        level=budget.level,
+        metric=budget.metric,
+        window=budget.window,
+        limit=budget.limit,
+        soft_percent=budget.soft_percent,
         workspace_id=workspace_id,
-        member_id=data["member"],
-        api_key_id=data["api_key"],
+        member_id=budget.member,
+        api_key_id=budget.api_key,
     )

@@ -1,12 +1,12 @@
 """What was used, broken down and exported: one's own, a workspace's, the team's."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,28 +15,17 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.models import ApiKey, Membership, Workspace
 from accounts.policy import Action, may
 from accounts.principals import Principal
-from accounts.sign_in.api.auth import checked
 from kit.errors import NotFound
+from kit.inputs import read_body, serializer_of
 from quotas.budgets import change_time_zone
 from quotas.exports import exported
-from quotas.models import TenantPlan, UsageRecord
-from quotas.usage import COLUMNS, Breakdown, Slice, break_down, slice_of
+from quotas.inputs import SettingsChange, TeamUsageFilter, TeamUsageQuery, UsageFilter, UsageQuery
+from quotas.models import TenantPlan
+from quotas.usage import Breakdown, Slice, break_down, slice_of
+from quotas.windows import LONGEST_ZONE
 
-GROUPS = [(name, name) for name in COLUMNS if name != "tenant"]
-
-
-class UsageQuerySerializer(serializers.Serializer[Any]):
-    """The query parameters of a request for usage."""
-
-    by = serializers.ChoiceField(GROUPS, required=False, default="day")
-    since = serializers.DateField(required=False, default=None)
-    until = serializers.DateField(required=False, default=None)
-    mine = serializers.BooleanField(required=False, default=False)
-    workspace = serializers.SlugField(required=False, max_length=40, default="")
-    member = serializers.UUIDField(required=False, default=None)
-    api_key = serializers.UUIDField(required=False, default=None)
-    model = serializers.CharField(required=False, max_length=100, default="")
-    purpose = serializers.ChoiceField(UsageRecord.Purpose.choices, required=False, default="")
+T = TypeVar("T")
+SettingsChangeSerializer = extend_schema_serializer(component_name="Settings")(serializer_of(SettingsChange))
 
 
 class UsedSerializer(serializers.Serializer[Any]):
@@ -71,24 +60,11 @@ class BreakdownSerializer(serializers.Serializer[Any]):
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
-    time_zone = serializers.CharField(max_length=64, help_text="IANA name; days and months follow it")
+    time_zone = serializers.CharField(
+        max_length=LONGEST_ZONE, help_text="IANA name; days and months follow it"
+    )
     currency = serializers.CharField(read_only=True)
     plan = serializers.CharField(read_only=True, allow_null=True)
-
-
-PARAMETERS = [
-    OpenApiParameter(
-        "since", OpenApiTypes.DATE, description="First day; default: the first day of the month"
-    ),
-    OpenApiParameter("until", OpenApiTypes.DATE, description="Last day; default: today"),
-    OpenApiParameter("mine", bool, description="Only your own usage"),
-    OpenApiParameter("member", OpenApiTypes.UUID),
-    OpenApiParameter("api_key", OpenApiTypes.UUID),
-    OpenApiParameter("model", str),
-    OpenApiParameter("purpose", str, enum=UsageRecord.Purpose.values),
-]
-BY = OpenApiParameter("by", str, enum=[name for name, _ in GROUPS], description="Breakdown; default: `day`")
-IN_WORKSPACE = OpenApiParameter("workspace", str, description="Only this workspace")
 
 
 class UsageOf:
@@ -96,35 +72,36 @@ class UsageOf:
 
     everybody: ClassVar[Action]
 
-    def slice_for(self, principal: Principal, query: dict[str, Any], *, workspace_id: UUID | None) -> Slice:
+    def slice_for(self, principal: Principal, wanted: UsageFilter, *, workspace_id: UUID | None) -> Slice:
         """The principal's own usage unless they may see everyone's; NotFound if they name another member."""
-        own = query["mine"] or not may(principal, self.everybody)
-        if own and query["member"] not in {None, principal.user_id}:
+        own = wanted.mine or not may(principal, self.everybody)
+        if own and wanted.member not in {None, principal.user_id}:
             raise NotFound
-        if (
-            query["member"]
-            and not Membership.objects.filter(tenant=principal.tenant.id, user=query["member"]).exists()
-        ):
-            raise NotFound
-        key = query["api_key"]
-        if key and not ApiKey.objects.filter(tenant=principal.tenant.id, id=key).exists():
-            raise NotFound
+        expect_known(principal, wanted)
         return slice_of(
             principal.tenant,
-            query["since"],
-            query["until"],
-            user_id=principal.user_id if own else query["member"],
-            api_key_id=key,
-            model=query["model"],
-            purpose=query["purpose"],
+            wanted.since,
+            wanted.until,
+            user_id=principal.user_id if own else wanted.member,
+            api_key_id=wanted.api_key,
+            model=wanted.model or "",
+            purpose=wanted.purpose or "",
             workspace_id=workspace_id,
         )
 
 
-def query_of(request: Request) -> dict[str, Any]:
-    query = UsageQuerySerializer(data=request.query_params.dict())
-    query.is_valid(raise_exception=True)
-    return dict(query.validated_data)
+def expect_known(principal: Principal, wanted: UsageFilter) -> None:
+    """NotFound for a member or key that does not belong to the team."""
+    tenant, member, key = principal.tenant.id, wanted.member, wanted.api_key
+    if member is not None and not Membership.objects.filter(tenant=tenant, user=member).exists():
+        raise NotFound
+    if key is not None and not ApiKey.objects.filter(tenant=tenant, id=key).exists():
+        raise NotFound
+
+
+def read_query(input_class: type[T], request: Request) -> T:
+    """InvalidInput names every wrong and every unknown parameter."""
+    return read_body(input_class, request.query_params.dict())
 
 
 def answer(principal: Principal, wanted: Slice, by: str) -> Response:
@@ -155,11 +132,11 @@ class TeamUsageView(UsageOf, PolicyView):
     policy: ClassVar = {"GET": Action.TENANT_VIEW}
     everybody = Action.USAGE_TEAM
 
-    def wanted(self, request: Request, query: dict[str, Any]) -> Slice:
-        return self.slice_for(self.principal, query, workspace_id=self._workspace_id(query["workspace"]))
+    def wanted(self, query: TeamUsageFilter) -> Slice:
+        return self.slice_for(self.principal, query, workspace_id=self._workspace_id(query.workspace))
 
-    def _workspace_id(self, slug: str) -> UUID | None:
-        if not slug:
+    def _workspace_id(self, slug: str | None) -> UUID | None:
+        if slug is None:
             return None
         rows = Workspace.objects.filter(tenant=self.principal.tenant.id, slug=slug)
         workspace_id = rows.values_list("id", flat=True).first()
@@ -170,58 +147,58 @@ class TeamUsageView(UsageOf, PolicyView):
     @extend_schema(
         operation_id="usage",
         tags=["usage"],
-        parameters=[BY, IN_WORKSPACE, *PARAMETERS],
+        parameters=[serializer_of(TeamUsageQuery)],
         responses=BreakdownSerializer,
     )
     def get(self, request: Request) -> Response:
         """Returns the team's usage, or only your own if you may not see everyone's."""
-        query = query_of(request)
-        return answer(self.principal, self.wanted(request, query), query["by"])
+        query = read_query(TeamUsageQuery, request)
+        return answer(self.principal, self.wanted(query), query.by)
 
 
 class TeamExportView(TeamUsageView):
     @extend_schema(
         operation_id="export_usage",
         tags=["usage"],
-        parameters=[IN_WORKSPACE, *PARAMETERS],
+        parameters=[serializer_of(TeamUsageFilter)],
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, form: str) -> StreamingHttpResponse:  # type: ignore[override]
         """Exports the ledger's lines, the oldest first, as a stream."""
-        return exported(self.wanted(request, query_of(request)), form)
+        return exported(self.wanted(read_query(TeamUsageFilter, request)), form)
 
 
 class WorkspaceUsageView(UsageOf, WorkspaceView):
     policy: ClassVar = {"GET": Action.WORKSPACE_VIEW}
     everybody = Action.USAGE_EVERYBODY
 
-    def wanted(self, request: Request, query: dict[str, Any]) -> Slice:
+    def wanted(self, query: UsageFilter) -> Slice:
         return self.slice_for(self.principal, query, workspace_id=self.principal.workspace.id)
 
     @extend_schema(
         operation_id="workspace_usage",
         tags=["usage"],
-        parameters=[BY, *PARAMETERS],
+        parameters=[serializer_of(UsageQuery)],
         responses=BreakdownSerializer,
     )
     def get(self, request: Request, workspace: str) -> Response:
         """Returns the workspace's usage, or only your own in it if you do not manage it."""
-        query = query_of(request)
-        return answer(self.principal, self.wanted(request, query), query["by"])
+        query = read_query(UsageQuery, request)
+        return answer(self.principal, self.wanted(query), query.by)
 
 
 class WorkspaceExportView(WorkspaceUsageView):
     @extend_schema(
         operation_id="export_workspace_usage",
         tags=["usage"],
-        parameters=PARAMETERS,
+        parameters=[serializer_of(UsageFilter)],
         responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
     )
     def get(  # type: ignore[override]
         self, request: Request, workspace: str, form: str
     ) -> StreamingHttpResponse:
         """Exports the workspace's ledger lines, the oldest first, as a stream."""
-        return exported(self.wanted(request, query_of(request)), form)
+        return exported(self.wanted(read_query(UsageFilter, request)), form)
 
 
 class UsageSettingsView(PolicyView):
@@ -235,12 +212,12 @@ class UsageSettingsView(PolicyView):
     @extend_schema(
         operation_id="change_usage_settings",
         tags=["usage"],
-        request=SettingsSerializer,
+        request=SettingsChangeSerializer,
         responses=SettingsSerializer,
     )
     def patch(self, request: Request) -> Response:
         """Changes the time zone; days and months follow it from now on."""
-        time_zone = checked(SettingsSerializer, request)["time_zone"]
+        time_zone = read_body(SettingsChange, request.data).time_zone
         change_time_zone(principal=self.principal, time_zone=time_zone)
         return Response(self._settings(time_zone))
 

@@ -18,9 +18,12 @@ from accounts.page_urls import page_url
 from accounts.pagination import page_of
 from accounts.policy import Action, may
 from accounts.principals import Principal
+from kit.inputs import form_field
 from quotas import budgets as services
 from quotas.budgets import Rule
+from quotas.inputs import BudgetChange, BudgetInput, SettingsChange
 from quotas.models import Budget, TenantPlan
+from quotas.models.rules import MOST
 from quotas.prices import MILLION
 
 Level, Metric, Window = Budget.Level, Budget.Metric, Budget.Window
@@ -44,14 +47,10 @@ class AmountForm(forms.Form):
     """A limit: a whole number, or a cost with up to six decimals."""
 
     limit = forms.DecimalField(
-        label="Limit", min_value=0, max_value=Decimal(10**15), max_digits=22, decimal_places=6
+        label="Limit", min_value=0, max_value=Decimal(MOST), max_digits=22, decimal_places=6
     )
-    soft_percent = forms.IntegerField(
-        label="Warn at (%)",
-        min_value=1,
-        max_value=99,
-        required=False,
-        help_text="Leave empty for no warning.",
+    soft_percent = form_field(
+        BudgetInput, "soft_percent", label="Warn at (%)", help_text="Leave empty for no warning."
     )
     metric = ""
 
@@ -67,6 +66,10 @@ class AmountForm(forms.Form):
         """The limit in its metric's unit."""
         limit: Decimal = self.cleaned_data["limit"]
         return int(limit * MILLION if self.metric == Metric.COST else limit)
+
+    @property
+    def change(self) -> BudgetChange:
+        return BudgetChange(limit=self.amount, soft_percent=self.cleaned_data["soft_percent"])
 
 
 class BudgetForm(AmountForm):
@@ -132,9 +135,10 @@ def targets_for(principal: Principal) -> Choices:
 
 
 class ZoneForm(forms.Form):
-    time_zone = forms.CharField(
+    time_zone = form_field(
+        SettingsChange,
+        "time_zone",
         label="Time zone",
-        max_length=64,
         help_text="Days and months start at midnight in this time zone, for example Europe/Berlin.",
     )
 
@@ -188,8 +192,7 @@ def change_budget(request: WorkspaceRequest, budget_id: UUID, **route: str) -> H
         budget_id=budget_id,
         done="Budget changed. It applies from the next message.",
         back=back,
-        limit=form.amount,
-        soft_percent=form.cleaned_data["soft_percent"],
+        change=form.change,
     )
 
 

@@ -19,7 +19,9 @@ from accounts.page_urls import page_url
 from accounts.policy import Action, may
 from accounts.principals import Principal
 from kit.errors import InvalidInput
+from kit.inputs import form_field
 from quotas.exports import EXPORTS, exported
+from quotas.inputs import UsageFilter
 from quotas.limits import limits_of
 from quotas.pages.charts import day_chart
 from quotas.planned_calls import Payer
@@ -31,8 +33,8 @@ BY = {"model": "Model", "member": "Member", "api_key": "API key", "purpose": "Pu
 
 
 class PeriodForm(forms.Form):
-    since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = form_field(UsageFilter, "since", label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = form_field(UsageFilter, "until", label="To", widget=forms.DateInput(attrs={"type": "date"}))
 
 
 @dataclass(frozen=True, slots=True)

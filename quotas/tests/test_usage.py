@@ -120,6 +120,39 @@ def test_an_invalid_query_is_refused_by_field(cast: Cast, query: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("usage?member_id=bob", "member_id"),
+        ("usage?since=2026-01-01&Until=2026-01-02", "Until"),
+        ("usage?cursor=abc", "cursor"),
+        ("usage/export.csv?by=model", "by"),
+        ("usage/export.json?form=csv", "form"),
+        ("workspaces/sales/usage?workspace=ops", "workspace"),
+        ("workspaces/sales/usage/export.csv?workspace=ops", "workspace"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_by_name(cast: Cast, path: str, name: str) -> None:
+    answer = ask(cast.alice, "GET", path)
+    assert code_of(answer) == (422, "invalid_input")
+    ((named, (problem,)),) = answer.json()["error"]["details"].items()
+    assert named == name
+    assert problem.startswith("Unknown field. Known fields: since, until, mine, ")
+
+
+def test_wrong_and_unknown_parameters_are_named_together(cast: Cast) -> None:
+    details = ask(cast.alice, "GET", "usage?by=moon&sinse=2026-01-01").json()["error"]["details"]
+    assert set(details) == {"by", "sinse"}
+
+
+def test_lists_of_budgets_are_still_paged(cast: Cast) -> None:
+    for window in ("day", "total"):
+        ask(cast.alice, "POST", "budgets", {"level": "tenant", "window": window, "limit": 5})
+    first = ask(cast.alice, "GET", "budgets?limit=2").json()
+    rest = ask(cast.alice, "GET", f"budgets?limit=2&cursor={first['next']}").json()
+    assert (len(first["data"]), len(rest["data"]), rest["has_more"]) == (2, 1, False)
+
+
+@pytest.mark.parametrize(
     "edge", ["since=9999-12-31", "until=0001-01-01", "since=0001-01-01&until=0001-01-02"]
 )
 def test_the_first_and_last_dates_of_the_calendar_are_valid(cast: Cast, edge: str) -> None:
