@@ -3,7 +3,12 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,19 +16,24 @@ from rest_framework.response import Response
 from accounts.api import PolicyView
 from accounts.policy import Action
 from accounts.principals import in_workspace
-from accounts.sign_in.api.auth import checked
 from gateway.api.images import ImageSerializer
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
 from gateway.conversations.images import as_data, images_of
+from gateway.conversations.inputs import ConversationChange
 from gateway.models import Conversation, Message, Turn
-from gateway.turns.approval_answers import DECISIONS, answer_approval, approval_data
+from gateway.turns.approval_answers import answer_approval, approval_data
 from gateway.turns.closing import stored_usage
 from gateway.turns.event_json import usage_data
 from gateway.turns.event_stream import visible_turn
+from gateway.turns.inputs import ApprovalInput
 from kit.api import Pages
+from kit.inputs import read_body, serializer_of
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
+ConversationChangeSerializer = extend_schema_serializer(component_name="Change")(
+    serializer_of(ConversationChange)
+)
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -44,18 +54,6 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
             "created_at",
             "last_turn_at",
         )
-
-
-class ChangeSerializer(serializers.Serializer[Any]):
-    title = serializers.CharField(max_length=200, required=False)
-    shared = serializers.BooleanField(
-        required=False, help_text="Whether everyone in the workspace can read it"
-    )
-
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        if not data:
-            raise serializers.ValidationError({"title": ["Nothing to change: send title or shared."]})
-        return data
 
 
 class UsageSerializer(serializers.Serializer[Any]):
@@ -180,13 +178,17 @@ class ConversationView(PolicyView):
     @extend_schema(
         operation_id="change_conversation",
         tags=["conversations"],
-        request=ChangeSerializer,
+        request=ConversationChangeSerializer,
         responses=ConversationSerializer,
     )
     def patch(self, request: Request, conversation_id: UUID) -> Response:
         """Renames a conversation or shares it with the workspace; only its owner can."""
+        change = read_body(ConversationChange, request.data)
         changed = conversations.change_conversation(
-            principal=self.principal, conversation_id=conversation_id, **checked(ChangeSerializer, request)
+            principal=self.principal,
+            conversation_id=conversation_id,
+            title=change.title,
+            shared=change.shared,
         )
         return Response(ConversationSerializer(changed).data)
 
@@ -249,12 +251,6 @@ def turn_usage_data(turn: Turn) -> dict[str, Any]:
     return usage_data(stored_usage(turn))
 
 
-class ApprovalInputSerializer(serializers.Serializer[Any]):
-    decision = serializers.ChoiceField(
-        DECISIONS, help_text="`always`: this tool never asks again in this workspace"
-    )
-
-
 class ApprovalSerializer(serializers.Serializer[Any]):
     decision = serializers.CharField(help_text="`allowed` or `refused`")
 
@@ -265,7 +261,7 @@ class ApprovalView(PolicyView):
     @extend_schema(
         operation_id="answer_approval",
         tags=["chat"],
-        request=ApprovalInputSerializer,
+        request=serializer_of(ApprovalInput),
         responses=ApprovalSerializer,
     )
     def post(self, request: Request, turn_id: UUID, approval_id: UUID) -> Response:
@@ -274,6 +270,6 @@ class ApprovalView(PolicyView):
             principal=self.principal,
             turn_id=turn_id,
             approval_id=approval_id,
-            **checked(ApprovalInputSerializer, request),
+            decision=read_body(ApprovalInput, request.data).decision,
         )
         return Response(approval_data(state))

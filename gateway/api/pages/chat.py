@@ -17,17 +17,18 @@ from accounts.page_urls import page_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
 from gateway.api.browser import turn_url
-from gateway.api.conversations import ApprovalInputSerializer
 from gateway.api.reply_parts import lasting_notice, reply_parts
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
 from gateway.conversations.images import as_data, images_of, with_urls
+from gateway.conversations.inputs import LONGEST_TITLE
 from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns.approval_answers import answer_approval, approval_data
+from gateway.turns.inputs import ApprovalInput
 from kit.api import json_error
-from kit.body_validation import validated
 from kit.errors import DomainError, Forbidden, NotFound
 from kit.highlighter import Budget
+from kit.inputs import read_body
 from kit.json_input import parse_object
 from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel
@@ -36,7 +37,6 @@ from workspaces.mcp_servers.queries import offered_servers
 
 TURNS_SHOWN = 30
 Ability = LanguageModel.Ability
-LONGEST_TITLE = 200
 
 
 @require_GET
@@ -77,9 +77,12 @@ def approve(
 ) -> HttpResponse:
     """Answers a tool call that waits for approval, for the page's script."""
     try:
-        answer = validated(ApprovalInputSerializer, parse_object(request.body))
+        answer = read_body(ApprovalInput, parse_object(request.body))
         state = answer_approval(
-            principal=request.principal, turn_id=turn_id, approval_id=approval_id, **answer
+            principal=request.principal,
+            turn_id=turn_id,
+            approval_id=approval_id,
+            decision=answer.decision,
         )
     except DomainError as error:
         return json_error(error)

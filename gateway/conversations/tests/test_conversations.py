@@ -79,6 +79,16 @@ def test_an_invalid_title_is_rejected_and_changes_nothing(client_of: Any, cast: 
     assert client.get(address).json()["title"] == "hi"
 
 
+@pytest.mark.parametrize(("body", "named"), [({}, {"title"}), ({"titel": "x"}, {"title", "titel"})])
+def test_a_change_of_nothing_is_refused(
+    client_of: Any, cast: Cast, body: dict[str, str], named: set[str]
+) -> None:
+    client = client_of(cast.alice)
+    answer = client.patch(f"/v1/conversations/{send(client, 'hi').json()['conversation_id']}", json=body)
+    assert (answer.status_code, set(answer.json()["error"]["details"])) == (422, named)
+    assert answer.json()["error"]["details"]["title"] == ["Nothing to change: send title or shared."]
+
+
 def test_a_deleted_conversations_cost_stays_in_the_ledger(client_of: Any, cast: Cast) -> None:
     client = client_of(cast.alice)
     received = send(client, "hi").json()
