@@ -5,12 +5,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.models import Membership, WorkspaceMember
 from kit.api import Pages
 from kit.fields import LineField
-
-WORKSPACE_ROLES = WorkspaceMember.Role.choices
-GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
 
 
 class NameField(LineField):

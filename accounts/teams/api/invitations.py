@@ -10,9 +10,10 @@ from rest_framework.response import Response
 
 from accounts.api import PolicyView, WorkspaceView
 from accounts.audit import services as audit
+from accounts.inputs import GIVEN_ROLES, WORKSPACE_ROLES
 from accounts.models import WorkspaceMember
 from accounts.policy import Action
-from accounts.serializers import GIVEN_ROLES, WORKSPACE_ROLES, NameField, PersonSerializer, page_of
+from accounts.serializers import NameField, PersonSerializer, page_of
 from accounts.sign_in.api.auth import OpenView, TokensSerializer, TokenThrottle, checked
 from accounts.sign_in.tokens import issue_tokens
 from accounts.teams import invitation_acceptance, invitations, workspace_links

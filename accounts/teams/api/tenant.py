@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import PolicyView
+from accounts.inputs import GIVEN_ROLES
 from accounts.models import Tenant
 from accounts.policy import Action
-from accounts.serializers import GIVEN_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.serializers import NameField, OldestFirst, PersonSerializer, page_of
 from accounts.sign_in.api.auth import checked
 from accounts.teams import members, tenants
 

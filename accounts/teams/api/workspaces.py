@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import WorkspaceView
+from accounts.inputs import WORKSPACE_ROLES
 from accounts.policy import Action
-from accounts.serializers import WORKSPACE_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.serializers import NameField, OldestFirst, PersonSerializer, page_of
 from accounts.sign_in.api.auth import checked
 from accounts.teams import workspaces
 from accounts.teams.api.tenant import PAGING

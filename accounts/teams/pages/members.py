@@ -11,8 +11,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.keys import services as api_keys
+from accounts.keys.inputs import ServiceAccountInput
 from accounts.middleware import WorkspaceRequest
-from accounts.models import Membership, OwnershipOffer, WorkspaceMember
+from accounts.models import Membership, OwnershipOffer, User, WorkspaceMember
 from accounts.page_helpers import button, form_page, needs, save_form
 from accounts.page_urls import page_url
 from accounts.pagination import page_of, searched
@@ -22,7 +23,7 @@ from accounts.teams import invitations, members
 from accounts.teams.invitation_limits import may_send
 from accounts.teams.workspaces import listed_workspaces
 from kit.errors import NotFound
-from kit.fields import LineFormField
+from kit.inputs import form_field, read_form
 
 GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
 
@@ -58,12 +59,8 @@ class InvitationForm(forms.Form):
 
 
 class ServiceAccountForm(forms.Form):
-    name = LineFormField(label="Name", max_length=100)
-    workspace_role = forms.ChoiceField(
-        label="Workspace role",
-        choices=WorkspaceMember.Role.choices,
-        initial=WorkspaceMember.Role.EDITOR,
-    )
+    name = form_field(ServiceAccountInput, "name", label="Name")
+    workspace_role = form_field(ServiceAccountInput, "workspace_role", label="Workspace role", required=True)
 
 
 @require_GET
@@ -129,10 +126,15 @@ def _invite(principal: Principal, form: InvitationForm) -> list[invitations.Outc
 def service_accounts(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     form = ServiceAccountForm(request.POST or None)
     rows = page_of(request, api_keys.service_accounts_of(request.principal))
+
+    def create() -> User:
+        account = read_form(ServiceAccountInput, form)
+        return api_keys.create_service_account(principal=request.principal, account=account)
+
     return form_page(
         request,
         form,
-        save=lambda: api_keys.create_service_account(principal=request.principal, **form.cleaned_data),
+        save=create,
         done="Service account added. Create a key for it under Settings, API keys.",
         back=page_url(request.principal, "service_accounts"),
         page=lambda: render(request, "team/service_accounts.html", {"form": form, "accounts": rows}),
