@@ -126,6 +126,19 @@ class Secret(Rule):
         return forms.CharField(max_length=self.longest, strip=self.is_trimmed, widget=widget, **options)
 
 
+@dataclass(frozen=True)
+class Email(Rule):
+    """An email address, in the case that it was sent in."""
+
+    longest: int = 254
+
+    def serializer_field(self, **options: Any) -> Any:
+        return serializers.EmailField(max_length=self.longest, **options)
+
+    def form_field(self, **options: Any) -> forms.Field:
+        return forms.EmailField(max_length=self.longest, **options)
+
+
 @dataclass(frozen=True, eq=False)  # annotations are hashed, and choices may be a list
 class Choice(Rule):
     choices: Choices

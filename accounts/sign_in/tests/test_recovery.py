@@ -20,6 +20,7 @@ from accounts.tests.cast import PASSWORD, Cast, Person
 from accounts.tests.mailbox import everything_in, mails_to, path_in
 from accounts.tests.requests_as import As, code_of
 from kit.tenancy import tenant_scope
+from workspaces.inputs import SignUp
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn
 from workspaces.onboarding import sign_up
 
@@ -37,11 +38,7 @@ def fresh_limits() -> None:
 def registered(address: str = VICTIM) -> Principal:
     """An account created with an address that was never verified."""
     return sign_up(
-        email=address,
-        password=ATTACKERS_PASSWORD,
-        name="Mallory",
-        tenant_name="Initech",
-        workspace_name="General",
+        new=SignUp(email=address, password=ATTACKERS_PASSWORD, name="Mallory", tenant_name="Initech")
     )
 
 

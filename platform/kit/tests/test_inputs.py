@@ -8,7 +8,7 @@ from django import forms
 from django.http import QueryDict
 
 from kit.errors import InvalidInput
-from kit.fields import Choice, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, Text
+from kit.fields import Choice, Email, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, Text
 from kit.inputs import form_of, read_body, read_form, serializer_of
 
 
@@ -29,13 +29,14 @@ class NoteInput:
     size: Annotated[int, Integer(1, 5)] | None = None
     heat: Annotated[float, Real(0, 1), Nullable()] | None = None
     key: Annotated[str, Secret(20)] = field(default="", repr=False)
+    author: Annotated[str, Email(20)] = ""
     is_pinned: bool = False
     rows: list[Row] = field(default_factory=list)
 
 
 NoteForm = form_of(
     NoteInput,
-    {name: name.title() for name in ("title", "text", "colour", "tags", "size", "is_pinned")},
+    {name: name.title() for name in ("title", "text", "colour", "tags", "size", "author", "is_pinned")},
     {"title": "Up to 10 characters."},
 )
 
@@ -68,7 +69,15 @@ def test_what_is_left_out_has_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("title", "12345678901"), ("title", ""), ("colour", "green"), ("size", 9)]
+    ("name", "value"),
+    [
+        ("title", "12345678901"),
+        ("title", ""),
+        ("colour", "green"),
+        ("size", 9),
+        ("author", "a@b"),
+        ("author", f"{'a' * 20}@example.com"),
+    ],
 )
 def test_a_body_and_a_form_are_refused_for_the_same(name: str, value: Any) -> None:
     body = {"title": "a", name: value}
@@ -102,7 +111,7 @@ def test_nested_inputs_become_their_own_classes() -> None:
 def test_unknown_keys_are_refused_by_name_with_the_known_ones() -> None:
     wrong = problems({"title": "", "titel": 1, "rows": [{"name": "x", "nmae": 1}]})
     assert wrong["titel"] == [
-        "Unknown field. Known fields: title, text, colour, tags, size, heat, key, is_pinned, rows."
+        "Unknown field. Known fields: title, text, colour, tags, size, heat, key, author, is_pinned, rows."
     ]
     assert wrong["rows"] == {"0": {"nmae": ["Unknown field. Known fields: name, default."]}}
     assert wrong["title"]
