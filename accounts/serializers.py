@@ -6,14 +6,6 @@ from typing import Any
 from rest_framework import serializers
 
 from kit.api import Pages
-from kit.fields import LineField
-
-
-class NameField(LineField):
-    """A name that people see: one line of 1 to 100 characters. In forms it is a LineFormField."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=100, **kwargs)
 
 
 class PersonSerializer(serializers.Serializer[Any]):

@@ -6,7 +6,7 @@ from typing import Annotated
 from accounts.inputs import WORKSPACE_ROLES, GivenRole, Name, WorkspaceRole
 from accounts.models import Membership, Tenant, WorkspaceMember
 from kit.errors import InvalidInput
-from kit.fields import Choice, Help, Integer, Items, String
+from kit.fields import Choice, Help, Integer, Items, Secret, String
 
 LINK_ROLES = [choice for choice in WORKSPACE_ROLES if choice[0] != WorkspaceMember.Role.MANAGER]
 MOST_AT_ONCE = 100  # addresses of one list of invitations
@@ -67,3 +67,11 @@ class InvitationInput:
         if len(self.workspaces) > MOST_WORKSPACES:
             raise InvalidInput(workspaces=[f"Choose at most {MOST_WORKSPACES} workspaces."])
         return {row.workspace: row.role for row in self.workspaces}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept:
+    token: Annotated[str, String(200), Help("The last part of the link's URL")]
+    password: Annotated[str, Secret(1000, is_trimmed=False)] = field(repr=False)
+    name: Annotated[Name, Help("For a new account")] = ""
+    code: Annotated[str, Secret(20)] = field(default="", repr=False)

@@ -122,8 +122,8 @@ class Secret(Rule):
         return serializers.CharField(max_length=self.longest, trim_whitespace=self.is_trimmed, **options)
 
     def form_field(self, **options: Any) -> forms.Field:
-        widget = forms.PasswordInput(attrs={"autocomplete": "off"})
-        return forms.CharField(max_length=self.longest, strip=self.is_trimmed, widget=widget, **options)
+        options = {"widget": forms.PasswordInput(attrs={"autocomplete": "off"}), **options}
+        return forms.CharField(max_length=self.longest, strip=self.is_trimmed, **options)
 
 
 @dataclass(frozen=True)

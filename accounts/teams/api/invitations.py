@@ -11,12 +11,12 @@ from rest_framework.response import Response
 from accounts.api import PolicyView, WorkspaceView
 from accounts.audit import services as audit
 from accounts.policy import Action
-from accounts.serializers import NameField, PersonSerializer, page_of
+from accounts.serializers import PersonSerializer, page_of
 from accounts.sign_in.api.auth import OpenView, TokensSerializer, TokenThrottle, checked
 from accounts.sign_in.tokens import issue_tokens
 from accounts.teams import invitation_acceptance, invitations, workspace_links
 from accounts.teams.api.tenant import PAGING
-from accounts.teams.inputs import InvitationInput, LinkInput
+from accounts.teams.inputs import Accept, InvitationInput, LinkInput
 from kit.api import Pages
 from kit.errors import DomainError
 from kit.inputs import read_body, serializer_of
@@ -75,12 +75,6 @@ class WelcomeSerializer(serializers.Serializer[Any]):
     workspaces = serializers.ListField(child=serializers.CharField())
     expires_at = serializers.DateTimeField()
     has_account = serializers.BooleanField()
-
-
-class AcceptSerializer(TokenSerializer):
-    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
-    name = NameField(required=False, default="", allow_blank=True, help_text="For a new account")
-    code = serializers.CharField(max_length=20, required=False, default="", allow_blank=True, write_only=True)
 
 
 class JoinSerializer(TokenSerializer):
@@ -188,11 +182,17 @@ class InvitationLookView(TokenRouteView):
 
 class InvitationAcceptView(TokenRouteView):
     @extend_schema(
-        operation_id="accept_invitation", tags=["auth"], request=AcceptSerializer, responses=TokensSerializer
+        operation_id="accept_invitation",
+        tags=["auth"],
+        request=serializer_of(Accept),
+        responses=TokensSerializer,
     )
     def post(self, request: Request) -> Response:
         """Accepts an invitation with the account's password, or creates the account with it."""
-        principal = invitation_acceptance.accept_with_password(**checked(AcceptSerializer, request))
+        sent = read_body(Accept, request.data)
+        principal = invitation_acceptance.accept_with_password(
+            token=sent.token, password=sent.password, code=sent.code, name=sent.name
+        )
         audit.record("user.signed_in", principal=principal, via="api")
         return Response(issue_tokens(principal))
 

@@ -9,7 +9,7 @@ from django.http import QueryDict
 
 from kit.errors import InvalidInput
 from kit.fields import Choice, Email, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, Text
-from kit.inputs import form_of, read_body, read_form, serializer_of
+from kit.inputs import form_field, form_of, read_body, read_form, serializer_of
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,13 @@ def test_a_form_has_labels_hints_and_defaults() -> None:
 def test_secrets_are_not_shown() -> None:
     assert "hidden" not in repr(read_body(NoteInput, {"title": "a", "key": "hidden"}))
     assert serializer_of(NoteInput)().fields["key"].write_only
+    assert form_field(NoteInput, "key", label="Key").widget.attrs["autocomplete"] == "off"
+
+
+def test_a_form_may_choose_the_widget_of_a_secret() -> None:
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    field = form_field(NoteInput, "key", label="Key", widget=widget)
+    assert field.widget.attrs["autocomplete"] == "new-password"
 
 
 def test_a_type_without_a_rule_is_a_mistake() -> None:
