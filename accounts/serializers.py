@@ -5,19 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.models import Membership, WorkspaceMember
 from kit.api import Pages
-from kit.fields import LineField
-
-WORKSPACE_ROLES = WorkspaceMember.Role.choices
-GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
-
-
-class NameField(LineField):
-    """A name that people see: one line of 1 to 100 characters. In forms it is a LineFormField."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=100, **kwargs)
 
 
 class PersonSerializer(serializers.Serializer[Any]):

@@ -15,23 +15,17 @@ from accounts.api import PolicyView, WorkspaceView
 from accounts.models import User
 from accounts.policy import Action
 from accounts.principals import Principal, find_principal
-from accounts.serializers import NameField, OldestFirst, page_of
-from accounts.sign_in.api.auth import AddressThrottle, OpenView, TokensSerializer, checked
+from accounts.serializers import OldestFirst, page_of
+from accounts.sign_in.api.auth import AddressThrottle, OpenView, TokensSerializer
 from accounts.sign_in.tokens import issue_tokens
 from accounts.teams.api.tenant import PAGING
 from accounts.teams.api.workspaces import WorkspaceSerializer
 from accounts.teams.workspaces import find_workspace, listed_workspaces
+from kit.inputs import read_body, serializer_of
 from quotas.limits import limits_of
 from quotas.planned_calls import Payer
 from workspaces import onboarding
-
-
-class SignUpSerializer(serializers.Serializer[Any]):
-    email = serializers.EmailField(max_length=254)
-    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
-    name = serializers.CharField(max_length=100)
-    tenant_name = serializers.CharField(max_length=100)
-    workspace_name = serializers.CharField(max_length=100, required=False, default=onboarding.FIRST_WORKSPACE)
+from workspaces.inputs import SignUp, TeamInput, WorkspaceInput
 
 
 class FiguresSerializer(serializers.Serializer[Any]):
@@ -64,7 +58,7 @@ class SignUpView(OpenView):
     @extend_schema(
         operation_id="signup",
         tags=["auth"],
-        request=SignUpSerializer,
+        request=serializer_of(SignUp),
         responses={201: TokensSerializer, 202: SentSerializer},
     )
     def post(self, request: Request) -> Response:
@@ -74,10 +68,10 @@ class SignUpView(OpenView):
         told by email. Where `EMAIL_VERIFICATION` is optional you can sign in immediately by `/v1/auth/token`.
         An installation that sends no confirmations (`none`), or one in development, answers 201 with tokens.
         """
-        fields = checked(SignUpSerializer, request)
+        new = read_body(SignUp, request.data)
         if _answers_directly():
-            return Response(issue_tokens(onboarding.sign_up(**fields)), status=201)
-        onboarding.sign_up_quietly(**fields)
+            return Response(issue_tokens(onboarding.sign_up(new=new)), status=201)
+        onboarding.sign_up_quietly(new=new)
         return Response({"verification": "sent"}, status=202)
 
 
@@ -85,10 +79,6 @@ def _answers_directly() -> bool:
     """Tokens in the response reveal that the address was free: only if no mail is sent, or in development."""
     mode = settings.EMAIL_VERIFICATION
     return mode == "none" or (settings.DEVELOPMENT and mode == "optional")
-
-
-class TeamInputSerializer(serializers.Serializer[Any]):
-    name = NameField()
 
 
 class NewTeamView(APIView):
@@ -101,22 +91,18 @@ class NewTeamView(APIView):
     @extend_schema(
         operation_id="begin_team",
         tags=["auth"],
-        request=TeamInputSerializer,
+        request=serializer_of(TeamInput),
         responses={201: TokensSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a team of your own with a first workspace, for an app signed in at `/_allauth/app/v1/`."""
         owner = cast("User", request.user)
-        fields = checked(TeamInputSerializer, request)
-        opened = onboarding.open_tenant(owner=owner, tenant_name=fields["name"], workspace_name="")
+        team = read_body(TeamInput, request.data)
+        opened = onboarding.open_tenant(owner=owner, tenant_name=team.name, workspace_name="")
         principal = find_principal(
             user_id=owner.id, tenant_slug=opened.tenant.slug, workspace_slug=opened.workspace.slug
         )
         return Response(issue_tokens(cast("Principal", principal)), status=201)
-
-
-class WorkspaceInputSerializer(serializers.Serializer[Any]):
-    name = NameField()
 
 
 class WorkspacesView(PolicyView):
@@ -137,13 +123,13 @@ class WorkspacesView(PolicyView):
     @extend_schema(
         operation_id="create_workspace",
         tags=["workspaces"],
-        request=WorkspaceInputSerializer,
+        request=serializer_of(WorkspaceInput),
         responses={201: WorkspaceSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a workspace that you manage, with a budget and the local model."""
-        fields = checked(WorkspaceInputSerializer, request)
-        made = onboarding.open_workspace(principal=self.principal, **fields)
+        workspace = read_body(WorkspaceInput, request.data)
+        made = onboarding.open_workspace(principal=self.principal, name=workspace.name)
         return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
 
 

@@ -19,9 +19,9 @@ from accounts.teams.tenants import create_tenant, create_workspace
 from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.plans import default_plan, give_plan
+from workspaces.inputs import FIRST_WORKSPACE, SignUp
 from workspaces.language_models.installation import install_local_model
 
-FIRST_WORKSPACE = "General"
 LONGEST_NAME = 100
 MOST_WORKSPACES = 500
 
@@ -34,13 +34,13 @@ class TenantWorkspace:
     workspace: Workspace
 
 
-def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> Principal:
+def sign_up(*, new: SignUp) -> Principal:
     """Creates the account and its team; EmailTaken, RateLimited or InvalidInput leave nothing behind."""
-    address = normal_address(email)
+    address = normal_address(new.email)
     expect_network()  # before the address is looked up, so that a refusal does not reveal an account
     with transaction.atomic():
-        user = create_account(email=address, password=password, name=name, verified=False)
-        opened = open_tenant(owner=user, tenant_name=tenant_name, workspace_name=workspace_name)
+        user = create_account(email=address, password=new.password, name=new.name, verified=False)
+        opened = open_tenant(owner=user, tenant_name=new.tenant_name, workspace_name=new.workspace_name)
         send_verification(user)
     principal = find_principal(
         user_id=user.id, tenant_slug=opened.tenant.slug, workspace_slug=opened.workspace.slug
@@ -48,22 +48,21 @@ def sign_up(*, email: str, password: str, name: str, tenant_name: str, workspace
     return cast("Principal", principal)  # its owner may enter it
 
 
-def sign_up_quietly(*, email: str, password: str, name: str, tenant_name: str, workspace_name: str) -> None:
+def sign_up_quietly(*, new: SignUp) -> None:
     """As `sign_up`, without revealing whether the address has an account: its owner is notified by mail.
 
     For a known address the same work is done and undone, so that the time reveals nothing either.
     """
     try:
-        sign_up(
-            email=email,
-            password=password,
-            name=name,
-            tenant_name=tenant_name,
-            workspace_name=workspace_name,
-        )
+        sign_up(new=new)
     except EmailTaken:
-        rehearse_sign_up(password=password, name=name, tenant_name=tenant_name, workspace_name=workspace_name)
-        mail_account_exists(normal_address(email))
+        rehearse_sign_up(
+            password=new.password,
+            name=new.name,
+            tenant_name=new.tenant_name,
+            workspace_name=new.workspace_name,
+        )
+        mail_account_exists(normal_address(new.email))
 
 
 def rehearse_sign_up(*, password: str, name: str, tenant_name: str, workspace_name: str) -> None:

@@ -14,18 +14,17 @@ from accounts.models import User
 from accounts.teams.limits import expect_network
 from accounts.teams.pages.invitation_acceptance import is_joining
 from kit.errors import RateLimited
-from kit.fields import LineFormField
-from workspaces.onboarding import FIRST_WORKSPACE, open_tenant, rehearse_sign_up
+from kit.inputs import form_field
+from workspaces.inputs import SignUp
+from workspaces.onboarding import open_tenant, rehearse_sign_up
 
 
 class SignUpForm(SignupForm):
-    name = LineFormField(
-        label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    name = form_field(
+        SignUp, "name", label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
-    tenant_name = LineFormField(label="Your team", max_length=100)
-    workspace_name = LineFormField(
-        label="First workspace", max_length=100, required=False, initial=FIRST_WORKSPACE
-    )
+    tenant_name = form_field(SignUp, "tenant_name", label="Your team")
+    workspace_name = form_field(SignUp, "workspace_name", label="First workspace")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

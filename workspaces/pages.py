@@ -16,20 +16,25 @@ from accounts.policy import Action
 from accounts.principals import Principal
 from accounts.teams.workspaces import listed_workspaces
 from kit.errors import DomainError
-from kit.fields import LineFormField
+from kit.inputs import form_field
 from quotas.usage import used_this_month
-from workspaces.onboarding import FIRST_WORKSPACE, LONGEST_NAME, open_tenant, open_workspace
+from workspaces.inputs import FIRST_WORKSPACE, TeamInput, WorkspaceInput
+from workspaces.onboarding import LONGEST_NAME, open_tenant, open_workspace
 
 
-class NameForm(forms.Form):
-    name = LineFormField(label="Name", max_length=100)
+class TeamForm(forms.Form):
+    name = form_field(TeamInput, "name", label="Name")
+
+
+class WorkspaceForm(forms.Form):
+    name = form_field(WorkspaceInput, "name", label="Name")
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Action.TENANT_VIEW, post=Action.WORKSPACE_CREATE)
 def workspaces(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """The team's workspaces with members and this month's usage, and a form that adds one."""
-    form = NameForm(request.POST or None)
+    form = WorkspaceForm(request.POST or None)
 
     def settings_url(made: Principal) -> str:
         return page_url(request.principal, "workspace_settings", slug=made.workspace.slug)
@@ -37,14 +42,14 @@ def workspaces(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     return form_page(
         request,
         form,
-        save=lambda: open_workspace(principal=request.principal, **form.cleaned_data),
+        save=lambda: open_workspace(principal=request.principal, name=form.cleaned_data["name"]),
         done=lambda made: f"{made.workspace.name} created.",
         back=settings_url,
         page=lambda: _list_page(request, form),
     )
 
 
-def _list_page(request: WorkspaceRequest, form: NameForm) -> HttpResponse:
+def _list_page(request: WorkspaceRequest, form: WorkspaceForm) -> HttpResponse:
     shown = page_of(request, listed_workspaces(request.principal))
     used = used_this_month(request.principal.tenant, (row.id for row in shown.rows))
     for row in shown.rows:
@@ -59,11 +64,12 @@ def _list_page(request: WorkspaceRequest, form: NameForm) -> HttpResponse:
 @login_required
 def new_team(request: HttpRequest) -> HttpResponse:
     """For people without a team: they signed in through an issuer, or left their last team."""
-    name = " ".join(request.POST.get("name", "").replace("\0", "").split())
-    if not 0 < len(name) <= LONGEST_NAME or not isinstance(request.user, User):
+    form = TeamForm(request.POST)
+    if not form.is_valid() or not isinstance(request.user, User):
         messages.error(request, f"Enter a team name of 1 to {LONGEST_NAME} characters.")
         return redirect("places")
     try:
+        name = form.cleaned_data["name"]
         opened = open_tenant(owner=request.user, tenant_name=name, workspace_name=FIRST_WORKSPACE)
     except DomainError as problem:
         messages.error(request, problem_text(problem))

@@ -10,13 +10,12 @@ from rest_framework.response import Response
 
 from accounts.api import PolicyView, WorkspaceView
 from accounts.keys import services as api_keys
-from accounts.policy import Action, Scope
-from accounts.serializers import WORKSPACE_ROLES, NameField, PersonSerializer, page_of
-from accounts.sign_in.api.auth import checked
+from accounts.keys.inputs import KeyInput, ServiceAccountInput
+from accounts.policy import Action
+from accounts.serializers import PersonSerializer, page_of
 from accounts.teams.api.tenant import PAGING
 from kit.api import Pages
-
-SCOPES = [(scope.value, scope.value) for scope in Scope]
+from kit.inputs import read_body, serializer_of
 
 
 class ApiKeySerializer(serializers.Serializer[Any]):
@@ -37,18 +36,6 @@ class NewKeySerializer(ApiKeySerializer):
     key = serializers.CharField(help_text="The key; only in this response")
 
 
-class KeyInputSerializer(serializers.Serializer[Any]):
-    name = NameField()
-    scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), allow_empty=False, max_length=3)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
-    service_account = serializers.UUIDField(required=False, allow_null=True, default=None)
-
-
-class ServiceAccountInputSerializer(serializers.Serializer[Any]):
-    name = NameField()
-    workspace_role = serializers.ChoiceField(WORKSPACE_ROLES, required=False, default="editor")
-
-
 class KeysView(PolicyView):
     """Lists and creates keys."""
 
@@ -58,8 +45,8 @@ class KeysView(PolicyView):
         return pages.get_paginated_response(ApiKeySerializer(shown, many=True).data)
 
     def created(self, *, for_tenant: bool) -> Response:
-        fields = checked(KeyInputSerializer, self.request)
-        new = api_keys.create_key(principal=self.principal, for_tenant=for_tenant, **fields)
+        key = read_body(KeyInput, self.request.data)
+        new = api_keys.create_key(principal=self.principal, key=key, for_tenant=for_tenant)
         return Response({**ApiKeySerializer(new.row).data, "key": new.text}, status=201)
 
 
@@ -79,7 +66,7 @@ class WorkspaceKeysView(WorkspaceView, KeysView):
     @extend_schema(
         operation_id="create_workspace_api_key",
         tags=["keys"],
-        request=KeyInputSerializer,
+        request=serializer_of(KeyInput),
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request, workspace: str) -> Response:
@@ -100,7 +87,7 @@ class TenantKeysView(KeysView):
     @extend_schema(
         operation_id="create_api_key",
         tags=["keys"],
-        request=KeyInputSerializer,
+        request=serializer_of(KeyInput),
         responses={201: NewKeySerializer},
     )
     def post(self, request: Request) -> Response:
@@ -133,14 +120,13 @@ class ServiceAccountsView(PolicyView):
     @extend_schema(
         operation_id="create_service_account",
         tags=["keys"],
-        request=ServiceAccountInputSerializer,
+        request=serializer_of(ServiceAccountInput),
         responses={201: PersonSerializer},
     )
     def post(self, request: Request) -> Response:
         """Creates a service account in the token's workspace. Add it to others like a member."""
-        made = api_keys.create_service_account(
-            principal=self.principal, **checked(ServiceAccountInputSerializer, request)
-        )
+        account = read_body(ServiceAccountInput, request.data)
+        made = api_keys.create_service_account(principal=self.principal, account=account)
         return Response(PersonSerializer(made).data, status=201)
 
 

@@ -1,7 +1,6 @@
 """The page of API keys: the person's own, and for admins everyone's."""
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -11,15 +10,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts.keys import services
+from accounts.keys.inputs import KeyInput
 from accounts.middleware import WorkspaceRequest
 from accounts.page_helpers import button, needs, save_form
 from accounts.pagination import page_of
 from accounts.policy import Action, Scope, may
 from accounts.principals import Principal
-from kit.fields import LineFormField
+from kit.inputs import form_field, read_form
 
 LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "Never")]
-SCOPES = [
+DESCRIBED_SCOPES = [
     (Scope.CHAT.value, "Chat: send messages, including through the OpenAI-compatible API"),
     (Scope.READ.value, "Read: see conversations, members and settings"),
     (Scope.MANAGE.value, "Manage: change members and settings, within the owner's rights"),
@@ -27,11 +27,11 @@ SCOPES = [
 
 
 class KeyForm(forms.Form):
-    name = LineFormField(
-        label="Name", max_length=100, help_text="What the key is for, for example “nightly report”."
+    name = form_field(
+        KeyInput, "name", label="Name", help_text="What the key is for, for example “nightly report”."
     )
-    scopes = forms.MultipleChoiceField(
-        label="Permissions", choices=SCOPES, widget=forms.CheckboxSelectMultiple, initial=["chat"]
+    scopes = form_field(
+        KeyInput, "scopes", label="Permissions", choices=DESCRIBED_SCOPES, initial=[Scope.CHAT.value]
     )
     reach = forms.ChoiceField(label="Where", choices=[])
     owner = forms.ChoiceField(label="Acts as", choices=[], required=False)
@@ -49,16 +49,17 @@ class KeyForm(forms.Form):
         self.fields["reach"].choices = reach  # type: ignore[attr-defined]
         self.fields["owner"].choices = owners  # type: ignore[attr-defined]
 
-    def arguments(self) -> dict[str, Any]:
-        """For `create_key`."""
-        sent = self.cleaned_data
-        return {
-            "name": sent["name"],
-            "scopes": sent["scopes"],
-            "for_tenant": sent["reach"] == "tenant",
-            "service_account": UUID(sent["owner"]) if sent["owner"] else None,
-            "expires_at": timezone.now() + timedelta(days=int(sent["days"])) if sent["days"] else None,
-        }
+    def key(self) -> KeyInput:
+        owner, days = self.cleaned_data["owner"], self.cleaned_data["days"]
+        return read_form(
+            KeyInput,
+            self,
+            service_account=UUID(owner) if owner else None,
+            expires_at=timezone.now() + timedelta(days=int(days)) if days else None,
+        )
+
+    def is_for_tenant(self) -> bool:
+        return bool(self.cleaned_data["reach"] == "tenant")
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,8 +68,12 @@ def keys(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     """Only the response to the form contains the new key's text."""
     principal = request.principal
     form, made = KeyForm(principal, request.POST or None), None
+
+    def create() -> services.NewKey:
+        return services.create_key(principal=principal, key=form.key(), for_tenant=form.is_for_tenant())
+
     if request.method == "POST":
-        made = save_form(form, lambda: services.create_key(principal=principal, **form.arguments()))
+        made = save_form(form, create)
     shown = page_of(request, services.listed_keys(principal), newest_first=True)
     context = {
         "form": KeyForm(principal) if made else form,

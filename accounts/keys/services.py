@@ -1,7 +1,7 @@
 """API keys: created, shown once, stored as a hash; the principal is read again on each use."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -11,6 +11,7 @@ from django.utils.crypto import get_random_string
 
 from accounts.audit import services as audit
 from accounts.keys.bearer_secrets import hash_of, make_secret, matches
+from accounts.keys.inputs import KeyInput, ServiceAccountInput
 from accounts.models import ApiKey, Membership, Tenant, User
 from accounts.policy import Action, Scope, expect, may
 from accounts.principals import Principal, default_principal, find_principal
@@ -90,22 +91,14 @@ def _principal_of_owner(key: ApiKey, workspace_slug: str) -> Principal | None:
     return in_default or default_principal(user_id=key.owner_id, tenant_slug=tenant)
 
 
-def create_key(
-    *,
-    principal: Principal,
-    name: str,
-    scopes: list[str],
-    for_tenant: bool = False,
-    expires_at: datetime | None = None,
-    service_account: UUID | None = None,
-) -> NewKey:
+def create_key(*, principal: Principal, key: KeyInput, for_tenant: bool = False) -> NewKey:
     """For the principal's workspace or the whole tenant; owned by the principal or a service account."""
-    if expires_at is not None and expires_at <= timezone.now():
+    if key.expires_at is not None and key.expires_at <= timezone.now():
         raise InvalidInput(expires_at=["This time is in the past."])
-    with acting(principal, Action.TENANT_KEYS if for_tenant else _needed(service_account)) as actor:
-        if for_tenant and service_account is not None:
+    with acting(principal, Action.TENANT_KEYS if for_tenant else _needed(key.service_account)) as actor:
+        if for_tenant and key.service_account is not None:
             expect(actor, Action.SERVICE_ACCOUNTS_CHANGE)
-        owner = _owner(actor, service_account)
+        owner = _owner(actor, key.service_account)
         _expect_below_limit(owner)
         secret = make_secret()
         row = ApiKey.objects.create(
@@ -113,12 +106,12 @@ def create_key(
             workspace_id=None if for_tenant else actor.workspace.id,
             owner_id=owner.user_id,
             membership_id=owner.id,
-            name=name,
+            name=key.name,
             prefix=get_random_string(PREFIX_LENGTH, CHARACTERS),
             secret_hash=hash_of(secret),
-            scopes=sorted(set(scopes)),
+            scopes=sorted(set(key.scopes)),
             created_by_id=actor.user_id,
-            expires_at=expires_at,
+            expires_at=key.expires_at,
         )
         audit.record(
             "api_key.created",
@@ -201,17 +194,17 @@ def revoke_own_key(*, user_id: UUID, key_id: UUID) -> None:
     access_changed(user_id)
 
 
-def create_service_account(*, principal: Principal, name: str, workspace_role: str) -> User:
+def create_service_account(*, principal: Principal, account: ServiceAccountInput) -> User:
     """In the principal's workspace; its keys outlive the membership of the person who created them."""
     with acting(principal, Action.SERVICE_ACCOUNTS_CHANGE) as actor:
         tenant = Tenant.objects.get(id=actor.tenant.id)
-        user = User(name=name, service_of=tenant)
+        user = User(name=account.name, service_of=tenant)
         user.email = f"{user.id.hex}@service.invalid"  # reserved by RFC 2606
         user.set_unusable_password()
         user.save()
         Membership.objects.create(tenant=tenant, user=user, role=Membership.Role.MEMBER)
-        user.workspace_memberships.create(workspace_id=actor.workspace.id, role=workspace_role)
-        audit.record("service_account.created", principal=actor, target=name, user=str(user.id))
+        user.workspace_memberships.create(workspace_id=actor.workspace.id, role=account.workspace_role)
+        audit.record("service_account.created", principal=actor, target=account.name, user=str(user.id))
     return user
 
 

@@ -21,8 +21,9 @@ def language_name(code: str) -> str:
 
 
 @transaction.atomic
-def change_profile(*, user: User, name: str, reply_language: str) -> None:
-    wanted = {"name": " ".join(name.split()), "reply_language": reply_language}
+def change_profile(*, user: User, name: str | None = None, reply_language: str | None = None) -> None:
+    """None leaves a field as it is."""
+    wanted = {"name": name, "reply_language": reply_language}
     changes = audit.change(user, wanted, wanted)
     if changes:
         user.save(update_fields=list(changes))

@@ -19,6 +19,7 @@ from accounts.models import Invitation, InvitationWorkspace, Membership, Tenant,
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.revocation import access_changed
+from accounts.teams.inputs import MOST_AT_ONCE
 from accounts.teams.invitation_limits import (
     expect_recipient_below_limit,
     expect_sender,
@@ -30,7 +31,6 @@ from accounts.teams.members import acting, join_tenant, join_workspace, lock_ten
 from kit.errors import Conflict, DomainError, InvalidInput, NotFound
 
 DAYS = 7
-MOST_AT_ONCE = 100
 MOST_OPEN = 1000  # in a tenant
 MOST_SENDS = 5  # of one invitation
 WorkspaceRoles = Mapping[str, str]  # a role for each workspace's slug

@@ -10,6 +10,7 @@ from accounts.models import Membership, Tenant, User, Workspace, WorkspaceMember
 from accounts.models.tenants import schema_name_for
 from accounts.policy import Action, expect
 from accounts.principals import Principal
+from accounts.teams.inputs import TenantChange
 from accounts.teams.limits import expect_founder, expect_network, note_founding
 from accounts.teams.members import acting
 from accounts.teams.schema_script import run_script
@@ -89,11 +90,9 @@ def tenant_of(principal: Principal) -> Tenant:
     return tenant
 
 
-def change_tenant(
-    *, principal: Principal, name: str | None = None, departed_conversations: str | None = None
-) -> Tenant:
-    """Changes the name or what happens to a leaver's conversations; None leaves a field as it is."""
-    wanted = {"name": name, "departed_conversations": departed_conversations}
+def change_tenant(*, principal: Principal, change: TenantChange) -> Tenant:
+    """Changes the name or what happens to a leaver's conversations."""
+    wanted = {"name": change.name, "departed_conversations": change.departed_conversations}
     with acting(principal, Action.TENANT_CHANGE) as actor:
         tenant = tenant_of(actor)
         changes = audit.change(tenant, wanted, wanted)

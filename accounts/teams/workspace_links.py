@@ -16,6 +16,7 @@ from accounts.models.invitations import WorkspaceLinkQuerySet
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from accounts.revocation import access_changed
+from accounts.teams.inputs import LinkInput
 from accounts.teams.members import acting, join_tenant, join_workspace, lock_tenant
 from kit.errors import Conflict, NotFound
 
@@ -28,7 +29,7 @@ class NewLink:
     url: str
 
 
-def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> NewLink:
+def open_link(*, principal: Principal, link: LinkInput) -> NewLink:
     """Creates a link; the previous one no longer works."""
     with acting(principal, Action.WORKSPACE_LINK) as actor:
         if not Workspace.objects.open().filter(id=actor.workspace.id).exists():
@@ -37,14 +38,18 @@ def open_link(*, principal: Principal, role: str, most_uses: int, days: int) -> 
         secret = make_secret()
         row = WorkspaceLink.objects.create(
             workspace_id=actor.workspace.id,
-            role=role,
+            role=link.role,
             secret_hash=hash_of(secret),
-            most_uses=most_uses,
+            most_uses=link.most_uses,
             created_by_id=actor.user_id,
-            expires_at=timezone.now() + timedelta(days=days),
+            expires_at=timezone.now() + timedelta(days=link.days),
         )
         audit.record(
-            "workspace_link.opened", principal=actor, target=actor.workspace.slug, uses=most_uses, days=days
+            "workspace_link.opened",
+            principal=actor,
+            target=actor.workspace.slug,
+            uses=link.most_uses,
+            days=link.days,
         )
     return NewLink(row=row, url=site_link(f"/join/{actor.tenant.slug}.{secret}"))
 

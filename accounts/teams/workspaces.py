@@ -15,6 +15,7 @@ from accounts.models.workspaces import WorkspaceQuerySet
 from accounts.policy import Action, expect, may
 from accounts.principals import Principal
 from accounts.revocation import access_changed
+from accounts.teams.inputs import WorkspaceChange
 from accounts.teams.members import acting, find_member, join_workspace
 from kit.errors import Conflict, InvalidInput, NotFound
 
@@ -41,17 +42,16 @@ def find_workspace(principal: Principal) -> Workspace:
 
 
 @transaction.atomic
-def change_workspace(
-    *, principal: Principal, name: str | None = None, archived: bool | None = None, default: bool = False
-) -> None:
-    """All changes or none; None leaves a field as it is."""
-    if archived is False:
+def change_workspace(*, principal: Principal, change: WorkspaceChange) -> None:
+    """All changes or none. InvalidInput, Conflict."""
+    change.check()
+    if change.archived is False:
         restore(principal=principal)
-    if name is not None:
-        rename_workspace(principal=principal, name=name)
-    if default:
+    if change.name is not None:
+        rename_workspace(principal=principal, name=change.name)
+    if change.default:
         choose_default(principal=principal)
-    if archived:
+    if change.archived:
         archive(principal=principal)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from accounts.models import Membership, User, Workspace, WorkspaceMember
 from accounts.principals import Principal, find_principal
 from accounts.sign_in.tokens import access_token
+from workspaces.inputs import SignUp
 from workspaces.onboarding import create_workspace_with_model, sign_up
 
 PASSWORD = "correct horse battery staple"
@@ -51,11 +52,13 @@ def create_cast() -> Cast:
 def _sign_up(name: str, tenant: str, workspace: str) -> Person:
     return Person(
         sign_up(
-            email=f"{name}@example.com",
-            password=PASSWORD,
-            name=name.title(),
-            tenant_name=tenant,
-            workspace_name=workspace,
+            new=SignUp(
+                email=f"{name}@example.com",
+                password=PASSWORD,
+                name=name.title(),
+                tenant_name=tenant,
+                workspace_name=workspace,
+            )
         )
     )
 

@@ -310,8 +310,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
-        "TenantRole": "accounts.serializers.GIVEN_ROLES",
-        "WorkspaceRole": "accounts.serializers.WORKSPACE_ROLES",
+        "TenantRole": "accounts.inputs.GIVEN_ROLES",
+        "WorkspaceRole": "accounts.inputs.WORKSPACE_ROLES",
     },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
     "POSTPROCESSING_HOOKS": [

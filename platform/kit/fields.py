@@ -136,8 +136,21 @@ class Secret(Rule):
         return serializers.CharField(max_length=self.longest, trim_whitespace=self.is_trimmed, **options)
 
     def form_field(self, **options: Any) -> forms.Field:
-        widget = forms.PasswordInput(attrs={"autocomplete": "off"})
-        return forms.CharField(max_length=self.longest, strip=self.is_trimmed, widget=widget, **options)
+        options = {"widget": forms.PasswordInput(attrs={"autocomplete": "off"}), **options}
+        return forms.CharField(max_length=self.longest, strip=self.is_trimmed, **options)
+
+
+@dataclass(frozen=True)
+class Email(Rule):
+    """An email address, in the case that it was sent in."""
+
+    longest: int = 254
+
+    def serializer_field(self, **options: Any) -> Any:
+        return serializers.EmailField(max_length=self.longest, **options)
+
+    def form_field(self, **options: Any) -> forms.Field:
+        return forms.EmailField(max_length=self.longest, **options)
 
 
 @dataclass(frozen=True, eq=False)  # annotations are hashed, and choices may be a list

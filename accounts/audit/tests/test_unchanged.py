@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import AuditEntry, Membership, Workspace
 from accounts.sign_in import profile
 from accounts.teams import members, tenants, workspaces
+from accounts.teams.inputs import TenantChange, WorkspaceChange
 from accounts.tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -24,11 +25,19 @@ ROWS = (
 def change_of(what: str, cast: Cast) -> Any:
     alice, bob = cast.alice.principal, cast.bob.principal
     return {
-        "team": lambda: tenants.change_tenant(principal=alice, name="Acme", departed_conversations="keep"),
+        "team": lambda: tenants.change_tenant(
+            principal=alice, change=TenantChange(name="Acme", departed_conversations="keep")
+        ),
         "role": lambda: members.change_role(principal=alice, user_id=bob.user_id, role="member"),
-        "workspace": lambda: workspaces.change_workspace(principal=alice, name="Sales"),
-        "default workspace": lambda: workspaces.change_workspace(principal=alice, default=True),
-        "open workspace": lambda: workspaces.change_workspace(principal=alice, archived=False),
+        "workspace": lambda: workspaces.change_workspace(
+            principal=alice, change=WorkspaceChange(name="Sales")
+        ),
+        "default workspace": lambda: workspaces.change_workspace(
+            principal=alice, change=WorkspaceChange(default=True)
+        ),
+        "open workspace": lambda: workspaces.change_workspace(
+            principal=alice, change=WorkspaceChange(archived=False)
+        ),
         "workspace role": lambda: workspaces.add_member(principal=alice, user_id=bob.user_id, role="editor"),
         "profile": lambda: profile.change_profile(user=cast.alice.user, name="Alice", reply_language=""),
     }[what]
@@ -52,7 +61,7 @@ def test_an_unchanged_value_is_neither_saved_nor_audited(cast: Cast, what: str) 
 def test_a_changed_value_is_audited_once(cast: Cast) -> None:
     alice, bob = cast.alice.principal, cast.bob.principal
     members.change_role(principal=alice, user_id=bob.user_id, role="admin")
-    workspaces.change_workspace(principal=alice, name="Selling")
+    workspaces.change_workspace(principal=alice, change=WorkspaceChange(name="Selling"))
     workspaces.add_member(principal=alice, user_id=bob.user_id, role="viewer")
     entries = AuditEntry.objects.filter(
         action__in=["member.role_changed", "workspace.renamed", "workspace_member.role_changed"]

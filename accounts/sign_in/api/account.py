@@ -10,11 +10,10 @@ from rest_framework.response import Response
 from accounts.api import PolicyView
 from accounts.models import User
 from accounts.policy import expect_person
-from accounts.serializers import NameField
 from accounts.sign_in import profile
-from accounts.sign_in.api.auth import checked
-from accounts.sign_in.profile import LANGUAGES
+from accounts.sign_in.inputs import Profile
 from accounts.teams import members
+from kit.inputs import read_body, serializer_of
 
 
 class TeamSerializer(serializers.Serializer[Any]):
@@ -31,11 +30,6 @@ class MeSerializer(serializers.Serializer[Any]):
     teams = TeamSerializer(many=True)
 
 
-class ProfileSerializer(serializers.Serializer[Any]):
-    name = NameField(required=False)
-    reply_language = serializers.ChoiceField(LANGUAGES, required=False, allow_blank=True)
-
-
 class MeView(PolicyView):
     policy: ClassVar = {}  # everyone reads and changes their own account; a key only reads
 
@@ -44,17 +38,15 @@ class MeView(PolicyView):
         """Returns the person that the token or key acts for, and their teams."""
         return self._response(self._user())
 
-    @extend_schema(operation_id="change_me", tags=["auth"], request=ProfileSerializer, responses=MeSerializer)
+    @extend_schema(
+        operation_id="change_me", tags=["auth"], request=serializer_of(Profile), responses=MeSerializer
+    )
     def patch(self, request: Request) -> Response:
         """Changes your name, or the language that models reply to you in."""
         expect_person(self.principal)
         user = self._user()
-        fields = {
-            "name": user.name,
-            "reply_language": user.reply_language,
-            **checked(ProfileSerializer, request),
-        }
-        profile.change_profile(user=user, **fields)
+        sent = read_body(Profile, request.data)
+        profile.change_profile(user=user, name=sent.name, reply_language=sent.reply_language)
         return self._response(user)
 
     def _user(self) -> User:

@@ -18,18 +18,24 @@ from accounts.page_helpers import act, form_page, problem_text
 from accounts.sign_in import pictures
 from accounts.sign_in import profile as own_profile
 from accounts.sign_in.credential_changes import end_other_sessions
-from accounts.sign_in.profile import LANGUAGES
+from accounts.sign_in.inputs import Profile
 from accounts.sign_in.sessions import SessionsAdapter, listed_sessions
 from accounts.sign_in.user_agents import device_of
 from accounts.teams import members
 from kit.errors import DomainError, InvalidInput
-from kit.fields import LineFormField
 from kit.images import NewPicture
+from kit.inputs import form_field, read_form
 
 
 class ProfileForm(forms.Form):
-    name = LineFormField(label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"}))
-    reply_language = forms.ChoiceField(label="Reply language", choices=LANGUAGES, required=False)
+    name = form_field(
+        Profile,
+        "name",
+        label="Name",
+        required=True,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    reply_language = form_field(Profile, "reply_language", label="Reply language", empty_value="")
     picture = forms.FileField(
         label="Picture", required=False, widget=forms.FileInput(attrs={"accept": "image/*"})
     )
@@ -54,14 +60,11 @@ def profile(request: HttpRequest) -> HttpResponse:
 def _save_profile(user: User, form: ProfileForm) -> None:
     upload = form.cleaned_data["picture"]
     made = _make_picture(user, upload.read()) if upload else None
+    sent = read_form(Profile, form)
     with transaction.atomic():
         if made:
             pictures.set_picture(user=user, made=made)
-        own_profile.change_profile(
-            user=user,
-            name=form.cleaned_data["name"],
-            reply_language=form.cleaned_data["reply_language"],
-        )
+        own_profile.change_profile(user=user, name=sent.name, reply_language=sent.reply_language)
 
 
 def _make_picture(user: User, upload: bytes) -> NewPicture:

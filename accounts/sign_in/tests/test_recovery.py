@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.keys import services as api_keys
+from accounts.keys.inputs import KeyInput, ServiceAccountInput
 from accounts.models import ApiKey, AuditEntry, Invitation, OwnershipOffer, User, WorkspaceLink
 from accounts.principals import Principal, default_principal
 from accounts.sign_in.tests.test_sign_in import App
@@ -19,6 +20,7 @@ from accounts.tests.cast import PASSWORD, Cast, Person
 from accounts.tests.mailbox import everything_in, mails_to, path_in
 from accounts.tests.requests_as import As, code_of
 from kit.tenancy import tenant_scope
+from workspaces.inputs import SignUp
 from workspaces.mcp_servers.models import MCPServer, MCPSignIn
 from workspaces.onboarding import sign_up
 
@@ -36,11 +38,7 @@ def fresh_limits() -> None:
 def registered(address: str = VICTIM) -> Principal:
     """An account created with an address that was never verified."""
     return sign_up(
-        email=address,
-        password=ATTACKERS_PASSWORD,
-        name="Mallory",
-        tenant_name="Initech",
-        workspace_name="General",
+        new=SignUp(email=address, password=ATTACKERS_PASSWORD, name="Mallory", tenant_name="Initech")
     )
 
 
@@ -107,11 +105,17 @@ def fill(principal: Principal) -> str:
     second_address(user, ATTACKER)
     SocialAccount.objects.create(user=user, provider="google", uid="attacker")
     TOTP.activate(user, "JBSWY3DPEHPK3PXP")
-    key = api_keys.create_key(principal=principal, name="Mine", scopes=["chat", "read", "manage"])
+    key = api_keys.create_key(
+        principal=principal, key=KeyInput(name="Mine", scopes=["chat", "read", "manage"])
+    )
     As(Person(principal)).ask("POST", "tenant/invitations", {"emails": ["accomplice@example.net"]})
     As(Person(principal)).ask("PUT", "workspaces/general/link", {})
-    robot = api_keys.create_service_account(principal=principal, name="Robot", workspace_role="editor")
-    api_keys.create_key(principal=principal, name="Robot's", scopes=["chat"], service_account=robot.id)
+    robot = api_keys.create_service_account(
+        principal=principal, account=ServiceAccountInput(name="Robot", workspace_role="editor")
+    )
+    api_keys.create_key(
+        principal=principal, key=KeyInput(name="Robot's", scopes=["chat"], service_account=robot.id)
+    )
     Authenticator.objects.filter(user=user).delete()  # else the API asks for a code
     return key.text
 
@@ -181,7 +185,7 @@ def test_an_accepted_invitation_removes_everything_and_ends_other_sessions(cast:
 def test_confirming_in_the_own_session_removes_nothing(cast: Cast) -> None:
     principal = registered()
     client = browser(VICTIM, ATTACKERS_PASSWORD)
-    key = api_keys.create_key(principal=principal, name="Mine", scopes=["read"]).text
+    key = api_keys.create_key(principal=principal, key=KeyInput(name="Mine", scopes=["read"])).text
     client.post("/accounts/email/", {"email": VICTIM, "action_send": "1"})
     assert client.post(path_in(VICTIM, "confirm-email")).status_code == 302
     assert EmailAddress.objects.get(email=VICTIM).verified
@@ -249,8 +253,10 @@ def proved(principal: Principal) -> None:
 def test_recovering_a_verified_account_only_revokes_its_keys(cast: Cast) -> None:
     proved(cast.alice.principal)
     second_address(cast.alice.user, "alice@home.example.com")
-    key = api_keys.create_key(principal=cast.alice.principal, name="CI", scopes=["chat", "read", "manage"])
-    bobs = api_keys.create_key(principal=cast.bob.principal, name="Bob's", scopes=["read"])
+    key = api_keys.create_key(
+        principal=cast.alice.principal, key=KeyInput(name="CI", scopes=["chat", "read", "manage"])
+    )
+    bobs = api_keys.create_key(principal=cast.bob.principal, key=KeyInput(name="Bob's", scopes=["read"]))
     reset("alice@example.com", VICTIMS_PASSWORD)
     assert code_of(As(credential=key.text).ask("GET", "me")) == "token_invalid"
     assert As(credential=bobs.text).ask("GET", "me").status_code == 200
@@ -265,7 +271,7 @@ def test_recovering_a_verified_account_only_revokes_its_keys(cast: Cast) -> None
 
 
 def test_an_ordinary_password_change_revokes_no_keys(cast: Cast) -> None:
-    key = api_keys.create_key(principal=cast.alice.principal, name="CI", scopes=["read"])
+    key = api_keys.create_key(principal=cast.alice.principal, key=KeyInput(name="CI", scopes=["read"]))
     client = browser("alice@example.com", PASSWORD)
     form = {"oldpassword": PASSWORD, "password1": VICTIMS_PASSWORD, "password2": VICTIMS_PASSWORD}
     assert client.post("/accounts/password/change/", form).status_code == 302

@@ -10,18 +10,16 @@ from rest_framework.response import Response
 
 from accounts.api import PolicyView, WorkspaceView
 from accounts.audit import services as audit
-from accounts.models import WorkspaceMember
 from accounts.policy import Action
-from accounts.serializers import GIVEN_ROLES, WORKSPACE_ROLES, NameField, PersonSerializer, page_of
+from accounts.serializers import PersonSerializer, page_of
 from accounts.sign_in.api.auth import OpenView, TokensSerializer, TokenThrottle, checked
 from accounts.sign_in.tokens import issue_tokens
 from accounts.teams import invitation_acceptance, invitations, workspace_links
 from accounts.teams.api.tenant import PAGING
+from accounts.teams.inputs import Accept, InvitationInput, LinkInput
 from kit.api import Pages
 from kit.errors import DomainError
-
-LINK_ROLES = [choice for choice in WORKSPACE_ROLES if choice[0] != WorkspaceMember.Role.MANAGER]
-MOST_WORKSPACES = 50
+from kit.inputs import read_body, serializer_of
 
 
 class InvitationWorkspaceSerializer(serializers.Serializer[Any]):
@@ -41,26 +39,6 @@ class InvitationSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-class WorkspaceRoleInputSerializer(serializers.Serializer[Any]):
-    workspace = serializers.CharField(max_length=40)
-    role = serializers.ChoiceField(WORKSPACE_ROLES, default=WorkspaceMember.Role.EDITOR)
-
-
-class InvitationInputSerializer(serializers.Serializer[Any]):
-    emails = serializers.ListField(
-        child=serializers.CharField(max_length=320), min_length=1, max_length=invitations.MOST_AT_ONCE
-    )
-    role = serializers.ChoiceField(GIVEN_ROLES, default="member")
-    workspaces = WorkspaceRoleInputSerializer(
-        many=True, required=False, default=list, help_text="Default: the team's default workspace"
-    )
-
-    def validate_workspaces(self, rows: list[Any]) -> list[Any]:
-        if len(rows) > MOST_WORKSPACES:
-            raise serializers.ValidationError(f"Choose at most {MOST_WORKSPACES} workspaces.")
-        return rows
-
-
 class OutcomeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     invitation = InvitationSerializer(allow_null=True)
@@ -72,12 +50,6 @@ class OutcomeSerializer(serializers.Serializer[Any]):
 
 class OutcomesSerializer(serializers.Serializer[Any]):
     data = OutcomeSerializer(many=True)  # type: ignore[assignment]  # a field called data
-
-
-class LinkInputSerializer(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(LINK_ROLES, default=WorkspaceMember.Role.EDITOR)
-    most_uses = serializers.IntegerField(min_value=1, max_value=1000, default=25)
-    days = serializers.IntegerField(min_value=1, max_value=30, default=7)
 
 
 class LinkSerializer(serializers.Serializer[Any]):
@@ -105,12 +77,6 @@ class WelcomeSerializer(serializers.Serializer[Any]):
     has_account = serializers.BooleanField()
 
 
-class AcceptSerializer(TokenSerializer):
-    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
-    name = NameField(required=False, default="", allow_blank=True, help_text="For a new account")
-    code = serializers.CharField(max_length=20, required=False, default="", allow_blank=True, write_only=True)
-
-
 class JoinSerializer(TokenSerializer):
     email = serializers.CharField(max_length=320)
     password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
@@ -132,17 +98,17 @@ class InvitationsView(PolicyView):
     @extend_schema(
         operation_id="invite",
         tags=["team"],
-        request=InvitationInputSerializer,
+        request=serializer_of(InvitationInput),
         responses={201: OutcomesSerializer},
     )
     def post(self, request: Request) -> Response:
         """Emails an invitation to each address; an address that cannot be invited gets a reason."""
-        fields = checked(InvitationInputSerializer, request)
+        sent = read_body(InvitationInput, request.data)
         outcomes = invitations.invite_list(
             principal=self.principal,
-            emails=fields["emails"],
-            role=fields["role"],
-            workspace_roles={row["workspace"]: row["role"] for row in fields["workspaces"]},
+            emails=sent.emails,
+            role=sent.role,
+            workspace_roles=sent.workspace_roles(),
         )
         return Response({"data": OutcomeSerializer(outcomes, many=True).data}, status=201)
 
@@ -184,12 +150,13 @@ class LinkView(WorkspaceView):
     @extend_schema(
         operation_id="open_workspace_link",
         tags=["workspaces"],
-        request=LinkInputSerializer,
+        request=serializer_of(LinkInput),
         responses={201: NewLinkSerializer},
     )
     def put(self, request: Request, workspace: str) -> Response:
         """Creates a link that replaces the previous one. Only this response contains its URL."""
-        new = workspace_links.open_link(principal=self.principal, **checked(LinkInputSerializer, request))
+        link = read_body(LinkInput, request.data)
+        new = workspace_links.open_link(principal=self.principal, link=link)
         return Response({**LinkSerializer(new.row).data, "url": new.url}, status=201)
 
     @extend_schema(operation_id="close_workspace_link", tags=["workspaces"], responses={204: None})
@@ -215,11 +182,17 @@ class InvitationLookView(TokenRouteView):
 
 class InvitationAcceptView(TokenRouteView):
     @extend_schema(
-        operation_id="accept_invitation", tags=["auth"], request=AcceptSerializer, responses=TokensSerializer
+        operation_id="accept_invitation",
+        tags=["auth"],
+        request=serializer_of(Accept),
+        responses=TokensSerializer,
     )
     def post(self, request: Request) -> Response:
         """Accepts an invitation with the account's password, or creates the account with it."""
-        principal = invitation_acceptance.accept_with_password(**checked(AcceptSerializer, request))
+        sent = read_body(Accept, request.data)
+        principal = invitation_acceptance.accept_with_password(
+            token=sent.token, password=sent.password, code=sent.code, name=sent.name
+        )
         audit.record("user.signed_in", principal=principal, via="api")
         return Response(issue_tokens(principal))
 

@@ -9,11 +9,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import PolicyView
+from accounts.inputs import GIVEN_ROLES
 from accounts.models import Tenant
 from accounts.policy import Action
-from accounts.serializers import GIVEN_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.serializers import OldestFirst, PersonSerializer, page_of
 from accounts.sign_in.api.auth import checked
 from accounts.teams import members, tenants
+from accounts.teams.inputs import TenantChange
+from kit.inputs import read_body, serializer_of
 
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
@@ -27,11 +30,6 @@ class TenantSerializer(serializers.Serializer[Any]):
         help_text="What happens to the private conversations and prompts of members who leave"
     )
     created_at = serializers.DateTimeField()
-
-
-class TenantChangeSerializer(serializers.Serializer[Any]):
-    name = NameField(required=False)
-    departed_conversations = serializers.ChoiceField(Tenant.Departed.choices, required=False)
 
 
 class MemberSerializer(serializers.Serializer[Any]):
@@ -65,13 +63,13 @@ class TenantDetailView(PolicyView):
     @extend_schema(
         operation_id="change_tenant",
         tags=["team"],
-        request=TenantChangeSerializer,
+        request=serializer_of(TenantChange),
         responses=TenantSerializer,
     )
     def patch(self, request: Request) -> Response:
         """Changes the team's name or rules."""
-        fields = checked(TenantChangeSerializer, request)
-        return Response(self._data(tenants.change_tenant(principal=self.principal, **fields)))
+        change = read_body(TenantChange, request.data)
+        return Response(self._data(tenants.change_tenant(principal=self.principal, change=change)))
 
     def _data(self, tenant: Tenant) -> Any:
         tenant.role = self.principal.tenant_role  # for the serializer

@@ -9,11 +9,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import WorkspaceView
+from accounts.inputs import WORKSPACE_ROLES
 from accounts.policy import Action
-from accounts.serializers import WORKSPACE_ROLES, NameField, OldestFirst, PersonSerializer, page_of
+from accounts.serializers import OldestFirst, PersonSerializer, page_of
 from accounts.sign_in.api.auth import checked
 from accounts.teams import workspaces
 from accounts.teams.api.tenant import PAGING
+from accounts.teams.inputs import WorkspaceChange
+from kit.inputs import read_body, serializer_of
 
 
 class WorkspaceSerializer(serializers.Serializer[Any]):
@@ -25,28 +28,6 @@ class WorkspaceSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="When its content is deleted, unless it is restored"
     )
     created_at = serializers.DateTimeField()
-
-
-class WorkspaceChangeSerializer(serializers.Serializer[Any]):
-    name = NameField(required=False)
-    archived = serializers.BooleanField(required=False)
-    default = serializers.BooleanField(
-        required=False, help_text="true: new members join this workspace by default"
-    )
-
-    def validate_default(self, value: bool) -> bool:
-        if not value:
-            raise serializers.ValidationError(
-                "You cannot unset the default workspace. Make another workspace the default instead."
-            )
-        return value
-
-    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        if not data:
-            raise serializers.ValidationError(
-                {"name": ["Nothing to change: send name, archived or default."]}
-            )
-        return data
 
 
 class WorkspaceMemberSerializer(serializers.Serializer[Any]):
@@ -74,12 +55,13 @@ class WorkspaceDetailView(WorkspaceView):
     @extend_schema(
         operation_id="change_workspace",
         tags=["workspaces"],
-        request=WorkspaceChangeSerializer,
+        request=serializer_of(WorkspaceChange),
         responses=WorkspaceSerializer,
     )
     def patch(self, request: Request, workspace: str) -> Response:
         """Renames, archives or restores a workspace, or makes it the default."""
-        workspaces.change_workspace(principal=self.principal, **checked(WorkspaceChangeSerializer, request))
+        change = read_body(WorkspaceChange, request.data)
+        workspaces.change_workspace(principal=self.principal, change=change)
         return self._response()
 
     @extend_schema(operation_id="delete_workspace", tags=["workspaces"], responses={202: WorkspaceSerializer})

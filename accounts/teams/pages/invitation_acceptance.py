@@ -21,21 +21,26 @@ from accounts.page_urls import page_url
 from accounts.sign_in.recovery import prove_by_mail
 from accounts.sign_in.users import is_verified, send_verification
 from accounts.teams import invitation_acceptance
+from accounts.teams.inputs import Accept
 from accounts.teams.invitations import find_invitation
 from kit.errors import DomainError
-from kit.fields import LineFormField
+from kit.inputs import form_field
 
 INVITATION, LINK = "invitation", "workspace_link"  # keys of the session
 
 
 class NewAccountForm(forms.Form):
-    name = LineFormField(
-        label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    name = form_field(
+        Accept,
+        "name",
+        label="Your name",
+        required=True,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    password = forms.CharField(
+    password = form_field(
+        Accept,
+        "password",
         label="Password",
-        max_length=1000,
-        strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
@@ -92,7 +97,7 @@ def _with_new_account(request: HttpRequest, token: str, found: Invitation) -> Ht
     if request.method == "POST" and not welcome.has_account and form.is_valid():
         try:
             with transaction.atomic():
-                user = invitation_acceptance.create_invited(found, **form.cleaned_data)
+                user = _new_user(found, form)
                 principal = invitation_acceptance.accept_as(token=token, user=user)
         except InvitationInvalid:
             raise
@@ -105,6 +110,11 @@ def _with_new_account(request: HttpRequest, token: str, found: Invitation) -> Ht
                 perform_login(request, Login(user=user, redirect_url=page_url(principal, "new_chat"))),
             )
     return _page(request, "arrivals/invitation.html", {"welcome": welcome, "form": form})
+
+
+def _new_user(found: Invitation, form: NewAccountForm) -> User:
+    name, password = form.cleaned_data["name"], form.cleaned_data["password"]
+    return invitation_acceptance.create_invited(found, password=password, name=name)
 
 
 @require_http_methods(["GET", "POST"])

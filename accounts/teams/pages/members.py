@@ -10,34 +10,31 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from accounts.inputs import GIVEN_ROLES
 from accounts.keys import services as api_keys
+from accounts.keys.inputs import ServiceAccountInput
 from accounts.middleware import WorkspaceRequest
-from accounts.models import Membership, OwnershipOffer, WorkspaceMember
+from accounts.models import OwnershipOffer, User
 from accounts.page_helpers import button, form_page, needs, save_form
 from accounts.page_urls import page_url
 from accounts.pagination import page_of, searched
 from accounts.policy import Action
 from accounts.principals import Principal
 from accounts.teams import invitations, members
+from accounts.teams.inputs import MOST_AT_ONCE, InvitationInput, WorkspaceRoleInput
 from accounts.teams.invitation_limits import may_send
 from accounts.teams.workspaces import listed_workspaces
 from kit.errors import NotFound
-from kit.fields import LineFormField
-
-GIVEN_ROLES = [choice for choice in Membership.Role.choices if choice[0] != Membership.Role.OWNER]
+from kit.inputs import form_field, read_form
 
 
 class InvitationForm(forms.Form):
     """Addresses may be pasted with lines, commas, semicolons or spaces between them."""
 
     emails = forms.CharField(label="Email addresses", max_length=30_000, widget=forms.Textarea({"rows": 3}))
-    role = forms.ChoiceField(label="Team role", choices=GIVEN_ROLES, initial=Membership.Role.MEMBER)
+    role = form_field(InvitationInput, "role", label="Team role", required=True)
     workspaces = forms.MultipleChoiceField(label="Workspaces", widget=forms.CheckboxSelectMultiple)
-    place_role = forms.ChoiceField(
-        label="Workspace role",
-        choices=WorkspaceMember.Role.choices,
-        initial=WorkspaceMember.Role.EDITOR,
-    )
+    place_role = form_field(WorkspaceRoleInput, "role", label="Workspace role", required=True)
 
     def __init__(self, principal: Principal, data: Any = None) -> None:
         super().__init__(data, initial={"workspaces": [principal.workspace.slug]})
@@ -52,18 +49,14 @@ class InvitationForm(forms.Form):
         found = [part for part in parts if "@" in part]
         if parts and not found:
             raise forms.ValidationError(f"“{parts[0][:60]}” is not an email address.")
-        if not 0 < len(found) <= invitations.MOST_AT_ONCE:
-            raise forms.ValidationError(f"Enter 1 to {invitations.MOST_AT_ONCE} email addresses.")
+        if not 0 < len(found) <= MOST_AT_ONCE:
+            raise forms.ValidationError(f"Enter 1 to {MOST_AT_ONCE} email addresses.")
         return found
 
 
 class ServiceAccountForm(forms.Form):
-    name = LineFormField(label="Name", max_length=100)
-    workspace_role = forms.ChoiceField(
-        label="Workspace role",
-        choices=WorkspaceMember.Role.choices,
-        initial=WorkspaceMember.Role.EDITOR,
-    )
+    name = form_field(ServiceAccountInput, "name", label="Name")
+    workspace_role = form_field(ServiceAccountInput, "workspace_role", label="Workspace role", required=True)
 
 
 @require_GET
@@ -129,10 +122,15 @@ def _invite(principal: Principal, form: InvitationForm) -> list[invitations.Outc
 def service_accounts(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     form = ServiceAccountForm(request.POST or None)
     rows = page_of(request, api_keys.service_accounts_of(request.principal))
+
+    def create() -> User:
+        account = read_form(ServiceAccountInput, form)
+        return api_keys.create_service_account(principal=request.principal, account=account)
+
     return form_page(
         request,
         form,
-        save=lambda: api_keys.create_service_account(principal=request.principal, **form.cleaned_data),
+        save=create,
         done="Service account added. Create a key for it under Settings, API keys.",
         back=page_url(request.principal, "service_accounts"),
         page=lambda: render(request, "team/service_accounts.html", {"form": form, "accounts": rows}),

@@ -6,19 +6,22 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from accounts.middleware import WorkspaceRequest
-from accounts.models import Tenant
 from accounts.page_helpers import form_page, needs
 from accounts.page_urls import page_url
 from accounts.policy import Action
 from accounts.teams import tenants
+from accounts.teams.inputs import TenantChange
 from accounts.teams.pages.members import offer_for
-from kit.fields import LineFormField
+from kit.inputs import form_field, read_form
 
 
 class TeamForm(forms.Form):
-    name = LineFormField(label="Team's name", max_length=100)
-    departed_conversations = forms.ChoiceField(
-        label="Private conversations and prompts of people who leave", choices=Tenant.Departed.choices
+    name = form_field(TenantChange, "name", label="Team's name", required=True)
+    departed_conversations = form_field(
+        TenantChange,
+        "departed_conversations",
+        label="Private conversations and prompts of people who leave",
+        required=True,
     )
 
 
@@ -33,7 +36,7 @@ def team(request: WorkspaceRequest, **slugs: str) -> HttpResponse:
     return form_page(
         request,
         form,
-        save=lambda: tenants.change_tenant(principal=request.principal, **form.cleaned_data),
+        save=lambda: tenants.change_tenant(principal=request.principal, change=read_form(TenantChange, form)),
         done="Saved.",
         back=page_url(request.principal, "settings"),
         page=lambda: render(request, "settings/team.html", context),

@@ -18,21 +18,21 @@ from accounts.pagination import page_of
 from accounts.policy import Action, Permissions, expect, may
 from accounts.principals import Principal, over_workspace
 from accounts.teams import workspace_links, workspaces
+from accounts.teams.inputs import LinkInput, WorkspaceChange
 from kit.errors import Forbidden, InvalidInput, NotFound
-from kit.fields import LineFormField
+from kit.inputs import form_field, read_form
 
-LINK_ROLES = [choice for choice in WorkspaceMember.Role.choices if choice[0] != WorkspaceMember.Role.MANAGER]
 MOST_OFFERED = 200  # people in the select that adds one; the page of members finds the others
 
 
 class NameForm(forms.Form):
-    name = LineFormField(label="Name", max_length=100)
+    name = form_field(WorkspaceChange, "name", label="Name", required=True)
 
 
 class LinkForm(forms.Form):
-    role = forms.ChoiceField(label="They come as", choices=LINK_ROLES, initial=WorkspaceMember.Role.EDITOR)
-    most_uses = forms.IntegerField(label="Uses", min_value=1, max_value=1000, initial=25)
-    days = forms.IntegerField(label="Days", min_value=1, max_value=30, initial=7)
+    role = form_field(LinkInput, "role", label="They come as", required=True)
+    most_uses = form_field(LinkInput, "most_uses", label="Uses", required=True)
+    days = form_field(LinkInput, "days", label="Days", required=True)
 
 
 def needs_in_named(action: Action, *, post: Action | None = None, own: Action | None = None) -> Guard:
@@ -64,7 +64,9 @@ def workspace(request: WorkspaceRequest, principal: Principal, **slugs: str) -> 
     return form_page(
         request,
         form,
-        save=lambda: workspaces.change_workspace(principal=principal, name=form.cleaned_data["name"]),
+        save=lambda: workspaces.change_workspace(
+            principal=principal, change=read_form(WorkspaceChange, form)
+        ),
         done="Saved.",
         back=_url(request, principal.workspace.slug),
         page=lambda: _page(request, principal, {"form": form}),
@@ -112,7 +114,11 @@ def _link(principal: Principal) -> WorkspaceLink | None:
 def open_link(request: WorkspaceRequest, principal: Principal, **slugs: str) -> HttpResponse:
     """Only this response contains the link."""
     form = LinkForm(request.POST)
-    made = save_form(form, lambda: workspace_links.open_link(principal=principal, **form.cleaned_data))
+
+    def create() -> workspace_links.NewLink:
+        return workspace_links.open_link(principal=principal, link=read_form(LinkInput, form))
+
+    made = save_form(form, create)
     return _page(request, principal, {"link_form": form, "made": made[0] if made else None})
 
 

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.keys import services as api_keys
+from accounts.keys.inputs import KeyInput, ServiceAccountInput
 from accounts.models import Invitation, InvitationMail
 from accounts.teams.invitation_limits import forget_old_counts
 from accounts.tests.cast import PASSWORD, Cast, Person
@@ -41,10 +42,10 @@ def proved(person: Person) -> None:
 def test_inviting_needs_a_verified_address_with_a_mail_server(cast: Cast, settings: Any) -> None:
     settings.EMAIL_HOST = "mail.example.com"
     robot = api_keys.create_service_account(
-        principal=cast.alice.principal, name="Robot", workspace_role="editor"
+        principal=cast.alice.principal, account=ServiceAccountInput(name="Robot", workspace_role="editor")
     )
     key = api_keys.create_key(
-        principal=cast.alice.principal, name="K", scopes=["manage"], for_tenant=True
+        principal=cast.alice.principal, key=KeyInput(name="K", scopes=["manage"]), for_tenant=True
     ).text
     body = {"emails": [ERIN]}
     assert code_of(invite(cast.alice, ERIN)) == "address_unverified"

@@ -302,6 +302,8 @@ def test_the_profile_stores_name_language_and_picture(alice: Client, cast: Cast)
     assert browser(cast.charlie).get(where).status_code == 404
     alice.post("/accounts/profile/picture/remove")
     assert not Picture.objects.exists()
+    alice.post("/accounts/profile/", {"name": "Alice", "reply_language": ""})
+    assert cast.alice.user.reply_language == ""
 
 
 @pytest.mark.parametrize(

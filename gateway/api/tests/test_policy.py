@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from accounts.keys.inputs import KeyInput
 from accounts.keys.services import create_key
 from accounts.models import Membership, WorkspaceMember
 from accounts.policy import Scope
@@ -37,7 +38,7 @@ def bearers(bob: Person) -> dict[Scope | None, str]:
     """A token, and a key of each scope, made while bob may make keys."""
     principal = find_principal(user_id=bob.user.id, tenant_slug="acme", workspace_slug="sales")
     assert principal is not None
-    keys = {s: create_key(principal=principal, name=s, scopes=[s.value]).text for s in Scope}
+    keys = {s: create_key(principal=principal, key=KeyInput(name=s, scopes=[s.value])).text for s in Scope}
     return {None: access_token(principal), **keys}
 
 

@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver
 from rest_framework.views import APIView
 
 from accounts.api import PolicyView
+from accounts.keys.inputs import KeyInput
 from accounts.keys.services import create_key
 from accounts.models import AuditEntry, Invitation, Membership, Workspace
 from accounts.policy import POLICY, SAFE_METHODS, Action
@@ -118,7 +119,7 @@ def alices(db: None, cast: Cast) -> dict[str, str]:
             user_id=cast.alice.principal.user_id, tenant_slug="acme", workspace_slug=slug
         )
         assert principal is not None
-        made = create_key(principal=principal, name=slug, scopes=["chat", "read", "manage"])
+        made = create_key(principal=principal, key=KeyInput(name=slug, scopes=["chat", "read", "manage"]))
         keys[slug] = made.text
     return keys
 
@@ -249,7 +250,9 @@ def test_a_bound_key_finds_no_budget_of_the_team_or_another_workspace(
 def test_a_key_cannot_become_a_person(cast: Cast, alices: dict[str, str], client: Client) -> None:
     """Neither by tokens, nor by an admin that it creates or invites, nor by leaving for someone else."""
     whole = create_key(
-        principal=cast.alice.principal, name="all", scopes=["chat", "read", "manage"], for_tenant=True
+        principal=cast.alice.principal,
+        key=KeyInput(name="all", scopes=["chat", "read", "manage"]),
+        for_tenant=True,
     ).text
     bob, own = cast.bob.principal.user_id, cast.alice.principal.user_id
     for key in (whole, *alices.values()):
@@ -275,14 +278,18 @@ def test_a_key_cannot_become_a_person(cast: Cast, alices: dict[str, str], client
 
 @pytest.mark.django_db
 def test_head_needs_the_same_permission_as_get(cast: Cast, client: Client) -> None:
-    key = create_key(principal=cast.alice.principal, name="chats", scopes=["chat"], for_tenant=True).text
+    key = create_key(
+        principal=cast.alice.principal, key=KeyInput(name="chats", scopes=["chat"]), for_tenant=True
+    ).text
     for path in ("tenant/audit", "tenant/members", "workspaces/sales/members"):
         assert [ask(client, key, method, path).status_code for method in ("GET", "HEAD")] == [403, 403]
 
 
 @pytest.mark.django_db
 def test_a_key_cannot_resend_an_admins_invitation(cast: Cast, client: Client) -> None:
-    key = create_key(principal=cast.alice.principal, name="all", scopes=["manage"], for_tenant=True).text
+    key = create_key(
+        principal=cast.alice.principal, key=KeyInput(name="all", scopes=["manage"]), for_tenant=True
+    ).text
     As(cast.alice).ask("POST", "tenant/invitations", {"emails": ["eve@example.com"], "role": "admin"})
     refused = ask(client, key, "POST", f"tenant/invitations/{Invitation.objects.get().id}/resend")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "person_required")

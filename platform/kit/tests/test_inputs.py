@@ -12,6 +12,7 @@ from kit.errors import InvalidInput
 from kit.fields import (
     UNCHANGED,
     Choice,
+    Email,
     Help,
     Integer,
     Items,
@@ -44,13 +45,14 @@ class NoteInput:
     size: Annotated[int, Integer(1, 5)] | None = None
     heat: Annotated[float, Real(0, 1), Nullable()] | None = None
     key: Annotated[str, Secret(20)] = field(default="", repr=False)
+    author: Annotated[str, Email(20)] = ""
     is_pinned: bool = False
     rows: list[Row] = field(default_factory=list)
 
 
 NoteForm = form_of(
     NoteInput,
-    {name: name.title() for name in ("title", "text", "colour", "tags", "size", "is_pinned")},
+    {name: name.title() for name in ("title", "text", "colour", "tags", "size", "author", "is_pinned")},
     {"title": "Up to 10 characters."},
 )
 
@@ -83,7 +85,15 @@ def test_what_is_left_out_has_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("title", "12345678901"), ("title", ""), ("colour", "green"), ("size", 9)]
+    ("name", "value"),
+    [
+        ("title", "12345678901"),
+        ("title", ""),
+        ("colour", "green"),
+        ("size", 9),
+        ("author", "a@b"),
+        ("author", f"{'a' * 20}@example.com"),
+    ],
 )
 def test_a_body_and_a_form_are_refused_for_the_same(name: str, value: Any) -> None:
     body = {"title": "a", name: value}
@@ -152,7 +162,7 @@ def test_nested_inputs_become_their_own_classes() -> None:
 def test_unknown_keys_are_refused_by_name_with_the_known_ones() -> None:
     wrong = problems({"title": "", "titel": 1, "rows": [{"name": "x", "nmae": 1}]})
     assert wrong["titel"] == [
-        "Unknown field. Known fields: title, text, colour, tags, size, heat, key, is_pinned, rows."
+        "Unknown field. Known fields: title, text, colour, tags, size, heat, key, author, is_pinned, rows."
     ]
     assert wrong["rows"] == {"0": {"nmae": ["Unknown field. Known fields: name, default."]}}
     assert wrong["title"]
@@ -183,6 +193,13 @@ def test_a_form_has_labels_hints_and_defaults() -> None:
 def test_secrets_are_not_shown() -> None:
     assert "hidden" not in repr(read_body(NoteInput, {"title": "a", "key": "hidden"}))
     assert serializer_of(NoteInput)().fields["key"].write_only
+    assert form_field(NoteInput, "key", label="Key").widget.attrs["autocomplete"] == "off"
+
+
+def test_a_form_may_choose_the_widget_of_a_secret() -> None:
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    field = form_field(NoteInput, "key", label="Key", widget=widget)
+    assert field.widget.attrs["autocomplete"] == "new-password"
 
 
 def test_a_type_without_a_rule_is_a_mistake() -> None:

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from kit.errors import DomainError
-from workspaces.onboarding import FIRST_WORKSPACE, open_tenant_for
+from workspaces.inputs import FIRST_WORKSPACE
+from workspaces.onboarding import open_tenant_for
 
 
 class Command(BaseCommand):
