@@ -1,5 +1,6 @@
 """After a server is killed mid-turn, the next one ends the turn with its stored reply and settles it."""
 
+import asyncio
 import json
 import os
 import signal
@@ -20,7 +21,9 @@ from accounts.tests.cast import Cast
 from gateway.tests.events import STREAM, StreamEvent, body, parse, resume, text_of
 from gateway.tests.needs import needs
 from gateway.tests.scripted_provider import Script, ScriptedProvider
+from gateway.tests.served import Served
 from gateway.tests.wait import wait_until
+from gateway.turns import background
 from quotas.models import BudgetWindow, Hold, UsageRecord
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,6 +60,19 @@ def web_process(
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(autouse=True)
+def no_recovery_here(served: Served) -> None:
+    """Only web processes of a test's own recover its turns: the served one has another data folder."""
+    served.run(_end_background())
+
+
+async def _end_background() -> None:
+    tasks = background._tasks.take() or []
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.django_db(transaction=True)

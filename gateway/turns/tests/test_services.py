@@ -4,6 +4,8 @@ import asyncio
 import threading
 from uuid import UUID
 
+import pytest
+
 from accounts.principals import Principal
 from accounts.tests.cast import Cast
 from gateway.models import Turn
@@ -15,6 +17,8 @@ from gateway.turns.events import Done, NumberedEvent
 from gateway.turns.requests import SendRequest
 from gateway.turns.services import start_turn, stop_turn
 from kit.tenancy import tenant_scope
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def events_of(principal: Principal, turn_id: UUID) -> list[NumberedEvent]:

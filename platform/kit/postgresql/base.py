@@ -9,6 +9,7 @@ from django.db import InterfaceError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django_tenants.postgresql_backend import base
 from psycopg import Connection, OperationalError
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -78,8 +79,9 @@ def _wait_for_results(pgconn: PGconn) -> None:
             if not selector.select(deadline - time.monotonic()):
                 raise OperationalError("the server does not respond")
             pgconn.consume_input()
-    while pgconn.get_result() is not None:
-        pass
+    while (result := pgconn.get_result()) is not None:
+        if result.status == ExecStatus.FATAL_ERROR:  # its last message: that it ended the connection
+            raise OperationalError("the server ended the connection")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
