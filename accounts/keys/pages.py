@@ -33,7 +33,7 @@ class KeyForm(forms.Form):
     scopes = form_field(
         KeyInput, "scopes", label="Permissions", choices=DESCRIBED_SCOPES, initial=[Scope.CHAT.value]
     )
-    reach = forms.ChoiceField(label="Where", choices=[])
+    reach = forms.ChoiceField(label="Scope", choices=[])
     owner = forms.ChoiceField(label="Acts as", choices=[], required=False)
     days = forms.ChoiceField(label="Expires", choices=LIFETIMES, initial="90", required=False)
 

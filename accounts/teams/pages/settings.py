@@ -16,7 +16,7 @@ from kit.inputs import form_field, read_form
 
 
 class TeamForm(forms.Form):
-    name = form_field(TenantChange, "name", label="Team's name", required=True)
+    name = form_field(TenantChange, "name", label="Team name", required=True)
     departed_conversations = form_field(
         TenantChange,
         "departed_conversations",

@@ -30,7 +30,7 @@ class NameForm(forms.Form):
 
 
 class LinkForm(forms.Form):
-    role = form_field(LinkInput, "role", label="They come as", required=True)
+    role = form_field(LinkInput, "role", label="Join as", required=True)
     most_uses = form_field(LinkInput, "most_uses", label="Uses", required=True)
     days = form_field(LinkInput, "days", label="Days", required=True)
 
