@@ -1,6 +1,6 @@
 """Validates a request's body by a serializer: the one place for REST views, consumers and sockets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -37,13 +37,18 @@ def unknown_keys(serializer: Any, body: Any) -> dict[str, Any]:
     if not isinstance(body, Mapping):
         return {}
     known = {name: field for name, field in serializer.fields.items() if not field.read_only}
-    problem = f"Unknown field. Known fields: {', '.join(known) or 'none'}."
-    unknown = [str(name) for name in body if name not in known][:MOST_UNKNOWN]
-    wrong: dict[str, Any] = {_echoed(name): [problem] for name in unknown}
+    wrong = unknown_names(body, known)
     for name in known.keys() & body.keys():
         if problems := _unknown_within(known[name], body[name]):
             wrong[name] = problems
     return wrong
+
+
+def unknown_names(body: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The keys of one object that are not known, each with the list of those that are."""
+    problem = f"Unknown field. Known fields: {', '.join(known) or 'none'}."
+    unknown = [str(name) for name in body if name not in known][:MOST_UNKNOWN]
+    return {_echoed(name): [problem] for name in unknown}
 
 
 def _unknown_within(field: Any, value: Any) -> dict[str, Any]:

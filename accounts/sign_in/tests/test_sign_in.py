@@ -300,3 +300,20 @@ def test_an_invalid_passkey_is_refused(client: Client, cast: Cast, credential: s
     form = {"name": "x", "passwordless": "on", "credential": credential}
     assert client.post("/accounts/2fa/webauthn/add/", form).status_code in {200, 302}
     assert not Authenticator.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("auth/login", {"email": "alice@example.com", "password": "p"}),
+        ("auth/password/request", {"email": "alice@example.com"}),
+        ("auth/2fa/authenticate", {"code": "123456"}),
+        ("auth/signup", {"email": "new@example.com", "password": "p"}),
+    ],
+)
+def test_unknown_fields_of_apps_are_refused_by_name(client: Client, path: str, body: dict[str, str]) -> None:
+    answer = client.post(f"/_allauth/app/v1/{path}", {**body, "remember": True}, "application/json")
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert (error["code"], list(error["details"])) == ("invalid_input", ["remember"])
+    assert f"Known fields: {min(body)}" in error["details"]["remember"][0]
