@@ -1,0 +1,1 @@
+"""Whole journeys, from sign-up to an answer, across all apps."""

@@ -123,10 +123,10 @@ def test_a_reset_request_hides_which_addresses_have_accounts(client: Client, cas
     unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.com"})
     assert (known.status_code, known.url) == (unknown.status_code, unknown.url)
     wrong = sign_in(client, password="wrong").content.decode()
-    nobody = sign_in(client, email="nobody@example.com").content.decode()
+    unknown_person = sign_in(client, email="nobody@example.com").content.decode()
     wrong_credentials = "The email address and/or password you specified are not correct."
     assert wrong_credentials in wrong
-    assert wrong_credentials in nobody
+    assert wrong_credentials in unknown_person
 
 
 def test_guesses_are_limited(client: Client, cast: Cast) -> None:

@@ -10,7 +10,7 @@ from django.db import connection
 from accounts.tests.cast import Cast
 from gateway.calls.channels import CALL_REPEATED
 from gateway.egress.tests.engine import SECRET, Engine, EngineTurn, begin_turn
-from gateway.egress.tests.remote import NOBODY, RemoteProvider
+from gateway.egress.tests.remote import UNREACHABLE, RemoteProvider
 from gateway.tests.replayed_librechat import ReplayedLibreChat
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
@@ -78,9 +78,9 @@ def served_remote() -> Iterator[RemoteProvider]:
 
 @pytest.fixture
 def remote(served_remote: RemoteProvider, settings: Any) -> Iterator[RemoteProvider]:
-    """A provider at an allowed address; NOBODY, where no server answers, is allowed too."""
+    """A provider at an allowed address; UNREACHABLE, where no server answers, is allowed too."""
     served_remote.reset()
-    settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (served_remote.url, NOBODY)]
+    settings.OUTBOUND_ALLOWED = [url.removeprefix("http://") for url in (served_remote.url, UNREACHABLE)]
     yield served_remote
     served_remote.let_go()
 

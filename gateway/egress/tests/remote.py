@@ -9,7 +9,7 @@ from workspaces.language_models.installation import add_credential, install_mode
 from workspaces.language_models.models import ProviderCredential
 
 KEY = "sk-of-the-workspace"
-NOBODY = "http://127.0.0.1:1"  # where no server answers
+UNREACHABLE = "http://127.0.0.1:1"  # where no server answers
 
 
 class RemoteProvider(ScriptedProvider):

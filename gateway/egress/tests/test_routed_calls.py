@@ -20,7 +20,7 @@ from gateway.egress.tests.engine import (
     ledger,
     received,
 )
-from gateway.egress.tests.remote import KEY, NOBODY, RemoteProvider, install
+from gateway.egress.tests.remote import KEY, UNREACHABLE, RemoteProvider, install
 from gateway.providers.tests import scripted_openai as openai
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.tenancy import tenant_scope
@@ -188,7 +188,7 @@ def test_a_fallback_answers_if_the_provider_fails(
     remote: RemoteProvider,
     trouble: str,
 ) -> None:
-    install(cast.alice, NOBODY if trouble == "down" else remote.url)
+    install(cast.alice, UNREACHABLE if trouble == "down" else remote.url)
     remote.script = Script(status=401)
     with tenant_scope(cast.alice.principal.tenant):
         set_fallback(workspace_id=cast.alice.principal.workspace.id, slug="gpt", fallback="local")

@@ -1,0 +1,1 @@
+"""REST for language models, their catalogue, credentials and prices."""

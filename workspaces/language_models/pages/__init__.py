@@ -1,0 +1,1 @@
+"""The pages of language models, their catalogue and prices."""
