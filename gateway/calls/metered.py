@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 import structlog
@@ -25,19 +25,22 @@ from gateway.calls.token_count import (
 )
 from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import (
+    Answering,
+    Extra,
     Finish,
     ModelEvent,
     ModelRequest,
     Notice,
     Provider,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     Unread,
     UsageReport,
 )
 from gateway.providers.registry import provider_for
-from gateway.providers.sizes import most_pieces, most_streamed
+from gateway.providers.sizes import encoded, most_pieces, most_streamed
 from kit.database_retry import patiently
 from kit.errors import AtCapacity
 from kit.tenancy import TenantRef, in_tenant
@@ -51,6 +54,7 @@ log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # that the tokenizer may take to count the streamed text
 FAULTS_OF_THE_REQUEST = {400, 413, 422}  # another provider would refuse it as well
 MOST_TOOL_CALLS = 256  # of one reply
+TEXTS = (TextDelta, ReasoningDelta, RefusalDelta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,9 @@ async def metered_call(
             attempt = _Attempt(tenant, turn_id, model, provider, asked, known, prompt)
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:
-                    begun = begun or not isinstance(event, Notice | Held)
+                    if not begun and not isinstance(event, Notice | Held):
+                        begun = True
+                        yield Answering(model.slug, provider.name, str(attempt.call_id))
                     yield event
             return
         except ContextTooLong:
@@ -128,9 +134,11 @@ class _Attempt:
     request: ModelRequest
     bounds: Bounds
     prompt: PromptEstimate | None
+    call_id: UUID = field(default_factory=uuid4)
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
         call = _Call(
+            call_id=self.call_id,
             tenant=self.tenant,
             turn_id=self.turn_id,
             provider=self.provider,
@@ -158,7 +166,9 @@ class _Attempt:
             await unbroken(_leave(call, pump))
             raise
         usage = await unbroken(_end(call, pump))
-        yield UsageReport(usage.input_tokens, usage.output_tokens)
+        yield UsageReport(
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+        )
         yield Finish(call.finish_reason)
 
     async def _hold(self, call_id: UUID, fingerprint: str) -> None:
@@ -191,13 +201,14 @@ class _Call:
     def __init__(
         self,
         *,
+        call_id: UUID,
         tenant: TenantRef,
         turn_id: UUID,
         provider: Provider,
         bounds: Bounds,
         prompt: PromptEstimate | None,
     ) -> None:
-        self.id = uuid4()
+        self.id = call_id
         self.tenant = tenant
         self.turn_id = turn_id
         self.provider = provider
@@ -228,7 +239,7 @@ class _Call:
             self._count(event)
             if self._is_beyond():
                 self._cut_off()
-                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, rest)):
+                if isinstance(event, TEXTS) and (text := _cut(event.text, rest)):
                     passed_on.append(type(event)(text))
                 break
             if not isinstance(event, UsageReport | Finish | Unread):
@@ -247,9 +258,11 @@ class _Call:
                 self.report = event
             case Finish(reason):
                 self.finish_reason = reason
-            case TextDelta(text) | ReasoningDelta(text):
+            case TextDelta(text) | ReasoningDelta(text) | RefusalDelta(text):
                 self._streamed.add_text(text)
                 self._collect(text)
+            case Extra(_, _, value):
+                self._streamed.add_extra(len(encoded({"": value})))
             case ToolCallDelta(calls):
                 self._streamed.add_calls(calls)
                 self._tool_calls.update(call.get("index") for call in calls)

@@ -13,7 +13,7 @@ from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.direct.tools import Answered, RequestedCall, run_tools
 from gateway.engines.events import EngineEvent, ToolResult
 from gateway.engines.model_calls import call_model
-from gateway.providers.base import Finish, JsonObject, TextDelta, ToolCallDelta
+from gateway.providers.base import Answering, Finish, JsonObject, TextDelta, ToolCallDelta
 from gateway.providers.local import LocalProvider
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.database_retry import patiently
@@ -98,6 +98,8 @@ class _Answer:
         match event:
             case Finish(reason):
                 self.reason = reason
+                return False
+            case Answering():
                 return False
             case ToolCallDelta(pieces):
                 self._pieces.append(pieces)
