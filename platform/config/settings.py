@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import oauth
 from devserver import embedded_postgres
-from kit import __version__, env, logs
+from kit import __version__, cors, env, logs
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
@@ -32,6 +32,7 @@ ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("Set ALLOWED_HOSTS to the host names of this installation.")
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS = cors.checked_origins(env.listing("CORS_ALLOWED_ORIGINS", []))
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)  # one trusted proxy sets X-Forwarded-For and -Proto
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
