@@ -5,13 +5,15 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 
 from typing import Any
 
+from gateway.errors import ModelNotFound
 from kit.errors import DomainError, InvalidInput
 from quotas.errors import QuotaExceeded
 
 
 def error_body(error: DomainError, request_id: str) -> dict[str, Any]:
     """Our error format with the `type` and `param` that OpenAI's clients expect."""
-    param = next(iter(error.details), None) if isinstance(error, InvalidInput) else None
+    names_field = isinstance(error, InvalidInput | ModelNotFound)
+    param = next(iter(error.details), None) if names_field else None
     return {"error": {**error.as_dict(request_id), "type": error_type(error), "param": param}}
 
 

@@ -134,6 +134,28 @@ def test_a_body_that_is_not_a_picture_is_refused(
     assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["image"])
 
 
+def test_a_form_with_one_file_is_an_upload_too(server: Any, client_of: Any, cast: Cast) -> None:
+    bob, file = client_of(cast.bob), ("r.png", picture(), "image/png")
+    for name in ("image", "file"):
+        made = bob.post("/v1/images", files={name: file})
+        assert (made.status_code, made.json()["width"]) == (201, 40)
+    refused = {
+        "image": {"files": [("image", file), ("file", file)]},
+        "wrong": {"files": {"wrong": file}},
+        "note": {"files": {"image": file}, "data": {"note": "mine"}},
+    }
+    for field, sent in refused.items():
+        answer = bob.post("/v1/images", **sent)
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+    for broken in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "multipart/form-data; boundary=é",
+    ):
+        answer = bob.post("/v1/images", content=b"--y--", headers={"Content-Type": broken.encode()})
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["image"]), broken
+
+
 def test_decompression_bombs_and_oversized_pictures_are_refused(
     server: Any, client_of: Any, cast: Cast, settings: Any
 ) -> None:
