@@ -8,6 +8,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from config import oauth
+from config.openapi_text import DESCRIPTION
 from devserver import embedded_postgres
 from kit import __version__, cors, env, logs
 
@@ -302,7 +303,7 @@ THROTTLE_PER_MINUTE = {  # per address
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchyard",
     "VERSION": __version__,
-    "DESCRIPTION": "Models, tools and agents for teams: one API in front of every engine.",
+    "DESCRIPTION": DESCRIPTION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
