@@ -23,7 +23,7 @@ Upstream = tuple[str, str, str]
 
 
 def is_moved(model: ModelRef, change: ModelChange) -> bool:
-    """Whether other weights or another key would answer after the change."""
+    """Whether calls would go to another model, or with another credential, after the change."""
     before = model.endpoint.credential_id if model.endpoint else None
     is_elsewhere = change.credential_id is not UNCHANGED and change.credential_id != before
     return is_elsewhere or change.upstream_name not in (None, model.upstream_name)

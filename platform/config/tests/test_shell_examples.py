@@ -4,12 +4,13 @@ zsh refuses a word with `?`, `*` or `[` that matches no file, and takes `#` in a
 """
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gateway.tests.needs import needs
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "api.md", ROOT / "docs" / "websocket.md"]
@@ -62,7 +63,7 @@ def test_no_command_has_an_unquoted_wildcard_or_a_comment(page: Path) -> None:
     assert [problem for block in blocks for problem in problems(block)] == []
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh on this machine")
+@needs("zsh")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_zsh_reads_each_command(page: Path) -> None:
     """The programs are replaced by functions that do nothing; their arguments are expanded for real."""

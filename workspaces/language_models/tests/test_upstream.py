@@ -116,7 +116,7 @@ def test_neither_an_open_breaker_nor_learned_ratios_follow_a_model_to_its_new_up
     old = ref_of(cast)
     for _ in range(FAILURES):
         with pytest.raises(ProviderError), breaker_of(old).attempt("openai"):
-            raise ProviderError(provider="openai", provider_status=503)
+            raise ProviderError(provider="openai", provider_status=500, transient=True)
     learned_ratios().learn(old, counted=500, estimated=100)
     second = create_credential(cast.alice, name="A second key").json()["id"]
     patch(cast, credential_id=second)
