@@ -51,7 +51,7 @@ check: $(DEV_STAMP)
 	echo "Everything is in order."
 
 tools:
-	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose; do \
+	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose zsh:zsh; do \
 	  command -v $${tool%%:*} >/dev/null || \
 	    echo "$${tool##*:} tests are skipped: $${tool%%:*} is not installed."; \
 	done

@@ -149,6 +149,15 @@ def test_invalid_input_is_refused(cast: Cast, body: dict[str, Any]) -> None:
     assert ApiKey.objects.count() == (1 if answer.status_code == 201 else 0)
 
 
+def test_missing_or_wrong_scopes_are_answered_with_the_possible_ones(cast: Cast) -> None:
+    for scopes in ({}, {"scopes": []}, {"scopes": ["root"]}, {"scopes": "chat"}, {"scopes": ["read", 1]}):
+        for path in ("workspaces/sales/api-keys", "tenant/api-keys"):
+            answer = As(cast.alice).ask("POST", path, {"name": "x", **scopes})
+            problems = answer.json()["error"]["details"]
+            assert (answer.status_code, list(problems)) == (422, ["scopes"])
+            assert "chat, read, manage" in str(problems)
+
+
 def test_a_service_accounts_key_outlives_its_creators_membership(cast: Cast) -> None:
     Membership.objects.filter(user=cast.bob.user).update(role="admin")
     robot = As(cast.bob).ask("POST", "tenant/service-accounts", {"name": "Robot"}).json()
