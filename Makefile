@@ -9,7 +9,7 @@ ARGS ?=
 
 # Checks and tests use a separate cluster from `make run`. It is always stopped at the end, unless other
 # tests are using it.
-APART := MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
+APART := PYTHONDONTWRITEBYTECODE= MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
 STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres stop-unused '$(TEST_POSTGRES)'
 
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)

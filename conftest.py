@@ -16,7 +16,7 @@ from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
 from gateway.calls.learned_ratios import forget_ratios
 from gateway.providers.breaker import forget_breakers
-from gateway.tests import snapshot
+from gateway.tests import migrated_template, snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
@@ -28,6 +28,12 @@ pytest_plugins = ["gateway.tests.fixtures"]
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        migrated_template.use_if_present()
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """Creates the cast once; each test with real transactions restores this state afterwards."""
     django_settings.GRACE = 10  # below Served.STOP_SECONDS, for tests that leave a turn running
@@ -35,6 +41,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     # Hashing slowly is not what is tested.
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with django_db_blocker.unblock():
+        migrated_template.keep()
         _people.append(create_cast())
         snapshot.take()
     TransactionTestCase._fixture_teardown = lambda self: snapshot.restore()  # type: ignore[method-assign]
