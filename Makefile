@@ -29,8 +29,13 @@ backup restore: $(RUN_STAMP)
 test: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
+# In two processes, and after them the tests that measure time or CPU, which run alone.
 test-slow: $(DEV_STAMP) tools weights
-	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
+	@trap "$(STOP_CLUSTER)" EXIT; export $(APART); none=5; \
+	$(PYTHON) -m pytest -m "slow and not alone" -n 2 --dist loadfile $(ARGS); together=$$?; \
+	$(PYTHON) -m pytest -m "slow and alone" $(ARGS); alone=$$?; \
+	test $$together = 0 -o $$together = $$none -a $$alone = 0 || exit $$together; \
+	test $$alone = 0 -o $$alone = $$none || exit $$alone
 
 # Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights

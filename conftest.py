@@ -2,6 +2,8 @@
 
 import asyncio
 import faulthandler
+import functools
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +27,8 @@ from gateway.turns.runner import runner
 from kit.tenancy import EXECUTOR
 
 pytest_plugins = ["gateway.tests.fixtures"]
+# Each HTTP client loads the certificate authorities, which takes longer than most requests: they share them.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,9 @@ def _run(cursor: object, statement: str, *names: str) -> None:
 def _names() -> list[str]:
     """Of all templates, the oldest first."""
     with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY oid", [PREFIX])
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY oid", [PREFIX]
+        )
         return [name for (name,) in cursor.fetchall()]
 
 

@@ -89,6 +89,7 @@ def test_the_page_does_the_same_work_for_a_taken_address(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_response_time_does_not_reveal_an_account(cast: Cast, production: Any) -> None:
     """With production's hasher; the fastest of alternating sign-ups, which other work delayed least."""
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = "mandatory"

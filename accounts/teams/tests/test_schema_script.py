@@ -121,6 +121,7 @@ def test_a_tenant_that_is_behind_is_migrated_and_a_partial_run_resets_versions(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_three_hundredth_tenant_takes_no_longer_than_the_first_and_migrate_skips_them(
     transactional_db: None, cast: Cast
 ) -> None:

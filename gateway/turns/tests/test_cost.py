@@ -26,7 +26,7 @@ from kit.tests.cpu_time import allowed, cpu_with_children
 from workspaces.language_models.models import LanguageModel
 from workspaces.mcp_servers.models import Tool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 # Generous, since the machine has other things to do: what is caught is a cost that grows without bound.
 MEDIAN_SECONDS, LONGEST_SECONDS = 4.0, 20.0

@@ -31,7 +31,7 @@ from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 AT_ONCE, BOUND = 12, 3000
 # Of all replies, as a multiple of honest ones.
 MOST_TIMES_CPU, MOST_TIMES_WAIT = 5.0, 12.0
