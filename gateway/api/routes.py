@@ -9,9 +9,12 @@ from django.urls import path, re_path
 
 from gateway.api import browser, turn_consumers
 from gateway.api.completions import CompletionsConsumer
+from gateway.api.embeddings import LARGEST_INPUT, EmbeddingsConsumer
+from gateway.api.moderations import ModerationsConsumer
 from gateway.api.socket import ChatSocket
 
 PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
+EMBEDDINGS = ("/v1/embeddings", "/v1/moderations")
 FORM_BYTES = 20_000  # of the form around a picture
 # Sign-in, sign-up and passkeys, without authentication: their parsers take quadratic time.
 ACCOUNT_FORMS = ("/accounts/", "/_allauth/")
@@ -20,6 +23,8 @@ ACCOUNT_BYTES = 64_000
 
 def most_body_bytes(path: str) -> int:
     """The largest body that a URL accepts."""
+    if path in EMBEDDINGS:
+        return max(LARGEST_INPUT, settings.MAX_BODY_BYTES)
     if PICTURES.fullmatch(path):
         return max(settings.IMAGE_MAX_BYTES + FORM_BYTES, settings.MAX_BODY_BYTES)
     most: int = settings.MAX_BODY_BYTES
@@ -44,6 +49,8 @@ def http_router(django_app: Any) -> URLRouter:
                 browser.WebStopConsumer.as_asgi(),
             ),
             path("v1/chat/completions", CompletionsConsumer.as_asgi()),
+            path("v1/embeddings", EmbeddingsConsumer.as_asgi()),
+            path("v1/moderations", ModerationsConsumer.as_asgi()),
             re_path(r"", django_app),
         ]
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from accounts.principals import Principal
+from gateway.models import Turn
 from gateway.turns.admission import Admitted, admit_turn
 from gateway.turns.background import ensure_started
 from gateway.turns.completion import OneCall, admit_completion
@@ -17,6 +18,7 @@ from gateway.turns.requests import SendRequest
 from gateway.turns.runner import runner
 from gateway.turns.running_turn import RunningTurn
 from gateway.turns.stop import request_stop
+from gateway.turns.whole_call import WholeCall, WholeRequest, admit_call
 from kit.tenancy import in_tenant
 from quotas.limits import Limit
 
@@ -26,6 +28,15 @@ class StartedCompletion:
     """A running completion, and the limits that it met."""
 
     turn: RunningTurn
+    limits: Sequence[Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedCall:
+    """A running call whose answer comes as a whole, and the limits that it met."""
+
+    turn: RunningTurn
+    engine: WholeCall
     limits: Sequence[Limit]
 
 
@@ -55,3 +66,11 @@ async def start_completion(principal: Principal, completion: CompletionRequest) 
     with runner().slot(principal.tenant):
         job, limits = await admit_completion(principal, completion)
         return StartedCompletion(runner().start(job, OneCall()), limits)
+
+
+async def start_call(principal: Principal, kind: Turn.Kind, request: WholeRequest) -> StartedCall:
+    """Admits a call such as for embeddings and runs it in this process. Raises as `start_turn` does."""
+    ensure_started()
+    with runner().slot(principal.tenant):
+        admitted = await admit_call(principal, kind, request)
+        return StartedCall(runner().start(admitted.job, admitted.engine), admitted.engine, admitted.limits)

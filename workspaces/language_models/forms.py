@@ -1,5 +1,6 @@
 """Forms to install models and to change one."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ MOST_OFFERED = 200  # members in the lists of a form, besides those already name
 ROLES = WorkspaceMember.Role.choices
 COPIED = ("name", "enabled", "context_window", "output_bound", "fallback")
 SIDES = ("allow", "deny")
+CHAT_ONLY = ("output_bound", "fallback", "abilities", "temperature", "top_p", "reasoning_effort")
 NEW = "new"  # in place of a credential's id
 PROVIDER_DEFAULT = "Leave empty to use the provider's default."
 CONTEXT_WINDOW = "How much of the conversation the model can read."
@@ -56,6 +58,7 @@ class InstallForm(forms.Form):
         help_text="For example gpt-4o or openai/gpt-4o. Used in API calls.",
     )
     upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
+    kind_of_model = form_field(ModelInput, "kind", label="Kind", help_text="What the model is used for.")
     context_window = form_field(
         ModelInput,
         "context_window",
@@ -68,7 +71,7 @@ class InstallForm(forms.Form):
         "output_bound",
         label="Default reply limit (tokens)",
         initial=4_096,
-        help_text=REPLY_LIMIT,
+        help_text=f"{REPLY_LIMIT} Chat models only.",
     )
     abilities = abilities_field()
     credential = forms.ChoiceField(label="Credential", choices=[])
@@ -90,7 +93,10 @@ class InstallForm(forms.Form):
         self.fields["credential"].choices = [(NEW, "New credential"), *known]  # type: ignore[attr-defined]
 
     def model(self) -> ModelInput:
-        return read_form(ModelInput, self)
+        model = read_form(ModelInput, self, kind=self.cleaned_data["kind_of_model"])
+        if model.kind == LanguageModel.Kind.CHAT:
+            return model
+        return replace(model, output_bound=0)  # the field comes filled in
 
     def chosen_credential(self) -> UUID | CredentialInput:
         sent = self.cleaned_data
@@ -171,9 +177,13 @@ class ModelForm(forms.Form):
     def __init__(self, principal: Principal, model: ModelRef, data: Any) -> None:
         super().__init__(data, initial=_initial(model))
         fields: dict[str, Any] = self.fields
-        others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
+        installed = installed_models(workspace_id=principal.workspace.id)
+        others = [row for row in installed if row.id != model.id and row.kind == model.kind]
         fields["fallback"].choices = [("", "None"), *((row.slug, row.name) for row in others)]
         fields["context_window"].disabled = model.provider == LanguageModel.Provider.LOCAL
+        if model.kind != LanguageModel.Kind.CHAT:
+            for name in CHAT_ONLY:
+                del fields[name]
         members = _members(principal, model.access.named)
         for side in SIDES:
             fields[f"{side}_members"].choices = members

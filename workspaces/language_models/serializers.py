@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from kit.inputs import serializer_of
 from workspaces.language_models.inputs import AccessInput, Parameters
-from workspaces.language_models.models import ProviderCredential
+from workspaces.language_models.models import LanguageModel, ProviderCredential
 
 
 class RatesSerializer(serializers.Serializer[Any]):
@@ -23,9 +23,10 @@ class ModelSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     slug = serializers.CharField()
     name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LanguageModel.Kind.values)
     provider = serializers.CharField()
     context_window = serializers.IntegerField()
-    output_bound = serializers.IntegerField()
+    output_bound = serializers.IntegerField(help_text="0 for models that are not for chat")
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
     price = RatesSerializer(allow_null=True, help_text="The current price; null: no price is known")
@@ -80,6 +81,7 @@ class CatalogueModelSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField()
     name = serializers.CharField()
     upstream_name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LanguageModel.Kind.values)
     context_window = serializers.IntegerField()
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())

@@ -12,7 +12,7 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from quotas.workspace_prices import forget_prices
 from workspaces.language_models.credential_services import find_credential, save_credential
 from workspaces.language_models.inputs import MOST_MODELS, CredentialInput, ModelChange, ModelInput
-from workspaces.language_models.installation import install_model, set_fallback
+from workspaces.language_models.installation import check_kind, install_model, set_fallback
 from workspaces.language_models.model_access import Access, Group, checked_access
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.probe import probe, save_tested
@@ -57,6 +57,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         upstream_name=model.upstream_name,
         context_window=model.context_window,
         output_bound=model.output_bound,
+        kind=model.kind,
         name=model.name,
         abilities=model.abilities,
         parameters=model.parameters.as_data(),
@@ -69,6 +70,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         id=str(row.id),
         provider=provider.kind,
         upstream_name=row.upstream_name,
+        kind=row.kind,
         enabled=row.enabled,
     )
     return row
@@ -100,8 +102,7 @@ def _change(
     principal: Principal, rows: Sequence[LanguageModel], row: LanguageModel, change: ModelChange
 ) -> None:
     changes = audit.change(row, _columns(principal, row, change), COLUMNS)
-    if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
+    check_kind(row)
     if changes:
         row.save(update_fields=list(changes))
     before = next((other.slug for other in rows if other.id == row.fallback_id), "")
@@ -127,7 +128,7 @@ def _columns(principal: Principal, row: LanguageModel, change: ModelChange) -> d
         None,
         row.context_window,
     }:
-        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
+        raise InvalidInput(context_window=["You cannot change the context window of a built-in model."])
     if change.parameters is not None:
         change.parameters.check()
     return {
@@ -152,7 +153,7 @@ def remove_model(*, principal: Principal, slug: str) -> None:
     """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
     if row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("You cannot remove the built-in model. Disable it instead.")
+        raise Conflict("You cannot remove a built-in model. Disable it instead.")
     forget_prices(workspace_id=row.workspace_id, model=row.slug)
     removed_id = str(row.id)
     row.delete()
