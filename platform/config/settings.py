@@ -311,6 +311,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
         "TenantRole": "accounts.inputs.GIVEN_ROLES",
+        "ModelKind": "workspaces.language_models.models.LanguageModel.Kind",
         "WorkspaceRole": "accounts.inputs.WORKSPACE_ROLES",
     },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],

@@ -58,7 +58,9 @@ class InstallForm(forms.Form):
         help_text="For example gpt-4o or openai/gpt-4o. Used in API calls.",
     )
     upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
-    kind_of_model = form_field(ModelInput, "kind", label="Kind", help_text="What the model is used for.")
+    kind_of_model = form_field(
+        ModelInput, "kind", label="Kind", required=False, help_text="What the model is used for."
+    )
     context_window = form_field(
         ModelInput,
         "context_window",
@@ -93,7 +95,9 @@ class InstallForm(forms.Form):
         self.fields["credential"].choices = [(NEW, "New credential"), *known]  # type: ignore[attr-defined]
 
     def model(self) -> ModelInput:
-        model = read_form(ModelInput, self, kind=self.cleaned_data["kind_of_model"])
+        model = read_form(
+            ModelInput, self, kind=self.cleaned_data["kind_of_model"] or LanguageModel.Kind.CHAT.value
+        )
         if model.kind == LanguageModel.Kind.CHAT:
             return model
         return replace(model, output_bound=0)  # the field comes filled in

@@ -118,9 +118,10 @@ def install_model(
 def check_kind(row: LanguageModel) -> None:
     """InvalidInput for fields that a model of its kind cannot have."""
     if row.kind == LanguageModel.Kind.CHAT:
-        if not 0 < row.output_bound < row.context_window:
-            text = "Enter a reply limit of at least 1 that is smaller than the context window."
-            raise InvalidInput(output_bound=[text])
+        if not row.output_bound:
+            raise InvalidInput(output_bound=["Enter a reply limit of at least 1 token."])
+        if row.output_bound >= row.context_window:
+            raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
         return
     set_in_vain = {"output_bound": row.output_bound, "abilities": row.abilities, "parameters": row.parameters}
     if wrong := [name for name, value in set_in_vain.items() if value]:

@@ -181,16 +181,16 @@ async def test_anthropic_has_none(upstream: ScriptedServer) -> None:
 async def test_a_large_answer_leaves_the_event_loop_free(upstream: ScriptedServer) -> None:
     vector = json.dumps([0.123456789012345] * 3072)
     data = ", ".join(f'{{"embedding": {vector}}}' for _ in range(300))
-    pauses: list[float] = []
+    pauses: list[float] = []  # in processor time, which other programs do not lengthen
 
     async def watch() -> None:
         while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.001)
-            pauses.append(time.monotonic() - began)
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            pauses.append(time.thread_time() - began)
 
     watching = asyncio.create_task(watch())
     found = await ask(upstream, answer(raw=f'{{"data": [{data}]}}'.encode()), inputs=["x"] * 300)
     watching.cancel()
     assert len(found.vectors) == 300
-    assert max(pauses) < 0.25, "parsed in one piece, this takes more than half a second"
+    assert max(pauses) < 0.15, "parsed in one piece, this takes half a second"

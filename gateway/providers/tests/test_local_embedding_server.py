@@ -58,7 +58,7 @@ async def test_it_embeds_and_counts_exactly(url: str, settings: Any) -> None:
     assert likeness(cat, kitten) > 0.5
     assert likeness(cat, revenue) < 0.2
     assert found.usage is not None
-    assert found.usage.input_tokens == (8 + 9 + 11) * (BATCH // 3 + 1)
+    assert found.usage.input_tokens == (9 + 9 + 10) * (BATCH // 3 + 1)
 
 
 @needs_embedding_model
