@@ -1,6 +1,7 @@
 """The built-in embedding model: a small server of ours (`local_embedding_server`) that needs no key."""
 
 import json
+from http import HTTPStatus
 
 from django.conf import settings
 
@@ -22,6 +23,10 @@ ABSENT = (
     "The built-in embedding model is not running. `make run` starts it; "
     "elsewhere, LOCAL_EMBEDDING_URL has to name a server for it."
 )
+UNUSABLE = (
+    "The built-in embedding model cannot be loaded: its files or the package onnxruntime are missing. "
+    "docs/embeddings.md describes how to install them."
+)
 
 
 class LocalEmbeddingProvider(CompatibleProvider):
@@ -41,8 +46,13 @@ class LocalEmbeddingProvider(CompatibleProvider):
             starts = range(0, len(body["input"]), BATCH)
             return _joined([await self._embed(body["model"], body["input"], at, most_bytes) for at in starts])
         except ProviderError as exc:
-            if exc.details["provider_status"] is None and exc.did_no_work:
+            status = exc.details["provider_status"]
+            if status is None and exc.did_no_work:
                 raise ProviderError(ABSENT, provider=self.name, did_no_work=True) from exc
+            if status == HTTPStatus.NOT_IMPLEMENTED:
+                raise ProviderError(
+                    UNUSABLE, provider=self.name, provider_status=status, did_no_work=True
+                ) from exc
             raise
 
     async def _embed(self, model: str, inputs: list[str], at: int, most_bytes: int) -> JsonObject:

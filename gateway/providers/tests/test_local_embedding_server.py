@@ -96,10 +96,10 @@ def test_what_makes_no_sense_is_refused(url: str) -> None:
 async def test_without_its_files_it_says_so(tmp_path: Path, settings: Any) -> None:
     with start(tmp_path) as process:
         settings.LOCAL_EMBEDDING_URL = url_of(process)
-        with pytest.raises(ProviderError) as failure:
+        with pytest.raises(ProviderError, match="cannot be loaded: its files") as failure:
             await embed(LocalEmbeddingProvider(), EmbeddingRequest("m", TEXTS))
         output, _ = process.communicate(timeout=20)
-    assert failure.value.details["provider_status"] == 501
+    assert (failure.value.details["provider_status"], failure.value.transient) == (501, False)
     assert "The embedding model does not work" in output
 
 

@@ -206,7 +206,10 @@ def running(start: Callable[..., Run]) -> Run:
 def test_it_serves_and_prints_its_steps_and_its_address(running: Run) -> None:
     assert httpx.get(f"http://127.0.0.1:{running.port}/readyz", trust_env=False).status_code == 200
     assert f"http://localhost:{running.port}" in running.output
-    for step in ("Model weights", "PostgreSQL", "Migrations", "Local model", "Web server and worker"):
+    for step in (
+        *("Model weights", "Embedding model weights", "PostgreSQL", "Migrations", "Local model"),
+        *("Local embedding model", "Web server and worker"),
+    ):
         assert re.search(rf"^{step}.*\d\.\d s$", running.output, re.MULTILINE | re.DOTALL)
 
 
