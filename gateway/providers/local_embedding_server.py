@@ -28,11 +28,11 @@ CONCURRENT = max(1, min((os.cpu_count() or 1) // 2, 4))  # inputs, each on one c
 
 
 class Refused(ValueError):
-    """The request cannot be answered; `code` is one of OpenAI's."""
+    """The request is not valid."""
 
-    def __init__(self, text: str, code: str = "invalid_input") -> None:
-        super().__init__(text)
-        self.code = code
+
+class TooLong(ValueError):
+    """An input has more tokens than the model has positions."""
 
 
 class MiniLM:
@@ -53,13 +53,13 @@ class MiniLM:
         self._slots = threading.Semaphore(CONCURRENT)
 
     def embed(self, texts: Sequence[str], *, first: int = 0) -> tuple[list[bytes], int]:
-        """A vector of 384 little-endian 32-bit floats per text, and the tokens of all. Refused if one is too
-        long; `first` is the place of the first text in the client's list."""
+        """A vector of 384 little-endian 32-bit floats per text, and the tokens of all. TooLong names a text
+        by its place in the client's list, in which `first` is that of the first text."""
         ids = [self._tokenizer.ids(text) for text in texts]
         for at, one in enumerate(ids, start=first):
             if len(one) > LONGEST_INPUT:
-                limit = f"The model's maximum context length is {LONGEST_INPUT}."
-                raise Refused(f"Input {at} has {len(one)} tokens. {limit}", "context_length_exceeded")
+                limit = f"The model takes at most {LONGEST_INPUT}. Split it into shorter passages."
+                raise TooLong(f"Input {at} has {len(one)} tokens. {limit}")
         return [self._vector(one) for one in ids], sum(map(len, ids))
 
     def _vector(self, ids: list[int]) -> bytes:
@@ -103,8 +103,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             texts, first = _read(self.rfile.read(self._length()))
             vectors, tokens = self.model.get().embed(texts, first=first)
+        except TooLong as exc:  # a 200, so that the gateway reads the text
+            self._send(HTTPStatus.OK, {"too_long": str(exc)})
         except Refused as exc:
-            self._send(HTTPStatus.BAD_REQUEST, {"error": {"message": str(exc), "code": exc.code}})
+            self._send(HTTPStatus.BAD_REQUEST, {"error": {"message": str(exc)}})
         except Exception as exc:  # a missing package, or damaged weights
             print(f"The embedding model does not work: {exc}", flush=True)
             self._send(HTTPStatus.NOT_IMPLEMENTED, {"error": {"message": "The model cannot be loaded."}})

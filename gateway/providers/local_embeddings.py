@@ -5,12 +5,13 @@ from http import HTTPStatus
 
 from django.conf import settings
 
-from gateway.errors import ProviderError
+from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import JsonObject
 from gateway.providers.embeddings import Inputs
 from gateway.providers.garbled import parsed
 from gateway.providers.http import client
 from gateway.providers.openai import CompatibleProvider
+from workspaces.language_models.installation import LOCAL_EMBEDDING_WINDOW
 
 DIMENSIONS = 384
 LONGEST_TEXT = 20_000  # characters; 512 tokens have about 2,000
@@ -58,8 +59,11 @@ class LocalEmbeddingProvider(CompatibleProvider):
     async def _embed(self, model: str, inputs: list[str], at: int, most_bytes: int) -> JsonObject:
         """One batch; our server names an input that is too long by its place in the whole list."""
         body = {"model": model, "input": inputs[at : at + BATCH], "first": at}
-        answer = await super().ask("/embeddings", body, most_bytes=most_bytes)
-        return parsed(answer.decode(), provider=self.name)
+        received = await super().ask("/embeddings", body, most_bytes=most_bytes)
+        answer = parsed(received.decode(), provider=self.name)
+        if text := answer.get("too_long"):
+            raise ContextTooLong(text, context_window=LOCAL_EMBEDDING_WINDOW)
+        return answer
 
 
 def _joined(answers: list[JsonObject]) -> bytes:
@@ -80,6 +84,7 @@ def refused_input(inputs: Inputs, extra: JsonObject) -> dict[str, list[str]]:
         return {**wrong, "input": [ONLY_TEXT]}
     too_long = next((at for at, one in enumerate(inputs) if len(one) > LONGEST_TEXT), None)
     if too_long is not None:
-        text = f"It has {len(inputs[too_long]):,} characters. Split it into passages of at most 512 tokens."
+        most = f"Split it into passages of at most {LOCAL_EMBEDDING_WINDOW} tokens."
+        text = f"It has {len(inputs[too_long]):,} characters. {most}"
         wrong[f"input[{too_long}]"] = [text]
     return wrong

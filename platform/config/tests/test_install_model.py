@@ -145,7 +145,7 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
         ({"output_bound": "128000"}, "--output-bound"),
         ({"output_bound": "-1"}, "--output-bound"),
         ({"output_bound": ""}, "--output-bound"),
-        ({"kind": "embedding"}, "output_bound"),
+        ({"kind": "embedding"}, "--output-bound"),
         ({"context_window": "99999999999"}, "--context-window"),
         ({"context_window": "many"}, "invalid int value"),
         ({"provider": "local"}, "invalid choice"),

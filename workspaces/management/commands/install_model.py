@@ -116,6 +116,9 @@ def _check_plain(options: dict[str, Any]) -> None:
     if options["context_window"] > MOST_TOKENS:
         raise CommandError(f"--context-window must be at most {MOST_TOKENS}.")
     is_chat = options["kind"] == LanguageModel.Kind.CHAT
+    for name in ("output_bound", "abilities", "fallback"):
+        if options[name] and not is_chat:
+            raise CommandError(f"--{name.replace('_', '-')} is for chat models only.")
     if is_chat and not 0 < options["output_bound"] < options["context_window"]:
         raise CommandError("--output-bound must be at least 1 and less than --context-window.")
     if options["base_url"] or options["provider"] not in BASE_URLS:
