@@ -10,8 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway.api.completions import CompletionsConsumer
+from gateway.api.consumer_base import EdgeConsumer
 from gateway.api.limit_headers import limit_headers
+from gateway.api.openai_wire import error_body
 from gateway.models import Turn
 from gateway.providers.embeddings import BASE64, Embeddings, Vector, as_base64, as_floats
 from gateway.turns.embedding_request import EmbeddingCall, EmbeddingSerializer, check_structure
@@ -19,16 +20,18 @@ from gateway.turns.events import Failed, UsageTotal
 from gateway.turns.running_turn import RunningTurn, StopCause
 from gateway.turns.services import start_call
 from gateway.turns.whole_call import WholeRequest
+from kit.api import error_headers
 from kit.body_validation import validated
-from kit.errors import TurnInterrupted, restore
+from kit.errors import DomainError, TurnInterrupted, restore
 from kit.http_consumer import ClientGone
+from quotas.errors import QuotaExceeded
 from quotas.prices import Usage
 
 LARGEST_INPUT = 32_000_000  # bytes of a body
 FAIR_BYTES = 64 * 1024  # of a response, after which other tasks may run
 
 
-class WholeCallConsumer(CompletionsConsumer):
+class WholeCallConsumer(EdgeConsumer):
     """A call whose answer comes as a whole, with a completion's errors; a client that leaves cancels it."""
 
     @property
@@ -40,12 +43,33 @@ class WholeCallConsumer(CompletionsConsumer):
         started = await start_call(self.principal, kind, request)
         self.response_headers |= limit_headers(started.limits)
         try:
-            usage = await self._or_gone(_usage_of(started.turn))
+            usage = await self._usage_or_gone(started.turn)
         finally:  # harmless once it has finished
             started.turn.stop(StopCause.CANCELLED)
         if started.engine.answer is None:  # stopped by someone else
             raise TurnInterrupted
         return started.engine.answer, usage
+
+    async def _usage_or_gone(self, turn: RunningTurn) -> Usage:
+        """Waits for the turn's end; ClientGone if the client leaves first."""
+        task = asyncio.create_task(_usage_of(turn))
+        await asyncio.wait({task, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            raise ClientGone
+        return task.result()
+
+    def cut_off_error(self) -> DomainError:
+        """The call ends with its client's request, and does not continue elsewhere."""
+        return TurnInterrupted()
+
+    async def send_error(self, error: DomainError) -> None:
+        if self.started:
+            raise ClientGone
+        headers = error_headers(error)
+        if isinstance(error, QuotaExceeded):
+            headers["x-should-retry"] = "false"  # a retry cannot succeed before the budget's reset
+        await self.send_json(error.status, error_body(error, self.origin.request_id), headers)
 
 
 async def _usage_of(turn: RunningTurn) -> Usage:

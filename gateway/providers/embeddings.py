@@ -4,6 +4,7 @@ Protocol: https://platform.openai.com/docs/api-reference/embeddings
 """
 
 import asyncio
+import json
 import math
 import sys
 from array import array
@@ -99,6 +100,17 @@ async def read_embeddings(received: bytes, *, provider: str, request: EmbeddingR
         text = f"The provider returned {len(vectors)} embeddings for {len(request.inputs)} inputs."
         raise ProviderError(text, provider=provider, provider_status=200)
     return Embeddings(vectors, usage_of(an_object(rest.get("usage"))))
+
+
+def parsed_answer(received: bytes, provider: str) -> JsonObject:
+    """A whole answer, small enough to be parsed in one piece. ProviderError if it is not a JSON object."""
+    try:
+        answer = json.loads(received.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError) as exc:
+        raise garbled(provider) from exc
+    if not isinstance(answer, dict):
+        raise garbled(provider)
+    return answer
 
 
 def reported_error(error: Any, provider: str) -> Exception:

@@ -7,8 +7,7 @@ from django.conf import settings
 
 from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import JsonObject
-from gateway.providers.embeddings import Inputs
-from gateway.providers.garbled import parsed
+from gateway.providers.embeddings import Inputs, parsed_answer
 from gateway.providers.http import client
 from gateway.providers.openai import CompatibleProvider
 from workspaces.language_models.installation import LOCAL_EMBEDDING_WINDOW
@@ -60,7 +59,7 @@ class LocalEmbeddingProvider(CompatibleProvider):
         """One batch; our server names an input that is too long by its place in the whole list."""
         body = {"model": model, "input": inputs[at : at + BATCH], "first": at}
         received = await super().ask("/embeddings", body, most_bytes=most_bytes)
-        answer = parsed(received.decode(), provider=self.name)
+        answer = parsed_answer(received, self.name)
         if text := answer.get("too_long"):
             raise ContextTooLong(text, context_window=LOCAL_EMBEDDING_WINDOW)
         return answer

@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject, UsageReport
-from gateway.providers.embeddings import Asked, reported_error, usage_of
-from gateway.providers.garbled import an_object, objects, parsed
+from gateway.providers.embeddings import Asked, parsed_answer, reported_error, usage_of
+from gateway.providers.garbled import an_object, objects
 
 RESULT_BYTES, BYTES_BEYOND = 32 * 1024, 1024 * 1024
 # OpenAI charges nothing for moderations and reports no tokens: the unit is a request.
@@ -42,7 +42,7 @@ async def moderate(provider: Asked, request: ModerationRequest) -> Moderation:
     """ProviderError (also for a wrong number of results), ContextTooLong, AtCapacity, as chats."""
     most = request.expected * RESULT_BYTES + BYTES_BEYOND
     received = await provider.ask("/moderations", request.body(), most_bytes=most)
-    answer = parsed(received.decode("utf-8", "replace"), provider=provider.name)
+    answer = parsed_answer(received, provider.name)
     if error := answer.get("error"):
         raise reported_error(error, provider.name)
     results = objects(answer.get("results"))

@@ -57,6 +57,15 @@ class ModerationSerializer(serializers.Serializer[Any]):
     input = ModeratedField()
 
 
+def _check_parts(parts: list[Any]) -> None:
+    """InvalidInput with the path of each part that a chat does not take either."""
+    try:
+        check_messages([{"role": "user", "content": parts}])
+    except InvalidInput as exc:
+        found = {name.replace("messages[0].content", "input"): text for name, text in exc.details.items()}
+        raise InvalidInput(**found) from exc
+
+
 @dataclass(frozen=True, slots=True)
 class ModerationCall:
     """A validated request; `extra` is passed on as it was sent."""
@@ -73,7 +82,7 @@ class ModerationCall:
         if not is_sound(data["input"]):
             raise InvalidInput(input=["This holds half of a surrogate pair."])
         if isinstance(data["input"], list) and isinstance(data["input"][0], dict):
-            check_messages([{"role": "user", "content": data["input"]}])
+            _check_parts(data["input"])
         return cls(data["model"], data["input"], extra)
 
     async def prepare(self, model: ModelRef) -> PreparedCall:

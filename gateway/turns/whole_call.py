@@ -16,12 +16,14 @@ from gateway.errors import ProviderError
 from gateway.models import Turn
 from gateway.providers.base import Finish, ModelRequest
 from gateway.turns.admission import job_of, record_refusal, reserve_turn
-from gateway.turns.completion import REFUSED_AS_INVALID
 from gateway.turns.decision import Decision, decide
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
 from workspaces.language_models.queries import ModelRef, installed_models
+
+# The client's own input is passed on, so what the provider rejects in it is the client's mistake.
+REFUSED_AS_INVALID = {400, 422}
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,10 +267,11 @@ def test_moderations_are_metered_in_requests_where_the_provider_charges_nothing(
     line = UsageRecord.objects.first()
     assert line is not None
     assert (line.model, line.exactness, line.input_tokens > 0) == ("other", "unreported", True)
-    for wrong in ([], 7, ["a", {"type": "text", "text": "b"}], [{"type": "video"}]):
+    parts = [{"type": "text", "text": "b"}, {"type": "video"}]
+    for wrong, param in (([], "input"), (7, "input"), (["a", parts[0]], "input"), (parts, "input[1].type")):
         with pytest.raises(openai.APIStatusError) as refusal:
             alice.moderations.create(model="other", input=wrong)  # type: ignore[arg-type]
-        assert refusal.value.status_code in (400, 422)
+        assert (refusal.value.status_code in (400, 422), refusal.value.param) == (True, param)
 
 
 def test_routes_that_are_not_offered_are_refused_by_name(
