@@ -67,4 +67,6 @@ class Inflation:
 
 def _has_header(chunk: bytes) -> bool:
     """Some servers send `deflate` without zlib's header (RFC 1950, 2.2)."""
-    return chunk.startswith(GZIP) or (chunk[0] & 15 == zlib.DEFLATED and (chunk[0] * 256 + chunk[1]) % 31 == 0)
+    return chunk.startswith(GZIP) or (
+        chunk[0] & 15 == zlib.DEFLATED and (chunk[0] * 256 + chunk[1]) % 31 == 0
+    )

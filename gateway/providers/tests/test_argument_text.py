@@ -99,7 +99,9 @@ def test_a_complete_objects_repetition_is_known() -> None:
     assert not arguments.repeats("")
     for piece in SPLIT:
         arguments.add(piece)
-    assert [arguments.repeats(text) for text in ("", " ", A, f"{A}\n", "{}", None)] == [True] * 4 + [False] * 2
+    assert [arguments.repeats(text) for text in ("", " ", A, f"{A}\n", "{}", None)] == [True] * 4 + [
+        False
+    ] * 2
 
 
 @pytest.mark.parametrize("piece", ["x", "{", "{}", '"', "\\", " ", '{"a'])

@@ -6,7 +6,17 @@ from gateway.errors import ProviderError
 from gateway.providers.finish_reasons import finish_reason
 
 REASONS = {
-    "stop": ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "pause_turn", "COMPLETE", " stop "],
+    "stop": [
+        "stop",
+        "STOP",
+        "end_turn",
+        "eos",
+        "eos_token",
+        "stop_sequence",
+        "pause_turn",
+        "COMPLETE",
+        " stop ",
+    ],
     "length": [
         "length",
         "max_tokens",
@@ -46,7 +56,15 @@ def test_a_word_that_says_nothing_does_not_end_the_reply(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["error", "MALFORMED_FUNCTION_CALL", "insufficient_system_resource", "abort", "cancelled", "OTHER", "stopp"],
+    [
+        "error",
+        "MALFORMED_FUNCTION_CALL",
+        "insufficient_system_resource",
+        "abort",
+        "cancelled",
+        "OTHER",
+        "stopp",
+    ],
 )
 def test_any_other_word_is_a_failure_that_names_it(word: str) -> None:
     with pytest.raises(ProviderError, match=word) as failure:

@@ -69,7 +69,9 @@ def test_a_bomb_is_inflated_piece_by_piece_as_it_is_asked_for() -> None:
     assert len(bomb) < 60_000
     pieces = Inflation("gzip").add(bomb)
     assert [len(next(pieces)) for _ in range(3)] == [STEP_BYTES] * 3
-    assert max(len(piece) for piece in Inflation("deflate").add(zlib.compress(b"\0" * 1_000_000))) == STEP_BYTES
+    assert (
+        max(len(piece) for piece in Inflation("deflate").add(zlib.compress(b"\0" * 1_000_000))) == STEP_BYTES
+    )
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, br", "nonsense"])
@@ -78,7 +80,9 @@ def test_another_encoding_is_an_error(encoding: str) -> None:
         Inflation(encoding)
 
 
-@pytest.mark.parametrize("data", [b"\x1f\x8b\x00garbage", b"<html>no</html>", gzip.compress(TEXT)[:20] + b"!" * 99])
+@pytest.mark.parametrize(
+    "data", [b"\x1f\x8b\x00garbage", b"<html>no</html>", gzip.compress(TEXT)[:20] + b"!" * 99]
+)
 def test_invalid_data_is_an_error(data: bytes) -> None:
     with pytest.raises(httpx.DecodingError):
         inflated("gzip", [data])

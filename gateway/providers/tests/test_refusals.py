@@ -56,7 +56,11 @@ def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float 
         (302, b"", "failed"),
         (408, b"", "failed"),
         (400, b'{"error": {"message": "n is too large"}}', "It says: n is too large"),
-        (401, b'{"error": {"message": "Incorrect API key provided: sk-abcdefgh1234."}}', f"provided: {REMOVED}."),
+        (
+            401,
+            b'{"error": {"message": "Incorrect API key provided: sk-abcdefgh1234."}}',
+            f"provided: {REMOVED}.",
+        ),
         (404, b'{"detail": "no such deployment"}', "It says: no such deployment"),
     ],
 )
@@ -68,7 +72,14 @@ def test_the_text_says_what_kind_of_refusal_it_is_and_why(status: int, body: byt
     ("error", "words"),
     [
         (
-            {"error": {"message": "Too large.", "type": "invalid_request_error", "param": "n", "code": "big"}},
+            {
+                "error": {
+                    "message": "Too large.",
+                    "type": "invalid_request_error",
+                    "param": "n",
+                    "code": "big",
+                }
+            },
             ("Too large.", "big", "n"),
         ),
         ({"error": {"message": "Too large.", "type": "x", "code": None}}, ("Too large.", "x", "")),
@@ -79,7 +90,10 @@ def test_the_text_says_what_kind_of_refusal_it_is_and_why(status: int, body: byt
         ),
         ({"error": "Too large."}, ("Too large.", "", "")),
         ({"error": "Bad Request", "message": "Too large."}, ("Too large.", "", "")),
-        ({"object": "error", "message": "Too large.", "type": "BadRequestError"}, ("Too large.", "BadRequestError", "")),
+        (
+            {"object": "error", "message": "Too large.", "type": "BadRequestError"},
+            ("Too large.", "BadRequestError", ""),
+        ),
         ({"message": "Too large."}, ("Too large.", "", "")),
         ({"msg": "Too large."}, ("Too large.", "", "")),
         ({"error_msg": "Too large.", "error_code": 336}, ("Too large.", "", "")),
@@ -118,7 +132,9 @@ def test_a_providers_words_are_found_in_every_form(error: Any, words: tuple[str,
         (json.dumps({"error": {"message": "long " * 5000}}).encode(), ("long " * 5000)[:LONGEST_MESSAGE]),
     ],
 )
-def test_a_refusal_that_is_no_json_is_its_own_words_unless_it_is_a_page(body: bytes, said: str | None) -> None:
+def test_a_refusal_that_is_no_json_is_its_own_words_unless_it_is_a_page(
+    body: bytes, said: str | None
+) -> None:
     assert refusal(provider="openai", status=400, body=body).details.get("provider_message") == said
 
 
@@ -176,7 +192,7 @@ def test_the_key_that_was_sent_is_removed_whatever_it_looks_like() -> None:
 
 def test_hostile_words_are_redacted_quickly() -> None:
     with cpu_at_most(1, time.thread_time):
-        for hostile in ("key.", "key ", "a1B" * 2, "sk-", "token=\"", "0123456789abcdef"):
+        for hostile in ("key.", "key ", "a1B" * 2, "sk-", 'token="', "0123456789abcdef"):
             redacted(hostile * (64 * 1024 // len(hostile)))
 
 

@@ -31,7 +31,9 @@ def test_an_invalid_count_is_negative(count: object) -> None:
     """So that it can be flagged, unlike a missing count."""
     assert usage_of({"prompt_tokens": count, "completion_tokens": 5}) == UsageReport(NO_COUNT, 5)
     assert usage_of({"prompt_tokens": 5, "completion_tokens": count}) == UsageReport(5, NO_COUNT)
-    assert usage_of({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 9}) == UsageReport(NO_COUNT, 5)
+    assert usage_of({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 9}) == UsageReport(
+        NO_COUNT, 5
+    )
 
 
 @pytest.mark.parametrize("count", [7, 7.0, "7", "007"])
@@ -93,7 +95,10 @@ def test_tokens_read_from_a_cache_are_part_of_the_input(details: dict[str, Any],
 @pytest.mark.parametrize(
     ("usage", "report"),
     [
-        ({"input_tokens": 10, "output_tokens": 9, "cache_read_input_tokens": 1000}, UsageReport(1010, 9, 1000)),
+        (
+            {"input_tokens": 10, "output_tokens": 9, "cache_read_input_tokens": 1000},
+            UsageReport(1010, 9, 1000),
+        ),
         (
             {
                 "input_tokens": 10,
@@ -122,7 +127,10 @@ def test_anthropics_cached_tokens_are_added_to_the_input(usage: dict[str, Any], 
     ("details", "report"),
     [
         ({"completion_tokens_details": {"reasoning_tokens": 5}}, UsageReport(10, 9, 0, 5)),
-        ({"completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 19}, UsageReport(10, 9, 0, 5)),
+        (
+            {"completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 19},
+            UsageReport(10, 9, 0, 5),
+        ),
         ({"completion_tokens_details": {"reasoning_tokens": 99}}, UsageReport(10, 9, 0, 9)),
         ({"output_tokens_details": {"reasoning_tokens": 5}}, UsageReport(10, 9, 0, 5)),
         ({"output_tokens_details": {"thinking_tokens": 5}}, UsageReport(10, 9, 0, 5)),
