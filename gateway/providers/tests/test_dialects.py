@@ -32,7 +32,10 @@ def error(message: str, *, status: int = 400, **more: Any) -> ProviderError:
     return found
 
 
-OPENAIS = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+OPENAIS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. "
+    "Use 'max_completion_tokens' instead."
+)
 
 
 @pytest.mark.parametrize(
