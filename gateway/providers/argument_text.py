@@ -6,7 +6,8 @@ from typing import Any
 
 IN_STRING, OUTSIDE = re.compile(r'["\\]'), re.compile(r'["{}\[\]]')
 MOST_READ = 256 * 1024  # characters of an object; beyond it, text is passed on unread
-MOST_HELD = 64 * 1024  # characters that are no object's; likewise
+MOST_HELD = 64 * 1024  # characters of a JSON text, or of white space; likewise
+LONGEST_NULL = 64  # characters, with its white space
 EXPECTS_VALUE = frozenset(":[,")  # after these an object may begin within an object
 
 
@@ -21,9 +22,9 @@ class ArgumentText:
         self.is_complete = False
         self._pieces: list[str] = []
         self._size = 0  # of the pieces
-        self._held: list[str] = []  # white space, or the text of what is no object
+        self._held: list[str] = []  # white space, `null`, or a JSON text
         self._held_size = 0
-        self._is_other = False  # it does not begin as an object does
+        self._first = ""  # the first character that is not white space
         self._depth = 0
         self._is_string = self._is_escaped = False
         self._last = ""  # the last character that is not white space, outside strings
@@ -41,9 +42,8 @@ class ArgumentText:
             return self._next(self._without_repetition(piece))
         self._held.append(piece)
         self._held_size += len(piece)
-        begun = piece.lstrip()
-        self._is_other = self._is_other or begun[:1] not in ("", "{")
-        if (not begun or self._is_other) and self._held_size <= MOST_HELD:
+        self._first = self._first or piece.lstrip()[:1]
+        if self._waits():
             return ""
         held, self._held = "".join(self._held), []
         return self._next(held)
@@ -60,6 +60,12 @@ class ArgumentText:
         text = _object_in(held)
         self._pieces.append(text)
         return text
+
+    def _waits(self) -> bool:
+        """Whether what is held may still be an object's text in another form, or none."""
+        if self._first == "n":
+            return self._held_size <= LONGEST_NULL and "null".startswith("".join(self._held).strip())
+        return self._first in ("", '"') and self._held_size <= MOST_HELD
 
     def _without_repetition(self, piece: str) -> str:
         """Only what is new in a piece that begins with all that has come.
@@ -88,7 +94,7 @@ class ArgumentText:
         return piece
 
     def _is_read(self, at: int) -> bool:
-        return not self._is_other and self._size + at <= MOST_READ
+        return self._first == "{" and self._size + at <= MOST_READ
 
     def _after_next(self, piece: str, at: int) -> int:
         """The position after the next character that opens or closes something."""

@@ -49,6 +49,7 @@ END = (
 FLOODS = {
     "text": [piece({"content": "word " * 1600})] * ENDLESS,
     "reasoning": [piece({"reasoning_content": "think " * 1600})] * ENDLESS,
+    "texts": [piece(call(0, '"')), *[piece(call(0, "x" * 8000))] * ENDLESS],
     "objects": [piece(call(0, '{"x": "')), *[piece(call(0, "x" * 8000))] * ENDLESS],
     "white space": [piece({"content": " " * 8000})] * ENDLESS,
     "refusal": [piece({"refusal": "never " * 1600})] * ENDLESS,

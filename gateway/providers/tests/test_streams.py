@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import ProviderError
 from gateway.providers import streams
-from gateway.providers.base import Finish, ModelEvent, ModelRequest, TextDelta, UsageReport
+from gateway.providers.base import Finish, ModelEvent, ModelRequest, TextDelta, ToolCallDelta, UsageReport
 from gateway.providers.openai import CompatibleProvider
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import DONE, chunk, usage
@@ -60,6 +60,27 @@ async def test_the_words_of_a_reply_that_broke_off_are_passed_on(
         await read()
     assert events[0] == TextDelta("Hi")
     assert not any(isinstance(event, Finish) for event in events)
+
+
+@pytest.mark.parametrize("end", [b'data: {"error": {"message": "gone"}}\n\n', b""])
+async def test_what_was_held_back_is_passed_on_before_a_failure(upstream: ScriptedServer, end: bytes) -> None:
+    """It has to be charged, and shown."""
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '"half of a text'}}
+    upstream.answers = [
+        Answer([chunk({"content": "<thin"}), chunk({"tool_calls": [call]}), end], breaks_off=True)
+    ]
+    request = ModelRequest(model="m", messages=[], max_tokens=20)
+    events: list[ModelEvent] = []
+
+    async def read() -> None:
+        async for event in CompatibleProvider(upstream.url).stream(request):
+            events.append(event)
+
+    with pytest.raises(ProviderError):
+        await read()
+    assert events[0] == TextDelta("<thin")
+    assert isinstance(events[1], ToolCallDelta)
+    assert events[1].calls[-1] == {"index": 0, "function": {"arguments": '"half of a text'}}
 
 
 async def test_half_an_emoji_waits_for_its_other_half(upstream: ScriptedServer, events_of: Any) -> None:
