@@ -66,6 +66,7 @@ def create_workspace(*, tenant: Tenant, name: str, manager: User, slug: str = ""
     with transaction.atomic():
         lock_slugs()
         present = Workspace.objects.filter(tenant=tenant)
+
         def taken(candidate: str) -> bool:
             return present.filter(slug=candidate).exists()
 

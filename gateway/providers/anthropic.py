@@ -5,6 +5,7 @@ Protocol: https://docs.anthropic.com/en/api/messages, https://docs.anthropic.com
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from gateway.providers.anthropic_events import AnthropicReader
 from gateway.providers.anthropic_request import messages_body
@@ -33,7 +34,8 @@ class AnthropicProvider:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         url, bound = url_below(self.base_url, "/messages"), request.max_tokens
-        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
+        exchange = replace(self._exchange, headers={**self._exchange.headers, **request.headers})
+        chunks = exchange.post(url, self.body(request), most_bytes=most_received(bound))
         reading = read_events(chunks, AnthropicReader(self.name), longest_line=longest_line(bound))
         async with aclosing(reading) as events:
             async for event in events:

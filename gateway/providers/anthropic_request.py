@@ -6,6 +6,15 @@ Protocol: https://docs.anthropic.com/en/api/messages. Parameters that it does no
 from typing import Any
 
 from gateway.providers.anthropic_content import Block, parts_of, result_block, text_blocks, tool_use_block
+from gateway.providers.anthropic_native import (
+    NATIVE,
+    SYSTEM,
+    native_blocks,
+    native_role,
+    native_system,
+    with_native_parameters,
+    with_own_parameters,
+)
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, objects
 
@@ -16,8 +25,8 @@ OPENING: Block = {"type": "text", "text": "(The conversation begins.)"}
 
 def messages_body(request: ModelRequest, *, provider: str) -> JsonObject:
     """ProviderError for content that cannot be translated, such as audio."""
-    messages = [message for message in request.messages if message.get("role") not in SYSTEM_ROLES]
-    turns = _turns(messages, provider)
+    request = with_own_parameters(request)
+    turns = _turns([message for message in request.messages if not _is_system(message)], provider)
     body: JsonObject = {
         "model": request.model,
         "max_tokens": request.max_tokens,
@@ -26,16 +35,21 @@ def messages_body(request: ModelRequest, *, provider: str) -> JsonObject:
         **_sampling(request),
         **_tools(request, turns),
     }
-    if system := _system(request.messages, provider):
+    if system := native_system(request.messages) or _system(request.messages, provider):
         body["system"] = system
     if stops := _stop_sequences(request.extra.get("stop")):
         body["stop_sequences"] = stops
-    return body
+    return with_native_parameters(body, request)
+
+
+def _is_system(message: JsonObject) -> bool:
+    role = native_role(message)
+    return message.get("role") in SYSTEM_ROLES if role is None else role == SYSTEM
 
 
 def _system(messages: list[JsonObject], provider: str) -> str:
     """Anthropic has one system prompt; OpenAI's may be several messages, anywhere."""
-    contents = [message.get("content") for message in messages if message.get("role") in SYSTEM_ROLES]
+    contents = [message.get("content") for message in messages if _is_system(message)]
     return "\n\n".join(block["text"] for content in contents for block in text_blocks(content, provider))
 
 
@@ -43,7 +57,7 @@ def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
     """Consecutive messages of one role become one, in which tool results have to come first."""
     turns: list[JsonObject] = []
     for message in messages:
-        role = "assistant" if message.get("role") == "assistant" else "user"
+        role = native_role(message) or ("assistant" if message.get("role") == "assistant" else "user")
         blocks = _blocks(message, provider)
         if blocks and turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
@@ -58,6 +72,8 @@ def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
 
 
 def _blocks(message: JsonObject, provider: str) -> list[Block]:
+    if (native := native_blocks(message)) is not None:
+        return native
     if message.get("role") == "tool":
         return [result_block(message, provider)]
     uses = [tool_use_block(call) for call in objects(message.get("tool_calls"))]
@@ -86,7 +102,7 @@ def _stop_sequences(stop: Any) -> list[str]:
 
 
 def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
-    tools = [_tool(an_object(tool.get("function"))) for tool in request.tools if tool.get("function")]
+    tools = [_definition(tool) for tool in request.tools if tool.get("function") or NATIVE in tool]
     if tools:
         choice = _choice(request.extra)
         return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
@@ -95,6 +111,11 @@ def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
     if not used:
         return {}
     return {"tools": [_tool({"name": name}) for name in used], "tool_choice": {"type": "none"}}
+
+
+def _definition(tool: JsonObject) -> JsonObject:
+    native = an_object(tool.get(NATIVE))
+    return native or _tool(an_object(tool.get("function")))
 
 
 def _tool(function: JsonObject) -> JsonObject:

@@ -6,6 +6,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from gateway.providers.anthropic_native import for_other_providers
 from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
 from gateway.providers.openai_events import OpenAIReader
@@ -40,6 +41,7 @@ class OpenAIProvider:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def body(self, request: ModelRequest) -> JsonObject:
+        request = for_other_providers(request)
         body: JsonObject = {
             **{name: value for name, value in request.extra.items() if name not in BILLING_PARAMETERS},
             "model": request.model,

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from gateway.providers.anthropic_native import with_small_blocks
 from gateway.providers.base import JsonObject, ModelRequest, Provider, is_image
 
 # The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
@@ -92,9 +93,10 @@ def _with_small_images(request: ModelRequest) -> tuple[ModelRequest, int]:
         content = message.get("content")
         if isinstance(content, list):
             images += sum(is_image(part) for part in content)
-            messages.append({**message, "content": [_small(part) for part in content]})
+            small = {**message, "content": [_small(part) for part in content]}
+            messages.append(with_small_blocks(small))
         else:
-            messages.append(message)
+            messages.append(with_small_blocks(message))
     return replace(request, messages=messages), images
 
 

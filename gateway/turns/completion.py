@@ -91,6 +91,7 @@ async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelR
         tools=completion.tools,
         extra=completion.extra,
         headers=completion.headers,
+        native=completion.native,
     )
     return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
+from gateway.providers.base import NativeParameters
 from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
 from kit.body_validation import validated
 from kit.errors import InvalidInput
@@ -52,7 +53,8 @@ class CompletionSerializer(serializers.Serializer[Any]):
 class CompletionRequest:
     """A validated request for one model call.
 
-    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks.
+    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks;
+    `native` has the parameters as a client of Anthropic's protocol sent them.
     """
 
     model: str
@@ -64,6 +66,7 @@ class CompletionRequest:
     tools: list[dict[str, Any]]
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    native: NativeParameters | None = None
     body_hash: str = ""
 
     @classmethod
@@ -89,5 +92,10 @@ class CompletionRequest:
             tools=data["tools"] or [],
             extra=extra,
             headers=headers or {},
-            body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+            body_hash=hash_of(body),
         )
+
+
+def hash_of(body: dict[str, Any]) -> str:
+    """Tells whether a repeated Idempotency-Key came with the same body."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
