@@ -9,21 +9,24 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.errors import UnsupportedParameter
+from gateway.providers.anthropic_content import INVALID_IN_IDS
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, is_count, objects
 
 NATIVE = "anthropic"  # of a message: `{role, content}`; of a tool: its definition
 SYSTEM = ""  # the role of the system prompt, which is not among the messages
-CLAUDE_FORMAT = "anthropic-claude-v1"  # of Claude's thinking in `reasoning_details`
 ANY_DATA = "AAAA"  # replaces images and PDF files while a request is measured
 SET_BY_US = {"model", "messages", "system", "tools", "max_tokens", "stream", "mcp_servers"}
+IDS = ("id", "tool_use_id")
 LEAST_THINKING = 1024  # tokens
 
 
 def native_blocks(message: JsonObject) -> list[JsonObject] | None:
     """Copies of the message's blocks; None if it has only OpenAI's shape."""
     native = message.get(NATIVE)
-    return None if native is None else [dict(block) for block in objects(an_object(native).get("content"))]
+    if native is None:
+        return None
+    return [_with_valid_ids(block) for block in objects(an_object(native).get("content"))]
 
 
 def native_role(message: JsonObject) -> str | None:
@@ -80,6 +83,12 @@ def with_small_blocks(message: JsonObject) -> JsonObject:
     if native is None:
         return message
     return {**message, NATIVE: {**native, "content": [_small(block) for block in native["content"]]}}
+
+
+def _with_valid_ids(block: JsonObject) -> JsonObject:
+    """A copy: ids that other models gave their calls may have characters that Anthropic refuses."""
+    ids = {name: INVALID_IN_IDS.sub("_", block[name]) for name in IDS if isinstance(block.get(name), str)}
+    return {**block, **ids}
 
 
 def _within(thinking: JsonObject, most: int) -> JsonObject:

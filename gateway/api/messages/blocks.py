@@ -10,9 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 from gateway.api.messages.carrier import packed
-from gateway.providers.anthropic_native import CLAUDE_FORMAT
+from gateway.providers.anthropic_content import THINKING_FORMAT
 from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object
+from gateway.providers.reasoning_details import join_details
 
 CALL_FIELDS = {"index", "id", "type", "function", "custom"}
 SERVER_USE, SERVER_RESULT = "mcp_tool_use", "mcp_tool_result"
@@ -26,6 +27,7 @@ class Block:
     pieces: list[JsonObject] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # of a tool's arguments, or of thinking
     index: int | None = None
+    is_cited: bool = False
     has_ended: bool = False
 
     @property
@@ -44,13 +46,17 @@ class BlockWriter:
         self._next = 0
 
     def text(self, text: str) -> Iterator[JsonObject]:
-        block = self._current("text") or self._begin({"type": "text", "text": ""})
+        block = self._current("text")
+        if block is None or block.is_cited:
+            block = self._begin({"type": "text", "text": ""})
         block.pieces.append({"type": "text_delta", "text": text})
         return self._ready()
 
     def citations(self, citations: list[JsonObject]) -> Iterator[JsonObject]:
+        """Of the text before; more text begins another block, so that it is clear what they are about."""
         block = self._current("text") or self._begin({"type": "text", "text": ""})
         block.pieces += [{"type": "citations_delta", "citation": citation} for citation in citations]
+        block.is_cited = True
         return self._ready()
 
     def thinking(self, text: str) -> Iterator[JsonObject]:
@@ -72,14 +78,7 @@ class BlockWriter:
 
     def others_details(self, details: list[JsonObject]) -> None:
         """Wait for the end of the thinking, then become a block that clients send back."""
-        for detail in details:
-            before = self._details[-1] if self._details else {}
-            if not _continues(before, detail):
-                self._details.append(dict(detail))
-                continue
-            for name, value in detail.items():
-                is_piece = name in ("text", "summary", "data") and isinstance(before.get(name), str)
-                before[name] = before[name] + a_text(value) if is_piece else value
+        self._details += details
 
     def calls(self, pieces: list[JsonObject]) -> Iterator[JsonObject]:
         for piece in pieces:
@@ -145,7 +144,7 @@ class BlockWriter:
     def _carry_details(self) -> None:
         if self._details:
             details, self._details = self._details, []
-            self._carry({"reasoning_details": details})
+            self._carry({"reasoning_details": join_details([details])})
 
     def _carry(self, content: JsonObject) -> None:
         block = Block({"type": "redacted_thinking", "data": packed(content)}, has_ended=True)
@@ -187,13 +186,7 @@ class BlockWriter:
 
 
 def is_claudes(detail: JsonObject) -> bool:
-    return detail.get("format") == CLAUDE_FORMAT
-
-
-def _continues(before: JsonObject, detail: JsonObject) -> bool:
-    """Whether both are pieces of one detail; a signature or an id comes with the last."""
-    same = all(before.get(name) == detail.get(name) for name in ("type", "index", "format"))
-    return bool(before) and same and not before.get("signature")
+    return detail.get("format") == THINKING_FORMAT
 
 
 def _is_complete(texts: list[str]) -> bool:

@@ -14,7 +14,8 @@ from gateway.api.messages.content import (
     texts_of,
 )
 from gateway.api.messages.inputs import a_list, a_string, an_object, objects_of, wrong
-from gateway.providers.anthropic_native import CLAUDE_FORMAT, NATIVE, SYSTEM
+from gateway.providers.anthropic_content import THINKING_FORMAT
+from gateway.providers.anthropic_native import NATIVE, SYSTEM
 from gateway.providers.base import JsonObject
 
 Block = JsonObject
@@ -138,7 +139,7 @@ class _Reply:
         if unpacked(signature) is not None or not signature:
             self.reasoning.append(text)  # another provider's: Anthropic would refuse the signature
             return
-        detail = {"type": "reasoning.text", "text": text, "signature": signature, "format": CLAUDE_FORMAT}
+        detail = {"type": "reasoning.text", "text": text, "signature": signature, "format": THINKING_FORMAT}
         self.details.append(detail)
         self.blocks.append(block)
 
@@ -146,7 +147,7 @@ class _Reply:
         data = a_string(block.get("data"), f"{path}.data")
         content = unpacked(data)
         if content is None:
-            self.details.append({"type": "reasoning.encrypted", "data": data, "format": CLAUDE_FORMAT})
+            self.details.append({"type": "reasoning.encrypted", "data": data, "format": THINKING_FORMAT})
             self.blocks.append(block)
             return
         details, calls = content.get("reasoning_details"), content.get("calls")

@@ -20,7 +20,7 @@ from gateway.providers.base import (
     TextDelta,
     ToolCallDelta,
 )
-from gateway.providers.garbled import a_text, objects
+from gateway.providers.garbled import a_text, an_object, objects
 from gateway.turns.events import Done, TurnEvent, UsageTotal
 from quotas.prices import MILLION, Usage
 
@@ -118,6 +118,8 @@ class MessageWriter(ReplyWriter):
                 if self._provider == ANTHROPIC:
                     return self._blocks.claudes_details([d for d in details if is_claudes(d)])
                 self._blocks.others_details(details)
+            case "message", "annotations" if self._provider == ANTHROPIC:
+                return self._blocks.citations([an_object(each.get("citation")) for each in objects(value)])
             case "choice", "native_finish_reason" if self._provider == ANTHROPIC and value in NATIVE_REASONS:
                 self._native_reason = value
             case "choice", "stop_sequence":
