@@ -46,7 +46,7 @@ def native_system(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def with_own_parameters(request: ModelRequest) -> ModelRequest:
-    """Without the translation of what the client sent in Anthropic's format; the workspace's defaults stay."""
+    """Without the translation of the client's own parameters; the workspace's defaults stay."""
     if request.native is None:
         return request
     names = request.native.translated

@@ -187,5 +187,9 @@ class Provider(Protocol):
     async def count_text(self, text: str) -> int | None:
         """The tokens of a piece of output; None likewise."""
 
+    async def count_request(self, request: ModelRequest) -> int | None:
+        """The exact tokens of the whole request, for a client that asks for them: it may take a request to
+        the provider, which is free. None if the provider does not count; ProviderError, ContextTooLong."""
+
     async def health(self) -> None:
         """Returns if the provider answers; ProviderError if not."""

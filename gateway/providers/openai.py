@@ -107,6 +107,9 @@ class OpenAIProvider:
     async def count_text(self, text: str) -> int | None:
         return None
 
+    async def count_request(self, request: ModelRequest) -> int | None:
+        return await self.count_prompt(request)
+
     async def health(self) -> None:
         await self._exchange.check(self._models_url())
 

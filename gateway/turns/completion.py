@@ -83,7 +83,12 @@ def _find_replay(principal: Principal, completion: CompletionRequest, key: str) 
 
 
 async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelRequest, Bounds]:
-    request = ModelRequest(
+    request = request_of(model, completion)
+    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
+
+
+def request_of(model: ModelRef, completion: CompletionRequest) -> ModelRequest:
+    return ModelRequest(
         model=model.upstream_name,
         messages=completion.messages,
         max_tokens=completion.max_tokens or model.output_bound,
@@ -93,7 +98,6 @@ async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelR
         headers=completion.headers,
         native=completion.native,
     )
-    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 
 
 @transaction.atomic

@@ -70,8 +70,15 @@ class CompletionRequest:
     body_hash: str = ""
 
     @classmethod
-    def from_body(cls, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> "CompletionRequest":
-        """From a body in OpenAI's format, and the headers that are passed on.
+    def from_body(
+        cls,
+        body: dict[str, Any],
+        *,
+        headers: dict[str, str] | None = None,
+        original: dict[str, Any] | None = None,
+    ) -> "CompletionRequest":
+        """From a body in OpenAI's format, and the headers that are passed on. `original` is what the client
+        sent, if `body` is its translation.
 
         InvalidInput names each invalid field, texts that are not valid Unicode, and what is not passed on.
         """
@@ -92,10 +99,5 @@ class CompletionRequest:
             tools=data["tools"] or [],
             extra=extra,
             headers=headers or {},
-            body_hash=hash_of(body),
+            body_hash=hashlib.sha256(json.dumps(original or body, sort_keys=True).encode()).hexdigest(),
         )
-
-
-def hash_of(body: dict[str, Any]) -> str:
-    """Tells whether a repeated Idempotency-Key came with the same body."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

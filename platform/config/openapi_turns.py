@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from config.openapi_messages import CountTokensView, MessagesView
 from gateway.api.conversations import UsageSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
@@ -148,4 +149,6 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/messages", "POST", MessagesView),
+    ("/v1/messages/count_tokens", "POST", CountTokensView),
 ]

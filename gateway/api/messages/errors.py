@@ -24,7 +24,6 @@ from kit.errors import (
 )
 from quotas.errors import QuotaExceeded
 
-OVERLOADED, OUT_OF_BUDGET = 529, 402
 TYPES = {
     401: "authentication_error",
     402: "billing_error",
@@ -40,21 +39,24 @@ OF_THE_PROVIDER = {402: 402, 404: 404, 413: 413, 400: 400, 422: 400, 429: 429, 5
 SERVER_KEY = {401, 403}  # the provider rejects the workspace's key: a retry does not help
 
 
+# The first that fits. A spent budget is 402, which no client retries: a 429 makes coding agents wait
+# and try again for minutes, although the budget may be spent until next month.
+STATUSES: tuple[tuple[type[DomainError], int], ...] = (
+    (QuotaExceeded, 402),
+    *((kind, 529) for kind in TEMPORARY),
+    (ProviderTimeout, 504),
+    (ModelNotEnabled, 404),
+    (ModelLacksAbility, 400),
+    (InvalidInput, 400),
+)
+
+
 def wire_status(error: DomainError) -> int:
-    """The status on which Anthropic's clients act. A spent budget is 402, which none of them retries: a
-    429 makes coding agents wait and try again for minutes, and the budget may be spent until next month."""
-    if isinstance(error, QuotaExceeded):
-        return OUT_OF_BUDGET
-    if isinstance(error, TEMPORARY):
-        return OVERLOADED
-    if isinstance(error, ProviderTimeout):
-        return 504
+    """The status on which Anthropic's clients act."""
+    if status := next((status for kind, status in STATUSES if isinstance(error, kind)), None):
+        return status
     if isinstance(error, ProviderError):
         return OF_THE_PROVIDER.get(error.details.get("provider_status") or 0, 500)
-    if isinstance(error, ModelNotEnabled):
-        return 404
-    if isinstance(error, InvalidInput | ModelLacksAbility):
-        return 400
     return error.status if error.status < 500 else 500
 
 
@@ -65,7 +67,7 @@ def error_type(status: int) -> str:
 def error_body(error: DomainError, request_id: str) -> JsonObject:
     """Anthropic's shape; `code` and `details` are those of our own error format."""
     kind = error_type(wire_status(error))
-    told = {"type": kind, "message": message_of(error), "code": error.code, "details": error.details}
+    told = {**error.as_dict(request_id), "type": kind, "message": message_of(error)}
     return {"type": "error", "error": told, "request_id": request_id}
 
 

@@ -13,7 +13,7 @@ from gateway.api.messages.tools import TranslatedTool, translated_tools
 from gateway.errors import UnsupportedParameter
 from gateway.providers.anthropic_native import NATIVE
 from gateway.providers.base import JsonObject, NativeParameters
-from gateway.turns.completion_request import CompletionRequest, hash_of
+from gateway.turns.completion_request import CompletionRequest
 from kit.errors import InvalidInput
 
 MESSAGE = re.compile(r"messages\[(\d+)\]")
@@ -36,7 +36,7 @@ def completion_of(body: JsonObject, headers: dict[str, str]) -> CompletionReques
     if translated := [each.tool for each in tools if each.tool is not None]:
         chat["tools"] = translated
     try:
-        completion = CompletionRequest.from_body(chat, headers=headers)
+        completion = CompletionRequest.from_body(chat, headers=headers, original=body)
     except InvalidInput as error:
         raise _renamed(error, messages) from error
     return replace(
@@ -44,7 +44,6 @@ def completion_of(body: JsonObject, headers: dict[str, str]) -> CompletionReques
         messages=[each.with_original for each in messages],
         tools=[_with_definition(each) for each in tools],
         native=NativeParameters(native, frozenset(completion.extra)),
-        body_hash=hash_of(body),
     )
 
 

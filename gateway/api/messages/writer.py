@@ -96,10 +96,8 @@ class MessageWriter(ReplyWriter):
 
     def _content(self, event: TurnEvent) -> Iterable[JsonObject] | None:
         match event:
-            case RefusalDelta(text):
-                self._refused = True
-                return self._blocks.text(text)
-            case TextDelta(text):
+            case TextDelta(text) | RefusalDelta(text):
+                self._refused |= isinstance(event, RefusalDelta)
                 return self._blocks.text(text)
             case ReasoningDelta(text):
                 return self._blocks.thinking(text)
