@@ -39,6 +39,7 @@ STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+OWN_REASONS = {"pause_turn", "model_context_window_exceeded"}
 COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 NAMED = {
     "message_start",
@@ -110,7 +111,7 @@ class AnthropicReader:
                 yield from self._stop(data.get("index"))
             case "message_delta":
                 yield from self._count(data)
-                self._end_by(an_object(data.get("delta")))
+                yield from self._end_by(an_object(data.get("delta")))
             case "message_stop":
                 self.done = True
             case "error":
@@ -128,9 +129,14 @@ class AnthropicReader:
             reason = self._reason or "stop"
             yield Finish("tool_calls" if reason == "stop" and self._tools else reason)
 
-    def _end_by(self, delta: JsonObject) -> None:
+    def _end_by(self, delta: JsonObject) -> Iterator[ModelEvent]:
+        """Also why in Anthropic's own words, if OpenAI's reasons do not tell."""
         told = a_text(delta.get("stop_reason"))
         self._reason = finish_reason(told, provider=self.provider) or self._reason
+        if told in OWN_REASONS:
+            yield Extra("choice", "native_finish_reason", told)  # OpenRouter's name for it
+        if sequence := a_text(delta.get("stop_sequence")):
+            yield Extra("choice", "stop_sequence", sequence)
 
     def _read_whole(self, message: JsonObject) -> Iterator[ModelEvent]:
         """A message that was not streamed."""
@@ -140,7 +146,7 @@ class AnthropicReader:
             yield from self._citations(block.get("citations"))
             yield from self._stop(index)
         yield from self._count(message)
-        self._end_by(message)
+        yield from self._end_by(message)
         self.done = True
 
     def _count(self, data: JsonObject) -> Iterator[ModelEvent]:

@@ -65,13 +65,16 @@ def with_native_parameters(body: JsonObject, request: ModelRequest) -> JsonObjec
     return {**body, **own}
 
 
-def for_other_providers(request: ModelRequest) -> ModelRequest:
-    """The request in OpenAI's shape only. UnsupportedParameter names a tool that only Claude has."""
+def for_other_providers(request: ModelRequest, *, takes_late_system: bool = True) -> ModelRequest:
+    """The request in OpenAI's shape only. UnsupportedParameter names a tool that only Claude has.
+
+    Instructions within the conversation are the user's, marked as the system's, unless `takes_late_system`.
+    """
     if request.native is None:
         return request
     return replace(
         request,
-        messages=[_without_native(message) for message in request.messages],
+        messages=[_plain(message, takes_late_system) for message in request.messages],
         tools=[_translated(tool) for tool in request.tools],
         native=None,
     )
@@ -97,6 +100,13 @@ def _within(thinking: JsonObject, most: int) -> JsonObject:
     if is_count(budget) and budget >= most > LEAST_THINKING:
         return {**thinking, "budget_tokens": most - 1}
     return thinking
+
+
+def _plain(message: JsonObject, takes_late_system: bool) -> JsonObject:
+    plain = _without_native(message)
+    if takes_late_system or native_role(message) != "system":
+        return plain
+    return {"role": "user", "content": f"<system-reminder>\n{plain['content']}\n</system-reminder>"}
 
 
 def _without_native(thing: JsonObject) -> JsonObject:

@@ -45,7 +45,9 @@ class LocalProvider(CompatibleProvider):
         """Applies the model's chat template, then its tokenizer."""
         if request.tools:
             return None
-        answer = await self._ask("/apply-template", {"messages": for_other_providers(request).messages})
+        answer = await self._ask(
+            "/apply-template", {"messages": for_other_providers(request, takes_late_system=False).messages}
+        )
         prompt = answer.get("prompt")
         return await self._count_tokens(prompt, special=True) if isinstance(prompt, str) else None
 

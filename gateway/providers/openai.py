@@ -38,6 +38,7 @@ class OpenAIProvider:
 
     name = "openai"
     output_bound = "max_completion_tokens"
+    takes_late_system = True  # system messages after the first user message
     has_tokenizer = False
 
     def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = model_client) -> None:
@@ -75,7 +76,8 @@ class OpenAIProvider:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def body(self, request: ModelRequest) -> JsonObject:
-        request, dialect = for_other_providers(request), self._dialect(request)
+        request = for_other_providers(request, takes_late_system=self.takes_late_system)
+        dialect = self._dialect(request)
         body: JsonObject = {
             **{name: value for name, value in request.extra.items() if name not in BILLING_PARAMETERS},
             "model": request.model,
@@ -139,6 +141,7 @@ class CompatibleProvider(OpenAIProvider):
 
     name = "compatible"
     output_bound = "max_tokens"
+    takes_late_system = False  # many models' templates refuse them
 
     def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
         """As they are: a server that sent reasoning or signatures wants them back."""

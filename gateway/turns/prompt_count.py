@@ -9,11 +9,11 @@ from gateway.errors import ProviderError
 from gateway.providers.base import ModelRequest, Provider, has_images
 from gateway.providers.refusals import INVALID
 from gateway.providers.registry import provider_for
-from gateway.turns.completion import request_of
+from gateway.turns.completion import read_choices, request_of
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.decision import decide
+from gateway.turns.workspace_tools import narrowed
 from kit.tenancy import in_tenant
-from workspaces.language_models.queries import installed_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,19 @@ class PromptCount:
 
 async def count_prompt(principal: Principal, completion: CompletionRequest) -> PromptCount:
     """Raises the refusal that the call itself would get for its model, and the provider's for its content."""
-    installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
+    installed, servers = await in_tenant(
+        principal.tenant, read_choices, principal=principal, chosen=completion.servers
+    )
     decision = decide(
         principal=principal,
         model_slug=completion.model,
         installed=installed,
+        servers=servers,
         has_images=has_images(completion.messages),
     )
     model = decision.admitted_model()
-    provider, request = provider_for(model), request_of(model, completion)
+    request = request_of(model, completion, narrowed(servers.enabled, completion.servers))
+    provider = provider_for(model)
     counted = await _counted(provider, with_defaults(request, model))
     if counted is not None:
         return PromptCount(counted, is_exact=True)

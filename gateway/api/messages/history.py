@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.api.messages.blocks import SERVER_RESULT, SERVER_USE
 from gateway.api.messages.carrier import unpacked
 from gateway.api.messages.content import (
     RESULT_PARTS,
@@ -14,9 +15,12 @@ from gateway.api.messages.content import (
     texts_of,
 )
 from gateway.api.messages.inputs import a_list, a_string, an_object, objects_of, wrong
+from gateway.calls.tool_names import wire_name
+from gateway.providers import garbled
 from gateway.providers.anthropic_content import THINKING_FORMAT
 from gateway.providers.anthropic_native import NATIVE, SYSTEM
 from gateway.providers.base import JsonObject
+from gateway.providers.garbled import objects
 
 Block = JsonObject
 ROLES = ("user", "assistant", "system")
@@ -99,16 +103,22 @@ def _result(block: Block, path: str) -> tuple[JsonObject, list[Part]]:
 
 
 def _assistant(content: Any, path: str) -> list[Translated]:
+    """Calls that ran here had their results within the reply: each round becomes messages of its own."""
     if isinstance(content, str):
         return [Translated({"role": "assistant", "content": content}, "assistant", _blocks(content), path)]
-    reply = _Reply()
+    rounds = [_Round()]
     for where, block in objects_of(content, f"{path}.content"):
-        reply.add(block, where)
-    return [Translated(message, "assistant", blocks, path) for message, blocks in reply.messages()]
+        if block.get("type") == SERVER_RESULT:
+            rounds[-1].add_result(block, where)
+        else:
+            if rounds[-1].results:
+                rounds.append(_Round())
+            rounds[-1].add(block, where)
+    return [each for one in rounds for each in one.messages(path)]
 
 
-class _Reply:
-    """Collects the assistant's blocks."""
+class _Round:
+    """One answer of the model, and the results of its calls that ran here."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -117,6 +127,7 @@ class _Reply:
         self.details: list[JsonObject] = []
         self.extras: dict[str, JsonObject] = {}  # fields of calls that their provider wants back
         self.blocks: list[Block] = []
+        self.results: list[tuple[JsonObject, Block]] = []
 
     def add(self, block: Block, path: str) -> None:
         match block.get("type"):
@@ -124,14 +135,30 @@ class _Reply:
                 self.texts.append(a_string(block.get("text"), f"{path}.text"))
                 self.blocks.append(block)
             case "tool_use":
-                self.calls.append(_call(block, path))
-                self.blocks.append(block)
+                self._add_call(block, path)
+            case kind if kind == SERVER_USE:
+                server = a_string(block.get("server_name"), f"{path}.server_name")
+                name = wire_name(a_string(block.get("name"), f"{path}.name"), server)
+                use: JsonObject = {
+                    field: block[field] for field in ("id", "input", "cache_control") if field in block
+                }
+                self._add_call({"type": "tool_use", **use, "name": name}, path)
             case "thinking":
                 self._think(block, path)
             case "redacted_thinking":
                 self._hidden(block, path)
             case _:
                 wrong(f"{path}.type", SERVER_BLOCKS)
+
+    def add_result(self, block: Block, path: str) -> None:
+        message, others = _result(block, path)
+        if others:
+            wrong(f"{path}.content", "Send only text.")
+        self.results.append((message, {**block, "type": "tool_result"}))
+
+    def _add_call(self, block: Block, path: str) -> None:
+        self.calls.append(_call(block, path))
+        self.blocks.append(block)
 
     def _think(self, block: Block, path: str) -> None:
         text = a_string(block.get("thinking"), f"{path}.thinking")
@@ -150,15 +177,11 @@ class _Reply:
             self.details.append({"type": "reasoning.encrypted", "data": data, "format": THINKING_FORMAT})
             self.blocks.append(block)
             return
-        details, calls = content.get("reasoning_details"), content.get("calls")
-        self.details += (
-            [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
-        )
-        self.extras |= (
-            {i: f for i, f in calls.items() if isinstance(f, dict)} if isinstance(calls, dict) else {}
-        )
+        self.details += objects(content.get("reasoning_details"))
+        calls = garbled.an_object(content.get("calls"))
+        self.extras |= {call_id: garbled.an_object(fields) for call_id, fields in calls.items()}
 
-    def messages(self) -> list[tuple[JsonObject, list[Block]]]:
+    def messages(self, path: str) -> list[Translated]:
         message: JsonObject = {"role": "assistant", "content": "".join(self.texts) or None}
         if self.calls:
             message["tool_calls"] = [{**self.extras.get(call["id"], {}), **call} for call in self.calls]
@@ -168,7 +191,8 @@ class _Reply:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.details:
             message["reasoning_details"] = self.details
-        return [(message, self.blocks)]
+        said = Translated(message, "assistant", self.blocks, path)
+        return [said, *(Translated(result, "user", [block], path) for result, block in self.results)]
 
 
 def _call(block: Block, path: str) -> JsonObject:

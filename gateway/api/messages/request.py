@@ -42,7 +42,7 @@ def completion_of(body: JsonObject, headers: dict[str, str]) -> CompletionReques
     return replace(
         completion,
         messages=[each.with_original for each in messages],
-        tools=[_with_definition(each) for each in tools],
+        tools=[_with_definition(each) for each in tools if each.native is not None],
         native=NativeParameters(native, frozenset(completion.extra)),
     )
 
@@ -54,8 +54,9 @@ def expect_bound(body: JsonObject) -> None:
 
 
 def _with_definition(tool: TranslatedTool) -> JsonObject:
-    own = {} if tool.native is None else {NATIVE: tool.native}
-    return {**(tool.tool or {}), **own}
+    """One that only Claude has keeps its name, by which its calls are told apart from the workspace's."""
+    own = tool.native or {}
+    return {**(tool.tool or {"name": own.get("name")}), NATIVE: own}
 
 
 def _renamed(error: InvalidInput, messages: list[Translated]) -> InvalidInput:

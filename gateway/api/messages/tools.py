@@ -10,10 +10,11 @@ from typing import Any
 from gateway.api.messages.inputs import a_string, an_object, objects_of, wrong
 from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject
+from gateway.turns.workspace_tools import KIND
 
 # Tools that Anthropic defines and the client runs. Those that Anthropic runs cost extra.
 CLIENT_TOOLS = re.compile(r"(?:bash|text_editor|memory|computer|computer_toolset|browser_toolset)_\d{8}")
-FUNCTION, MCP = "custom", "mcp"
+FUNCTION = "custom"
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 SERVER_TOOL = "Tools that the provider runs itself are not supported here. Remove it."
 
@@ -33,7 +34,7 @@ def translated_tools(tools: Any) -> list[TranslatedTool]:
 
 def _translated(tool: JsonObject, path: str) -> TranslatedTool:
     kind = tool.get("type")
-    if kind == MCP:
+    if kind == KIND:  # a server of the workspace
         return TranslatedTool(tool, None)
     if kind is None or kind == FUNCTION:
         return TranslatedTool(_function(tool, path), tool)

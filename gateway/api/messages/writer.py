@@ -11,6 +11,7 @@ from gateway.api.messages.blocks import BlockWriter, is_claudes
 from gateway.api.model_calls import ReplyWriter, joined
 from gateway.engines.events import ToolCall, ToolResult
 from gateway.models import Turn
+from gateway.providers.anthropic_events import OWN_REASONS
 from gateway.providers.base import (
     Answering,
     Extra,
@@ -33,8 +34,6 @@ STOP_REASONS: dict[str, str] = {
     Reason.CONTENT_FILTER: "refusal",
     Reason.QUOTA_EXCEEDED: "max_tokens",
 }
-# Those of Anthropic's own reasons that the event of the end does not distinguish.
-NATIVE_REASONS = {"pause_turn", "model_context_window_exceeded"}
 ANTHROPIC = "anthropic"
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 NO_USAGE = {
@@ -118,7 +117,7 @@ class MessageWriter(ReplyWriter):
                 self._blocks.others_details(details)
             case "message", "annotations" if self._provider == ANTHROPIC:
                 return self._blocks.citations([an_object(each.get("citation")) for each in objects(value)])
-            case "choice", "native_finish_reason" if self._provider == ANTHROPIC and value in NATIVE_REASONS:
+            case "choice", "native_finish_reason" if self._provider == ANTHROPIC and value in OWN_REASONS:
                 self._native_reason = value
             case "choice", "stop_sequence":
                 self._sequence = a_text(value) or None
