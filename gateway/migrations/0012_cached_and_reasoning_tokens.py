@@ -1,4 +1,4 @@
-"""The tokens that a turn read from a provider's cache, and those of its reasoning."""
+"""What a turn used of the cache and for reasoning, and what its model wants back with its tool calls."""
 
 from django.db import migrations, models
 
@@ -16,5 +16,14 @@ class Migration(migrations.Migration):
             model_name="turn",
             name="reasoning_tokens",
             field=models.BigIntegerField(db_default=0, default=0, help_text="Of the output"),
+        ),
+        migrations.AddField(
+            model_name="turn",
+            name="replayed",
+            field=models.JSONField(
+                db_default=[],
+                default=list,
+                help_text="What its model wants back with its tool calls, by their ids",
+            ),
         ),
     ]
