@@ -125,6 +125,8 @@ class AnthropicReader:
         """A reply is complete after a stop reason, or after `message_stop` if it has begun."""
         for block in list(self._tools):
             yield from self._stop(block)
+        if created := self._counts.get("cache_creation_input_tokens", 0):
+            yield Extra("answer", "cache_creation_input_tokens", created)
         if self._reason is not None or (self.done and self._begun):
             reason = self._reason or "stop"
             yield Finish("tool_calls" if reason == "stop" and self._tools else reason)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.errors import UnsupportedParameter
-from gateway.providers.anthropic_content import INVALID_IN_IDS
+from gateway.providers.anthropic_content import INVALID_IN_IDS, THINKING_FORMAT
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, is_count, objects
 
@@ -74,7 +74,10 @@ def for_other_providers(request: ModelRequest, *, takes_late_system: bool = True
         return request
     return replace(
         request,
-        messages=[_plain(message, takes_late_system) for message in request.messages],
+        messages=[
+            _plain(message, takes_late_system, is_claude="claude" in request.model.lower())
+            for message in request.messages
+        ],
         tools=[_translated(tool) for tool in request.tools],
         native=None,
     )
@@ -102,8 +105,12 @@ def _within(thinking: JsonObject, most: int) -> JsonObject:
     return thinking
 
 
-def _plain(message: JsonObject, takes_late_system: bool) -> JsonObject:
+def _plain(message: JsonObject, takes_late_system: bool, *, is_claude: bool) -> JsonObject:
+    """What Claude thought is only sent to Claude, which other servers offer too."""
     plain = _without_native(message)
+    if not is_claude and NATIVE in message and (details := objects(plain.pop("reasoning_details", None))):
+        others = [detail for detail in details if detail.get("format") != THINKING_FORMAT]
+        plain |= {"reasoning_details": others} if others else {}
     if takes_late_system or native_role(message) != "system":
         return plain
     return {"role": "user", "content": f"<system-reminder>\n{plain['content']}\n</system-reminder>"}

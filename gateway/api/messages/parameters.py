@@ -5,7 +5,7 @@ Protocol: https://docs.anthropic.com/en/api/messages
 
 from typing import Any
 
-from gateway.api.messages.inputs import a_string, an_object, wrong
+from gateway.api.messages.inputs import a_list, a_string, an_object, wrong
 from gateway.api.messages.tools import translated_choice
 from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject
@@ -68,7 +68,7 @@ def _check_edits(management: Any) -> None:
     """Clearing shortens the prompt; other edits make the model write more than `max_tokens`."""
     if management is None:
         return
-    edits = an_object(management, "context_management").get("edits") or []
+    edits = a_list(an_object(management, "context_management").get("edits") or [], "context_management.edits")
     kinds = [edit.get("type") if isinstance(edit, dict) else None for edit in edits]
     if unknown := next((kind for kind in kinds if kind not in EDITS), None):
         raise UnsupportedParameter("context_management", f"The edit {unknown} has no bound on its cost.")

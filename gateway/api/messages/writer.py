@@ -21,7 +21,7 @@ from gateway.providers.base import (
     TextDelta,
     ToolCallDelta,
 )
-from gateway.providers.garbled import a_text, an_object, objects
+from gateway.providers.garbled import a_text, an_object, is_count, objects
 from gateway.turns.events import Done, TurnEvent, UsageTotal
 from quotas.prices import MILLION, Usage
 
@@ -61,6 +61,7 @@ class MessageWriter(ReplyWriter):
         self._reason: str | None = None
         self._sequence: str | None = None
         self._native_reason = ""
+        self._cache_written = 0  # tokens of the input
         self._usage: JsonObject = dict(NO_USAGE)
         self._others: JsonObject = {}  # what Anthropic's message has no place for
         self._refused = False
@@ -84,7 +85,7 @@ class MessageWriter(ReplyWriter):
             case Answering(model, provider):
                 self._model, self._provider = model, provider
             case UsageTotal(usage):
-                self._usage = usage_of(usage)
+                self._usage = usage_of(usage, self._cache_written)
             case Done(reason):
                 self._failed = reason == Reason.ERROR
                 self._reason = STOP_REASONS.get(reason, "end_turn")
@@ -119,6 +120,8 @@ class MessageWriter(ReplyWriter):
                 return self._blocks.citations([an_object(each.get("citation")) for each in objects(value)])
             case "choice", "native_finish_reason" if self._provider == ANTHROPIC and value in OWN_REASONS:
                 self._native_reason = value
+            case "answer", "cache_creation_input_tokens" if is_count(value):
+                self._cache_written += value
             case "choice", "stop_sequence":
                 self._sequence = a_text(value) or None
             case _:
@@ -160,9 +163,9 @@ class MessageWriter(ReplyWriter):
         return "refusal" if self._refused and self._reason == "end_turn" else self._reason
 
 
-def usage_of(usage: Usage) -> JsonObject:
+def usage_of(usage: Usage, cache_written: int = 0) -> JsonObject:
     """Anthropic counts what is read from, or written to, its cache separately from the input."""
-    written = getattr(usage, "cache_written_tokens", 0)
+    written = min(cache_written, max(usage.input_tokens - usage.cached_tokens, 0))
     counts: JsonObject = {
         "input_tokens": max(usage.input_tokens - usage.cached_tokens - written, 0),
         "output_tokens": usage.output_tokens,

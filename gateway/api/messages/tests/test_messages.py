@@ -1,6 +1,7 @@
 """Anthropic's own Python package works with every model, with only its base address and key changed."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from accounts.tests.cast import Cast
+from gateway.api.messages.consumers import MessagesConsumer
 from gateway.providers.tests import scripted_anthropic as claude
 from gateway.providers.tests import scripted_openai as gpt
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
@@ -178,3 +180,44 @@ def test_claude_gets_what_the_client_wrote(alice: anthropic.Anthropic, behind: B
     assert sent.body == {**body, "model": "anthropic-1", "stream": True, **more}
     assert sent.headers["anthropic-beta"] == headers["anthropic-beta"]
     assert sent.headers["x-api-key"] == "sk-scripted"
+
+
+def test_a_repeated_idempotency_key_gives_the_same_message(
+    client_of: Any, cast: Cast, behind: Behind
+) -> None:
+    thinking = claude.block(
+        0,
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": "Hm."},
+        {"type": "signature_delta", "signature": "sig=="},
+    )
+    call = claude.tool_block(2, "toolu_1", "add", '{"a":', "1}")
+    answer = [claude.start(), thinking, claude.text_block(1, "Let me add."), call, claude.end("tool_use")]
+    upstream = behind("anthropic", Answer(answer))
+    client: httpx.Client = client_of(cast.alice)
+    client.headers["Idempotency-Key"] = "once"
+    body = {"model": "anthropic", "tools": [ADD], **HELLO}
+    first, again = (client.post("/v1/messages", json=body).json() for _ in range(2))
+    assert first == again
+    assert [block["type"] for block in first["content"]] == ["thinking", "text", "tool_use"]
+    assert first["content"][0]["signature"] == "sig=="
+    other = client.post("/v1/messages", json={**body, "metadata": {"user_id": "u"}})
+    assert (other.status_code, other.headers["x-should-retry"]) == (409, "false")
+    assert len(upstream.requests) == 1
+
+
+def test_a_silent_model_is_covered_by_pings(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MessagesConsumer, "ping_seconds", 0.05)
+    waits = threading.Event()
+    provider.script = Script(steps=[waits, "Hello"])
+    body = {"model": "local", "stream": True, **HELLO}
+    seen = []
+    with client_of(cast.alice).stream("POST", "/v1/messages", json=body) as answer:
+        for line in answer.iter_lines():
+            seen.append(line)
+            if line == "event: ping":
+                waits.set()
+    assert seen[0] == "event: ping"
+    assert seen.count("event: message_start") == seen.count("event: message_stop") == 1

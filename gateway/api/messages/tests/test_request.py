@@ -1,13 +1,17 @@
 """A Messages request is translated for other providers without losing what a client asked for."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.api.messages.request import completion_of
+from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.anthropic_native import for_other_providers
 from gateway.providers.base import ModelRequest
-from gateway.providers.openai import OpenAIProvider
+from gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from kit.errors import InvalidInput
 
 PNG = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
@@ -26,6 +30,7 @@ def body_for_openai(**fields: Any) -> dict[str, Any]:
         extra=completion.extra,
         native=completion.native,
     )
+    AnthropicProvider("https://anthropic.example/v1").body(request)
     return OpenAIProvider("https://openai.example/v1").body(request)
 
 
@@ -128,6 +133,29 @@ def test_a_results_image_follows_all_results() -> None:
     assert "tool result 1" in sent[4]["content"][0]["text"]
 
 
+def test_claudes_thinking_goes_only_to_claude() -> None:
+    thinking = {"type": "thinking", "thinking": "Hm.", "signature": "sig"}
+    said = {"role": "assistant", "content": [thinking, {"type": "text", "text": "Yes."}]}
+    completion = completion_of({"model": "m", "max_tokens": 9, "messages": [USER, said, USER]}, {})
+
+    def sent_to(model: str) -> Any:
+        request = ModelRequest(model, completion.messages, max_tokens=9, native=completion.native)
+        return CompatibleProvider("https://openrouter.example/v1").body(request)["messages"][1]
+
+    assert sent_to("anthropic/claude-opus-5")["reasoning_details"][0]["signature"] == "sig"
+    assert sent_to("deepseek-v4") == {"role": "assistant", "content": "Yes."}
+
+
+def test_late_instructions_are_the_users_where_systems_come_first() -> None:
+    late = {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+    assert messages_for_openai(USER, late)[1] == {"role": "system", "content": "Be brief."}
+    completion = completion_of({"model": "m", "max_tokens": 9, "messages": [USER, late]}, {})
+    request = ModelRequest("m", completion.messages, max_tokens=9, native=completion.native)
+    marked = {"role": "user", "content": "<system-reminder>\nBe brief.\n</system-reminder>"}
+    assert CompatibleProvider("https://a.example/v1").body(request)["messages"][1] == marked
+    assert AnthropicProvider("https://a.example/v1").body(request)["messages"][1] == late
+
+
 def test_a_damaged_carrier_is_no_error() -> None:
     damaged = [
         {"type": "thinking", "thinking": "Hm.", "signature": "switchyard.%%%"},
@@ -149,6 +177,30 @@ def test_errors_name_the_clients_own_fields() -> None:
         with pytest.raises(InvalidInput) as refusal:
             body_for_openai(**fields)
         assert list(refusal.value.details) == [name]
+
+
+def sampled(names: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(names.split())
+
+
+WORDS = sampled(
+    """type text role user assistant system content source data image document tool_use tool_result thinking
+    redacted_thinking search_result signature id input name tools tool_choice edits format effort"""
+)
+VALUES = st.none() | st.booleans() | st.integers(-1, 9) | WORDS
+FLAT = VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(WORDS, VALUES, max_size=4)
+BLOCKS = st.dictionaries(WORDS, FLAT | st.lists(FLAT, max_size=2), max_size=4)
+JSON = FLAT | BLOCKS | st.lists(BLOCKS, max_size=3) | st.dictionaries(WORDS, FLAT | BLOCKS, max_size=4)
+FIELDS = sampled(
+    """messages system tools tool_choice thinking output_config output_format metadata stop_sequences model
+    context_management temperature stream max_tokens"""
+)
+
+
+@given(st.dictionaries(FIELDS, JSON, min_size=1, max_size=3))
+def test_nothing_but_a_named_refusal_answers_nonsense(fields: dict[str, Any]) -> None:
+    with suppress(InvalidInput):
+        body_for_openai(**fields)
 
 
 def test_the_request_of_another_protocol_is_left_alone() -> None:

@@ -94,6 +94,12 @@ def test_counts_are_anthropics() -> None:
     assert usage["output_tokens_details"] == {"thinking_tokens": 2}
 
 
+def test_what_claude_writes_to_its_cache_is_counted_separately() -> None:
+    written = [Extra("answer", "cache_creation_input_tokens", tokens) for tokens in (1, 2)]
+    usage = whole(ended(TextDelta("Hi"), *written, provider="anthropic"))["usage"]
+    assert (usage["input_tokens"], usage["cache_creation_input_tokens"]) == (3, 3)
+
+
 def test_a_call_makes_the_stop_reason() -> None:
     message = whole(ended(call(0, "", id="c", name="f", type="function"), call(0, "{}")))
     assert message["stop_reason"] == "tool_use"
