@@ -1,4 +1,4 @@
-"""Bearer tokens, JWTs and API keys, and keys in x-api-key: `request.auth` is the Principal, `request.user` only carries its id."""
+"""Bearer tokens and keys, also in x-api-key: `request.auth` is the Principal, `request.user` only its id."""
 
 from dataclasses import dataclass
 from uuid import UUID

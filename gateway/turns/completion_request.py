@@ -82,12 +82,12 @@ class CompletionRequest:
         """From a body in OpenAI's format, and the headers that are passed on. `original` is what the client
         sent, if `body` is its translation.
 
-        InvalidInput names each invalid field, texts that are not valid Unicode, and what is not passed on.
+        InvalidInput names each invalid field, texts that are not valid Unicode (those of a translation have
+        been checked), and what is not passed on.
         """
         data = validated(CompletionSerializer, body, ignores_unknown=True)
-        invalid = [name for name, value in body.items() if not is_sound({name: value})]
-        if invalid:
-            raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
+        if original is None:
+            expect_sound(body)
         extra = passed_through(body)
         check_messages(data["messages"])
         tools, servers = split_tools(data["tools"] or [])
@@ -105,3 +105,10 @@ class CompletionRequest:
             headers=headers or {},
             body_hash=hashlib.sha256(json.dumps(original or body, sort_keys=True).encode()).hexdigest(),
         )
+
+
+def expect_sound(body: dict[str, Any]) -> None:
+    """InvalidInput names each field with text that is not valid Unicode."""
+    invalid = [name for name, value in body.items() if not is_sound({name: value})]
+    if invalid:
+        raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})

@@ -72,6 +72,13 @@ def read_catalogue() -> Catalogue:
     return Catalogue(data["dated"], data["currency"], data["sources"], providers)
 
 
+def listed_model(kind: str, base_url: str, upstream_name: str) -> CatalogueModel | None:
+    """The model with this name at the provider of this kind and URL; None if the catalogue lists none."""
+    providers = (row for row in read_catalogue().providers if (row.kind, row.base_url) == (kind, base_url))
+    models = (model for provider in providers for model in provider.models)
+    return next((model for model in models if model.upstream_name == upstream_name), None)
+
+
 def find_provider(slug: str) -> CatalogueProvider:
     """NotFound."""
     found = next((row for row in read_catalogue().providers if row.slug == slug), None)

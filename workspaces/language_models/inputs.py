@@ -7,7 +7,20 @@ from uuid import UUID
 
 from accounts.models import WorkspaceMember
 from kit.errors import InvalidInput
-from kit.fields import Choice, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, String
+from kit.fields import (
+    UNCHANGED,
+    Choice,
+    Help,
+    Integer,
+    Items,
+    Line,
+    Nullable,
+    Real,
+    Secret,
+    Slug,
+    String,
+    Unchanged,
+)
 from quotas.models.prices import MOST_PRICE
 from workspaces.language_models.model_access import Group
 from workspaces.language_models.models import LanguageModel, ProviderCredential
@@ -99,9 +112,25 @@ class ModelInstallation(ModelInput):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChange:
-    """None leaves a field as it is."""
+    """None leaves a field as it is. The provider follows the credential."""
 
     name: Name | None = None
+    upstream_name: (
+        Annotated[
+            str,
+            String(100),
+            Help("The model's ID at its provider. A new one deletes the workspace's own prices of the model"),
+        ]
+        | None
+    ) = None
+    credential_id: (
+        Annotated[UUID, Nullable(), Help("A saved credential; null: the built-in model, only for `local`")]
+        | Unchanged
+        | None
+    ) = UNCHANGED
+    test: Annotated[
+        bool, Help("If the credential or the upstream name changes: test the model before saving")
+    ] = True
     enabled: bool | None = None
     context_window: Window | None = None
     output_bound: OutputBound | None = None

@@ -24,6 +24,12 @@ class ModelSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField()
     name = serializers.CharField()
     provider = serializers.CharField()
+    upstream_name = serializers.CharField(
+        allow_null=True, help_text="The model's ID at its provider; only shown to those who may change it"
+    )
+    credential_id = serializers.UUIDField(
+        allow_null=True, help_text="null for the built-in model; only shown to those who may change it"
+    )
     context_window = serializers.IntegerField()
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())

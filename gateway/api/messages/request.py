@@ -13,7 +13,7 @@ from gateway.api.messages.tools import TranslatedTool, translated_tools
 from gateway.errors import UnsupportedParameter
 from gateway.providers.anthropic_native import NATIVE
 from gateway.providers.base import JsonObject, NativeParameters
-from gateway.turns.completion_request import CompletionRequest
+from gateway.turns.completion_request import CompletionRequest, expect_sound
 from kit.errors import InvalidInput
 
 MESSAGE = re.compile(r"messages\[(\d+)\]")
@@ -25,6 +25,7 @@ def completion_of(body: JsonObject, headers: dict[str, str]) -> CompletionReques
 
     InvalidInput names the field as Anthropic's clients wrote it; UnsupportedParameter what is not passed on.
     """
+    expect_sound(body)
     native = native_parameters(body)
     messages = translated_messages(body.get("system"), body.get("messages", []))
     tools = translated_tools(body.get("tools"))

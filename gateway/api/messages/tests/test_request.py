@@ -173,6 +173,7 @@ def test_errors_name_the_clients_own_fields() -> None:
         ({"messages": [USER, {"role": "user", "content": [image]}], "system": "s"}, "messages[1]"),
         ({"stop_sequences": ["x" * 200_000]}, "stop_sequences"),
         ({"messages": []}, "messages"),
+        ({"system": "\ud800"}, "system"),
     ):
         with pytest.raises(InvalidInput) as refusal:
             body_for_openai(**fields)
