@@ -173,6 +173,13 @@ def test_what_anthropic_has_no_place_for_is_in_the_message() -> None:
     assert streamed(events)[-2]["delta"]["images"] == [image]
 
 
+def test_pieces_of_one_field_are_joined_and_the_events_stay_as_they_are() -> None:
+    tokens = [Extra("choice", "logprobs", {"content": [{"token": token}]}) for token in "ab"]
+    for _ in range(2):
+        message = whole(ended(TextDelta("ab"), *tokens))
+        assert message["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}]}
+
+
 def test_another_providers_details_follow_its_thinking() -> None:
     pieces = [{"type": "reasoning.text", "text": text, "index": 0, "format": "x"} for text in ("Let ", "me.")]
     events = [
