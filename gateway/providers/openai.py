@@ -28,6 +28,7 @@ NOT_OPENAIS = {
     "cache_control",
     "images",
     "annotations",
+    "extra_content",
     "prefix",
 }
 
