@@ -63,6 +63,8 @@ tools:
 
 weights: $(DEV_STAMP)
 	@PYTHONPATH=.:platform $(PYTHON) -m gateway.providers.weights '$(MODELS_DIR)' >/dev/null
+	@PYTHONPATH=.:platform $(PYTHON) -m gateway.providers.weights '$(MODELS_DIR)' embedding >/dev/null || \
+	  echo "Tests of the built-in embedding model are skipped: its weights could not be fetched."
 
 $(PYTHON):
 	@for python in python3.11 python3; do \

@@ -80,7 +80,7 @@ def empty_cache() -> Iterator[None]:
 def served_provider() -> Iterator[ScriptedProvider]:
     provider = ScriptedProvider()
     with Served(provider) as server:
-        django_settings.LOCAL_MODEL_URL = server.url
+        django_settings.LOCAL_MODEL_URL = django_settings.LOCAL_EMBEDDING_URL = server.url
         yield provider
 
 

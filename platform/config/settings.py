@@ -315,6 +315,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
         "TenantRole": "accounts.inputs.GIVEN_ROLES",
+        "ModelKind": "workspaces.language_models.models.LanguageModel.Kind",
         "WorkspaceRole": "accounts.inputs.WORKSPACE_ROLES",
     },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
@@ -350,6 +351,7 @@ EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_leas
 MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  # its weights
 LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
+LOCAL_EMBEDDING_URL = env.text("LOCAL_EMBEDDING_URL", "http://127.0.0.1:8003")
 
 # --- images -------------------------------------------------------------------------------------
 IMAGE_MAX_BYTES = env.integer("IMAGE_MAX_BYTES", 10_000_000, at_least=10_000)  # per upload

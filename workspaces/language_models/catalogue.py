@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import NotFound
+from workspaces.language_models.models import LanguageModel
 
 FILE = Path(__file__).with_name("catalogue.json")
 
@@ -19,9 +20,10 @@ class CatalogueModel:
     upstream_name: str
     slug: str
     name: str
-    context_window: int
-    output_bound: int  # the provider's own limit
-    abilities: list[str]
+    context_window: int  # of an embedding model: of one input
+    output_bound: int = 0  # the provider's own limit
+    abilities: list[str] = field(default_factory=list)
+    kind: str = LanguageModel.Kind.CHAT.value
     prices: dict[str, int] = field(default_factory=dict)  # input, cached_input, output; empty: unknown
     parameters: dict[str, Any] = field(default_factory=dict)  # that its abilities need
 

@@ -63,6 +63,7 @@ def _install_listed(
         slug=_free_slug(principal, listed.slug),
         upstream_name=listed.upstream_name,
         name=listed.name,
+        kind=listed.kind,
         context_window=listed.context_window,
         output_bound=min(listed.output_bound, USUAL_OUTPUT),
         abilities=listed.abilities,

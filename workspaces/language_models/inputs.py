@@ -33,7 +33,10 @@ EFFORTS = ("none", "minimal", "low", "medium", "high")
 Name = Annotated[str, Line(100)]
 ModelSlug = Annotated[str, Slug(60)]
 Window = Annotated[int, Integer(2, MOST_TOKENS)]
-OutputBound = Annotated[int, Integer(1, MOST_TOKENS)]
+OutputBound = Annotated[
+    int, Integer(0, MOST_TOKENS), Help("Required for a chat model, and at least 1; other models have none")
+]
+Kind = Annotated[str, Choice(LanguageModel.Kind.choices), Help("What it is called for; cannot be changed")]
 Abilities = Annotated[list[Annotated[str, Choice(LanguageModel.Ability.choices)]], Items(most=10)]
 Role = Annotated[str, Choice(WorkspaceMember.Role.choices)]
 Key = Annotated[str, Secret(LONGEST_KEY, may_be_empty=True)]
@@ -97,8 +100,9 @@ class ModelInput:
     slug: ModelSlug
     upstream_name: Annotated[str, String(100), Help("The model's ID at its provider")]
     name: Name = ""
+    kind: Kind = LanguageModel.Kind.CHAT.value
     context_window: Window
-    output_bound: OutputBound
+    output_bound: OutputBound = 0
     abilities: Abilities = field(default_factory=list)
     parameters: Parameters = field(default_factory=Parameters)
     enabled: bool = False

@@ -12,7 +12,7 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from quotas.workspace_prices import forget_prices
 from workspaces.language_models.credential_services import find_credential, save_credential
 from workspaces.language_models.inputs import MOST_MODELS, CredentialInput, ModelChange, ModelInput
-from workspaces.language_models.installation import install_model, set_fallback
+from workspaces.language_models.installation import check_kind, install_model, set_fallback
 from workspaces.language_models.model_access import Access, Group, checked_access
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.probe import probe, save_tested
@@ -24,7 +24,7 @@ from workspaces.language_models.upstream import (
     upstream_columns,
     upstream_of,
 )
-from workspaces.slugs import LOCAL_MODEL, MODEL_SLUGS
+from workspaces.slugs import BUILT_IN_MODELS, MODEL_SLUGS
 
 OWN_COLUMNS = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 
@@ -64,6 +64,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         upstream_name=model.upstream_name,
         context_window=model.context_window,
         output_bound=model.output_bound,
+        kind=model.kind,
         name=model.name,
         abilities=model.abilities,
         parameters=model.parameters.as_data(),
@@ -76,6 +77,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         id=str(row.id),
         provider=provider.kind,
         upstream_name=row.upstream_name,
+        kind=row.kind,
         enabled=row.enabled,
     )
     return row
@@ -131,8 +133,7 @@ def _change(
     endpoint = str(row.credential or "") if upstream else ""
     columns = OWN_COLUMNS + tuple(name for name in UPSTREAM_COLUMNS if name in upstream)
     changes = audit.change(row, _columns(principal, row, change, upstream), columns, clearable={"credential"})
-    if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
+    check_kind(row)
     if changes:
         row.save(update_fields=list(changes))
     if changes.pop("credential", None):  # by name, and under a word that the audit does not mask
@@ -163,7 +164,7 @@ def _columns(
     provider = upstream.get("provider", row.provider)
     window = upstream.get("context_window", row.context_window)
     if provider == LanguageModel.Provider.LOCAL and change.context_window not in {None, window}:
-        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
+        raise InvalidInput(context_window=["You cannot change the context window of a built-in model."])
     if change.parameters is not None:
         change.parameters.check()
     own = {
@@ -188,8 +189,8 @@ def _changed_access(principal: Principal, row: LanguageModel, groups: dict[str, 
 def remove_model(*, principal: Principal, slug: str) -> None:
     """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
-    if row.slug == LOCAL_MODEL or row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("You cannot remove the built-in model. Disable it instead.")
+    if row.slug in BUILT_IN_MODELS or row.provider == LanguageModel.Provider.LOCAL:
+        raise Conflict("You cannot remove a built-in model. Disable it instead.")
     forget_prices(workspace_id=row.workspace_id, model=row.slug)
     removed_id = str(row.id)
     row.delete()

@@ -15,7 +15,7 @@ from workspaces.language_models.inputs import ModelChange
 from workspaces.language_models.installation import LOCAL_OUTPUT_BOUND, LOCAL_UPSTREAM
 from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.language_models.queries import ModelRef
-from workspaces.slugs import LOCAL_MODEL
+from workspaces.slugs import LOCAL_EMBEDDING_MODEL, LOCAL_MODEL
 
 LOCAL = LanguageModel.Provider.LOCAL
 UPSTREAM_COLUMNS = ("provider", "credential", "upstream_name")
@@ -40,6 +40,9 @@ def upstream_columns(principal: Principal, row: LanguageModel, change: ModelChan
         return {"upstream_name": change.upstream_name} if change.upstream_name is not None else {}
     if change.credential_id is None:
         return _built_in_columns(row, change)
+    if row.slug == LOCAL_EMBEDDING_MODEL:
+        problem = "The built-in embedding model stays at its own server. Install another model instead."
+        raise InvalidInput(credential_id=[problem])
     credential = _credential(principal, change.credential_id)
     if row.provider == LOCAL and change.upstream_name is None:
         raise InvalidInput(upstream_name=["Enter the model's ID at the new provider."])
@@ -59,6 +62,8 @@ def _credential(principal: Principal, credential_id: UUID) -> ProviderCredential
 
 def _built_in_columns(row: LanguageModel, change: ModelChange) -> dict[str, Any]:
     """Only the model called `local` can be the built-in one, so a workspace never has two."""
+    if row.slug == LOCAL_EMBEDDING_MODEL and row.provider == LOCAL:
+        return {}
     if row.slug != LOCAL_MODEL:
         raise InvalidInput(credential_id=[f"Only the model {LOCAL_MODEL} works without a credential."])
     if change.upstream_name not in (None, LOCAL_UPSTREAM):

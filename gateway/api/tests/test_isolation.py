@@ -107,6 +107,8 @@ UNOWNED = {
     "v1/chat/completions",
     "v1/messages",
     "v1/messages/count_tokens",
+    "v1/embeddings",
+    "v1/moderations",
     "v1/mcp-gallery",
     "v1/me",
     "v1/tenant",

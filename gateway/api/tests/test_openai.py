@@ -28,7 +28,7 @@ def alice(server: Served, cast: Cast) -> Iterator[openai.OpenAI]:
 
 
 def test_it_lists_the_enabled_models(alice: openai.OpenAI) -> None:
-    assert [model.id for model in alice.models.list()] == ["local"]
+    assert [model.id for model in alice.models.list()] == ["local", "local-embedding"]
     assert alice.models.retrieve("local").owned_by == "local"
     with pytest.raises(openai.NotFoundError):
         alice.models.retrieve("gpt-4")

@@ -21,6 +21,7 @@ COPIED_FIELDS = (
     "id",
     "slug",
     "name",
+    "kind",
     "provider",
     "context_window",
     "output_bound",
