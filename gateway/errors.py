@@ -1,6 +1,6 @@
 """Errors about turns, engines and providers."""
 
-from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
+from kit.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 
 
 class ContextTooLong(InvalidInput):
@@ -35,6 +35,11 @@ class ModelNotAllowed(Forbidden):
 class McpNotEnabled(Forbidden):
     code, status = "mcp_not_enabled", 403
     message = "This MCP server is not enabled in the workspace."
+
+
+class PreviousResponseNotFound(NotFound):
+    code, status = "previous_response_not_found", 404
+    message = "No stored response of yours has this id."
 
 
 class TurnInProgress(Conflict):

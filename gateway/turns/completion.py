@@ -19,6 +19,7 @@ from gateway.turns.admission import Admitted, job_of, record_refusal, reserve_tu
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.context import find_keyed
 from gateway.turns.decision import Decision, decide
+from gateway.turns.stored_response import place_turn, record_response
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
@@ -105,7 +106,11 @@ def write_completion(
     bounds: Bounds,
     idempotency_key: str | None = None,
 ) -> tuple[Turn, list[Limit]]:
-    """The reply of one with a key is stored, so that a repeated request gets it."""
+    """The reply of one with a key is stored, so that a repeated request gets it.
+
+    With a record the turn is stored in a conversation; NotFound and TurnInProgress come from there.
+    """
+    place = place_turn(principal=principal, record=completion.record) if completion.record else {}
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
@@ -116,5 +121,8 @@ def write_completion(
         decision=decision.as_dict(),
         idempotency_key=idempotency_key,
         body_hash=completion.body_hash if idempotency_key else "",
+        **place,
     )
+    if completion.record:
+        record_response(turn=turn, conversation=place["conversation"], record=completion.record)
     return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

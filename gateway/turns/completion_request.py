@@ -13,6 +13,7 @@ from rest_framework import serializers
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
 from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
+from gateway.turns.stored_response import ResponseRecord
 from kit.body_validation import validated
 from kit.errors import InvalidInput
 from kit.json_input import is_sound
@@ -65,6 +66,7 @@ class CompletionRequest:
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body_hash: str = ""
+    record: ResponseRecord | None = None  # stored with the turn, which then belongs to a conversation
 
     @classmethod
     def from_body(cls, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> "CompletionRequest":

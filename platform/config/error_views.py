@@ -5,13 +5,16 @@ from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from kit import errors
+from gateway.api.openai_wire import error_body
+from kit import errors, request_origin
 from kit.api import json_error
 from kit.postgresql.failures import database_failure
+
+OPENAI_ROUTES = ("/v1/responses", "/v1/chat/completions")
 
 
 def _page(render: Callable[..., HttpResponse], *args: object) -> HttpResponse:
@@ -38,7 +41,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 @csrf_exempt  # changes nothing, and a 403 would not be JSON
 def unknown_route(request: HttpRequest) -> HttpResponse:
     """All unknown routes of the API; `/egress` is only on the engines' own port."""
-    return json_error(errors.NotFound())
+    error = errors.NotFound()
+    if not request.path_info.startswith(OPENAI_ROUTES):
+        return json_error(error)
+    return JsonResponse(error_body(error, request_origin.current().request_id), status=error.status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -10,6 +10,7 @@ from kit.errors import all_errors
 
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
+PASSES_ON = {"/v1/chat/completions", "/v1/responses"}  # other parameters to the provider
 ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
 
 
@@ -60,7 +61,7 @@ def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
     names: set[str] = set()
     for path, operations in result["paths"].items():
         for method in METHODS & operations.keys():
-            if path != "/v1/chat/completions":
+            if path not in PASSES_ON:
                 names |= referenced(operations[method].get("requestBody", {}), schemas)
     for name in names - referenced([item["responses"] for item in operations_of(result)], schemas):
         if schemas[name].get("type") == "object":

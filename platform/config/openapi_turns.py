@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.views import APIView
 
 from gateway.api.conversations import UsageSerializer
+from gateway.api.responses.schema import ResponsesSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.requests import LONGEST_KEY, SendSerializer
@@ -142,10 +143,26 @@ class CompletionsView(APIView):
     def post(self) -> None: ...
 
 
+class ResponsesView(APIView):
+    @extend_schema(
+        operation_id="create_response",
+        tags=["openai"],
+        description="Creates a response. Clients of OpenAI's Responses API work with only `base_url` and"
+        " `api_key` changed. With `stream` the answer is OpenAI's events, from `response.created` to"
+        " `response.completed`, `response.incomplete` or `response.failed`, and ends with `data: [DONE]`."
+        " A stored response is a turn in one of your conversations; `previous_response_id` continues it.",
+        parameters=[IDEMPOTENCY_KEY],
+        request=ResponsesSerializer,
+        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, STREAM): str},
+    )
+    def post(self) -> None: ...
+
+
 DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/send", "POST", SendView),
     ("/v1/chat/explain", "POST", ExplainView),
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/responses", "POST", ResponsesView),
 ]

@@ -20,6 +20,7 @@ PATH = {
 AN_ID = "00000000-0000-4000-8000-000000000000"
 LEFT_OUT = {
     ("post", "/v1/chat/completions"),  # passes parameters on to providers, and has its own rules for others
+    ("post", "/v1/responses"),  # likewise
     ("post", "/v1/auth/team"),  # takes an app's session in place of a bearer token
 }
 
