@@ -1,5 +1,8 @@
 """Errors about turns, engines and providers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kit.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 
 
@@ -84,9 +87,12 @@ class ProviderError(DomainError):
         did_no_work: bool = False,
         transient: bool = False,
         retry_after: float | None = None,
-        **words: str,
+        words: Mapping[str, str] | None = None,
     ) -> None:
-        told = {**words, **({} if retry_after is None else {"retry_after": retry_after})}
+        told: dict[str, Any] = {
+            **(words or {}),
+            **({} if retry_after is None else {"retry_after": retry_after}),
+        }
         super().__init__(text, provider=provider, provider_status=provider_status, **told)
         self.did_no_work = did_no_work  # refused or never reached, so nothing is billed
         self.transient = transient  # the same request may succeed a little later

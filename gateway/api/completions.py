@@ -5,6 +5,7 @@ import time
 from gateway.api.model_calls import ModelCallConsumer, ReplyWriter, joined_extras
 from gateway.api.openai_wire import completion_usage, error_body, wire_status
 from gateway.models import Turn
+from gateway.providers import reasoning_details
 from gateway.providers.base import (
     Answering,
     Extra,
@@ -113,11 +114,14 @@ def message_of(events: list[TurnEvent]) -> JsonObject:
         for kind in (TextDelta, ReasoningDelta, RefusalDelta)
     )
     calls = merge_tool_calls(event.calls for event in events if isinstance(event, ToolCallDelta))
+    extras = joined_extras(events, "message")
+    if details := extras.get(reasoning_details.NAME):
+        extras[reasoning_details.NAME] = reasoning_details.join_details([details])
     return {
         "role": "assistant",
         "content": text or (None if calls or refusal else ""),
         "refusal": refusal or None,
         **({"reasoning_content": reasoning} if reasoning else {}),
         **({"tool_calls": calls} if calls else {}),
-        **joined_extras(events, "message"),
+        **extras,
     }

@@ -200,9 +200,12 @@ def joined_extras(events: list[TurnEvent], place: str) -> JsonObject:
 
 
 def joined(before: Any, value: Any) -> Any:
-    """Two pieces of one field: lists follow each other, objects are joined by field, else the later one."""
+    """Two pieces of one field: lists follow each other, objects are joined by field, else the later one.
+
+    A list that begins with all that came before is the field so far.
+    """
     if isinstance(before, list) and isinstance(value, list):
-        return [*before, *value]
+        return value if value[: len(before)] == before else [*before, *value]
     if isinstance(before, dict) and isinstance(value, dict):
         return {**before, **{name: joined(before.get(name), inner) for name, inner in value.items()}}
     return value if before is None or value is not None else before

@@ -40,9 +40,16 @@ from gateway.providers.base import (
     UsageReport,
 )
 from gateway.providers.registry import provider_for
-from gateway.providers.sizes import encoded, most_pieces, most_streamed
+from gateway.providers.sizes import (
+    FEW_PIECES,
+    MOST_EXTRA_BYTES,
+    encoded,
+    most_in_few_pieces,
+    most_pieces,
+    most_streamed,
+)
 from kit.database_retry import patiently
-from kit.errors import AtCapacity
+from kit.errors import AtCapacity, InvalidInput
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from quotas.hold_states import mark_sent, release_call, settle_call
@@ -159,7 +166,7 @@ class _Attempt:
                 while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
                     for event in merged(await call.take_in(batch)):
                         yield event
-        except (ProviderError, ContextTooLong, AtCapacity) as exc:
+        except (ProviderError, InvalidInput, AtCapacity) as exc:  # ContextTooLong is an InvalidInput
             await unbroken(call.end_failed(exc))
             raise
         except BaseException:  # stopped, or closed by its reader: the provider has worked until now
@@ -222,6 +229,7 @@ class _Call:
         self._tool_calls: set[object] = set()
         self._cover = Cover(tenant, self.id, bounds)
         self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
+        self._most_in_few = most_in_few_pieces(bounds.output)
 
     @property
     def streamed_tokens(self) -> int:
@@ -235,10 +243,11 @@ class _Call:
         """
         passed_on: list[ModelEvent] = []
         for event in () if self.is_cut_off else batch:
-            rest = self._most_bytes - self._streamed.bytes
+            before = self._streamed.bytes
             self._count(event)
             if self._is_beyond():
                 self._cut_off()
+                rest = self._allowed_bytes - before
                 if isinstance(event, TEXTS) and (text := _cut(event.text, rest)):
                     passed_on.append(type(event)(text))
                 break
@@ -274,10 +283,15 @@ class _Call:
         if self.provider.has_tokenizer:
             self._texts.append(text)
 
+    @property
+    def _allowed_bytes(self) -> int:
+        return self._most_in_few if self._streamed.pieces <= FEW_PIECES else self._most_bytes
+
     def _is_beyond(self) -> bool:
         return (
-            self._streamed.bytes > self._most_bytes
+            self._streamed.bytes > self._allowed_bytes
             or self._streamed.pieces > self._most_pieces
+            or self._streamed.extra_bytes > MOST_EXTRA_BYTES
             or len(self._tool_calls) > MOST_TOOL_CALLS
         )
 

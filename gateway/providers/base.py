@@ -21,8 +21,26 @@ class ModelRequest:
 
 
 def has_images(messages: Sequence[JsonObject]) -> bool:
-    contents = [message.get("content") for message in messages]
-    return any(is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
+    return count_images(messages) > 0
+
+
+def count_images(messages: Sequence[JsonObject]) -> int:
+    """In contents, and among the `images` of replies that are sent back."""
+    return sum(is_image(part) for message in messages for part in _parts(message))
+
+
+def has_files(messages: Sequence[JsonObject]) -> bool:
+    """Whether there is a document or sound, whose tokens its size does not bound."""
+    return any(
+        isinstance(part, dict) and part.get("type") in ("file", "input_audio", "document")
+        for message in messages
+        for part in _parts(message)
+    )
+
+
+def _parts(message: JsonObject) -> list[Any]:
+    lists = [message.get(name) for name in ("content", "images")]
+    return [part for parts in lists if isinstance(parts, list) for part in parts]
 
 
 def is_image(part: Any) -> bool:
