@@ -19,7 +19,7 @@ from gateway.api.responses.request import (
     resolved,
 )
 from gateway.api.responses.writer import ResponseWriter
-from gateway.errors import PreviousResponseNotFound
+from gateway.errors import ContextTooLong, ModelLacksAbility, PreviousResponseNotFound
 from gateway.providers.base import JsonObject
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.services import StartedCompletion
@@ -31,6 +31,13 @@ from kit.tenancy import in_tenant
 CODEX = "codex"
 OFFERED_BY_CODEX = frozenset({"web_search", "image_generation"})
 LEFT_OUT = "x-switchyard-tools-left-out"
+
+
+PARAMS: dict[type[DomainError], str] = {
+    PreviousResponseNotFound: "previous_response_id",
+    ContextTooLong: "input",
+    ModelLacksAbility: "input",
+}
 
 
 class ResponsesConsumer(ModelCallConsumer):
@@ -95,8 +102,8 @@ class ResponsesConsumer(ModelCallConsumer):
     def wire_error(self, error: DomainError) -> tuple[int, JsonObject]:
         named = client_error(error, self.translation)
         body = error_body(named, self.origin.request_id)
-        if isinstance(error, PreviousResponseNotFound):
-            body["error"]["param"] = "previous_response_id"
+        if param := PARAMS.get(type(error)):
+            body["error"]["param"] = param
         return wire_status(named), body
 
     def error_chunk(self, error: DomainError) -> bytes:

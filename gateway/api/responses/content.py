@@ -12,9 +12,11 @@ TEXT_FILE = re.compile(
     r"data:(?:text/[\w.+-]+|application/(?:json|xml|yaml|x-yaml|toml|javascript))(?:;[^,]*)?,", re.I
 )
 TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
-NO_FILE = "Only text files are supported here, as file_data: a data URL in base64. Send the text of others."
+NO_FILE = "Files are not stored here, nor fetched. Send file_data: a data URL in base64."
 NO_IMAGE_ID = "Files are not stored here. Send image_url: a data URL or a web address."
-NOT_KNOWN = "Parts of this type are not supported here. Known: input_text, input_image, input_file."
+NOT_KNOWN = (
+    "Parts of this type are not supported here. Known: input_text, input_image, input_file, input_audio."
+)
 
 
 def parts_of(content: Any, path: str) -> str | list[JsonObject]:
@@ -39,7 +41,9 @@ def _part(part: Any, path: str) -> JsonObject:
         case "input_image":
             return _image(part, path)
         case "input_file":
-            return {"type": "text", "text": _file_text(part, path)}
+            return _file(part, path)
+        case "input_audio":
+            return {"type": "input_audio", "input_audio": part.get("input_audio")}
     raise InvalidInput(**{f"{path}.type": [NOT_KNOWN]})
 
 
@@ -56,18 +60,20 @@ def _image(part: JsonObject, path: str) -> JsonObject:
     return {"type": "image_url", "image_url": {"url": url, **told}}
 
 
-def _file_text(part: JsonObject, path: str) -> str:
-    """A text file's own text, with its name, as every model reads it."""
-    data = part.get("file_data")
-    if not isinstance(data, str) or not (head := TEXT_FILE.match(data)):
-        field = next((name for name in ("file_id", "file_url") if part.get(name)), "file_data")
+def _file(part: JsonObject, path: str) -> JsonObject:
+    """A text file becomes its text, which every model reads; another, such as a PDF, is for the provider."""
+    data, name = part.get("file_data"), part.get("filename")
+    if not isinstance(data, str) or not data.startswith("data:"):
+        field = next((field for field in ("file_id", "file_url") if part.get(field)), "file_data")
         raise InvalidInput(**{f"{path}.{field}": [NO_FILE]})
+    named = {"filename": name} if isinstance(name, str) and name else {}
+    if not (head := TEXT_FILE.match(data)):
+        return {"type": "file", "file": {**named, "file_data": data}}
     try:
         text = base64.b64decode(data[head.end() :], validate=True).decode()
     except (binascii.Error, ValueError) as exc:
         raise InvalidInput(**{f"{path}.file_data": [NO_FILE]}) from exc
-    name = part.get("filename")
-    return f"{name}:\n\n{text}" if isinstance(name, str) and name else text
+    return {"type": "text", "text": f"{name}:\n\n{text}" if named else text}
 
 
 def text_field(item: JsonObject, name: str, path: str) -> str:

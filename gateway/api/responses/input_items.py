@@ -23,7 +23,7 @@ OUTPUTS = {"function_call_output", "custom_tool_call_output", "local_shell_call_
 # Records of what the server did, which say nothing to the model, and tools, which are read elsewhere.
 RECORDS = {"mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "additional_tools"}
 KNOWN = ("message", "reasoning", "item_reference", *sorted(CALLS), *sorted(OUTPUTS), "mcp_call")
-IMAGES_OF_TOOL = "Images in the result of the tool call {id}:"
+ATTACHED = "Images and files in the result of the tool call {id}:"
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class InputTranslator:
         self._carried: dict[str, JsonObject] = {}  # fields of the reply's calls that its provider wants back
         self._waiting: dict[str, str] = {}  # calls without an output, and their source
         self._delayed: list[tuple[JsonObject, str]] = []  # messages that came between a call and its output
-        self._images: list[tuple[str, list[JsonObject], str]] = []
+        self._attached: list[tuple[str, list[JsonObject], str]] = []
 
     def add(self, item: Any, source: str) -> None:
         """InvalidInput names the item's field, below `source`."""
@@ -162,13 +162,13 @@ class InputTranslator:
             raise InvalidInput(**{f"{source}.call_id": [text]})
         output = item.get("output")
         parts = parts_of(output if output is not None else "", f"{source}.output")
-        images = [] if isinstance(parts, str) else [part for part in parts if part["type"] != "text"]
+        others = [] if isinstance(parts, str) else [part for part in parts if part["type"] != "text"]
         text = (
             parts if isinstance(parts, str) else "\n\n".join(p["text"] for p in parts if p["type"] == "text")
         )
-        self._put_output(call_id, text or ("(See the images below.)" if images else ""), source)
-        if images:
-            self._images.append((call_id, images, source))
+        self._put_output(call_id, text or ("(See below.)" if others else ""), source)
+        if others:
+            self._attached.append((call_id, others, source))
 
     def _put_output(self, call_id: str, text: str, source: str) -> None:
         del self._waiting[call_id]
@@ -181,10 +181,10 @@ class InputTranslator:
                 self._put(message, at)
 
     def _end_outputs(self) -> None:
-        """Images follow all outputs, as a message: providers take only text in an output."""
-        images, self._images = self._images, []
-        for call_id, parts, source in images:
-            content = [{"type": "text", "text": IMAGES_OF_TOOL.format(id=call_id)}, *parts]
+        """Images and files follow all outputs, as a message: many providers take only text in an output."""
+        attached, self._attached = self._attached, []
+        for call_id, parts, source in attached:
+            content = [{"type": "text", "text": ATTACHED.format(id=call_id)}, *parts]
             self._put({"role": "user", "content": content}, source)
 
     def _mcp_call(self, item: JsonObject, source: str) -> None:

@@ -18,7 +18,7 @@ PREFIX = "sy1."
 
 @dataclass(frozen=True, slots=True)
 class CarriedReasoning:
-    """`details` are the message's `reasoning_details`, `calls` a provider's own fields of tool calls by id."""
+    """`details` are the message's `reasoning_details`, `calls` the other fields of tool calls by id."""
 
     model: str
     details: list[Any] = field(default_factory=list)

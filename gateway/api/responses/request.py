@@ -266,5 +266,5 @@ def _text(value: Any) -> str:
 
 
 def client_error(error: DomainError, translation: Translation | None) -> DomainError:
-    """The error with the client's names of the fields."""
-    return renamed(error, source_of(translation or Translation()))
+    """The error with the client's names of the fields; before the translation, it has them already."""
+    return renamed(error, source_of(translation)) if translation else error
