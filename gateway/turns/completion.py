@@ -20,6 +20,7 @@ from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.context import find_keyed
 from gateway.turns.decision import Decision, decide
 from gateway.turns.stored_response import place_turn, record_response
+from gateway.turns.truncation import fit_by_truncation
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
@@ -93,7 +94,10 @@ async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelR
         extra=completion.extra,
         headers=completion.headers,
     )
-    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
+    provider = provider_for(model)
+    if completion.truncates:
+        return await fit_by_truncation(provider, request, model)
+    return request, expect_fit(model, await bound_call(provider, request, model))
 
 
 @transaction.atomic

@@ -66,6 +66,7 @@ class CompletionRequest:
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body_hash: str = ""
+    truncates: bool = False  # leaves out the oldest messages instead of refusing too long a request
     record: ResponseRecord | None = None  # stored with the turn, which then belongs to a conversation
 
     @classmethod

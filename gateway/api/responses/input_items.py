@@ -86,7 +86,9 @@ class InputTranslator:
             self._text(content, source)
             return
         self._end_reply()
-        message = {"role": "system" if role in SYSTEM else "user", "content": content}
+        message: JsonObject = {"role": "user", "content": content}
+        if role in SYSTEM:
+            message = {"role": "system", "content": _joined_texts(content)}
         if self._waiting:
             self._delayed.append((message, source))
         else:
@@ -209,3 +211,10 @@ class InputTranslator:
         else:
             self._end_outputs()
             self._put(reply, source)
+
+
+def _joined_texts(content: str | list[JsonObject]) -> str | list[JsonObject]:
+    """One text for parts that are only text."""
+    if isinstance(content, str) or any(part["type"] != "text" for part in content):
+        return content
+    return "\n\n".join(part["text"] for part in content)

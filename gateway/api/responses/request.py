@@ -216,7 +216,9 @@ def model_call(
         raise renamed(error, source_of(translation)) from error
     record = _record(request, items) if request.stores else None
     whole = hashlib.sha256(json.dumps(request.body, sort_keys=True).encode()).hexdigest()
-    return ModelCall(replace(completion, body_hash=whole, record=record), translation)
+    truncates = request.body.get("truncation") == "auto"
+    completion = replace(completion, body_hash=whole, truncates=truncates, record=record)
+    return ModelCall(completion, translation)
 
 
 def _translate(

@@ -460,11 +460,13 @@ REFUSED = [
     ),
     ({"input": "a\0b"}, "input", "invalid_input"),
     ({"input": "\ud800"}, "input", "invalid_input"),
-    ({"max_output_tokens": 900_000}, "input", "context_length_exceeded"),
+    ({"model": "local", "max_output_tokens": 100_000}, "input", "context_length_exceeded"),
 ]
 
 
-def test_what_is_not_supported_is_refused_by_name(server: Served, raw: RawProvider, cast: Cast) -> None:
+def test_what_is_not_supported_is_refused_by_name(
+    server: Served, raw: RawProvider, provider: ScriptedProvider, cast: Cast
+) -> None:
     raw.answers(deltas({"content": "No."}))
     wrong = []
     with httpx.Client(base_url=server.url, headers=cast.alice.headers, timeout=60) as client:
@@ -542,3 +544,141 @@ def test_no_one_else_gets_a_response(
             other.create(model="local", input=[reference])
     with tenant_scope(cast.alice.principal.tenant):
         assert Turn.objects.filter(stored_response__isnull=False).count() == 2
+
+
+def test_codex_gets_its_tools_except_those_that_no_model_here_has(
+    server: Served, raw: RawProvider, cast: Cast
+) -> None:
+    """What codex 0.171 sends: it offers web search with every request."""
+    raw.answers(deltas({"content": "Done."}))
+    request = {
+        "model": "gpt",
+        "input": [
+            {
+                "type": "message",
+                "id": "msg_a",
+                "role": "developer",
+                "content": [{"type": "input_text", "text": "A"}],
+            },
+            {
+                "type": "message",
+                "role": "developer",
+                "content": [{"type": "input_text", "text": "B"}, {"type": "input_text", "text": "C"}],
+            },
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go"}]},
+        ],
+        "tools": [
+            WEATHER,
+            AGENTS,
+            {"type": "local_shell"},
+            {"type": "web_search", "external_web_access": True},
+        ],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "reasoning": {"summary": "auto"},
+        "store": False,
+        "stream": False,
+        "include": ["reasoning.encrypted_content"],
+        "prompt_cache_key": "k",
+        "client_metadata": {"session_id": "s"},
+    }
+    shell = {"command": ["ls", "-l"], "timeout_ms": 1000}
+    call = {"index": 0, "id": "c1", "function": {"name": "local_shell", "arguments": json.dumps(shell)}}
+    raw.answers(deltas({"tool_calls": [call]}, finish="tool_calls"), deltas({"content": "Done."}))
+    headers = {**cast.alice.headers, "originator": "codex_exec"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as codex:
+        answer = codex.post("/v1/responses", json=request)
+        assert answer.headers["x-switchyard-tools-left-out"] == "web_search"
+        response = Response.model_validate(answer.json())
+        assert [tool.type for tool in response.tools] == ["function", "namespace", "local_shell"]
+        [item] = answer.json()["output"]
+        assert (item["type"], item["action"]["command"]) == ("local_shell_call", ["ls", "-l"])
+        result = {"type": "local_shell_call_output", "call_id": "c1", "id": "c1", "output": "made.txt"}
+        more = {**request, "input": [*request["input"], item, result]}  # type: ignore[misc]
+        assert codex.post("/v1/responses", json=more).json()["status"] == "completed"
+    first, second = raw.requests
+    assert first["messages"][0] == {"role": "system", "content": "A\n\nB\n\nC"}
+    assert [tool["function"]["name"] for tool in first["tools"]] == [
+        "get_weather",
+        "agents__spawn",
+        "local_shell",
+    ]
+    assert "client_metadata" not in first
+    assert json.loads(second["messages"][2]["tool_calls"][0]["function"]["arguments"])["command"] == [
+        "ls",
+        "-l",
+    ]
+    assert second["messages"][3] == {"role": "tool", "tool_call_id": "c1", "content": "made.txt"}
+
+
+def test_images_files_and_odd_orders_reach_the_model(alice: openai.OpenAI, raw: RawProvider) -> None:
+    raw.answers(deltas({"content": "Seen."}))
+    png = "data:image/png;base64,AAAA"
+    text = "data:text/plain;base64,aGVsbG8="
+    items: Any = [
+        {"role": "user", "content": [{"type": "input_image", "image_url": png, "detail": "low"}]},
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+        {"type": "function_call", "call_id": "c2", "name": "look", "arguments": {"a": 1}},
+        {"role": "user", "content": [{"type": "input_file", "filename": "a.txt", "file_data": text}]},
+        {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": [{"type": "input_image", "image_url": png}],
+        },
+        {"type": "function_call_output", "call_id": "c2", "output": "two"},
+        {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": []},
+        {
+            "type": "mcp_call",
+            "id": "mcp_1",
+            "server_label": "s",
+            "name": "add",
+            "arguments": "{}",
+            "output": "3",
+        },
+        {"role": "assistant", "content": "So."},
+        {"role": "user", "content": "Well?"},
+    ]
+    answer = alice.responses.create(model="gpt", input=items, store=False)
+    assert answer.output_text == "Seen."
+    sent = raw.requests[-1]["messages"]
+    assert [message["role"] for message in sent] == [
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+        "user",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    assert sent[0]["content"] == [{"type": "image_url", "image_url": {"url": png, "detail": "low"}}]
+    assert [call["function"]["arguments"] for call in sent[1]["tool_calls"]] == ["{}", '{"a": 1}']
+    assert sent[4]["content"][1] == {"type": "image_url", "image_url": {"url": png}}
+    assert sent[5]["content"] == "a.txt:\n\nhello"
+    assert (sent[6]["tool_calls"][0]["function"]["name"], sent[7]["content"]) == ("add_mcp_s", "3")
+
+
+def test_truncation_leaves_out_the_oldest_messages_with_their_results(
+    alice: openai.OpenAI, provider: ScriptedProvider
+) -> None:
+    long = "word " * 3000
+    items: Any = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": long},
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": long},
+        {"role": "user", "content": "Well?"},
+    ]
+    request: Any = {"model": "local", "input": items, "store": False, "max_output_tokens": 50}
+    with pytest.raises(openai.BadRequestError) as refusal:
+        alice.responses.create(**request)
+    assert refusal.value.code == "context_length_exceeded"
+    answer = alice.responses.create(**request, truncation="auto")
+    assert (answer.status, answer.truncation) == ("completed", "auto")
+    sent = provider.requests[-1]["messages"]
+    assert sent[0] == {"role": "system", "content": "Be brief."}
+    assert sent[-1] == {"role": "user", "content": "Well?"}
+    assert "tool" not in {message["role"] for message in sent if message["content"] == "Well?"}
+    assert len(sent) < 5
