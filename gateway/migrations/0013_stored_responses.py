@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0011_reworded_help_texts"),
+        ("gateway", "0012_cached_and_reasoning_tokens"),
     ]
 
     operations = [
