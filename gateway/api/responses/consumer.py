@@ -96,7 +96,8 @@ class ResponsesConsumer(ModelCallConsumer):
             shown=request.shown,
             conversation_id=_conversation_of(started),
         )
-        self.response_writer = ResponseWriter(head, builder)
+        servers = started.running.job.servers if started.running else ()
+        self.response_writer = ResponseWriter(head, builder, servers)
         return self.response_writer
 
     def wire_error(self, error: DomainError) -> tuple[int, JsonObject]:

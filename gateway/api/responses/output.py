@@ -20,6 +20,7 @@ from gateway.api.responses.output_items import (
     MessageItem,
     OutputItem,
     ReasoningItem,
+    ToolListItem,
     WholeItem,
 )
 from gateway.api.responses.reasoning import CarriedReasoning, seal_reasoning
@@ -34,7 +35,9 @@ from gateway.providers.base import (
     TextDelta,
     ToolCallDelta,
 )
+from gateway.providers.reasoning_details import join_details
 from gateway.turns.events import TurnEvent
+from workspaces.mcp_servers.queries import ServerRef
 
 INCOMPLETE = "incomplete"
 DATA_URL = re.compile(r"data:image/(\w+);base64,(.+)", re.DOTALL | re.IGNORECASE)
@@ -59,17 +62,28 @@ class OutputBuilder:
         self._encrypts = encrypts
         self._keeps = keeps or encrypts
         self._items: list[OutputItem] = []
+        self._listed: list[OutputItem] = []  # before them
         self._calls: dict[int, CallItem] = {}
-        self._mcp_calls: dict[str, McpCallItem] = {}
-        self._approvals: dict[str, str] = {}  # by call
+        self._mcp_calls: dict[str, list[McpCallItem]] = {}  # without a result, by call id, which may repeat
 
     @property
     def output(self) -> list[JsonObject]:
-        return [item.item for item in self._items]
+        return [item.item for item in [*self._listed, *self._items]]
 
     def add(self, event: TurnEvent) -> list[JsonObject]:
         """The events for the client; empty for one that is no part of the output."""
         return list(self._added(event))
+
+    def list_tools(self, servers: Iterable[ServerRef]) -> list[JsonObject]:
+        """Begins the output with the tools of each of the workspace's servers; they are not stored."""
+        return [event for server in servers for event in self._list(server)]
+
+    def _list(self, server: ServerRef) -> Events:
+        index = len(self._listed)
+        item = ToolListItem(item_id("mcpl", self.turn_id, index), index, server=server)
+        self._listed.append(item)
+        yield from item.opened()
+        yield from item.closed()
 
     def close(self, status: str = COMPLETED) -> list[JsonObject]:
         """Ends all items; those that are still open with this status."""
@@ -93,8 +107,8 @@ class OutputBuilder:
             case ToolCall():
                 yield from self._mcp_call(event)
             case ToolResult(call_id, output, is_error):
-                if call := self._mcp_calls.pop(call_id, None):
-                    yield from call.result(output, is_error=is_error)
+                if waiting := self._mcp_calls.get(call_id):
+                    yield from waiting.pop().result(output, is_error=is_error)
             case ApprovalRequest():
                 yield from self._approval(event)
             case Replacement():
@@ -105,11 +119,13 @@ class OutputBuilder:
         yield from item.opened()
 
     def _next_id(self, prefix: str) -> tuple[str, int]:
-        return item_id(prefix, self.turn_id, len(self._items)), len(self._items)
+        """The next item's id and its index in the output; lists of tools do not count for the id."""
+        number = len(self._items)
+        return item_id(prefix, self.turn_id, number), number + len(self._listed)
 
     def _closed(self, item: OutputItem, status: str = COMPLETED) -> Events:
         if isinstance(item, ReasoningItem) and not item.is_closed and self._encrypts:
-            details = item.details if isinstance(item.details, list) else []
+            details = join_details(item.details)
             if details or item.calls:
                 carried = CarriedReasoning(self.model, details, item.calls)
                 item.encrypted = seal_reasoning(self._tenant_id, carried)
@@ -137,7 +153,7 @@ class OutputBuilder:
         yield from write(item)
 
     def _carry(self, item: ReasoningItem, details: Any, calls: dict[str, JsonObject]) -> Events:
-        item.details = joined(item.details, details)
+        item.details.append(details)
         item.calls |= calls
         yield from ()
 
@@ -198,7 +214,7 @@ class OutputBuilder:
         arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
         name, index = self._next_id("mcp")
         item = McpCallItem(name, index, server=call.server or "", tool=call.tool, arguments=arguments)
-        self._mcp_calls[call.call_id] = item
+        self._mcp_calls.setdefault(call.call_id, []).append(item)
         yield from self._open(item)
 
     def _approval(self, request: ApprovalRequest) -> Events:
@@ -209,7 +225,7 @@ class OutputBuilder:
         _, index = self._next_id("mcpr")
         name = f"mcpr_{request.approval_id}"
         if waiting := self._mcp_calls.get(call.call_id):
-            waiting.item["approval_request_id"] = name
+            waiting[-1].item["approval_request_id"] = name
         head = {"id": name, "type": "mcp_approval_request", "arguments": arguments}
         item = WholeItem({**head, "name": call.tool, "server_label": call.server or ""}, index)
         yield from self._open(item)

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.api.responses.tools import LOCAL_SHELL, ClientTool, custom_input
 from gateway.engines.call_arguments import arguments_of
 from gateway.providers.base import JsonObject
+from workspaces.mcp_servers.queries import ServerRef
 
 Events = Iterator[JsonObject]
 COMPLETED = "completed"
@@ -134,7 +135,7 @@ class ReasoningItem(OutputItem):
     def __init__(self, item_id: str, index: int) -> None:
         super().__init__({"id": item_id, "type": "reasoning", "summary": []}, index)
         self._texts: list[str] = []
-        self.details: Any = None  # joined `reasoning_details`
+        self.details: list[Any] = []  # batches of `reasoning_details` as they came
         self.calls: dict[str, JsonObject] = {}
         self.encrypted: str | None = None  # to be set before it is closed
 
@@ -270,6 +271,32 @@ class McpCallItem(OutputItem):
     def _finished(self, status: str) -> Events:
         is_done = status == COMPLETED
         yield self._own("response.mcp_call.completed" if is_done else "response.mcp_call.failed")
+
+
+class ToolListItem(OutputItem):
+    """The tools of one of the workspace's MCP servers that the model may call."""
+
+    def __init__(self, item_id: str, index: int, *, server: ServerRef) -> None:
+        tools = [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": tool.input_schema,
+                "annotations": None,
+            }
+            for tool in server.tools
+        ]
+        head = {"id": item_id, "type": "mcp_list_tools", "server_label": server.slug}
+        super().__init__({**head, "tools": tools, "error": None}, index)
+
+    def opened(self) -> Events:
+        yield self._event(
+            "response.output_item.added", item={**self.item, "tools": []}, output_index=self.index
+        )
+        yield self._own("response.mcp_list_tools.in_progress")
+
+    def _finished(self, status: str) -> Events:
+        yield self._own("response.mcp_list_tools.completed")
 
 
 class WholeItem(OutputItem):

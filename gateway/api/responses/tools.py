@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.calls.tool_names import wire_name
 from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject
+from gateway.turns.workspace_tools import FIELDS as MCP_FIELDS
 from kit.errors import InvalidInput
 
 LONGEST_NAME = 64  # characters of a function's name at most providers
@@ -158,11 +160,11 @@ def _mcp_tool(tool: JsonObject, path: str) -> JsonObject:
         raise InvalidInput(
             **{f"{path}.server_label": ["Send the name of one of the workspace's MCP servers."]}
         )
-    others = {name for name, value in tool.items() if value is not None} - {"type", "server_label"}
-    if others:
-        text = f"{path}.{min(others)}: the workspace has the server's address, key, tools and approvals."
+    given = {name: value for name, value in tool.items() if value is not None}
+    if others := given.keys() - MCP_FIELDS:
+        text = f"{path}.{min(others)}: the workspace has the server's address and credentials."
         raise UnsupportedParameter("tools", text)
-    return {"type": "mcp", "server_label": label}
+    return given
 
 
 def chosen_tools(table: ToolTable, choice: Any) -> tuple[Any, list[JsonObject]]:
@@ -174,6 +176,9 @@ def chosen_tools(table: ToolTable, choice: Any) -> tuple[Any, list[JsonObject]]:
         return _allowed(table, choice)
     if kind == LOCAL_SHELL:
         choice, kind = {**choice, "name": LOCAL_SHELL}, "function"
+    if kind == "mcp" and isinstance(choice.get("name"), str):
+        label = str(choice.get("server_label"))
+        return {"type": "function", "function": {"name": wire_name(choice["name"], label)}}, table.definitions
     if kind not in FORCED or not isinstance(choice.get("name"), str):
         raise UnsupportedParameter("tool_choice", "Send auto, none, required, or a function or custom tool.")
     wanted = function_name(choice["name"], str(choice.get("namespace") or ""))

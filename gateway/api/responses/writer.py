@@ -5,6 +5,7 @@ Protocol: https://platform.openai.com/docs/api-reference/responses-streaming
 
 import json
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 from gateway.api.model_calls import ReplyWriter
@@ -18,6 +19,7 @@ from gateway.providers.openai_chunks import DONE
 from gateway.turns.events import Done, TurnEvent, UsageTotal
 from kit.errors import DomainError, InternalError
 from quotas.prices import Usage
+from workspaces.mcp_servers.queries import ServerRef
 
 ENDS = {"completed": "response.completed", "failed": "response.failed"}
 END_OF_OTHERS = "response.incomplete"
@@ -26,8 +28,10 @@ END_OF_OTHERS = "response.incomplete"
 class ResponseWriter(ReplyWriter):
     """Numbers the events; the last ones are the response and `[DONE]`."""
 
-    def __init__(self, head: ResponseHead, builder: OutputBuilder) -> None:
+    def __init__(self, head: ResponseHead, builder: OutputBuilder, servers: Sequence[ServerRef] = ()) -> None:
+        """`servers` are those of the workspace whose tools the model may call."""
         self._head = head
+        self._servers = servers
         self._builder = builder
         self._number = 0
         self._usage: Usage | None = None
@@ -41,7 +45,8 @@ class ResponseWriter(ReplyWriter):
     def begin(self) -> bytes:
         begun = self._head.response()
         created = {"type": "response.created", "response": begun}
-        return self._lines([created, {"type": "response.in_progress", "response": begun}])
+        in_progress = {"type": "response.in_progress", "response": begun}
+        return self._lines([created, in_progress, *self._builder.list_tools(self._servers)])
 
     def write(self, event: TurnEvent) -> bytes:
         match event:
@@ -68,6 +73,7 @@ class ResponseWriter(ReplyWriter):
         return self._lines([*closing, {"type": kind, "response": response}]) + DONE
 
     def whole(self, events: list[TurnEvent]) -> JsonObject:
+        self._builder.list_tools(self._servers)
         for event in events:
             self.write(event)
         self._builder.close(_status_of_items(self._reason, self._error))

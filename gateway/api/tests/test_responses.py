@@ -4,7 +4,7 @@ The package builds its objects without checking them, so each is checked here.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -80,13 +80,19 @@ def deltas(*pieces: dict[str, Any], finish: str = "stop") -> list[bytes]:
     return [*(chunk(piece) for piece in pieces), chunk(finish=finish), usage(**counts, **details), DONE]
 
 
-def stream(client: openai.OpenAI, **request: Any) -> list[Any]:
+def stream(
+    client: openai.OpenAI, *, on_event: Callable[[Any], None] | None = None, **request: Any
+) -> list[Any]:
     """The events of a stream, each checked against the package's models, in order and numbered."""
-    headers = {"Authorization": f"Bearer {client.api_key}"}
+    headers, lines = {"Authorization": f"Bearer {client.api_key}"}, []
     with httpx.stream(
         "POST", f"{client.base_url}responses", json={**request, "stream": True}, headers=headers, timeout=30
     ) as answer:
-        lines = [line for line in answer.iter_lines() if line]
+        for line in answer.iter_lines():
+            if line:
+                lines.append(line)
+            if on_event and line.startswith("data: {"):
+                on_event(json.loads(line.removeprefix("data: ")))
     assert answer.status_code == 200, lines
     assert lines[-1] == "data: [DONE]"
     found = [json.loads(line.removeprefix("data: ")) for line in lines[:-1] if line.startswith("data: ")]
