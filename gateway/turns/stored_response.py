@@ -89,12 +89,13 @@ def read_responses(*, principal: Principal, turn_ids: Collection[UUID]) -> dict[
 
 
 def read_path(*, principal: Principal, turn_id: UUID, most_bytes: int) -> list[StoredReply]:
-    """A response and the turns that it continues, oldest first, also those that were sent by chat.
+    """A turn and those before it on its branch, oldest first: responses, and turns that were sent by chat.
 
     NotFound, TurnInProgress, ContextTooLong if there are too many, or their input is too large together.
     """
-    turn = own_turns(principal).filter(id=turn_id).first()
-    if turn is None or turn.conversation_id is None:
+    own = Turn.objects.filter(workspace_id=principal.workspace.id, user_id=principal.user_id)
+    turn = own.filter(conversation__isnull=False, id=turn_id).first()
+    if turn is None:
         raise NotFound
     if turn.is_running:
         raise TurnInProgress(turn_id=str(turn.id))

@@ -95,6 +95,7 @@ class ResponsesConsumer(ModelCallConsumer):
             model=completion.model,
             shown=request.shown,
             conversation_id=_conversation_of(started),
+            removed=self.translation.removed if self.translation else (),
         )
         servers = started.running.job.servers if started.running else ()
         self.response_writer = ResponseWriter(head, builder, servers)

@@ -1,5 +1,6 @@
 """The response object, whole and within the events of a stream."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,7 @@ class ResponseHead:
     model: str
     shown: JsonObject
     conversation_id: str | None = None
+    removed: Sequence[str] = ()  # reasoning items of the input that the model did not get
 
     def response(
         self,
@@ -67,9 +69,16 @@ class ResponseHead:
             "model": model or self.model,
             "output": output or [],
             "usage": usage_data(usage) if usage else None,
+            **({"input_transformations": removals(self.removed)} if self.removed else {}),
             **({"conversation": {"id": self.conversation_id}} if self.conversation_id else {}),
             **shown_parameters(self.shown, extras or {}),
         }
+
+
+def removals(item_ids: Sequence[str]) -> list[JsonObject]:
+    """Reasoning that another model made."""
+    head = {"type": "reasoning", "action": "removed", "reason": "model_mismatch"}
+    return [{**head, "id": item_id} for item_id in item_ids]
 
 
 def status_of(finish_reason: str) -> str:

@@ -81,7 +81,8 @@ def builder_of(reply: StoredReply, tenant_id: UUID, *, encrypts: bool) -> Output
 
 
 def items_status(reply: StoredReply) -> str:
-    return COMPLETED if status_of(reply.finish_reason) == "completed" else INCOMPLETE
+    status = status_of(reply.finish_reason)
+    return status if status in (COMPLETED, "in_progress") else INCOMPLETE
 
 
 PREFIXES = {

@@ -16,12 +16,13 @@ from gateway.calls.tool_names import wire_name
 from gateway.providers.base import JsonObject
 from kit.errors import InvalidInput
 
-SYSTEM = {"system", "developer"}
-MESSAGES = SYSTEM | {"user", "assistant"}
-CALLS = {"function_call", "custom_tool_call", "local_shell_call"}
-OUTPUTS = {"function_call_output", "custom_tool_call_output", "local_shell_call_output"}
+# Tuples: a client may send something unhashable in place of these words.
+SYSTEM = ("system", "developer")
+MESSAGES = (*SYSTEM, "user", "assistant")
+CALLS = ("function_call", "custom_tool_call", "local_shell_call")
+OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 # Records of what the server did, which say nothing to the model, and tools, which are read elsewhere.
-RECORDS = {"mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "additional_tools"}
+RECORDS = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "additional_tools")
 KNOWN = ("message", "reasoning", "item_reference", *sorted(CALLS), *sorted(OUTPUTS), "mcp_call")
 ATTACHED = "Images and files in the result of the tool call {id}:"
 

@@ -83,8 +83,8 @@ def translated(body: JsonObject) -> JsonObject:
         wanted["max_completion_tokens"] = body["max_output_tokens"]
     wanted |= _text(_object(body, "text"))
     wanted |= _reasoning(_object(body, "reasoning"))
-    includes = _includes(body.get("include"))
-    if "message.output_text.logprobs" in includes or body.get("top_logprobs") is not None:
+    wants_logprobs = "message.output_text.logprobs" in includes(body.get("include"))
+    if wants_logprobs or body.get("top_logprobs") is not None:
         wanted["logprobs"] = True
     if body.get("top_logprobs") is not None:
         wanted["top_logprobs"] = body["top_logprobs"]
@@ -132,7 +132,8 @@ def _reasoning(reasoning: JsonObject) -> JsonObject:
     return {"reasoning_effort": reasoning["effort"]} if "effort" in reasoning else {}
 
 
-def _includes(include: Any) -> list[str]:
+def includes(include: Any) -> list[str]:
+    """What else the response is to have. InvalidInput, UnsupportedParameter."""
     if include is None:
         return []
     if not isinstance(include, list):

@@ -10,7 +10,14 @@ from uuid import UUID
 from gateway.api.responses.content import plain_text
 from gateway.api.responses.ids import turn_of_item, turn_of_response
 from gateway.api.responses.input_items import InputTranslator, Translation
-from gateway.api.responses.parameters import checked_metadata, passed_on, renamed, translated, truth
+from gateway.api.responses.parameters import (
+    checked_metadata,
+    includes,
+    passed_on,
+    renamed,
+    translated,
+    truth,
+)
 from gateway.api.responses.tools import ToolTable, chosen_tools, tool_table
 from gateway.errors import ContextTooLong, PreviousResponseNotFound
 from gateway.providers.base import JsonObject
@@ -97,9 +104,7 @@ def parse_request(body: JsonObject, *, unsupported: frozenset[str] = frozenset()
         items=items,
         tools=table,
         stores=truth(body, "store", default=True),
-        includes=frozenset(body.get("include") or ())
-        if isinstance(body.get("include"), list)
-        else frozenset(),
+        includes=frozenset(includes(body.get("include"))),
         metadata=checked_metadata(body.get("metadata")),
         previous=_previous(body.get("previous_response_id")),
         left_out=left_out,

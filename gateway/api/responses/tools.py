@@ -34,7 +34,7 @@ SHELL_SCHEMA: JsonObject = {
 }
 KNOWN = "function, custom, namespace, local_shell, mcp"
 NOT_HERE = f"Tools that a provider runs itself are not supported here. Known types: {KNOWN}."
-FORCED = {"function", "custom"}
+FORCED = ("function", "custom")
 
 
 @dataclass(frozen=True, slots=True)

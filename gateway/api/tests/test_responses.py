@@ -389,6 +389,10 @@ def test_a_stored_response_is_a_turn_that_can_be_continued_and_branched(
     raw.answers(deltas({"content": "By chat."}))
     assert send(rest, "And now?", model="gpt", conversation_id=conversation["id"]).status_code == 200
     assert [m["content"] for m in raw.requests[-1]["messages"]][-1] == "And now?"
+    by_chat = rest.get(f"/v1/conversations/{conversation['id']}/messages").json()["data"][-1]["turn_id"]
+    chat_id = f"resp_{by_chat.replace('-', '')}"
+    alice.responses.create(model="gpt", input="Still?", previous_response_id=chat_id)
+    assert [m["content"] for m in raw.requests[-1]["messages"]][-3:] == ["And now?", "By chat.", "Still?"]
 
     alice.responses.delete(second.id)
     alice.responses.delete(first.id)
