@@ -29,6 +29,13 @@ class ModelNotEnabled(Forbidden):
     code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
 
 
+class ModelNotFound(NotFound):
+    """Details: model. Also for one that this person may not use."""
+
+    code, status = "model_not_found", 404
+    message = "This workspace has no such model, or you don't have access to it."
+
+
 class ModelNotAllowed(Forbidden):
     """Details: model. It is enabled here, and not for this person."""
 

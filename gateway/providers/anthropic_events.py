@@ -22,9 +22,16 @@ from gateway.providers.base import (
 )
 from gateway.providers.finish_reasons import finish_reason
 from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, objects, parsed, reported_count
-from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient, words_of
+from gateway.providers.refusals import (
+    GATEWAY_TIMEOUTS,
+    context_too_long,
+    is_about_context,
+    is_transient,
+    words_of,
+)
 from gateway.providers.reported_errors import error_in, reported_error, status_of
 from gateway.providers.sse import DONE, Frame
+from kit.errors import DomainError
 
 # https://docs.anthropic.com/en/api/errors: the status that an error has before the stream begins.
 STATUSES = {
@@ -40,6 +47,8 @@ STATUSES = {
     "overloaded_error": 529,
 }
 COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+OPENAI_NAMES = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+KINDS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
 NAMED = {
     "message_start",
     "content_block_start",
@@ -91,10 +100,14 @@ class AnthropicReader:
         return "output_tokens" in self._counts
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]:
-        data = parsed(frame.data)
-        if data is None:
+        found = parsed(frame.data)
+        if found is None:
             self.unread += frame.data.strip() not in ("null", "ping", DONE)
             return
+        for data in found:
+            yield from self._read_event(data, frame)
+
+    def _read_event(self, data: JsonObject, frame: Frame) -> Iterator[ModelEvent]:
         named = frame.event if frame.event in NAMED else ""
         match data.get("type") or named:
             case "message_start":
@@ -146,7 +159,9 @@ class AnthropicReader:
     def _count(self, data: JsonObject) -> Iterator[ModelEvent]:
         """Counts are cumulative; those that are missing, or 0 after a count, keep their value."""
         usage = an_object(data.get("usage"))
-        counts = {name: reported_count(usage.get(name)) for name in COUNTS}
+        counts = {
+            name: reported_count(usage.get(name, usage.get(OPENAI_NAMES.get(name, "")))) for name in COUNTS
+        }
         self._counts |= {
             name: count
             for name, count in counts.items()
@@ -190,7 +205,8 @@ class AnthropicReader:
                 yield ToolCallDelta([{**call, "function": function}])
 
     def _delta(self, block: object, delta: JsonObject) -> Iterator[ModelEvent]:
-        match delta.get("type"):
+        kind = delta.get("type") or next((kind for name, kind in KINDS.items() if name in delta), None)
+        match kind:
             case "text_delta" if text := a_text(delta.get("text")):
                 yield TextDelta(text)
             case "thinking_delta" if text := a_text(delta.get("thinking")):
@@ -201,7 +217,7 @@ class AnthropicReader:
                 thinking.signature += a_text(delta.get("signature"))
             case "citations_delta":
                 yield from self._citations([delta.get("citation")])
-            case "input_json_delta" if text := a_text(delta.get("partial_json")):
+            case "input_json_delta" if text := _json_text(delta.get("partial_json")):
                 if tool := self._tools.get(_key(block)):
                     tool.has_arguments = True
                     yield _arguments(tool, text)
@@ -225,22 +241,29 @@ class AnthropicReader:
             annotation = {"type": "url_citation", "url_citation": url} if citation.get("url") else {}
             yield Extra("message", "annotations", [{"type": "citation", **annotation, "citation": citation}])
 
-    def _reported(self, error: JsonObject) -> ProviderError:
+    def _reported(self, error: JsonObject) -> DomainError:
         """Before a message has begun, the provider has done no work and bills nothing."""
         status = STATUSES.get(a_text(error.get("type"))) or status_of(error)
         status = 500 if status < 400 else status
+        words = words_of(error)
+        if not self._begun and is_about_context(" ".join(words.values())):
+            return context_too_long(words)
         return ProviderError(
             provider=self.provider,
             provider_status=status,
             did_no_work=not self._begun and status not in GATEWAY_TIMEOUTS,
             transient=is_transient(status),
-            words=words_of(error),
+            words=words,
         )
 
 
 def _reasoning_detail(block: object, detail: JsonObject) -> Extra:
     index = block if is_count(block) else 0
     return Extra("message", "reasoning_details", [{**detail, "format": THINKING_FORMAT, "index": index}])
+
+
+def _json_text(piece: Any) -> str:
+    return json.dumps(piece, ensure_ascii=False) if isinstance(piece, dict) and piece else a_text(piece)
 
 
 def _key(block: object) -> object:

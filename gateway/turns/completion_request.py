@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
-from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
+from gateway.turns.requests import StrictBoolean, StrictFloat, StrictInteger, StrictString
 from gateway.turns.stored_response import ResponseRecord
 from gateway.turns.workspace_tools import ChosenServer, split_tools
 from kit.body_validation import validated
@@ -30,7 +30,7 @@ class CompletionSerializer(serializers.Serializer[Any]):
     messages = serializers.ListField(
         child=serializers.DictField(), allow_empty=False, max_length=MOST_MESSAGES
     )
-    stream = serializers.BooleanField(required=False, default=False, allow_null=True)
+    stream = StrictBoolean(required=False, default=False, allow_null=True)
     stream_options = serializers.DictField(required=False, allow_null=True, default=None)
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000

@@ -10,11 +10,10 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from gateway.api.openai_wire import error_body
+from gateway.api.unoffered_routes import unoffered_text
 from kit import errors, request_origin
 from kit.api import json_error
 from kit.postgresql.failures import database_failure
-
-OPENAI_ROUTES = ("/v1/responses", "/v1/chat/completions")
 
 
 def _page(render: Callable[..., HttpResponse], *args: object) -> HttpResponse:
@@ -41,9 +40,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 @csrf_exempt  # changes nothing, and a 403 would not be JSON
 def unknown_route(request: HttpRequest) -> HttpResponse:
     """All unknown routes of the API; `/egress` is only on the engines' own port."""
-    error = errors.NotFound()
-    if not request.path_info.startswith(OPENAI_ROUTES):
-        return json_error(error)
+    text = unoffered_text(request.path_info.rstrip("/"))
+    if text is None:
+        return json_error(errors.NotFound())
+    error = errors.NotFound(text)  # in the shape that OpenAI's clients expect
     return JsonResponse(error_body(error, request_origin.current().request_id), status=error.status)
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0012_cached_and_reasoning_tokens"),
+        ("gateway", "0013_cached_and_reasoning_tokens"),
     ]
 
     operations = [
