@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.views import APIView
 
 from gateway.api.conversations import UsageSerializer
-from gateway.api.responses.schema import ResponsesSerializer
+from gateway.api.responses.schema import ResponseSerializer, ResponsesSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.embedding_request import EmbeddingSerializer
@@ -155,7 +155,7 @@ class ResponsesView(APIView):
         " A stored response is a turn in one of your conversations; `previous_response_id` continues it.",
         parameters=[IDEMPOTENCY_KEY],
         request=ResponsesSerializer,
-        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, STREAM): str},
+        responses={(200, "application/json"): ResponseSerializer, (200, STREAM): str},
     )
     def post(self) -> None: ...
 

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +16,11 @@ from gateway.api.responses.envelope import ResponseHead
 from gateway.api.responses.history import builder_of, items_status, numbered_input
 from gateway.api.responses.ids import turn_of_response
 from gateway.api.responses.output import whole_output
+from gateway.api.responses.schema import (
+    DeletedResponseSerializer,
+    InputItemsSerializer,
+    ResponseSerializer,
+)
 from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject
 from gateway.turns.event_json import reply_events
@@ -46,7 +50,7 @@ class ResponseView(ResponseErrorMixin, PolicyView):
     policy: ClassVar = {"GET": Action.CONVERSATIONS_VIEW, "DELETE": Action.CONVERSATIONS_CHANGE}
 
     @extend_schema(
-        operation_id="response", tags=["openai"], parameters=[INCLUDE], responses=OpenApiTypes.OBJECT
+        operation_id="response", tags=["openai"], parameters=[INCLUDE], responses=ResponseSerializer
     )
     def get(self, request: Request, response_id: str) -> Response:
         """Returns one of your stored responses, running or done."""
@@ -55,7 +59,7 @@ class ResponseView(ResponseErrorMixin, PolicyView):
         reply = read_response(principal=self.principal, turn_id=_turn_id(response_id))
         return Response(response_data(self.principal, reply, encrypts=ENCRYPTED in _includes(request)))
 
-    @extend_schema(operation_id="delete_response", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="delete_response", tags=["openai"], responses=DeletedResponseSerializer)
     def delete(self, request: Request, response_id: str) -> Response:
         """Deletes one of your stored responses, and its messages in the conversation."""
         delete_response(principal=self.principal, turn_id=_turn_id(response_id))
@@ -74,7 +78,7 @@ class InputItemsView(ResponseErrorMixin, PolicyView):
             OpenApiParameter("limit", int, description=f"1 to {LARGEST_PAGE}; default {PAGE}."),
             OpenApiParameter("order", str, enum=["asc", "desc"], description="Default: `desc`."),
         ],
-        responses=OpenApiTypes.OBJECT,
+        responses=InputItemsSerializer,
     )
     def get(self, request: Request, response_id: str) -> Response:
         """Lists the input items of one of your stored responses."""
