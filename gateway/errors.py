@@ -47,6 +47,11 @@ class McpNotEnabled(Forbidden):
     message = "This MCP server is not enabled in the workspace."
 
 
+class PreviousResponseNotFound(NotFound):
+    code, status = "previous_response_not_found", 404
+    message = "No stored response of yours has this id."
+
+
 class TurnInProgress(Conflict):
     code, status = "turn_in_progress", 409
     message = "A reply is still running in this conversation. Wait for it or stop it."
