@@ -1,0 +1,138 @@
+"""The product as served: a web process of its own, with a workspace (a lane) for each case that runs."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.db import connection
+
+from accounts.principals import find_principal
+from accounts.tests.cast import Cast, Person
+from kit.tenancy import tenant_scope
+from quotas.models import Budget
+from tests.cases.stage import Stage
+from workspaces.language_models.installation import add_credential, install_model
+from workspaces.onboarding import create_workspace_with_model
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sk-cases-SECRET-1"
+TOKENS_PER_MONTH = 2_000_000_000  # for messages of megabytes
+TOOL_SERVER = "kit"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A workspace; one case at a time is played in it."""
+
+    person: Person
+    token: str
+    stage: Stage
+
+    @property
+    def slug(self) -> str:
+        return str(self.person.principal.workspace.slug)
+
+    def base_url(self, script: str) -> str:
+        return f"http://127.0.0.1:{self.stage.port}/{script}/v1"
+
+    def install(self, script: str, *, kind: str, abilities: tuple[str, ...]) -> str:
+        """A model at an address of its own, so that breakers and caches are its own; returns its slug."""
+        principal = self.person.principal
+        with tenant_scope(principal.tenant):
+            credential = add_credential(
+                workspace_id=principal.workspace.id,
+                name=script,
+                kind=kind,
+                key=KEY,
+                base_url=self.base_url(script),
+            )
+            install_model(credential=credential, **{**model_fields(script), "abilities": abilities})
+        return f"m-{script}"
+
+    async def install_with_parameters(
+        self, client: httpx.AsyncClient, script: str, *, kind: str, parameters: dict[str, Any]
+    ) -> httpx.Response:
+        """The same over the API, which may refuse the parameters."""
+        path = f"/v1/workspaces/{self.slug}"
+        created = await client.post(
+            f"{path}/credentials",
+            json={
+                "name": script,
+                "kind": kind,
+                "key": KEY,
+                "base_url": self.base_url(script),
+                "test": False,
+            },
+        )
+        created.raise_for_status()
+        model = {**model_fields(script), "credential_id": created.json()["id"], "parameters": parameters}
+        return await client.post(f"{path}/models", json={**model, "test": False})
+
+    async def install_tools(self, client: httpx.AsyncClient) -> None:
+        url = f"http://127.0.0.1:{self.stage.port}/tools/mcp"
+        answer = await client.post(f"/v1/workspaces/{self.slug}/mcps", json={"slug": TOOL_SERVER, "url": url})
+        answer.raise_for_status()
+
+
+def model_fields(script: str) -> dict[str, Any]:
+    return {
+        "slug": f"m-{script}",
+        "upstream_name": "upstream-1",
+        "context_window": 1_000_000,
+        "output_bound": 8192,
+        "abilities": ("tools", "images"),
+        "enabled": True,
+    }
+
+
+def create_lanes(cast: Cast, stage: Stage, count: int) -> list[Lane]:
+    Budget.objects.filter(level=Budget.Level.WORKSPACE).update(limit=TOKENS_PER_MONTH)
+    people = [_open_workspace(cast, f"lane-{number}") for number in range(count)]
+    return [Lane(person, person.token, stage) for person in people]
+
+
+def _open_workspace(cast: Cast, slug: str) -> Person:
+    user = cast.alice.user
+    tenant = user.memberships.get().tenant
+    create_workspace_with_model(tenant=tenant, name=slug, manager=user, slug=slug)
+    principal = find_principal(user_id=user.id, tenant_slug=tenant.slug, workspace_slug=slug)
+    assert principal is not None
+    return Person(principal)
+
+
+@contextmanager
+def served_product(stage: Stage) -> Iterator[str]:
+    """Serves Switchyard on the test's database in another process; yields its base URL."""
+    database = connection.settings_dict
+    read, write = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.tests.serve_process", str(write)],
+            cwd=ROOT,
+            pass_fds=[write],
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
+                "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}",
+                "LOCAL_MODEL_URL": f"http://127.0.0.1:{stage.port}",
+                "OUTBOUND_ALLOWED": f"127.0.0.1:{stage.port}",
+                "REQUESTS_PER_MINUTE": "1000000",
+                "DATA_DIR": folder,
+            },
+        )
+        os.close(write)
+        try:
+            with os.fdopen(read) as received:
+                port = received.readline().strip()
+            assert port, "the server did not start"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
