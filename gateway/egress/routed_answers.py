@@ -73,7 +73,7 @@ async def answer_of(
         if calls := merge_tool_calls(pieces) if finish.reason != "length" else []:
             yield line(envelope.chunk({"tool_calls": await _held(turn, calls)}))
         await note_end(turn, finish_reason=finish.reason)
-        yield line(envelope.chunk({}, finish.reason)) + usage
+        yield line(envelope.chunk({}, finish_reason=finish.reason)) + usage
         yield DONE
     except DomainError as error:
         await note_end(turn, error=error)

@@ -282,6 +282,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST ---------------------------------------------------------------------------------------
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1_000_000, at_least=1_000)
+# Of the routes that answer a model call, and of chat/send: long histories, images and documents.
+MODEL_CALL_MAX_BODY_BYTES = env.integer("MODEL_CALL_MAX_BODY_BYTES", 32_000_000, at_least=1_000)
 BODY_SECONDS = env.integer("BODY_SECONDS", 30, at_least=1)  # to send a body; a large one gets more time
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
