@@ -25,6 +25,7 @@ from gateway.providers.base import (
     JsonObject,
     ModelRequest,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
@@ -167,7 +168,7 @@ async def _bounds_of(model: ModelRef, request: ModelRequest) -> Bounds | None:
 
 def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
     match event:
-        case TextDelta(text):
+        case TextDelta(text) | RefusalDelta(text):  # engines do not know refusals
             return line(envelope.chunk({"content": text}))
         case ReasoningDelta(text):
             return line(envelope.chunk({"reasoning_content": text}))

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from gateway.errors import ContextTooLong, ProviderError
+from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object, objects
 from gateway.providers.soundness import sound
 from kit.errors import DomainError
@@ -92,13 +93,16 @@ def words_of(error: Any, *, secrets: Iterable[str] = ()) -> dict[str, str]:
     problem = problems[0] if problems else {}
     place = problem.get("loc")
     param = a_text(found.get("param")) or (str(place[-1]) if isinstance(place, list) and place else "")
-    texts = [found.get(name) for name in ("message", "msg", "error_msg", "detail", "title")]
-    message = next((text for text in texts if isinstance(text, str) and text), "")
-    where = ".".join(str(step) for step in place) + ": " if isinstance(place, list) and place else ""
+    message = _first_text(found, "message", "msg", "error_msg", "detail", "title")
     if not message:
-        message = where + (a_text(problem.get("msg")) or a_text(problem.get("message")))
+        where = ".".join(str(step) for step in place) + ": " if isinstance(place, list) and place else ""
+        message = where + _first_text(problem, "msg", "message")
     code = found.get("code") if isinstance(found.get("code"), str) else found.get("type")
     return _words(message, a_text(code), param, secrets)
+
+
+def _first_text(found: JsonObject, *names: str) -> str:
+    return next((text for name in names if (text := a_text(found.get(name)))), "")
 
 
 def _words(message: str, code: str, param: str, secrets: Iterable[str]) -> dict[str, str]:

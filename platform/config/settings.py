@@ -235,7 +235,7 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 TEAMS_PER_PERSON = env.integer("TEAMS_PER_PERSON", 10, at_least=1)
 TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 1000 if DEVELOPMENT else 50, at_least=1)
-REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # per person, everywhere
+REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 6000, at_least=10)  # per person, everywhere
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # per key
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # emails per team and 24 hours
 INVITATIONS_PER_RECIPIENT_PER_DAY = env.integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, at_least=1)

@@ -21,6 +21,7 @@ from gateway.providers.base import (
     Finish,
     JsonObject,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
 )
@@ -54,8 +55,9 @@ class DirectEngine(Engine):
             answer = _Answer()
             async with aclosing(call_model(job, None if first else request)) as events:
                 async for event in events:
-                    if answer.passes_on(event):
-                        yield event
+                    shown = TextDelta(event.text) if isinstance(event, RefusalDelta) else event
+                    if answer.passes_on(shown):
+                        yield shown
             calls = [RequestedCall.from_wire(call, offered) for call in answer.calls]
             if not calls:
                 yield Finish(answer.reason)
