@@ -49,7 +49,9 @@ async def talk(
     """POSTs `body`; whatever breaks, also the limit in seconds, is in `broken`, never raised."""
     answer, began = Answer(), time.monotonic()
     try:
-        request = client.build_request("POST", path, json=body, headers=headers)
+        content = json.dumps(body).encode()  # in ASCII, so that half a surrogate pair can be sent
+        headers = {"Content-Type": "application/json", **headers}
+        request = client.build_request("POST", path, content=content, headers=headers)
         async with asyncio.timeout(limit):
             await _receive(client, request, answer, began)
     except TimeoutError:

@@ -12,52 +12,55 @@ from tests.cases.product import Lane, create_lanes, served_product
 from tests.cases.runs import PATHS, Run, script_of
 from tests.cases.stage import Stage
 
-LANES = 8  # cases at a time, without those that mostly wait
-WAITS_SECONDS = 2.0
+AT_A_TIME = 8
+MODELS_PER_WORKSPACE = 40  # below what a workspace may have
+LONG_WAIT_SECONDS = 2.0
+PACE_SECONDS = 0.2
 
 
 def play(cases: Sequence[Case], surfaces: Sequence[Surface], cast: Cast) -> list[Run]:
     """Every case on each of its surfaces that the product serves, with the faults found."""
+    wanted = [(case, surface) for case in cases for surface in case.surfaces if surface in surfaces]
     with Stage() as stage:
-        lanes = create_lanes(cast, stage, LANES)
+        lanes = create_lanes(cast, stage, 1 + len(wanted) // MODELS_PER_WORKSPACE)
         with served_product(stage) as base_url:
-            wanted = [surface for surface in surfaces if _is_served(base_url, surface, lanes[0])]
-            runs = [run for case in cases for run in _runs_of(case, wanted, stage, lanes)]
-            asyncio.run(_play_all(runs, lanes, base_url))
+            served = {surface for surface in surfaces if _is_served(base_url, surface, lanes[0])}
+            runs = [
+                Run(case, surface, lanes[number % len(lanes)], *stage.add(script_of(case)))
+                for number, (case, surface) in enumerate(wanted)
+                if surface in served
+            ]
+            for lane in lanes:
+                lane.install([run.installation for run in runs if run.lane is lane and run.is_plain])
+            asyncio.run(_play_all(runs, base_url))
     return runs
 
 
 def _is_served(base_url: str, surface: Surface, lane: Lane) -> bool:
-    headers = {"Authorization": f"Bearer {lane.token}"}
-    answer = httpx.post(base_url + PATHS[surface.protocol], json={}, headers=headers, verify=False)
+    answer = httpx.post(base_url + PATHS[surface.protocol], json={}, headers=lane.headers, verify=False)
     return answer.status_code != 404
 
 
-def _runs_of(case: Case, wanted: Sequence[Surface], stage: Stage, lanes: Sequence[Lane]) -> list[Run]:
-    runs = []
-    for surface in case.surfaces:
-        if surface in wanted:
-            script, play = stage.add(script_of(case))
-            runs.append(Run(case, surface, lanes[int(script[1:]) % len(lanes)], script, play))
-            runs[-1].install()
-    return runs
-
-
-async def _play_all(runs: Sequence[Run], lanes: Sequence[Lane], base_url: str) -> None:
-    """Eight at a time; those that mostly wait run beside them, the longest first."""
-    for lane in lanes:
-        headers = {"Authorization": f"Bearer {lane.token}"}
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, verify=False) as client:
+async def _play_all(runs: Sequence[Run], base_url: str) -> None:
+    """Those that mostly wait are played last and together, so that their times are not the others'."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=base_url, timeout=None, verify=False, limits=limits) as client:
+        for lane in {run.lane.slug: run.lane for run in runs if run.needs_tools}.values():
             await lane.install_tools(client)
-    turns, waiting = asyncio.Semaphore(LANES), asyncio.Semaphore(3 * LANES)
+        turns = asyncio.Semaphore(AT_A_TIME)
+        quick = [run for run in runs if run.case.longest_wait < LONG_WAIT_SECONDS]
+        await asyncio.gather(*(_play(run, client, turns) for run in quick))
+        slow = [run for run in runs if run.case.longest_wait >= LONG_WAIT_SECONDS]
+        async with asyncio.TaskGroup() as group:
+            for run in slow:
+                group.create_task(_play(run, client, asyncio.Semaphore()))
+                await asyncio.sleep(PACE_SECONDS)
 
-    async def one(run: Run) -> None:
-        async with waiting if run.case.longest_wait > WAITS_SECONDS else turns:
-            try:
-                await run.perform(base_url)
-            except Exception as exc:
-                place = traceback.extract_tb(exc.__traceback__)[-1]
-                run.faults = [f"cannot be judged: {exc!r:.200} at {place.name}:{place.lineno}"]
 
-    ordered = sorted(runs, key=lambda run: -run.case.longest_wait)
-    await asyncio.gather(*(one(run) for run in ordered))
+async def _play(run: Run, client: httpx.AsyncClient, turns: asyncio.Semaphore) -> None:
+    async with turns:
+        try:
+            await run.perform(client)
+        except Exception as exc:
+            place = traceback.extract_tb(exc.__traceback__)[-1]
+            run.faults = [f"cannot be judged: {exc!r:.200} at {place.name}:{place.lineno}"]

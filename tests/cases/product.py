@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ from django.db import connection
 
 from accounts.principals import find_principal
 from accounts.tests.cast import Cast, Person
+from kit.secrets import seal
 from kit.tenancy import tenant_scope
 from quotas.models import Budget
 from tests.cases.stage import Stage
-from workspaces.language_models.installation import add_credential, install_model
+from workspaces.language_models.models import LanguageModel, ProviderCredential
 from workspaces.onboarding import create_workspace_with_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +29,17 @@ TOOL_SERVER = "kit"
 
 
 @dataclass(frozen=True)
+class Installation:
+    """A model that the script answers for."""
+
+    script: str
+    kind: str
+    abilities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Lane:
-    """A workspace; one case at a time is played in it."""
+    """A workspace with the models of some cases."""
 
     person: Person
     token: str
@@ -39,51 +49,75 @@ class Lane:
     def slug(self) -> str:
         return str(self.person.principal.workspace.slug)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
     def base_url(self, script: str) -> str:
         return f"http://127.0.0.1:{self.stage.port}/{script}/v1"
 
-    def install(self, script: str, *, kind: str, abilities: tuple[str, ...]) -> str:
-        """A model at an address of its own, so that breakers and caches are its own; returns its slug."""
+    def install(self, wanted: Sequence[Installation]) -> None:
+        """Each model has an address of its own, so that breakers and caches are its own."""
         principal = self.person.principal
-        with tenant_scope(principal.tenant):
-            credential = add_credential(
+        credentials = [
+            ProviderCredential(
                 workspace_id=principal.workspace.id,
-                name=script,
-                kind=kind,
-                key=KEY,
-                base_url=self.base_url(script),
+                name=one.script,
+                kind=one.kind,
+                base_url=self.base_url(one.script),
+                sealed_key=seal(KEY),
             )
-            install_model(credential=credential, **{**model_fields(script), "abilities": abilities})
-        return f"m-{script}"
+            for one in wanted
+        ]
+        models = [
+            LanguageModel(
+                workspace_id=principal.workspace.id,
+                provider=one.kind,
+                credential=credential,
+                **{**model_fields(one.script), "abilities": sorted(one.abilities)},
+            )
+            for one, credential in zip(wanted, credentials, strict=True)
+        ]
+        with tenant_scope(principal.tenant):
+            ProviderCredential.objects.bulk_create(credentials)
+            LanguageModel.objects.bulk_create(models)
 
     async def install_with_parameters(
-        self, client: httpx.AsyncClient, script: str, *, kind: str, parameters: dict[str, Any]
+        self, client: httpx.AsyncClient, wanted: Installation, parameters: dict[str, Any]
     ) -> httpx.Response:
-        """The same over the API, which may refuse the parameters."""
-        path = f"/v1/workspaces/{self.slug}"
+        """Over the API, which may refuse the parameters."""
+        path, model = f"/v1/workspaces/{self.slug}", model_fields(wanted.script)
+        credential = {"name": wanted.script, "kind": wanted.kind, "key": KEY, "test": False}
         created = await client.post(
             f"{path}/credentials",
-            json={
-                "name": script,
-                "kind": kind,
-                "key": KEY,
-                "base_url": self.base_url(script),
-                "test": False,
-            },
+            json={**credential, "base_url": self.base_url(wanted.script)},
+            headers=self.headers,
         )
         created.raise_for_status()
-        model = {**model_fields(script), "credential_id": created.json()["id"], "parameters": parameters}
-        return await client.post(f"{path}/models", json={**model, "test": False})
+        return await client.post(
+            f"{path}/models",
+            json={
+                **model,
+                "credential_id": created.json()["id"],
+                "parameters": parameters,
+                "test": False,
+            },
+            headers=self.headers,
+        )
 
     async def install_tools(self, client: httpx.AsyncClient) -> None:
-        url = f"http://127.0.0.1:{self.stage.port}/tools/mcp"
-        answer = await client.post(f"/v1/workspaces/{self.slug}/mcps", json={"slug": TOOL_SERVER, "url": url})
-        answer.raise_for_status()
+        answer = await client.post(
+            f"/v1/workspaces/{self.slug}/mcps",
+            json={"slug": TOOL_SERVER, "url": f"http://127.0.0.1:{self.stage.port}/tools/mcp"},
+            headers=self.headers,
+        )
+        assert answer.is_success, answer.text
 
 
 def model_fields(script: str) -> dict[str, Any]:
     return {
         "slug": f"m-{script}",
+        "name": f"m-{script}",
         "upstream_name": "upstream-1",
         "context_window": 1_000_000,
         "output_bound": 8192,

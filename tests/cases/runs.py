@@ -15,7 +15,7 @@ from tests.cases.http_answers import Answer, talk
 from tests.cases.judgement import faults_in, faults_in_request, faults_in_second
 from tests.cases.messages import read_messages
 from tests.cases.observation import Observed
-from tests.cases.product import TOOL_SERVER, Lane
+from tests.cases.product import TOOL_SERVER, Installation, Lane
 from tests.cases.responses import read_responses
 from tests.cases.stage import Play
 from tests.cases.tool_server import RESULTS, TOOLS
@@ -55,27 +55,32 @@ class Run:
         return f"m-{self.script}"
 
     @property
-    def kind(self) -> str:
-        return str(
-            self.case.data.get("provider") or ("anthropic" if self.case.is_anthropic else "compatible")
+    def is_plain(self) -> bool:
+        """Its model needs no parameters of its own, which only the API can give it."""
+        return "model_parameters" not in self.case.data
+
+    @property
+    def needs_tools(self) -> bool:
+        return self.surface.is_native and bool(self.case.data.get("tools"))
+
+    @property
+    def installation(self) -> Installation:
+        kind = self.case.data.get("provider") or ("anthropic" if self.case.is_anthropic else "compatible")
+        return Installation(
+            self.script, str(kind), tuple(self.case.data.get("abilities", ("tools", "images")))
         )
 
-    def install(self) -> None:
-        if "model_parameters" not in self.case.data:
-            abilities = tuple(self.case.data.get("abilities", ("tools", "images")))
-            self.lane.install(self.script, kind=self.kind, abilities=abilities)
-
-    async def perform(self, base_url: str) -> None:
-        headers = {"Authorization": f"Bearer {self.lane.token}"}
-        async with httpx.AsyncClient(
-            base_url=base_url, headers=headers, timeout=None, verify=False
-        ) as client:
-            judge = self._stream if self.case.what == "stream" else self._request
-            self.faults = await judge(client)
+    async def perform(self, client: httpx.AsyncClient) -> None:
+        judge = self._stream if self.case.what == "stream" else self._request
+        self.faults = await judge(client)
 
     async def _ask(self, client: httpx.AsyncClient, body: dict[str, Any], limit: float) -> Observed:
         is_whole, protocol = self.surface.is_whole, self.surface.protocol
-        headers = {"Accept": "application/json" if is_whole else "text/event-stream"}
+        headers = {
+            **self.lane.headers,
+            "Accept": "application/json" if is_whole else "text/event-stream",
+            **self.case.data.get("request_headers", {}),
+        }
         if protocol == "messages":
             headers["anthropic-version"] = "2023-06-01"
         answer = await talk(client, PATHS[protocol], body, limit=limit, headers=headers)
@@ -87,7 +92,7 @@ class Run:
         own = self.case.data.get("request", {}) if self.surface.protocol == "chat" else {}
         if price := self.case.data.get("price"):
             path = f"/v1/workspaces/{self.lane.slug}/models/{self.model}/prices"
-            (await client.post(path, json=price)).raise_for_status()
+            (await client.post(path, json=price, headers=self.lane.headers)).raise_for_status()
         body = {**self._body(has_tools=bool(self.case.data.get("tools"))), **expect.get("request", own)}
         limit = expect["max_seconds"] + 2
         seen = await self._ask(client, body, limit)
@@ -122,9 +127,7 @@ class Run:
     async def _request(self, client: httpx.AsyncClient) -> list[str]:
         data, expect = self.case.data, self.case.data["expect"]
         if parameters := data.get("model_parameters"):
-            answer = await self.lane.install_with_parameters(
-                client, self.script, kind=self.kind, parameters=parameters
-            )
+            answer = await self.lane.install_with_parameters(client, self.installation, parameters)
             if answer.status_code in (400, 422) and expect.get("install_refused"):
                 return []
             answer.raise_for_status()
