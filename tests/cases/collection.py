@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +56,7 @@ class Case:
 
     what: str
     data: dict[str, Any]
+    turn: int | None = None  # of the surfaces that take turns; None: all of them
 
     @property
     def name(self) -> str:
@@ -87,10 +87,20 @@ class Case:
             found |= own
         return found
 
+    def _in_turn(self, concerned: list[Surface]) -> list[Surface]:
+        """Both basic ones, that of a replay, and one of the others."""
+        always = {Surface.CHAT_STREAMED, Surface.NATIVE}
+        if "replay" in self.data["expect"].get("whole", {}):
+            always.add(Surface.CHAT_WHOLE)
+        others = [surface for surface in concerned if surface not in always]
+        one = others[(self.turn or 0) % len(others)] if others else None
+        return [surface for surface in concerned if surface in always or surface is one]
+
     @property
     def surfaces(self) -> list[Surface]:
         if self.what == "stream":
-            return [surface for surface in Surface if self.expectation(surface) is not None]
+            concerned = [surface for surface in Surface if self.expectation(surface) is not None]
+            return concerned if self.turn is None else self._in_turn(concerned)
         by_route = {
             "send": [Surface.NATIVE],
             "responses": [Surface.RESPONSES_WHOLE],
@@ -101,15 +111,19 @@ class Case:
         return [Surface(letter) for letter in self.data.get("surfaces", ["W"])]
 
 
-def all_cases() -> list[Case]:
+def all_cases(*, on_every_surface: bool = False) -> list[Case]:
+    """The cases of `more_….json` take turns on some surfaces, to save time, unless asked otherwise."""
     own = json.loads((DATA / "protocol_expectations.json").read_text())
-    return [*_read("stream", STREAMS, own), *_read("request", REQUESTS, own)]
-
-
-def _read(what: str, files: tuple[str, ...], own: dict[str, Any]) -> Iterator[Case]:
-    for file in files:
-        for data in json.loads((DATA / file).read_text()):
-            yield Case(what, {**data, "expect": {**data["expect"], **own.get(data["name"], {})}})
+    return [
+        Case(
+            what,
+            {**data, "expect": {**data["expect"], **own.get(data["name"], {})}},
+            number if file.startswith("more_") and not on_every_surface else None,
+        )
+        for what, files in (("stream", STREAMS), ("request", REQUESTS))
+        for file in files
+        for number, data in enumerate(json.loads((DATA / file).read_text()))
+    ]
 
 
 def standard_reply(api: str) -> list[Any]:

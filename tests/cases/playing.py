@@ -32,7 +32,8 @@ def play(cases: Sequence[Case], surfaces: Sequence[Surface], cast: Cast) -> list
             ]
             for lane in lanes:
                 lane.install([run.installation for run in runs if run.lane is lane and run.is_plain])
-            asyncio.run(_play_all(runs, base_url))
+            asyncio.run(_install_tools(runs, base_url))
+            asyncio.run(play_runs(runs, base_url))
     return runs
 
 
@@ -41,20 +42,27 @@ def _is_served(base_url: str, surface: Surface, lane: Lane) -> bool:
     return answer.status_code != 404
 
 
-async def _play_all(runs: Sequence[Run], base_url: str) -> None:
-    """Those that mostly wait are played last and together, so that their times are not the others'."""
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=base_url, timeout=None, verify=False, limits=limits) as client:
+async def _install_tools(runs: Sequence[Run], base_url: str) -> None:
+    async with _client(base_url) as client:
         for lane in {run.lane.slug: run.lane for run in runs if run.needs_tools}.values():
             await lane.install_tools(client)
+
+
+async def play_runs(runs: Sequence[Run], base_url: str) -> None:
+    """Those that mostly wait are played last and together, so that their times are not the others'."""
+    quick = [run for run in runs if run.case.longest_wait < LONG_WAIT_SECONDS]
+    slow = [run for run in runs if run.case.longest_wait >= LONG_WAIT_SECONDS]
+    async with _client(base_url) as client, asyncio.TaskGroup() as group:
         turns = asyncio.Semaphore(AT_A_TIME)
-        quick = [run for run in runs if run.case.longest_wait < LONG_WAIT_SECONDS]
         await asyncio.gather(*(_play(run, client, turns) for run in quick))
-        slow = [run for run in runs if run.case.longest_wait >= LONG_WAIT_SECONDS]
-        async with asyncio.TaskGroup() as group:
-            for run in slow:
-                group.create_task(_play(run, client, asyncio.Semaphore()))
-                await asyncio.sleep(PACE_SECONDS)
+        for run in slow:
+            group.create_task(_play(run, client, asyncio.Semaphore()))
+            await asyncio.sleep(PACE_SECONDS)
+
+
+def _client(base_url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(base_url=base_url, timeout=None, verify=False, limits=limits)
 
 
 async def _play(run: Run, client: httpx.AsyncClient, turns: asyncio.Semaphore) -> None:

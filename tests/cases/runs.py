@@ -90,7 +90,7 @@ class Run:
     async def _stream(self, client: httpx.AsyncClient) -> list[str]:
         expect = {"max_seconds": MAX_SECONDS, **(self.case.expectation(self.surface) or {})}
         own = self.case.data.get("request", {}) if self.surface.protocol == "chat" else {}
-        if price := self.case.data.get("price"):
+        if (price := self.case.data.get("price")) and self.surface.is_native:
             path = f"/v1/workspaces/{self.lane.slug}/models/{self.model}/prices"
             (await client.post(path, json=price, headers=self.lane.headers)).raise_for_status()
         body = {**self._body(has_tools=bool(self.case.data.get("tools"))), **expect.get("request", own)}
