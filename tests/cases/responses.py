@@ -138,7 +138,7 @@ class _Stream:
             case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
                 self.found.reasoning += delta or ""
             case "response.function_call_arguments.delta":
-                self.calls[data["output_index"]].arguments += delta or ""
+                self.calls.setdefault(data["output_index"], Call()).arguments += delta or ""
             case "error":
                 self.found.error = _error_event(data)
             case _ if kind in ENDS:
