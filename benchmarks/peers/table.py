@@ -30,8 +30,8 @@ def page(
             "",
             f"Written by `make bench-peers` on {day}: Switchyard at {commit}, LiteLLM's proxy {version} "
             "from the registry with default settings, on the same scripted providers (tests/cases). A run is "
-            "a case on one surface, and is right if nothing differs from what the case expects. The cases were "
-            "collected for Switchyard, which was fixed with their help; LiteLLM was not.",
+            "a case on one surface, and is right if nothing differs from what the case expects. The cases "
+            "were collected for Switchyard, which was fixed with their help; LiteLLM was not.",
             "",
             *_figures("Surface", [(NAMES[s], [k for k in both if k[2] is s]) for s in NAMES], mine, other),
             "",
