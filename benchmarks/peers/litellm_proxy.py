@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import tempfile
 import time
@@ -19,14 +20,18 @@ from tests.cases.stage import Stage
 
 FOLDER = Path(__file__).resolve().parents[2] / ".data" / "peers" / "litellm"
 START_SECONDS = 180
+MASTER_KEY = f"sk-{secrets.token_hex(32)}"  # LiteLLM refuses to start with a weak one
 
 
 @dataclass(frozen=True)
 class PeerLane:
-    """What a run needs to know: LiteLLM without a master key accepts every request."""
+    """What a run needs to know of LiteLLM."""
 
-    slug = ""
-    headers = {"Authorization": "Bearer sk-anyone"}
+    slug: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {MASTER_KEY}"}
 
 
 def version() -> str:
@@ -49,7 +54,11 @@ def served_litellm(stage: Stage, runs: Sequence[Run]) -> Iterator[str]:
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**_clean_environment(), "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"},
+            env={
+                **_clean_environment(),
+                "LITELLM_MASTER_KEY": MASTER_KEY,
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            },
         )
         try:
             url = f"http://127.0.0.1:{port}"

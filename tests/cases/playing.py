@@ -20,14 +20,19 @@ PACE_SECONDS = 0.2
 
 def play(cases: Sequence[Case], surfaces: Sequence[Surface], cast: Cast) -> list[Run]:
     """Every case on each of its surfaces that the product serves, with the faults found."""
-    wanted = [(case, surface) for case in cases for surface in case.surfaces if surface in surfaces]
+    pairs = [(case, surface) for case in cases for surface in case.surfaces if surface in surfaces]
+    return play_pairs(pairs, cast)
+
+
+def play_pairs(pairs: Sequence[tuple[Case, Surface]], cast: Cast) -> list[Run]:
     with Stage() as stage:
-        lanes = create_lanes(cast, stage, 1 + len(wanted) // MODELS_PER_WORKSPACE)
+        lanes = create_lanes(cast, stage, 1 + len(pairs) // MODELS_PER_WORKSPACE)
         with served_product(stage) as base_url:
+            surfaces = {surface for _, surface in pairs}
             served = {surface for surface in surfaces if _is_served(base_url, surface, lanes[0])}
             runs = [
                 Run(case, surface, lanes[number % len(lanes)], *stage.add(script_of(case)))
-                for number, (case, surface) in enumerate(wanted)
+                for number, (case, surface) in enumerate(pairs)
                 if surface in served
             ]
             for lane in lanes:

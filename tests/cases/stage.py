@@ -53,6 +53,7 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -61,6 +62,14 @@ class Stage:
         name = f"c{next(self._serial)}"
         self._plays[name] = play = Play(script)
         return name, play
+
+    async def _close(self) -> None:
+        """Ends the answers that still wait."""
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 26)
@@ -175,7 +184,12 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _part(script: dict[str, Any], asked: dict[str, Any], before: int) -> dict[str, Any]:
-    """The answer to this request: another one after tool results, and perhaps for each repeat."""
+    """The answer to this request: another one after tool results, and perhaps for each repeat.
+
+    `whole` is for a gateway that asks for no stream; ours always does.
+    """
+    if "whole" in script and not asked.get("stream"):
+        return {"chunks": [script["whole"]], "headers": JSON_TYPE}
     if _ends_with_results(asked):
         if "second_round" in script:
             return {**script, "chunks": script["second_round"], "status": 200, "headers": {}}
