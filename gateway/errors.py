@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
+from kit.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 
 
 class ContextTooLong(InvalidInput):
@@ -27,6 +27,13 @@ class AccessEnded(Forbidden):
 
 class ModelNotEnabled(Forbidden):
     code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
+
+
+class ModelNotFound(NotFound):
+    """Details: model. Also for one that this person may not use."""
+
+    code, status = "model_not_found", 404
+    message = "This workspace has no such model, or you don't have access to it."
 
 
 class ModelNotAllowed(Forbidden):

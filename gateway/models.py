@@ -53,6 +53,8 @@ class Turn(TurnStates):
     class Kind(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
+        EMBEDDING = "embedding"
+        MODERATION = "moderation"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="turns")
@@ -75,6 +77,9 @@ class Turn(TurnStates):
     parameters = models.JSONField(default=dict, help_text="max_tokens, temperature, instructions, if any")
     last_call = models.JSONField(
         null=True, help_text="How its latest model call ended, as seen by the egress"
+    )
+    replayed = models.JSONField(
+        default=list, db_default=[], help_text="What its model wants back with its tool calls, by their ids"
     )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)

@@ -7,11 +7,13 @@ from accounts.policy import Action
 from gateway.api.consumer_base import EdgeConsumer
 from gateway.api.event_frames import moved_frame, sse_frames, turn_result
 from gateway.api.limit_headers import limit_headers
+from gateway.api.model_calls import usage_headers
 from gateway.turns.event_stream import MOVED, follow_turn, read_turn
-from gateway.turns.events import Failed
+from gateway.turns.events import Failed, UsageTotal
 from gateway.turns.explain import explain_turn
 from gateway.turns.requests import SendRequest
 from gateway.turns.services import start_turn, stop_turn
+from kit.content_negotiation import prefers_stream
 from kit.errors import DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
@@ -56,7 +58,7 @@ class TurnConsumer(EdgeConsumer):
 
     @property
     def wants_stream(self) -> bool:
-        return "text/event-stream" in self.header.get("accept", "").lower()
+        return prefers_stream(self.header.get("accept", ""))
 
     async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
         self.followed_id = turn_id
@@ -77,6 +79,9 @@ class SendConsumer(TurnConsumer):
         self.followed_id = turn_id
         events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
         result = turn_result(events)
+        self.response_headers |= next(
+            (usage_headers(each.event.usage) for each in events if isinstance(each.event, UsageTotal)), {}
+        )
         failed = next((each.event for each in events if isinstance(each.event, Failed)), None)
         if failed is None:
             await self.send_json(200, result)
