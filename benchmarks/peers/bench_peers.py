@@ -70,9 +70,9 @@ def test_the_same_cases_on_both(cast: Cast, capsys: Any) -> None:
 def comparable(case: Case) -> list[Surface]:
     """Where both ask the provider the same.
 
-    For a whole answer LiteLLM asks for no stream, so a script that streams says nothing there. Responses go to
-    the provider's own Responses, which the scripts do not have, unless the provider is Anthropic. A model's own
-    parameters are set in another way, and the native route is ours alone.
+    For a whole answer LiteLLM asks for no stream, so a script that streams says nothing there. Responses go
+    to the provider's own Responses, which the scripts do not have, unless the provider is Anthropic. A
+    model's own parameters are set in another way, and the native route is ours alone.
     """
     if "model_parameters" in case.data or "on" in case.data:
         return []
@@ -122,8 +122,8 @@ def notes_on(runs: list[Run]) -> list[str]:
         "end with `response.completed` and without the marker.",
         f"The provider's key was in {leaks} of LiteLLM's {len(runs)} answers.",
         "Whole answers are compared only where the provider's script is no stream: LiteLLM asks the provider "
-        "for a whole answer, Switchyard always for a stream. On Responses and Messages, LiteLLM sends an OpenAI "
-        "model's request to the provider's own Responses, which the scripts do not have.",
+        "for a whole answer, Switchyard always for a stream. On Responses and Messages, LiteLLM sends an "
+        "OpenAI model's request to the provider's own Responses, which the scripts do not have.",
         "Budgets were not compared: LiteLLM's need its database, whose client comes from outside the "
         "registry.",
     ]
