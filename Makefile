@@ -15,7 +15,7 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres s
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run backup restore test test-slow conformance bench check tools weights
+.PHONY: run backup restore test test-slow cases conformance bench bench-peers check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -37,12 +37,29 @@ test-slow: $(DEV_STAMP) tools weights
 	test $$together = 0 -o $$together = $$none -a $$alone = 0 || exit $$together; \
 	test $$alone = 0 -o $$alone = $$none || exit $$alone
 
+# tests/cases/README.md: make cases ARGS="--case 'empty data'" plays one and shows what was said.
+cases: $(DEV_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow -q --tb=no -rNP tests/cases $(ARGS)
+
 # Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m conformance $(ARGS)
 
 bench: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/bench_*.py
+
+# The cases of tests/cases on Switchyard and on LiteLLM's proxy, side by side in docs/peers.md (several minutes).
+PEER := .data/peers/litellm
+PEER_STAMP := $(PEER)/.installed-$(shell cat benchmarks/peers/requirements.txt | cksum | cut -d' ' -f1)
+
+bench-peers: $(DEV_STAMP) $(PEER_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/peers/bench_peers.py $(ARGS)
+
+$(PEER_STAMP):
+	@echo "Installing LiteLLM in an environment of its own …"
+	@$(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	@touch $@
 
 check: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; set -e; export $(APART); \
