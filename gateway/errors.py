@@ -1,11 +1,23 @@
 """Errors about turns, engines and providers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
 
 
 class ContextTooLong(InvalidInput):
     code, status = "context_too_long", 422
     message = "The message is too long for this model."
+
+
+class UnsupportedParameter(InvalidInput):
+    """A parameter that is not passed on. Details: the parameter's name, with what to do instead."""
+
+    code, status, message = "unsupported_parameter", 422, "This parameter is not supported."
+
+    def __init__(self, name: str, problem: str, /) -> None:
+        super().__init__(f"{name}: This parameter is not supported. {problem}", **{name: [problem]})
 
 
 class AccessEnded(Forbidden):
@@ -51,7 +63,8 @@ class ApprovalDecided(Conflict):
 
 
 class ProviderError(DomainError):
-    """Details: provider, provider_status (None when it never answered)."""
+    """Details: provider, provider_status (None when it never answered), retry_after if it says so, and its
+    own words if it sent any, without secrets: provider_message, provider_code, provider_param."""
 
     code, status, message = (
         "provider_error",
@@ -69,11 +82,23 @@ class ProviderError(DomainError):
         did_no_work: bool = False,
         transient: bool = False,
         retry_after: float | None = None,
+        words: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(text, provider=provider, provider_status=provider_status)
+        told: dict[str, Any] = {
+            **(words or {}),
+            **({} if retry_after is None else {"retry_after": retry_after}),
+        }
+        super().__init__(text, provider=provider, provider_status=provider_status, **told)
         self.did_no_work = did_no_work  # refused or never reached, so nothing is billed
         self.transient = transient  # the same request may succeed a little later
         self.retry_after = retry_after  # seconds that the provider wants to be left alone
+
+
+class ProviderPaused(ProviderError):
+    """The circuit breaker is open: nothing is sent for a while. Details: also retry_after in seconds."""
+
+    code, status = "provider_paused", 503
+    message = "The model's provider is failing. Try again shortly."
 
 
 class ProviderTimeout(ProviderError):

@@ -127,9 +127,12 @@ class WorkspacesView(PolicyView):
         responses={201: WorkspaceSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Creates a workspace that you manage, with a budget and the local model."""
+        """Creates a workspace that you manage, with a budget and the local model.
+
+        `slug` is its id, which never changes; without one, it is made from the name.
+        """
         workspace = read_body(WorkspaceInput, request.data)
-        made = onboarding.open_workspace(principal=self.principal, name=workspace.name)
+        made = onboarding.open_workspace(principal=self.principal, name=workspace.name, slug=workspace.slug or "")
         return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from accounts.inputs import Name
-from kit.fields import Email, Secret
+from accounts.teams.slugs import LONGEST
+from kit.fields import Email, Secret, Slug
 
 FIRST_WORKSPACE = "General"
 
@@ -26,3 +27,4 @@ class TeamInput:
 @dataclass(frozen=True)
 class WorkspaceInput:
     name: Name
+    slug: Annotated[str, Slug(LONGEST)] | None = None  # None: made from the name

@@ -113,16 +113,18 @@ def open_tenant(
     return TenantWorkspace(tenant=tenant, workspace=workspace)
 
 
-def create_workspace_with_model(*, tenant: Tenant, name: str, manager: User) -> Workspace:
+def create_workspace_with_model(
+    *, tenant: Tenant, name: str, manager: User, slug: str = ""
+) -> Workspace:
     """With the local model enabled, so that it can be used immediately."""
     with transaction.atomic():
-        workspace = create_workspace(tenant=tenant, name=name, manager=manager)
+        workspace = create_workspace(tenant=tenant, name=name, manager=manager, slug=slug)
         with tenant_scope(tenant.ref):
             install_local_model(workspace_id=workspace.id)
     return workspace
 
 
-def open_workspace(*, principal: Principal, name: str) -> Principal:
+def open_workspace(*, principal: Principal, name: str, slug: str = "") -> Principal:
     """A new workspace that the principal manages; returns the principal in it."""
     with acting(principal, Action.WORKSPACE_CREATE) as actor:
         if Workspace.objects.existing().filter(tenant=actor.tenant.id).count() >= MOST_WORKSPACES:
@@ -131,6 +133,7 @@ def open_workspace(*, principal: Principal, name: str) -> Principal:
             tenant=Tenant.objects.get(id=actor.tenant.id),
             name=name,
             manager=User.objects.get(id=actor.user_id),
+            slug=slug,
         )
         audit.record("workspace.created", principal=actor, workspace_id=workspace.id, target=workspace.slug)
         return in_workspace(principal, workspace.slug)  # in the transaction: NotFound undoes it

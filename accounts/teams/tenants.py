@@ -15,7 +15,7 @@ from accounts.teams.limits import expect_founder, expect_network, note_founding
 from accounts.teams.members import acting
 from accounts.teams.schema_script import run_script
 from accounts.teams.schema_template import template_script
-from accounts.teams.slugs import free_slug
+from accounts.teams.slugs import chosen_slug, free_slug
 from kit.tenancy import TenantRef
 
 # Slugs are chosen one at a time, so that two sign-ups of the same name do not collide.
@@ -58,12 +58,21 @@ def create_tenant(*, name: str, owner: User, is_founded: bool) -> Tenant:
     return tenant
 
 
-def create_workspace(*, tenant: Tenant, name: str, manager: User) -> Workspace:
-    """A workspace managed by `manager`."""
+def create_workspace(*, tenant: Tenant, name: str, manager: User, slug: str = "") -> Workspace:
+    """A workspace managed by `manager`; without a `slug`, one is made from the name.
+
+    InvalidInput for a slug that is not allowed, Conflict for one that is or was in use.
+    """
     with transaction.atomic():
         lock_slugs()
         present = Workspace.objects.filter(tenant=tenant)
-        slug = free_slug(name, fallback="workspace", taken=lambda s: present.filter(slug=s).exists())
+        def taken(candidate: str) -> bool:
+            return present.filter(slug=candidate).exists()
+
+        if slug:
+            slug = chosen_slug(slug, taken=taken)
+        else:
+            slug = free_slug(name, fallback="workspace", taken=taken)
         workspace = Workspace.objects.create(tenant=tenant, slug=slug, name=name)
         WorkspaceMember.objects.create(workspace=workspace, user=manager, role=WorkspaceMember.Role.MANAGER)
         Tenant.objects.filter(id=tenant.id, default_workspace=None).update(default_workspace=workspace)

@@ -12,6 +12,11 @@ from gateway.api.completions import CompletionsConsumer
 from gateway.api.socket import ChatSocket
 
 PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
+# Long histories, images and documents: the limit is settings.MODEL_CALL_MAX_BODY_BYTES.
+MODEL_CALLS = re.compile(
+    r"/v1/(?:chat/completions|chat/send|chat/explain|responses(?:/input_tokens)?|messages(?:/count_tokens)?|embeddings"
+    r"|moderations|audio/.+|images/generations)|/t/[^/]+/w/[^/]+/chat/send"
+)
 FORM_BYTES = 20_000  # of the form around a picture
 # Sign-in, sign-up and passkeys, without authentication: their parsers take quadratic time.
 ACCOUNT_FORMS = ("/accounts/", "/_allauth/")
@@ -22,6 +27,8 @@ def most_body_bytes(path: str) -> int:
     """The largest body that a URL accepts."""
     if PICTURES.fullmatch(path):
         return max(settings.IMAGE_MAX_BYTES + FORM_BYTES, settings.MAX_BODY_BYTES)
+    if MODEL_CALLS.fullmatch(path):
+        return max(settings.MODEL_CALL_MAX_BODY_BYTES, settings.MAX_BODY_BYTES)
     most: int = settings.MAX_BODY_BYTES
     return min(ACCOUNT_BYTES, most) if path.startswith(ACCOUNT_FORMS) else most
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gateway.errors import ContextTooLong
-from gateway.providers.base import ModelRequest, Provider
+from gateway.providers.base import ModelRequest, Provider, has_files
 from gateway.providers.sizes import (
     byte_bound,
     bytes_beside_messages,
@@ -57,6 +57,8 @@ async def bound_call(provider: Provider, request: ModelRequest, model: ModelRef)
     counted = await provider.count_prompt(sent)
     if counted is None:
         prompt = byte_bound(provider, sent)
+        if has_files(sent.messages):  # a small file may have many pages, but no prompt exceeds the window
+            prompt = max(prompt, model.context_window)
     else:
         prompt = counted + bytes_beside_messages(provider, sent)
     least = max(1, text_bytes(sent.messages) // LONGEST_TOKEN)

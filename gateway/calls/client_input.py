@@ -8,14 +8,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.providers.base import JsonObject, is_image
+from gateway.providers.base import JsonObject, count_images
 from gateway.providers.openai_chunks import MOST_BYTES
 from gateway.providers.sizes import encoded
 from kit.errors import InvalidInput
 
-PARTS = ("text", "image_url", "refusal")
+PARTS = ("text", "image_url", "refusal", "input_audio", "file")
 PART_FIELDS = {"type", "cache_control", *PARTS}
-IMAGE_FIELDS = {"url", "detail"}
+INNER_FIELDS = {
+    "image_url": {"url", "detail"},
+    "input_audio": {"data", "format"},
+    "file": {"filename", "file_data"},
+}
 TOOLS = ("function", "custom")
 FIELDS = {
     "role",
@@ -28,6 +32,9 @@ FIELDS = {
     "reasoning",
     "reasoning_content",
     "reasoning_details",
+    "thinking_blocks",
+    "images",
+    "is_error",
     "cache_control",
     "prefix",
 }
@@ -39,6 +46,9 @@ NO_IMAGE = (
     "Send a PNG, JPEG, GIF or WebP image as a data URL in base64, "
     f"or a web address of at most {LONGEST_URL:,} characters."
 )
+INLINE = re.compile(r"data:[a-z]+/[a-z0-9.+-]+;base64,", re.IGNORECASE)
+NO_FILE = "Send the file itself as a data URL in base64."
+NO_SOUND = "Send the sound itself in base64."
 MOST_PROBLEMS = 20  # in one refusal
 Problem = tuple[str, str]  # a field's path, and what is wrong with it
 
@@ -53,7 +63,7 @@ def check_messages(messages: list[JsonObject], *, own_images: str = "") -> None:
         for at, message in enumerate(messages)
         for problem in _problems(f"messages[{at}]", message, own_images)
     ]
-    images = sum(is_image(part) for message in messages for part in _listed(message.get("content")))
+    images = count_images(messages)
     if images > MOST_IMAGES:
         problems.append(("messages", f"Too many images: {images}. Send at most {MOST_IMAGES}."))
     _raise(problems)
@@ -83,8 +93,9 @@ def _problems(path: str, message: JsonObject, own_images: str) -> Iterator[Probl
     content = message.get("content")
     if not isinstance(content, str | list | None):
         yield f"{path}.content", "Send text or a list of parts."
-    for at, part in enumerate(_listed(content)):
-        yield from _part_problems(f"{path}.content[{at}]", part, own_images)
+    for name in ("content", "images"):
+        for at, part in enumerate(_listed(message.get(name))):
+            yield from _part_problems(f"{path}.{name}[{at}]", part, own_images)
 
 
 def _are_citations(annotations: Any) -> bool:
@@ -99,15 +110,30 @@ def _part_problems(path: str, part: Any, own_images: str) -> Iterator[Problem]:
         yield f"{path}.type", f"Parts of this type are not supported here. Known: {', '.join(PARTS)}."
         return
     others = {name for name in part if name not in PART_FIELDS or (name in PARTS and name != kind)}
-    if kind == "image_url" and isinstance(part.get(kind), dict):
-        others |= {f"{kind}.{name}" for name in part[kind].keys() - IMAGE_FIELDS}
+    if kind in INNER_FIELDS and isinstance(part.get(kind), dict):
+        others |= {f"{kind}.{name}" for name in part[kind].keys() - INNER_FIELDS[kind]}
     for name in sorted(others):
         yield f"{path}.{name}", "This field is not supported. Remove it."
+    inner = part.get(kind)
     if kind == "image_url":
-        image = part.get("image_url")
-        url = image.get("url") if isinstance(image, dict) else image
+        url = inner.get("url") if isinstance(inner, dict) else inner
         if not _is_image_url(url, own_images):
             yield f"{path}.image_url.url", NO_IMAGE
+    elif kind == "file" and not _is_inline(inner, "file_data"):
+        yield f"{path}.file.file_data", NO_FILE
+    elif kind == "input_audio" and not _is_base64(inner, "data"):
+        yield f"{path}.input_audio.data", NO_SOUND
+
+
+def _is_inline(inner: Any, field: str) -> bool:
+    text = inner.get(field) if isinstance(inner, dict) else None
+    return isinstance(text, str) and INLINE.match(text) is not None
+
+
+def _is_base64(inner: Any, field: str) -> bool:
+    """Not an address: that would be a recording by reference."""
+    text = inner.get(field) if isinstance(inner, dict) else None
+    return isinstance(text, str) and ":" not in text[:LONGEST_URL]
 
 
 def _is_image_url(url: Any, own_images: str) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 import structlog
@@ -25,21 +25,31 @@ from gateway.calls.token_count import (
 )
 from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.base import (
+    Answering,
+    Extra,
     Finish,
     ModelEvent,
     ModelRequest,
     Notice,
     Provider,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     Unread,
     UsageReport,
 )
 from gateway.providers.registry import provider_for
-from gateway.providers.sizes import most_pieces, most_streamed
+from gateway.providers.sizes import (
+    FEW_PIECES,
+    MOST_EXTRA_BYTES,
+    encoded,
+    most_in_few_pieces,
+    most_pieces,
+    most_streamed,
+)
 from kit.database_retry import patiently
-from kit.errors import AtCapacity
+from kit.errors import AtCapacity, InvalidInput
 from kit.tenancy import TenantRef, in_tenant
 from kit.unbroken import unbroken
 from quotas.hold_states import mark_sent, release_call, settle_call
@@ -51,6 +61,7 @@ log = structlog.get_logger(__name__)
 COUNT_SECONDS = 1.0  # that the tokenizer may take to count the streamed text
 FAULTS_OF_THE_REQUEST = {400, 413, 422}  # another provider would refuse it as well
 MOST_TOOL_CALLS = 256  # of one reply
+TEXTS = (TextDelta, ReasoningDelta, RefusalDelta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,9 @@ async def metered_call(
             attempt = _Attempt(tenant, turn_id, model, provider, asked, known, prompt)
             async with aclosing(attempt.run(fingerprint)) as events:
                 async for event in events:
-                    begun = begun or not isinstance(event, Notice | Held)
+                    if not begun and not isinstance(event, Notice | Held):
+                        begun = True
+                        yield Answering(model.slug, provider.name, str(attempt.call_id))
                     yield event
             return
         except ContextTooLong:
@@ -128,9 +141,11 @@ class _Attempt:
     request: ModelRequest
     bounds: Bounds
     prompt: PromptEstimate | None
+    call_id: UUID = field(default_factory=uuid4)
 
     async def run(self, fingerprint: str) -> AsyncGenerator[MeteredEvent, None]:
         call = _Call(
+            call_id=self.call_id,
             tenant=self.tenant,
             turn_id=self.turn_id,
             provider=self.provider,
@@ -151,14 +166,16 @@ class _Attempt:
                 while not call.is_cut_off and (batch := await pump.next_batch()) is not None:
                     for event in merged(await call.take_in(batch)):
                         yield event
-        except (ProviderError, ContextTooLong, AtCapacity) as exc:
+        except (ProviderError, InvalidInput, AtCapacity) as exc:  # ContextTooLong is an InvalidInput
             await unbroken(call.end_failed(exc))
             raise
         except BaseException:  # stopped, or closed by its reader: the provider has worked until now
             await unbroken(_leave(call, pump))
             raise
         usage = await unbroken(_end(call, pump))
-        yield UsageReport(usage.input_tokens, usage.output_tokens)
+        yield UsageReport(
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+        )
         yield Finish(call.finish_reason)
 
     async def _hold(self, call_id: UUID, fingerprint: str) -> None:
@@ -191,13 +208,14 @@ class _Call:
     def __init__(
         self,
         *,
+        call_id: UUID,
         tenant: TenantRef,
         turn_id: UUID,
         provider: Provider,
         bounds: Bounds,
         prompt: PromptEstimate | None,
     ) -> None:
-        self.id = uuid4()
+        self.id = call_id
         self.tenant = tenant
         self.turn_id = turn_id
         self.provider = provider
@@ -211,6 +229,7 @@ class _Call:
         self._tool_calls: set[object] = set()
         self._cover = Cover(tenant, self.id, bounds)
         self._most_bytes, self._most_pieces = most_streamed(bounds.output), most_pieces(bounds.output)
+        self._most_in_few = most_in_few_pieces(bounds.output)
 
     @property
     def streamed_tokens(self) -> int:
@@ -224,11 +243,12 @@ class _Call:
         """
         passed_on: list[ModelEvent] = []
         for event in () if self.is_cut_off else batch:
-            rest = self._most_bytes - self._streamed.bytes
+            before = self._streamed.bytes
             self._count(event)
             if self._is_beyond():
                 self._cut_off()
-                if isinstance(event, TextDelta | ReasoningDelta) and (text := _cut(event.text, rest)):
+                rest = self._allowed_bytes - before
+                if isinstance(event, TEXTS) and (text := _cut(event.text, rest)):
                     passed_on.append(type(event)(text))
                 break
             if not isinstance(event, UsageReport | Finish | Unread):
@@ -247,9 +267,11 @@ class _Call:
                 self.report = event
             case Finish(reason):
                 self.finish_reason = reason
-            case TextDelta(text) | ReasoningDelta(text):
+            case TextDelta(text) | ReasoningDelta(text) | RefusalDelta(text):
                 self._streamed.add_text(text)
                 self._collect(text)
+            case Extra(_, _, value):
+                self._streamed.add_extra(len(encoded({"": value})))
             case ToolCallDelta(calls):
                 self._streamed.add_calls(calls)
                 self._tool_calls.update(call.get("index") for call in calls)
@@ -261,10 +283,15 @@ class _Call:
         if self.provider.has_tokenizer:
             self._texts.append(text)
 
+    @property
+    def _allowed_bytes(self) -> int:
+        return self._most_in_few if self._streamed.pieces <= FEW_PIECES else self._most_bytes
+
     def _is_beyond(self) -> bool:
         return (
-            self._streamed.bytes > self._most_bytes
+            self._streamed.bytes > self._allowed_bytes
             or self._streamed.pieces > self._most_pieces
+            or self._streamed.extra_bytes > MOST_EXTRA_BYTES
             or len(self._tool_calls) > MOST_TOOL_CALLS
         )
 

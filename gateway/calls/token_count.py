@@ -28,6 +28,7 @@ class Streamed:
     pieces: int = 0
     bytes: int = 0
     hundredths: int = 0
+    extra_bytes: int = 0
 
     @property
     def tokens(self) -> int:
@@ -52,6 +53,10 @@ class Streamed:
     def add_unread(self, size: int) -> None:
         self.pieces += 1
         self.bytes += size
+
+    def add_extra(self, size: int) -> None:
+        """What comes with the text, such as a picture or log probabilities: bytes, but no tokens of ours."""
+        self.extra_bytes += size
 
     def _add(self, text: str) -> None:
         self.bytes += len(text.encode("utf-8", "replace"))

@@ -60,7 +60,7 @@ async def check_answer(check_id: UUID, wanted: RoutedRequest) -> AsyncGenerator[
 def _end(envelope: Envelope, reason: str) -> bytes:
     total = INPUT_TOKENS + OUTPUT_TOKENS
     usage = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": total}
-    return line(envelope.chunk({}, reason)) + line(envelope.usage_chunk(usage))
+    return line(envelope.chunk({}, finish_reason=reason)) + line(envelope.usage_chunk(usage))
 
 
 def _offered(wanted: RoutedRequest) -> str:

@@ -25,6 +25,7 @@ from gateway.providers.base import (
     JsonObject,
     ModelRequest,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
@@ -73,7 +74,7 @@ async def answer_of(
         if calls := merge_tool_calls(pieces) if finish.reason != "length" else []:
             yield line(envelope.chunk({"tool_calls": await _held(turn, calls)}))
         await note_end(turn, finish_reason=finish.reason)
-        yield line(envelope.chunk({}, finish.reason)) + usage
+        yield line(envelope.chunk({}, finish_reason=finish.reason)) + usage
         yield DONE
     except DomainError as error:
         await note_end(turn, error=error)
@@ -167,7 +168,7 @@ async def _bounds_of(model: ModelRef, request: ModelRequest) -> Bounds | None:
 
 def _line_of(event: MeteredEvent, envelope: Envelope) -> bytes | None:
     match event:
-        case TextDelta(text):
+        case TextDelta(text) | RefusalDelta(text):  # engines do not know refusals
             return line(envelope.chunk({"content": text}))
         case ReasoningDelta(text):
             return line(envelope.chunk({"reasoning_content": text}))

@@ -56,7 +56,7 @@ def needed_checks(*, turn: RoutedTurn, calls: list[JsonObject]) -> dict[int, Rul
     """In the tenant's schema: the rule checks that the calls need first, by the call's index."""
     servers = _servers_of(turn)
     by_id = _by_id(servers)
-    requests = (_request(call["id"], call["function"], servers) for call in calls[:MOST_CALLS])
+    requests = (_request(call["id"], call.get("function", {}), servers) for call in calls[:MOST_CALLS])
     checks = {index: needed_check(request=one, servers=by_id) for index, one in enumerate(requests)}
     return {index: check for index, check in checks.items() if check}
 
@@ -75,7 +75,7 @@ def open_calls(
         known.add(call_id)
         renamed.append({**call, "index": index, "id": call_id})
         if index < MOST_CALLS:
-            request = _request(call_id, call["function"], servers)
+            request = _request(call_id, call.get("function", {}), servers)
             runs.append(_opened(turn.caller, request, by_id, checked.get(index)))
     if any(run.waits_until for run in runs):
         notify_news(turn.turn_id)
@@ -108,15 +108,16 @@ def _by_id(servers: dict[str, ServerRef]) -> dict[UUID, ServerRef]:
 
 
 def _request(call_id: str, function: JsonObject, servers: dict[str, ServerRef]) -> ToolRequest:
-    tool, server_name = split_name(function["name"])
+    name, arguments = function.get("name", ""), function.get("arguments", "")
+    tool, server_name = split_name(name)
     server = servers.get(server_name)
     found = find_tool(server, tool) if server else None
     if server is None or found is None:
-        return ToolRequest(call_id=call_id, server="", tool=function["name"], arguments=function["arguments"])
+        return ToolRequest(call_id=call_id, server="", tool=name, arguments=arguments)
     return ToolRequest(
         call_id=call_id,
         server=server.slug,
         tool=found.name,
-        arguments=function["arguments"],
+        arguments=arguments,
         server_id=server.id,
     )

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.providers.base import (
+    Answering,
+    Extra,
     Finish,
     JsonObject,
     Notice,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
 )
@@ -72,10 +75,13 @@ class OtherEvent:
     data: JsonObject
 
 
-TextEvent = TextDelta | ReasoningDelta
+TextEvent = TextDelta | ReasoningDelta | RefusalDelta
 Event = (
     TextDelta
     | ReasoningDelta
+    | RefusalDelta
+    | Extra
+    | Answering
     | ToolCallDelta
     | ToolCall
     | ToolResult

@@ -33,14 +33,16 @@ class AnthropicProvider:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         url, bound = url_below(self.base_url, "/messages"), request.max_tokens
-        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
+        chunks = self._exchange.post(
+            url, self.body(request), headers=request.headers, most_bytes=most_received(bound)
+        )
         reading = read_events(chunks, AnthropicReader(self.name), longest_line=longest_line(bound))
         async with aclosing(reading) as events:
             async for event in events:
                 yield event
 
     def body(self, request: ModelRequest) -> JsonObject:
-        return messages_body(request, provider=self.name)
+        return messages_body(request)
 
     def hidden_prompt(self, request: ModelRequest) -> int:
         uses_tools = request.tools or any(message.get("tool_calls") for message in request.messages)

@@ -5,10 +5,13 @@ Protocol: https://docs.anthropic.com/en/api/messages-streaming
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.errors import ProviderError
+from gateway.providers.anthropic_content import THINKING_FORMAT
 from gateway.providers.base import (
+    Extra,
     Finish,
     JsonObject,
     ModelEvent,
@@ -17,19 +20,12 @@ from gateway.providers.base import (
     ToolCallDelta,
     UsageReport,
 )
-from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, parsed, reported_count
-from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient
-from gateway.providers.sse import Frame
+from gateway.providers.finish_reasons import finish_reason
+from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, objects, parsed, reported_count
+from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient, words_of
+from gateway.providers.reported_errors import error_in, reported_error, status_of
+from gateway.providers.sse import DONE, Frame
 
-FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
 # https://docs.anthropic.com/en/api/errors: the status that an error has before the stream begins.
 STATUSES = {
     "invalid_request_error": 400,
@@ -44,6 +40,16 @@ STATUSES = {
     "overloaded_error": 529,
 }
 COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+NAMED = {
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "error",
+    "ping",
+}
 
 
 @dataclass(slots=True)
@@ -55,22 +61,47 @@ class _ToolUse:
     has_arguments: bool = False
 
 
+@dataclass(slots=True)
+class _Thinking:
+    """A block of thinking, which Claude wants back with its signature."""
+
+    texts: list[str] = field(default_factory=list)
+    signature: str = ""
+
+
 class AnthropicReader:
     """Reads one reply up to `message_stop`; unknown events and blocks are skipped."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
         self.done = False
+        self.unread = 0
         self._begun = False
+        self._reason: str | None = None
         self._counts: dict[str, int] = {}
         self._tools: dict[object, _ToolUse] = {}  # by the block's index
+        self._thinking: dict[object, _Thinking] = {}  # likewise
+
+    @property
+    def is_finished(self) -> bool:
+        return self._reason is not None
+
+    @property
+    def has_usage(self) -> bool:
+        return "output_tokens" in self._counts
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]:
-        data = parsed(frame.data, provider=self.provider)
-        match data.get("type", frame.event):
+        data = parsed(frame.data)
+        if data is None:
+            self.unread += frame.data.strip() not in ("null", "ping", DONE)
+            return
+        named = frame.event if frame.event in NAMED else ""
+        match data.get("type") or named:
             case "message_start":
                 self._begun = True
                 yield from self._count(an_object(data.get("message")))
+            case "message":
+                yield from self._read_whole(data)
             case "content_block_start":
                 yield from self._start(data.get("index"), an_object(data.get("content_block")))
             case "content_block_delta":
@@ -79,18 +110,48 @@ class AnthropicReader:
                 yield from self._stop(data.get("index"))
             case "message_delta":
                 yield from self._count(data)
-                if reason := a_text(an_object(data.get("delta")).get("stop_reason")):
-                    yield Finish(FINISH_REASONS.get(reason, "stop"))
+                self._end_by(an_object(data.get("delta")))
             case "message_stop":
                 self.done = True
             case "error":
-                raise self._reported(an_object(data.get("error")))
+                raise self._reported(an_object(data.get("error")) or data)
+            case "ping":
+                return
+            case _ if (error := error_in(data, event=frame.event)) is not None:
+                raise reported_error(error, provider=self.provider, has_begun=self._begun)
+
+    def end(self) -> Iterator[ModelEvent]:
+        """A reply is complete after a stop reason, or after `message_stop` if it has begun."""
+        for block in list(self._tools):
+            yield from self._stop(block)
+        if self._reason is not None or (self.done and self._begun):
+            reason = self._reason or "stop"
+            yield Finish("tool_calls" if reason == "stop" and self._tools else reason)
+
+    def _end_by(self, delta: JsonObject) -> None:
+        told = a_text(delta.get("stop_reason"))
+        self._reason = finish_reason(told, provider=self.provider) or self._reason
+
+    def _read_whole(self, message: JsonObject) -> Iterator[ModelEvent]:
+        """A message that was not streamed."""
+        self._begun = True
+        for index, block in enumerate(objects(message.get("content"))):
+            yield from self._start(index, block)
+            yield from self._citations(block.get("citations"))
+            yield from self._stop(index)
+        yield from self._count(message)
+        self._end_by(message)
+        self.done = True
 
     def _count(self, data: JsonObject) -> Iterator[ModelEvent]:
-        """Counts are cumulative, and those that are missing keep their value."""
+        """Counts are cumulative; those that are missing, or 0 after a count, keep their value."""
         usage = an_object(data.get("usage"))
         counts = {name: reported_count(usage.get(name)) for name in COUNTS}
-        self._counts |= {name: count for name, count in counts.items() if count is not None}
+        self._counts |= {
+            name: count
+            for name, count in counts.items()
+            if count is not None and (count or not self._counts.get(name))
+        }
         thinking = an_object(usage.get("output_tokens_details")).get("thinking_tokens")
         if is_count(thinking):
             self._counts["thinking_tokens"] = thinking
@@ -100,22 +161,32 @@ class AnthropicReader:
     def _report(self) -> UsageReport:
         counts = self._counts
         cached = max(counts.get("cache_read_input_tokens", 0), 0)
-        parts = (counts["input_tokens"], counts.get("cache_creation_input_tokens", 0), cached)
+        created = counts.get("cache_creation_input_tokens", 0)
+        parts = (counts["input_tokens"], created, cached)
         read = sum(parts) if min(parts) >= 0 else NO_COUNT
         written = counts["output_tokens"]
-        return UsageReport(read, written, cached, min(counts.get("thinking_tokens", 0), max(written, 0)))
+        thinking = min(counts.get("thinking_tokens", 0), max(written, 0))
+        return UsageReport(read, written, cached, thinking, max(created, 0))
 
     def _start(self, block: object, content: JsonObject) -> Iterator[ModelEvent]:
         match content.get("type"):
             case "text" if text := a_text(content.get("text")):
                 yield TextDelta(text)
-            case "thinking" if text := a_text(content.get("thinking")):
-                yield ReasoningDelta(text)
+            case "thinking":
+                signature = a_text(content.get("signature"))
+                self._thinking[_key(block)] = thinking = _Thinking(signature=signature)
+                if text := a_text(content.get("thinking")):
+                    thinking.texts.append(text)
+                    yield ReasoningDelta(text)
+            case "redacted_thinking":
+                detail = {"type": "reasoning.encrypted", "data": a_text(content.get("data"))}
+                yield _reasoning_detail(block, detail)
             case "tool_use":
                 tool = _ToolUse(len(self._tools), an_object(content.get("input")))
                 self._tools[_key(block)] = tool
-                function = {"name": a_text(content.get("name")), "arguments": ""}
-                call = {"index": tool.index, "id": a_text(content.get("id")), "type": "function"}
+                function = {"name": a_text(content.get("name")).strip(), "arguments": ""}
+                call_id = a_text(content.get("id")) or f"toolu_{len(self._tools)}"
+                call = {"index": tool.index, "id": call_id, "type": "function"}
                 yield ToolCallDelta([{**call, "function": function}])
 
     def _delta(self, block: object, delta: JsonObject) -> Iterator[ModelEvent]:
@@ -123,7 +194,13 @@ class AnthropicReader:
             case "text_delta" if text := a_text(delta.get("text")):
                 yield TextDelta(text)
             case "thinking_delta" if text := a_text(delta.get("thinking")):
+                self._thinking.setdefault(_key(block), _Thinking()).texts.append(text)
                 yield ReasoningDelta(text)
+            case "signature_delta":
+                thinking = self._thinking.setdefault(_key(block), _Thinking())
+                thinking.signature += a_text(delta.get("signature"))
+            case "citations_delta":
+                yield from self._citations([delta.get("citation")])
             case "input_json_delta" if text := a_text(delta.get("partial_json")):
                 if tool := self._tools.get(_key(block)):
                     tool.has_arguments = True
@@ -134,16 +211,36 @@ class AnthropicReader:
         if tool and not tool.has_arguments:
             tool.has_arguments = True
             yield _arguments(tool, json.dumps(tool.initial_input, ensure_ascii=False))
+        thinking = self._thinking.pop(_key(block), None)
+        if thinking and thinking.signature:
+            text = "".join(thinking.texts)
+            detail = {"type": "reasoning.text", "text": text, "signature": thinking.signature}
+            yield _reasoning_detail(block, detail)
+
+    @staticmethod
+    def _citations(citations: Any) -> Iterator[ModelEvent]:
+        """As OpenAI's annotations: Claude's own citation, and its address if it has one."""
+        for citation in objects(citations):
+            url = {"url": citation.get("url"), "title": citation.get("title")}
+            annotation = {"type": "url_citation", "url_citation": url} if citation.get("url") else {}
+            yield Extra("message", "annotations", [{"type": "citation", **annotation, "citation": citation}])
 
     def _reported(self, error: JsonObject) -> ProviderError:
         """Before a message has begun, the provider has done no work and bills nothing."""
-        status = STATUSES.get(a_text(error.get("type")), 500)
+        status = STATUSES.get(a_text(error.get("type"))) or status_of(error)
+        status = 500 if status < 400 else status
         return ProviderError(
             provider=self.provider,
             provider_status=status,
             did_no_work=not self._begun and status not in GATEWAY_TIMEOUTS,
             transient=is_transient(status),
+            words=words_of(error),
         )
+
+
+def _reasoning_detail(block: object, detail: JsonObject) -> Extra:
+    index = block if is_count(block) else 0
+    return Extra("message", "reasoning_details", [{**detail, "format": THINKING_FORMAT, "index": index}])
 
 
 def _key(block: object) -> object:

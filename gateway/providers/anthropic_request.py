@@ -1,11 +1,19 @@
 """Translates our OpenAI-style request into the body of Anthropic's Messages API, without I/O.
 
-Protocol: https://docs.anthropic.com/en/api/messages. Parameters that it does not have are left out.
+Protocol: https://docs.anthropic.com/en/api/messages
 """
 
 from typing import Any
 
-from gateway.providers.anthropic_content import Block, parts_of, result_block, text_blocks, tool_use_block
+from gateway.providers.anthropic_content import (
+    Block,
+    parts_of,
+    result_block,
+    text_blocks,
+    thinking_blocks,
+    tool_use_block,
+)
+from gateway.providers.anthropic_parameters import parameters_of
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, objects
 
@@ -14,37 +22,45 @@ SYSTEM_ROLES = {"system", "developer"}
 OPENING: Block = {"type": "text", "text": "(The conversation begins.)"}
 
 
-def messages_body(request: ModelRequest, *, provider: str) -> JsonObject:
-    """ProviderError for content that cannot be translated, such as audio."""
-    messages = [message for message in request.messages if message.get("role") not in SYSTEM_ROLES]
-    turns = _turns(messages, provider)
+def messages_body(request: ModelRequest) -> JsonObject:
+    """InvalidInput for content that cannot be translated, such as audio, and for a parameter that Claude
+    does not have."""
+    turns = _turns([message for message in request.messages if message.get("role") not in SYSTEM_ROLES])
     body: JsonObject = {
+        **parameters_of(request),
         "model": request.model,
         "max_tokens": request.max_tokens,
         "messages": turns,
         "stream": True,
-        **_sampling(request),
         **_tools(request, turns),
     }
-    if system := _system(request.messages, provider):
+    if system := _system(request.messages):
         body["system"] = system
-    if stops := _stop_sequences(request.extra.get("stop")):
-        body["stop_sequences"] = stops
     return body
 
 
-def _system(messages: list[JsonObject], provider: str) -> str:
-    """Anthropic has one system prompt; OpenAI's may be several messages, anywhere."""
-    contents = [message.get("content") for message in messages if message.get("role") in SYSTEM_ROLES]
-    return "\n\n".join(block["text"] for content in contents for block in text_blocks(content, provider))
+def _system(messages: list[JsonObject]) -> str | list[Block]:
+    """Anthropic has one system prompt; OpenAI's may be several messages, anywhere.
+
+    Blocks are sent where one of them marks a prefix for the cache.
+    """
+    blocks = [
+        block
+        for message in messages
+        if message.get("role") in SYSTEM_ROLES
+        for block in text_blocks(_content(message))
+    ]
+    if any("cache_control" in block for block in blocks):
+        return blocks
+    return "\n\n".join(block["text"] for block in blocks)
 
 
-def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
+def _turns(messages: list[JsonObject]) -> list[JsonObject]:
     """Consecutive messages of one role become one, in which tool results have to come first."""
     turns: list[JsonObject] = []
     for message in messages:
         role = "assistant" if message.get("role") == "assistant" else "user"
-        blocks = _blocks(message, provider)
+        blocks = _blocks(message)
         if blocks and turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         elif blocks:
@@ -57,11 +73,21 @@ def _turns(messages: list[JsonObject], provider: str) -> list[JsonObject]:
     return turns
 
 
-def _blocks(message: JsonObject, provider: str) -> list[Block]:
+def _blocks(message: JsonObject) -> list[Block]:
     if message.get("role") == "tool":
-        return [result_block(message, provider)]
+        return [result_block(message)]
     uses = [tool_use_block(call) for call in objects(message.get("tool_calls"))]
-    return [*parts_of(message.get("content"), provider), *uses]
+    thinking = thinking_blocks(message) if message.get("role") == "assistant" else []
+    return [*thinking, *parts_of(_content(message)), *uses]
+
+
+def _content(message: JsonObject) -> Any:
+    """A message's own `cache_control` is its last part's."""
+    content, cache = message.get("content"), message.get("cache_control")
+    if not isinstance(cache, dict) or not content:
+        return content
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    return [*parts[:-1], {**an_object(parts[-1]), "cache_control": cache}]
 
 
 def _trim_the_end(turn: JsonObject) -> None:
@@ -71,22 +97,8 @@ def _trim_the_end(turn: JsonObject) -> None:
         last["text"] = last["text"].rstrip()
 
 
-def _sampling(request: ModelRequest) -> JsonObject:
-    """The temperature is at most 1. Newer models refuse it together with `top_p`, so only one is sent."""
-    if request.temperature is not None:
-        return {"temperature": min(max(request.temperature, 0.0), 1.0)}
-    top_p = request.extra.get("top_p")
-    return {"top_p": top_p} if top_p is not None else {}
-
-
-def _stop_sequences(stop: Any) -> list[str]:
-    """Sequences of only white space are refused, so they are left out."""
-    wanted = stop if isinstance(stop, list) else [stop]
-    return [text for text in wanted if isinstance(text, str) and text.strip()]
-
-
 def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
-    tools = [_tool(an_object(tool.get("function"))) for tool in request.tools if tool.get("function")]
+    tools = [_tool(tool) for tool in request.tools]
     if tools:
         choice = _choice(request.extra)
         return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
@@ -94,15 +106,28 @@ def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
     used = {b["name"]: None for turn in turns for b in turn["content"] if b["type"] == "tool_use"}
     if not used:
         return {}
-    return {"tools": [_tool({"name": name}) for name in used], "tool_choice": {"type": "none"}}
+    unusable = [_tool({"function": {"name": name}}) for name in used]
+    return {"tools": unusable, "tool_choice": {"type": "none"}}
 
 
-def _tool(function: JsonObject) -> JsonObject:
+def _tool(tool: JsonObject) -> JsonObject:
+    """OpenAI's function, its custom tool as one that takes a text, or a tool of Anthropic's own."""
+    if isinstance(custom := tool.get("custom"), dict):
+        text = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+        function = {"name": custom.get("name"), "description": custom.get("description"), "parameters": text}
+    elif isinstance(tool.get("function"), dict):
+        function = an_object(tool.get("function"))
+    else:
+        return tool
     schema = {"type": "object", **an_object(function.get("parameters"))}
-    tool: JsonObject = {"name": a_text(function.get("name")), "input_schema": schema}
+    translated: JsonObject = {"name": a_text(function.get("name")), "input_schema": schema}
     if description := a_text(function.get("description")):
-        tool["description"] = description
-    return tool
+        translated["description"] = description
+    if function.get("strict") is True:
+        translated["strict"] = True
+    if cache := an_object(tool.get("cache_control")) or an_object(function.get("cache_control")):
+        translated["cache_control"] = cache
+    return translated
 
 
 def _choice(extra: JsonObject) -> JsonObject:
@@ -113,8 +138,13 @@ def _choice(extra: JsonObject) -> JsonObject:
         choice = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}.get(
             wanted, {}
         )
-    elif name := a_text(an_object(an_object(wanted).get("function")).get("name")):
+    elif name := _chosen_tool(an_object(wanted)):
         choice = {"type": "tool", "name": name}
     if extra.get("parallel_tool_calls") is False and choice.get("type") != "none":
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return choice
+
+
+def _chosen_tool(wanted: JsonObject) -> str:
+    named = an_object(wanted.get("function")) or an_object(wanted.get("custom")) or wanted
+    return a_text(named.get("name"))

@@ -17,11 +17,30 @@ class ModelRequest:
     temperature: float | None = None
     tools: list[JsonObject] = field(default_factory=list)
     extra: JsonObject = field(default_factory=dict)  # parameters passed through as the client sent them
+    headers: dict[str, str] = field(default_factory=dict)  # likewise, such as `anthropic-beta`
 
 
 def has_images(messages: Sequence[JsonObject]) -> bool:
-    contents = [message.get("content") for message in messages]
-    return any(is_image(part) for parts in contents if isinstance(parts, list) for part in parts)
+    return count_images(messages) > 0
+
+
+def count_images(messages: Sequence[JsonObject]) -> int:
+    """In contents, and among the `images` of replies that are sent back."""
+    return sum(is_image(part) for message in messages for part in _parts(message))
+
+
+def has_files(messages: Sequence[JsonObject]) -> bool:
+    """Whether there is a document or sound, whose tokens its size does not bound."""
+    return any(
+        isinstance(part, dict) and part.get("type") in ("file", "input_audio", "document")
+        for message in messages
+        for part in _parts(message)
+    )
+
+
+def _parts(message: JsonObject) -> list[Any]:
+    lists = [message.get(name) for name in ("content", "images")]
+    return [part for parts in lists if isinstance(parts, list) for part in parts]
 
 
 def is_image(part: Any) -> bool:
@@ -40,10 +59,40 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """The model declines in words; OpenAI sends them separately from the reply's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """Pieces of tool calls as OpenAI streams them: `[{index, id?, function: {name?, arguments?}}]`."""
+    """Pieces of tool calls as OpenAI streams them: `[{index, id, type, function: {name, arguments}}]`.
+
+    Each id and name comes once, whole, in a call's first piece; arguments are text in any number of pieces,
+    together a JSON object. A custom tool's call has `custom: {name, input}` in place of `function`. Other
+    fields of the first piece, such as `extra_content`, are the provider's own.
+    """
 
     calls: list[JsonObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What else an answer has, as the provider sent it.
+
+    `place` is the object that has the field: `message` (annotations, images, reasoning_details, audio),
+    `choice` (logprobs) or `answer` (citations). Lists of several events with one name are joined.
+
+    A message's `reasoning_details` are OpenRouter's, which has a format for every provider: Claude's thinking
+    is `{"type": "reasoning.text", "text", "signature", "format": "anthropic-claude-v1"}`, redacted thinking
+    `{"type": "reasoning.encrypted", "data", "format": "anthropic-claude-v1"}`.
+    (https://openrouter.ai/docs/use-cases/reasoning-tokens)
+    """
+
+    place: str
+    name: str
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +106,7 @@ class UsageReport:
     output_tokens: int  # including reasoning
     cached_tokens: int = 0  # part of the input, read from the cache: these cost less
     reasoning_tokens: int = 0  # part of the output, if the provider reports it
+    cache_written_tokens: int = 0  # part of the input, written to the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +125,33 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """Which of the turn's models answers, before its first output: the requested one, or a fallback."""
+
+    model: str  # slug
+    provider: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """Bytes of the reply that arrived but could not be parsed; they are counted and not shown."""
 
     size: int
 
 
-ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | Notice | Unread
+ModelEvent = (
+    TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | Extra
+    | UsageReport
+    | Finish
+    | Notice
+    | Answering
+    | Unread
+)
 
 
 class Provider(Protocol):

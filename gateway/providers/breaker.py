@@ -9,7 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
-from gateway.errors import ProviderError
+from gateway.errors import ProviderError, ProviderPaused
 from gateway.providers.refusals import is_outage
 
 FAILURES = 5
@@ -102,8 +102,8 @@ def _breaker(owner_id: UUID, provider: str, base_url: str, key_hash: str) -> Cir
     return CircuitBreaker()
 
 
-def _open_error(provider: str, seconds: int) -> ProviderError:
-    return ProviderError(
+def _open_error(provider: str, seconds: int) -> ProviderPaused:
+    return ProviderPaused(
         f"The model's provider is failing. Try again in {seconds} s.",
         provider=provider,
         did_no_work=True,

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import aiohttp
 import httpx
+import structlog
 from django.conf import settings
 
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.providers.base import JsonObject
-from gateway.providers.refusals import refusal
+from gateway.providers.inflation import Inflation
+from gateway.providers.refusals import redacted, refusal
 from gateway.providers.sizes import LARGEST_RESPONSE, encoded
 from kit.errors import AddressRefused
+from kit.outbound import MAY_BE_COMPRESSED
 
 ClientFactory = Callable[[], httpx.AsyncClient]
 
@@ -22,6 +25,9 @@ ClientFactory = Callable[[], httpx.AsyncClient]
 TIMEOUT = httpx.Timeout(None, connect=5.0, pool=10.0)
 HEALTH_SECONDS = 5.0
 LARGEST_REFUSAL = 64 * 1024
+LONGEST_LOGGED = 4 * 1024  # bytes of a refusal
+SHORTEST_SECRET = 6  # characters
+log = structlog.get_logger(__name__)
 FAIR_BYTES = 32 * 1024  # after which other tasks may run, even if more has arrived
 # aiohttp's errors for a connection that was never made. httpx-aiohttp also raises ConnectTimeout for a server
 # that hung up, perhaps after it had done work; so the cause is checked.
@@ -37,21 +43,26 @@ class Exchange:
     headers: Mapping[str, str]
 
     async def post(
-        self, url: str, body: JsonObject, *, most_bytes: int = LARGEST_RESPONSE
+        self,
+        url: str,
+        body: JsonObject,
+        *,
+        headers: Mapping[str, str] | None = None,
+        most_bytes: int = LARGEST_RESPONSE,
     ) -> AsyncGenerator[bytes, None]:
-        """The chunks of a 200's body as they arrive. ProviderTimeout, ProviderError, ContextTooLong, and
-        AtCapacity if a limit of ours prevented the request.
+        """The plain chunks of a success's body as they arrive.
 
-        ProviderError also for a response of more than `most_bytes`.
+        ProviderTimeout, ContextTooLong, ProviderError (also for more than `most_bytes`), and AtCapacity if a
+        limit of ours prevented the request.
         """
         now = asyncio.get_running_loop().time
         total_by = now() + settings.PROVIDER_CALL_SECONDS
         first_by = min(now() + settings.PROVIDER_FIRST_BYTE_SECONDS, total_by)
         with self._translated():
             async with asyncio.timeout_at(first_by):
-                response = await self._send("POST", url, encoded(body))
+                response = await self._send("POST", url, encoded(body), headers)
             try:
-                if response.status_code != httpx.codes.OK:
+                if not response.is_success:
                     await self._refuse(response, first_by)
                 async for chunk in _chunks(response, first_by, total_by, most_bytes):
                     yield chunk
@@ -69,12 +80,16 @@ class Exchange:
         if response.status_code != httpx.codes.OK:
             raise refusal(provider=self.provider, status=response.status_code)
 
-    async def _send(self, method: str, url: str, content: bytes) -> httpx.Response:
+    async def _send(
+        self, method: str, url: str, content: bytes, more_headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         client = self.client()
-        headers = {"Accept-Encoding": "identity", **self.headers}
+        headers = {"Accept-Encoding": "identity", **(more_headers or {}), **self.headers}
         if content:
             headers["Content-Type"] = "application/json"
-        request = client.build_request(method, url, content=content, headers=headers, timeout=TIMEOUT)
+        request = client.build_request(
+            method, url, content=content, headers=headers, timeout=TIMEOUT, extensions=MAY_BE_COMPRESSED
+        )
         return await client.send(request, stream=True, follow_redirects=False)
 
     async def _refuse(self, response: httpx.Response, by: float) -> None:
@@ -84,9 +99,21 @@ class Exchange:
                 body += chunk
                 if len(body) > LARGEST_REFUSAL:
                     break
+        secrets = self._secrets()
+        said = redacted(body[:LONGEST_LOGGED].decode("utf-8", "replace"), secrets)
+        log.warning("a provider refused", provider=self.provider, status=response.status_code, said=said)
         raise refusal(
-            provider=self.provider, status=response.status_code, headers=response.headers, body=body
+            provider=self.provider,
+            status=response.status_code,
+            headers=response.headers,
+            body=body,
+            secrets=secrets,
         )
+
+    def _secrets(self) -> list[str]:
+        """The key, in whichever header it is sent."""
+        values = (value.removeprefix("Bearer ") for value in self.headers.values())
+        return [value for value in values if len(value) >= SHORTEST_SECRET]
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -113,21 +140,23 @@ class Exchange:
 async def _chunks(
     response: httpx.Response, first_by: float, total_by: float, most_bytes: int
 ) -> AsyncGenerator[bytes, None]:
-    """The body, each wait within its limit; times are by the loop's clock."""
+    """The plain body, each wait within its limit; times are by the loop's clock."""
     now = asyncio.get_running_loop().time
-    chunks, by, size, paused_at = response.aiter_bytes(), first_by, 0, 0
+    inflation = Inflation(response.headers.get("content-encoding", ""))
+    chunks, by, size, paused_at = response.aiter_raw(), first_by, 0, 0
     while True:
         async with asyncio.timeout_at(min(by, total_by)):
-            chunk = await anext(chunks, None)
-        if chunk is None:
+            raw = await anext(chunks, None)
+        if raw is None:
             return
-        size += len(chunk)
-        if size > most_bytes:
-            raise httpx.DecodingError("The provider's response was too large.")
-        yield chunk
-        if size - paused_at > FAIR_BYTES:
-            await asyncio.sleep(0)
-            paused_at = size
+        for chunk in inflation.add(raw):
+            size += len(chunk)
+            if size > most_bytes:
+                raise httpx.DecodingError("The provider's response was too large.")
+            yield chunk
+            if size - paused_at > FAIR_BYTES:
+                await asyncio.sleep(0)
+                paused_at = size
         by = now() + settings.PROVIDER_IDLE_SECONDS
 
 

@@ -7,6 +7,7 @@ from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject
 
 NO_COUNT = -1
+LONGEST_COUNT = 16  # digits
 
 
 def objects(value: Any) -> list[JsonObject]:
@@ -36,18 +37,18 @@ def reported_count(value: Any) -> int | None:
         return None
     if isinstance(value, float) and value.is_integer():  # JavaScript has no other numbers
         value = int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < LONGEST_COUNT:
+        value = int(value)
     return value if is_count(value) else NO_COUNT
 
 
-def parsed(data: str, *, provider: str) -> JsonObject:
-    """The JSON object in `data`; ProviderError if there is none."""
+def parsed(data: str) -> JsonObject | None:
+    """The JSON object in `data`; None if there is none."""
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        raise garbled(provider) from exc
-    if not isinstance(value, dict):
-        raise garbled(provider)
-    return value
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def garbled(provider: str) -> ProviderError:

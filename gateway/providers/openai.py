@@ -5,8 +5,11 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
+from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
+from gateway.providers.dialects import Dialect, after_refusal, dialects
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
 from gateway.providers.openai_events import OpenAIReader
 from gateway.providers.sizes import longest_line, most_received
@@ -14,7 +17,19 @@ from gateway.providers.streams import read_events
 from kit.outbound import model_client
 
 # Parameters that bound the bill: a client cannot pass them through.
-BILLING_PARAMETERS = {"max_tokens", "max_completion_tokens", "n"}
+BILLING_PARAMETERS = {"max_tokens", "max_completion_tokens", "n", "stream", "stream_options"}
+MOST_DIALECTS_TRIED = 2  # one for each field of ours that a server may refuse
+# Fields of messages that come from other providers' replies, or are meant for them.
+NOT_OPENAIS = {
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "thinking_blocks",
+    "cache_control",
+    "images",
+    "annotations",
+    "prefix",
+}
 
 
 class OpenAIProvider:
@@ -29,30 +44,58 @@ class OpenAIProvider:
         self._exchange = Exchange(self.name, client, self._headers(api_key))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        url, bound = url_below(self.base_url, "/chat/completions"), request.max_tokens
-        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
-        reading = read_events(chunks, OpenAIReader(self.name), longest_line=longest_line(bound))
-        async with aclosing(reading) as events:
+        """A request that is refused only for a field of ours is sent again without it."""
+        for _ in range(MOST_DIALECTS_TRIED):
+            begun = False
+            try:
+                async with aclosing(self._read(request)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except ProviderError as refusal:
+                dialect = None if begun else after_refusal(self._dialect(request), refusal)
+                if dialect is None:
+                    raise
+                dialects().learn((self.base_url, request.model), dialect)
+        async with aclosing(self._read(request)) as events:
             async for event in events:
                 yield event
+
+    def _read(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        url, bound = url_below(self.base_url, "/chat/completions"), request.max_tokens
+        chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
+        return read_events(chunks, OpenAIReader(self.name), longest_line=longest_line(bound))
+
+    def _dialect(self, request: ModelRequest) -> Dialect:
+        return dialects().of((self.base_url, request.model), output_bound=self.output_bound)
 
     def _headers(self, api_key: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def body(self, request: ModelRequest) -> JsonObject:
+        dialect = self._dialect(request)
         body: JsonObject = {
             **{name: value for name, value in request.extra.items() if name not in BILLING_PARAMETERS},
             "model": request.model,
-            "messages": request.messages,
-            self.output_bound: request.max_tokens,
+            "messages": self.messages(request.messages),
+            dialect.output_bound: request.max_tokens,
             "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if dialect.takes_stream_options:
+            body["stream_options"] = {"include_usage": True}
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.tools:
-            body["tools"] = request.tools
+            body["tools"] = self.tools(request.tools)
         return body
+
+    def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
+        """Without what only other providers know, which OpenAI refuses: it makes none of these itself."""
+        return [_plain_message(message) for message in messages]
+
+    def tools(self, tools: list[JsonObject]) -> list[JsonObject]:
+        return [{name: value for name, value in tool.items() if name != "cache_control"} for tool in tools]
 
     def hidden_prompt(self, request: ModelRequest) -> int:
         return 0
@@ -92,3 +135,23 @@ class CompatibleProvider(OpenAIProvider):
 
     name = "compatible"
     output_bound = "max_tokens"
+
+    def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
+        """As they are: a server that sent reasoning or signatures wants them back."""
+        return messages
+
+    def tools(self, tools: list[JsonObject]) -> list[JsonObject]:
+        return tools
+
+
+def _plain_message(message: JsonObject) -> JsonObject:
+    plain = {name: value for name, value in message.items() if name not in NOT_OPENAIS}
+    if isinstance(content := plain.get("content"), list):
+        plain["content"] = [_without(part, "cache_control") for part in content]
+    if isinstance(calls := plain.get("tool_calls"), list):
+        plain["tool_calls"] = [_without(call, "extra_content") for call in calls]
+    return plain
+
+
+def _without(value: Any, name: str) -> Any:
+    return {key: inner for key, inner in value.items() if key != name} if isinstance(value, dict) else value

@@ -4,7 +4,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,16 +33,20 @@ class Envelope:
     created: int
     model: str
 
-    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def answered_by(self, model: str) -> "Envelope":
+        return replace(self, model=model)
+
+    def chunk(self, delta: dict[str, Any], **choice_fields: Any) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None, **choice_fields}
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
-    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+    def usage_chunk(self, usage: dict[str, Any]) -> dict[str, Any]:
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage}
 
-    def whole(self, message: dict[str, Any], finish_reason: str, usage: dict[str, int]) -> dict[str, Any]:
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage}
+    def whole(self, choice: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """With one choice: its `message`, `finish_reason` and other fields."""
+        whole = {"index": 0, "logprobs": None, **choice}
+        return {**self._head("chat.completion"), "choices": [whole], "usage": usage}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Reads OpenAI's streamed chunks as events, without I/O.
+"""Reads OpenAI's streamed chunks as events, without I/O, from every server that says it speaks them.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -6,125 +6,214 @@ Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.errors import ProviderError
 from gateway.providers.base import (
+    Extra,
     Finish,
     JsonObject,
     ModelEvent,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
 )
-from gateway.providers.garbled import a_count, a_text, an_object, is_count, objects, parsed, reported_count
-from gateway.providers.refusals import is_transient
-from gateway.providers.sse import Frame
+from gateway.providers.finish_reasons import finish_reason
+from gateway.providers.garbled import a_text, an_object, objects, parsed
+from gateway.providers.reported_errors import error_in, reported_error
+from gateway.providers.sse import BODY, DONE, Frame
+from gateway.providers.think_tags import ThinkTags
+from gateway.providers.tool_call_pieces import ToolCallPieces
+from gateway.providers.usage_counts import merged, usage_of
 
-FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
+REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
+READ_IN_CHUNK = {"id", "object", "created", "model", "choices", "usage", "error", "x_groq", "obfuscation"}
+READ_IN_CHUNK |= {"usageMetadata", "type"}
+READ_IN_CHOICE = {"index", "delta", "message", "text", "finish_reason", "finishReason", "error", "usage"}
+READ_IN_MESSAGE = {"role", "content", "refusal", "tool_calls", "function_call", "obfuscation", *REASONING}
+MOST_EXTRAS = 100_000  # of one reply
+EACH_TIME = {"logprobs"}  # also if the same value comes again
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class OpenAIReader:
-    """Reads one reply up to `[DONE]`; unknown fields are skipped."""
+    """Reads one reply up to `[DONE]`."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
         self.done = False
-        self._indexes = _CallIndexes()
+        self.unread = 0
+        self._reason: str | None = None
+        self._is_whole = False  # the server did not stream
+        self._has_begun = False
+        self._index: Any = None  # of the choice that is read
+        self._calls = ToolCallPieces()
+        self._tags = ThinkTags()
+        self._usage: UsageReport | None = None
+        self._from_messages = ""  # the text that came in a `message` rather than in deltas
+        self._has_deltas = self._has_reasoning = False
+        self._extras: dict[tuple[str, str], Any] = {}  # the last of each
+        self._extra_count = 0
+
+    @property
+    def is_finished(self) -> bool:
+        return self._reason is not None
+
+    @property
+    def has_usage(self) -> bool:
+        return self._usage is not None
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]:
-        if frame.data == "[DONE]":
+        if frame.data.strip() == DONE:
             self.done = True
             return
-        chunk = parsed(frame.data, provider=self.provider)
-        if chunk.get("error"):
-            raise self._reported(chunk["error"])
-        for choice in objects(chunk.get("choices")):
-            yield from self._read_choice(choice)
-        report = usage_of(an_object(chunk.get("usage")))
-        if report is not None:
-            yield report
+        chunk = parsed(frame.data)
+        if chunk is None:
+            self.unread += frame.data.strip() not in ("null", "ping")
+            return
+        if (error := error_in(chunk, event=frame.event)) is not None:
+            raise reported_error(error, provider=self.provider, has_begun=self._has_begun)
+        yield from self._read_chunk(chunk)
+        if frame.event == BODY and objects(chunk.get("choices")) and self._message_in(chunk):
+            self._is_whole = True
+
+    def end(self) -> Iterator[ModelEvent]:
+        """A reply is complete after a reason, after `[DONE]` if it has anything, and as a whole document."""
+        yield from self._tags.end()
+        if pieces := list(self._calls.end()):
+            yield ToolCallDelta(pieces)
+        if self._usage is not None:
+            yield self._usage
+        if self._reason is None and not (self._has_begun and (self.done or self._is_whole)):
+            return
+        reason = self._reason or "stop"
+        yield Finish("tool_calls" if reason == "stop" and self._calls.calls else reason)
+
+    def _read_chunk(self, chunk: JsonObject) -> Iterator[ModelEvent]:
+        for choice in _choices(chunk):
+            if self._index is None:
+                self._index = choice.get("index", 0)
+            if choice.get("index", self._index) == self._index:
+                yield from self._read_choice(choice)
+        yield from self._read_usage(chunk)
+        if "choices" in chunk:
+            yield from self._extras_of("answer", chunk, READ_IN_CHUNK)
 
     def _read_choice(self, choice: JsonObject) -> Iterator[ModelEvent]:
-        delta = an_object(choice.get("delta"))
-        if reasoning := a_text(delta.get("reasoning_content")) or a_text(delta.get("reasoning")):
+        for event in self._events_of(choice):
+            self._has_begun = True
+            yield event
+        if error := choice.get("error"):
+            raise reported_error(error, provider=self.provider, has_begun=True)
+        told = a_text(choice.get("finish_reason")) or a_text(choice.get("finishReason"))
+        self._reason = finish_reason(told, provider=self.provider) or self._reason
+
+    def _events_of(self, choice: JsonObject) -> Iterator[ModelEvent]:
+        delta, message = an_object(choice.get("delta")), an_object(choice.get("message"))
+        yield from self._read_message(delta, is_new=True)
+        if message:
+            yield from self._read_message(self._news_in(message), is_new=False)
+        if text := a_text(choice.get("text")):
+            yield from self._tags.add(text)
+        yield from self._extras_of("choice", choice, READ_IN_CHOICE)
+
+    def _read_message(self, message: JsonObject, *, is_new: bool) -> Iterator[ModelEvent]:
+        if reasoning := next((text for name in REASONING if (text := a_text(message.get(name)))), ""):
+            self._has_reasoning = True
             yield ReasoningDelta(reasoning)
-        if text := _content(delta.get("content")) + a_text(delta.get("refusal")):
-            yield TextDelta(text)
-        if pieces := objects(delta.get("tool_calls")):
-            yield ToolCallDelta(
-                [self._indexes.put(_tool_call(piece), piece.get("index")) for piece in pieces]
-            )
-        if reason := a_text(choice.get("finish_reason")):
-            yield Finish(reason if reason in FINISH_REASONS else "stop")
+        for text, kind in _content(message.get("content")):
+            if kind is TextDelta:
+                self._has_deltas = self._has_deltas or is_new
+                yield from self._tags.add(text)
+            else:
+                self._has_reasoning = True
+                yield kind(text)
+        if refusal := a_text(message.get("refusal")):
+            yield RefusalDelta(refusal)
+        if pieces := [piece for call in _calls_in(message) for piece in self._calls.add(call)]:
+            yield ToolCallDelta(pieces)
+        yield from self._extras_of("message", _with_images(message), READ_IN_MESSAGE)
 
-    def _reported(self, error: Any) -> ProviderError:
-        """An error after the headers: OpenRouter and llama.cpp send a status as its `code`."""
-        code = an_object(error).get("code")
-        status = code if type(code) is int and 400 <= code < 600 else 200
-        return ProviderError(provider=self.provider, provider_status=status, transient=is_transient(status))
+    def _news_in(self, message: JsonObject) -> JsonObject:
+        """What a whole message has that did not come in deltas; some servers repeat all of it at the end."""
+        news = {
+            name: value for name, value in message.items() if name not in REASONING or not self._has_reasoning
+        }
+        content = news.get("content")
+        if self._has_deltas:
+            news.pop("content", None)
+        elif isinstance(content, str):
+            before, self._from_messages = self._from_messages, content
+            if content.startswith(before):
+                news["content"] = content[len(before) :]
+        if self._calls.calls:
+            news = {
+                name: value for name, value in news.items() if name not in ("tool_calls", "function_call")
+            }
+        return news
+
+    def _read_usage(self, chunk: JsonObject) -> Iterator[ModelEvent]:
+        """The counts so far, passed on at once: a reply that breaks off is charged by them."""
+        places = [chunk, an_object(chunk.get("x_groq")), *_choices(chunk)]
+        reports = [usage_of(an_object(place.get("usage"))) for place in places]
+        reports.append(usage_of(an_object(chunk.get("usageMetadata"))))
+        for report in reports:
+            if report is not None:
+                self._usage = merged(self._usage, report)
+                yield self._usage
+
+    def _extras_of(self, place: str, found: JsonObject, known: set[str]) -> Iterator[ModelEvent]:
+        """Fields that we do not read, each as often as it changes."""
+        for name, value in found.items():
+            is_news = value not in EMPTY and (name in EACH_TIME or self._extras.get((place, name)) != value)
+            if name not in known and is_news and self._extra_count < MOST_EXTRAS:
+                self._extras[place, name] = value
+                self._extra_count += 1
+                yield Extra(place, name, value)
+
+    @staticmethod
+    def _message_in(chunk: JsonObject) -> bool:
+        return any(isinstance(choice.get("message"), dict) for choice in _choices(chunk))
 
 
-def usage_of(usage: JsonObject) -> UsageReport | None:
-    """None if a count is missing, which is not 0; negative if it is not a count."""
-    read, written = reported_count(usage.get("prompt_tokens")), reported_count(usage.get("completion_tokens"))
-    if read is None or written is None:
-        return None
-    cached = a_count(an_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
-    reasoning = a_count(an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    if reasoning and usage.get("total_tokens") == read + written + reasoning:
-        written += reasoning  # xAI counts reasoning separately from the completion
-    return UsageReport(read, written, min(cached, max(read, 0)), min(reasoning, max(written, 0)))
+def _choices(chunk: JsonObject) -> list[JsonObject]:
+    choices = chunk.get("choices")
+    return objects([choices] if isinstance(choices, dict) else choices)
 
 
-def _content(content: Any) -> str:
-    """Mistral's reasoning models send a list of parts, of which only text is used."""
+def _content(content: Any) -> Iterator[tuple[str, type[TextDelta] | type[ReasoningDelta]]]:
+    """Texts and reasoning: Mistral's reasoning models send a list of parts of both."""
     if isinstance(content, str):
-        return content
-    return "".join(a_text(part.get("text")) for part in objects(content))
+        if content:
+            yield content, TextDelta
+        return
+    for part in objects([content] if isinstance(content, dict) else content):
+        kind = a_text(part.get("type"))
+        thought = part.get("thinking", part.get("reasoning"))
+        if kind in ("thinking", "reasoning") or (not kind and thought):
+            if text := _joined_text(thought if thought is not None else part.get("text")):
+                yield text, ReasoningDelta
+        elif text := a_text(part.get("text")):
+            yield text, TextDelta
 
 
-def _tool_call(piece: JsonObject) -> JsonObject:
-    """A piece of a tool call with only valid fields, of the types that clients expect."""
-    function = an_object(piece.get("function"))
-    texts = {name: function[name] for name in ("name", "arguments") if isinstance(function.get(name), str)}
-    head = {"id": piece["id"], "type": "function"} if isinstance(piece.get("id"), str) else {}
-    return {**head, "function": texts}
+def _joined_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "".join(a_text(item.get("text")) for item in objects(value))
 
 
-class _CallIndexes:
-    """Which call each piece belongs to, even if a server sends no `index`, or 0 for every call.
+def _with_images(message: JsonObject) -> JsonObject:
+    """With the images of its content among its `images`, as OpenRouter has them."""
+    content = message.get("content")
+    images = [part for part in objects(content) if part.get("type") == "image_url"]
+    return {**message, "images": [*objects(message.get("images")), *images]} if images else message
 
-    A piece with a new id and a name begins another call: this is how Gemini streams parallel ones.
-    """
 
-    def __init__(self) -> None:
-        self._ids: dict[int, str] = {}  # by our index
-        self._by_id: dict[str, int] = {}  # the first index with this id
-        self._at: dict[int, int] = {}  # our index for the server's own, which it may use again
-        self._latest = 0
-        self._free = 0  # beyond all indexes in use
-
-    def put(self, call: JsonObject, index: Any) -> JsonObject:
-        """The piece with its correct index."""
-        name, call_id = call["function"].get("name"), call.get("id", "")
-        if is_count(index):
-            own_index = self._with_index(index, call_id if name else "")
-            self._at[index] = own_index
-        else:
-            own_index = self._without_index(call_id)
-        self._ids[own_index] = self._ids.get(own_index) or call_id
-        self._by_id.setdefault(self._ids[own_index], own_index)
-        self._latest, self._free = own_index, max(self._free, own_index + 1)
-        return {"index": own_index, **call}
-
-    def _with_index(self, index: int, new_id: str) -> int:
-        own_index = self._at.get(index)
-        if own_index is None:
-            return index if index not in self._ids else self._free
-        is_another = new_id and self._ids[own_index] not in ("", new_id)
-        return self._free if is_another else own_index
-
-    def _without_index(self, call_id: str) -> int:
-        if not call_id:
-            return self._latest
-        return self._by_id.get(call_id, self._free)
+def _calls_in(message: JsonObject) -> list[JsonObject]:
+    """Pieces of tool calls: a list, one, or several by their index; or the one `function_call` of old."""
+    calls = message.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls] if {"function", "name", "id"} & calls.keys() else list(calls.values())
+    found = objects(calls)
+    old = message.get("function_call")
+    return found or ([{"index": 0, "function": old}] if isinstance(old, dict) else [])

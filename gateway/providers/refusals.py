@@ -1,53 +1,133 @@
-"""Translates a provider's refusal, without its own text, which may contain the key."""
+"""Translates a provider's refusal, with the provider's own words and without anything like a key."""
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from gateway.errors import ContextTooLong, ProviderError
+from gateway.providers.base import JsonObject
+from gateway.providers.garbled import a_text, an_object, objects
+from gateway.providers.soundness import sound
 from kit.errors import DomainError
 
-# OpenAI, llama.cpp, vLLM and DeepSeek, Anthropic (twice), xAI, Gemini, in this order.
+# OpenAI, llama.cpp, vLLM and DeepSeek, Anthropic (twice), xAI, Gemini, in this order, then other servers.
 CONTEXT = re.compile(
     rb"context_length_exceeded|exceed_context_size|maximum context length|prompt is too long|context limit"
-    rb"|maximum prompt length|input token count|context window",
+    rb"|maximum prompt length|input token count|context window|context size|context length"
+    rb"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)|input is too long",
     re.IGNORECASE,
 )
 # A gateway in front of the model gave up waiting; the model behind it may have worked, and may still.
 GATEWAY_TIMEOUTS = {408, 504, 524}
 OVERLOADED = 429
+INVALID = {400, 413, 422}
+LONGEST_MESSAGE = 1000  # characters of a provider's own words
+LONGEST_CODE = 100
+REMOVED = "[removed]"
+KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|key|token|AIza|ya29|ghp|gho|xox[a-z]|AKIA|Bearer|Basic)"
+    r"[-_ .:=]{0,2}[A-Za-z0-9*_.+/=-]{8,}"
+    r"|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])\w{24,}\b|\b[0-9a-f]{32,}\b"
+)
 
 
 def refusal(
-    *, provider: str, status: int, headers: Mapping[str, str] | None = None, body: bytes = b""
+    *,
+    provider: str,
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    secrets: Iterable[str] = (),
 ) -> DomainError:
-    """The error for a status other than 200; a 400 about the context window is ContextTooLong."""
-    if status == 400 and CONTEXT.search(body):
+    """The error for a status that is not a success; one about the context window is ContextTooLong."""
+    if status in INVALID and CONTEXT.search(body):
         return ContextTooLong()
+    words = words_of(_json(body), secrets=secrets)
+    said = words.get("provider_message", "")
     return ProviderError(
-        _text_for(status, body),
+        _text_for(status, body, said),
         provider=provider,
         provider_status=status,
         did_no_work=status not in GATEWAY_TIMEOUTS,
         transient=is_transient(status)
         and b"insufficient_quota" not in body,  # OpenAI's 429 for an unpaid bill
         retry_after=retry_after_seconds((headers or {}).get("retry-after"), now=datetime.now(UTC)),
+        words=words,
     )
 
 
-def _text_for(status: int, body: bytes) -> str | None:
-    """What went wrong, by the status; None for the general text."""
-    if b"insufficient_quota" in body:
+def _text_for(status: int, body: bytes, said: str) -> str | None:
+    """What went wrong, by the status and in the provider's own words; None for the general text."""
+    its_words = f" It says: {said}" if said else ""
+    if b"insufficient_quota" in body or status == 402:
         return "The provider refused the request: its account has no credit left."
     if status in (401, 403):
-        return "The provider rejected the API key."
+        return f"The provider rejected the API key.{its_words}"
+    if status == 404:
+        return f"The provider does not know this model, or has no such address.{its_words}"
     if is_transient(status):
         return "The provider is overloaded or unavailable. Try again shortly."
     if 400 <= status < 500 and status not in GATEWAY_TIMEOUTS:
-        return "The provider refused the request."
+        return f"The provider refused the request.{its_words}"
     return None
+
+
+def words_of(error: Any, *, secrets: Iterable[str] = ()) -> dict[str, str]:
+    """A provider's message, code and parameter, as details of a ProviderError; without those it did not send.
+
+    It may be a text, OpenAI's or Anthropic's object, FastAPI's list of problems, or a problem document.
+    """
+    if isinstance(error, str):
+        return _words(error, "", "", secrets)
+    outer = an_object(error)
+    inner: Any = outer.get("error", outer)
+    if isinstance(inner, str):
+        said = a_text(outer.get("message"))
+        return _words(said if said else inner, a_text(outer.get("code")), "", secrets)
+    found = an_object(inner)
+    problems = [*objects(found.get("detail")), *objects(found.get("errors"))]
+    problem = problems[0] if problems else {}
+    place = problem.get("loc")
+    param = a_text(found.get("param")) or (str(place[-1]) if isinstance(place, list) and place else "")
+    message = _first_text(found, "message", "msg", "error_msg", "detail", "title")
+    if not message:
+        where = ".".join(str(step) for step in place) + ": " if isinstance(place, list) and place else ""
+        message = where + _first_text(problem, "msg", "message")
+    code = found.get("code") if isinstance(found.get("code"), str) else found.get("type")
+    return _words(message, a_text(code), param, secrets)
+
+
+def _first_text(found: JsonObject, *names: str) -> str:
+    return next((text for name in names if (text := a_text(found.get(name)))), "")
+
+
+def _words(message: str, code: str, param: str, secrets: Iterable[str]) -> dict[str, str]:
+    named = {
+        "provider_message": redacted(message, secrets)[:LONGEST_MESSAGE],
+        "provider_code": redacted(code, secrets)[:LONGEST_CODE],
+        "provider_param": redacted(param, secrets)[:LONGEST_CODE],
+    }
+    return {name: text for name, text in named.items() if text}
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Without the given secrets and anything that looks like a key."""
+    for secret in secrets:
+        text = text.replace(secret, REMOVED)
+    return sound(KEY_LIKE.sub(REMOVED, text)).strip()
+
+
+def _json(body: bytes) -> Any:
+    """The body's JSON; a short plain text as itself, a page as nothing."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if text.startswith("<") or "<html" in text[:LONGEST_MESSAGE] else text[:LONGEST_MESSAGE]
 
 
 def is_transient(status: int) -> bool:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from gateway.providers.base import JsonObject, ModelRequest, Provider, is_image
+from gateway.providers.base import JsonObject, ModelRequest, Provider, count_images, is_image
 
 # The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
 # (https://platform.openai.com/docs/guides/images-vision#calculating-costs). Others stay far below: Qwen2-VL
@@ -16,12 +16,18 @@ ANY_IMAGE = "data:image/png;base64,AAAA"
 # per token, indented code up to 8; a reply of a few tokens may consist of long runs of one character.
 BYTES_A_TOKEN = 16
 BYTES_BEYOND = 8 * 1024
+# A server that does not stream may send a whole document in one piece, which costs little to pass on.
+FEW_PIECES = 16
+BYTES_A_TOKEN_OF_FEW = 256
+# What comes with the text: pictures, sound, log probabilities.
+MOST_EXTRA_BYTES = 8 * 1024 * 1024
 # And beyond this many pieces: some servers send each letter separately.
 PIECES_A_TOKEN = 8
 PIECES_BEYOND = 1024
 # On the wire each token has its own chunk, with ids and filter results around it.
 WIRE_BYTES_A_TOKEN = 2 * 1024
 WIRE_BYTES_BEYOND = 1024 * 1024
+LONGEST_LINE = 8 * 1024 * 1024  # bytes
 LARGEST_RESPONSE = 64 * 1024 * 1024  # bytes; a reply of 100,000 tokens streams as about 20 MB
 
 
@@ -69,14 +75,19 @@ def most_streamed(output_bound: int) -> int:
     return output_bound * BYTES_A_TOKEN + BYTES_BEYOND
 
 
+def most_in_few_pieces(output_bound: int) -> int:
+    """The same for a reply of at most FEW_PIECES."""
+    return output_bound * BYTES_A_TOKEN_OF_FEW + BYTES_BEYOND
+
+
 def most_pieces(output_bound: int) -> int:
     """The pieces beyond which a reply is cut off."""
     return output_bound * PIECES_A_TOKEN + PIECES_BEYOND
 
 
 def longest_line(output_bound: int) -> int:
-    """The longest line of a response: a provider may send its whole reply in one, each letter escaped."""
-    return min(3 * most_streamed(output_bound) + 64 * 1024, LARGEST_RESPONSE // 16)
+    """The longest line of a response: a provider may send its whole reply in one, or a picture."""
+    return min(2 * most_in_few_pieces(output_bound) + 64 * 1024, LONGEST_LINE)
 
 
 def most_received(output_bound: int) -> int:
@@ -89,12 +100,11 @@ def _with_small_images(request: ModelRequest) -> tuple[ModelRequest, int]:
     images = 0
     messages: list[JsonObject] = []
     for message in request.messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            images += sum(is_image(part) for part in content)
-            messages.append({**message, "content": [_small(part) for part in content]})
-        else:
-            messages.append(message)
+        images += count_images([message])
+        lists = {name: message[name] for name in ("content", "images") if isinstance(message.get(name), list)}
+        messages.append(
+            {**message, **{name: [_small(part) for part in parts] for name, parts in lists.items()}}
+        )
     return replace(request, messages=messages), images
 
 

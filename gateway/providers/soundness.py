@@ -1,12 +1,28 @@
 """Makes text from providers valid for PostgreSQL and every client: no NUL, no half surrogate pairs."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
-from gateway.providers.base import JsonObject, ModelEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from gateway.providers.base import (
+    Extra,
+    JsonObject,
+    ModelEvent,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 
 HIGH_SURROGATES = ("\ud800", "\udbff")
 REPLACEMENT = "\ufffd"
+TEXTS: tuple[type[TextDelta | ReasoningDelta | RefusalDelta], ...] = (
+    ReasoningDelta,
+    TextDelta,
+    RefusalDelta,
+)
 
 
 def sound(text: str) -> str:
@@ -32,41 +48,58 @@ class SoundText:
         return REPLACEMENT if self._half else ""
 
 
+def sound_value(value: Any) -> Any:
+    """JSON with valid texts and numbers: NaN and infinities become None."""
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [sound_value(item) for item in value]
+    if isinstance(value, dict):
+        return {sound(name): sound_value(item) for name, item in value.items()}
+    return value
+
+
 class SoundEvents:
-    """One reply's events with valid texts: the reply, its reasoning and each tool call."""
+    """One reply's events with valid texts: the reply, its reasoning, a refusal and each tool call."""
 
     def __init__(self) -> None:
-        self._text = SoundText()
-        self._reasoning = SoundText()
-        self._arguments: defaultdict[int, SoundText] = defaultdict(SoundText)
+        self._texts = {kind: SoundText() for kind in TEXTS}
+        self._calls: defaultdict[tuple[int, str, str], SoundText] = defaultdict(SoundText)
 
     def add(self, event: ModelEvent) -> Iterator[ModelEvent]:
         match event:
-            case TextDelta(piece):
-                if text := self._text.add(piece):
-                    yield TextDelta(text)
-            case ReasoningDelta(piece):
-                if text := self._reasoning.add(piece):
-                    yield ReasoningDelta(text)
+            case TextDelta() | ReasoningDelta() | RefusalDelta():
+                if text := self._texts[type(event)].add(event.text):
+                    yield type(event)(text)
             case ToolCallDelta(calls):
                 yield ToolCallDelta([self._sound_call(call) for call in calls])
+            case Extra(place, name, value):
+                with suppress(RecursionError):
+                    yield Extra(place, sound(name), sound_value(value))
             case _:
                 yield event
 
     def end(self) -> Iterator[ModelEvent]:
         """The replacements of first halves whose second never came."""
-        if rest := self._reasoning.end():
-            yield ReasoningDelta(rest)
-        if rest := self._text.end():
-            yield TextDelta(rest)
-        for index, arguments in self._arguments.items():
-            if rest := arguments.end():
-                yield ToolCallDelta([{"index": index, "function": {"arguments": rest}}])
+        for kind, text in self._texts.items():
+            if rest := text.end():
+                yield kind(rest)
+        for (index, kind_of_call, field), text in self._calls.items():
+            if rest := text.end():
+                yield ToolCallDelta([{"index": index, kind_of_call: {field: rest}}])
 
     def _sound_call(self, call: JsonObject) -> JsonObject:
-        function = {name: sound(text) for name, text in call["function"].items() if name != "arguments"}
-        if "arguments" in call["function"]:
-            function["arguments"] = self._arguments[call["index"]].add(call["function"]["arguments"])
-        return {name: sound(value) if name == "id" else value for name, value in call.items()} | {
-            "function": function
-        }
+        found: JsonObject = {}
+        for name, value in call.items():
+            if name in ("function", "custom"):
+                found[name] = {
+                    field: self._calls[call["index"], name, field].add(text)
+                    if field in ("arguments", "input")
+                    else sound(text)
+                    for field, text in value.items()
+                }
+            else:
+                found[name] = sound_value(value)
+        return found

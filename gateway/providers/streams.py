@@ -1,5 +1,6 @@
 """A provider's streamed reply as events, in any wire format."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Protocol
@@ -10,14 +11,29 @@ from gateway.providers.garbled import garbled
 from gateway.providers.soundness import SoundEvents
 from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 
+# Some servers keep the connection open after the end of a reply. Usage may still come if it has not.
+LAST_FRAMES_SECONDS = 2.0
+LATE_USAGE_SECONDS = 5.0
+
 
 class FrameReader(Protocol):
-    """Reads one reply's frames; ProviderError if they are invalid or report an error."""
+    """Reads one reply's frames, skipping what it cannot read; ProviderError if they report an error."""
 
     provider: str
     done: bool  # the reply is complete; the rest is ignored
+    unread: int  # frames that were skipped
+
+    @property
+    def is_finished(self) -> bool:
+        """The finish reason has come, so only usage may follow."""
+
+    @property
+    def has_usage(self) -> bool: ...
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]: ...
+
+    def end(self) -> Iterator[ModelEvent]:
+        """What was held back, and the Finish if the reply is complete."""
 
 
 async def read_events(
@@ -25,28 +41,73 @@ async def read_events(
 ) -> AsyncGenerator[ModelEvent, None]:
     """The events with valid text, the Finish last; a reply without one broke off. Closes `chunks`.
 
-    A frame of more than `longest_line` bytes ends the reply with Unread and a ProviderError.
+    After the finish reason, neither a connection that stays open nor one that breaks spoils the reply. A
+    frame of more than `longest_line` bytes ends the reply with Unread and a ProviderError.
     """
-    parser, sounds, finish = FrameParser(longest=longest_line), SoundEvents(), None
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            for event in _read_all(parser.feed(chunk), reader):
-                if isinstance(event, Finish):
-                    finish = event  # usage may come after it
-                    continue
-                for whole in sounds.add(event):
-                    yield whole
-                if isinstance(event, Unread):
-                    raise garbled(reader.provider)
-            if reader.done:
-                break
+    sounds, finish = SoundEvents(), None
+    frames = _frames(chunks, reader, FrameParser(longest=longest_line))
+    async with aclosing(frames):
+        async for event in frames:
+            if isinstance(event, Finish):
+                finish = event  # usage may come after it
+                continue
+            for whole in sounds.add(event):
+                yield whole
+            if isinstance(event, Unread):
+                raise garbled(reader.provider)
     for rest in sounds.end():
         yield rest
     if finish is None:
-        raise ProviderError(
-            "The provider stopped in the middle of the reply.", provider=reader.provider, provider_status=200
-        )
+        raise _incomplete(reader)
     yield finish
+
+
+def _incomplete(reader: FrameReader) -> ProviderError:
+    if reader.unread:
+        return garbled(reader.provider)
+    text = "The provider stopped in the middle of the reply."
+    return ProviderError(text, provider=reader.provider, provider_status=200)
+
+
+async def _frames(
+    chunks: AsyncGenerator[bytes, None], reader: FrameReader, parser: FrameParser
+) -> AsyncGenerator[ModelEvent, None]:
+    async with aclosing(chunks):
+        async for chunk in _to_the_end(chunks, reader):
+            for event in _read_all(parser.feed(chunk), reader):
+                yield event
+            if reader.done:
+                break
+    for event in _read_all(parser.end(), reader):
+        yield event
+    for event in reader.end():
+        yield event
+
+
+async def _to_the_end(
+    chunks: AsyncGenerator[bytes, None], reader: FrameReader
+) -> AsyncGenerator[bytes, None]:
+    """The chunks, until the connection ends or nothing more is to be expected."""
+    while True:
+        try:
+            async with asyncio.timeout(_patience(reader)):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            return
+        except ProviderError:
+            if reader.is_finished:
+                return
+            raise
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _patience(reader: FrameReader) -> float | None:
+    """Seconds to wait for the next chunk; None: as long as the exchange allows."""
+    if not reader.is_finished:
+        return None
+    return LAST_FRAMES_SECONDS if reader.has_usage else LATE_USAGE_SECONDS
 
 
 def _read_all(frames: Iterable[Frame], reader: FrameReader) -> Iterator[ModelEvent]:

@@ -1,20 +1,44 @@
-"""Assembles tool calls from OpenAI's streamed chunks."""
+"""Assembles tool calls from the pieces of `ToolCallDelta`."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.providers.base import JsonObject
 
+KINDS = ("function", "custom")
+GROWING = {"arguments", "input"}
+
 
 def merge_tool_calls(pieces: Iterable[list[JsonObject]]) -> list[JsonObject]:
-    """The whole tool calls of streamed pieces, ordered by index."""
+    """The whole tool calls of streamed pieces, ordered by index, with the provider's own fields."""
     whole: dict[int, JsonObject] = {}
     for piece in (piece for batch in pieces for piece in batch):
-        call = whole.setdefault(
-            int(piece.get("index") or 0),
-            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
-        )
-        call["id"] = piece.get("id") or call["id"]
-        function = piece.get("function") or {}
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
-    return [whole[index] for index in sorted(whole)]
+        call = whole.setdefault(int(piece.get("index") or 0), {})
+        for name, value in piece.items():
+            if name in KINDS and isinstance(value, dict):
+                call[name] = _joined(call.get(name, {}), value)
+            elif name != "index" and value not in (None, ""):
+                call[name] = value
+    return [_complete(whole[index]) for index in sorted(whole)]
+
+
+def name_and_arguments(call: JsonObject) -> tuple[str, str]:
+    """Of a whole call; a custom tool's input is its arguments."""
+    function, custom = call.get("function") or {}, call.get("custom") or {}
+    name = function.get("name") or custom.get("name") or ""
+    return name, function.get("arguments") or custom.get("input") or ""
+
+
+def _joined(before: JsonObject, value: JsonObject) -> JsonObject:
+    texts = {name: before.get(name, "") + (value[name] or "") for name in GROWING & value.keys()}
+    others = {name: inner for name, inner in value.items() if name not in GROWING and inner}
+    return {**before, **others, **texts}
+
+
+def _complete(call: JsonObject) -> JsonObject:
+    head = {"id": call.get("id", ""), "type": call.get("type", "function")}
+    if call.get("custom") and "function" not in call:
+        body: dict[str, Any] = {"custom": {"name": "", "input": "", **call["custom"]}}
+    else:
+        body = {"function": {"name": "", "arguments": "", **call.get("function", {})}}
+    return {**call, **head, **body}

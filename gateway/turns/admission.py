@@ -147,7 +147,7 @@ def job_of(
     engine_account_id: UUID | None = None,
     servers: tuple[ServerRef, ...] = (),
 ) -> TurnJob:
-    """The job that runs the turn; the reply of a completion is not stored."""
+    """The job that runs the turn; the reply of a completion is stored only if it can be asked for again."""
     return TurnJob(
         turn_id=turn.id,
         conversation_id=turn.conversation_id,
@@ -159,7 +159,7 @@ def job_of(
         fallbacks=models[1:],
         request=request,
         bounds=bounds,
-        stores_reply=turn.kind == Turn.Kind.CHAT,
+        stores_reply=turn.kind == Turn.Kind.CHAT or turn.idempotency_key is not None,
         question=question,
         ancestors=ancestors,
         engine_account_id=engine_account_id,

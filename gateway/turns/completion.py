@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
+from uuid import UUID
 
 from django.db import transaction
 
@@ -10,20 +12,17 @@ from gateway.calls.bounds import Bounds, bound_call, expect_fit
 from gateway.engines.base import Engine, TurnJob
 from gateway.engines.events import EngineEvent
 from gateway.engines.model_calls import call_model
-from gateway.errors import ProviderError
 from gateway.models import Turn
 from gateway.providers.base import ModelRequest, has_images
 from gateway.providers.registry import provider_for
-from gateway.turns.admission import job_of, record_refusal, reserve_turn
+from gateway.turns.admission import Admitted, job_of, record_refusal, reserve_turn
 from gateway.turns.completion_request import CompletionRequest
+from gateway.turns.context import find_keyed
 from gateway.turns.decision import Decision, decide
-from kit.errors import DomainError, InvalidInput
+from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
-
-# The client's own request is passed on, so what the provider rejects in it is the client's mistake.
-REFUSED_AS_INVALID = {400, 422}
 
 
 class OneCall(Engine):
@@ -32,20 +31,22 @@ class OneCall(Engine):
     name = "none"
 
     async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
-        try:
-            async with aclosing(call_model(job)) as events:
-                async for event in events:
-                    yield event
-        except ProviderError as exc:
-            if exc.details["provider_status"] in REFUSED_AS_INVALID:
-                raise InvalidInput("The model's provider refused these messages or parameters.") from exc
-            raise
+        async with aclosing(call_model(job)) as events:
+            async for event in events:
+                yield event
 
 
 async def admit_completion(
-    principal: Principal, completion: CompletionRequest
-) -> tuple[TurnJob, list[Limit]]:
-    """A turn whose reservation is open, and the limits that it met. Raises the refusal, which is audited."""
+    principal: Principal, completion: CompletionRequest, *, idempotency_key: str | None = None
+) -> Admitted:
+    """A turn whose reservation is open, or an earlier one with the same key.
+
+    Raises the refusal, which is audited.
+    """
+    if idempotency_key is not None:
+        replay = partial(_find_replay, principal, completion, idempotency_key)
+        if (earlier := await in_tenant(principal.tenant, replay)) is not None:
+            return Admitted(turn_id=earlier, job=None)
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
     decision = decide(
         principal=principal,
@@ -60,16 +61,25 @@ async def admit_completion(
             principal.tenant,
             write_completion,
             principal=principal,
+            completion=completion,
             decision=decision,
             model=model,
             bounds=bounds,
+            idempotency_key=idempotency_key,
         )
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=completion.model)
         raise
     needed = needed_abilities(tools=bool(completion.tools), images=has_images(completion.messages))
     models = tuple(fallback_chain(model, installed, principal, needed))
-    return job_of(turn, principal=principal, models=models, request=request, bounds=bounds), limits
+    job = job_of(turn, principal=principal, models=models, request=request, bounds=bounds)
+    return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
+
+
+def _find_replay(principal: Principal, completion: CompletionRequest, key: str) -> UUID | None:
+    """The turn that has the key. IdempotencyConflict if it answers another body."""
+    replay = find_keyed(principal, key, completion.body_hash)
+    return replay.turn_id if replay else None
 
 
 async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelRequest, Bounds]:
@@ -80,14 +90,22 @@ async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelR
         temperature=completion.temperature,
         tools=completion.tools,
         extra=completion.extra,
+        headers=completion.headers,
     )
     return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 
 
 @transaction.atomic
 def write_completion(
-    *, principal: Principal, decision: Decision, model: ModelRef, bounds: Bounds
+    *,
+    principal: Principal,
+    completion: CompletionRequest,
+    decision: Decision,
+    model: ModelRef,
+    bounds: Bounds,
+    idempotency_key: str | None = None,
 ) -> tuple[Turn, list[Limit]]:
+    """The reply of one with a key is stored, so that a repeated request gets it."""
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
@@ -96,5 +114,7 @@ def write_completion(
         model_id=model.id,
         engine=OneCall.name,
         decision=decision.as_dict(),
+        idempotency_key=idempotency_key,
+        body_hash=completion.body_hash if idempotency_key else "",
     )
     return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

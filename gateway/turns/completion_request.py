@@ -1,27 +1,33 @@
-"""A completion's request, validated and typed; the provider validates the parameters that are passed on.
+"""A request for one model call, validated and typed; the provider judges what is passed on.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from rest_framework import serializers
 
-from gateway.calls.client_input import check_messages, check_parameters, check_tools
-from gateway.providers.openai_chunks import PASSED_THROUGH
+from gateway.calls.client_input import check_messages, check_tools
+from gateway.calls.client_parameters import passed_through
 from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
+from kit.body_validation import validated
 from kit.errors import InvalidInput
 from kit.json_input import is_sound
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+MOST_MESSAGES = 10_000
 
 
 class CompletionSerializer(serializers.Serializer[Any]):
     """The fields of a completion's body that we validate."""
 
     model = StrictString(max_length=60)
-    messages = serializers.ListField(child=serializers.DictField(), allow_empty=False, max_length=2000)
+    messages = serializers.ListField(
+        child=serializers.DictField(), allow_empty=False, max_length=MOST_MESSAGES
+    )
     stream = serializers.BooleanField(required=False, default=False, allow_null=True)
     stream_options = serializers.DictField(required=False, allow_null=True, default=None)
     max_tokens = StrictInteger(
@@ -44,7 +50,10 @@ class CompletionSerializer(serializers.Serializer[Any]):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """A validated completion request."""
+    """A validated request for one model call.
+
+    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks.
+    """
 
     model: str
     messages: list[dict[str, Any]]
@@ -54,20 +63,22 @@ class CompletionRequest:
     temperature: float | None
     tools: list[dict[str, Any]]
     extra: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body_hash: str = ""
 
     @classmethod
-    def from_body(cls, body: dict[str, Any], data: dict[str, Any]) -> "CompletionRequest":
-        """From a body and its validated `data`.
+    def from_body(cls, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> "CompletionRequest":
+        """From a body in OpenAI's format, and the headers that are passed on.
 
-        InvalidInput names texts that are not valid Unicode, and all fields that are not passed on.
+        InvalidInput names each invalid field, texts that are not valid Unicode, and what is not passed on.
         """
-        invalid = [name for name in ("messages", "tools", *PASSED_THROUGH) if not is_sound(body.get(name))]
+        data = validated(CompletionSerializer, body, ignores_unknown=True)
+        invalid = [name for name, value in body.items() if not is_sound({name: value})]
         if invalid:
             raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
-        extra = {name: body[name] for name in PASSED_THROUGH if body.get(name) is not None}
+        extra = passed_through(body)
         check_messages(data["messages"])
         check_tools(data["tools"] or [])
-        check_parameters(extra)
         return cls(
             model=data["model"],
             messages=data["messages"],
@@ -77,4 +88,6 @@ class CompletionRequest:
             temperature=data["temperature"],
             tools=data["tools"] or [],
             extra=extra,
+            headers=headers or {},
+            body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
         )

@@ -157,16 +157,18 @@ def _engine_of(send_request: SendRequest) -> str:
 
 def find_replay(principal: Principal, send_request: SendRequest) -> Replay | None:
     """IdempotencyConflict if the key was used with another body."""
-    if send_request.idempotency_key is None:
-        return None
+    key = send_request.idempotency_key
+    return None if key is None else find_keyed(principal, key, send_request.body_hash)
+
+
+def find_keyed(principal: Principal, key: str, body_hash: str) -> Replay | None:
+    """The turn that has this Idempotency-Key. IdempotencyConflict if it answers another body."""
     turn = Turn.objects.filter(
-        user_id=principal.user_id,
-        workspace_id=principal.workspace.id,
-        idempotency_key=send_request.idempotency_key,
+        user_id=principal.user_id, workspace_id=principal.workspace.id, idempotency_key=key
     ).first()
     if turn is None:
         return None
-    if turn.body_hash != send_request.body_hash:
+    if turn.body_hash != body_hash:
         raise IdempotencyConflict
     return Replay(turn.id)
 

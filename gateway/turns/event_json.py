@@ -18,7 +18,16 @@ from gateway.engines.events import (
     ToolCall,
     ToolResult,
 )
-from gateway.providers.base import JsonObject, Notice, ReasoningDelta, TextDelta, ToolCallDelta
+from gateway.providers.base import (
+    Answering,
+    Extra,
+    JsonObject,
+    Notice,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from gateway.turns.events import Done, Failed, NumberedEvent, Started, TurnEvent, UsageTotal
 from quotas.prices import Usage
 
@@ -27,6 +36,9 @@ PLAIN_NAMES: dict[type, str] = {
     Started: "started",
     TextDelta: "delta",
     ReasoningDelta: "reasoning",
+    RefusalDelta: "refusal",
+    Extra: "extra",
+    Answering: "answering",
     ToolCallDelta: "tool_calls",  # of a completion, whose client runs the tools itself
     ToolCall: "tool_call",
     ToolResult: "tool_result",
@@ -43,7 +55,11 @@ NAMES: dict[type, str] = {
 }
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in PLAIN_NAMES}
 PLAIN_BY_NAME: dict[str, Any] = {name: kind for kind, name in PLAIN_NAMES.items()}
-TEXT_PARTS: dict[str, type[TextEvent]] = {"text": TextDelta, "reasoning": ReasoningDelta}  # stored as
+TEXT_PARTS: dict[str, type[TextEvent]] = {  # stored as
+    "text": TextDelta,
+    "reasoning": ReasoningDelta,
+    "refusal": RefusalDelta,
+}
 
 
 def name_of(event: TurnEvent) -> str:
@@ -71,6 +87,8 @@ def usage_data(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
         "cost": usage.cost,
         "exactness": str(usage.exactness),
     }
@@ -105,7 +123,14 @@ def _known_event(name: str, data: JsonObject) -> TurnEvent:
 
 
 def _usage_of(data: JsonObject) -> Usage:
-    return Usage(data["input_tokens"], data["output_tokens"], data["exactness"], cost=data["cost"])
+    return Usage(
+        data["input_tokens"],
+        data["output_tokens"],
+        data["exactness"],
+        cached_tokens=data.get("cached_tokens", 0),
+        reasoning_tokens=data.get("reasoning_tokens", 0),
+        cost=data["cost"],
+    )
 
 
 def part_of(event: Event) -> JsonObject:
@@ -115,6 +140,8 @@ def part_of(event: Event) -> JsonObject:
             return {"type": "text", "text": text}
         case ReasoningDelta(text):
             return {"type": "reasoning", "text": text}
+        case RefusalDelta(text):
+            return {"type": "refusal", "text": text}
         case _:
             return {"type": name_of(event), **data_of(event)}
 

@@ -1,6 +1,6 @@
 """Follows a turn's events in whichever process it runs or ran: live in this one, else from its row."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -40,7 +40,7 @@ class StoredTurn:
 
 async def follow_turn(
     principal: Principal, turn_id: UUID, after: int = 0
-) -> AsyncIterator[list[NumberedEvent]]:
+) -> AsyncGenerator[list[NumberedEvent], None]:
     """Batches of events after the id `after`, to the end; NotFound for a turn that is not visible.
 
     AccessEnded as soon as the principal loses access. ShuttingDown, with the turn's id, if this process stops

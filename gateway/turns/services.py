@@ -4,7 +4,7 @@ A turn runs in the event loop that started it. A process that starts turns ends 
 which lets them finish or leaves them to another process.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,9 +13,11 @@ from gateway.turns.admission import Admitted, admit_turn
 from gateway.turns.background import ensure_started
 from gateway.turns.completion import OneCall, admit_completion
 from gateway.turns.completion_request import CompletionRequest
+from gateway.turns.event_stream import follow_turn
+from gateway.turns.events import NumberedEvent
 from gateway.turns.requests import SendRequest
 from gateway.turns.runner import runner
-from gateway.turns.running_turn import RunningTurn
+from gateway.turns.running_turn import RunningTurn, StopCause
 from gateway.turns.stop import request_stop
 from kit.tenancy import in_tenant
 from quotas.limits import Limit
@@ -23,10 +25,21 @@ from quotas.limits import Limit
 
 @dataclass(frozen=True, slots=True)
 class StartedCompletion:
-    """A running completion, and the limits that it met."""
+    """A completion, and the limits that it met; `running` is None for an earlier one with the same key."""
 
-    turn: RunningTurn
-    limits: Sequence[Limit]
+    turn_id: UUID
+    principal: Principal
+    running: RunningTurn | None
+    limits: Sequence[Limit] = ()
+
+    def follow(self) -> AsyncGenerator[list[NumberedEvent], None]:
+        """Batches of its events, from the first to the last."""
+        return self.running.follow(0) if self.running else follow_turn(self.principal, self.turn_id)
+
+    def cancel(self) -> None:
+        """Ends the call if it is still running."""
+        if self.running is not None:
+            self.running.stop(StopCause.CANCELLED)
 
 
 async def start_turn(principal: Principal, send_request: SendRequest) -> Admitted:
@@ -49,9 +62,15 @@ async def stop_turn(principal: Principal, turn_id: UUID) -> str:
     return status
 
 
-async def start_completion(principal: Principal, completion: CompletionRequest) -> StartedCompletion:
-    """Admits a completion and runs it in this process. Raises as `start_turn` does."""
+async def start_completion(
+    principal: Principal, completion: CompletionRequest, *, idempotency_key: str | None = None
+) -> StartedCompletion:
+    """Admits a completion and runs it in this process; a repeated key gives the earlier one.
+
+    Raises as `start_turn` does.
+    """
     ensure_started()
     with runner().slot(principal.tenant):
-        job, limits = await admit_completion(principal, completion)
-        return StartedCompletion(runner().start(job, OneCall()), limits)
+        admitted = await admit_completion(principal, completion, idempotency_key=idempotency_key)
+        running = runner().start(admitted.job, OneCall()) if admitted.job else None
+        return StartedCompletion(admitted.turn_id, principal, running, admitted.limits)

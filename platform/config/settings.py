@@ -235,7 +235,7 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
 TEAMS_PER_PERSON = env.integer("TEAMS_PER_PERSON", 10, at_least=1)
 TEAMS_PER_NETWORK_PER_DAY = env.integer("TEAMS_PER_NETWORK_PER_DAY", 1000 if DEVELOPMENT else 50, at_least=1)
-REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 1200, at_least=10)  # per person, everywhere
+REQUESTS_PER_MINUTE = env.integer("REQUESTS_PER_MINUTE", 6000, at_least=10)  # per person, everywhere
 API_KEY_REQUESTS_PER_MINUTE = env.integer("API_KEY_REQUESTS_PER_MINUTE", 600, at_least=1)  # per key
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 100, at_least=1)  # emails per team and 24 hours
 INVITATIONS_PER_RECIPIENT_PER_DAY = env.integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, at_least=1)
@@ -282,6 +282,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST ---------------------------------------------------------------------------------------
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1_000_000, at_least=1_000)
+# Of the routes that answer a model call, and of chat/send: long histories, images and documents.
+MODEL_CALL_MAX_BODY_BYTES = env.integer("MODEL_CALL_MAX_BODY_BYTES", 32_000_000, at_least=1_000)
 BODY_SECONDS = env.integer("BODY_SECONDS", 30, at_least=1)  # to send a body; a large one gets more time
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],

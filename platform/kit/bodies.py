@@ -22,7 +22,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 SLOWEST_BYTES_PER_SECOND = 50_000  # for a large body, in addition to BODY_SECONDS
 # Per network. A body counts if it arrives in several pieces, or not within a moment.
 MOST_OPEN_BODIES = 100
-MOST_OPEN_UPLOADS = 16  # on routes that accept more than MAX_BODY_BYTES
+MOST_OPEN_UPLOADS = 16  # bodies that are, or may become, larger than MAX_BODY_BYTES
 MOMENT_SECONDS = 1.0
 # A client that is still sending sees the error only if we keep reading: up to this much, for this long.
 DRAIN_BYTES = 20_000_000
@@ -78,7 +78,8 @@ class BoundedBodies:
         most, declared = self.most_bytes(scope["path"]), declared_length(headers)
         if declared is not None and declared > most:
             raise BodyRefused(PayloadTooLarge(most_bytes=most))
-        slot = self.open_bodies.slot(_network_of(scope, headers), most) if self.open_bodies else None
+        size = most if declared is None else declared
+        slot = self.open_bodies.slot(_network_of(scope, headers), size) if self.open_bodies else None
         reader = _BoundedReader(receive, most, deadline_seconds(declared, most), slot)
         try:
             await self.application(scope, reader.receive, send)
@@ -106,8 +107,8 @@ class OpenBodies:
     def __init__(self) -> None:
         self._open: Counter[tuple[str, bool]] = Counter()
 
-    def slot(self, network: str, most_bytes: int) -> "OpenBody":
-        return OpenBody(self._open, (network, most_bytes > settings.MAX_BODY_BYTES))
+    def slot(self, network: str, size: int) -> "OpenBody":
+        return OpenBody(self._open, (network, size > settings.MAX_BODY_BYTES))
 
 
 class OpenBody:

@@ -44,6 +44,7 @@ class HttpConsumer(AsyncHttpConsumer):
 
     method: ClassVar[str] = "POST"
     ping_seconds: ClassVar[float] = PING_SECONDS
+    admits_first: ClassVar[bool] = False  # authenticates before the body is stored, since it may be large
 
     @property
     def most_bytes(self) -> int:
@@ -66,10 +67,11 @@ class HttpConsumer(AsyncHttpConsumer):
         self.is_streaming = False
         self.response_headers: dict[str, str] = {}  # added to the response, success or error
         try:
-            body = await self._read_body(receive)
+            refusal = await self._refusal_in_advance() if self.admits_first else None
+            body = await self._read_body(receive, keep=refusal is None)
             self.gone = asyncio.create_task(_wait_for_disconnect(receive))
             try:
-                await self._answer(body)
+                await (self.send_error(refusal) if refusal else self._answer(body))
             finally:
                 self.gone.cancel()
         except ClientGone:
@@ -77,13 +79,28 @@ class HttpConsumer(AsyncHttpConsumer):
         except asyncio.CancelledError:  # the server's grace period is over
             await self._end_cut_off()
 
+    async def _refusal_in_advance(self) -> DomainError | None:
+        """Why the request is refused whatever its body; None if it is not."""
+        try:
+            if self.scope["method"] != self.method:
+                raise MethodNotAllowed
+            await self.admit(b"")
+        except DomainError as error:
+            return error
+        except Exception as exc:
+            if (failure := database_failure(exc)) is None:
+                log.exception("consumer failed", path=self.scope["path"])
+            return failure or InternalError()
+        return None
+
     async def _answer(self, body: bytes) -> None:
         try:
             if self.scope["method"] != self.method:
                 raise MethodNotAllowed
             if len(body) > self.most_bytes:
                 raise PayloadTooLarge
-            await self.admit(body)
+            if not self.admits_first:
+                await self.admit(body)
             await self.handle(body)
         except DomainError as error:
             await self.send_error(error)
@@ -101,9 +118,11 @@ class HttpConsumer(AsyncHttpConsumer):
             raise UnsupportedMediaType
         return parse_object(body)
 
-    async def _read_body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
+    async def _read_body(
+        self, receive: Callable[[], Awaitable[dict[str, Any]]], *, keep: bool = True
+    ) -> bytes:
         """Stores at most one byte over the limit; reads and drops the rest, so that the response arrives."""
-        body, most = bytearray(), self.most_bytes + 1
+        body, most = bytearray(), self.most_bytes + 1 if keep else 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":

@@ -43,6 +43,8 @@ LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 INTERNAL_DOMAINS = frozenset({"localhost", "local", "internal"})
 COMPRESSIONS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
+# The extension of a request whose caller reads the raw response, and decompresses it in bounded steps.
+MAY_BE_COMPRESSED = {"may_be_compressed": True}
 CREDENTIAL_HEADER = re.compile("auth|cookie|key|token|secret|session|password|credential")
 
 GLOBAL_UNICAST = ip_network("2000::/3")
@@ -161,7 +163,7 @@ class OutboundClient(httpx.AsyncClient):
 async def _uncompressed(request: httpx.Request, response: httpx.Response) -> httpx.Response:
     """Refuses compressed responses; of a compressed error, keeps the status and headers."""
     codings = response.headers.get("content-encoding", "").lower().replace(",", " ").split()
-    if not COMPRESSIONS.intersection(codings):
+    if not COMPRESSIONS.intersection(codings) or MAY_BE_COMPRESSED.items() <= request.extensions.items():
         return response
     await response.aclose()
     if response.status_code < 400:

@@ -30,11 +30,12 @@ class SlugRule:
     reserved_first: frozenset[str] = frozenset()
     reserved_last: frozenset[str] = frozenset()
     reserved_prefix: str = ""
+    longest: int = LONGEST_SLUG
 
     def problem(self, slug: str) -> str:
         """What is wrong with the slug, for the person who chose it; empty if nothing is."""
-        if len(slug) > LONGEST_SLUG or not self.pattern.fullmatch(slug):
-            return f"Use up to {LONGEST_SLUG} {self.characters}, beginning with a letter or digit."
+        if len(slug) > self.longest or not self.pattern.fullmatch(slug):
+            return f"Use up to {self.longest} {self.characters}, beginning with a letter or digit."
         if is_like_an_id(slug):
             return "This looks like an ID. Choose another name."
         return "This name is reserved. Choose another." if self._is_reserved(slug.lower()) else ""

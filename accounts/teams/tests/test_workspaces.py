@@ -30,6 +30,16 @@ def test_an_admin_creates_a_workspace_and_manages_it(cast: Cast) -> None:
     assert As(cast.bob).ask("POST", "workspaces", {"name": "Mine"}).status_code == 403
 
 
+def test_a_chosen_slug_is_used_or_refused(cast: Cast) -> None:
+    alice = As(cast.alice)
+    made = alice.ask("POST", "workspaces", {"name": "Field trips", "slug": "trips"})
+    assert (made.status_code, made.json()["id"], made.json()["name"]) == (201, "trips", "Field trips")
+    assert code_of(alice.ask("POST", "workspaces", {"name": "Again", "slug": "trips"})) == "conflict"
+    for slug in ("admin", "Trips", "-trips", "a_b", "x" * 41):
+        answer = alice.ask("POST", "workspaces", {"name": "Wrong", "slug": slug})
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["slug"])
+
+
 def test_members_see_their_workspaces_and_admins_all(cast: Cast) -> None:
     assert names_for(cast.bob) == ["sales"]
     assert names_for(cast.alice) == ["sales", "ops"]

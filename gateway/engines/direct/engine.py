@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 
@@ -13,13 +14,33 @@ from gateway.engines.check_steps import FAILED, OK, Step
 from gateway.engines.direct.tools import Answered, RequestedCall, run_tools
 from gateway.engines.events import EngineEvent, ToolResult
 from gateway.engines.model_calls import call_model
-from gateway.providers.base import Finish, JsonObject, TextDelta, ToolCallDelta
+from gateway.providers import reasoning_details
+from gateway.providers.base import (
+    Answering,
+    Extra,
+    Finish,
+    JsonObject,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from gateway.providers.local import LocalProvider
+from gateway.providers.reasoning_details import join_details
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.database_retry import patiently
 from kit.errors import DomainError
 from kit.tenancy import in_tenant
 from workspaces.language_models.queries import needed_abilities
+
+# What people see of an answer besides its text; the rest is for the provider, or about it.
+SHOWN = {
+    ("message", "annotations"),
+    ("message", "images"),
+    ("message", "audio"),
+    ("answer", "citations"),
+    ("answer", "search_results"),
+}
 
 
 class DirectEngine(Engine):
@@ -34,8 +55,9 @@ class DirectEngine(Engine):
             answer = _Answer()
             async with aclosing(call_model(job, None if first else request)) as events:
                 async for event in events:
-                    if answer.passes_on(event):
-                        yield event
+                    shown = TextDelta(event.text) if isinstance(event, RefusalDelta) else event
+                    if answer.passes_on(shown):
+                        yield shown
             calls = [RequestedCall.from_wire(call, offered) for call in answer.calls]
             if not calls:
                 yield Finish(answer.reason)
@@ -87,11 +109,13 @@ async def _with_current_models(job: TurnJob) -> TurnJob:
 
 
 class _Answer:
-    """Collects one answer of the model: its text and its tool calls."""
+    """Collects one answer of the model: its text and its tool calls, and its reasoning for the next call."""
 
     def __init__(self) -> None:
         self.reason = "stop"
         self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._details: list[Any] = []
         self._pieces: list[list[JsonObject]] = []
 
     def passes_on(self, event: EngineEvent) -> bool:
@@ -99,11 +123,19 @@ class _Answer:
             case Finish(reason):
                 self.reason = reason
                 return False
+            case Answering():
+                return False
             case ToolCallDelta(pieces):
                 self._pieces.append(pieces)
                 return False
             case TextDelta(text):
                 self._texts.append(text)
+            case ReasoningDelta(text):
+                self._reasoning.append(text)
+            case Extra(place, name, value):
+                if name == reasoning_details.NAME:
+                    self._details.append(value)
+                return (place, name) in SHOWN
         return True
 
     @property
@@ -113,5 +145,12 @@ class _Answer:
 
     @property
     def message(self) -> JsonObject:
-        text = "".join(self._texts) or None
-        return {"role": "assistant", "content": text, "tool_calls": self.calls}
+        """As the model wants it back: DeepSeek, Kimi and Claude refuse a call without its reasoning."""
+        reasoning, details = "".join(self._reasoning), join_details(self._details)
+        return {
+            "role": "assistant",
+            "content": "".join(self._texts) or None,
+            **({"reasoning_content": reasoning} if reasoning else {}),
+            **({reasoning_details.NAME: details} if details else {}),
+            "tool_calls": self.calls,
+        }

@@ -24,6 +24,7 @@ from gateway.engines.events import ApprovalRequest, ApprovalResolution, Event, T
 from gateway.models import ToolRun
 from gateway.providers.base import JsonObject
 from gateway.providers.soundness import sound
+from gateway.providers.tool_calls import name_and_arguments
 from workspaces.mcp_servers.client import ToolOutcome
 
 MOST_CALLS = 32  # of one answer of the model
@@ -41,11 +42,9 @@ class RequestedCall:
 
     @classmethod
     def from_wire(cls, call: JsonObject, offered: dict[str, OfferedTool] | None = None) -> "RequestedCall":
-        function = call["function"]
-        name = function["name"]
-        return cls(
-            id=call["id"], name=name, arguments=function["arguments"], offered=(offered or {}).get(name)
-        )
+        """A custom tool's input is a text; none of ours is one, so its call gets an error."""
+        name, arguments = name_and_arguments(call)
+        return cls(id=call["id"], name=name, arguments=arguments, offered=(offered or {}).get(name))
 
     @property
     def request(self) -> ToolRequest:

@@ -1,0 +1,221 @@
+"""The base of the routes that answer one model call in another API's wire format, streamed or whole.
+
+A subclass translates: its request to a CompletionRequest, the reply's events by a ReplyWriter, and errors.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings
+
+from gateway.api.consumer_base import EdgeConsumer
+from gateway.api.limit_headers import limit_headers
+from gateway.providers.base import Answering, Extra, JsonObject, Notice
+from gateway.turns.completion_request import CompletionRequest
+from gateway.turns.events import Failed, NumberedEvent, Started, TurnEvent, UsageTotal
+from gateway.turns.requests import checked_key
+from gateway.turns.services import StartedCompletion, start_completion
+from kit.api import error_headers
+from kit.errors import DomainError, TurnInterrupted, restore
+from kit.http_consumer import ClientGone
+from quotas.errors import QuotaExceeded
+from quotas.prices import MILLION
+
+T = TypeVar("T")
+Batch = list[NumberedEvent]
+BEFORE_THE_REPLY = (Started, Notice, Answering)  # a provider that is retried may still refuse
+
+
+class ReplyWriter(ABC):
+    """Writes one reply in a wire format, either as the chunks of a stream or whole."""
+
+    @abstractmethod
+    def begin(self) -> bytes:
+        """The first chunk, before anything of the reply is known; may be empty."""
+
+    @abstractmethod
+    def write(self, event: TurnEvent) -> bytes:
+        """The chunks of one event, Failed and Done included; empty if it has none."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """The last chunk; also after a failure."""
+
+    @abstractmethod
+    def whole(self, events: list[TurnEvent]) -> JsonObject:
+        """The complete reply, from the events of a turn without a failure."""
+
+
+class ModelCallConsumer(EdgeConsumer, ABC):
+    """Streams where the request says so; a client that leaves cancels the call unless it sent an
+    Idempotency-Key, with which it can ask for the reply again."""
+
+    admits_first: ClassVar[bool] = True
+
+    @property
+    def most_bytes(self) -> int:
+        most: int = settings.MODEL_CALL_MAX_BODY_BYTES
+        return most
+
+    @abstractmethod
+    def parse(self, body: bytes) -> CompletionRequest:
+        """The request; InvalidInput names what is wrong in it."""
+
+    @abstractmethod
+    def writer(self, started: StartedCompletion, completion: CompletionRequest) -> ReplyWriter: ...
+
+    @abstractmethod
+    def wire_error(self, error: DomainError) -> tuple[int, JsonObject]:
+        """Status and body of an error in this wire format."""
+
+    @abstractmethod
+    def error_chunk(self, error: DomainError) -> bytes:
+        """The same as a chunk of a stream."""
+
+    async def handle(self, body: bytes) -> None:
+        completion = self.parse(body)
+        key = checked_key(self.header.get("idempotency-key"))
+        started = await start_completion(self.principal, completion, idempotency_key=key)
+        self.response_headers |= limit_headers(started.limits)
+        writer = self.writer(started, completion)
+        try:
+            async with aclosing(started.follow()) as batches:
+                if completion.stream:
+                    await self._stream(batches, writer)
+                else:
+                    await self._send_whole(batches, writer)
+        finally:
+            if not key:
+                started.cancel()  # harmless once it has finished
+
+    async def _stream(self, batches: AsyncIterator[Batch], writer: ReplyWriter) -> None:
+        """The first event decides the status: a refusal by the provider is an error, not a stream.
+
+        If nothing comes for a while the stream begins all the same, since clients and proxies give up on a
+        silent connection; a refusal then is a chunk.
+        """
+        beginning = asyncio.ensure_future(_until_decided(batches))
+        try:
+            await asyncio.wait(
+                {beginning, self.gone}, timeout=self.ping_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self.gone.done():
+                raise ClientGone
+            if beginning.done():
+                self._judge(beginning.result())
+            await self.send_stream(self._chunks(beginning, batches, writer))
+        finally:
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
+
+    def _judge(self, begun: Batch) -> None:
+        """Raises the refusal if the reply begins with one; else notes who answers."""
+        for each in begun:
+            match each.event:
+                case Failed(error):
+                    raise restore(error)
+                case Answering():
+                    self.response_headers |= answer_headers(each.event)
+                case event if not isinstance(event, BEFORE_THE_REPLY):
+                    return
+
+    async def _chunks(
+        self, beginning: "asyncio.Future[Batch]", batches: AsyncIterator[Batch], writer: ReplyWriter
+    ) -> AsyncIterator[bytes]:
+        if first := writer.begin():
+            yield first
+        batch: Batch | None = await beginning
+        while batch is not None:
+            if chunk := b"".join(self._write(writer, each.event) for each in batch):
+                yield chunk
+            batch = await anext(batches, None)
+        yield writer.end()
+
+    def _write(self, writer: ReplyWriter, event: TurnEvent) -> bytes:
+        if isinstance(event, Failed):
+            return self.error_chunk(restore(event.error))
+        return writer.write(event)
+
+    async def _send_whole(self, batches: AsyncIterator[Batch], writer: ReplyWriter) -> None:
+        events = await self._or_gone(_collect(batches))
+        for event in events:
+            match event:
+                case Failed(error):
+                    raise restore(error)
+                case Answering():
+                    self.response_headers |= answer_headers(event)
+                case UsageTotal(usage) if usage.cost is not None:
+                    self.response_headers["x-switchyard-cost"] = f"{usage.cost / MILLION:.6f}"
+        await self.send_json(200, writer.whole(events))
+
+    async def _or_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Waits for `work`; ClientGone if the client leaves first."""
+        task = asyncio.create_task(work)
+        await asyncio.wait({task, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            raise ClientGone
+        return task.result()
+
+    def cut_off_error(self) -> DomainError:
+        """The call ends with its client's request, and does not continue elsewhere."""
+        return TurnInterrupted()
+
+    def cut_off_chunk(self, error: DomainError) -> bytes:
+        return self.error_chunk(error)
+
+    async def send_error(self, error: DomainError) -> None:
+        if self.started:
+            raise ClientGone
+        headers = error_headers(error)
+        if isinstance(error, QuotaExceeded):
+            headers["x-should-retry"] = "false"  # a retry cannot succeed before the budget's reset
+        status, body = self.wire_error(error)
+        await self.send_json(status, body, headers)
+
+
+def answer_headers(answering: Answering) -> dict[str, str]:
+    """Who really answered: the model asked for, or a fallback."""
+    return {
+        "x-switchyard-model": answering.model,
+        "x-switchyard-provider": answering.provider,
+        "x-switchyard-call-id": answering.call_id,
+    }
+
+
+def joined_extras(events: list[TurnEvent], place: str) -> JsonObject:
+    """The fields that a whole answer's `place` has besides ours; lists of several events are joined."""
+    found: JsonObject = {}
+    for event in events:
+        if isinstance(event, Extra) and event.place == place:
+            found[event.name] = joined(found.get(event.name), event.value)
+    return found
+
+
+def joined(before: Any, value: Any) -> Any:
+    """Two pieces of one field: lists follow each other, objects are joined by field, else the later one.
+
+    A list that begins with all that came before is the field so far.
+    """
+    if isinstance(before, list) and isinstance(value, list):
+        return value if value[: len(before)] == before else [*before, *value]
+    if isinstance(before, dict) and isinstance(value, dict):
+        return {**before, **{name: joined(before.get(name), inner) for name, inner in value.items()}}
+    return value if before is None or value is not None else before
+
+
+async def _until_decided(batches: AsyncIterator[Batch]) -> Batch:
+    """The events up to the first that belongs to the reply, or ends it."""
+    begun: Batch = []
+    async for batch in batches:
+        begun += batch
+        if not all(isinstance(each.event, BEFORE_THE_REPLY) for each in batch):
+            break
+    return begun
+
+
+async def _collect(batches: AsyncIterator[Batch]) -> list[TurnEvent]:
+    return [each.event async for batch in batches for each in batch]
