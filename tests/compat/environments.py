@@ -1,4 +1,4 @@
-"""The clients' own virtual environment and node folder, in `.data/compat/`; both are reused while nothing changed.
+"""The clients' own virtual environment and node folder, in `.data/compat/`, installed once per set of pins.
 
 REQUIRE_ALL=1, as CI sets it, turns missing tools or registries into failures.
 """

@@ -1,4 +1,4 @@
-"""A whole installation, as `make run` starts it, with models of two scripted providers; set up over REST alone."""
+"""A whole installation, as `make run` starts it, with models of two scripted providers, set up over REST."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.compat.environments import HERE, node_environment, python_environment
 from tests.compat.installation import Installation
 
-DRIVER_SECONDS = 240
+DRIVER_SECONDS = 500
 COMMANDS_FROM_NPM = {"codex", "opencode"}  # driven by a Python script
 DECLARATION = re.compile(r"""^@?check\(\s*["']([a-z][a-z -]+)["']""", re.MULTILINE)
 
@@ -62,6 +62,8 @@ CLIENTS = [
     Client("llm", "llm", "llm_cli.py"),
     Client("codex", "@openai/codex", "codex_cli.py"),
     Client("opencode", "opencode-linux-x64", "opencode_cli.py"),
+    Client("openapi-python-client", "openapi-python-client", "openapi_python_client.py"),
+    Client("openapi-typescript", "openapi-typescript", "openapi_typescript.mjs"),
 ]
 
 

@@ -6,7 +6,7 @@ import { APICallError, Output, RetryError, embedMany, generateText, stepCountIs,
 import { z } from "zod";
 import {
   BASE_URL, CLAUDE, GREETING, KEY, LONG_TEXT, MODEL, PIXEL, QUESTION, RETRY_AFTER, SPENT_KEY, WEATHER,
-  check, equal, lasts, ok, refusal, requestsFor, run,
+  check, equal, ok, refusal, requestsFor, run, waits,
 } from "./checks.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -90,7 +90,7 @@ async function isLimited(model) {
 
 async function retries(model) {
   const ask = () => generateText({ model, prompt: "Hello" });
-  equal((await lasts({ atLeast: RETRY_AFTER - 0.1 }, ask)).text, GREETING);
+  equal((await waits(ask)).text, GREETING);
   equal((await requestsFor("busy-once")).length, 2);
 }
 

@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from tests.compat.providers.http import JsonObject
-from tests.compat.providers.openai_chat import error
+from tests.compat.providers.openai_requests import error
 from tests.compat.providers.script import tokens_in
 
 PARAMETERS = {"dimensions", "encoding_format", "input", "model", "user"}

@@ -1,6 +1,6 @@
 """Both scripted providers behind one port, with a record of what reached them.
 
-`GET /control/requests?model=…` returns the requests of an upstream model; `POST /control/reset` forgets them all.
+`GET /control/requests?model=…` returns an upstream model's requests; `POST /control/reset` forgets them all.
 """
 
 import threading
@@ -8,7 +8,13 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.compat.providers import anthropic_messages, openai_chat, openai_embeddings
+from tests.compat.providers import (
+    anthropic_messages,
+    anthropic_requests,
+    openai_chat,
+    openai_embeddings,
+    openai_requests,
+)
 from tests.compat.providers.http import Call, JsonObject, Refused, read_call, send_json, send_stream
 
 PROVIDER_KEY = "provider-key-of-these-tests"
@@ -48,7 +54,7 @@ class ScriptedProviders:
 
     async def _answer(self, call: Call, send: Any) -> None:
         api, _, route = call.path.removeprefix("/").partition("/v1/")
-        protocol: Any = anthropic_messages if api == "anthropic" else openai_chat
+        protocol: Any = anthropic_requests if api == "anthropic" else openai_requests
         protocol.check_key(call, PROVIDER_KEY)
         if route == "models":
             await send_json(send, 200, {"object": "list", "data": []})

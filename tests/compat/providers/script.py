@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.compat.providers.http import JsonObject
+from tests.compat.providers.schemas import sample
 
 GREETING = ("Hello", " there", ".")
 WEATHER = ("It is ", "21 degrees ", "in Paris.")
 THOUGHT = ("The user ", "greets me.")
-# A user may order a tool call: `CALL:` and base64 of a JSON list of `[tool name, arguments]`. The first tool that the
-# client offers is called, since versions of a client name their tools differently.
+# A user may order a tool call: `CALL:` and base64 of a JSON list of `[tool name, arguments]`. The first one
+# that the client offers is called, since versions of a client name their tools differently.
 ORDER = re.compile(r"CALL:([A-Za-z0-9+/]+=*)")
 WEATHER_TOOL = "get_weather"
 OPEN_TOOL_CHOICES = (None, "auto")
@@ -74,38 +75,6 @@ def _ordered(conversation: Conversation) -> ToolUse | None:
         return None
     orders = json.loads(base64.b64decode(found[1]))
     return next((ToolUse(name, arguments) for name, arguments in orders if name in conversation.tools), None)
-
-
-def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
-    """A value that fits the JSON Schema: 21, "Paris", and all properties."""
-    root = schema if root is None else root
-    if reference := schema.get("$ref"):
-        found: Any = root
-        for name in reference.removeprefix("#/").split("/"):
-            found = found[name]
-        return sample(found, root)
-    if "enum" in schema:
-        return schema["enum"][0]
-    if "const" in schema:
-        return schema["const"]
-    if options := schema.get("anyOf") or schema.get("oneOf"):
-        return sample(options[0], root)
-    kind = schema.get("type", "object")
-    match kind[0] if isinstance(kind, list) else kind:
-        case "object":
-            return {name: sample(each, root) for name, each in schema.get("properties", {}).items()}
-        case "array":
-            return [sample(schema.get("items", {"type": "string"}), root)]
-        case "integer":
-            return 21
-        case "number":
-            return 21.5
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return "Paris"
 
 
 def tokens_in(value: Any) -> int:

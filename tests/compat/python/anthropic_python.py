@@ -1,4 +1,4 @@
-"""Anthropic's Python library: messages with streams, tools, thinking, cache control, images, errors; token counts."""
+"""Anthropic's Python library: streams, tools, thinking, cache control, images, errors, token counts."""
 
 from typing import Any
 
@@ -16,16 +16,18 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from pydantic import BaseModel
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, timeout=30)
 impatient = client.with_options(max_retries=0)
-spent = anthropic.Anthropic(base_url=URL, api_key=SPENT_KEY, timeout=30)
+sent: list[Any] = []  # all that the client without a budget sends, retries too
+counting = anthropic.DefaultHttpxClient(event_hooks={"request": [sent.append]})
+spent = anthropic.Anthropic(base_url=URL, api_key=SPENT_KEY, timeout=30, http_client=counting)
 MODEL, GPT = "claude-sonnet-4-6", "gpt-4.1"
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -157,10 +159,10 @@ def _() -> None:
 
 @check("messages parameters")
 def _() -> None:
-    sent: dict[str, Any] = {"top_k": 5, "stop_sequences": ["END"], "temperature": 0.5}
-    client.messages.create(model=MODEL, max_tokens=77, messages=HELLO, extra_body=sent)
+    wanted: dict[str, Any] = {"top_k": 5, "stop_sequences": ["END"], "temperature": 0.5}
+    client.messages.create(model=MODEL, max_tokens=77, messages=HELLO, extra_body=wanted)
     (seen,) = requests_for(MODEL)
-    equal({name: seen["body"].get(name) for name in (*sent, "max_tokens")}, {**sent, "max_tokens": 77})
+    equal({name: seen["body"].get(name) for name in (*wanted, "max_tokens")}, {**wanted, "max_tokens": 77})
 
 
 @check("messages token count")
@@ -215,7 +217,7 @@ def _() -> None:
 
 @check("messages retry")
 def _() -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal(
             text_of(client.messages.create(model="claude-busy-once", max_tokens=100, messages=HELLO)),
             GREETING,
@@ -225,8 +227,9 @@ def _() -> None:
 
 @check("messages spent budget")
 def _() -> None:
-    with lasts(at_most=1.5), refused(anthropic.RateLimitError):
+    with refused(anthropic.RateLimitError):
         spent.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
+    equal(len(sent), 1)
     equal(requests_for(MODEL), [])
 
 

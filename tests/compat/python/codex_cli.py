@@ -35,7 +35,7 @@ def codex(prompt: str, model: str = "gpt-4.1", *, key: str = KEY) -> list[dict[s
         input=prompt,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
         env={**os.environ, "CODEX_HOME": str(HOME), "SWITCHYARD_KEY": key},
         check=False,
     )

@@ -17,10 +17,10 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -125,13 +125,13 @@ def _reports_rate_limits(make: Make) -> None:
 
 
 def _retries(make: Make) -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal(_text(make("busy-once").invoke("Hello")), GREETING)
     equal(len(requests_for("busy-once")), 2)
 
 
 def _stops_at_the_budget(make: Make) -> None:
-    with lasts(at_most=1.5), refused(openai.RateLimitError) as caught:
+    with refused(openai.RateLimitError) as caught:
         make(api_key=SPENT_KEY).invoke("Hello")
     equal(caught[0].type, "insufficient_quota")
 

@@ -22,10 +22,10 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from pydantic import BaseModel
 
@@ -133,14 +133,14 @@ def _() -> None:
 
 @check("chat retry")
 def _() -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal(complete("busy-once", max_retries=2).choices[0].message.content, GREETING)
     equal(len(requests_for("busy-once")), 2)
 
 
 @check("chat spent budget")
 def _() -> None:
-    with lasts(at_most=2), refused(litellm.RateLimitError):
+    with refused(litellm.RateLimitError):
         complete(api_key=SPENT_KEY)
     equal(requests_for(MODEL), [])
 

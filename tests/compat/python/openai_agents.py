@@ -25,10 +25,10 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from pydantic import BaseModel
 
@@ -111,13 +111,13 @@ async def _is_limited(kind: str) -> None:
 
 
 async def _retries(kind: str) -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal((await Runner.run(agent(kind, "busy-once"), "Hello")).final_output, GREETING)
     equal(len(requests_for("busy-once")), 2)
 
 
 async def _is_spent(kind: str) -> None:
-    with lasts(at_most=1.5), refused(openai.RateLimitError):
+    with refused(openai.RateLimitError):
         await Runner.run(agent(kind, openai_client=client(api_key=SPENT_KEY)), "Hello")
 
 

@@ -1,6 +1,8 @@
 """OpenAI's Python library: chat completions, Responses, embeddings and models."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import openai
@@ -17,16 +19,18 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=BASE_URL, api_key=KEY, timeout=30)
 impatient = client.with_options(max_retries=0)
-spent = openai.OpenAI(base_url=BASE_URL, api_key=SPENT_KEY, timeout=30)
+sent: list[Any] = []  # all that the client without a budget sends, retries too
+counting = openai.DefaultHttpxClient(event_hooks={"request": [sent.append]})
+spent = openai.OpenAI(base_url=BASE_URL, api_key=SPENT_KEY, timeout=30, http_client=counting)
 MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
 HELLO: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -41,6 +45,15 @@ TOOL: Any = {
     "function": {"name": "get_weather", "parameters": PARAMETERS, "strict": True},
 }
 RESPONSES_TOOL: Any = {"type": "function", "name": "get_weather", "parameters": PARAMETERS, "strict": True}
+
+
+@contextmanager
+def refused_once() -> Iterator[list[Any]]:
+    """A rate-limit error that the library does not retry."""
+    sent.clear()
+    with refused(openai.RateLimitError) as caught:
+        yield caught
+    equal(len(sent), 1)
 
 
 class Report(BaseModel):
@@ -134,7 +147,7 @@ def _() -> None:
 
 @check("chat parameters")
 def _() -> None:
-    sent: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "reasoning_effort": "high",
         "verbosity": "low",
         "logprobs": True,
@@ -146,9 +159,9 @@ def _() -> None:
         "seed": 7,
         "stop": ["END"],
     }
-    answer = client.chat.completions.create(model=MODEL, messages=HELLO, **sent)
+    answer = client.chat.completions.create(model=MODEL, messages=HELLO, **wanted)
     (seen,) = requests_for(MODEL)
-    equal({name: seen["body"].get(name) for name in sent}, sent)
+    equal({name: seen["body"].get(name) for name in wanted}, wanted)
     assert answer.choices[0].logprobs is not None, "no logprobs in the answer"
     equal("".join(each.token for each in answer.choices[0].logprobs.content or ()), GREETING)
 
@@ -190,7 +203,7 @@ def _() -> None:
 
 @check("chat retry")
 def _() -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         answer = client.chat.completions.create(model="busy-once", messages=HELLO)
     equal(answer.choices[0].message.content, GREETING)
     equal(len(requests_for("busy-once")), 2)
@@ -198,7 +211,7 @@ def _() -> None:
 
 @check("chat spent budget")
 def _() -> None:
-    with lasts(at_most=1.5), refused(openai.RateLimitError) as caught:
+    with refused_once() as caught:
         spent.chat.completions.create(model=MODEL, messages=HELLO)
     equal(caught[0].type, "insufficient_quota")
     equal(requests_for(MODEL), [])
@@ -328,14 +341,14 @@ def _() -> None:
 
 @check("responses retry")
 def _() -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal(client.responses.create(model="busy-once", input="Hello").output_text, GREETING)
     equal(len(requests_for("busy-once")), 2)
 
 
 @check("responses spent budget")
 def _() -> None:
-    with lasts(at_most=1.5), refused(openai.RateLimitError):
+    with refused_once():
         spent.responses.create(model=MODEL, input="Hello")
     equal(requests_for(MODEL), [])
 
@@ -371,7 +384,7 @@ def _() -> None:
 
 @check("embeddings spent budget")
 def _() -> None:
-    with lasts(at_most=1.5), refused(openai.RateLimitError):
+    with refused_once():
         spent.embeddings.create(model="text-embedding-3-small", input="Hello " * 20)
     equal(requests_for("text-embedding-3-small"), [])
 

@@ -54,7 +54,7 @@ def opencode(prompt: str, model: str = "gpt-4.1") -> list[dict[str, Any]]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
         cwd=WORK,
         env={**os.environ, **NOTHING_FROM_ELSEWHERE},
         check=False,
@@ -78,16 +78,15 @@ def failure(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 @check("chat stream")
 def _() -> None:
-    equal(last_text(opencode("Hello")), GREETING)
+    equal(last_text(opencode("Hello", "claude-sonnet-4-6")), GREETING)
 
 
 @check("chat tools")
 def _() -> None:
-    for model in ("gpt-4.1", "claude-sonnet-4-6"):
-        made = WORK / f"{model}.txt"
-        wanted = {"command": f"echo made-by-opencode > {made}", "description": "Writes a file"}
-        equal(last_text(opencode(order(("bash", wanted)), model)), WEATHER)
-        equal(made.read_text().strip(), "made-by-opencode")
+    made = WORK / "made.txt"
+    wanted = {"command": f"echo made-by-opencode > {made}", "description": "Writes a file"}
+    equal(last_text(opencode(order(("bash", wanted)))), WEATHER)
+    equal(made.read_text().strip(), "made-by-opencode")
 
 
 @check("chat unknown model")

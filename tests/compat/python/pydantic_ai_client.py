@@ -18,10 +18,10 @@ from checks import (
     check,
     contains,
     equal,
-    lasts,
     refused,
     requests_for,
     run,
+    waits,
 )
 from openai import AsyncOpenAI
 from pydantic import BaseModel
@@ -44,7 +44,7 @@ REPORT = Report(city="Paris", degrees=21)
 
 
 def model(api: str, name: str = MODEL, *, key: str = KEY, max_retries: int = 2) -> Any:
-    """`chat`, `responses` or `messages`; each check has an event loop of its own, and so a client of its own."""
+    """`api`: chat, responses or messages. A client per check, as each has an event loop of its own."""
     how: Any = {"api_key": key, "timeout": 30, "max_retries": max_retries}
     if api == "messages":
         return AnthropicModel(
@@ -122,13 +122,13 @@ async def _is_limited(api: str, name: str) -> None:
 
 
 async def _retries(api: str, name: str) -> None:
-    with lasts(at_least=RETRY_AFTER - 0.1):
+    with waits():
         equal((await Agent(model(api, name)).run("Hello")).output, GREETING)
     equal(len(requests_for("busy-once")), 2)
 
 
 async def _is_spent(api: str, name: str) -> None:
-    with lasts(at_most=2), refused(exceptions.ModelHTTPError) as caught:
+    with refused(exceptions.ModelHTTPError) as caught:
         await Agent(model(api, name, key=SPENT_KEY)).run("Hello")
     equal(caught[0].status_code, 429)
     equal(requests_for(name), [])
