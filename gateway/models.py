@@ -76,6 +76,9 @@ class Turn(TurnStates):
     last_call = models.JSONField(
         null=True, help_text="How its latest model call ended, as seen by the egress"
     )
+    replayed = models.JSONField(
+        default=list, db_default=[], help_text="What its model wants back with its tool calls, by their ids"
+    )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -77,6 +77,8 @@ class TurnStates(models.Model):
     error = models.JSONField(null=True, help_text="The error shape, where it ended with one")
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0, db_default=0, help_text="Of the input")
+    reasoning_tokens = models.BigIntegerField(default=0, db_default=0, help_text="Of the output")
     exactness = models.CharField(max_length=10, blank=True)
     cost = models.BigIntegerField(null=True, help_text="Millionths of the currency; empty: no price is known")
     stop_requested_at = models.DateTimeField(null=True)
@@ -109,6 +111,7 @@ class TurnStates(models.Model):
         self.status = TurnStatus.DONE
         self.parts, self.finish_reason, self.error = parts, finish_reason, error
         self.input_tokens, self.output_tokens = usage.input_tokens, usage.output_tokens
+        self.cached_tokens, self.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
         self.exactness, self.cost = usage.exactness, usage.cost
         self.finished_at = timezone.now()
         self.save()

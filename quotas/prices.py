@@ -7,6 +7,15 @@ MOST_TOKENS = 10**9  # of one call; a larger reported count is capped
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """Who answered one model call: the model's slug, its provider, and the call's id."""
+
+    model: str
+    provider: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one model call and their exactness; cached is part of the input, reasoning of the output."""
 
@@ -17,6 +26,7 @@ class Usage:
     reasoning_tokens: int = 0
     cost: int | None = None  # millionths of the currency, after the settlement; None: no price is known
     flag: str = ""  # of UsageRecord.Flag
+    calls: tuple[AnsweredCall, ...] = ()  # of a turn, in order
 
     @property
     def total(self) -> int:

@@ -15,7 +15,7 @@ from quotas.holds import call_shares, hold_columns, payer_of, turn_shares
 from quotas.limits import Limit, limits_of
 from quotas.models import Hold, Reservation, UsageRecord
 from quotas.planned_calls import Payer, PlannedCall
-from quotas.prices import Usage
+from quotas.prices import AnsweredCall, Usage
 
 log = structlog.get_logger(__name__)
 # One statement, so that the counters' rows are locked only until the commit.
@@ -64,14 +64,17 @@ ACCOUNTED = """
                        WHERE reservation_id = %(turn)s AND state = 'sent' AND id <> %(latest)s), 0)
 """
 TURN_LINES = """
-    SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, exactness
+    SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, exactness,
+           model, provider, call_id::text, id AS position
     FROM quotas_usagerecord WHERE turn_id = %(turn)s
     UNION ALL
     SELECT least(prompt_estimate, prompt_bound), streamed_tokens, 0, 0,
            ceil((least(prompt_estimate, prompt_bound)::numeric * input_price
-                 + streamed_tokens::numeric * output_price) / 1000000)::bigint, 'estimated'
+                 + streamed_tokens::numeric * output_price) / 1000000)::bigint, 'estimated',
+           model, provider, call_id::text, NULL
     FROM quotas_hold
     WHERE reservation_id = %(turn)s AND state = 'sent' AND read_on_until > statement_timestamp()
+    ORDER BY position NULLS LAST
 """
 
 
@@ -229,7 +232,9 @@ def turn_usage(turn_id: UUID) -> Usage:
     with connection.cursor() as cursor:
         cursor.execute(TURN_LINES, {"turn": turn_id})
         lines = cursor.fetchall()
-    read, written, cached, reasoning, costs, kinds = zip(*lines, strict=True) if lines else ((),) * 6
+    columns = zip(*lines, strict=True) if lines else ((),) * 10
+    read, written, cached, reasoning, costs, kinds, models, providers, call_ids, _ = columns
+    calls = (AnsweredCall(*call) for call in zip(models, providers, call_ids, strict=True))
     ranking = (UsageRecord.Exactness.UNREPORTED, UsageRecord.Exactness.ESTIMATED)
     return Usage(
         input_tokens=sum(read),
@@ -238,4 +243,5 @@ def turn_usage(turn_id: UUID) -> Usage:
         cached_tokens=sum(cached),
         reasoning_tokens=sum(reasoning),
         cost=None if None in costs else sum(costs),
+        calls=tuple(dict.fromkeys(calls)),  # a correction is another line of its call
     )

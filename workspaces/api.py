@@ -132,7 +132,9 @@ class WorkspacesView(PolicyView):
         `slug` is its id, which never changes; without one, it is made from the name.
         """
         workspace = read_body(WorkspaceInput, request.data)
-        made = onboarding.open_workspace(principal=self.principal, name=workspace.name, slug=workspace.slug or "")
+        made = onboarding.open_workspace(
+            principal=self.principal, name=workspace.name, slug=workspace.slug or ""
+        )
         return Response(WorkspaceSerializer(find_workspace(made)).data, status=201)
 
 

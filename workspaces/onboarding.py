@@ -113,9 +113,7 @@ def open_tenant(
     return TenantWorkspace(tenant=tenant, workspace=workspace)
 
 
-def create_workspace_with_model(
-    *, tenant: Tenant, name: str, manager: User, slug: str = ""
-) -> Workspace:
+def create_workspace_with_model(*, tenant: Tenant, name: str, manager: User, slug: str = "") -> Workspace:
     """With the local model enabled, so that it can be used immediately."""
     with transaction.atomic():
         workspace = create_workspace(tenant=tenant, name=name, manager=manager, slug=slug)

@@ -1,5 +1,6 @@
 """Creates tenants (each with a schema copied from the template) and workspaces; changes tenants."""
 
+from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -66,14 +67,13 @@ def create_workspace(*, tenant: Tenant, name: str, manager: User, slug: str = ""
     with transaction.atomic():
         lock_slugs()
         present = Workspace.objects.filter(tenant=tenant)
+
         def taken(candidate: str) -> bool:
             return present.filter(slug=candidate).exists()
 
-        if slug:
-            slug = chosen_slug(slug, taken=taken)
-        else:
-            slug = free_slug(name, fallback="workspace", taken=taken)
-        workspace = Workspace.objects.create(tenant=tenant, slug=slug, name=name)
+        free = partial(free_slug, name, fallback="workspace")
+        chosen = chosen_slug(slug, taken=taken) if slug else free(taken=taken)
+        workspace = Workspace.objects.create(tenant=tenant, slug=chosen, name=name)
         WorkspaceMember.objects.create(workspace=workspace, user=manager, role=WorkspaceMember.Role.MANAGER)
         Tenant.objects.filter(id=tenant.id, default_workspace=None).update(default_workspace=workspace)
     return workspace

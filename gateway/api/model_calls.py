@@ -22,7 +22,7 @@ from kit.api import error_headers
 from kit.errors import DomainError, TurnInterrupted, restore
 from kit.http_consumer import ClientGone
 from quotas.errors import QuotaExceeded
-from quotas.prices import MILLION
+from quotas.prices import MILLION, Usage
 
 T = TypeVar("T")
 Batch = list[NumberedEvent]
@@ -145,10 +145,8 @@ class ModelCallConsumer(EdgeConsumer, ABC):
             match event:
                 case Failed(error):
                     raise restore(error)
-                case Answering():
-                    self.response_headers |= answer_headers(event)
-                case UsageTotal(usage) if usage.cost is not None:
-                    self.response_headers["x-switchyard-cost"] = f"{usage.cost / MILLION:.6f}"
+                case UsageTotal(usage):
+                    self.response_headers |= usage_headers(usage)
         await self.send_json(200, writer.whole(events))
 
     async def _or_gone(self, work: Coroutine[Any, Any, T]) -> T:
@@ -175,6 +173,15 @@ class ModelCallConsumer(EdgeConsumer, ABC):
             headers["x-should-retry"] = "false"  # a retry cannot succeed before the budget's reset
         status, body = self.wire_error(error)
         await self.send_json(status, body, headers)
+
+
+def usage_headers(usage: Usage) -> dict[str, str]:
+    """Who really answered last, and the cost in the price list's currency if it is known."""
+    cost = {} if usage.cost is None else {"x-switchyard-cost": f"{usage.cost / MILLION:.6f}"}
+    if not usage.calls:
+        return cost
+    last = usage.calls[-1]
+    return {**answer_headers(Answering(last.model, last.provider, last.id)), **cost}
 
 
 def answer_headers(answering: Answering) -> dict[str, str]:

@@ -7,8 +7,9 @@ from accounts.policy import Action
 from gateway.api.consumer_base import EdgeConsumer
 from gateway.api.event_frames import moved_frame, sse_frames, turn_result
 from gateway.api.limit_headers import limit_headers
+from gateway.api.model_calls import usage_headers
 from gateway.turns.event_stream import MOVED, follow_turn, read_turn
-from gateway.turns.events import Failed
+from gateway.turns.events import Failed, UsageTotal
 from gateway.turns.explain import explain_turn
 from gateway.turns.requests import SendRequest
 from gateway.turns.services import start_turn, stop_turn
@@ -77,6 +78,9 @@ class SendConsumer(TurnConsumer):
         self.followed_id = turn_id
         events = [event async for batch in follow_turn(self.principal, turn_id) for event in batch]
         result = turn_result(events)
+        self.response_headers |= next(
+            (usage_headers(each.event.usage) for each in events if isinstance(each.event, UsageTotal)), {}
+        )
         failed = next((each.event for each in events if isinstance(each.event, Failed)), None)
         if failed is None:
             await self.send_json(200, result)

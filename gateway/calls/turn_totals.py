@@ -11,6 +11,15 @@ from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
 from quotas.reservations import turn_usage
 
+COUNTED = [
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "exactness",
+    "cost",
+]
+
 
 async def amend_usage(turn_id: UUID) -> None:
     """Sets the totals of the turn and its conversation to the ledger's; safe to repeat."""
@@ -35,7 +44,8 @@ def _amend(turn_id: UUID) -> None:
     usage = turn_usage(turn_id)
     more = usage.total - turn.input_tokens - turn.output_tokens
     turn.input_tokens, turn.output_tokens = usage.input_tokens, usage.output_tokens
+    turn.cached_tokens, turn.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
     turn.exactness, turn.cost = usage.exactness, usage.cost
-    turn.save(update_fields=["input_tokens", "output_tokens", "exactness", "cost"])
+    turn.save(update_fields=COUNTED)
     if more and turn.conversation_id is not None:
         Conversation.objects.filter(id=turn.conversation_id).update(total_tokens=F("total_tokens") + more)

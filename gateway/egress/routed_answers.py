@@ -14,10 +14,11 @@ from gateway.calls.call_images import filled, placed
 from gateway.calls.metered import Held, MeteredEvent, metered_call
 from gateway.calls.own_branch import note_restored
 from gateway.egress.history_repair import completed, repaired
+from gateway.egress.replayed_fields import ReplayedFields, with_fields
 from gateway.egress.routed_calls import RunningCall
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
-from gateway.egress.turn_lookup import RoutedTurn, note_end
+from gateway.egress.turn_lookup import RoutedTurn, note_end, note_replayed
 from gateway.engines.librechat.placeholders import with_placeholders
 from gateway.errors import ProviderError
 from gateway.providers.base import (
@@ -54,9 +55,11 @@ async def answer_of(
     envelope = Envelope(call.attempt, int(time.time()), ROUTED)
     is_held, usage, finish = False, b"", Finish("stop")
     pieces: list[list[JsonObject]] = []  # of tool calls, which the engine gets whole
+    replayed = ReplayedFields()
     try:
         async with aclosing(_events(turn, call, wanted)) as events:
             async for event in events:
+                replayed.take_in(event)
                 if isinstance(event, Held):
                     if not is_held:
                         yield b""
@@ -72,7 +75,10 @@ async def answer_of(
                     yield chunk
         # The call is settled by now, so nothing stays held while a person decides.
         if calls := merge_tool_calls(pieces) if finish.reason != "length" else []:
-            yield line(envelope.chunk({"tool_calls": await _held(turn, calls)}))
+            held = await _held(turn, calls)
+            if (entry := replayed.entry(held)) is not None:
+                await note_replayed(turn, entry)
+            yield line(envelope.chunk({"tool_calls": held}))
         await note_end(turn, finish_reason=finish.reason)
         yield line(envelope.chunk({}, finish_reason=finish.reason)) + usage
         yield DONE
@@ -110,7 +116,8 @@ async def _events(
 
 async def _with_history(turn: RoutedTurn, request: ModelRequest) -> ModelRequest:
     """The engine's history as it is sent to the model: complete, with its images, and repaired."""
-    request = replace(request, messages=with_placeholders(request.messages))
+    messages = with_fields(with_placeholders(request.messages), turn.replayed)
+    request = replace(request, messages=messages)
     model = turn.models[0]
 
     async def fits(tried: ModelRequest) -> bool:

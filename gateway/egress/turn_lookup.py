@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError
+from django.db.models import F, Func, JSONField, Value
 
 from accounts.engine_accounts import find_account
 from accounts.models import Tenant
@@ -15,6 +16,7 @@ from gateway.calls.rights import models_now
 from gateway.calls.tool_runs import Caller
 from gateway.errors import ModelNotAllowed, ModelNotEnabled
 from gateway.models import Turn
+from gateway.providers.base import JsonObject
 from kit.errors import DomainError, NotFound, TurnInterrupted
 from kit.tenancy import TenantRef, in_public, in_tenant
 from quotas.models import Reservation
@@ -56,6 +58,7 @@ class RoutedTurn:
     questions: tuple[UserMessage, ...] = ()  # the user messages, the latest first, if any has images
     server_ids: tuple[str, ...] = ()  # of the MCP servers that it may use
     branch: Branch = field(default_factory=Branch)  # our own copy of the messages before it
+    replayed: tuple[JsonObject, ...] = ()  # what its model wants back with its tool calls
 
     @property
     def tenant(self) -> TenantRef:
@@ -103,6 +106,7 @@ def _routed_turn(tenant: TenantRef, ids: CallerIds) -> RoutedTurn:
         questions=questions_of(conversation_id=ids.conversation_id),
         server_ids=tuple(turn.parameters.get("mcp_ids") or ()),
         branch=branch_of(turn),
+        replayed=tuple(turn.replayed),
     )
 
 
@@ -122,6 +126,22 @@ async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainEr
         await in_tenant(turn.tenant, _note_end, turn.turn_id, ending)
     except DatabaseError as exc:  # the engine gets its response anyway
         log.warning("end was not noted", turn_id=str(turn.turn_id), error=type(exc).__name__)
+
+
+async def note_replayed(turn: RoutedTurn, entry: JsonObject) -> None:
+    """Stores what the model wants back, before the engine learns of the calls."""
+    await in_tenant(turn.tenant, _note_replayed, turn.turn_id, entry)
+
+
+def _note_replayed(turn_id: UUID, entry: JsonObject) -> None:
+    added = Func(
+        F("replayed"),
+        Value([entry], output_field=JSONField()),
+        template="%(expressions)s",
+        arg_joiner=" || ",
+        output_field=JSONField(),
+    )
+    Turn.objects.filter(id=turn_id).update(replayed=added)
 
 
 def _note_end(turn_id: UUID, ending: dict[str, Any]) -> None:

@@ -22,6 +22,12 @@ def merge_tool_calls(pieces: Iterable[list[JsonObject]]) -> list[JsonObject]:
     return [_complete(whole[index]) for index in sorted(whole)]
 
 
+def tool_name(tool: JsonObject) -> str:
+    """Of a tool's definition; empty for one of Anthropic's own without a name."""
+    named = tool.get("function") or tool.get("custom") or tool
+    return str(named.get("name") or "") if isinstance(named, dict) else ""
+
+
 def name_and_arguments(call: JsonObject) -> tuple[str, str]:
     """Of a whole call; a custom tool's input is its arguments."""
     function, custom = call.get("function") or {}, call.get("custom") or {}

@@ -99,7 +99,7 @@ def _lock_turn(turn_id: UUID) -> Turn | None:
 
 def ending_of(turn: Turn, usage: Usage | None = None) -> Ending:
     """The ending of a finished turn, derived from its row."""
-    usage = usage or stored_usage(turn)
+    usage = usage or turn_usage(turn.id)
     budget = fullest(turn_limits(turn.id))
     return Ending(
         finish_reason=turn.finish_reason,
@@ -110,7 +110,15 @@ def ending_of(turn: Turn, usage: Usage | None = None) -> Ending:
 
 
 def stored_usage(turn: Turn) -> Usage:
-    return Usage(turn.input_tokens, turn.output_tokens, turn.exactness, cost=turn.cost)
+    """The turn's totals as its row has them, without its calls."""
+    return Usage(
+        turn.input_tokens,
+        turn.output_tokens,
+        turn.exactness,
+        cached_tokens=turn.cached_tokens,
+        reasoning_tokens=turn.reasoning_tokens,
+        cost=turn.cost,
+    )
 
 
 def _write_end(

@@ -1,6 +1,6 @@
 """A completion as a turn: admitted and reserved like a chat's, one metered call, no stored reply."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from uuid import UUID
@@ -9,31 +9,48 @@ from django.db import transaction
 
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
+from gateway.calls.tool_names import offer_tools
 from gateway.engines.base import Engine, TurnJob
+from gateway.engines.direct.engine import run_loop
 from gateway.engines.events import EngineEvent
 from gateway.engines.model_calls import call_model
 from gateway.models import Turn
 from gateway.providers.base import ModelRequest, has_images
 from gateway.providers.registry import provider_for
+from gateway.providers.tool_calls import tool_name
 from gateway.turns.admission import Admitted, job_of, record_refusal, reserve_turn
 from gateway.turns.completion_request import CompletionRequest
-from gateway.turns.context import find_keyed
-from gateway.turns.decision import Decision, decide
-from kit.errors import DomainError
+from gateway.turns.context import find_keyed, requested_servers
+from gateway.turns.decision import Decision, RequestedServers, decide
+from gateway.turns.workspace_tools import ChosenServer, narrowed
+from kit.errors import DomainError, InvalidInput
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
 from workspaces.language_models.queries import ModelRef, fallback_chain, installed_models, needed_abilities
+from workspaces.mcp_servers.queries import ServerRef
 
 
 class OneCall(Engine):
-    """Runs one completion as a turn (lease, close, stop)."""
+    """Runs one completion as a turn (lease, close, stop).
+
+    Where the client asks for tools of the workspace's MCP servers, they run here, and the model is called
+    again with their results.
+    """
 
     name = "none"
+    runs_tools = True
 
     async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
-        async with aclosing(call_model(job)) as events:
+        events = run_loop(job, _client_tools(job)) if job.servers else call_model(job)
+        async with aclosing(events):
             async for event in events:
                 yield event
+
+
+def _client_tools(job: TurnJob) -> frozenset[str]:
+    """The names of the tools that the client defined and runs itself."""
+    offered = {tool.wire_name for tool in job.tools}
+    return frozenset(name for tool in job.request.tools if (name := tool_name(tool)) not in offered)
 
 
 async def admit_completion(
@@ -47,16 +64,20 @@ async def admit_completion(
         replay = partial(_find_replay, principal, completion, idempotency_key)
         if (earlier := await in_tenant(principal.tenant, replay)) is not None:
             return Admitted(turn_id=earlier, job=None)
-    installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
+    installed, servers = await in_tenant(
+        principal.tenant, _read_choices, principal=principal, chosen=completion.servers
+    )
     decision = decide(
         principal=principal,
         model_slug=completion.model,
         installed=installed,
+        servers=servers,
         has_images=has_images(completion.messages),
     )
     try:
         model = decision.admitted_model()
-        request, bounds = await _bound(model, completion)
+        offered = narrowed(servers.enabled, completion.servers)
+        request, bounds = await _bound(model, completion, offered)
         turn, limits = await in_tenant(
             principal.tenant,
             write_completion,
@@ -70,9 +91,9 @@ async def admit_completion(
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=completion.model)
         raise
-    needed = needed_abilities(tools=bool(completion.tools), images=has_images(completion.messages))
+    needed = needed_abilities(tools=bool(request.tools), images=has_images(completion.messages))
     models = tuple(fallback_chain(model, installed, principal, needed))
-    job = job_of(turn, principal=principal, models=models, request=request, bounds=bounds)
+    job = job_of(turn, principal=principal, models=models, request=request, bounds=bounds, servers=offered)
     return Admitted(turn_id=turn.id, job=job, limits=tuple(limits))
 
 
@@ -82,13 +103,27 @@ def _find_replay(principal: Principal, completion: CompletionRequest, key: str) 
     return replay.turn_id if replay else None
 
 
-async def _bound(model: ModelRef, completion: CompletionRequest) -> tuple[ModelRequest, Bounds]:
+def _read_choices(
+    *, principal: Principal, chosen: Sequence[ChosenServer]
+) -> tuple[list[ModelRef], RequestedServers]:
+    installed = installed_models(workspace_id=principal.workspace.id)
+    return installed, requested_servers(principal, tuple(one.slug for one in chosen))
+
+
+async def _bound(
+    model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]
+) -> tuple[ModelRequest, Bounds]:
+    """InvalidInput if a tool of the client's has the name of one of the workspace's."""
+    offered = offer_tools(servers)
+    names = {tool.wire_name for tool in offered}
+    if twice := next((name for tool in completion.tools if (name := tool_name(tool)) in names), None):
+        raise InvalidInput(tools=[f"A tool of the workspace has the name {twice!r} as well."])
     request = ModelRequest(
         model=model.upstream_name,
         messages=completion.messages,
         max_tokens=completion.max_tokens or model.output_bound,
         temperature=completion.temperature,
-        tools=completion.tools,
+        tools=[*completion.tools, *(tool.definition for tool in offered)],
         extra=completion.extra,
         headers=completion.headers,
     )

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
 from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
+from gateway.turns.workspace_tools import ChosenServer, split_tools
 from kit.body_validation import validated
 from kit.errors import InvalidInput
 from kit.json_input import is_sound
@@ -62,6 +63,7 @@ class CompletionRequest:
     max_tokens: int | None
     temperature: float | None
     tools: list[dict[str, Any]]
+    servers: tuple[ChosenServer, ...] = ()  # of the workspace, whose tools the model may call
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body_hash: str = ""
@@ -78,7 +80,8 @@ class CompletionRequest:
             raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
         extra = passed_through(body)
         check_messages(data["messages"])
-        check_tools(data["tools"] or [])
+        tools, servers = split_tools(data["tools"] or [])
+        check_tools(tools)
         return cls(
             model=data["model"],
             messages=data["messages"],
@@ -86,7 +89,8 @@ class CompletionRequest:
             include_usage=bool((data["stream_options"] or {}).get("include_usage")),
             max_tokens=data["max_completion_tokens"] or data["max_tokens"],
             temperature=data["temperature"],
-            tools=data["tools"] or [],
+            tools=tools,
+            servers=servers,
             extra=extra,
             headers=headers or {},
             body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),

@@ -80,7 +80,7 @@ def read_draft(*, principal: Principal, send_request: SendRequest) -> Draft:
     NotFound for a conversation or a turn in it that is not visible, TurnInProgress, InvalidInput.
     """
     installed = installed_models(workspace_id=principal.workspace.id)
-    servers = _requested_servers(principal, send_request)
+    servers = requested_servers(principal, send_request.mcps)
     branch = _read_branch(principal, send_request)
     images = _images_of(principal, send_request, branch)
     decision = decide(
@@ -129,9 +129,8 @@ def _message_of(send_request: SendRequest, rendered: RenderedPrompt | None) -> s
     return message
 
 
-def _requested_servers(principal: Principal, send_request: SendRequest) -> RequestedServers:
+def requested_servers(principal: Principal, slugs: tuple[str, ...]) -> RequestedServers:
     """Reads nothing for a request without MCP servers."""
-    slugs = send_request.mcps
     if not slugs:
         return RequestedServers()
     enabled = enabled_servers(workspace_id=principal.workspace.id, slugs=slugs, user_id=principal.user_id)

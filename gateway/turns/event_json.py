@@ -29,7 +29,7 @@ from gateway.providers.base import (
     ToolCallDelta,
 )
 from gateway.turns.events import Done, Failed, NumberedEvent, Started, TurnEvent, UsageTotal
-from quotas.prices import Usage
+from quotas.prices import AnsweredCall, Usage
 
 # Events whose JSON has the fields of the class, in this order.
 PLAIN_NAMES: dict[type, str] = {
@@ -91,7 +91,16 @@ def usage_data(usage: Usage) -> dict[str, Any]:
         "reasoning_tokens": usage.reasoning_tokens,
         "cost": usage.cost,
         "exactness": str(usage.exactness),
+        **answered_by(usage),
     }
+
+
+def answered_by(usage: Usage) -> JsonObject:
+    """Who gave the last answer of a turn, and the ids of all its calls in the ledger."""
+    if not usage.calls:
+        return {}
+    last = usage.calls[-1]
+    return {"model": last.model, "provider": last.provider, "call_ids": [call.id for call in usage.calls]}
 
 
 def event_of(name: str, data: JsonObject) -> TurnEvent:
@@ -130,6 +139,7 @@ def _usage_of(data: JsonObject) -> Usage:
         cached_tokens=data.get("cached_tokens", 0),
         reasoning_tokens=data.get("reasoning_tokens", 0),
         cost=data["cost"],
+        calls=tuple(AnsweredCall(data["model"], data["provider"], one) for one in data.get("call_ids", ())),
     )
 
 

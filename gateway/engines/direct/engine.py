@@ -27,7 +27,7 @@ from gateway.providers.base import (
 )
 from gateway.providers.local import LocalProvider
 from gateway.providers.reasoning_details import join_details
-from gateway.providers.tool_calls import merge_tool_calls
+from gateway.providers.tool_calls import merge_tool_calls, name_and_arguments
 from kit.database_retry import patiently
 from kit.errors import DomainError
 from kit.tenancy import in_tenant
@@ -48,31 +48,17 @@ class DirectEngine(Engine):
     runs_tools = True
 
     async def run(self, job: TurnJob) -> AsyncGenerator[EngineEvent, None]:
-        """Calls the model, runs the tools that it calls, and calls it again with their results."""
-        request, first = job.request, True
-        offered = {tool.wire_name: tool for tool in job.tools}
-        while True:
-            answer = _Answer()
-            async with aclosing(call_model(job, None if first else request)) as events:
-                async for event in events:
-                    shown = TextDelta(event.text) if isinstance(event, RefusalDelta) else event
-                    if answer.passes_on(shown):
-                        yield shown
-            calls = [RequestedCall.from_wire(call, offered) for call in answer.calls]
-            if not calls:
-                yield Finish(answer.reason)
-                return
-            results: dict[int, ToolResult] = {}
-            async with aclosing(run_tools(job, calls)) as items:
-                async for item in items:
-                    if isinstance(item, Answered):
-                        results[item.position] = item.result
-                        yield item.result
-                    else:
-                        yield item
-            added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
-            request, first = replace(request, messages=[*request.messages, *added]), False
-            job = await _with_current_models(job)
+        async with aclosing(run_loop(job)) as events:
+            async for event in events:
+                match event:
+                    case RefusalDelta(text):
+                        yield TextDelta(text)
+                    case Answering():
+                        continue
+                    case Extra(place, name, _) if (place, name) not in SHOWN:
+                        continue
+                    case _:
+                        yield event
 
     async def check(self) -> AsyncGenerator[Step, None]:
         yield Step(
@@ -86,6 +72,39 @@ class DirectEngine(Engine):
             yield Step("model", FAILED, text, mend, may_pass=True)
         else:
             yield Step("model", OK, f"The local model responds at {settings.LOCAL_MODEL_URL}.")
+
+
+async def run_loop(
+    job: TurnJob, client_tools: frozenset[str] = frozenset()
+) -> AsyncGenerator[EngineEvent, None]:
+    """Calls the model, runs the tools that it calls, and calls it again with their results.
+
+    A call of one of `client_tools`, the names of tools that the client runs itself, is passed on to it as
+    ToolCallDelta; the loop ends there, after the other tools have run.
+    """
+    request, first = job.request, True
+    offered = {tool.wire_name: tool for tool in job.tools}
+    while True:
+        answer = _Answer(client_tools)
+        async with aclosing(call_model(job, None if first else request)) as events:
+            async for event in events:
+                if (passed_on := answer.take_in(event)) is not None:
+                    yield passed_on
+        calls = [RequestedCall.from_wire(call, offered) for call in answer.calls]
+        results: dict[int, ToolResult] = {}
+        async with aclosing(run_tools(job, calls)) as items:
+            async for item in items:
+                if isinstance(item, Answered):
+                    results[item.position] = item.result
+                    yield item.result
+                else:
+                    yield item
+        if answer.calls_client or not calls:
+            yield Finish(answer.reason)
+            return
+        added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
+        request, first = replace(request, messages=[*request.messages, *added]), False
+        job = await _with_current_models(job)
 
 
 def _message(result: ToolResult) -> JsonObject:
@@ -111,32 +130,48 @@ async def _with_current_models(job: TurnJob) -> TurnJob:
 class _Answer:
     """Collects one answer of the model: its text and its tool calls, and its reasoning for the next call."""
 
-    def __init__(self) -> None:
+    def __init__(self, client_tools: frozenset[str]) -> None:
         self.reason = "stop"
+        self._client_tools = client_tools
+        self._client_indexes: dict[int, int] = {}  # the client's index by the model's
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._details: list[Any] = []
         self._pieces: list[list[JsonObject]] = []
 
-    def passes_on(self, event: EngineEvent) -> bool:
+    @property
+    def calls_client(self) -> bool:
+        return bool(self._client_indexes)
+
+    def take_in(self, event: EngineEvent) -> EngineEvent | None:
+        """The event as it is passed on; None if it is not."""
         match event:
             case Finish(reason):
                 self.reason = reason
-                return False
-            case Answering():
-                return False
+                return None
             case ToolCallDelta(pieces):
-                self._pieces.append(pieces)
-                return False
-            case TextDelta(text):
+                return self._take_in_calls(pieces)
+            case TextDelta(text) | RefusalDelta(text):
                 self._texts.append(text)
             case ReasoningDelta(text):
                 self._reasoning.append(text)
-            case Extra(place, name, value):
-                if name == reasoning_details.NAME:
-                    self._details.append(value)
-                return (place, name) in SHOWN
-        return True
+            case Extra(_, name, value) if name == reasoning_details.NAME:
+                self._details.append(value)
+        return event
+
+    def _take_in_calls(self, pieces: list[JsonObject]) -> ToolCallDelta | None:
+        """Keeps the calls of our tools; those of the client's are passed on, numbered from 0."""
+        ours, theirs = [], []
+        for piece in pieces:
+            index = piece["index"]
+            if name_and_arguments(piece)[0] in self._client_tools:
+                self._client_indexes.setdefault(index, len(self._client_indexes))
+            if index in self._client_indexes:
+                theirs.append({**piece, "index": self._client_indexes[index]})
+            else:
+                ours.append(piece)
+        self._pieces.append(ours)
+        return ToolCallDelta(theirs) if theirs else None
 
     @property
     def calls(self) -> list[JsonObject]:
