@@ -44,10 +44,10 @@ def refusal(
     secrets: Iterable[str] = (),
 ) -> DomainError:
     """The error for a status that is not a success; one about the context window is ContextTooLong."""
-    if status in INVALID and CONTEXT.search(body):
-        return ContextTooLong()
     words = words_of(_json(body), secrets=secrets)
     said = words.get("provider_message", "")
+    if status in INVALID and CONTEXT.search(body):
+        return ContextTooLong(f"{ContextTooLong.message} The provider says: {said}" if said else None)
     return ProviderError(
         _text_for(status, body, said),
         provider=provider,

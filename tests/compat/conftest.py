@@ -1,30 +1,48 @@
-"""The running installation that all clients share, and what their drivers reported."""
+"""The clients' environments, the running installation that they share, and what their drivers reported."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.compat.environments import Environments, install
 from tests.compat.installation import Installation, running_installation
-from tests.compat.results import CLIENTS, Outcome
+from tests.compat.results import CLIENTS, Client, Outcome, outcomes_of
 from tests.compat.table import show, table
 
-Outcomes = dict[str, dict[str, Outcome]]  # by the client's name and the check's
+Results = dict[str, Outcome]  # by the name of the check
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def environments() -> Environments:
+    return install()
+
+
+@pytest.fixture(scope="session")
+def installation(
+    environments: Environments, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     with running_installation(tmp_path_factory.mktemp("compat")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def outcomes() -> Iterator[Outcomes]:
-    """Filled by the tests. `make compat` prints the table and writes it into the docs if all clients ran."""
-    collected: Outcomes = {}
-    yield collected
-    if not os.environ.get("COMPAT_TABLE") or len(collected) < len(CLIENTS):
-        return
-    passed = {name: {check: each.ok for check, each in found.items()} for name, found in collected.items()}
-    print(f"\n\n{table(passed)}\n")
-    show(passed)
+def results_of(
+    environments: Environments, installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Client], Results]]:
+    """`results_of(client)`: each driver runs once. `make compat` shows the table if all of them ran."""
+    collected: dict[str, Results] = {}
+
+    def results(client: Client) -> Results:
+        if client.name not in collected:
+            folder = tmp_path_factory.mktemp("home")
+            collected[client.name] = outcomes_of(client, environments, installation, folder)
+        return collected[client.name]
+
+    yield results
+    if os.environ.get("COMPAT_TABLE") and len(collected) == len(CLIENTS):
+        passed = {
+            name: {check: each.ok for check, each in found.items()} for name, found in collected.items()
+        }
+        print(f"\n\n{table(passed)}\n")
+        show(passed)

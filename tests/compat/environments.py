@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,40 +19,41 @@ ROOT = HERE.parents[1]
 DATA = ROOT / ".data" / "compat"
 REQUIREMENTS = HERE / "python" / "requirements.txt"
 PACKAGES = (HERE / "node" / "package.json", HERE / "node" / "package-lock.json")
+PIP = ["pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--only-binary", ":all:"]
+NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
 INSTALL_SECONDS = 900
 DONE = ".installed"
 
 
-def python_environment() -> Path:
-    """The Python with the pinned client packages."""
+@dataclass(frozen=True)
+class Environments:
+    python: Path  # the interpreter with the pinned client packages
+    node: Path  # a folder with the pinned packages in `node_modules`, and the drivers beside it
+
+
+def install() -> Environments:
+    """Both at the same time; skips the tests if that is impossible."""
+    with ThreadPoolExecutor() as pool:
+        python, node = pool.submit(_install_python), pool.submit(_install_node)
+        return Environments(python.result(), node.result())
+
+
+def _install_python() -> Path:
     folder = DATA / f"python-{_digest(REQUIREMENTS)}"
     python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-compile", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
-    _install_once(folder, [sys.executable, "-m", "venv", str(folder)], [*install, *options])
+    venv = [sys.executable, "-m", "venv", str(folder)]
+    _install_once(folder, venv, [str(python), "-m", *PIP, "-r", str(REQUIREMENTS)])
     return python
 
 
-def node_environment() -> Path:
-    """A folder with the pinned packages in `node_modules`, and the drivers beside it."""
+def _install_node() -> Path:
     if shutil.which("npm") is None:
         _unavailable("npm is not installed")
     folder = DATA / f"node-{_digest(*PACKAGES)}"
     folder.mkdir(parents=True, exist_ok=True)
     for source in (*PACKAGES, *(HERE / "node").glob("*.mjs")):
         shutil.copy(source, folder)
-    npm = [
-        "npm",
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel",
-        "error",
-        "--prefix",
-        str(folder),
-    ]
-    _install_once(folder, npm)
+    _install_once(folder, [*NPM, "--prefix", str(folder)])
     return folder
 
 

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.compat.environments import HERE, node_environment, python_environment
+from tests.compat.environments import HERE, Environments
 from tests.compat.installation import Installation
 
 DRIVER_SECONDS = 500
@@ -73,14 +73,16 @@ class Outcome:
     detail: str
 
 
-def outcomes_of(client: Client, installation: Installation, folder: Path) -> dict[str, Outcome]:
+def outcomes_of(
+    client: Client, environments: Environments, installation: Installation, folder: Path
+) -> dict[str, Outcome]:
     """What the driver reports by check; a check that was not reported failed with the driver's own output."""
     printed, rest = folder / "stdout", folder / "stderr"
     with printed.open("w") as stdout, rest.open("w") as stderr:
         process = subprocess.Popen(
-            _command(client),
+            _command(client, environments),
             cwd=folder,
-            env=_environment(client, installation, folder),
+            env=_variables(environments, installation, folder),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -102,15 +104,14 @@ def _wait(process: subprocess.Popen[bytes]) -> str:
         return f"did not end within {DRIVER_SECONDS} s"
 
 
-def _command(client: Client) -> list[str]:
+def _command(client: Client, environments: Environments) -> list[str]:
     if client.driver.endswith(".mjs"):
-        return ["node", str(node_environment() / client.driver)]
-    return [str(python_environment()), str(client.source)]
+        return ["node", str(environments.node / client.driver)]
+    return [str(environments.python), str(client.source)]
 
 
-def _environment(client: Client, installation: Installation, folder: Path) -> dict[str, str]:
+def _variables(environments: Environments, installation: Installation, folder: Path) -> dict[str, str]:
     """Nothing of ours, and a home of their own: no key or setting of the machine reaches a client."""
     inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    if client.is_from_npm:
-        inherited["NODE_FOLDER"] = str(node_environment())
-    return {**inherited, "HOME": str(folder), **installation.environment}
+    own = {"HOME": str(folder), "NODE_FOLDER": str(environments.node)}
+    return {**inherited, **own, **installation.environment}

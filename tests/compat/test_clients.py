@@ -1,10 +1,11 @@
 """Each client's checks, one test each: chat, streams, tools, structured output, errors, retries."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.compat.conftest import Outcomes
-from tests.compat.installation import Installation
-from tests.compat.results import CLIENTS, Client, outcomes_of
+from tests.compat.conftest import Results
+from tests.compat.results import CLIENTS, Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.compat]
 CASES = [
@@ -13,15 +14,6 @@ CASES = [
 
 
 @pytest.mark.parametrize(("client", "check"), CASES)
-def test_it_works_with(
-    client: Client,
-    check: str,
-    installation: Installation,
-    outcomes: Outcomes,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """A driver runs once, for all its client's checks."""
-    if client.name not in outcomes:
-        outcomes[client.name] = outcomes_of(client, installation, tmp_path_factory.mktemp("home"))
-    found = outcomes[client.name][check]
+def test_it_works_with(client: Client, check: str, results_of: Callable[[Client], Results]) -> None:
+    found = results_of(client)[check]
     assert found.ok, found.detail
