@@ -227,9 +227,9 @@ def _() -> None:
 
 @check("messages spent budget")
 def _() -> None:
-    with refused(anthropic.RateLimitError):
+    with refused(anthropic.PaymentRequiredError) as caught:  # as for an account without credit
         spent.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
-    equal(len(sent), 1)
+    equal((caught[0].body["error"]["type"], len(sent)), ("billing_error", 1))
     equal(requests_for(MODEL), [])
 
 
