@@ -9,7 +9,7 @@ ARGS ?=
 
 # Checks and tests use a separate cluster from `make run`. It is always stopped at the end, unless other
 # tests are using it.
-APART := MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
+APART := PYTHONDONTWRITEBYTECODE= MODELS_DIR='$(MODELS_DIR)' POSTGRES_DIR='$(TEST_POSTGRES)' PYTHONPATH=.:platform
 STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres stop-unused '$(TEST_POSTGRES)'
 
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
@@ -29,8 +29,13 @@ backup restore: $(RUN_STAMP)
 test: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
+# In two processes, and after them the tests that measure time or CPU, which run alone.
 test-slow: $(DEV_STAMP) tools weights
-	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow $(ARGS)
+	@trap "$(STOP_CLUSTER)" EXIT; export $(APART); none=5; \
+	$(PYTHON) -m pytest -m "slow and not alone" -n 2 --dist loadfile $(ARGS); together=$$?; \
+	$(PYTHON) -m pytest -m "slow and alone" $(ARGS); alone=$$?; \
+	test $$together = 0 -o $$together = $$none -a $$alone = 0 || exit $$together; \
+	test $$alone = 0 -o $$alone = $$none || exit $$alone
 
 # Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights
@@ -55,13 +60,15 @@ check: $(DEV_STAMP)
 	echo "Everything is in order."
 
 tools:
-	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose; do \
+	@for tool in chromium:browser redis-server:Redis nginx:nginx npm:npm docker-compose:Compose zsh:zsh; do \
 	  command -v $${tool%%:*} >/dev/null || \
 	    echo "$${tool##*:} tests are skipped: $${tool%%:*} is not installed."; \
 	done
 
 weights: $(DEV_STAMP)
 	@PYTHONPATH=.:platform $(PYTHON) -m gateway.providers.weights '$(MODELS_DIR)' >/dev/null
+	@PYTHONPATH=.:platform $(PYTHON) -m gateway.providers.weights '$(MODELS_DIR)' embedding >/dev/null || \
+	  echo "Tests of the built-in embedding model are skipped: its weights could not be fetched."
 
 $(PYTHON):
 	@for python in python3.11 python3; do \

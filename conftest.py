@@ -2,6 +2,8 @@
 
 import asyncio
 import faulthandler
+import functools
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +18,7 @@ from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
 from gateway.calls.learned_ratios import forget_ratios
 from gateway.providers.breaker import forget_breakers
-from gateway.tests import snapshot
+from gateway.tests import migrated_template, snapshot
 from gateway.tests.chromium import Chromium
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
@@ -25,6 +27,14 @@ from gateway.turns.runner import runner
 from kit.tenancy import EXECUTOR
 
 pytest_plugins = ["gateway.tests.fixtures"]
+# Each HTTP client loads the certificate authorities, which takes longer than most requests: they share them.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        migrated_template.use_if_present()
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +45,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     # Hashing slowly is not what is tested.
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with django_db_blocker.unblock():
+        migrated_template.keep()
         _people.append(create_cast())
         snapshot.take()
     TransactionTestCase._fixture_teardown = lambda self: snapshot.restore()  # type: ignore[method-assign]
@@ -69,7 +80,7 @@ def empty_cache() -> Iterator[None]:
 def served_provider() -> Iterator[ScriptedProvider]:
     provider = ScriptedProvider()
     with Served(provider) as server:
-        django_settings.LOCAL_MODEL_URL = server.url
+        django_settings.LOCAL_MODEL_URL = django_settings.LOCAL_EMBEDDING_URL = server.url
         yield provider
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kit.errors import Conflict, DomainError, Forbidden, InvalidInput
+from kit.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 
 
 class ContextTooLong(InvalidInput):
@@ -37,6 +37,13 @@ class ModelNotEnabled(Forbidden):
         super().__init__(
             text or (f"The model {model} is not enabled in the workspace." if model else None), **details
         )
+
+
+class ModelNotFound(NotFound):
+    """Details: model. Also for one that this person may not use."""
+
+    code, status = "model_not_found", 404
+    message = "This workspace has no such model, or you don't have access to it."
 
 
 class ModelNotAllowed(Forbidden):

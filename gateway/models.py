@@ -53,6 +53,8 @@ class Turn(TurnStates):
     class Kind(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
+        EMBEDDING = "embedding"
+        MODERATION = "moderation"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, null=True, on_delete=models.CASCADE, related_name="turns")

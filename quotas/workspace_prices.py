@@ -66,9 +66,11 @@ def seed_price(*, workspace_id: UUID, model: str, provider: str, upstream_name: 
         _create(workspace_id, model, timezone.now(), {name: figures.get(name) for name in KINDS})
 
 
-def forget_prices(*, workspace_id: UUID, model: str) -> None:
-    """Deletes a removed model's own prices: the next one with its slug must not be billed by them."""
-    Price.objects.filter(workspace=workspace_id, model=model).delete()
+def forget_prices(*, workspace_id: UUID, model: str) -> int:
+    """Deletes the own prices of a model that was removed or points elsewhere: what answers by its slug next
+    must not be billed by them. Returns how many there were."""
+    deleted, _ = Price.objects.filter(workspace=workspace_id, model=model).delete()
+    return deleted
 
 
 def prices_of(principal: Principal, model: str) -> QuerySet[Price]:

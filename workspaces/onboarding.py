@@ -20,7 +20,7 @@ from kit.errors import Conflict, InvalidInput
 from kit.tenancy import tenant_scope
 from quotas.plans import default_plan, give_plan
 from workspaces.inputs import FIRST_WORKSPACE, SignUp
-from workspaces.language_models.installation import install_local_model
+from workspaces.language_models.installation import install_local_embedding_model, install_local_model
 
 LONGEST_NAME = 100
 MOST_WORKSPACES = 500
@@ -114,11 +114,12 @@ def open_tenant(
 
 
 def create_workspace_with_model(*, tenant: Tenant, name: str, manager: User, slug: str = "") -> Workspace:
-    """With the local model enabled, so that it can be used immediately."""
+    """With the built-in models enabled, so that it can be used immediately."""
     with transaction.atomic():
         workspace = create_workspace(tenant=tenant, name=name, manager=manager, slug=slug)
         with tenant_scope(tenant.ref):
             install_local_model(workspace_id=workspace.id)
+            install_local_embedding_model(workspace_id=workspace.id)
     return workspace
 
 

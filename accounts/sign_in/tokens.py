@@ -31,7 +31,7 @@ class AnyRefresh(RefreshToken):
 def issue_tokens(
     principal: Principal, *, app_session: str = "", family: UUID | None = None
 ) -> dict[str, str]:
-    """`{access, refresh, userId, tenantId, workspaceId}`; the ids are slugs, as clients name them.
+    """`{access, refresh, userId, tenant, workspace, tenantId, workspaceId}`: the slugs by both names.
 
     `app_session`: the name of an app's session, with which the refresh token ends. `family`: None starts a
     new one, as a sign-in does.
@@ -45,6 +45,8 @@ def issue_tokens(
         "access": str(refresh.access_token),
         "refresh": str(refresh),
         "userId": str(principal.user_id),
+        "tenant": principal.tenant.slug,
+        "workspace": principal.workspace.slug,
         **_slugs(principal),
     }
 

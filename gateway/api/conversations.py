@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from accounts.api import PolicyView
 from accounts.policy import Action
 from accounts.principals import in_workspace
+from accounts.teams.api.tenant import PAGING
 from gateway.api.images import ImageSerializer
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
@@ -29,8 +30,8 @@ from gateway.turns.event_stream import visible_turn
 from gateway.turns.inputs import ApprovalInput
 from kit.api import Pages
 from kit.inputs import read_body, serializer_of
+from kit.older_names import by_either_name
 
-PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 ConversationChangeSerializer = extend_schema_serializer(component_name="Change")(
     serializer_of(ConversationChange)
 )
@@ -150,13 +151,15 @@ class ConversationsView(PolicyView):
         tags=["conversations"],
         parameters=[
             *PAGING,
-            OpenApiParameter("workspace_id", str, description="The workspace's slug; default: yours"),
+            OpenApiParameter("workspace", str, description="The workspace's slug; default: yours"),
+            OpenApiParameter("workspace_id", str, description="Older name of `workspace`", deprecated=True),
         ],
         responses=ConversationPageSerializer,
     )
     def get(self, request: Request) -> Response:
         """Lists your conversations in a workspace and those shared with it, the latest first."""
-        principal = in_workspace(self.principal, request.query_params.get("workspace_id"))
+        slug = by_either_name(request.query_params, "workspace", "workspace_id")
+        principal = in_workspace(self.principal, slug)
         pages = ConversationPages()
         rows = pages.paginate_queryset(conversations.listed_conversations(principal), request, self)
         return pages.get_paginated_response(ConversationSerializer(rows, many=True).data)

@@ -4,10 +4,13 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +18,9 @@ from accounts.api import PolicyView
 from accounts.policy import Action
 from gateway.conversations.images import attach_image, bytes_of, discard_image, find_image
 from gateway.models import Image
-from kit.errors import PayloadTooLarge
+from kit.body_validation import unknown_names
+from kit.content_negotiation import refuse_compressed
+from kit.errors import InvalidInput, PayloadTooLarge
 
 
 class ImageSerializer(serializers.Serializer[Any]):
@@ -25,12 +30,37 @@ class ImageSerializer(serializers.Serializer[Any]):
     height = serializers.IntegerField(help_text="Pixels")
 
 
+class ImageUploadSerializer(serializers.Serializer[Any]):
+    image = serializers.FileField(help_text="The image; the field may also be called `file`")
+
+
+UPLOAD_FIELDS = ("image", "file")
+
+
 def read_bounded(stream: Any) -> bytes:
     """The raw body. PayloadTooLarge."""
     body: bytes = stream.read(settings.IMAGE_MAX_BYTES + 1) if stream else b""
     if len(body) > settings.IMAGE_MAX_BYTES:
         raise PayloadTooLarge
     return body
+
+
+def read_upload(request: Request) -> bytes:
+    """The image of a multipart form, else the raw body. PayloadTooLarge, UnsupportedMediaType; InvalidInput
+    for a form without exactly one file, or with fields that are not known."""
+    refuse_compressed(request.headers.get("content-encoding", ""))
+    if not request.content_type.lower().startswith("multipart/form-data"):
+        return read_bounded(request.stream)
+    try:
+        files, texts = request.FILES, request.POST
+    except (ParseError, SuspiciousOperation) as exc:
+        raise InvalidInput(image=["This is not a valid multipart form."]) from exc
+    if wrong := unknown_names({**files, **texts}, UPLOAD_FIELDS):
+        raise InvalidInput(**wrong)
+    uploads = [upload for name in UPLOAD_FIELDS for upload in files.getlist(name)]
+    if len(uploads) != 1:
+        raise InvalidInput(image=["Send one image as a file in this field."])
+    return read_bounded(uploads[0])
 
 
 def image_answer(request: HttpRequest, row: Image) -> HttpResponse:
@@ -50,18 +80,19 @@ def image_answer(request: HttpRequest, row: Image) -> HttpResponse:
 
 class ImagesView(PolicyView):
     policy: ClassVar = {"POST": Action.CHAT}
+    parser_classes = [MultiPartParser]
 
     @extend_schema(
         operation_id="attach_image",
         tags=["chat"],
-        request={"image/*": OpenApiTypes.BINARY},
+        request={"image/*": OpenApiTypes.BINARY, "multipart/form-data": ImageUploadSerializer},
         responses={201: ImageSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Uploads an image, sent as the body: PNG, JPEG, WebP or GIF, at most IMAGE_MAX_BYTES and 25 million
-        pixels (50 million for a JPEG). Unsent images are deleted after a day. You can have 32 unsent images
-        in a workspace; further uploads replace the oldest."""
-        row = attach_image(principal=self.principal, upload=read_bounded(request.stream))
+        """Uploads an image, as the body or as the file `image` of a form: PNG, JPEG, WebP or GIF, at most
+        IMAGE_MAX_BYTES and 25 million pixels (50 million for a JPEG). Unsent images are deleted after a day.
+        You can have 32 unsent images in a workspace; further uploads replace the oldest."""
+        row = attach_image(principal=self.principal, upload=read_upload(request))
         return Response(ImageSerializer(row).data, status=201)
 
 

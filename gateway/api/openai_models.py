@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from accounts.api import PolicyView
 from accounts.policy import Action
 from gateway.api.openai_wire import error_body
+from gateway.errors import ModelNotFound
 from kit import request_origin
 from kit.api import translate
-from kit.errors import NotFound
 from workspaces.language_models.queries import ModelRef, usable_models
 
 
@@ -42,11 +42,11 @@ class OpenAIModelView(OpenAIErrorMixin, PolicyView):
 
     @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, model: str) -> Response:
-        """Returns a model."""
+        """Returns a model by its id, which may contain slashes and colons, also percent-encoded."""
         models = usable_models(self.principal)
         found = next((candidate for candidate in models if candidate.slug == model), None)
         if found is None:
-            raise NotFound
+            raise ModelNotFound(model=model)
         return Response(openai_model(found))
 
 

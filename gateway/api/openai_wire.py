@@ -9,6 +9,7 @@ from gateway.errors import (
     ContextTooLong,
     ModelLacksAbility,
     ModelNotEnabled,
+    ModelNotFound,
     ProviderError,
     ProviderPaused,
     ProviderTimeout,
@@ -77,7 +78,7 @@ def error_param(error: DomainError) -> str | None:
     """The field that is wrong, without its position: `messages` for `messages[3].content`."""
     if isinstance(error, ContextTooLong | ModelLacksAbility):
         return "messages"
-    if isinstance(error, ModelNotEnabled):
+    if isinstance(error, ModelNotEnabled | ModelNotFound):
         return "model"
     if isinstance(error, ProviderError):
         return error.details.get("provider_param") or None

@@ -1,6 +1,8 @@
 """Chat over a WebSocket: the same turns and the same events as over HTTP, several at a time.
 
-The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, never in the URL.
+The token travels in the subprotocol, `new WebSocket(url, ["bearer", token])`, or in the handshake's header
+`Authorization: Bearer …`, never in the URL or a cookie. So pages of any origin may connect, and none can act
+for a person who did not give it a token. docs/websocket.md describes the frames for clients.
 Frames in:
 `{"type": "send", …body of chat/send, "idempotency_key"?}`, `{"type": "resume", "turn_id", "last_event_id"?}`,
 `{"type": "stop", "turn_id"}`; an optional `ref` is returned with the answer.
@@ -19,7 +21,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from rest_framework import serializers
 
-from accounts.authentication import principal_of_bearer
+from accounts.authentication import WORKSPACE_HEADER, bearer_token, principal_of_bearer
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.api.consumer_base import check_host
@@ -74,10 +76,11 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.forwarders: set[asyncio.Task[None]] = set()  # those of the tasks that forward a turn
         self.frames = asyncio.Lock()  # held while a frame is handled
         self.flood = FrameFlood()
-        self.token = self._offered_token()
+        self.token, self.workspace = self._offered_token(), header.get(WORKSPACE_HEADER, "")
         await self.accept(subprotocol=PROTOCOL if PROTOCOL in self.scope["subprotocols"] else None)
         try:
             check_host(header)
+            self.token = self.token or _token_in(header)
             principal = await self._identify()
         except DomainError as error:
             await self._send_error(error, {})
@@ -135,7 +138,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def _identify(self) -> Principal:
         if not self.token:
             raise NotAuthenticated
-        return await in_public(principal_of_bearer, self.token)
+        return await in_public(principal_of_bearer, self.token, self.workspace)
 
     def _parse(self, text: str | None) -> dict[str, Any]:
         if text is None:
@@ -245,6 +248,11 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _send_frame(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(frame))
+
+
+def _token_in(header: dict[str, str]) -> str:
+    """Of the Authorization header; TokenInvalid for another scheme."""
+    return bearer_token(header.get("authorization", "").encode("latin-1")) or ""
 
 
 def _ref(frame: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gateway.turns.events import Failed, UsageTotal
 from gateway.turns.explain import explain_turn
 from gateway.turns.requests import SendRequest
 from gateway.turns.services import start_turn, stop_turn
+from kit.content_negotiation import prefers_stream
 from kit.errors import DomainError, InvalidInput, ShuttingDown, restore
 from kit.tenancy import in_tenant
 
@@ -57,7 +58,7 @@ class TurnConsumer(EdgeConsumer):
 
     @property
     def wants_stream(self) -> bool:
-        return "text/event-stream" in self.header.get("accept", "").lower()
+        return prefers_stream(self.header.get("accept", ""))
 
     async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
         self.followed_id = turn_id

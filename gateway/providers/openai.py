@@ -70,6 +70,12 @@ class OpenAIProvider:
     def _dialect(self, request: ModelRequest) -> Dialect:
         return dialects().of((self.base_url, request.model), output_bound=self.output_bound)
 
+    async def ask(self, path: str, body: JsonObject, *, most_bytes: int) -> bytes:
+        """The whole answer to a request other than a chat; raises as `Exchange.post` does."""
+        url = url_below(self.base_url, path)
+        async with aclosing(self._exchange.post(url, body, most_bytes=most_bytes)) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
     def _headers(self, api_key: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 

@@ -5,9 +5,11 @@ from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Provider
 from gateway.providers.breaker import breaker_for
 from gateway.providers.local import LocalProvider
+from gateway.providers.local_embeddings import LocalEmbeddingProvider
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.resilience import ResilientProvider
 from kit.secrets import SecretUnreadable, unseal
+from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import Endpoint, ModelRef
 
 REMOTE: dict[str, type[OpenAIProvider] | type[AnthropicProvider]] = {
@@ -17,8 +19,14 @@ REMOTE: dict[str, type[OpenAIProvider] | type[AnthropicProvider]] = {
 
 def provider_for(model: ModelRef) -> Provider:
     """ProviderError for an unknown provider, and for a key that cannot be used."""
+    return asked_provider(model)
+
+
+def asked_provider(model: ModelRef) -> ResilientProvider:
+    """The same, for requests other than chats."""
     if model.provider == LocalProvider.name:
-        local = LocalProvider()
+        is_chat = model.kind == LanguageModel.Kind.CHAT
+        local = LocalProvider() if is_chat else LocalEmbeddingProvider()
         breaker = breaker_for(provider=local.name, base_url=local.base_url, key="", owner_id=model.id)
         return ResilientProvider(local, breaker)
     if model.provider not in REMOTE or model.endpoint is None:

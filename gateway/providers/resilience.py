@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from typing import Protocol, runtime_checkable
 
 from django.conf import settings
 
@@ -13,6 +14,13 @@ from gateway.providers.breaker import CircuitBreaker
 
 ATTEMPTS = 3
 FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt
+
+
+@runtime_checkable
+class AnswersWhole(Protocol):
+    """A provider with requests other than chats, such as for embeddings."""
+
+    async def ask(self, path: str, body: JsonObject, *, most_bytes: int) -> bytes: ...
 
 
 class ResilientProvider:
@@ -59,6 +67,26 @@ class ResilientProvider:
             seconds = self._wait_before(attempt, failure)
             yield _notice(attempt, seconds, failure)
             await self._sleep(seconds)
+
+    async def ask(self, path: str, body: JsonObject, *, most_bytes: int) -> bytes:
+        """The whole answer to a request other than a chat, repeated under the same conditions.
+
+        ProviderError also from a provider that has only chats.
+        """
+        if not isinstance(self.provider, AnswersWhole):
+            text = f"This provider has no {path.strip('/')}."
+            raise ProviderError(text, provider=self.name, provider_status=404, did_no_work=True)
+        attempt = 1
+        while True:
+            try:
+                with self._breaker.attempt(self.name):
+                    return await self.provider.ask(path, body, most_bytes=most_bytes)
+            except ProviderError as exc:
+                if attempt == ATTEMPTS or not self._may_repeat(exc):
+                    raise
+                failure = exc
+            attempt += 1
+            await self._sleep(self._wait_before(attempt, failure))
 
     def _may_repeat(self, error: ProviderError) -> bool:
         """Not if the provider asks for a longer wait than a person accepts, or if it is down."""

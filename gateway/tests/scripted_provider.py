@@ -3,6 +3,8 @@
 import asyncio
 import json
 import threading
+from array import array
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +48,9 @@ class ScriptedProvider:
         self.requests: list[dict[str, Any]] = []
         self.key = ""  # if set, any other key is refused
         self.unknown: set[str] = set()  # unknown models
+        # Answers to requests other than chats, by path, in place of the usual ones.
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.waits: threading.Event | None = None  # before such an answer
         self.hangups = threading.Semaphore(0)
 
     def let_go(self) -> None:
@@ -71,6 +76,8 @@ class ScriptedProvider:
                 await _answer(send, 200, {"tokens": list(range(count(body["content"])))})
             case "/v1/chat/completions":
                 await self._complete(body, receive, send)
+            case "/v1/embeddings" | "/v1/moderations" as path:
+                await self._answer_whole(path, body, send)
 
     async def _complete(self, body: dict[str, Any], receive: Any, send: Send) -> None:
         self.requests.append(body)
@@ -91,6 +98,14 @@ class ScriptedProvider:
             self.hangups.release()
         else:
             work.result()
+
+    async def _answer_whole(self, path: str, body: dict[str, Any], send: Send) -> None:
+        self.requests.append(body)
+        while self.waits is not None and not self.waits.is_set():
+            await asyncio.sleep(self.poll_seconds)
+        usual = (200, embedded(body) if path == "/v1/embeddings" else moderated(body))
+        status, data = self.answers.get(path, usual)
+        await _answer(send, status, data)
 
     async def _stream(self, script: Script, body: dict[str, Any], send: Send) -> None:
         await send(
@@ -125,6 +140,25 @@ class ScriptedProvider:
                 await asyncio.sleep(0.005)
             raise Death
         await send({"type": "http.response.body", "body": b""})
+
+
+def embedded(body: dict[str, Any]) -> dict[str, Any]:
+    """For each input a vector whose first number is the input's length."""
+    vectors = [array("f", [len(one), 0.5, -1]) for one in body["input"]]
+    is_base64 = body.get("encoding_format") == "base64"
+    data = [
+        {"index": at, "embedding": b64encode(one.tobytes()).decode() if is_base64 else one.tolist()}
+        for at, one in enumerate(vectors)
+    ]
+    tokens = sum(count(one) if isinstance(one, str) else len(one) for one in body["input"])
+    return {"object": "list", "data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+def moderated(body: dict[str, Any]) -> dict[str, Any]:
+    """As OpenAI answers: no usage."""
+    listed = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    expected = 1 if isinstance(listed[0], dict) else len(listed)
+    return {"id": "modr-1", "results": [{"flagged": False, "categories": {"hate": False}}] * expected}
 
 
 def count(text: str) -> int:

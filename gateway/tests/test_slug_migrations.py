@@ -39,7 +39,7 @@ def test_turns_get_the_ids_of_their_model_and_servers(cast: Cast) -> None:
         run(IDS.NAME_MODELS)
         run(IDS.NAME_SERVERS)
         turn = Turn.objects.get()
-        local = LanguageModel.objects.get(workspace_id=bob.workspace.id)
+        local = LanguageModel.objects.get(workspace_id=bob.workspace.id, slug="local")
     assert (turn.model, turn.model_id) == ("local", local.id)
     assert turn.parameters == {"mcps": ["here", "gone", "nowhere"], "mcp_ids": [str(here.id)]}
 

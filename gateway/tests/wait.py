@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
     """Returns as soon as `holds()` is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():

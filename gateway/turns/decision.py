@@ -1,6 +1,6 @@
 """Decides whether a turn may run, and why: one object, stored with the turn and returned by explain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,11 +9,18 @@ from accounts.policy import Action, expect
 from accounts.principals import Principal
 from gateway.errors import McpNotEnabled, ModelLacksAbility, ModelNotAllowed, ModelNotEnabled
 from kit.errors import DomainError, Forbidden, InvalidInput
+from workspaces.language_models.installation import a_kind
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.oauth.token_store import sign_in_needed
 from workspaces.mcp_servers.queries import ServerRef
 
+MOST_NAMED = 10  # models that a refusal offers instead
+ROUTES = {
+    LanguageModel.Kind.CHAT.value: "chats and POST /v1/chat/completions",
+    LanguageModel.Kind.EMBEDDING.value: "POST /v1/embeddings",
+    LanguageModel.Kind.MODERATION.value: "POST /v1/moderations",
+}
 MOST_TOOLS = 128  # of one model call, at OpenAI and most others
 
 
@@ -77,13 +84,15 @@ def decide(
     servers: RequestedServers = NO_SERVERS,
     engine_runs_tools: bool = True,
     has_images: bool = False,
+    kind: str = LanguageModel.Kind.CHAT,
 ) -> Decision:
-    """Pure: checks the role, the model, each MCP server, and the abilities that the turn needs."""
+    """Pure: checks the role, the model and its kind, each MCP server, and the abilities that are needed."""
     enabled = {model.slug: model for model in installed if model.enabled}
     usable = {slug: model for slug, model in enabled.items() if model.may_be_used_by(principal)}
     conditions = (
         _check_role(principal),
-        _check_model(principal, model_slug, enabled.get(model_slug), sorted(usable)),
+        _check_model(principal, model_slug, enabled.get(model_slug), _of_kind(usable, kind)),
+        *_check_kind(usable.get(model_slug), kind, _of_kind(usable, kind)),
         *_check_mcps(servers),
         *(_check_tools(usable.get(model_slug), engine_runs_tools) if servers.slugs else ()),
         *_check_number(servers.enabled),
@@ -112,6 +121,20 @@ def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable
         return Condition("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
     who = "everyone in it" if model.access.is_open else "you"
     return Condition("model", f"{slug} is enabled in the workspace, for {who}.")
+
+
+def _of_kind(models: Mapping[str, ModelRef], kind: str) -> list[str]:
+    return sorted(slug for slug, model in models.items() if model.kind == kind)
+
+
+def _check_kind(model: ModelRef | None, kind: str, alternatives: Sequence[str]) -> tuple[Condition, ...]:
+    """Fails for a model of another kind, with where it is called and which models this route takes."""
+    if model is None or model.kind == kind:
+        return ()
+    others = f" Available: {', '.join(alternatives[:MOST_NAMED])}." if alternatives else ""
+    reason = f"{model.slug} is {a_kind(model.kind)} model: use it with {ROUTES[model.kind]}."
+    others = f" This needs {a_kind(kind)} model.{others}"
+    return (Condition("kind", reason, InvalidInput(model=[reason + others])),)
 
 
 def _check_mcps(servers: RequestedServers) -> tuple[Condition, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from accounts.principals import Principal
+from gateway.models import Turn
 from gateway.turns.admission import Admitted, admit_turn
 from gateway.turns.background import ensure_started
 from gateway.turns.completion import OneCall, admit_completion
@@ -19,6 +20,7 @@ from gateway.turns.requests import SendRequest
 from gateway.turns.runner import runner
 from gateway.turns.running_turn import RunningTurn, StopCause
 from gateway.turns.stop import request_stop
+from gateway.turns.whole_call import WholeCall, WholeRequest, admit_call
 from kit.tenancy import in_tenant
 from quotas.limits import Limit
 
@@ -40,6 +42,15 @@ class StartedCompletion:
         """Ends the call if it is still running."""
         if self.running is not None:
             self.running.stop(StopCause.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class StartedCall:
+    """A running call whose answer comes as a whole, and the limits that it met."""
+
+    turn: RunningTurn
+    engine: WholeCall
+    limits: Sequence[Limit]
 
 
 async def start_turn(principal: Principal, send_request: SendRequest) -> Admitted:
@@ -74,3 +85,11 @@ async def start_completion(
         admitted = await admit_completion(principal, completion, idempotency_key=idempotency_key)
         running = runner().start(admitted.job, OneCall()) if admitted.job else None
         return StartedCompletion(admitted.turn_id, principal, running, admitted.limits)
+
+
+async def start_call(principal: Principal, kind: Turn.Kind, request: WholeRequest) -> StartedCall:
+    """Admits a call such as for embeddings and runs it in this process. Raises as `start_turn` does."""
+    ensure_started()
+    with runner().slot(principal.tenant):
+        admitted = await admit_call(principal, kind, request)
+        return StartedCall(runner().start(admitted.job, admitted.engine), admitted.engine, admitted.limits)

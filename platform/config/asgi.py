@@ -22,6 +22,7 @@ from config.system_checks import refuse_broken_setup  # noqa: E402
 from gateway.api.routes import http_router, most_body_bytes, websocket_router  # noqa: E402
 from gateway.turns import background  # noqa: E402
 from kit.bodies import BoundedBodies  # noqa: E402
+from kit.cors import CrossOriginAccess  # noqa: E402
 from kit.daphne_bodies import bound_daphne  # noqa: E402
 from kit.file_descriptors import raise_limit  # noqa: E402
 from kit.postgresql.base import bound_locks  # noqa: E402
@@ -69,7 +70,9 @@ async def lifespan(
 
 application = ProtocolTypeRouter(
     {
-        "http": ShutdownResponses(BoundedBodies(http_router(django_app), most_bytes=most_body_bytes)),
+        "http": CrossOriginAccess(
+            ShutdownResponses(BoundedBodies(http_router(django_app), most_bytes=most_body_bytes))
+        ),
         "websocket": websocket_router(),
         "lifespan": lifespan,
     }

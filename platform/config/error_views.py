@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from kit import errors
+from gateway.api.openai_wire import error_body
+from gateway.api.unoffered_routes import unoffered_text
+from kit import errors, request_origin
 from kit.api import json_error
 from kit.postgresql.failures import database_failure
 
@@ -38,7 +40,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 @csrf_exempt  # changes nothing, and a 403 would not be JSON
 def unknown_route(request: HttpRequest) -> HttpResponse:
     """All unknown routes of the API; `/egress` is only on the engines' own port."""
-    return json_error(errors.NotFound())
+    text = unoffered_text(request.path_info.rstrip("/"))
+    if text is None:
+        return json_error(errors.NotFound())
+    error = errors.NotFound(text)  # in the shape that OpenAI's clients expect
+    return JsonResponse(error_body(error, request_origin.current().request_id), status=error.status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -10,6 +10,8 @@ from kit.errors import all_errors
 
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
+# These pass parameters that they do not know on to the provider.
+PASSING_ON = ("/v1/chat/completions", "/v1/embeddings", "/v1/moderations")
 ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
 
 
@@ -55,12 +57,12 @@ def add_errors(result: dict[str, Any], generator: Any, request: Any, public: boo
 
 
 def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Says that JSON bodies have no other fields, because they are refused; a completion's may have some."""
+    """Says that JSON bodies have no other fields, because they are refused; unless they are passed on."""
     schemas = result["components"]["schemas"]
     names: set[str] = set()
     for path, operations in result["paths"].items():
         for method in METHODS & operations.keys():
-            if path != "/v1/chat/completions":
+            if path not in PASSING_ON:
                 names |= referenced(operations[method].get("requestBody", {}), schemas)
     for name in names - referenced([item["responses"] for item in operations_of(result)], schemas):
         if schemas[name].get("type") == "object":

@@ -7,13 +7,15 @@ compares the paths with those in gateway/api/routes.py.
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.views import APIView
 
 from gateway.api.conversations import UsageSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
+from gateway.turns.embedding_request import EmbeddingSerializer
+from gateway.turns.moderation_request import ModerationSerializer
 from gateway.turns.requests import LONGEST_KEY, SendSerializer
 from workspaces.api import FiguresSerializer
 
@@ -142,10 +144,74 @@ class CompletionsView(APIView):
     def post(self) -> None: ...
 
 
+class EmbeddingUsageSerializer(serializers.Serializer[Any]):
+    prompt_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+
+
+@extend_schema_field(
+    {
+        "oneOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string", "format": "byte"}],
+        "description": "Numbers, or with `encoding_format: base64` little-endian 32-bit floats",
+    }
+)
+class VectorField(serializers.JSONField):
+    """A vector in either format."""
+
+
+class EmbeddingItemSerializer(serializers.Serializer[Any]):
+    object = serializers.CharField(help_text="embedding")
+    index = serializers.IntegerField(help_text="Position of its input")
+    embedding = VectorField()
+
+
+class EmbeddingsSerializer(serializers.Serializer[Any]):
+    """A vector per input, in the order of the inputs."""
+
+    object = serializers.CharField(help_text="list")
+    data = EmbeddingItemSerializer(many=True)  # type: ignore[assignment]  # a field called data
+    model = serializers.CharField()
+    usage = EmbeddingUsageSerializer()
+
+
+class EmbeddingsView(APIView):
+    @extend_schema(
+        operation_id="embeddings",
+        tags=["openai"],
+        description="Returns a vector for each input, from a model of the kind `embedding`. Other parameters"
+        " are passed on to the provider. Largest body: 32 MB.",
+        request=EmbeddingSerializer,
+        responses=EmbeddingsSerializer,
+    )
+    def post(self) -> None: ...
+
+
+class ModerationResultsSerializer(serializers.Serializer[Any]):
+    """The provider's results, one per text."""
+
+    id = serializers.CharField()
+    model = serializers.CharField()
+    results = serializers.ListField(child=serializers.DictField())
+
+
+class ModerationsView(APIView):
+    @extend_schema(
+        operation_id="moderations",
+        tags=["openai"],
+        description="Classifies texts, or one message of text and images, by a model of the kind"
+        " `moderation`. Other parameters are passed on to the provider. Largest body: 32 MB.",
+        request=ModerationSerializer,
+        responses=ModerationResultsSerializer,
+    )
+    def post(self) -> None: ...
+
+
 DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/send", "POST", SendView),
     ("/v1/chat/explain", "POST", ExplainView),
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/embeddings", "POST", EmbeddingsView),
+    ("/v1/moderations", "POST", ModerationsView),
 ]

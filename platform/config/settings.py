@@ -8,8 +8,9 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from config import oauth
+from config.openapi_text import DESCRIPTION
 from devserver import embedded_postgres
-from kit import __version__, env, logs
+from kit import __version__, cors, env, logs
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
@@ -32,6 +33,7 @@ ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("Set ALLOWED_HOSTS to the host names of this installation.")
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS = cors.checked_origins(env.listing("CORS_ALLOWED_ORIGINS", []))
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)  # one trusted proxy sets X-Forwarded-For and -Proto
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -303,7 +305,7 @@ THROTTLE_PER_MINUTE = {  # per address
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchyard",
     "VERSION": __version__,
-    "DESCRIPTION": "Models, tools and agents for teams: one API in front of every engine.",
+    "DESCRIPTION": DESCRIPTION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
@@ -313,6 +315,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
         "TenantRole": "accounts.inputs.GIVEN_ROLES",
+        "ModelKind": "workspaces.language_models.models.LanguageModel.Kind",
         "WorkspaceRole": "accounts.inputs.WORKSPACE_ROLES",
     },
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
@@ -348,6 +351,7 @@ EGRESS_MAX_BODY_BYTES = env.integer("EGRESS_MAX_BODY_BYTES", 20_000_000, at_leas
 MODELS_DIR = Path(env.text("MODELS_DIR", str(DATA_DIR / "models"))).resolve()  # its weights
 LOCAL_MODEL_URL = env.text("LOCAL_MODEL_URL", "http://127.0.0.1:8001")
 LOCAL_MODEL_CONTEXT = env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256)
+LOCAL_EMBEDDING_URL = env.text("LOCAL_EMBEDDING_URL", "http://127.0.0.1:8003")
 
 # --- images -------------------------------------------------------------------------------------
 IMAGE_MAX_BYTES = env.integer("IMAGE_MAX_BYTES", 10_000_000, at_least=10_000)  # per upload

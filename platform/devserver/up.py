@@ -43,6 +43,7 @@ class Installation:
     database_url: str
     local_model_url: str
     local_model_context: int
+    local_embedding_url: str
     allowed_hosts: list[str]
     engine: str
     egress_url: str
@@ -61,6 +62,7 @@ class Installation:
             database_url=env.text("DATABASE_URL"),
             local_model_url=env.text("LOCAL_MODEL_URL"),
             local_model_context=env.integer("LOCAL_MODEL_CONTEXT", 4096, at_least=256),
+            local_embedding_url=env.text("LOCAL_EMBEDDING_URL"),
             allowed_hosts=env.listing("ALLOWED_HOSTS", ["localhost"]),
             engine=env.text("ENGINE", "direct"),
             egress_url=env.text("EGRESS_URL", "http://127.0.0.1:8002"),
@@ -164,6 +166,7 @@ def _bring_up(installation: Installation, supervisor: Supervisor, terminal: Term
         "MODELS_DIR": str(installation.models),
     }
     model = _start_model(installation, supervisor, terminal)
+    embedding_model = _start_embedding_model(installation, supervisor, terminal)
     if not installation.database_url:
         with terminal.step("PostgreSQL"):
             supervisor.environment["DATABASE_URL"] = _start_database(installation, supervisor)
@@ -175,6 +178,9 @@ def _bring_up(installation: Installation, supervisor: Supervisor, terminal: Term
     if model:
         with terminal.step("Local model"):
             supervisor.environment["LOCAL_MODEL_URL"] = _wait_for_model(model, supervisor)
+    if embedding_model:
+        with terminal.step("Local embedding model"):
+            supervisor.environment["LOCAL_EMBEDDING_URL"] = _wait_for_model(embedding_model, supervisor)
     if installation.has_egress:
         with terminal.step(
             "Egress"
@@ -203,6 +209,27 @@ def _start_model(installation: Installation, supervisor: Supervisor, terminal: T
     command = [python, "-m", "gateway.providers.local_server", "--weights", weights]
     command += ["--context", str(installation.local_model_context)]
     return supervisor.start("model", command, show=False, ends_with_stdin=True)
+
+
+def _start_embedding_model(
+    installation: Installation, supervisor: Supervisor, terminal: Terminal
+) -> Child | None:
+    """Starts its server, which loads the model when it is first used; None if LOCAL_EMBEDDING_URL is set.
+
+    Everything else works without it, so weights that cannot be fetched are only reported.
+    """
+    if installation.local_embedding_url:
+        return None
+    python, models = sys.executable, str(installation.models)
+    try:
+        with terminal.step("Embedding model weights (21 MB, fetched once)"):
+            fetch = [python, "-m", "gateway.providers.weights", models, "embedding"]
+            supervisor.run("fetching the embedding model", fetch)
+    except Failure as exc:
+        terminal.line(f"{exc}\nThe built-in embedding model is not available until the next start.")
+        return None
+    command = [python, "-m", "gateway.providers.local_embedding_server", "--models", models]
+    return supervisor.start("embeddings", command, show=False, ends_with_stdin=True)
 
 
 def _start_database(installation: Installation, supervisor: Supervisor) -> str:

@@ -1,6 +1,7 @@
 """Base of the REST views: the error shape, keyset pagination, and the tenant's schema."""
 
 import math
+import re
 from contextlib import ExitStack
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +22,7 @@ from kit.rate_headers import refusal_headers
 from kit.tenancy import TenantRef, tenant_scope
 
 log = structlog.get_logger(__name__)
+PAGE_SIZE = re.compile(r"[0-9]{1,6}")
 RESTART_SECONDS = 2  # until another process has replaced the one that stopped
 
 
@@ -70,6 +72,15 @@ class Pages(CursorPagination):
             if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
                 raise ValueError("not a timestamp")
         return cursor
+
+    def get_page_size(self, request: Request) -> int:
+        """InvalidInput for a `limit` that is no whole number from 1 to the largest page."""
+        sent = request.query_params.get(self.page_size_query_param)
+        if sent is None:
+            return self.page_size
+        if not PAGE_SIZE.fullmatch(sent) or not 1 <= int(sent) <= self.max_page_size:
+            raise errors.InvalidInput(limit=[f"Enter a whole number from 1 to {self.max_page_size}."])
+        return int(sent)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
         try:

@@ -158,7 +158,11 @@ class Choice(Rule):
     choices: Choices
 
     def serializer_field(self, **options: Any) -> Any:
-        return serializers.ChoiceField(list(self.choices), **options)
+        texts: dict[str, Any] = {
+            "required": f"This field is required. {self.listed}",
+            "invalid_choice": f'"{{input}}" is not a valid choice. {self.listed}',
+        }
+        return serializers.ChoiceField(list(self.choices), error_messages=texts, **options)
 
     def form_field(self, **options: Any) -> forms.Field:
         return forms.TypedChoiceField(**{"choices": self.pairs, "empty_value": None, **options})
@@ -166,6 +170,11 @@ class Choice(Rule):
     def tick_boxes(self, **options: Any) -> forms.Field:
         widget = forms.CheckboxSelectMultiple
         return forms.MultipleChoiceField(**{"choices": self.pairs, "widget": widget, **options})
+
+    @property
+    def listed(self) -> str:
+        """The possible values, in a sentence for errors."""
+        return f"Use one of: {', '.join(str(value) for value, _ in self.pairs)}."
 
     @property
     def pairs(self) -> list[tuple[Any, Any]]:

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from kit import request_origin
 from kit.api import error_headers
+from kit.content_negotiation import refuse_compressed
 from kit.errors import (
     DomainError,
     InternalError,
@@ -113,6 +114,7 @@ class HttpConsumer(AsyncHttpConsumer):
             await self.send_error(failure or InternalError())
 
     def json_body(self, body: bytes) -> dict[str, Any]:
+        refuse_compressed(self.header.get("content-encoding", ""))
         kind = self.header.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise UnsupportedMediaType

@@ -87,6 +87,12 @@ class Annotation:
             options |= {"min_length": items.fewest or None, "max_length": items.most}
         if is_dataclass(item.kind):
             return item.serializer_field(many=True, **options)
+        if (choice := item.rule(Choice)) is not None:
+            options["error_messages"] = {
+                "required": f"This field is required. {choice.listed}",
+                "not_a_list": f"Send a list. {choice.listed}",
+                "min_length": f"Choose at least {{min_length}}. {choice.listed}",
+            }
         return serializers.ListField(child=item.serializer_field(), **options)
 
     def form_field(self, **options: Any) -> forms.Field:

@@ -6,6 +6,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
+from kit.content_negotiation import refuse_compressed
 from kit.json_input import parse_object
 
 
@@ -22,6 +23,7 @@ class JsonAlways(BaseContentNegotiation):
     """Ignores the Accept header: responses are always JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
+        refuse_compressed(request.headers.get("content-encoding", ""))
         kind = (request.content_type or "").partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == kind), None)
 

@@ -25,6 +25,8 @@ class UsageRecord(models.Model):
     class Purpose(models.TextChoices):
         CHAT = "chat"
         COMPLETION = "completion"
+        EMBEDDING = "embedding"
+        MODERATION = "moderation"
         TEST = "test"
 
     id = models.BigAutoField(primary_key=True)

@@ -13,11 +13,21 @@ from workspaces.language_models.models import ProviderCredential
 
 
 class LanguageModelAdmin(AuditedAdmin, TenantTableAdmin):
-    list_display = ("slug", "name", "workspace", "provider", "enabled", "context_window", "created_at")
-    list_filter = ("provider", "enabled", "created_at")
+    list_display = (
+        "slug",
+        "name",
+        "kind",
+        "workspace",
+        "provider",
+        "enabled",
+        "context_window",
+        "created_at",
+    )
+    list_filter = ("kind", "provider", "enabled", "created_at")
     fields = (
         "slug",
         "name",
+        "kind",
         "workspace",
         "provider",
         "upstream_name",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import NotFound
+from workspaces.language_models.models import LanguageModel
 
 FILE = Path(__file__).with_name("catalogue.json")
 
@@ -19,9 +20,10 @@ class CatalogueModel:
     upstream_name: str
     slug: str
     name: str
-    context_window: int
-    output_bound: int  # the provider's own limit
-    abilities: list[str]
+    context_window: int  # of an embedding model: of one input
+    output_bound: int = 0  # the provider's own limit
+    abilities: list[str] = field(default_factory=list)
+    kind: str = LanguageModel.Kind.CHAT.value
     prices: dict[str, int] = field(default_factory=dict)  # input, cached_input, output; empty: unknown
     parameters: dict[str, Any] = field(default_factory=dict)  # that its abilities need
 
@@ -70,6 +72,13 @@ def read_catalogue() -> Catalogue:
         for row in data["providers"]
     )
     return Catalogue(data["dated"], data["currency"], data["sources"], providers)
+
+
+def listed_model(kind: str, base_url: str, upstream_name: str) -> CatalogueModel | None:
+    """The model with this name at the provider of this kind and URL; None if the catalogue lists none."""
+    providers = (row for row in read_catalogue().providers if (row.kind, row.base_url) == (kind, base_url))
+    models = (model for provider in providers for model in provider.models)
+    return next((model for model in models if model.upstream_name == upstream_name), None)
 
 
 def find_provider(slug: str) -> CatalogueProvider:

@@ -4,24 +4,18 @@ from collections.abc import Iterator
 from itertools import count
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts.principals import Principal
 from kit.errors import InvalidInput
-from quotas.workspace_prices import seed_price
-from workspaces.language_models.catalogue import (
-    CatalogueModel,
-    CatalogueProvider,
-    find_provider,
-    read_catalogue,
-)
+from workspaces.language_models.catalogue import CatalogueModel, CatalogueProvider, find_provider
 from workspaces.language_models.credential_services import credentials_of, find_credential, save_credential
 from workspaces.language_models.inputs import CatalogueInstallation, CredentialInput, ModelInput, Parameters
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.probe import save_tested
 from workspaces.language_models.queries import ref_of
 from workspaces.language_models.services import save_model
+from workspaces.language_models.upstream import seed_listed_price
 
 USUAL_OUTPUT = 16_384  # tokens; the default reply limit of a model that can write more
 
@@ -69,6 +63,7 @@ def _install_listed(
         slug=_free_slug(principal, listed.slug),
         upstream_name=listed.upstream_name,
         name=listed.name,
+        kind=listed.kind,
         context_window=listed.context_window,
         output_bound=min(listed.output_bound, USUAL_OUTPUT),
         abilities=listed.abilities,
@@ -76,14 +71,7 @@ def _install_listed(
         enabled=enabled,
     )
     row = save_model(principal, model, credential_id)
-    if listed.prices and read_catalogue().currency == settings.CURRENCY:
-        seed_price(
-            workspace_id=row.workspace_id,
-            model=row.slug,
-            provider=row.provider,
-            upstream_name=row.upstream_name,
-            **listed.prices,
-        )
+    seed_listed_price(row, listed)
     return row
 
 

@@ -1,5 +1,6 @@
 """Forms to install models and to change one."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from django import forms
 
 from accounts.models import User, WorkspaceMember
 from accounts.principals import Principal
+from kit.fields import UNCHANGED
 from kit.inputs import form_field, read_form
 from workspaces.language_models.catalogue import CatalogueProvider
 from workspaces.language_models.credential_services import credentials_of
@@ -23,12 +25,16 @@ from workspaces.language_models.inputs import (
 )
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.queries import ModelRef, installed_models
+from workspaces.slugs import BUILT_IN_MODELS, LOCAL_EMBEDDING_MODEL
 
 MOST_OFFERED = 200  # members in the lists of a form, besides those already named; REST accepts any
 ROLES = WorkspaceMember.Role.choices
-COPIED = ("name", "enabled", "context_window", "output_bound", "fallback")
+COPIED = ("name", "enabled", "context_window", "output_bound", "fallback", "upstream_name")
 SIDES = ("allow", "deny")
+CHAT_ONLY = ("output_bound", "fallback", "abilities", "temperature", "top_p", "reasoning_effort")
 NEW = "new"  # in place of a credential's id
+BUILT_IN = "built-in"  # likewise
+PRICES_ARE_DELETED = "A new provider or ID deletes your own prices of this model: they were for the old one."
 PROVIDER_DEFAULT = "Leave empty to use the provider's default."
 CONTEXT_WINDOW = "How much of the conversation the model can read."
 REPLY_LIMIT = "Used when a request sets no limit."
@@ -56,6 +62,9 @@ class InstallForm(forms.Form):
         help_text="For example gpt-4o or openai/gpt-4o. Used in API calls.",
     )
     upstream_name = form_field(ModelInput, "upstream_name", label="Model ID at the provider")
+    kind_of_model = form_field(
+        ModelInput, "kind", label="Kind", required=False, help_text="What the model is used for."
+    )
     context_window = form_field(
         ModelInput,
         "context_window",
@@ -68,7 +77,7 @@ class InstallForm(forms.Form):
         "output_bound",
         label="Default reply limit (tokens)",
         initial=4_096,
-        help_text=REPLY_LIMIT,
+        help_text=f"{REPLY_LIMIT} Chat models only.",
     )
     abilities = abilities_field()
     credential = forms.ChoiceField(label="Credential", choices=[])
@@ -90,7 +99,12 @@ class InstallForm(forms.Form):
         self.fields["credential"].choices = [(NEW, "New credential"), *known]  # type: ignore[attr-defined]
 
     def model(self) -> ModelInput:
-        return read_form(ModelInput, self)
+        model = read_form(
+            ModelInput, self, kind=self.cleaned_data["kind_of_model"] or LanguageModel.Kind.CHAT.value
+        )
+        if model.kind == LanguageModel.Kind.CHAT:
+            return model
+        return replace(model, output_bound=0)  # the field comes filled in
 
     def chosen_credential(self) -> UUID | CredentialInput:
         sent = self.cleaned_data
@@ -134,7 +148,14 @@ class CatalogueForm(forms.Form):
 
 
 class ModelForm(forms.Form):
+    """A model's settings; a credential or model ID that is left out stays as it is."""
+
     name = form_field(ModelChange, "name", label="Name", required=True)
+    credential_id = forms.ChoiceField(label="Credential", choices=[], required=False)
+    upstream_name = form_field(
+        ModelChange, "upstream_name", label="Model ID at the provider", help_text=PRICES_ARE_DELETED
+    )
+    test = form_field(ModelChange, "test", label="Test the connection before saving a new provider or ID")
     enabled = form_field(ModelChange, "enabled", label="Enabled")
     context_window = form_field(
         ModelChange,
@@ -171,9 +192,20 @@ class ModelForm(forms.Form):
     def __init__(self, principal: Principal, model: ModelRef, data: Any) -> None:
         super().__init__(data, initial=_initial(model))
         fields: dict[str, Any] = self.fields
-        others = [row for row in installed_models(workspace_id=principal.workspace.id) if row.id != model.id]
+        installed = installed_models(workspace_id=principal.workspace.id)
+        others = [row for row in installed if row.id != model.id and row.kind == model.kind]
         fields["fallback"].choices = [("", "None"), *((row.slug, row.name) for row in others)]
-        fields["context_window"].disabled = model.provider == LanguageModel.Provider.LOCAL
+        self.is_remote = model.provider != LanguageModel.Provider.LOCAL
+        saved = [(str(row.id), row.name) for row in credentials_of(principal)]
+        if model.slug == LOCAL_EMBEDDING_MODEL:  # it stays at its own server
+            saved = []
+        built_in = [(BUILT_IN, "None (built-in model)")] if model.slug in BUILT_IN_MODELS else []
+        fields["credential_id"].choices = [*built_in, *saved]
+        # The built-in model has its own window; with a credential, the form can point it elsewhere.
+        fields["context_window"].disabled = not (self.is_remote or saved)
+        if model.kind != LanguageModel.Kind.CHAT:
+            for name in CHAT_ONLY:
+                del fields[name]
         members = _members(principal, model.access.named)
         for side in SIDES:
             fields[f"{side}_members"].choices = members
@@ -191,9 +223,21 @@ class ModelForm(forms.Form):
         return read_form(
             ModelChange,
             self,
+            **self._upstream(),
             parameters=read_form(Parameters, self),
             access=AccessInput(allow=self._group("allow"), deny=self._group("deny")),
         )
+
+    def _upstream(self) -> dict[str, Any]:
+        """The built-in model brings its own ID and limits, so a move back to it ignores those in the form."""
+        chosen = self.cleaned_data["credential_id"]
+        if chosen == BUILT_IN:
+            own = dict.fromkeys(("context_window", "output_bound", "abilities")) if self.is_remote else {}
+            return {"credential_id": None, "upstream_name": None, **own}
+        return {
+            "credential_id": UUID(chosen) if chosen else UNCHANGED,
+            "upstream_name": self.cleaned_data["upstream_name"] or None,
+        }
 
     def _group(self, side: str) -> GroupInput:
         sent = self.cleaned_data
@@ -205,6 +249,8 @@ def _initial(model: ModelRef) -> dict[str, Any]:
     access = model.access.as_data()
     return {
         **{name: getattr(model, name) for name in COPIED},
+        "credential_id": str(model.endpoint.credential_id) if model.endpoint else BUILT_IN,
+        "test": True,
         **model.parameters,
         "abilities": sorted(model.abilities),
         **{f"{side}_{kind}": access[side][kind] for side in access for kind in access[side]},

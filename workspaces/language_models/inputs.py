@@ -7,7 +7,20 @@ from uuid import UUID
 
 from accounts.models import WorkspaceMember
 from kit.errors import InvalidInput
-from kit.fields import Choice, Help, Integer, Items, Line, Nullable, Real, Secret, Slug, String
+from kit.fields import (
+    UNCHANGED,
+    Choice,
+    Help,
+    Integer,
+    Items,
+    Line,
+    Nullable,
+    Real,
+    Secret,
+    Slug,
+    String,
+    Unchanged,
+)
 from quotas.models.prices import MOST_PRICE
 from workspaces.language_models.model_access import Group
 from workspaces.language_models.models import LanguageModel, ProviderCredential
@@ -20,7 +33,10 @@ EFFORTS = ("none", "minimal", "low", "medium", "high")
 Name = Annotated[str, Line(100)]
 ModelSlug = Annotated[str, Slug(60)]
 Window = Annotated[int, Integer(2, MOST_TOKENS)]
-OutputBound = Annotated[int, Integer(1, MOST_TOKENS)]
+OutputBound = Annotated[
+    int, Integer(0, MOST_TOKENS), Help("Required for a chat model, and at least 1; other models have none")
+]
+Kind = Annotated[str, Choice(LanguageModel.Kind.choices), Help("What it is called for; cannot be changed")]
 Abilities = Annotated[list[Annotated[str, Choice(LanguageModel.Ability.choices)]], Items(most=10)]
 Role = Annotated[str, Choice(WorkspaceMember.Role.choices)]
 Key = Annotated[str, Secret(LONGEST_KEY, may_be_empty=True)]
@@ -84,8 +100,9 @@ class ModelInput:
     slug: ModelSlug
     upstream_name: Annotated[str, String(100), Help("The model's ID at its provider")]
     name: Name = ""
+    kind: Kind = LanguageModel.Kind.CHAT.value
     context_window: Window
-    output_bound: OutputBound
+    output_bound: OutputBound = 0
     abilities: Abilities = field(default_factory=list)
     parameters: Parameters = field(default_factory=Parameters)
     enabled: bool = False
@@ -99,9 +116,25 @@ class ModelInstallation(ModelInput):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChange:
-    """None leaves a field as it is."""
+    """None leaves a field as it is. The provider follows the credential."""
 
     name: Name | None = None
+    upstream_name: (
+        Annotated[
+            str,
+            String(100),
+            Help("The model's ID at its provider. A new one deletes the workspace's own prices of the model"),
+        ]
+        | None
+    ) = None
+    credential_id: (
+        Annotated[UUID, Nullable(), Help("A saved credential; null: the built-in model, only for `local`")]
+        | Unchanged
+        | None
+    ) = UNCHANGED
+    test: Annotated[
+        bool, Help("If the credential or the upstream name changes: test the model before saving")
+    ] = True
     enabled: bool | None = None
     context_window: Window | None = None
     output_bound: OutputBound | None = None

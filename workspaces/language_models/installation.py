@@ -12,10 +12,12 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from kit.secrets import seal
 from kit.slugs import claim_slug
 from workspaces.language_models.models import LanguageModel, ProviderCredential
-from workspaces.slugs import LOCAL_MODEL
+from workspaces.slugs import LOCAL_EMBEDDING_MODEL, LOCAL_MODEL
 
 LOCAL_UPSTREAM = "smollm2-135m"
 LOCAL_OUTPUT_BOUND = 512
+LOCAL_EMBEDDING_UPSTREAM = "all-minilm-l6-v2"
+LOCAL_EMBEDDING_WINDOW = 512  # tokens of one input: the model has no more positions
 Kind = ProviderCredential.Kind
 BASE_URLS = {Kind.OPENAI: "https://api.openai.com/v1", Kind.ANTHROPIC: "https://api.anthropic.com/v1"}
 
@@ -30,6 +32,21 @@ def install_local_model(*, workspace_id: UUID) -> LanguageModel:
         upstream_name=LOCAL_UPSTREAM,
         context_window=settings.LOCAL_MODEL_CONTEXT,
         output_bound=min(LOCAL_OUTPUT_BOUND, settings.LOCAL_MODEL_CONTEXT // 2),
+        enabled=True,
+    )
+
+
+def install_local_embedding_model(*, workspace_id: UUID) -> LanguageModel:
+    """Enables the built-in embedding model, which needs no key either."""
+    return LanguageModel.objects.create(
+        workspace_id=workspace_id,
+        slug=LOCAL_EMBEDDING_MODEL,
+        name="MiniLM L6",
+        kind=LanguageModel.Kind.EMBEDDING,
+        provider=LanguageModel.Provider.LOCAL,
+        upstream_name=LOCAL_EMBEDDING_UPSTREAM,
+        context_window=LOCAL_EMBEDDING_WINDOW,
+        output_bound=0,
         enabled=True,
     )
 
@@ -70,41 +87,68 @@ def install_model(
     slug: str,
     upstream_name: str,
     context_window: int,
-    output_bound: int,
+    output_bound: int = 0,
+    kind: str = LanguageModel.Kind.CHAT,
     name: str = "",
     abilities: Iterable[str] = (),
     parameters: dict[str, Any] | None = None,
     enabled: bool = False,
 ) -> LanguageModel:
     """Installs a model, private until it is enabled. Conflict for a slug that is taken."""
-    if not 0 < output_bound < context_window:
-        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
+    row = LanguageModel(
+        workspace_id=credential.workspace_id,
+        slug=slug,
+        name=name or slug,
+        kind=kind,
+        provider=credential.kind,
+        credential=credential,
+        upstream_name=upstream_name,
+        context_window=context_window,
+        output_bound=output_bound,
+        abilities=sorted(set(abilities)),
+        parameters=parameters or {},
+        enabled=enabled,
+    )
+    check_kind(row)
     with claim_slug(slug):
-        return LanguageModel.objects.create(
-            workspace_id=credential.workspace_id,
-            slug=slug,
-            name=name or slug,
-            provider=credential.kind,
-            credential=credential,
-            upstream_name=upstream_name,
-            context_window=context_window,
-            output_bound=output_bound,
-            abilities=sorted(set(abilities)),
-            parameters=parameters or {},
-            enabled=enabled,
-        )
+        row.save(force_insert=True)
+    return row
+
+
+def check_kind(row: LanguageModel) -> None:
+    """InvalidInput for fields that a model of its kind cannot have."""
+    if row.kind == LanguageModel.Kind.CHAT:
+        if not row.output_bound:
+            raise InvalidInput(output_bound=["Enter a reply limit of at least 1 token."])
+        if row.output_bound >= row.context_window:
+            raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
+        return
+    set_in_vain = {"output_bound": row.output_bound, "abilities": row.abilities, "parameters": row.parameters}
+    if wrong := [name for name, value in set_in_vain.items() if value]:
+        text = f"Only chat models have this. Leave it out for {a_kind(row.kind)} model."
+        raise InvalidInput(**{name: [text] for name in wrong})
+    if row.provider == LanguageModel.Provider.ANTHROPIC:
+        raise InvalidInput(kind=[f"Anthropic has no {row.kind} models."])
+
+
+def a_kind(kind: str) -> str:
+    """The kind with its article, for messages: `an embedding`."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 @transaction.atomic
 def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     """Sets the model that answers when the provider of `slug` fails; empty: none.
 
-    NotFound for a slug that is not installed; InvalidInput for fallbacks that form a loop.
+    NotFound for a slug that is not installed; InvalidInput for fallbacks that form a loop, and unless both
+    are chat models: vectors of different embedding models cannot be compared.
     """
     locked = LanguageModel.objects.select_for_update().filter(workspace_id=workspace_id).order_by("id")
     models = {row.slug: row for row in locked}  # concurrent changes could form a loop of two chains
     if slug not in models or (fallback and fallback not in models):
         raise NotFound
+    if fallback and {models[slug].kind, models[fallback].kind} != {LanguageModel.Kind.CHAT}:
+        raise InvalidInput(fallback=["Only a chat model can have a fallback, which has to be a chat model."])
     by_id = {row.id: row for row in models.values()}
     following, seen = models[fallback] if fallback else None, {slug}
     while following is not None:

@@ -43,6 +43,13 @@ class LanguageModel(models.Model):
         ANTHROPIC = "anthropic", "Anthropic"
         COMPATIBLE = "compatible", "OpenAI-compatible"
 
+    class Kind(models.TextChoices):
+        """What it is called for; only chat models have replies, capabilities, defaults and a fallback."""
+
+        CHAT = "chat", "Chat"
+        EMBEDDING = "embedding", "Embedding"
+        MODERATION = "moderation", "Moderation"
+
     class Ability(models.TextChoices):
         TOOLS = "tools", "Tools"
         IMAGES = "images", "Images"
@@ -52,13 +59,18 @@ class LanguageModel(models.Model):
     workspace_id = models.UUIDField()
     slug = models.CharField(max_length=60, help_text="Name in the API")
     name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.CHAT, db_default=Kind.CHAT)
     provider = models.CharField(max_length=20, choices=Provider.choices)
     credential = models.ForeignKey(
         ProviderCredential, null=True, blank=True, on_delete=models.PROTECT, related_name="language_models"
     )
     upstream_name = models.CharField(max_length=100, help_text="The model's ID at the provider")
-    context_window = models.PositiveIntegerField(help_text="Tokens of prompt and output together")
-    output_bound = models.PositiveIntegerField(help_text="Output tokens if a request sets no limit")
+    context_window = models.PositiveIntegerField(
+        help_text="Tokens of prompt and output together; of an embedding model: of one input"
+    )
+    output_bound = models.PositiveIntegerField(
+        help_text="Output tokens if a request sets no limit; 0: a model that writes none"
+    )
     abilities = ArrayField(
         models.CharField(max_length=20, choices=Ability.choices),
         default=list,
@@ -88,7 +100,8 @@ class LanguageModel(models.Model):
         constraints = [
             models.UniqueConstraint("workspace_id", Lower("slug"), name="one_model_a_slug"),
             models.CheckConstraint(
-                condition=Q(output_bound__gt=0, output_bound__lt=models.F("context_window")),
+                condition=Q(kind="chat", output_bound__gt=0, output_bound__lt=models.F("context_window"))
+                | (~Q(kind="chat") & Q(output_bound=0)),
                 name="output_fits_the_window",
             ),
             models.CheckConstraint(

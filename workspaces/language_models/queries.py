@@ -40,6 +40,7 @@ class ModelRef:
     fallback: str = ""  # the slug of the model that answers when this one's provider fails
     parameters: dict[str, Any] = field(default_factory=dict)  # where a request names none
     access: Access = field(default_factory=Access)
+    kind: str = LanguageModel.Kind.CHAT.value
 
     def may_be_used_by(self, person: Person) -> bool:
         return self.enabled and not self.access.refusal(person)
@@ -87,9 +88,14 @@ def known_models(principal: Principal) -> list[ModelRef]:
 
 
 def usable_models(principal: Principal) -> list[ModelRef]:
-    """Models of the workspace that the principal may use."""
+    """Models of the workspace that the principal may use, of every kind."""
     rows = installed_models(workspace_id=principal.workspace.id)
     return [row for row in rows if row.may_be_used_by(principal)]
+
+
+def chat_models(principal: Principal) -> list[ModelRef]:
+    """Models of the workspace with which the principal may chat."""
+    return [row for row in usable_models(principal) if row.kind == LanguageModel.Kind.CHAT]
 
 
 def needed_abilities(*, tools: bool, images: bool) -> frozenset[str]:
@@ -134,6 +140,7 @@ def ref_of(row: LanguageModel) -> ModelRef:
         fallback=row.fallback.slug if row.fallback else "",
         parameters=row.parameters,
         access=Access.from_data(row.access),
+        kind=row.kind,
     )
 
 

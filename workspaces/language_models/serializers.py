@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from kit.inputs import serializer_of
 from workspaces.language_models.inputs import AccessInput, Parameters
-from workspaces.language_models.models import ProviderCredential
+from workspaces.language_models.models import LanguageModel, ProviderCredential
 
 
 class RatesSerializer(serializers.Serializer[Any]):
@@ -23,9 +23,16 @@ class ModelSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     slug = serializers.CharField()
     name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LanguageModel.Kind.choices)
     provider = serializers.CharField()
+    upstream_name = serializers.CharField(
+        allow_null=True, help_text="The model's ID at its provider; only shown to those who may change it"
+    )
+    credential_id = serializers.UUIDField(
+        allow_null=True, help_text="null for the built-in model; only shown to those who may change it"
+    )
     context_window = serializers.IntegerField()
-    output_bound = serializers.IntegerField()
+    output_bound = serializers.IntegerField(help_text="0 for models that are not for chat")
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
     price = RatesSerializer(allow_null=True, help_text="The current price; null: no price is known")
@@ -80,6 +87,7 @@ class CatalogueModelSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField()
     name = serializers.CharField()
     upstream_name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LanguageModel.Kind.choices)
     context_window = serializers.IntegerField()
     output_bound = serializers.IntegerField()
     abilities = serializers.ListField(child=serializers.CharField())

@@ -12,14 +12,21 @@ from kit.errors import Conflict, InvalidInput, NotFound
 from quotas.workspace_prices import forget_prices
 from workspaces.language_models.credential_services import find_credential, save_credential
 from workspaces.language_models.inputs import MOST_MODELS, CredentialInput, ModelChange, ModelInput
-from workspaces.language_models.installation import install_model, set_fallback
+from workspaces.language_models.installation import check_kind, install_model, set_fallback
 from workspaces.language_models.model_access import Access, Group, checked_access
 from workspaces.language_models.models import LanguageModel
 from workspaces.language_models.probe import probe, save_tested
 from workspaces.language_models.queries import ModelRef, find_model, pick_model, ref_of
-from workspaces.slugs import MODEL_SLUGS
+from workspaces.language_models.upstream import (
+    UPSTREAM_COLUMNS,
+    is_moved,
+    replace_prices,
+    upstream_columns,
+    upstream_of,
+)
+from workspaces.slugs import BUILT_IN_MODELS, MODEL_SLUGS
 
-COLUMNS = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
+OWN_COLUMNS = ("name", "enabled", "context_window", "output_bound", "abilities", "parameters", "access")
 
 
 def add_model(
@@ -57,6 +64,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         upstream_name=model.upstream_name,
         context_window=model.context_window,
         output_bound=model.output_bound,
+        kind=model.kind,
         name=model.name,
         abilities=model.abilities,
         parameters=model.parameters.as_data(),
@@ -69,6 +77,7 @@ def save_model(principal: Principal, model: ModelInput, credential: UUID | Crede
         id=str(row.id),
         provider=provider.kind,
         upstream_name=row.upstream_name,
+        kind=row.kind,
         enabled=row.enabled,
     )
     return row
@@ -81,11 +90,31 @@ def test_model(*, principal: Principal, slug: str) -> ModelRef:
     return model
 
 
-@transaction.atomic
 def change_model(*, principal: Principal, slug: str, change: ModelChange) -> None:
-    """NotFound, InvalidInput."""
+    """A model that would be answered by another upstream is tested first, unless `change.test` is false.
+
+    NotFound; InvalidInput by field.
+    """
+    before = find_model(workspace_id=principal.workspace.id, slug=slug)
+    try:
+        save_tested(
+            is_tested=change.test and is_moved(before, change),
+            principal=principal,
+            save=lambda: _change_one(principal, slug, change),
+            ref=ref_of,
+        )
+    except InvalidInput as refused:
+        if not (wrong := refused.details.keys() & {"key", "base_url"}):
+            raise
+        raise InvalidInput(credential_id=refused.details[wrong.pop()]) from refused
+
+
+@transaction.atomic
+def _change_one(principal: Principal, slug: str, change: ModelChange) -> LanguageModel:
     rows = _lock_all(principal)
-    _change(principal, rows, pick_model(rows, slug), change)
+    row = pick_model(rows, slug)
+    _change(principal, rows, row, change)
+    return row
 
 
 @transaction.atomic
@@ -99,11 +128,18 @@ def change_models(*, principal: Principal, slugs: Iterable[str], enabled: bool) 
 def _change(
     principal: Principal, rows: Sequence[LanguageModel], row: LanguageModel, change: ModelChange
 ) -> None:
-    changes = audit.change(row, _columns(principal, row, change), COLUMNS)
-    if not 0 < row.output_bound < row.context_window:
-        raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
+    upstream = upstream_columns(principal, row, change)
+    was = upstream_of(row) if upstream else None
+    endpoint = str(row.credential or "") if upstream else ""
+    columns = OWN_COLUMNS + tuple(name for name in UPSTREAM_COLUMNS if name in upstream)
+    changes = audit.change(row, _columns(principal, row, change, upstream), columns, clearable={"credential"})
+    check_kind(row)
     if changes:
         row.save(update_fields=list(changes))
+    if changes.pop("credential", None):  # by name, and under a word that the audit does not mask
+        changes["endpoint"] = [endpoint, str(row.credential or "")]
+    if was is not None and was != upstream_of(row) and (deleted := replace_prices(row)):
+        changes["own_prices"] = [deleted, 0]
     before = next((other.slug for other in rows if other.id == row.fallback_id), "")
     if change.fallback not in (None, before):
         _set_fallback(row, change.fallback or "")
@@ -121,16 +157,17 @@ def _set_fallback(row: LanguageModel, fallback: str) -> None:
         raise InvalidInput(fallback=["This workspace has no such model."]) from exc
 
 
-def _columns(principal: Principal, row: LanguageModel, change: ModelChange) -> dict[str, Any]:
+def _columns(
+    principal: Principal, row: LanguageModel, change: ModelChange, upstream: dict[str, Any]
+) -> dict[str, Any]:
     """The change as column values; None where a column stays as it is."""
-    if row.provider == LanguageModel.Provider.LOCAL and change.context_window not in {
-        None,
-        row.context_window,
-    }:
-        raise InvalidInput(context_window=["You cannot change the context window of the built-in model."])
+    provider = upstream.get("provider", row.provider)
+    window = upstream.get("context_window", row.context_window)
+    if provider == LanguageModel.Provider.LOCAL and change.context_window not in {None, window}:
+        raise InvalidInput(context_window=["You cannot change the context window of a built-in model."])
     if change.parameters is not None:
         change.parameters.check()
-    return {
+    own = {
         "name": change.name,
         "enabled": change.enabled,
         "context_window": change.context_window,
@@ -139,6 +176,7 @@ def _columns(principal: Principal, row: LanguageModel, change: ModelChange) -> d
         "parameters": None if change.parameters is None else change.parameters.as_data(),
         "access": None if change.access is None else _changed_access(principal, row, change.access.groups()),
     }
+    return upstream | {name: value for name, value in own.items() if value is not None}
 
 
 def _changed_access(principal: Principal, row: LanguageModel, groups: dict[str, Group]) -> dict[str, Any]:
@@ -151,8 +189,8 @@ def _changed_access(principal: Principal, row: LanguageModel, groups: dict[str, 
 def remove_model(*, principal: Principal, slug: str) -> None:
     """Deletes the model and its prices, and frees its slug; a turn that uses it ends at its next call."""
     row = pick_model(_lock_all(principal), slug)
-    if row.provider == LanguageModel.Provider.LOCAL:
-        raise Conflict("You cannot remove the built-in model. Disable it instead.")
+    if row.slug in BUILT_IN_MODELS or row.provider == LanguageModel.Provider.LOCAL:
+        raise Conflict("You cannot remove a built-in model. Disable it instead.")
     forget_prices(workspace_id=row.workspace_id, model=row.slug)
     removed_id = str(row.id)
     row.delete()

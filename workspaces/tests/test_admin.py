@@ -18,7 +18,7 @@ SECRET = "sk-a-key-that-no-one-may-see"
 def test_disabling_a_model_is_audited_with_tenant_and_workspace(cast: Cast) -> None:
     bob = cast.bob.principal
     with tenant_scope(bob.tenant):
-        model = LanguageModel.objects.get(workspace_id=bob.workspace.id)
+        model = LanguageModel.objects.get(workspace_id=bob.workspace.id, slug="local")
     client, page = desk(tenant="acme"), address(LanguageModel, "change", model.pk)
     client.post(page, {**fields_of(client.get(page)), "enabled": "", "slug": "other"})
     with tenant_scope(bob.tenant):

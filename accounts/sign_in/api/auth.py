@@ -14,6 +14,8 @@ from accounts.principals import Principal
 from accounts.sign_in import services as sign_in
 from accounts.sign_in import tokens
 from kit.body_validation import validated
+from kit.errors import InvalidInput
+from kit.older_names import OlderName, by_either_name
 from kit.request_origin import current_network
 
 
@@ -23,8 +25,10 @@ class TokensSerializer(serializers.Serializer[Any]):
     access = serializers.CharField(read_only=True)
     refresh = serializers.CharField(read_only=True)
     userId = serializers.UUIDField(read_only=True)
-    tenantId = serializers.CharField(read_only=True)
-    workspaceId = serializers.CharField(read_only=True)
+    tenant = serializers.CharField(read_only=True, help_text="The tenant's slug")
+    workspace = serializers.CharField(read_only=True, help_text="The workspace's slug")
+    tenantId = OlderName("tenant", read_only=True)
+    workspaceId = OlderName("workspace", read_only=True)
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
@@ -38,13 +42,23 @@ class CredentialsSerializer(serializers.Serializer[Any]):
         write_only=True,
         help_text="An authenticator or recovery code, if the account uses two-factor authentication",
     )
-    tenantId = serializers.CharField(max_length=40, required=False, allow_null=True)
-    workspaceId = serializers.CharField(max_length=40, required=False, allow_null=True)
+    tenant = serializers.CharField(
+        max_length=40, required=False, allow_null=True, help_text="A slug; default: your first"
+    )
+    workspace = serializers.CharField(
+        max_length=40, required=False, allow_null=True, help_text="A slug; default: your first"
+    )
+    tenantId = OlderName("tenant", max_length=40, required=False, allow_null=True)
+    workspaceId = OlderName("workspace", max_length=40, required=False, allow_null=True)
 
 
-class TenantWorkspaceSerializer(serializers.Serializer[Any]):
-    tenantId = serializers.CharField(max_length=40)
-    workspaceId = serializers.CharField(max_length=40)
+class SwitchSerializer(serializers.Serializer[Any]):
+    workspace = serializers.CharField(max_length=40, required=False, help_text="A slug; required")
+    tenant = serializers.CharField(
+        max_length=40, required=False, allow_null=True, help_text="A slug; default: the current tenant"
+    )
+    workspaceId = OlderName("workspace", max_length=40, required=False)
+    tenantId = OlderName("tenant", max_length=40, required=False, allow_null=True)
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
@@ -94,8 +108,8 @@ class TokenView(OpenView):
                 email=data["email"],
                 password=data["password"],
                 code=data["code"],
-                tenant_slug=data.get("tenantId"),
-                workspace_slug=data.get("workspaceId"),
+                tenant_slug=by_either_name(data, "tenant", "tenantId"),
+                workspace_slug=by_either_name(data, "workspace", "workspaceId"),
             )
         )
 
@@ -112,17 +126,19 @@ class RefreshView(OpenView):
 
 
 class SwitchView(APIView):
-    @extend_schema(
-        operation_id="switch", tags=["auth"], request=TenantWorkspaceSerializer, responses=TokensSerializer
-    )
+    @extend_schema(operation_id="switch", tags=["auth"], request=SwitchSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
-        """Issues tokens for another tenant and workspace of yours."""
-        data = checked(TenantWorkspaceSerializer, request)
+        """Issues tokens for another workspace of yours, in the current tenant or another one."""
+        data = checked(SwitchSerializer, request)
+        principal = cast("Principal", request.auth)  # set by BearerAuthentication
+        workspace = by_either_name(data, "workspace", "workspaceId")
+        if workspace is None:
+            raise InvalidInput(workspace=["This field is required."])
         return Response(
             sign_in.switch_workspace(
-                principal=cast("Principal", request.auth),  # set by BearerAuthentication
-                tenant_slug=data["tenantId"],
-                workspace_slug=data["workspaceId"],
+                principal=principal,
+                tenant_slug=by_either_name(data, "tenant", "tenantId") or principal.tenant.slug,
+                workspace_slug=workspace,
             )
         )
 

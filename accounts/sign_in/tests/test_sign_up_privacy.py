@@ -1,6 +1,5 @@
 """Sign-up by the API: a taken address cannot be told from a free one, not even by time."""
 
-import statistics
 import time
 from typing import Any
 
@@ -90,8 +89,9 @@ def test_the_page_does_the_same_work_for_a_taken_address(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_response_time_does_not_reveal_an_account(cast: Cast, production: Any) -> None:
-    """With production's hasher; medians of alternating sign-ups."""
+    """With production's hasher; the fastest of alternating sign-ups, which other work delayed least."""
     production.EMAIL_VERIFICATION = production.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     production.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     took: dict[bool, list[float]] = {True: [], False: []}
@@ -102,5 +102,4 @@ def test_the_response_time_does_not_reveal_an_account(cast: Cast, production: An
         start = time.perf_counter()
         assert sign_up(email).status_code == 202
         took[known].append(time.perf_counter() - start)
-    known_median, new_median = statistics.median(took[True]), statistics.median(took[False])
-    assert 0.75 < known_median / new_median < 1.33, (known_median, new_median)
+    assert 0.75 < min(took[True]) / min(took[False]) < 1.33, took

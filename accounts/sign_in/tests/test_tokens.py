@@ -13,6 +13,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import AuditEntry, Membership, Tenant, User, WorkspaceMember
 from accounts.tests.cast import PASSWORD, Cast
+from accounts.tests.requests_as import As
 from gateway.tests.events import send
 
 ERIN = {
@@ -29,7 +30,8 @@ def test_sign_up_creates_a_tenant_ready_to_chat_in(client_of: Any, cast: Cast) -
     answer = client.post("/v1/auth/signup", json=ERIN)
     assert answer.status_code == 201
     data = answer.json()
-    assert set(data) == {"access", "refresh", "userId", "tenantId", "workspaceId"}
+    assert set(data) == {"access", "refresh", "userId", "tenant", "workspace", "tenantId", "workspaceId"}
+    assert (data["tenant"], data["workspace"]) == ("initech-sohne", "research")
     assert (data["tenantId"], data["workspaceId"]) == ("initech-sohne", "research")
     client.headers["Authorization"] = f"Bearer {data['access']}"
     assert send(client, "hi").json()["reply"] == "Hello there."
@@ -105,9 +107,27 @@ def test_sign_in_gives_a_token_for_the_first_or_the_named_workspace(client_of: A
     assert client.post("/v1/auth/token", json=credentials).json()["workspaceId"] == "sales"
     named = client.post("/v1/auth/token", json={**credentials, "tenantId": "acme", "workspaceId": "ops"})
     assert named.json()["workspaceId"] == "ops"
-    foreign = client.post("/v1/auth/token", json={**credentials, "tenantId": "globex"})
+    foreign = client.post("/v1/auth/token", json={**credentials, "tenant": "globex"})
     assert foreign.status_code == 404
-    assert AuditEntry.objects.filter(action="user.signed_in").count() == 2
+    current = client.post("/v1/auth/token", json={**credentials, "tenant": "acme", "workspace": "ops"})
+    assert current.json()["workspace"] == "ops"
+    torn = client.post("/v1/auth/token", json={**credentials, "workspace": "ops", "workspaceId": "sales"})
+    assert (torn.status_code, list(torn.json()["error"]["details"])) == (422, ["workspace"])
+    assert AuditEntry.objects.filter(action="user.signed_in").count() == 3
+
+
+def test_a_switch_within_the_tenant_needs_only_the_workspace(cast: Cast) -> None:
+    alice = As(cast.alice)
+    for body in ({"workspace": "ops"}, {"workspaceId": "ops"}, {"workspace": "ops", "tenant": "acme"}):
+        assert alice.ask("POST", "auth/switch", body).json()["workspace"] == "ops"
+    assert alice.ask("POST", "auth/switch", {"workspace": "ops", "tenant": "globex"}).status_code == 404
+    assert alice.ask("POST", "auth/switch", {"tenant": "acme"}).json()["error"]["details"].keys() == {
+        "workspace"
+    }
+    listed = "conversations?workspace=ops&workspace_id"
+    assert alice.ask("GET", f"{listed}=ops").status_code == 200
+    assert alice.ask("GET", f"{listed}=sales").json()["error"]["details"].keys() == {"workspace"}
+    assert As(cast.bob).ask("GET", "conversations?workspace=ops").status_code == 404
 
 
 def test_the_claims_have_user_tenant_and_workspace(client_of: Any, cast: Cast) -> None:

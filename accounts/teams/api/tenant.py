@@ -16,9 +16,11 @@ from accounts.serializers import OldestFirst, PersonSerializer, page_of
 from accounts.sign_in.api.auth import checked
 from accounts.teams import members, tenants
 from accounts.teams.inputs import TenantChange
+from kit.api import Pages
 from kit.inputs import read_body, serializer_of
 
-PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
+PAGE_SIZES = {"type": "integer", "minimum": 1, "maximum": Pages.max_page_size, "default": Pages.page_size}
+PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", PAGE_SIZES)]
 
 
 class TenantSerializer(serializers.Serializer[Any]):

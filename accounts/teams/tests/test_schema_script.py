@@ -1,6 +1,7 @@
 """A tenant's schema is created by a script with the whole template, however many tenants there are."""
 
 import time
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -120,16 +121,19 @@ def test_a_tenant_that_is_behind_is_migrated_and_a_partial_run_resets_versions(
 
 
 @pytest.mark.slow
-def test_three_hundred_tenants_are_created_in_under_a_second_each(transactional_db: None, cast: Cast) -> None:
+@pytest.mark.alone
+def test_the_three_hundredth_tenant_takes_no_longer_than_the_first_and_migrate_skips_them(
+    transactional_db: None, cast: Cast
+) -> None:
     owner, took = cast.alice.user, []
     for number in range(300):
         began = time.perf_counter()
         create_tenant(name=f"Team {number} {uuid4().hex[:6]}", owner=owner, is_founded=False)
         took.append(time.perf_counter() - began)
-    assert max(took) < 1.0
+    assert median(took[-30:]) < 4 * median(took[:30])
     began = time.perf_counter()
     call_command("migrate", verbosity=0)
-    assert time.perf_counter() - began < 10.0
+    assert time.perf_counter() - began < sum(took) / 3
 
 
 def _definitions(script: str, without_rows_of: tuple[str, ...]) -> list[str]:

@@ -32,7 +32,7 @@ from kit.inputs import read_body
 from kit.json_input import parse_object
 from kit.markdown import PAGE_SECONDS
 from workspaces.language_models.models import LanguageModel
-from workspaces.language_models.queries import usable_models
+from workspaces.language_models.queries import chat_models
 from workspaces.mcp_servers.queries import offered_servers
 
 TURNS_SHOWN = 30
@@ -119,7 +119,7 @@ def chat_context(request: WorkspaceRequest, opened: Conversation | None) -> dict
     principal = request.principal
     turns, earlier_url = _turns_of(request, opened) if opened else ([], "")
     last_model = turns[-1]["model"] if turns else ""
-    models = usable_models(principal)
+    models = chat_models(principal)
     return {
         "conversation": conversation_data(request, opened) if opened else None,
         "turns": turns,

@@ -29,7 +29,7 @@ def test_the_openai_package_chats_with_it(
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=key) as client:
         answer = client.chat.completions.create(model="local", messages=[{"role": "user", "content": "Hi"}])
         assert answer.choices[0].message.content == "Hello there."
-        assert [model.id for model in client.models.list()] == ["local"]
+        assert [model.id for model in client.models.list()] == ["local", "local-embedding"]
     assert UsageRecord.objects.get().user_id == cast.bob.principal.user_id
 
 

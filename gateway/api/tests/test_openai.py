@@ -28,7 +28,7 @@ def alice(server: Served, cast: Cast) -> Iterator[openai.OpenAI]:
 
 
 def test_it_lists_the_enabled_models(alice: openai.OpenAI) -> None:
-    assert [model.id for model in alice.models.list()] == ["local"]
+    assert [model.id for model in alice.models.list()] == ["local", "local-embedding"]
     assert alice.models.retrieve("local").owned_by == "local"
     with pytest.raises(openai.NotFoundError):
         alice.models.retrieve("gpt-4")
@@ -57,8 +57,13 @@ def test_a_model_is_called_as_its_provider_calls_it(
     assert sent.status_code == 200
     line = UsageRecord.objects.latest("id")
     assert (line.model, line.model_id) == (slug, row.id)
-    with pytest.raises(openai.NotFoundError):
-        alice.models.retrieve("openai/gpt-5")
+    for encoded in ("openai%2Fgpt-4o", "openai/gpt-4o", "qwen3%3A0.6b"):
+        found = httpx.get(f"{str(alice.base_url).rstrip('/')}/models/{encoded}", headers=cast.alice.headers)
+        assert found.json()["id"] in {"openai/gpt-4o", "qwen3:0.6b"}
+    for missing in ("openai/gpt-5", "qwen3:7b", "gpt", "a//b", "../x"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            alice.models.retrieve(missing)
+        assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
 def test_it_chats(alice: openai.OpenAI, provider: ScriptedProvider) -> None:

@@ -75,7 +75,7 @@ async def test_rendering_shares_no_threads_with_name_resolution() -> None:
 
     def occupy() -> None:
         taken.set()
-        done.wait(20)
+        done.wait(60)
 
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
@@ -83,7 +83,7 @@ async def test_rendering_shares_no_threads_with_name_resolution() -> None:
     try:
         while not taken.is_set():
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             sent = await frames([STARTED, NumberedEvent(2, TextDelta("`code`")), *ENDING])
     finally:
         done.set()

@@ -12,6 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from accounts.audit import refusals
+from accounts.keys.inputs import KeyInput
+from accounts.keys.services import create_key
 from accounts.models import AuditEntry, Membership
 from accounts.tests.cast import Cast, Person
 from gateway.api.frame_limits import MOST_REFUSED, TOO_MANY
@@ -157,6 +159,42 @@ async def test_without_a_token_the_socket_is_closed_with_the_reason(server: Serv
             await socket.recv()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
+
+
+async def test_a_token_in_the_authorization_header_is_enough(server: Served, cast: Cast) -> None:
+    address, origin = f"ws://127.0.0.1:{server.port}/ws/chat", "https://elsewhere.example"
+    bearer = {"Authorization": f"Bearer {cast.alice.token}"}
+    async with connect(address, additional_headers=bearer, origin=origin) as socket:  # type: ignore[arg-type]
+        assert socket.subprotocol is None
+        await Chat(socket).say(message("hi"))
+        assert (await Chat(socket).hear_until("done"))[0]["type"] == "started"
+    for wrong in ("Bearer ", "Basic YTpi", "Bearer nonsense"):
+        async with connect(address, additional_headers={"Authorization": wrong}) as socket:
+            assert (await Chat(socket).hear())["error"]["code"] == "token_invalid"
+            with pytest.raises(ConnectionClosed):
+                await Chat(socket).hear()
+        assert socket.close_code == 4401
+    proxied = {"Authorization": "Basic YTpi"}  # of a proxy; the subprotocol's token is used
+    offered: Any = ["bearer", cast.alice.token]
+    async with connect(address, additional_headers=proxied, subprotocols=offered) as socket:
+        await Chat(socket).say(message("hi"))
+        assert (await Chat(socket).hear())["type"] == "started"
+        await Chat(socket).hear_until("done")
+
+
+async def test_a_key_of_all_workspaces_chooses_one_by_header(server: Served, cast: Cast) -> None:
+    key = await in_public(tenant_key, cast)
+    address = f"ws://127.0.0.1:{server.port}/ws/chat"
+    for workspace, kind in (("ops", "started"), ("none", "error")):
+        headers = {"Authorization": f"Bearer {key}", "X-Workspace": workspace}
+        async with connect(address, additional_headers=headers) as socket:
+            await Chat(socket).say(message("hi"))
+            assert (await Chat(socket).hear())["type"] == kind
+
+
+def tenant_key(cast: Cast) -> str:
+    wanted = KeyInput(name="all", scopes=["chat", "read"])
+    return create_key(principal=cast.alice.principal, key=wanted, for_tenant=True).text
 
 
 async def test_a_right_that_is_lost_counts_for_the_next_frame(server: Served, cast: Cast) -> None:

@@ -12,8 +12,9 @@ from django.test import Client
 
 from accounts.tests.cast import Cast, Person
 from gateway.tests.events import send
+from gateway.tests.scripted_provider import ScriptedProvider
 from kit.tests.statements import Statement, recorded
-from quotas.models import BudgetWindow, UsageRecord
+from quotas.models import UsageRecord
 from quotas.tests.ledger import limit_to
 
 # Of a turn with one call: what applies, open, adopt, sent, settle, close, live calls; then, for the client,
@@ -77,18 +78,23 @@ def limit_every_level(cast: Cast) -> None:
 
 
 def turn_of(client: Any, monkeypatch: pytest.MonkeyPatch, **body: Any) -> list[Statement]:
-    """The statements of a turn that needed no new counters, as the first turn of a minute does."""
-    for _ in range(5):
-        before = BudgetWindow.objects.count()
+    """The statements of an ordinary turn: the fewest of several that two turns agree on.
+
+    The first turn of a minute needs new counters, and a slow turn checks its access meanwhile.
+    """
+    found: list[list[Statement]] = []
+    for _ in range(8):
         with recorded(monkeypatch) as statements:
             send(client, "hello", **body)
-        if BudgetWindow.objects.count() == before:
+        found.append(statements)
+        fewest = min(found, key=len)
+        if sum(len(each) == len(fewest) for each in found) == 2:
             break
-    return statements
+    return fewest
 
 
 def test_a_turn_takes_as_many_statements_after_ten_turns_as_after_one(
-    client_of: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+    client_of: Any, cast: Cast, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = client_of(cast.alice)
     conversation_id = send(client, "first").json()["conversation_id"]
@@ -97,7 +103,7 @@ def test_a_turn_takes_as_many_statements_after_ten_turns_as_after_one(
         send(client, f"more {number}", conversation_id=conversation_id)
     late = turn_of(client, monkeypatch, conversation_id=conversation_id)
     assert len(late) == len(early) == TURN_STATEMENTS, [sql for sql, _ in late]
-    assert UsageRecord.objects.count() == 13
+    assert UsageRecord.objects.count() == len(provider.requests)
 
 
 def test_twelve_limits_take_as_many_statements_as_one(

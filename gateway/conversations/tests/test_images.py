@@ -2,6 +2,7 @@
 
 import base64
 import struct
+import time
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -132,6 +133,45 @@ def test_a_body_that_is_not_a_picture_is_refused(
     claims = {"Content-Type": "image/png"}
     refused = client_of(cast.bob).post("/v1/images", content=upload, headers=claims)
     assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["image"])
+
+
+def test_a_form_with_one_file_is_an_upload_too(server: Any, client_of: Any, cast: Cast) -> None:
+    bob, file = client_of(cast.bob), ("r.png", picture(), "image/png")
+    for name in ("image", "file"):
+        made = bob.post("/v1/images", files={name: file})
+        assert (made.status_code, made.json()["width"]) == (201, 40)
+    refused = {
+        "image": {"files": [("image", file), ("file", file)]},
+        "wrong": {"files": {"wrong": file}},
+        "note": {"files": {"image": file}, "data": {"note": "mine"}},
+    }
+    for field, sent in refused.items():
+        answer = bob.post("/v1/images", **sent)
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+    for broken in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "multipart/form-data; boundary=é",
+    ):
+        answer = bob.post("/v1/images", content=b"--y--", headers={"Content-Type": broken.encode()})
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["image"]), broken
+
+
+def test_a_hostile_form_is_refused_and_costs_little(server: Any, client_of: Any, cast: Cast) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n'
+    bodies = {
+        "fields": b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nv\r\n' * 150_000,
+        "files": (part + b"\r\nv\r\n") * 120_000,
+        "base64": part + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"a " * 4_500_000 + b"\r\n--x--",
+        "near the boundary": part + b"\r\n" + b"\r\n--" * 2_200_000 + b"\r\n--x--",
+        "headers": b"--x\r\n" + b"a" * 9_000_000,
+    }
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    bob, began = client_of(cast.bob), time.process_time()
+    for name, hostile in bodies.items():
+        answer = bob.post("/v1/images", content=hostile, headers=headers)
+        assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["image"]), name
+    assert time.process_time() - began < 5
 
 
 def test_decompression_bombs_and_oversized_pictures_are_refused(

@@ -51,7 +51,7 @@ def test_an_engine_that_hangs_up_ends_the_call_upstream(
     provider.script = Script(steps=["One ", "two ", threading.Event()])
     with engine.calling(begin()) as said:
         until_text(said, "One two ")
-    assert provider.hangups.acquire(timeout=5)
+    assert provider.hangups.acquire(timeout=20)
     wait_until(lambda: ledger() == [(3, 2, "estimated")])
     assert counters() == (5, 0)
 
@@ -71,12 +71,12 @@ def test_an_engine_without_a_stream_can_hang_up_too(
 ) -> None:
     provider.script = Script(steps=["One ", threading.Event()])
     turn = begin()
-    with httpx.Client(base_url=engine.client.base_url, headers=engine.client.headers, timeout=0.5) as client:
+    with httpx.Client(base_url=engine.client.base_url, headers=engine.client.headers, timeout=2) as client:
         engine.client, original = client, engine.client
         with pytest.raises(httpx.ReadTimeout):
             engine.call(turn, stream=None)
         engine.client = original
-    assert provider.hangups.acquire(timeout=5)
+    assert provider.hangups.acquire(timeout=20)
     wait_until(lambda: ledger() == [(3, 1, "estimated")])
 
 
@@ -91,7 +91,7 @@ def test_a_stop_of_the_turn_ends_its_call_immediately(
         stop(turn)
         with pytest.raises(httpx.RemoteProtocolError):
             list(said)
-    assert provider.hangups.acquire(timeout=5)
+    assert provider.hangups.acquire(timeout=20)
     assert (ledger(), counters()) == ([(3, 1, "estimated")], (4, 0))
     assert engine.call(turn).status_code == 409
 

@@ -35,7 +35,7 @@ def test_a_repeated_request_ends_the_older_attempt(
         assert received(newer.call(turn))[-1] == DONE
         with pytest.raises(httpx.RemoteProtocolError):
             list(older)
-    assert provider.hangups.acquire(timeout=5)
+    assert provider.hangups.acquire(timeout=20)
     wait_until(lambda: sorted(ledger()) == [(3, 1, "estimated"), (3, 1, "exact")])
     assert counters() == (8, 0)
 

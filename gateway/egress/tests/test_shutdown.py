@@ -38,7 +38,7 @@ def test_a_call_beyond_the_grace_period_is_ended_and_settled(
         stopping.server.should_exit = True
         with pytest.raises(httpx.RemoteProtocolError):
             list(said)
-    assert provider.hangups.acquire(timeout=5), "the provider's stream was left open"
+    assert provider.hangups.acquire(timeout=20), "the provider's stream was left open"
     assert [exactness for *_, exactness in ledger()] == ["estimated"]
     assert counters()[0] > 0
 

@@ -45,7 +45,7 @@ class ScriptedServer:
 
     async def client_left(self) -> None:
         """Returns when a client has left during a response; fails if none does."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.hangups.acquire()
 
     async def __aexit__(self, *_: object) -> None:

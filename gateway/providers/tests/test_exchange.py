@@ -20,8 +20,8 @@ HI = chunk({"content": "Hi"})
 async def test_a_provider_that_does_not_begin_in_time_is_a_timeout(
     upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
-    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.4
-    for answer in (Answer([HI], delay=5), Answer([5.0, HI])):
+    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.8
+    for answer in (Answer([HI], delay=30), Answer([30.0, HI])):
         upstream.answers = [answer]
         with pytest.raises(ProviderTimeout) as failure:
             await events_of(CompatibleProvider(upstream.url))
@@ -33,15 +33,15 @@ async def test_a_reply_that_stalls_is_a_timeout(
     upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
     settings.PROVIDER_IDLE_SECONDS = 0.1
-    upstream.answers = [Answer([HI, 5.0, HI])]
+    upstream.answers = [Answer([HI, 30.0, HI])]
     with pytest.raises(ProviderTimeout):
         await events_of(CompatibleProvider(upstream.url))
     await upstream.client_left()
 
 
 async def test_pings_keep_a_reply_alive(upstream: ScriptedServer, events_of: Any, settings: Any) -> None:
-    settings.PROVIDER_IDLE_SECONDS = 0.2
-    upstream.answers = [Answer([*[0.06, b": ping\n\n"] * 6, *reply("Hi").body])]
+    settings.PROVIDER_IDLE_SECONDS = 1
+    upstream.answers = [Answer([*[0.05, b": ping\n\n"] * 24, *reply("Hi").body])]
     assert len(await events_of(CompatibleProvider(upstream.url))) == 3
 
 
@@ -55,8 +55,8 @@ async def test_an_endless_reply_is_a_timeout(upstream: ScriptedServer, events_of
 async def test_a_refusal_that_stalls_is_still_a_refusal(
     upstream: ScriptedServer, events_of: Any, settings: Any
 ) -> None:
-    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.2
-    upstream.answers = [Answer([b"{", 5.0], status=401)]
+    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.8
+    upstream.answers = [Answer([b"{", 30.0], status=401)]
     with pytest.raises(ProviderError) as failure:
         await events_of(CompatibleProvider(upstream.url))
     assert failure.value.details["provider_status"] == 401

@@ -130,8 +130,8 @@ async def test_a_reply_that_may_have_begun_is_not_retried(
 async def test_a_timeout_is_not_retried(
     upstream: ScriptedServer, events_of: Any, fake_waits: FakeWaits, settings: Any
 ) -> None:
-    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.5
-    upstream.answers = [Answer(delay=5)]
+    settings.PROVIDER_FIRST_BYTE_SECONDS = 0.8
+    upstream.answers = [Answer(delay=30)]
     with pytest.raises(ProviderTimeout):
         await events_of(fake_waits.around(OpenAIProvider(upstream.url)))
     assert len(upstream.requests) == 1

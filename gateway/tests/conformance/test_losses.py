@@ -180,7 +180,7 @@ def test_an_unreachable_egress_is_noticed_before_the_turn_begins(
     begun = time.monotonic()
     answer = send(client_of(cast.alice), "hi")
     error = answer.json()["error"]
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25  # LibreChat's client would retry for 90
     assert (answer.status_code, error["code"], error["details"]["part"]) == (
         503,
         "engine_unavailable",

@@ -1,6 +1,5 @@
 """What a member can make the server do costs little, and other people hardly notice it."""
 
-import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -23,13 +22,14 @@ from gateway.tests.served import Served
 from gateway.tests.tool_setup import MODEL, asks_for, say
 from kit import highlighter
 from kit.tenancy import tenant_scope
+from kit.tests.cpu_time import allowed, cpu_with_children
 from workspaces.language_models.models import LanguageModel
 from workspaces.mcp_servers.models import Tool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 # Generous, since the machine has other things to do: what is caught is a cost that grows without bound.
-MEDIAN_SECONDS, LONGEST_SECONDS = 1.5, 8.0
+MEDIAN_SECONDS, LONGEST_SECONDS = 4.0, 20.0
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Cost:
     waits: list[float] = field(default_factory=list)
 
     def expect(self, *, cpu: float, memory: int = 150_000_000) -> None:
-        assert self.cpu < cpu, self.cpu
+        assert self.cpu < allowed(cpu, self.cpu), self.cpu
         assert self.memory < memory, self.memory
         assert self.statuses == {200}
         waits = sorted(self.waits)
@@ -82,8 +82,7 @@ def give_room(person: Person) -> None:
 
 def _cpu() -> float:
     highlighter._child.end()  # its time is known once it has ended
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
+    return cpu_with_children()
 
 
 def test_a_hostile_rule_that_was_saved_before_refuses_calls_in_no_time(

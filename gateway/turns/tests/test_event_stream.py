@@ -65,7 +65,7 @@ def test_stop_cancels_the_call_and_stores_the_partial_reply(
     assert rest[-1].data == {"finish_reason": "cancelled"}
     assert rest[-2].data["exactness"] == "estimated"
     assert rest[-2].data["output_tokens"] == 2
-    assert provider.hangups.acquire(timeout=5), "the provider's stream was left open"
+    assert provider.hangups.acquire(timeout=20), "the provider's stream was left open"
     messages = client.get(f"/v1/conversations/{started.data['conversation_id']}/messages").json()["data"]
     assert (messages[1]["content"], messages[1]["finish_reason"]) == ("Once upon ", "cancelled")
     assert BudgetWindow.objects.get(subject_id=cast.alice.principal.workspace.id).reserved == 0
@@ -95,7 +95,7 @@ def test_a_turn_that_another_process_has_taken_over_is_cancelled_and_settled(
     assert [event.type for event in rest] == ["error", "usage", "done"]
     assert rest[0].data["error"]["code"] == "turn_interrupted"
     assert rest[-1].data == {"finish_reason": "interrupted"}
-    assert provider.hangups.acquire(timeout=5), "the provider's stream was left open"
+    assert provider.hangups.acquire(timeout=20), "the provider's stream was left open"
     wait_until(lambda: not Hold.objects.filter(state__in=["held", "sent"]).exists())
 
 

@@ -110,7 +110,7 @@ def test_a_reply_that_is_read_for_too_long_is_cancelled_and_estimated(
     settings.PROVIDER_READ_ON_SECONDS = 1
     provider.script = Script(steps=["One ", threading.Event()])
     leave_after(server, cast, "One ")
-    assert provider.hangups.acquire(timeout=10)
+    assert provider.hangups.acquire(timeout=20)
     wait_until(lambda: lines() == [(3, 1, "estimated")])
     assert reserved() == 0
 
@@ -123,7 +123,7 @@ def test_a_reply_that_is_too_large_is_cancelled_and_estimated(
     leave_after(server, cast, "One ")
     wait_until(is_read_on)  # text from before the leaving was noticed would not count
     gate.set()
-    assert provider.hangups.acquire(timeout=10)
+    assert provider.hangups.acquire(timeout=20)
     wait_until(lambda: bool(lines()))
     [(_, written, exactness)] = lines()
     assert 200 <= written <= 501

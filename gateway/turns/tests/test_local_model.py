@@ -21,7 +21,9 @@ def model_url() -> Iterator[str]:
 @pytest.fixture
 def alice(client_of: Any, cast: Cast, model_url: str, settings: Any) -> Any:
     settings.LOCAL_MODEL_URL = model_url
-    return client_of(cast.alice)
+    client = client_of(cast.alice)
+    client.timeout = 300  # on a busy machine the model writes less than a token per second
+    return client
 
 
 def test_a_conversation_with_the_real_model(alice: Any) -> None:

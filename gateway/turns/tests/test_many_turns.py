@@ -22,9 +22,9 @@ from quotas.ledger_audit import check_ledger
 from quotas.models import BudgetWindow, UsageRecord
 from quotas.tests.ledger import limit_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 TURNS, PROBES = 256, 9
-MOST_TIMES_SLOWER = 8.0  # on two busy cores, which also run the provider and all of the clients
+MOST_TIMES_SLOWER = 20.0  # on two busy cores; if it had to wait for the others, it would time out
 STEPS = ["One ", "two ", "three."]
 
 

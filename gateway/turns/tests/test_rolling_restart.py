@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 TURNS = 15  # at each of two processes
 RESUME_SECONDS = 90.0
-IMMEDIATELY = 3.0  # seconds, on a busy machine; the grace is 30
+IMMEDIATELY = 10.0  # seconds, on a busy machine; the grace is 30
 FIRST_WORD, BOTH_WORDS = "One ", "One two"
 
 
@@ -220,7 +220,7 @@ async def stop_and_see_clients_move(process: WebProcess, person: Person, followe
     async with connect(address, subprotocols=["bearer", person.token]) as idle:  # type: ignore[list-item]
         asked_at = time.monotonic()
         process.ask_to_stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await idle.wait_closed()
         assert idle.close_code == 1012
         assert time.monotonic() - asked_at < IMMEDIATELY

@@ -286,7 +286,7 @@ def received(frame: dict[str, Any]) -> StreamEvent:
 async def test_a_stop_without_turns_takes_no_time(second: Served, cast: Cast) -> None:
     async with chat_of(second, cast.alice) as idle:
         second.server.should_exit = True
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(8):  # less than the grace
             await idle.wait_closed()
             await asyncio.to_thread(second.thread.join)
     assert idle.close_code == SERVICE_RESTART

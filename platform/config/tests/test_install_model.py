@@ -64,6 +64,12 @@ def installed(cast: Cast, slug: str) -> LanguageModel:
         return LanguageModel.objects.select_related("credential", "fallback").get(slug=slug)
 
 
+def test_an_embedding_model_needs_no_reply_limit(cast: Cast) -> None:
+    install(kind="embedding", output_bound="")
+    model = installed(cast, "gpt-4")
+    assert (model.kind, model.output_bound, model.abilities) == ("embedding", 0, [])
+
+
 def test_a_model_is_installed_with_its_key_encrypted(cast: Cast) -> None:
     assert install() == "acme/sales: gpt-4 is installed and enabled."
     model = installed(cast, "gpt-4")
@@ -138,6 +144,8 @@ def test_two_workspaces_have_models_of_the_same_name(cast: Cast) -> None:
         ({"name": "n" * 101}, "--name"),
         ({"output_bound": "128000"}, "--output-bound"),
         ({"output_bound": "-1"}, "--output-bound"),
+        ({"output_bound": ""}, "--output-bound"),
+        ({"kind": "embedding"}, "--output-bound"),
         ({"context_window": "99999999999"}, "--context-window"),
         ({"context_window": "many"}, "invalid int value"),
         ({"provider": "local"}, "invalid choice"),

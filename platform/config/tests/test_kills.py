@@ -17,7 +17,7 @@ from devserver.tests.test_up import PROCESSES, wait_for
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 TURNS = 6
 RECOVERY_SECONDS = 40.0
 

@@ -46,12 +46,18 @@ def test_it_starts_where_the_path_is_too_long_for_a_socket(tmp_path: Path) -> No
 
 
 def test_a_second_start_quickly_attaches_to_the_same_server(folder: Path) -> None:
-    url = embedded_postgres.start(folder)
+    first, url = timed_start(folder)
     pid = postmaster_pid(folder)
-    began = time.monotonic()
-    assert embedded_postgres.start(folder) == url
-    assert time.monotonic() - began < 0.15
+    attaches = [timed_start(folder) for _ in range(3)]
+    assert {attached for _, attached in attaches} == {url}
+    assert min(seconds for seconds, _ in attaches) < first / 3
     assert postmaster_pid(folder) == pid
+
+
+def timed_start(folder: Path) -> tuple[float, str]:
+    began = time.monotonic()
+    url = embedded_postgres.start(folder)
+    return time.monotonic() - began, url
 
 
 def test_it_opens_no_network_port(folder: Path) -> None:

@@ -51,7 +51,9 @@ class Run:
         self.started: list[psutil.Process] = []
 
     def _environment(self) -> dict[str, str]:
-        unwanted = re.compile("DATABASE_URL|LOCAL_MODEL_URL|POSTGRES_DIR|HOST|MAKE.*|MFLAGS")
+        unwanted = re.compile(
+            "DATABASE_URL|LOCAL_MODEL_URL|LOCAL_EMBEDDING_URL|POSTGRES_DIR|HOST|MAKE.*|MFLAGS"
+        )
         inherited = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
         return inherited | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
@@ -206,8 +208,29 @@ def running(start: Callable[..., Run]) -> Run:
 def test_it_serves_and_prints_its_steps_and_its_address(running: Run) -> None:
     assert httpx.get(f"http://127.0.0.1:{running.port}/readyz", trust_env=False).status_code == 200
     assert f"http://localhost:{running.port}" in running.output
-    for step in ("Model weights", "PostgreSQL", "Migrations", "Local model", "Web server and worker"):
+    for step in (
+        *("Model weights", "Embedding model weights", "PostgreSQL", "Migrations", "Local model"),
+        *("Local embedding model", "Web server and worker"),
+    ):
         assert re.search(rf"^{step}.*\d\.\d s$", running.output, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(
+    not (settings.MODELS_DIR / "all-MiniLM-L6-v2.int8.onnx").is_file() and not os.environ.get("REQUIRE_ALL"),
+    reason="the embedding model could not be fetched",
+)
+def test_the_built_in_embedding_model_answers(running: Run) -> None:
+    running.sign_up()
+    answer = httpx.post(
+        f"http://127.0.0.1:{running.port}/v1/embeddings",
+        json={"model": "local-embedding", "input": "hello"},
+        headers=running.headers,
+        timeout=60,
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["data"][0]["embedding"]) == 384
+    assert answer.json()["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
 
 
 def test_it_starts_again_with_the_data_of_the_first_run(running: Run, start: Callable[..., Run]) -> None:

@@ -21,6 +21,7 @@ COPIED_FIELDS = (
     "id",
     "slug",
     "name",
+    "kind",
     "provider",
     "context_window",
     "output_bound",
@@ -66,6 +67,8 @@ def models_data(principal: Principal) -> list[dict[str, Any]]:
         {name: getattr(model, name) for name in COPIED_FIELDS}
         | {"price": rates.get(model.slug), "abilities": sorted(model.abilities)}
         | {"access": model.access.as_data() if may_change else None}
+        | {"upstream_name": model.upstream_name if may_change else None}
+        | {"credential_id": model.endpoint.credential_id if may_change and model.endpoint else None}
         for model in models
     ]
 
@@ -98,7 +101,7 @@ class ModelView(WorkspaceView):
         responses=ModelSerializer,
     )
     def patch(self, request: Request, workspace: str, model: str) -> Response:
-        """Changes the name, access, output limit, parameters, abilities or fallback of a model."""
+        """Changes a model, or points it to another provider or model there; its slug stays the same."""
         change = read_body(ModelChange, request.data)
         services.change_model(principal=self.principal, slug=model, change=change)
         return Response(ModelSerializer(model_data(self.principal, model)).data)

@@ -17,6 +17,7 @@ from workspaces.models import LanguageModel, ProviderCredential
 
 pytestmark = pytest.mark.django_db
 SALES = "workspaces/sales"
+BUILT_IN = ["local", "local-embedding"]
 KEY = "sk-very-secret"
 
 
@@ -103,7 +104,7 @@ def test_a_shared_key_is_replaced_for_all_its_models(cast: Cast) -> None:
 
 def test_a_new_model_is_private_until_it_is_enabled(cast: Cast) -> None:
     assert install(cast.alice, abilities=["tools"]).json()["enabled"] is False
-    assert (slugs(cast.alice), slugs(cast.bob)) == (["gpt", "local"], ["local"])
+    assert (slugs(cast.alice), slugs(cast.bob)) == (["gpt", *BUILT_IN], BUILT_IN)
     assert As(cast.bob).ask("GET", f"{SALES}/models/gpt").status_code == 404
     assert As(cast.bob).ask("PATCH", f"{SALES}/models/gpt", {"enabled": True}).status_code == 403
     As(cast.alice).ask("PATCH", f"{SALES}/models/gpt", {"enabled": True, "fallback": "local"})
@@ -116,9 +117,9 @@ def test_a_bulk_change_enables_all_models_or_none(cast: Cast) -> None:
     install(cast.alice, "two")
     bulk = f"{SALES}/models/bulk"
     wrong = As(cast.alice).ask("POST", bulk, {"models": ["one", "nothing"], "enabled": True})
-    assert (wrong.status_code, slugs(cast.bob)) == (404, ["local"])
+    assert (wrong.status_code, slugs(cast.bob)) == (404, BUILT_IN)
     As(cast.alice).ask("POST", bulk, {"models": ["one", "two"], "enabled": True})
-    assert slugs(cast.bob) == ["local", "one", "two"]
+    assert slugs(cast.bob) == [*BUILT_IN, "one", "two"]
 
 
 def test_fallbacks_cannot_form_a_loop(cast: Cast) -> None:

@@ -33,7 +33,11 @@ def test_every_provider_has_an_address_and_models_or_asks_for_them() -> None:
 def test_every_model_can_be_installed() -> None:
     for model in MODELS:
         assert not MODEL_SLUGS.problem(model.slug), model.slug
-        assert 0 < model.output_bound < model.context_window, model.slug
+        is_chat = model.kind == LanguageModel.Kind.CHAT
+        assert (0 < model.output_bound < model.context_window) if is_chat else not model.output_bound, (
+            model.slug
+        )
+        assert model.kind in LanguageModel.Kind.values, model.slug
         assert set(model.abilities) <= set(LanguageModel.Ability.values), model.slug
         assert not model.prices or {"input", "output"} <= set(model.prices), model.slug
         assert all(isinstance(price, int) and price >= 0 for price in model.prices.values()), model.slug

@@ -68,7 +68,7 @@ def overlap(principal: Principal, first: Act, second: Act) -> Any:
 
 def stored(principal: Principal) -> tuple[list[str], list[str]]:
     with tenant_scope(principal.tenant):
-        models = LanguageModel.objects.exclude(slug="local").values_list("slug", flat=True)
+        models = LanguageModel.objects.exclude(provider="local").values_list("slug", flat=True)
         return [row.name for row in ProviderCredential.objects.all()], list(models)
 
 

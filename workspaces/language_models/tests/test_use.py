@@ -48,7 +48,7 @@ def install(client: Any, url: str, *slugs: str, **fields: Any) -> Any:
 
 def known(cast: Cast) -> tuple[int, int]:
     with tenant_scope(cast.alice.principal.tenant):
-        return ProviderCredential.objects.count(), LanguageModel.objects.exclude(slug="local").count()
+        return ProviderCredential.objects.count(), LanguageModel.objects.exclude(provider="local").count()
 
 
 def test_a_model_is_saved_once_it_answers_and_the_tester_pays(url: str, client_of: Any, cast: Cast) -> None:

@@ -42,7 +42,16 @@ class Command(BaseCommand):
             "--context-window", required=True, type=int, help="Tokens of prompt and output together"
         )
         parser.add_argument(
-            "--output-bound", required=True, type=int, help="Tokens of output if a request sets no limit"
+            "--output-bound",
+            type=int,
+            default=0,
+            help="Tokens of output if a request sets no limit; required for a chat model",
+        )
+        parser.add_argument(
+            "--kind",
+            choices=LanguageModel.Kind.values,
+            default=LanguageModel.Kind.CHAT.value,
+            help="What the model is called for; default: chat",
         )
         parser.add_argument("--name", default="", help="The name shown to people; default: the slug")
         parser.add_argument(
@@ -67,9 +76,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--abilities",
             nargs="*",
-            default=[LanguageModel.Ability.TOOLS.value],
+            default=None,
             choices=LanguageModel.Ability.values,
-            help="What the model can do in addition to text; default: tools",
+            help="What a chat model can do in addition to text; default: tools",
         )
         parser.add_argument("--disabled", action="store_true", help="No one can use it until it is enabled")
 
@@ -106,7 +115,11 @@ def _check_plain(options: dict[str, Any]) -> None:
         raise CommandError("--upstream-name is empty.")
     if options["context_window"] > MOST_TOKENS:
         raise CommandError(f"--context-window must be at most {MOST_TOKENS}.")
-    if not 0 < options["output_bound"] < options["context_window"]:
+    is_chat = options["kind"] == LanguageModel.Kind.CHAT
+    for name in ("output_bound", "abilities", "fallback"):
+        if options[name] and not is_chat:
+            raise CommandError(f"--{name.replace('_', '-')} is for chat models only.")
+    if is_chat and not 0 < options["output_bound"] < options["context_window"]:
         raise CommandError("--output-bound must be at least 1 and less than --context-window.")
     if options["base_url"] or options["provider"] not in BASE_URLS:
         _check_url(options["base_url"])
@@ -156,7 +169,8 @@ def _install(
         upstream_name=options["upstream_name"],
         context_window=options["context_window"],
         output_bound=options["output_bound"],
-        abilities=options["abilities"],
+        kind=options["kind"],
+        abilities=_abilities(options),
         enabled=not options["disabled"],
     )
     if fallback:
@@ -174,10 +188,18 @@ def _install(
         id=str(row.id),
         provider=credential.kind,
         upstream_name=options["upstream_name"],
+        kind=options["kind"],
         enabled=not options["disabled"],
         fallback=fallback,
         **origin,
     )
+
+
+def _abilities(options: dict[str, Any]) -> list[str]:
+    if options["abilities"] is not None:
+        named: list[str] = options["abilities"]
+        return named
+    return [LanguageModel.Ability.TOOLS.value] if options["kind"] == LanguageModel.Kind.CHAT else []
 
 
 def _known_credential(workspace: Workspace, options: dict[str, Any]) -> ProviderCredential | None:

@@ -164,7 +164,7 @@ async def test_a_server_that_never_ends_the_session_is_left_in_time(
     begun = time.monotonic()
     with suppress(McpServerFailed):  # a result that came first counts
         await call(address)
-    assert time.monotonic() - begun < 10  # the server drips for 20
+    assert time.monotonic() - begun < 15  # the server drips for 20
 
 
 async def test_a_server_cannot_make_us_reconnect_for_ever(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0011_reworded_help_texts")]
+    dependencies = [("gateway", "0012_kinds_beside_chat")]
 
     operations = [
         migrations.AddField(
