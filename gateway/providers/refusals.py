@@ -49,8 +49,6 @@ def refusal(
     if status in INVALID and is_about_context(body.decode("utf-8", "replace")):
         return context_too_long(words)
     said = words.get("provider_message", "")
-    if status in INVALID and CONTEXT.search(body):
-        return ContextTooLong(f"{ContextTooLong.message} The provider says: {said}" if said else None)
     return ProviderError(
         _text_for(status, body, said),
         provider=provider,
