@@ -39,7 +39,7 @@ test-slow: $(DEV_STAMP) tools weights
 
 # tests/cases/README.md: make cases ARGS="--case 'empty data'" plays one and shows what was said.
 cases: $(DEV_STAMP)
-	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow -q --tb=no -rNP tests/cases $(ARGS)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow -q --tb=no -rN tests/cases $(ARGS)
 
 # Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights

@@ -56,14 +56,10 @@ def outcomes(request: pytest.FixtureRequest, cast: Cast, django_db_blocker: Any)
 
 
 @pytest.fixture
-def runs(case: Case, outcomes: Outcomes, request: pytest.FixtureRequest) -> list[Run]:
-    """The case's runs; with --case, the report shows what was said in them (-rP: also if it is right)."""
+def runs(case: Case, outcomes: Outcomes) -> list[Run]:
     found = outcomes.get((case.what, case.name))
     if not found:
         pytest.skip("its route is not served")
-    if request.config.getoption("--case", default=None):
-        for run in found:
-            request.node.add_report_section("setup", f"{case.name} [{run.surface}]", transcript(run))
     return found
 
 
@@ -73,6 +69,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     lines = [line for run in runs if (line := _fault_line(run))]
     if file := config.getoption("--faults", default=None):
         file.write_text("".join(f"{line}\n" for line in lines))
+    if config.getoption("--case", default=None):
+        for run in runs:
+            terminalreporter.write_sep("=", f"{run.case.name} [{run.surface}]")
+            terminalreporter.write_line(transcript(run))
     if runs:
         terminalreporter.write_line("\n".join([*lines, *_figures(runs)]))
 
