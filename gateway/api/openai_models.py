@@ -41,8 +41,8 @@ class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
     def get(self, request: Request) -> Response:
         """Lists the models that you may use in your workspace, in OpenAI's format.
 
-        With the header `anthropic-version` only chat models, in Anthropic's: `{data, has_more, first_id, last_id}`, by
-        `limit`, `after_id` and `before_id`.
+        With the header `anthropic-version` only those that chat, in Anthropic's format: `{data, has_more,
+        first_id, last_id}`, paged by `limit`, `after_id` and `before_id`.
         """
         if speaks_anthropic(request):
             return Response(models_page(chat_models(self.principal), request.query_params))

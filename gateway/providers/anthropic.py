@@ -76,8 +76,8 @@ class AnthropicProvider:
         chunks = self._exchange.post(url, body, headers=request.headers, most_bytes=LARGEST_COUNT)
         async with aclosing(chunks):
             answer = b"".join([chunk async for chunk in chunks])
-        found = parsed(answer.decode("utf-8", "replace")) or [{}]
-        count = found[0].get("input_tokens")
+        found = parsed(answer.decode("utf-8", "replace"))
+        count = found[0].get("input_tokens") if found else None
         return count if is_count(count) else None
 
     async def health(self) -> None:

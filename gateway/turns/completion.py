@@ -22,6 +22,8 @@ from gateway.turns.admission import Admitted, job_of, record_refusal, reserve_tu
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.context import find_keyed, requested_servers
 from gateway.turns.decision import Decision, RequestedServers, decide
+from gateway.turns.stored_response import place_turn, record_response
+from gateway.turns.truncation import fit_by_truncation
 from gateway.turns.workspace_tools import ChosenServer, narrowed
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import in_public, in_tenant
@@ -113,8 +115,10 @@ def read_choices(
 async def _bound(
     model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]
 ) -> tuple[ModelRequest, Bounds]:
-    request = request_of(model, completion, servers)
-    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
+    request, provider = request_of(model, completion, servers), provider_for(model)
+    if completion.truncates:
+        return await fit_by_truncation(provider, request, model)
+    return request, expect_fit(model, await bound_call(provider, request, model))
 
 
 def request_of(model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]) -> ModelRequest:
@@ -145,7 +149,11 @@ def write_completion(
     bounds: Bounds,
     idempotency_key: str | None = None,
 ) -> tuple[Turn, list[Limit]]:
-    """The reply of one with a key is stored, so that a repeated request gets it."""
+    """The reply of one with a key is stored, so that a repeated request gets it.
+
+    With a record the turn is stored in a conversation; NotFound and TurnInProgress come from there.
+    """
+    place = place_turn(principal=principal, record=completion.record) if completion.record else {}
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
@@ -156,5 +164,8 @@ def write_completion(
         decision=decision.as_dict(),
         idempotency_key=idempotency_key,
         body_hash=completion.body_hash if idempotency_key else "",
+        **place,
     )
+    if completion.record:
+        record_response(turn=turn, conversation=place["conversation"], record=completion.record)
     return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

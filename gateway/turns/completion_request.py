@@ -14,6 +14,7 @@ from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
 from gateway.providers.base import NativeParameters
 from gateway.turns.requests import StrictBoolean, StrictFloat, StrictInteger, StrictString
+from gateway.turns.stored_response import ResponseRecord
 from gateway.turns.workspace_tools import ChosenServer, split_tools
 from kit.body_validation import validated
 from kit.errors import InvalidInput
@@ -70,6 +71,8 @@ class CompletionRequest:
     headers: dict[str, str] = field(default_factory=dict)
     native: NativeParameters | None = None
     body_hash: str = ""
+    truncates: bool = False  # leaves out the oldest messages instead of refusing too long a request
+    record: ResponseRecord | None = None  # stored with the turn, which then belongs to a conversation
 
     @classmethod
     def from_body(

@@ -13,6 +13,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 # These pass parameters that they do not know on to the provider.
 PASSING_ON = (
     "/v1/chat/completions",
+    "/v1/responses",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/embeddings",

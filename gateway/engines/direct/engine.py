@@ -103,7 +103,9 @@ async def run_loop(
             yield Finish(answer.reason)
             return
         added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
-        request, first = replace(request, messages=[*request.messages, *added]), False
+        extra = {name: value for name, value in request.extra.items() if name != "tool_choice"}
+        # A tool that must be called must be called once: else the loop would never end.
+        request, first = replace(request, messages=[*request.messages, *added], extra=extra), False
         job = await _with_current_models(job)
 
 
