@@ -13,7 +13,7 @@ from rest_framework import serializers
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
 from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
-from gateway.turns.workspace_tools import ChosenServer, split_tools
+from gateway.turns.workspace_tools import MCP_TOOL, ChosenServer, split_tools
 from kit.body_validation import validated
 from kit.errors import InvalidInput
 from kit.json_input import is_sound
@@ -80,8 +80,8 @@ class CompletionRequest:
             raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
         extra = passed_through(body)
         check_messages(data["messages"])
+        check_tools(data["tools"] or [], others=(MCP_TOOL,))
         tools, servers = split_tools(data["tools"] or [])
-        check_tools(tools)
         return cls(
             model=data["model"],
             messages=data["messages"],

@@ -190,7 +190,7 @@ def test_a_budget_and_a_rate_limit_hold_as_for_chats(
     with pytest.raises(openai.RateLimitError) as refusal:
         alice.embeddings.create(model="local-embedding", input="more than ten bytes of text")
     error: Any = refusal.value.body
-    assert (error["code"], error["type"]) == ("quota_exceeded", "insufficient_quota")
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refusal.value.response.headers["x-should-retry"] == "false"
     assert provider.requests == []
     limit_to(cast.alice, 1000)
