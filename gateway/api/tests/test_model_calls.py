@@ -22,7 +22,7 @@ from workspaces.language_models.installation import add_credential, install_mode
 URL = "/v1/chat/completions"
 ASKED: dict[str, Any] = {"model": "local", "messages": [{"role": "user", "content": "Hello"}]}
 REFUSAL = {
-    "error": {"message": f"No, with {KEY}.", "type": "invalid_request_error", "code": "too_bad", "param": "x"}
+    "error": {"message": f"No, {KEY} is wrong.", "type": "invalid_request_error", "code": "too_bad", "param": "x"}
 }
 
 
@@ -72,7 +72,7 @@ def test_a_refusal_after_a_silence_is_a_chunk_of_the_stream(
         gate.set()
         (error,) = [chunk["error"] for chunk in chunks_of(lines) if "error" in chunk]
     assert (error["code"], error["param"], error["type"]) == ("too_bad", "x", "invalid_request_error")
-    assert "No, with" in error["message"]
+    assert "is wrong" in error["message"]
     assert KEY not in json.dumps(error)
 
 
@@ -274,7 +274,7 @@ def test_why_a_provider_refused_is_stored_with_the_turn_and_logged_with_the_requ
         "too_bad",
         "x",
     )
-    assert details["provider_message"] == "No, with [removed]."
+    assert details["provider_message"] == "No, [removed] is wrong."
     (line,) = [record.msg for record in caplog.records if "a provider refused" in str(record.msg)]
     assert isinstance(line, dict)
     assert (line["request_id"], line["status"]) == (request_id, 400)
