@@ -64,6 +64,10 @@ class ModelCallConsumer(EdgeConsumer, ABC):
     def parse(self, body: bytes) -> CompletionRequest:
         """The request; InvalidInput names what is wrong in it."""
 
+    async def read(self, body: bytes) -> CompletionRequest:
+        """Likewise, for a request that refers to something stored."""
+        return self.parse(body)
+
     @abstractmethod
     def writer(self, started: StartedCompletion, completion: CompletionRequest) -> ReplyWriter: ...
 
@@ -76,7 +80,7 @@ class ModelCallConsumer(EdgeConsumer, ABC):
         """The same as a chunk of a stream."""
 
     async def handle(self, body: bytes) -> None:
-        completion = self.parse(body)
+        completion = await self.read(body)
         key = checked_key(self.header.get("idempotency-key"))
         started = await start_completion(self.principal, completion, idempotency_key=key)
         self.response_headers |= limit_headers(started.limits)

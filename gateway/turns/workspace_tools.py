@@ -12,7 +12,7 @@ from gateway.providers.base import JsonObject
 from kit.errors import InvalidInput
 from workspaces.mcp_servers.queries import ServerRef
 
-MCP_TOOL = "mcp"
+KIND = "mcp"
 # `require_approval` is accepted, since OpenAI's clients always send it; the workspace's rules decide.
 FIELDS = {"type", "server_label", "allowed_tools", "require_approval", "server_description"}
 MOST_SERVERS = 50
@@ -32,10 +32,10 @@ class ChosenServer:
 
 def split_tools(tools: Sequence[JsonObject]) -> tuple[list[JsonObject], tuple[ChosenServer, ...]]:
     """The client's own tools, and the servers whose tools it asks for. InvalidInput names a wrong field."""
-    own = [tool for tool in tools if tool.get("type") != MCP_TOOL]
+    own = [tool for tool in tools if tool.get("type") != KIND]
     chosen: dict[str, ChosenServer] = {}
     for at, tool in enumerate(tools):
-        if tool.get("type") == MCP_TOOL:
+        if tool.get("type") == KIND:
             server = _chosen(at, tool)
             if server.slug in chosen:
                 problem = f"{server.slug} is in this list twice. Name all its tools in one entry."
