@@ -32,6 +32,7 @@ class Script:
     usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
     usage_details: dict[str, Any] = field(default_factory=dict)  # fields of the usage besides its counts
     deltas: list[dict[str, Any]] = field(default_factory=list)  # streamed after the texts
+    error: Any = None  # reported instead of the rest, in a frame of its own
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     # Tool calls by the tool's own name; it is replaced by the name under which the tool is offered.
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -133,6 +134,10 @@ class ScriptedProvider:
             raise Death
         for delta in script.deltas:
             await _data(send, {"choices": [{"index": 0, "delta": delta}]})
+        if script.error is not None:
+            await _data(send, {"error": script.error})
+            await send({"type": "http.response.body", "body": b""})
+            return
         calls = [*script.tool_calls, *_with_offered_names(script.calls, body)]
         if calls:
             await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]})

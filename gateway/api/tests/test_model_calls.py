@@ -254,6 +254,74 @@ def test_an_open_breaker_is_a_503_with_the_time_to_wait(
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
+ODD_KEY = "one-of-no-known-form"
+
+
+@pytest.mark.parametrize(
+    ("script", "url", "details", "words"),
+    [
+        (
+            Script(error={"message": f"Overheated by {ODD_KEY} again", "code": "heat"}),
+            "",
+            {
+                "provider_status": 200,
+                "provider_code": "heat",
+                "provider_message": "Overheated by [removed] again",
+            },
+            "Overheated",
+        ),
+        (Script(), "http://127.0.0.1:9", {"provider_status": None}, "cannot be reached"),
+        (Script(steps=["Half "], dies=True), "", {"provider_status": None}, "provider failed"),
+    ],
+)
+def test_why_a_call_failed_is_stored_with_the_turn_and_logged_with_the_request(  # noqa: PLR0917 - fixtures
+    client_of: Any,
+    cast: Cast,
+    provider: ScriptedProvider,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    script: Script,
+    url: str,
+    details: dict[str, Any],
+    words: str,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    provider.script = script
+    scripted, principal = settings.LOCAL_MODEL_URL, cast.alice.principal
+    settings.OUTBOUND_ALLOWED = [(url or scripted).removeprefix("http://")]
+    with tenant_scope(principal.tenant):
+        credential = add_credential(
+            workspace_id=principal.workspace.id,
+            name="Odd",
+            kind="compatible",
+            key=ODD_KEY,
+            base_url=f"{url or scripted}/v1",
+        )
+        bounds = {"context_window": 8000, "output_bound": 100}
+        install_model(credential=credential, slug="odd", upstream_name="odd", enabled=True, **bounds)
+    answer = client_of(cast.alice).post(URL, json={**ASKED, "model": "odd"})
+    error = answer.json()["error"]
+    with tenant_scope(principal.tenant):
+        turn = Turn.objects.get()
+    assert (answer.status_code, turn.finish_reason, turn.error["request_id"]) == (
+        502,
+        "error",
+        error["request_id"],
+    )
+    assert words in error["message"]
+    assert turn.error["message"] == error["message"]
+    assert turn.error["details"].items() >= details.items()
+    failed = [record.msg for record in caplog.records if "a model call failed" in str(record.msg)]
+    assert isinstance(failed[0], dict)
+    assert failed[0].items() >= {
+        "request_id": error["request_id"],
+        "turn_id": str(turn.id),
+        "model": "odd",
+        **details,
+    }.items()
+    assert ODD_KEY not in answer.text + caplog.text + json.dumps(turn.error)
+
+
 def test_why_a_provider_refused_is_stored_with_the_turn_and_logged_with_the_request(
     client_of: Any, cast: Cast, provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
