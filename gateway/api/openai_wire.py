@@ -75,8 +75,10 @@ def error_code(error: DomainError) -> str:
 
 
 def error_param(error: DomainError) -> str | None:
-    """The field that is wrong, without its position: `messages` for `messages[3].content`."""
-    if isinstance(error, ContextTooLong | ModelLacksAbility):
+    """The path of the field that is wrong, such as `messages[3].content`."""
+    if isinstance(error, ModelLacksAbility):
+        return "tools" if error.details.get("ability") == "tools" else "messages"
+    if isinstance(error, ContextTooLong):
         return "messages"
     if isinstance(error, ModelNotEnabled | ModelNotFound):
         return "model"

@@ -51,7 +51,12 @@ class AnthropicProvider:
         chunks = self._exchange.post(
             url, self.body(request), headers=request.headers, most_bytes=most_received(bound)
         )
-        reading = read_events(chunks, AnthropicReader(self.name), longest_line=longest_line(bound))
+        reading = read_events(
+            chunks,
+            AnthropicReader(self.name),
+            longest_line=longest_line(bound),
+            secrets=self._exchange.secrets(),
+        )
         async with aclosing(reading) as events:
             async for event in events:
                 yield event

@@ -99,7 +99,7 @@ class Exchange:
                 body += chunk
                 if len(body) > LARGEST_REFUSAL:
                     break
-        secrets = self._secrets()
+        secrets = self.secrets()
         said = redacted(body[:LONGEST_LOGGED].decode("utf-8", "replace"), secrets)
         log.warning("a provider refused", provider=self.provider, status=response.status_code, said=said)
         raise refusal(
@@ -110,7 +110,7 @@ class Exchange:
             secrets=secrets,
         )
 
-    def _secrets(self) -> list[str]:
+    def secrets(self) -> list[str]:
         """The key, in whichever header it is sent."""
         values = (value.removeprefix("Bearer ") for value in self.headers.values())
         return [value for value in values if len(value) >= SHORTEST_SECRET]

@@ -68,7 +68,12 @@ class OpenAIProvider:
     def _read(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         url, bound = url_below(self.base_url, "/chat/completions"), request.max_tokens
         chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
-        return read_events(chunks, OpenAIReader(self.name), longest_line=longest_line(bound))
+        return read_events(
+            chunks,
+            OpenAIReader(self.name),
+            longest_line=longest_line(bound),
+            secrets=self._exchange.secrets(),
+        )
 
     def _dialect(self, request: ModelRequest) -> Dialect:
         return dialects().of((self.base_url, request.model), output_bound=self.output_bound)

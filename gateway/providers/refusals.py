@@ -141,6 +141,17 @@ def _words(message: str, code: str, param: str, secrets: Iterable[str]) -> dict[
     return {name: text for name, text in named.items() if text}
 
 
+def hide_secrets(error: ProviderError, secrets: Iterable[str]) -> None:
+    """Redacts the provider's words in an error that a reply has reported."""
+    known = list(secrets)
+    error.text = redacted(error.text, known)
+    error.args = (error.text,)
+    error.details = {
+        name: redacted(value, known) if isinstance(value, str) else value
+        for name, value in error.details.items()
+    }
+
+
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     """Without the given secrets and anything that looks like a key."""
     for secret in secrets:

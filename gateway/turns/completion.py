@@ -5,7 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
@@ -62,10 +62,21 @@ async def admit_completion(
 
     Raises the refusal, which is audited.
     """
-    if idempotency_key is not None:
-        replay = partial(_find_replay, principal, completion, idempotency_key)
-        if (earlier := await in_tenant(principal.tenant, replay)) is not None:
-            return Admitted(turn_id=earlier, job=None)
+    if idempotency_key is None:
+        return await _admit(principal, completion)
+    replay = partial(_find_replay, principal, completion, idempotency_key)
+    if (earlier := await in_tenant(principal.tenant, replay)) is None:
+        try:
+            return await _admit(principal, completion, idempotency_key=idempotency_key)
+        except IntegrityError:  # a request with the same key was faster
+            if (earlier := await in_tenant(principal.tenant, replay)) is None:
+                raise
+    return Admitted(turn_id=earlier, job=None)
+
+
+async def _admit(
+    principal: Principal, completion: CompletionRequest, *, idempotency_key: str | None = None
+) -> Admitted:
     installed, servers = await in_tenant(
         principal.tenant, read_choices, principal=principal, chosen=completion.servers
     )

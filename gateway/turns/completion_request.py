@@ -15,6 +15,7 @@ from gateway.calls.client_parameters import passed_through
 from gateway.providers.base import NativeParameters
 from gateway.turns.requests import StrictBoolean, StrictFloat, StrictInteger, StrictString
 from gateway.turns.stored_response import ResponseRecord
+from gateway.turns.workspace_tools import KIND as MCP_TOOL
 from gateway.turns.workspace_tools import ChosenServer, split_tools
 from kit.body_validation import validated
 from kit.errors import InvalidInput
@@ -93,8 +94,8 @@ class CompletionRequest:
             expect_sound(body)
         extra = passed_through(body)
         check_messages(data["messages"])
+        check_tools(data["tools"] or [], others=(MCP_TOOL,))
         tools, servers = split_tools(data["tools"] or [])
-        check_tools(tools)
         return cls(
             model=data["model"],
             messages=data["messages"],
