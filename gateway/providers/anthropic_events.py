@@ -46,6 +46,7 @@ STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+OWN_REASONS = {"pause_turn", "model_context_window_exceeded"}
 COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 OPENAI_NAMES = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
 KINDS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
@@ -123,7 +124,7 @@ class AnthropicReader:
                 yield from self._stop(data.get("index"))
             case "message_delta":
                 yield from self._count(data)
-                self._end_by(an_object(data.get("delta")))
+                yield from self._end_by(an_object(data.get("delta")))
             case "message_stop":
                 self.done = True
             case "error":
@@ -137,13 +138,20 @@ class AnthropicReader:
         """A reply is complete after a stop reason, or after `message_stop` if it has begun."""
         for block in list(self._tools):
             yield from self._stop(block)
+        if created := self._counts.get("cache_creation_input_tokens", 0):
+            yield Extra("answer", "cache_creation_input_tokens", created)
         if self._reason is not None or (self.done and self._begun):
             reason = self._reason or "stop"
             yield Finish("tool_calls" if reason == "stop" and self._tools else reason)
 
-    def _end_by(self, delta: JsonObject) -> None:
+    def _end_by(self, delta: JsonObject) -> Iterator[ModelEvent]:
+        """Also why in Anthropic's own words, if OpenAI's reasons do not tell."""
         told = a_text(delta.get("stop_reason"))
         self._reason = finish_reason(told, provider=self.provider) or self._reason
+        if told in OWN_REASONS:
+            yield Extra("choice", "native_finish_reason", told)  # OpenRouter's name for it
+        if sequence := a_text(delta.get("stop_sequence")):
+            yield Extra("choice", "stop_sequence", sequence)
 
     def _read_whole(self, message: JsonObject) -> Iterator[ModelEvent]:
         """A message that was not streamed."""
@@ -153,7 +161,7 @@ class AnthropicReader:
             yield from self._citations(block.get("citations"))
             yield from self._stop(index)
         yield from self._count(message)
-        self._end_by(message)
+        yield from self._end_by(message)
         self.done = True
 
     def _count(self, data: JsonObject) -> Iterator[ModelEvent]:

@@ -67,7 +67,7 @@ async def admit_completion(
         if (earlier := await in_tenant(principal.tenant, replay)) is not None:
             return Admitted(turn_id=earlier, job=None)
     installed, servers = await in_tenant(
-        principal.tenant, _read_choices, principal=principal, chosen=completion.servers
+        principal.tenant, read_choices, principal=principal, chosen=completion.servers
     )
     decision = decide(
         principal=principal,
@@ -105,7 +105,7 @@ def _find_replay(principal: Principal, completion: CompletionRequest, key: str) 
     return replay.turn_id if replay else None
 
 
-def _read_choices(
+def read_choices(
     *, principal: Principal, chosen: Sequence[ChosenServer]
 ) -> tuple[list[ModelRef], RequestedServers]:
     installed = installed_models(workspace_id=principal.workspace.id)
@@ -115,12 +115,19 @@ def _read_choices(
 async def _bound(
     model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]
 ) -> tuple[ModelRequest, Bounds]:
+    request, provider = request_of(model, completion, servers), provider_for(model)
+    if completion.truncates:
+        return await fit_by_truncation(provider, request, model)
+    return request, expect_fit(model, await bound_call(provider, request, model))
+
+
+def request_of(model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]) -> ModelRequest:
     """InvalidInput if a tool of the client's has the name of one of the workspace's."""
     offered = offer_tools(servers)
     names = {tool.wire_name for tool in offered}
     if twice := next((name for tool in completion.tools if (name := tool_name(tool)) in names), None):
         raise InvalidInput(tools=[f"A tool of the workspace has the name {twice!r} as well."])
-    request = ModelRequest(
+    return ModelRequest(
         model=model.upstream_name,
         messages=completion.messages,
         max_tokens=completion.max_tokens or model.output_bound,
@@ -128,11 +135,8 @@ async def _bound(
         tools=[*completion.tools, *(tool.definition for tool in offered)],
         extra=completion.extra,
         headers=completion.headers,
+        native=completion.native,
     )
-    provider = provider_for(model)
-    if completion.truncates:
-        return await fit_by_truncation(provider, request, model)
-    return request, expect_fit(model, await bound_call(provider, request, model))
 
 
 @transaction.atomic

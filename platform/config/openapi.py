@@ -11,7 +11,14 @@ from kit.errors import all_errors
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
 # These pass parameters that they do not know on to the provider.
-PASSING_ON = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations")
+PASSING_ON = (
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/embeddings",
+    "/v1/moderations",
+)
 ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
 
 

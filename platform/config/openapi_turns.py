@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from config.openapi_messages import CountTokensView, MessagesView
 from gateway.api.conversations import UsageSerializer
 from gateway.api.responses.schema import ResponseSerializer, ResponsesSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
@@ -228,6 +229,8 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/messages", "POST", MessagesView),
+    ("/v1/messages/count_tokens", "POST", CountTokensView),
     ("/v1/responses", "POST", ResponsesView),
     ("/v1/embeddings", "POST", EmbeddingsView),
     ("/v1/moderations", "POST", ModerationsView),

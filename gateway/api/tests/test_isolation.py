@@ -108,6 +108,8 @@ UNOWNED = {
     "v1/auth/links/look",
     "v1/auth/links/join",
     "v1/chat/completions",
+    "v1/messages",
+    "v1/messages/count_tokens",
     "v1/embeddings",
     "v1/moderations",
     "v1/mcp-gallery",
