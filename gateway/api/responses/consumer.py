@@ -83,7 +83,7 @@ class ResponsesConsumer(ModelCallConsumer):
             tenant_id=self.principal.tenant.id,
             model=completion.model,
             tools=request.tools,
-            encrypts="reasoning.encrypted_content" in request.includes,
+            encrypts=request.encrypts,
             keeps=request.stores,
         )
         head = ResponseHead(

@@ -67,6 +67,11 @@ class ResponsesRequest:
         return str(self.body.get("model"))
 
     @property
+    def encrypts(self) -> bool:
+        """Reasoning comes sealed if the client asks for it, and if it could not be looked up later."""
+        return "reasoning.encrypted_content" in self.includes or not self.stores
+
+    @property
     def needed_turns(self) -> set[UUID]:
         """The responses whose items it refers to by id."""
         found = (turn_of_item(_text(item.get("id"))) for item in self.items if _is_reference(item))
@@ -150,8 +155,12 @@ def _previous(given: Any) -> UUID | None:
         return None
     found = turn_of_response(given) if isinstance(given, str) else None
     if found is None:
-        raise PreviousResponseNotFound
+        raise PreviousResponseNotFound(unknown_response(given))
     return found
+
+
+def unknown_response(response_id: Any) -> str:
+    return f"Previous response with id '{str(response_id)[:80]}' not found."
 
 
 def _is_reference(item: JsonObject) -> bool:
