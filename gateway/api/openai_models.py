@@ -15,7 +15,7 @@ from gateway.api.openai_wire import error_body
 from gateway.errors import ModelNotFound
 from kit import request_origin
 from kit.api import translate
-from workspaces.language_models.queries import ModelRef, usable_models
+from workspaces.language_models.queries import ModelRef, chat_models, usable_models
 
 
 class OpenAIErrorMixin:
@@ -41,12 +41,12 @@ class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
     def get(self, request: Request) -> Response:
         """Lists the models that you may use in your workspace, in OpenAI's format.
 
-        With the header `anthropic-version` in Anthropic's: `{data, has_more, first_id, last_id}`, paged by
-        `limit`, `after_id` and `before_id`.
+        With the header `anthropic-version` only those that chat, in Anthropic's format: `{data, has_more,
+        first_id, last_id}`, paged by `limit`, `after_id` and `before_id`.
         """
-        models = usable_models(self.principal)
         if speaks_anthropic(request):
-            return Response(models_page(models, request.query_params))
+            return Response(models_page(chat_models(self.principal), request.query_params))
+        models = usable_models(self.principal)
         return Response({"object": "list", "data": [openai_model(model) for model in models]})
 
 

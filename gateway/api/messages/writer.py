@@ -5,11 +5,10 @@ Protocol: https://docs.anthropic.com/en/api/messages-streaming
 
 import json
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from typing import Any
 
 from gateway.api.messages.blocks import BlockWriter, is_claudes
-from gateway.api.model_calls import ReplyWriter
+from gateway.api.model_calls import ReplyWriter, joined
 from gateway.engines.events import ToolCall, ToolResult
 from gateway.models import Turn
 from gateway.providers.anthropic_events import OWN_REASONS
@@ -126,7 +125,7 @@ class MessageWriter(ReplyWriter):
             case "choice", "stop_sequence":
                 self._sequence = a_text(value) or None
             case _:
-                self._others[name] = _grown(self._others.get(name), value)
+                self._others[name] = joined(self._others.get(name), value)
         return ()
 
     def _begun(self, events: Iterable[JsonObject]) -> Iterator[JsonObject]:
@@ -162,18 +161,6 @@ class MessageWriter(ReplyWriter):
         if self._reason == "end_turn" and self._blocks.has_calls:
             return "tool_use"  # some servers end a reply with calls as any other
         return "refusal" if self._refused and self._reason == "end_turn" else self._reason
-
-
-def _grown(before: Any, value: Any) -> Any:
-    """As `joined`, but extends what it returned before: a stream may have a piece for each token."""
-    if isinstance(before, list) and isinstance(value, list) and value[: len(before)] != before:
-        before.extend(value)
-        return before
-    if isinstance(before, dict) and isinstance(value, dict):
-        for name, inner in value.items():
-            before[name] = _grown(before.get(name), inner)
-        return before
-    return before if value is None else deepcopy(value)
 
 
 def usage_of(usage: Usage, cache_written: int = 0) -> JsonObject:
