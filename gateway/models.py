@@ -130,7 +130,7 @@ class StoredResponse(models.Model):
     )
     request = models.JSONField(default=dict, help_text="The request's parameters, as the response shows them")
     input_items = models.JSONField(default=list, help_text="The items of this request only, in order")
-    input_bytes = models.PositiveIntegerField(default=0, help_text="Their size as JSON")
+    input_bytes = models.PositiveIntegerField(default=0, help_text="The size of the request")
 
     def __str__(self) -> str:
         return str(self.turn_id)

@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "input_bytes",
-                    models.PositiveIntegerField(default=0, help_text="Their size as JSON"),
+                    models.PositiveIntegerField(default=0, help_text="The size of the request"),
                 ),
             ],
         ),

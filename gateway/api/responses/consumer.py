@@ -3,8 +3,6 @@
 import time
 from uuid import UUID
 
-from django.conf import settings
-
 from gateway.api.model_calls import ModelCallConsumer, ReplyWriter
 from gateway.api.openai_wire import error_body, wire_status
 from gateway.api.responses.envelope import ResponseHead
@@ -47,12 +45,12 @@ class ResponsesConsumer(ModelCallConsumer):
 
     def parse(self, body: bytes) -> CompletionRequest:
         """A request that refers to nothing stored."""
-        return self._translated(parse_request(self.json_body(body)), References())
+        return self._translated(parse_request(self.json_body(body), size=len(body)), References())
 
     async def read(self, body: bytes) -> CompletionRequest:
         is_codex = self.header.get("originator", "").startswith(CODEX)
         unsupported = OFFERED_BY_CODEX if is_codex else frozenset()
-        request = parse_request(self.json_body(body), unsupported=unsupported)
+        request = parse_request(self.json_body(body), size=len(body), unsupported=unsupported)
         if request.left_out:
             self.response_headers[LEFT_OUT] = ", ".join(request.left_out)
         references = References()
@@ -74,7 +72,6 @@ class ResponsesConsumer(ModelCallConsumer):
             tenant_id=self.principal.tenant.id,
             history=references.history,
             items=resolved(request.items, references.known),
-            most_bytes=settings.MODEL_CALL_MAX_BODY_BYTES,
         )
         self.translation = call.translation
         return call.completion
@@ -86,7 +83,7 @@ class ResponsesConsumer(ModelCallConsumer):
             tenant_id=self.principal.tenant.id,
             model=completion.model,
             tools=request.tools,
-            encrypts="reasoning.encrypted_content" in request.includes,
+            encrypts=request.encrypts,
             keeps=request.stores,
         )
         head = ResponseHead(

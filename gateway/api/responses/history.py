@@ -8,10 +8,10 @@ from django.conf import settings
 
 from accounts.principals import Principal
 from gateway.api.responses.envelope import status_of
-from gateway.api.responses.ids import item_id
+from gateway.api.responses.ids import item_id, response_id
 from gateway.api.responses.output import INCOMPLETE, OutputBuilder, whole_output
 from gateway.api.responses.output_items import COMPLETED
-from gateway.api.responses.request import ResponsesRequest
+from gateway.api.responses.request import ResponsesRequest, unknown_response
 from gateway.api.responses.tools import tool_table
 from gateway.errors import PreviousResponseNotFound
 from gateway.providers.base import JsonObject
@@ -39,7 +39,7 @@ def read_references(
                 principal=principal, turn_id=previous, most_bytes=settings.MODEL_CALL_MAX_BODY_BYTES
             )
         except NotFound as exc:
-            raise PreviousResponseNotFound from exc
+            raise PreviousResponseNotFound(unknown_response(response_id(previous))) from exc
     missing = needed - {reply.turn_id for reply in path}
     found = read_responses(principal=principal, turn_ids=missing) if missing else {}
     return path, found | {reply.turn_id: reply for reply in path}

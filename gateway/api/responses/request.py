@@ -19,7 +19,7 @@ from gateway.api.responses.parameters import (
     truth,
 )
 from gateway.api.responses.tools import ToolTable, chosen_tools, tool_table
-from gateway.errors import ContextTooLong, PreviousResponseNotFound
+from gateway.errors import PreviousResponseNotFound
 from gateway.providers.base import JsonObject
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.stored_response import ResponseRecord
@@ -59,11 +59,17 @@ class ResponsesRequest:
     includes: frozenset[str]
     metadata: dict[str, str]
     previous: UUID | None
+    size: int = 0  # bytes of the body
     left_out: tuple[str, ...] = ()  # tools that the client always offers and no model here has
 
     @property
     def model(self) -> str:
         return str(self.body.get("model"))
+
+    @property
+    def encrypts(self) -> bool:
+        """Reasoning comes sealed if the client asks for it, and if it could not be looked up later."""
+        return "reasoning.encrypted_content" in self.includes or not self.stores
 
     @property
     def needed_turns(self) -> set[UUID]:
@@ -86,10 +92,12 @@ class ResponsesRequest:
         }
 
 
-def parse_request(body: JsonObject, *, unsupported: frozenset[str] = frozenset()) -> ResponsesRequest:
+def parse_request(
+    body: JsonObject, *, size: int = 0, unsupported: frozenset[str] = frozenset()
+) -> ResponsesRequest:
     """InvalidInput and UnsupportedParameter name the field.
 
-    Tools of the types in `unsupported` are left out instead of refused.
+    `size` is that of the body in bytes. Tools of the types in `unsupported` are left out instead of refused.
     """
     items = _items_of(body.get("input"))
     given = _tools_of(body, items)
@@ -107,6 +115,7 @@ def parse_request(body: JsonObject, *, unsupported: frozenset[str] = frozenset()
         includes=frozenset(includes(body.get("include"))),
         metadata=checked_metadata(body.get("metadata")),
         previous=_previous(body.get("previous_response_id")),
+        size=size,
         left_out=left_out,
     )
 
@@ -146,8 +155,12 @@ def _previous(given: Any) -> UUID | None:
         return None
     found = turn_of_response(given) if isinstance(given, str) else None
     if found is None:
-        raise PreviousResponseNotFound
+        raise PreviousResponseNotFound(unknown_response(given))
     return found
+
+
+def unknown_response(response_id: Any) -> str:
+    return f"Previous response with id '{str(response_id)[:80]}' not found."
 
 
 def _is_reference(item: JsonObject) -> bool:
@@ -189,7 +202,6 @@ def model_call(
     tenant_id: UUID,
     history: list[JsonObject],
     items: list[JsonObject],
-    most_bytes: int,
 ) -> ModelCall:
     """`history` are the items of the responses that it continues, `items` its own, without references.
 
@@ -200,8 +212,6 @@ def model_call(
         "instructions"
     ):
         raise InvalidInput(input=["Send text or a list of items."])
-    if history and len(json.dumps(translation.messages)) > most_bytes:
-        raise ContextTooLong("The conversation is too long. Start a new one.")
     choice, definitions = chosen_tools(request.tools, request.body.get("tool_choice"))
     body: JsonObject = {
         **passed_on(request.body),
@@ -220,7 +230,8 @@ def model_call(
     except InvalidInput as error:
         raise renamed(error, source_of(translation)) from error
     record = _record(request, items) if request.stores else None
-    whole = hashlib.sha256(json.dumps(request.body, sort_keys=True).encode()).hexdigest()
+    shown = json.dumps(request.shown, sort_keys=True)
+    whole = hashlib.sha256(f"{completion.body_hash}{shown}".encode()).hexdigest()
     truncates = request.body.get("truncation") == "auto"
     completion = replace(completion, body_hash=whole, truncates=truncates, record=record)
     return ModelCall(completion, translation)
@@ -255,7 +266,7 @@ def _record(request: ResponsesRequest, items: list[JsonObject]) -> ResponseRecor
     return ResponseRecord(
         request=request.shown,
         input_items=items,
-        input_bytes=len(json.dumps(items)),
+        input_bytes=request.size,
         question=_question(items),
         previous=request.previous,
     )

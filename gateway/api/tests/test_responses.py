@@ -210,8 +210,7 @@ def test_a_tool_loop_keeps_reasoning_calls_and_results(
     ]
     detail = {"type": "reasoning.text", "text": "Hmm.", "signature": "sig", "format": "anthropic-claude-v1"}
     compatible = deltas(
-        {"reasoning_content": "Hmm."},
-        {"reasoning_details": [detail]},
+        {"reasoning_content": "Hmm.", "reasoning_details": [detail]},
         {"content": "Let me look."},
         *({"tool_calls": [call]} for call in calls),
         finish="tool_calls",

@@ -45,7 +45,7 @@ ITEMS = st.builds(
 def translated(body: dict[str, Any]) -> ModelCall:
     request = parse_request(body)
     items = resolved(request.items, {})
-    return model_call(request, tenant_id=uuid4(), history=[], items=items, most_bytes=10**7)
+    return model_call(request, tenant_id=uuid4(), history=[], items=items)
 
 
 @given(
