@@ -91,10 +91,10 @@ def _error_faults(expected: Expectation, error: ErrorSeen, seen: Observed, surfa
 
 
 def _allowed(key: str, expected: Any, surface: Surface) -> Any:
-    """On Messages an overload may be Anthropic's own 529."""
+    """On Messages a failure may be Anthropic's own 500 (api_error), an overload its 529."""
     values = expected if isinstance(expected, list) else [expected]
-    if surface.protocol == "messages" and key == "status" and 503 in values:
-        return [*values, 529]
+    if surface.protocol == "messages" and key == "status":
+        values = [*values, *([500] if 502 in values else []), *([529] if 503 in values else [])]
     return values
 
 

@@ -113,6 +113,8 @@ class _Stream:
                     self._fault(f"event {event} has type {data.get('type')}")
                 self._check_order(data.get("type"))
                 self._add(data, at)
+        if self.found.finish_reason == "length" and self.blocks and "json" in self.blocks[-1]:
+            self.blocks.pop()  # a call that the bound cut off
         for block in self.blocks:
             self._close(block)
             _add_block(self.found, block)

@@ -8,8 +8,8 @@ import httpx
 
 from accounts.tests.cast import Cast
 from tests.cases.collection import Case, Surface
-from tests.cases.product import Lane, create_lanes, served_product
-from tests.cases.runs import PATHS, Run, script_of
+from tests.cases.product import create_lanes, served_product
+from tests.cases.runs import Run, script_of
 from tests.cases.stage import Stage
 
 AT_A_TIME = 8
@@ -19,7 +19,7 @@ PACE_SECONDS = 0.2
 
 
 def play(cases: Sequence[Case], surfaces: Sequence[Surface], cast: Cast) -> list[Run]:
-    """Every case on each of its surfaces that the product serves, with the faults found."""
+    """Every case on each of its surfaces, with the faults found."""
     pairs = [(case, surface) for case in cases for surface in case.surfaces if surface in surfaces]
     return play_pairs(pairs, cast)
 
@@ -28,23 +28,15 @@ def play_pairs(pairs: Sequence[tuple[Case, Surface]], cast: Cast) -> list[Run]:
     with Stage() as stage:
         lanes = create_lanes(cast, stage, 1 + len(pairs) // MODELS_PER_WORKSPACE)
         with served_product(stage) as base_url:
-            surfaces = {surface for _, surface in pairs}
-            served = {surface for surface in surfaces if _is_served(base_url, surface, lanes[0])}
             runs = [
                 Run(case, surface, lanes[number % len(lanes)], *stage.add(script_of(case)))
                 for number, (case, surface) in enumerate(pairs)
-                if surface in served
             ]
             for lane in lanes:
                 lane.install([run.installation for run in runs if run.lane is lane and run.is_plain])
             asyncio.run(_install_tools(runs, base_url))
             asyncio.run(play_runs(runs, base_url))
     return runs
-
-
-def _is_served(base_url: str, surface: Surface, lane: Lane) -> bool:
-    answer = httpx.post(base_url + PATHS[surface.protocol], json={}, headers=lane.headers, verify=False)
-    return answer.status_code != 404
 
 
 async def _install_tools(runs: Sequence[Run], base_url: str) -> None:

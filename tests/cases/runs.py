@@ -111,7 +111,9 @@ class Run:
 
     def _body(self, *, has_tools: bool) -> dict[str, Any]:
         message = {"role": "user", "content": QUESTION}
-        tools = {"tools": _tools(self.surface.protocol)} if has_tools else {}
+        tools: dict[str, Any] = {"tools": _tools(self.surface.protocol)} if has_tools else {}
+        if has_tools and self.surface.protocol == "responses":
+            tools["include"] = ["reasoning.encrypted_content"]  # as clients do that store nothing
         stream = {"stream": not self.surface.is_whole}
         match self.surface.protocol:
             case "native":
@@ -120,7 +122,7 @@ class Run:
             case "responses":
                 return {"model": self.model, "input": [message], "store": False, **stream, **tools}
             case "messages":
-                return {"model": self.model, "messages": [message], "max_tokens": 1024, **stream, **tools}
+                return {"model": self.model, "messages": [message], "max_tokens": 8192, **stream, **tools}
         options = {"stream_options": {"include_usage": True}} if self.surface is Surface.CHAT_STREAMED else {}
         return {"model": self.model, "messages": [message], **stream, **options, **tools}
 
