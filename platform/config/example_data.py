@@ -10,8 +10,127 @@ APPROVAL = "0192f0c1-c1d2-7e6f-8a71-8293a4b5c6d7"
 QUESTION, ANSWER = "What is the capital of France?", "The capital of France is Paris."
 MODEL = "gpt-4.1"
 
-# Values of fields by name, for examples that are made from a schema.
+# Values of fields, by their name or by that of their component and theirs, for examples that are made from a
+# schema. A value that does not fit a field of that name is not used.
 FIELDS: dict[str, Any] = {
+    "Approval.decision": "allowed",
+    "AuditEntry.api_key": "",
+    "AuditEntry.changes": {"enabled": [False, True]},
+    "AuditEntry.count": 1,
+    "AuditEntry.details": {},
+    "AuditEntry.target": "gpt-4.1",
+    "Budget.api_key": None,
+    "Budget.member": None,
+    "Budget.plan": "",
+    "Budget.set_by": "team",
+    "Budget.soft_percent": 90,
+    "CatalogueInstallation.models": ["gpt-4.1", "gpt-4.1-mini"],
+    "CatalogueModel.name": "GPT-4.1",
+    "CatalogueModel.prices": {"input": 2_000_000, "output": 8_000_000},
+    "CatalogueModel.slug": MODEL,
+    "CatalogueProvider.kind": "openai",
+    "CatalogueProvider.name": "OpenAI",
+    "CatalogueProvider.slug": "openai",
+    "CatalogueProvider.is_self_hosted": False,
+    "CatalogueProvider.base_url": "",
+    "Conversation.shared": False,
+    "Conversation.title": "The capital of France",
+    "Conversation.running": False,
+    "CredentialInput.name": "OpenAI",
+    "Diff.data": ["- Write a letter.", "+ Write a letter to {{name}}."],
+    "GalleryEntry.name": "Search",
+    "GalleryEntry.slug": "search",
+    "GalleryEntry.about": "Searches the web",
+    "Group.flagged_calls": 0,
+    "Group.key": "2026-03-02",
+    "Group.label": "2 March 2026",
+    "Group.unpriced_calls": 0,
+    "GroupInput.members": [],
+    "Invitation.times_sent": 1,
+    "KeyInput.name": "Nightly report",
+    "ApiKey.name": "Nightly report",
+    "NewKey.name": "Nightly report",
+    "NewKey.key": "sy_acme_1234.c2VjcmV0",
+    "Link.role": "editor",
+    "Link.uses": 3,
+    "Link.most_uses": 25,
+    "NewLink.role": "editor",
+    "NewLink.uses": 0,
+    "NewLink.most_uses": 25,
+    "NewLink.url": "https://switchyard.example.com/join/acme.3q2-7w",
+    "LedgerLine.api_key": None,
+    "LedgerLine.flag": "",
+    "LedgerLine.is_correction": False,
+    "LedgerLine.member": "alice@example.com",
+    "ListedServer.slug": "search",
+    "ListedServer.name": "Search",
+    "ListedServer.waiting_tools": 0,
+    "ListedServer.usable_tools": 4,
+    "Me.name": "Alice",
+    "Message.role": "assistant",
+    "Model.access": {"allow": {"roles": [], "members": []}, "deny": {"roles": [], "members": []}},
+    "Model.fallback": None,
+    "Model.name": "GPT-4.1",
+    "Model.slug": MODEL,
+    "ModelInstallation.slug": MODEL,
+    "ModelInstallation.output_bound": 8192,
+    "ModelsChange.models": [MODEL],
+    "Outcome.error": None,
+    "Parameters.top_p": 0.9,
+    "PatchedModelChange.name": "GPT-4.1",
+    "PatchedCredentialChange.name": "OpenAI",
+    "PatchedChange.title": "The capital of France",
+    "PatchedProfile.name": "Alice",
+    "PatchedServerChange.name": "Search",
+    "PatchedToolsChange.tools": ["search"],
+    "Person.name": "Alice",
+    "Person.service_account": False,
+    "Prompt.slug": "letter",
+    "PromptInput.slug": "letter",
+    "Prompt.visibility": "workspace",
+    "ProviderCredential.kind": "openai",
+    "ProviderCredential.name": "OpenAI",
+    "ProviderCredential.models": 3,
+    "Server.slug": "search",
+    "Server.name": "Search",
+    "ServerInput.slug": "search",
+    "ServiceAccountInput.name": "Reports",
+    "SignUp.name": "Alice",
+    "SignInAddress.authorization_url": "https://auth.example.com/authorize?client_id=1234",
+    "Team.id": "acme",
+    "Team.name": "Acme",
+    "Tenant.id": "acme",
+    "Tenant.name": "Acme",
+    "Tenant.default_workspace": "general",
+    "Tenant.departed_conversations": "keep",
+    "PatchedTenantChange.name": "Acme",
+    "TeamInput.name": "Acme",
+    "Tool.annotations": {"readOnlyHint": True},
+    "Tool.argument_schema": None,
+    "Tool.description": "Searches the web",
+    "Tool.gone": False,
+    "Tool.input_schema": {"type": "object", "properties": {"query": {"type": "string"}}},
+    "Tool.name": "search",
+    "Tool.new": False,
+    "Tool.offered": None,
+    "Tool.offered_hash": None,
+    "Turn.error": None,
+    "Turn.previous_id": None,
+    "Used.flagged_calls": 0,
+    "Used.unpriced_calls": 0,
+    "ValuesInput.variables": {"name": "Mr Smith"},
+    "Variable.default": "",
+    "Variable.label": "Customer's name",
+    "Variable.name": "name",
+    "Variable.options": [],
+    "Variable.type": "text",
+    "Version.number": 2,
+    "Welcome.inviter": "Alice",
+    "Welcome.workspaces": ["sales"],
+    "Workspace.archived_at": None,
+    "Workspace.delete_after": None,
+    "Workspace.id": "sales",
+    "WorkspaceMember.role": "editor",
     "abilities": ["tools", "images"],
     "about": "Models for chat and tools",
     "access": "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiIuLi4ifQ.c2lnbmF0dXJl",
@@ -19,15 +138,21 @@ FIELDS: dict[str, Any] = {
     "actor": "alice@example.com",
     "address": "203.0.113.7",
     "arguments": {"city": "Paris"},
+    "auth": "none",
+    "authorization_url": "https://auth.example.com/authorize",
     "base_url": "https://api.example.com/v1",
     "by": "day",
     "category": "Search",
+    "cached_input": 500_000,
+    "cached_tokens": 0,
+    "calls": 1,
     "code": "123456",
     "content": ANSWER,
     "context_window": 128_000,
     "cost": 1250,
     "currency": "USD",
     "description": "Writes a letter to a customer",
+    "dated": "2026-03-01",
     "docs": "https://docs.example.com/",
     "email": "alice@example.com",
     "emails": ["bob@example.com", "dana@example.com"],
@@ -36,6 +161,7 @@ FIELDS: dict[str, Any] = {
     "exactness": "exact",
     "finish_reason": "stop",
     "form": "csv",
+    "has_more": False,
     "header_name": "Authorization",
     "header_value": "Bearer 1234",
     "input": QUESTION,
@@ -49,10 +175,10 @@ FIELDS: dict[str, Any] = {
     "message": QUESTION,
     "metric": "tokens",
     "model": MODEL,
-    "model_id": MODEL,
     "name": "Sales",
-    "next": "cD0yMDI2LTAzLTAy",
+    "next": None,
     "note": "Shorter",
+    "output": 8_000_000,
     "output_bound": 8192,
     "output_tokens": 8,
     "owned_by": "openai",
@@ -65,12 +191,16 @@ FIELDS: dict[str, Any] = {
     "provider": "openai",
     "purpose": "chat",
     "reason": f"{MODEL} is enabled in the workspace, for everyone in it.",
+    "reasoning": 8_000_000,
+    "reasoning_tokens": 0,
     "refresh": "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIuLi4ifQ.c2lnbmF0dXJl",
     "reply": ANSWER,
     "reply_language": "en",
     "role": "member",
+    "request_id": "7c1b0e5d2f",
     "scopes": ["chat", "read"],
     "server": "search",
+    "sign_in": "workspace",
     "slug": "sales",
     "status": "done",
     "tags": ["letters"],
@@ -83,6 +213,7 @@ FIELDS: dict[str, Any] = {
     "title": "Letter to a customer",
     "token": "acme.3q2-7w",
     "tool": "search",
+    "transport": "streamable_http",
     "total_tokens": 22,
     "upstream_name": "gpt-4.1-2025-04-14",
     "url": "https://mcp.example.com/mcp",
@@ -99,6 +230,11 @@ PARAMETERS: dict[str, Any] = {
     "Idempotency-Key": "7f9c2ba4-e88f-4fbd-8e9d-4c6d7b1a0f3e",
     "Last-Event-ID": 31,
     "after": 3,
+    "cursor": "cD0yMDI2LTAzLTAy",
+    "favourites": True,
+    "find": "letter",
+    "mine": True,
+    "tag": "letters",
     "before": 2,
     "limit": 50,
     "prompt": "letter",
@@ -134,7 +270,11 @@ DECISION: dict[str, Any] = {
     "allowed": True,
     "checks": [
         {"check": "role", "allowed": True, "reason": "The editor role can chat."},
-        {"check": "model", "allowed": True, "reason": f"{MODEL} is enabled in the workspace, for everyone in it."},
+        {
+            "check": "model",
+            "allowed": True,
+            "reason": f"{MODEL} is enabled in the workspace, for everyone in it.",
+        },
         {
             "check": "quota",
             "allowed": True,
@@ -162,7 +302,9 @@ EVENTS: dict[str, dict[str, Any]] = {
     "extra": {
         "place": "message",
         "name": "annotations",
-        "value": [{"type": "url_citation", "url_citation": {"url": "https://example.com/", "title": "Paris"}}],
+        "value": [
+            {"type": "url_citation", "url_citation": {"url": "https://example.com/", "title": "Paris"}}
+        ],
     },
     "answering": {"model": MODEL, "provider": "openai", "call_id": CALL},
     "tool_call": TOOL_CALL,
@@ -178,7 +320,9 @@ EVENTS: dict[str, dict[str, Any]] = {
     },
     "replace": {"positions": 31},
     "usage": {**USAGE, "quota": FIGURES},
-    "error": {"error": {**ERROR, "code": "provider_error", "message": "The model's provider failed.", "details": {}}},
+    "error": {
+        "error": {**ERROR, "code": "provider_error", "message": "The model's provider failed.", "details": {}}
+    },
     "done": {"finish_reason": "stop"},
     "moved": {"turn_id": TURN, "text": "The server restarts. The reply continues; resume it."},
 }
@@ -192,7 +336,11 @@ COMPLETION_USAGE: dict[str, Any] = {
     "completion_tokens_details": {"reasoning_tokens": 0},
     "cost": 0.000092,
 }
-HEAD: dict[str, Any] = {"id": "chatcmpl-0192f0c1a2b37c4d8e5f60718293a4b5", "created": 1_772_443_800, "model": MODEL}
+HEAD: dict[str, Any] = {
+    "id": "chatcmpl-0192f0c1a2b37c4d8e5f60718293a4b5",
+    "created": 1_772_443_800,
+    "model": MODEL,
+}
 CHUNK: dict[str, Any] = {
     **HEAD,
     "object": "chat.completion.chunk",
@@ -275,7 +423,9 @@ COMPONENTS: dict[str, Any] = {
     "ModerationResults": {
         "id": "modr-1234",
         "model": "moderation",
-        "results": [{"flagged": False, "categories": {"violence": False}, "category_scores": {"violence": 0.0001}}],
+        "results": [
+            {"flagged": False, "categories": {"violence": False}, "category_scores": {"violence": 0.0001}}
+        ],
     },
     "OpenAIModel": {"id": MODEL, "object": "model", "created": 1_772_443_800, "owned_by": "openai"},
     "ModelList": {
@@ -284,6 +434,15 @@ COMPONENTS: dict[str, Any] = {
     },
     "PatchedSettings": {"time_zone": "Europe/Berlin"},
 }
+CSV_FIELDS = (
+    "id,at,day,workspace,member,api_key,purpose,model,provider,engine,turn_id,call_id,input_tokens,cached_tokens,"
+    "output_tokens,reasoning_tokens,cost,exactness,flag,is_correction"
+)
+# Answers that are no JSON, by their media type.
+TEXTS = {
+    "text/csv": f"{CSV_FIELDS}\r\n1,2026-03-02T09:30:00+00:00,2026-03-02,sales,alice@example.com,,chat,"
+    f"{MODEL},openai,direct,{TURN},{CALL},14,0,8,0,92,exact,,False\r\n"
+}
 # The text of streams, by a component in their schema.
 STREAMS: dict[str, str] = {
     "TurnEvent": "".join(
@@ -291,8 +450,6 @@ STREAMS: dict[str, str] = {
         for name, number in {"started": 1, "answering": 2, "delta": 33, "usage": 34, "done": 35}.items()
     ),
     "ChatCompletionChunk": _line(CHUNK)
-    + _line(
-        {**CHUNK, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]}
-    )
+    + _line({**CHUNK, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]})
     + "data: [DONE]\n\n",
 }

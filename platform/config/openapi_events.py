@@ -18,9 +18,9 @@ from gateway.models import Turn
 from quotas.models import UsageRecord
 
 FRAMING = (
-    "Server-sent events. Each is the lines `id:`, `event:` and `data:`, and a blank line; `data` is one line of"
-    " JSON. An event is described here as an object of these three fields, with `data` parsed. Lines that begin"
-    " with `:` are comments."
+    "Server-sent events. Each is the lines `id:`, `event:` and `data:`, and a blank line; `data` is one line"
+    " of JSON. An event is described here as an object of these three fields, with `data` parsed. Lines that"
+    " begin with `:` are comments."
 )
 NAMED_EVENTS = "TurnEvent"
 TEXT_DATA = record({"text": TEXT})
@@ -30,7 +30,9 @@ CALL: dict[str, Schema] = {
     "tool": TEXT,
     "arguments": {"description": "Any JSON; a text if what the model wrote is not JSON"},
 }
-FINISH_REASON = one_of(*(reason for reason in Turn.FinishReason.values if reason != Turn.FinishReason.TOOL_CALLS))
+FINISH_REASON = one_of(
+    *(reason for reason in Turn.FinishReason.values if reason != Turn.FinishReason.TOOL_CALLS)
+)
 USAGE: dict[str, Schema] = {
     "input_tokens": INTEGER,
     "output_tokens": INTEGER,
@@ -52,7 +54,9 @@ DATA: dict[str, Schema] = {
     "refusal": TEXT_DATA,
     "extra": record(
         {
-            "place": described(TEXT, "The object of the provider's answer that had it: `message`, `choice`, `answer`"),
+            "place": described(
+                TEXT, "The object of the provider's answer that had it: `message`, `choice`, `answer`"
+            ),
             "name": described(TEXT, "Such as `annotations` or `images`"),
             "value": {"description": "Any JSON"},
         }

@@ -6,7 +6,7 @@ in neither gets the plainest value of its type.
 
 from typing import Any
 
-from config.example_data import COMPONENTS, FIELDS, PARAMETERS, STREAMS
+from config.example_data import COMPONENTS, FIELDS, PARAMETERS, STREAMS, TEXTS
 from config.openapi_schemas import STREAM, Schema
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -18,7 +18,14 @@ BY_FORMAT: dict[str, Any] = {
     "uri": "https://example.com/",
 }
 BY_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "object": {}}
-KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
+KINDS = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+}
 DEEPEST = 12  # a schema that refers to itself ends here
 
 
@@ -50,7 +57,9 @@ def _add_to_contents(body: dict[str, Any], maker: "ExampleMaker", *, is_request:
         schema = content.get("schema", {})
         if {"example", "examples"} & content.keys() or schema.get("format") == "binary":
             continue
-        if media_type == STREAM:
+        if media_type in TEXTS:
+            content["example"] = TEXTS[media_type]
+        elif media_type == STREAM:
             content["example"] = maker.stream(schema)
         else:
             content["example"] = maker.value(schema, is_request=is_request)
@@ -64,8 +73,9 @@ class ExampleMaker:
 
     def parameter(self, parameter: dict[str, Any]) -> Any:
         schema = parameter.get("schema", {})
-        known = PARAMETERS.get(parameter["name"], FIELDS.get(parameter["name"]))
-        return known if self._fits(known, schema) else self.value(schema)
+        if parameter["name"] in PARAMETERS:
+            return PARAMETERS[parameter["name"]]
+        return self._field(parameter["name"], schema, is_request=False, depth=0)
 
     def stream(self, schema: Schema) -> str:
         """The text of a short stream of this schema's events."""
@@ -73,23 +83,22 @@ class ExampleMaker:
 
     def value(self, schema: Schema, *, is_request: bool = False, depth: int = 0) -> Any:
         """A value that the schema allows: in a request what is needed, in an answer all fields."""
-        schema = self._resolved(schema)
+        component, schema = self._resolved(schema)
         if "example" in schema:
             return schema["example"]
         if "enum" in schema:
             return schema["enum"][0]
         if "properties" in schema:
-            return self._record(schema, is_request, depth + 1)
+            return self._record(component, schema, is_request, depth + 1)
         if schema.get("type") == "array":
             items = schema.get("items", {})
             return [self.value(items, is_request=is_request, depth=depth + 1)] if depth < DEEPEST else []
         if schema.get("format") in BY_FORMAT:
             return BY_FORMAT[schema["format"]]
-        return max(BY_TYPE.get(schema.get("type", ""), "text"), schema.get("minimum", 0)) if (
-            schema.get("type") in ("integer", "number")
-        ) else BY_TYPE.get(schema.get("type", ""))
+        plain = BY_TYPE.get(schema.get("type", ""))
+        return max(plain, schema["minimum"]) if plain is not None and "minimum" in schema else plain
 
-    def _record(self, schema: Schema, is_request: bool, depth: int) -> dict[str, Any]:
+    def _record(self, component: str, schema: Schema, is_request: bool, depth: int) -> dict[str, Any]:
         needed = schema.get("required", [])
         fields = {
             name: field
@@ -98,39 +107,47 @@ class ExampleMaker:
         }
         if is_request and not fields:  # a change of one thing
             fields = dict(list(schema["properties"].items())[:1])
-        return {name: self._field(name, field, is_request, depth) for name, field in fields.items()}
+        return {
+            name: self._field(f"{component}.{name}", field, is_request, depth)
+            for name, field in fields.items()
+        }
 
     def _field(self, name: str, field: Schema, is_request: bool, depth: int) -> Any:
-        known = FIELDS.get(name)
-        if self._fits(known, field):
-            return known
+        """Of `Component.field`, or of any field of that name."""
+        for known in (name, name.rpartition(".")[2]):
+            if known in FIELDS and self._fits(FIELDS[known], field):
+                return FIELDS[known]
         return self.value(field, is_request=is_request, depth=depth)
 
     def _fits(self, value: Any, schema: Schema) -> bool:
         """Whether a value that is known by name is one of this field, which may be another of the name."""
-        schema = self._resolved(schema)
-        if value is None or "properties" in schema or "example" in schema:
-            return False
+        if value is None:
+            return bool(schema.get("nullable"))
+        _, schema = self._resolved(schema)
         if "enum" in schema:
             return value in schema["enum"]
-        kind = KINDS.get(schema.get("type", ""))
-        if kind is None or not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            return False
-        if schema.get("format") in BY_FORMAT:
+        if "example" in schema or schema.get("format") in BY_FORMAT or not _is_kind(value, schema):
             return False
         if isinstance(value, list):
             return all(self._fits(one, schema.get("items", {})) for one in value)
         return not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value))
 
-    def _resolved(self, schema: Schema) -> Schema:
-        """Without references, and with the first of several possible schemas."""
+    def _resolved(self, schema: Schema) -> tuple[str, Schema]:
+        """The component's name, if it is one, and the schema without references: the first of several."""
+        component = ""
         while True:
             if "$ref" in schema:
-                schema = self._components[schema["$ref"].rpartition("/")[2]]
+                component = schema["$ref"].rpartition("/")[2]
+                schema = self._components[component]
             elif "example" not in schema and (several := _several(schema)):
                 schema = several[0]
             else:
-                return schema
+                return component, schema
+
+
+def _is_kind(value: Any, schema: Schema) -> bool:
+    kind: Any = KINDS.get(schema.get("type", ""), object)
+    return isinstance(value, kind) and (kind in (bool, object) or not isinstance(value, bool))
 
 
 def _several(schema: Schema) -> list[Schema]:

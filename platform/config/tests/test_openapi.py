@@ -76,9 +76,9 @@ def test_every_error_is_the_one_error(schema: Any) -> None:
         }
         shape = next((ERRORS[tag] for tag in operation["tags"] if tag in ERRORS), "Error")
         assert "default" in responses, name
-        assert all(
-            answer == {"$ref": f"#/components/responses/{shape}"} for answer in responses.values()
-        ), name
+        assert all(answer == {"$ref": f"#/components/responses/{shape}"} for answer in responses.values()), (
+            name
+        )
 
 
 def test_the_error_tells_every_code(schema: Any) -> None:

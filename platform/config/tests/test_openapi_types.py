@@ -1,20 +1,21 @@
 """The OpenAPI schema types and shows every body, answer, event and parameter, and its examples are valid."""
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
-from jsonschema import Draft202012Validator, FormatChecker
 
-from config import openapi_completions, openapi_events
-from config.example_data import EVENTS
+from config import example_data, openapi_completions, openapi_events
+from config.example_data import EVENTS, TEXTS
 from config.openapi import METHODS
+from config.tests.openapi_validation import Validators
 from gateway.calls.client_parameters import OWN, REFUSED, passed_through
 from gateway.providers.base import ToolCallDelta
 from gateway.turns.event_json import NAMES
 from gateway.turns.events import Failed
+from quotas.api.usage import LedgerLineSerializer
+from quotas.exports import FIELDS
 
 PICTURES = {"image/*"}  # bytes, which have no fields and no example
 Content = tuple[str, str, dict[str, Any]]
@@ -47,26 +48,6 @@ def contents(schema: Any) -> Iterator[Content]:
 def examples_of(described: Any) -> list[Any]:
     several = [one["value"] for one in described.get("examples", {}).values()]
     return [*several, *([described["example"]] if "example" in described else [])]
-
-
-def as_json_schema(node: Any) -> Any:
-    """A part of an OpenAPI 3.0 description in today's JSON Schema, whose null is a type."""
-    if isinstance(node, list):
-        return [as_json_schema(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    plain = {name: as_json_schema(value) for name, value in node.items() if name != "nullable"}
-    return {"anyOf": [plain, {"type": "null"}]} if node.get("nullable") is True else plain
-
-
-class Validators:
-    def __init__(self, schema: Any) -> None:
-        self._components = as_json_schema(copy.deepcopy(schema["components"]["schemas"]))
-
-    def problems(self, described: Any, example: Any) -> list[str]:
-        whole = {"components": {"schemas": self._components}, **as_json_schema(described)}
-        validator = Draft202012Validator(whole, format_checker=FormatChecker())
-        return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(example)]
 
 
 def resolved(schema: Any, described: Any) -> Any:
@@ -142,7 +123,9 @@ def test_a_wrong_example_would_be_found(schema: Any) -> None:
     validators = Validators(schema)
     chunk = {"$ref": "#/components/schemas/ChatCompletionChunk"}
     assert validators.problems(chunk, {"id": 1, "object": "chat.completion.chunk"})
-    assert validators.problems({"$ref": "#/components/schemas/DoneEvent"}, {"id": 1, "event": "done", "data": {}})
+    assert validators.problems(
+        {"$ref": "#/components/schemas/DoneEvent"}, {"id": 1, "event": "done", "data": {}}
+    )
     assert not is_typed(schema, {"type": "object", "additionalProperties": {}})
 
 
@@ -155,7 +138,29 @@ def test_every_event_that_is_sent_is_a_type_with_an_example(schema: Any) -> None
         assert component["properties"]["event"]["enum"] == [event]
         assert component["example"]["event"] == event
         assert {"$ref": reference} in union["oneOf"]
-    assert "id" not in resolved(schema, {"$ref": union["discriminator"]["mapping"][NAMES[Failed]]})["required"]
+    assert (
+        "id" not in resolved(schema, {"$ref": union["discriminator"]["mapping"][NAMES[Failed]]})["required"]
+    )
+
+
+def test_the_exports_example_has_the_fields_of_an_export() -> None:
+    assert tuple(TEXTS["text/csv"].split("\r\n")[0].split(",")) == FIELDS
+    assert tuple(LedgerLineSerializer().fields) == FIELDS
+
+
+def test_every_value_of_the_data_is_one_of_a_field(schema: Any) -> None:
+    components = schema["components"]["schemas"]
+    named = {
+        f"{name}.{field}"
+        for name, component in components.items()
+        for field in component.get("properties", {})
+    }
+    parameters = {
+        one["name"] for _, operation in operations(schema) for one in operation.get("parameters", [])
+    }
+    plain = {name.rpartition(".")[2] for name in named} | parameters
+    assert [name for name in example_data.FIELDS if name not in named | plain] == []
+    assert [name for name in example_data.PARAMETERS if name not in parameters] == []
 
 
 def test_the_named_parameters_of_a_completion_are_passed_on(schema: Any) -> None:
