@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -34,10 +34,24 @@ class OpenAIErrorMixin:
         return response
 
 
+class OpenAIModelSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="The model's name, to be sent as `model`")
+    object = serializers.CharField(help_text="model")
+    created = serializers.IntegerField(help_text="Seconds since 1970")
+    owned_by = serializers.CharField(help_text="The kind of its provider")
+
+
+class ModelListSerializer(serializers.Serializer[Any]):
+    """All models, in one list."""
+
+    object = serializers.CharField(help_text="list")
+    data = OpenAIModelSerializer(many=True)  # type: ignore[assignment]  # a field called data
+
+
 class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
     policy: ClassVar = {"GET": Action.MODELS_VIEW}
 
-    @extend_schema(operation_id="models", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="models", tags=["openai"], responses=ModelListSerializer)
     def get(self, request: Request) -> Response:
         """Lists the models that you may use in your workspace, in OpenAI's format.
 
@@ -53,7 +67,7 @@ class OpenAIModelsView(OpenAIErrorMixin, PolicyView):
 class OpenAIModelView(OpenAIErrorMixin, PolicyView):
     policy: ClassVar = {"GET": Action.MODELS_VIEW}
 
-    @extend_schema(operation_id="model", tags=["openai"], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="model", tags=["openai"], responses=OpenAIModelSerializer)
     def get(self, request: Request, model: str) -> Response:
         """Returns a model by its id, which may contain slashes and colons, also percent-encoded."""
         models = usable_models(self.principal)

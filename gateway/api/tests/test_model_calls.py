@@ -22,7 +22,12 @@ from workspaces.language_models.installation import add_credential, install_mode
 URL = "/v1/chat/completions"
 ASKED: dict[str, Any] = {"model": "local", "messages": [{"role": "user", "content": "Hello"}]}
 REFUSAL = {
-    "error": {"message": f"No, {KEY} is wrong.", "type": "invalid_request_error", "code": "too_bad", "param": "x"}
+    "error": {
+        "message": f"No, {KEY} is wrong.",
+        "type": "invalid_request_error",
+        "code": "too_bad",
+        "param": "x",
+    }
 }
 
 
@@ -172,9 +177,7 @@ def test_a_repeated_key_gets_the_same_reply_and_costs_nothing_more(
     assert elsewhere.status_code == 409
 
 
-def test_a_repeated_key_gets_the_same_stream(
-    client_of: Any, cast: Cast, provider: ScriptedProvider
-) -> None:
+def test_a_repeated_key_gets_the_same_stream(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
     client = client_of(cast.alice)
     client.headers["Idempotency-Key"] = str(uuid4())
     (_, first), (_, again) = streamed(client), streamed(client)
@@ -313,12 +316,15 @@ def test_why_a_call_failed_is_stored_with_the_turn_and_logged_with_the_request( 
     assert turn.error["details"].items() >= details.items()
     failed = [record.msg for record in caplog.records if "a model call failed" in str(record.msg)]
     assert isinstance(failed[0], dict)
-    assert failed[0].items() >= {
-        "request_id": error["request_id"],
-        "turn_id": str(turn.id),
-        "model": "odd",
-        **details,
-    }.items()
+    assert (
+        failed[0].items()
+        >= {
+            "request_id": error["request_id"],
+            "turn_id": str(turn.id),
+            "model": "odd",
+            **details,
+        }.items()
+    )
     assert ODD_KEY not in answer.text + caplog.text + json.dumps(turn.error)
 
 
