@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -57,7 +58,7 @@ def test_a_silent_model_is_bridged_by_pings_before_its_first_token(
     provider.script = Script(steps=[gate, "Hello"])
     with client_of(cast.alice).stream("POST", URL, json={**ASKED, "stream": True}) as answer:
         lines = answer.iter_lines()
-        pings = [line for line, _ in zip((line for line in lines if line.startswith(":")), range(2))]
+        pings = list(islice((line for line in lines if line.startswith(":")), 2))
         assert pings == [": ping"] * 2
         assert not gate.is_set()
         gate.set()
@@ -213,7 +214,7 @@ def test_a_client_that_left_asks_for_the_reply_again_with_its_key(
 
 
 @pytest.mark.parametrize(
-    ("script", "status", "kind", "code"),
+    "case",
     [
         (Script(status=400, refusal=REFUSAL), 400, "invalid_request_error", "too_bad"),
         (Script(status=422, refusal={"detail": "Never."}), 400, "invalid_request_error", "provider_error"),
@@ -232,8 +233,9 @@ def test_a_client_that_left_asks_for_the_reply_again_with_its_key(
     ],
 )
 def test_a_refusal_has_the_status_and_code_on_which_clients_act(
-    client_of: Any, cast: Cast, provider: ScriptedProvider, script: Script, status: int, kind: str, code: str
+    client_of: Any, cast: Cast, provider: ScriptedProvider, case: tuple[Script, int, str, str]
 ) -> None:
+    script, status, kind, code = case
     provider.script = script
     client = client_of(cast.alice)
     for body in (ASKED, {**ASKED, "stream": True}):
