@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from config.openapi_messages import CountTokensView, MessagesView
 from gateway.api.conversations import UsageSerializer
-from gateway.api.responses.schema import ResponseSerializer, ResponsesSerializer
+from gateway.api.responses.schema import InputTokensSerializer, ResponseSerializer, ResponsesSerializer
 from gateway.providers.openai_chunks import PASSED_THROUGH
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.embedding_request import EmbeddingSerializer
@@ -146,6 +146,17 @@ class CompletionsView(APIView):
     def post(self) -> None: ...
 
 
+class InputTokensView(APIView):
+    @extend_schema(
+        operation_id="input_tokens",
+        tags=["openai"],
+        request=ResponsesSerializer,
+        responses=InputTokensSerializer,
+    )
+    def post(self) -> None:
+        """Counts the input tokens of a request for a response, without running it."""
+
+
 class ResponsesView(APIView):
     @extend_schema(
         operation_id="create_response",
@@ -232,6 +243,7 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/messages", "POST", MessagesView),
     ("/v1/messages/count_tokens", "POST", CountTokensView),
     ("/v1/responses", "POST", ResponsesView),
+    ("/v1/responses/input_tokens", "POST", InputTokensView),
     ("/v1/embeddings", "POST", EmbeddingsView),
     ("/v1/moderations", "POST", ModerationsView),
 ]
