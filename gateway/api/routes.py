@@ -12,7 +12,7 @@ from gateway.api.completions import CompletionsConsumer
 from gateway.api.embeddings import EmbeddingsConsumer
 from gateway.api.messages.consumers import CountTokensConsumer, MessagesConsumer
 from gateway.api.moderations import ModerationsConsumer
-from gateway.api.responses.consumer import ResponsesConsumer
+from gateway.api.responses.consumer import InputTokensConsumer, ResponsesConsumer
 from gateway.api.socket import ChatSocket
 
 PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
@@ -58,6 +58,7 @@ def http_router(django_app: Any) -> URLRouter:
             path("v1/messages", MessagesConsumer.as_asgi()),
             path("v1/messages/count_tokens", CountTokensConsumer.as_asgi()),
             path("v1/responses", ResponsesConsumer.as_asgi()),
+            path("v1/responses/input_tokens", InputTokensConsumer.as_asgi()),
             path("v1/embeddings", EmbeddingsConsumer.as_asgi()),
             path("v1/moderations", ModerationsConsumer.as_asgi()),
             re_path(r"", django_app),

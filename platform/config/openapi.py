@@ -19,6 +19,7 @@ PASSING_ON = (
     "/v1/responses",
     "/v1/messages",
     "/v1/messages/count_tokens",
+    "/v1/responses/input_tokens",
     "/v1/embeddings",
     "/v1/moderations",
 )

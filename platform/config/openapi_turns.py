@@ -14,7 +14,7 @@ from config.openapi_events import FRAMING, NAMED_EVENTS
 from config.openapi_messages import CountTokensView, MessagesView
 from config.openapi_schemas import STREAM, ref, streamed
 from gateway.api.conversations import DecisionSerializer, UsageSerializer
-from gateway.api.responses.schema import ResponseSerializer, ResponsesSerializer
+from gateway.api.responses.schema import InputTokensSerializer, ResponseSerializer, ResponsesSerializer
 from gateway.models import Turn
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.embedding_request import EmbeddingSerializer
@@ -143,6 +143,17 @@ class CompletionsView(APIView):
     def post(self) -> None: ...
 
 
+class InputTokensView(APIView):
+    @extend_schema(
+        operation_id="input_tokens",
+        tags=["openai"],
+        request=ResponsesSerializer,
+        responses=InputTokensSerializer,
+    )
+    def post(self) -> None:
+        """Counts the input tokens of a request for a response, without running it."""
+
+
 class ResponsesView(APIView):
     @extend_schema(
         operation_id="create_response",
@@ -229,6 +240,7 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/messages", "POST", MessagesView),
     ("/v1/messages/count_tokens", "POST", CountTokensView),
     ("/v1/responses", "POST", ResponsesView),
+    ("/v1/responses/input_tokens", "POST", InputTokensView),
     ("/v1/embeddings", "POST", EmbeddingsView),
     ("/v1/moderations", "POST", ModerationsView),
 ]

@@ -20,6 +20,7 @@ from gateway.api.responses.writer import ResponseWriter
 from gateway.errors import ContextTooLong, ModelLacksAbility, PreviousResponseNotFound
 from gateway.providers.base import JsonObject
 from gateway.turns.completion_request import CompletionRequest
+from gateway.turns.prompt_count import PromptCount, count_prompt
 from gateway.turns.services import StartedCompletion
 from kit.errors import DomainError
 from kit.tenancy import in_tenant
@@ -115,3 +116,15 @@ class ResponsesConsumer(ModelCallConsumer):
 def _conversation_of(started: StartedCompletion) -> str | None:
     found: UUID | None = started.running.job.conversation_id if started.running else None
     return str(found) if found else None
+
+
+class InputTokensConsumer(ResponsesConsumer):
+    """`POST /v1/responses/input_tokens`: exact where the model's tokenizer or its provider counts."""
+
+    async def handle(self, body: bytes) -> None:
+        count = await self._or_gone(self._count(body))
+        headers = {"x-switchyard-exactness": "exact" if count.is_exact else "estimated"}
+        await self.send_json(200, {"object": "response.input_tokens", "input_tokens": count.tokens}, headers)
+
+    async def _count(self, body: bytes) -> PromptCount:
+        return await count_prompt(self.principal, await self.read(body))

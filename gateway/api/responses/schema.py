@@ -124,3 +124,8 @@ class InputItemsSerializer(serializers.Serializer[Any]):
     first_id = serializers.CharField(allow_null=True)
     last_id = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
+
+
+class InputTokensSerializer(serializers.Serializer[Any]):
+    object = serializers.CharField(help_text="`response.input_tokens`")
+    input_tokens = serializers.IntegerField()

@@ -186,6 +186,8 @@ def test_it_answers_whole_and_streamed_with_the_clients_parameters(
     assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == "Hello there."
     assert events[-1].type == "response.completed"
     assert rebuilt(events) == [item.to_dict() for item in events[-1].response.output]
+    counted = alice.responses.input_tokens.count(model="gpt", input="Hello", instructions="Be brief.")
+    assert (counted.object, counted.input_tokens > 3) == ("response.input_tokens", True)
     with alice.responses.stream(model="gpt", input="Hello") as helper:
         assert helper.get_final_response().output_text == "Hello there."
 
