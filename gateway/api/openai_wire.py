@@ -88,6 +88,8 @@ def error_param(error: DomainError) -> str | None:
 def error_type(error: DomainError) -> str:
     if isinstance(error, QuotaExceeded):
         return "insufficient_quota"
+    if isinstance(error, ModelNotEnabled):
+        return "invalid_request_error"  # as OpenAI answers for an unknown model, in spite of the 404
     status = wire_status(error)
     return TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 

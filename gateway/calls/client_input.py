@@ -35,6 +35,7 @@ FIELDS = {
     "thinking_blocks",
     "images",
     "is_error",
+    "extra_content",
     "cache_control",
     "prefix",
 }

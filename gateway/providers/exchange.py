@@ -132,6 +132,8 @@ class Exchange:
         return ProviderError(text, provider=self.provider, did_no_work=True, transient=transient)
 
     def _broken(self, exc: Exception) -> ProviderError:
+        if isinstance(exc, httpx.DecodingError):
+            return ProviderError(f"The provider's answer cannot be read: {exc}", provider=self.provider)
         if _never_connected(exc):
             return self._unreachable("The model's provider cannot be reached.", transient=True)
         return ProviderError(provider=self.provider)

@@ -8,6 +8,7 @@ import httpx
 STEP_BYTES = 64 * 1024
 ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip or zlib, whichever comes
 NO_HEADER = -zlib.MAX_WBITS
+PLAIN_STARTS = (b"{", b"[", b":", b"d", b"e", b"i", b"r", b"<")  # of JSON, an event stream or a page
 NAMES = {"gzip", "x-gzip", "deflate"}
 
 
@@ -22,18 +23,20 @@ class Inflation:
         names = [name for name in encoding.lower().replace(",", " ").split() if name != "identity"]
         if len(names) > 1 or set(names) - NAMES:
             raise httpx.DecodingError(f"compressed as {encoding[:40]} although not requested")
-        self._is_plain = not names
+        self._kind = "compressed" if names else "plain"
         self._inflater = zlib.decompressobj(ANY_HEADER)
         self._is_at_start = True
 
     def add(self, chunk: bytes) -> Iterator[bytes]:
-        if self._is_plain:
+        if self._kind == "plain":
             yield chunk
             return
         while chunk:
             piece = self._inflate(chunk)
             if piece:
                 yield piece
+            if self._kind == "plain":
+                return
             chunk = self._inflater.unconsumed_tail
             if self._inflater.eof:
                 chunk = self._inflater.unused_data
@@ -46,6 +49,9 @@ class Inflation:
         except zlib.error as exc:
             if not is_first:
                 raise httpx.DecodingError("invalid compressed data") from exc
+        if chunk[:1].isascii() and (chunk[:1].isspace() or chunk[:1] in PLAIN_STARTS):
+            self._kind = "plain"  # some servers name an encoding and do not use it
+            return chunk
         self._inflater = zlib.decompressobj(NO_HEADER)  # some servers send `deflate` without a header
         try:
             return self._inflater.decompress(chunk, STEP_BYTES)

@@ -6,7 +6,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from config import openapi_completions, openapi_events
+from config import openapi_compatible_events, openapi_completions, openapi_events
 from config.openapi_schemas import OBJECT, TEXT, described, nullable, one_of, record, ref
 from config.openapi_turns import DESCRIBED
 from kit.errors import all_errors
@@ -14,7 +14,14 @@ from kit.errors import all_errors
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
 # These pass parameters that they do not know on to the provider.
-PASSING_ON = ("/v1/chat/completions", "/v1/embeddings", "/v1/moderations")
+PASSING_ON = (
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/embeddings",
+    "/v1/moderations",
+)
 # The shape of a route's errors, by its tag.
 ERRORS = {"openai": "OpenAIError", "anthropic": "AnthropicError"}
 
@@ -46,7 +53,9 @@ def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
 def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Adds the components that are written by hand, and the parameters that are passed on to a request."""
     schemas = result["components"]["schemas"]
-    schemas |= openapi_completions.COMPONENTS | openapi_events.COMPONENTS
+    schemas |= (
+        openapi_completions.COMPONENTS | openapi_events.COMPONENTS | openapi_compatible_events.COMPONENTS
+    )
     schemas["Completion"]["properties"] |= openapi_completions.REFINED | openapi_completions.PASSED_ON
     for path in PASSING_ON:
         for name in directly_referenced(result["paths"][path]["post"]["requestBody"]):

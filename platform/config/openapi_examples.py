@@ -73,8 +73,9 @@ class ExampleMaker:
 
     def parameter(self, parameter: dict[str, Any]) -> Any:
         schema = parameter.get("schema", {})
-        if parameter["name"] in PARAMETERS:
-            return PARAMETERS[parameter["name"]]
+        known = PARAMETERS.get(parameter["name"])
+        if known is not None and _is_kind(known, self._resolved(schema)[1]):
+            return known
         return self._field(parameter["name"], schema, is_request=False, depth=0)
 
     def stream(self, schema: Schema) -> str:

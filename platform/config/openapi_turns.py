@@ -10,9 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from config.openapi_compatible_events import RESPONSE_EVENTS, RESPONSES_FRAMING
 from config.openapi_events import FRAMING, NAMED_EVENTS
+from config.openapi_messages import CountTokensView, MessagesView
 from config.openapi_schemas import STREAM, ref, streamed
 from gateway.api.conversations import DecisionSerializer, UsageSerializer
+from gateway.api.responses.schema import ResponseSerializer, ResponsesSerializer
 from gateway.models import Turn
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.embedding_request import EmbeddingSerializer
@@ -141,6 +144,24 @@ class CompletionsView(APIView):
     def post(self) -> None: ...
 
 
+class ResponsesView(APIView):
+    @extend_schema(
+        operation_id="create_response",
+        tags=["openai"],
+        description="Creates a response. Clients of OpenAI's Responses API work with only `base_url` and"
+        " `api_key` changed. With `stream` the answer is OpenAI's events, from `response.created` to"
+        " `response.completed`, `response.incomplete` or `response.failed`, and ends with `data: [DONE]`."
+        " A stored response is a turn in one of your conversations; `previous_response_id` continues it.",
+        parameters=[IDEMPOTENCY_KEY],
+        request=ResponsesSerializer,
+        responses={
+            (200, "application/json"): ResponseSerializer,
+            (200, STREAM): streamed(ref(RESPONSE_EVENTS), RESPONSES_FRAMING),
+        },
+    )
+    def post(self) -> None: ...
+
+
 class EmbeddingUsageSerializer(serializers.Serializer[Any]):
     prompt_tokens = serializers.IntegerField()
     total_tokens = serializers.IntegerField()
@@ -209,6 +230,9 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/messages", "POST", MessagesView),
+    ("/v1/messages/count_tokens", "POST", CountTokensView),
+    ("/v1/responses", "POST", ResponsesView),
     ("/v1/embeddings", "POST", EmbeddingsView),
     ("/v1/moderations", "POST", ModerationsView),
 ]

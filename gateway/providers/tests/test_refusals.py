@@ -37,6 +37,9 @@ def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float 
         (429, b"insufficient_quota", "no credit left"),
         (503, b"", "overloaded"),
         (400, b"", "refused the request"),
+        (400, b"context_length_exceeded", "prompt is too long"),
+        (400, b'{"error": {"message": "The context window is 9 tokens."}}', "prompt is too long"),
+        (400, b'{"error": {"message": "The context window is 9 tokens."}}', "window is 9 tokens"),
         (302, b"", "failed"),
     ],
 )
