@@ -365,8 +365,68 @@ def _event_component(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_")) + "Event"
 
 
+RESPONSE: dict[str, Any] = {
+    "id": "resp_0192f0c1a2b37c4d8e5f60718293a4b5",
+    "object": "response",
+    "created_at": 1_772_443_800,
+    "completed_at": 1_772_443_801,
+    "status": "completed",
+    "model": MODEL,
+    "output": [
+        {
+            "id": "msg_0192f0c1a2b37c4d8e5f60718293a4b5",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": ANSWER, "annotations": []}],
+        }
+    ],
+    "usage": {
+        "input_tokens": 14,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 8,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 22,
+        "cost": 0.000092,
+    },
+    "error": None,
+    "incomplete_details": None,
+    "previous_response_id": None,
+    "instructions": None,
+    "tools": [],
+    "tool_choice": "auto",
+    "metadata": {},
+    "store": True,
+    "conversation": {"id": CONVERSATION},
+}
+RESPONSE_EVENT: dict[str, Any] = {
+    "type": "response.output_text.delta",
+    "sequence_number": 1,
+    "item_id": "msg_0192f0c1a2b37c4d8e5f60718293a4b5",
+    "output_index": 0,
+    "content_index": 0,
+    "delta": ANSWER,
+}
+MESSAGE_EVENT: dict[str, Any] = {
+    "type": "content_block_delta",
+    "index": 0,
+    "delta": {"type": "text_delta", "text": ANSWER},
+}
+
 # Whole examples of components.
 COMPONENTS: dict[str, Any] = {
+    "ResponseObject": RESPONSE,
+    "Responses": {"model": MODEL, "input": QUESTION, "max_output_tokens": 500},
+    "ResponseEvent": RESPONSE_EVENT,
+    "MessageEvent": MESSAGE_EVENT,
+    "InputItems": {
+        "object": "list",
+        "data": [{"id": "msg_1", "type": "message", "role": "user", "content": QUESTION}],
+        "first_id": "msg_1",
+        "last_id": "msg_1",
+        "has_more": False,
+    },
+    "DeletedResponse": {"id": RESPONSE["id"], "object": "response", "deleted": True},
     **{_event_component(name): event_example(name) for name in EVENTS},
     "Figures": FIGURES,
     "Usage": USAGE,
@@ -452,4 +512,16 @@ STREAMS: dict[str, str] = {
     "ChatCompletionChunk": _line(CHUNK)
     + _line({**CHUNK, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]})
     + "data: [DONE]\n\n",
+    "ResponseEvent": "".join(
+        f"event: {event['type']}\n{_line(event)}"
+        for event in (
+            {"type": "response.created", "sequence_number": 0, "response": RESPONSE},
+            RESPONSE_EVENT,
+            {"type": "response.completed", "sequence_number": 2, "response": RESPONSE},
+        )
+    )
+    + "data: [DONE]\n\n",
+    "MessageEvent": "".join(
+        f"event: {event['type']}\n{_line(event)}" for event in (MESSAGE_EVENT, {"type": "message_stop"})
+    ),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from config import openapi_completions, openapi_events
+from config import openapi_compatible_events, openapi_completions, openapi_events
 from config.openapi_schemas import OBJECT, TEXT, described, nullable, one_of, record, ref
 from config.openapi_turns import DESCRIBED
 from kit.errors import all_errors
@@ -54,7 +54,9 @@ def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
 def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Adds the components that are written by hand, and the parameters that are passed on to a request."""
     schemas = result["components"]["schemas"]
-    schemas |= openapi_completions.COMPONENTS | openapi_events.COMPONENTS
+    schemas |= (
+        openapi_completions.COMPONENTS | openapi_events.COMPONENTS | openapi_compatible_events.COMPONENTS
+    )
     schemas["Completion"]["properties"] |= openapi_completions.REFINED | openapi_completions.PASSED_ON
     for path in PASSING_ON:
         for name in directly_referenced(result["paths"][path]["post"]["requestBody"]):

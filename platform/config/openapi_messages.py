@@ -5,8 +5,10 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.views import APIView
 
+from config.openapi_compatible_events import MESSAGE_EVENTS, MESSAGES_FRAMING
+from config.openapi_schemas import STREAM, ref, streamed
+
 Schema = dict[str, Any]
-STREAM = "text/event-stream"
 TEXT, NUMBER, OBJECT = (
     {"type": "string"},
     {"type": "integer"},
@@ -118,7 +120,10 @@ class MessagesView(APIView):
         " the stream is an event `error`. Errors are Anthropic's, with our `code` and `details` in addition.",
         parameters=[BETA],
         request={"application/json": REQUEST},
-        responses={(200, "application/json"): REPLY, (200, STREAM): str},
+        responses={
+            (200, "application/json"): REPLY,
+            (200, STREAM): streamed(ref(MESSAGE_EVENTS), MESSAGES_FRAMING),
+        },
         examples=[
             OpenApiExample("A question", HELLO, request_only=True),
             OpenApiExample("Its answer", ANSWER, response_only=True, media_type="application/json"),

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from config.openapi_compatible_events import RESPONSE_EVENTS, RESPONSES_FRAMING
 from config.openapi_events import FRAMING, NAMED_EVENTS
 from config.openapi_messages import CountTokensView, MessagesView
 from config.openapi_schemas import STREAM, ref, streamed
@@ -164,7 +165,10 @@ class ResponsesView(APIView):
         " A stored response is a turn in one of your conversations; `previous_response_id` continues it.",
         parameters=[IDEMPOTENCY_KEY],
         request=ResponsesSerializer,
-        responses={(200, "application/json"): ResponseSerializer, (200, STREAM): str},
+        responses={
+            (200, "application/json"): ResponseSerializer,
+            (200, STREAM): streamed(ref(RESPONSE_EVENTS), RESPONSES_FRAMING),
+        },
     )
     def post(self) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from gateway.api.responses.parameters import INCLUDES
@@ -86,6 +87,8 @@ class OutputItemSerializer(serializers.Serializer[Any]):
     status = serializers.CharField(required=False)
 
 
+# Generated clients have a class Response of their own.
+@extend_schema_serializer(component_name="ResponseObject")
 class ResponseSerializer(serializers.Serializer[Any]):
     """A response; it also repeats the request's parameters."""
 

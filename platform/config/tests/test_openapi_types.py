@@ -178,6 +178,11 @@ def test_only_bodies_that_are_passed_on_are_open(schema: Any) -> None:
     assert components["Send"]["additionalProperties"] is False
 
 
+def test_no_component_has_the_name_of_a_class_of_generated_clients(schema: Any) -> None:
+    taken = {"AuthenticatedClient", "Client", "File", "Response", "Unset"}  # openapi-python-client's
+    assert not taken & schema["components"]["schemas"].keys()
+
+
 def test_no_field_has_a_default_that_generators_would_make_mandatory(schema: Any) -> None:
     fields = schema["components"]["schemas"]["Completion"]["properties"]
     assert "Default: `false`" in fields["stream"]["description"]
