@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,12 @@ from workspaces.language_models.installation import add_credential, install_mode
 URL = "/v1/chat/completions"
 ASKED: dict[str, Any] = {"model": "local", "messages": [{"role": "user", "content": "Hello"}]}
 REFUSAL = {
-    "error": {"message": f"No, {KEY} is wrong.", "type": "invalid_request_error", "code": "too_bad", "param": "x"}
+    "error": {
+        "message": f"No, {KEY} is wrong.",
+        "type": "invalid_request_error",
+        "code": "too_bad",
+        "param": "x",
+    }
 }
 
 
@@ -52,7 +58,7 @@ def test_a_silent_model_is_bridged_by_pings_before_its_first_token(
     provider.script = Script(steps=[gate, "Hello"])
     with client_of(cast.alice).stream("POST", URL, json={**ASKED, "stream": True}) as answer:
         lines = answer.iter_lines()
-        pings = [line for line, _ in zip((line for line in lines if line.startswith(":")), range(2))]
+        pings = list(islice((line for line in lines if line.startswith(":")), 2))
         assert pings == [": ping"] * 2
         assert not gate.is_set()
         gate.set()
@@ -172,9 +178,7 @@ def test_a_repeated_key_gets_the_same_reply_and_costs_nothing_more(
     assert elsewhere.status_code == 409
 
 
-def test_a_repeated_key_gets_the_same_stream(
-    client_of: Any, cast: Cast, provider: ScriptedProvider
-) -> None:
+def test_a_repeated_key_gets_the_same_stream(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
     client = client_of(cast.alice)
     client.headers["Idempotency-Key"] = str(uuid4())
     (_, first), (_, again) = streamed(client), streamed(client)
@@ -228,7 +232,7 @@ def test_a_client_that_left_asks_for_the_reply_again_with_its_key(
         ),
     ],
 )
-def test_a_refusal_has_the_status_and_code_on_which_clients_act(
+def test_a_refusal_has_the_status_and_code_on_which_clients_act(  # noqa: PLR0917 - fixtures
     client_of: Any, cast: Cast, provider: ScriptedProvider, script: Script, status: int, kind: str, code: str
 ) -> None:
     provider.script = script
@@ -313,12 +317,15 @@ def test_why_a_call_failed_is_stored_with_the_turn_and_logged_with_the_request( 
     assert turn.error["details"].items() >= details.items()
     failed = [record.msg for record in caplog.records if "a model call failed" in str(record.msg)]
     assert isinstance(failed[0], dict)
-    assert failed[0].items() >= {
-        "request_id": error["request_id"],
-        "turn_id": str(turn.id),
-        "model": "odd",
-        **details,
-    }.items()
+    assert (
+        failed[0].items()
+        >= {
+            "request_id": error["request_id"],
+            "turn_id": str(turn.id),
+            "model": "odd",
+            **details,
+        }.items()
+    )
     assert ODD_KEY not in answer.text + caplog.text + json.dumps(turn.error)
 
 
