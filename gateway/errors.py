@@ -57,8 +57,10 @@ class McpNotEnabled(Forbidden):
     message = "This MCP server is not enabled in the workspace."
 
 
-class PreviousResponseNotFound(NotFound):
-    code, status = "previous_response_not_found", 404
+class PreviousResponseNotFound(InvalidInput):
+    """400, as OpenAI answers: a field of the request is wrong. A response that is itself read is a 404."""
+
+    code, status = "previous_response_not_found", 400
     message = "No stored response of yours has this id."
 
 

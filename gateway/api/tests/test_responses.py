@@ -400,8 +400,9 @@ def test_a_stored_response_is_a_turn_that_can_be_continued_and_branched(
     for gone in (first, second):
         with pytest.raises(openai.NotFoundError):
             alice.responses.retrieve(gone.id)
-        with pytest.raises(openai.NotFoundError) as refusal:
+        with pytest.raises(openai.BadRequestError) as refusal:
             alice.responses.create(model="gpt", input="hi", previous_response_id=gone.id)
+        assert refusal.value.code == "previous_response_not_found"
         assert refusal.value.param == "previous_response_id"
     assert checked(alice.responses.retrieve(branch.id)).output_text == "Again."
     assert rest.delete(f"/v1/conversations/{conversation['id']}").status_code == 204

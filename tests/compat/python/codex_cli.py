@@ -11,12 +11,10 @@ from checks import BASE_URL, GREETING, KEY, LONG_TEXT, SPENT_KEY, WEATHER, check
 CODEX = str(Path(os.environ["NODE_FOLDER"]) / "node_modules" / "@openai" / "codex" / "bin" / "codex.js")
 HOME = Path.cwd() / "codex"
 WORK = Path.cwd() / "work"
-# It asks for OpenAI's hosted web search otherwise.
 CONFIGURATION = f"""
 model_provider = "switchyard"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
-web_search = "disabled"
 
 [model_providers.switchyard]
 name = "Switchyard"
