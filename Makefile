@@ -1,5 +1,5 @@
 # Every target works from a fresh clone: it creates the virtual environment first.
-#   make run [PORT=9000]      make test [ARGS="quotas -k hold"]      make test-slow      make conformance      make check
+#   make run [PORT=9000]   make test [ARGS="quotas -k hold"]   make test-slow   make conformance   make compat   make check
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,7 +15,7 @@ STOP_CLUSTER := PYTHONPATH=.:platform $(PYTHON) -m devserver.embedded_postgres s
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run backup restore test test-slow conformance bench check tools weights
+.PHONY: run backup restore test test-slow cases conformance compat bench bench-peers check tools weights
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -37,12 +37,33 @@ test-slow: $(DEV_STAMP) tools weights
 	test $$together = 0 -o $$together = $$none -a $$alone = 0 || exit $$together; \
 	test $$alone = 0 -o $$alone = $$none || exit $$alone
 
+# tests/cases/README.md: make cases ARGS="--case 'empty data'" plays one and shows what was said.
+cases: $(DEV_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow -q --tb=no -rN tests/cases $(ARGS)
+
 # Also against a real LibreChat if LIBRECHAT_URL, EGRESS_URL and EGRESS_SECRETS are set.
 conformance: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m conformance $(ARGS)
 
+# Real clients from the registries (docs/clients.md); writes the table of results into the docs if all of them ran.
+compat: $(DEV_STAMP) tools weights
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) COMPAT_TABLE=1 $(PYTHON) -m pytest -m compat -s -q --tb=short $(ARGS)
+
 bench: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/bench_*.py
+
+# The cases of tests/cases on Switchyard and on LiteLLM's proxy, side by side in docs/peers.md (several minutes).
+PEER := .data/peers/litellm
+PEER_STAMP := $(PEER)/.installed-$(shell cat benchmarks/peers/requirements.txt | cksum | cut -d' ' -f1)
+
+bench-peers: $(DEV_STAMP) $(PEER_STAMP)
+	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/peers/bench_peers.py $(ARGS)
+
+$(PEER_STAMP):
+	@echo "Installing LiteLLM in an environment of its own …"
+	@$(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	@touch $@
 
 check: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; set -e; export $(APART); \

@@ -65,7 +65,7 @@ def pytest_unconfigure() -> None:
     faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cast(django_db_setup: None) -> Cast:
     return _people[0]
 

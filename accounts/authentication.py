@@ -1,4 +1,4 @@
-"""Bearer tokens, JWTs and API keys: `request.auth` is the Principal, `request.user` only carries its id."""
+"""Bearer tokens and keys, also in x-api-key: `request.auth` is the Principal, `request.user` only its id."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,6 +12,7 @@ from accounts.request_limits import count_request
 from accounts.sign_in.tokens import principal_from_access
 from kit.errors import TokenInvalid
 
+API_KEY_HEADER = "x-api-key"  # as Anthropic's clients send a key
 WORKSPACE_HEADER = "x-workspace"  # a slug: the workspace that a key of the whole tenant acts in
 
 
@@ -25,7 +26,7 @@ class SignedIn:
 
 class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[SignedIn, Principal] | None:
-        raw = bearer_token(get_authorization_header(request))
+        raw = token_of(get_authorization_header(request), request.headers.get(API_KEY_HEADER, ""))
         if raw is None:
             return None
         principal = principal_of_bearer(raw, request.headers.get(WORKSPACE_HEADER, ""))
@@ -57,6 +58,17 @@ def still_stands(principal: Principal) -> bool:
     if now is None or now.bounds != principal.bounds:
         return False
     return not principal.api_key or is_alive(principal.api_key)
+
+
+def token_of(authorization: bytes, api_key: str) -> str | None:
+    """The token or key of a request, from either header; None without one.
+
+    TokenInvalid if both are sent and differ, since it is not clear whose request it is.
+    """
+    bearer, key = bearer_token(authorization), api_key.strip()
+    if bearer and key and bearer != key:
+        raise TokenInvalid("The headers Authorization and x-api-key have different keys. Send one of them.")
+    return bearer or key or None
 
 
 def bearer_token(header: bytes) -> str | None:

@@ -7,8 +7,10 @@ from kit.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 
 
 class ContextTooLong(InvalidInput):
+    """LangChain, LiteLLM and Anthropic's clients recognise it by the words "prompt is too long"."""
+
     code, status = "context_too_long", 422
-    message = "The message is too long for this model."
+    message = "The prompt is too long for this model."
 
 
 class UnsupportedParameter(InvalidInput):
@@ -26,7 +28,15 @@ class AccessEnded(Forbidden):
 
 
 class ModelNotEnabled(Forbidden):
+    """Details: model, enabled (the usable ones)."""
+
     code, status, message = "model_not_enabled", 403, "This model is not enabled in the workspace."
+
+    def __init__(self, text: str | None = None, /, **details: Any) -> None:
+        model = details.get("model")
+        super().__init__(
+            text or (f"The model {model} is not enabled in the workspace." if model else None), **details
+        )
 
 
 class ModelNotFound(NotFound):
@@ -45,6 +55,13 @@ class ModelNotAllowed(Forbidden):
 class McpNotEnabled(Forbidden):
     code, status = "mcp_not_enabled", 403
     message = "This MCP server is not enabled in the workspace."
+
+
+class PreviousResponseNotFound(InvalidInput):
+    """400, as OpenAI answers: a field of the request is wrong. A response that is itself read is a 404."""
+
+    code, status = "previous_response_not_found", 400
+    message = "No stored response of yours has this id."
 
 
 class TurnInProgress(Conflict):

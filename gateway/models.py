@@ -119,6 +119,23 @@ class Turn(TurnStates):
         return "".join(part["text"] for part in self.parts if part["type"] == "text")
 
 
+class StoredResponse(models.Model):
+    """What a stored turn of `/v1/responses` adds to it: the request, and the items that were sent.
+
+    Its output items are read from the turn's parts.
+    """
+
+    turn = models.OneToOneField(
+        Turn, primary_key=True, on_delete=models.CASCADE, related_name="stored_response"
+    )
+    request = models.JSONField(default=dict, help_text="The request's parameters, as the response shows them")
+    input_items = models.JSONField(default=list, help_text="The items of this request only, in order")
+    input_bytes = models.PositiveIntegerField(default=0, help_text="The size of the request")
+
+    def __str__(self) -> str:
+        return str(self.turn_id)
+
+
 class ToolRunQuerySet(models.QuerySet["ToolRun"]):
     def waiting(self) -> Self:
         """Those that a person has to allow."""

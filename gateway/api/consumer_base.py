@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from accounts.authentication import WORKSPACE_HEADER, bearer_token, principal_of_bearer
+from accounts.authentication import API_KEY_HEADER, WORKSPACE_HEADER, principal_of_bearer, token_of
 from accounts.policy import Action, expect
 from accounts.principals import Principal
 from kit.errors import HostUnknown, NotAuthenticated
@@ -29,8 +29,9 @@ class EdgeConsumer(HttpConsumer):
             expect(self.principal, self.action)
 
     async def identify(self, body: bytes) -> Principal:
-        """The principal of the bearer token; the tenant's schema is not entered."""
-        raw = bearer_token(self.header.get("authorization", "").encode("latin-1"))
+        """The principal of the token or key; the tenant's schema is not entered."""
+        authorization = self.header.get("authorization", "").encode("latin-1")
+        raw = token_of(authorization, self.header.get(API_KEY_HEADER, ""))
         if raw is None:
             raise NotAuthenticated
         return await in_public(principal_of_bearer, raw, self.header.get(WORKSPACE_HEADER, ""))

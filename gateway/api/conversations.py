@@ -31,6 +31,7 @@ from gateway.turns.inputs import ApprovalInput
 from kit.api import Pages
 from kit.inputs import read_body, serializer_of
 from kit.older_names import by_either_name
+from quotas.models import UsageRecord
 
 ConversationChangeSerializer = extend_schema_serializer(component_name="Change")(
     serializer_of(ConversationChange)
@@ -61,8 +62,42 @@ class UsageSerializer(serializers.Serializer[Any]):
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     total_tokens = serializers.IntegerField()
-    cost = serializers.IntegerField(allow_null=True)
-    exactness = serializers.CharField()
+    cached_tokens = serializers.IntegerField(help_text="Part of the input, from the provider's cache")
+    reasoning_tokens = serializers.IntegerField(help_text="Part of the output")
+    cost = serializers.IntegerField(
+        allow_null=True, help_text="Millionths of the currency; null if the model has no price"
+    )
+    exactness = serializers.ChoiceField(choices=UsageRecord.Exactness.choices)
+    model = serializers.CharField(required=False, help_text="The model that gave the last answer")
+    provider = serializers.CharField(required=False)
+    call_ids = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="The turn's model calls in the ledger"
+    )
+
+
+class CheckSerializer(serializers.Serializer[Any]):
+    check = serializers.CharField(help_text="What was checked, such as `role`, `model`, `mcp` or `quota`")
+    allowed = serializers.BooleanField()
+    reason = serializers.CharField()
+    code = serializers.CharField(required=False, help_text="The error's, if it is not allowed")
+    details = serializers.DictField(required=False)
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField()
+    checks = CheckSerializer(many=True)
+
+
+@extend_schema_field(DecisionSerializer)
+class DecisionField(serializers.JSONField):
+    """A stored decision, as it is."""
+
+
+@extend_schema_field(
+    {"allOf": [{"$ref": "#/components/schemas/ErrorDetail"}], "nullable": True, "description": "If it failed"}
+)
+class ErrorField(serializers.JSONField):
+    """A stored error, as it is."""
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
@@ -95,6 +130,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     def get_finish_reason(self, message: Message) -> str | None:
         return message.turn.finish_reason if message.role == Message.Role.ASSISTANT else None
 
+    @extend_schema_field(UsageSerializer(allow_null=True))
     def get_usage(self, message: Message) -> dict[str, Any] | None:
         return turn_usage_data(message.turn) if message.role == Message.Role.ASSISTANT else None
 
@@ -109,11 +145,11 @@ class TurnSerializer(serializers.Serializer[Any]):
     previous_id = serializers.UUIDField(allow_null=True, help_text="The previous turn")
     is_current = serializers.BooleanField(help_text="On the current branch: not replaced by another turn")
     status = serializers.CharField()
-    finish_reason = serializers.CharField(allow_null=True)
+    finish_reason = serializers.ChoiceField(choices=Turn.FinishReason.choices, allow_null=True)
     model = serializers.CharField()
     reply = serializers.CharField()
-    error = serializers.JSONField()
-    decision = serializers.JSONField()
+    error = ErrorField()
+    decision = DecisionField()
     usage = UsageSerializer(allow_null=True)
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import MultiPartParser
@@ -30,8 +30,13 @@ class ImageSerializer(serializers.Serializer[Any]):
     height = serializers.IntegerField(help_text="Pixels")
 
 
+@extend_schema_field(OpenApiTypes.BINARY)
+class UploadField(serializers.FileField):
+    """A file of a form."""
+
+
 class ImageUploadSerializer(serializers.Serializer[Any]):
-    image = serializers.FileField(help_text="The image; the field may also be called `file`")
+    image = UploadField(help_text="The image; the field may also be called `file`")
 
 
 UPLOAD_FIELDS = ("image", "file")

@@ -7,6 +7,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from copy import deepcopy
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from quotas.prices import MILLION, Usage
 
 T = TypeVar("T")
 Batch = list[NumberedEvent]
+GROWING = {"data", "transcript"}  # texts of a reply's audio
 BEFORE_THE_REPLY = (Started, Notice, Answering)  # a provider that is retried may still refuse
 
 
@@ -64,6 +66,10 @@ class ModelCallConsumer(EdgeConsumer, ABC):
     def parse(self, body: bytes) -> CompletionRequest:
         """The request; InvalidInput names what is wrong in it."""
 
+    async def read(self, body: bytes) -> CompletionRequest:
+        """Likewise, for a request that refers to something stored."""
+        return self.parse(body)
+
     @abstractmethod
     def writer(self, started: StartedCompletion, completion: CompletionRequest) -> ReplyWriter: ...
 
@@ -76,7 +82,7 @@ class ModelCallConsumer(EdgeConsumer, ABC):
         """The same as a chunk of a stream."""
 
     async def handle(self, body: bytes) -> None:
-        completion = self.parse(body)
+        completion = await self.read(body)
         key = checked_key(self.header.get("idempotency-key"))
         started = await start_completion(self.principal, completion, idempotency_key=key)
         self.response_headers |= limit_headers(started.limits)
@@ -205,13 +211,21 @@ def joined_extras(events: list[TurnEvent], place: str) -> JsonObject:
 def joined(before: Any, value: Any) -> Any:
     """Two pieces of one field: lists follow each other, objects are joined by field, else the later one.
 
-    A list that begins with all that came before is the field so far.
+    A list that begins with all that came before is the field so far. Extends what it returned before, since a
+    stream may have a piece for each token.
     """
-    if isinstance(before, list) and isinstance(value, list):
-        return value if value[: len(before)] == before else [*before, *value]
+    if isinstance(before, list) and isinstance(value, list) and value[: len(before)] != before:
+        before.extend(value)
+        return before
     if isinstance(before, dict) and isinstance(value, dict):
-        return {**before, **{name: joined(before.get(name), inner) for name, inner in value.items()}}
-    return value if before is None or value is not None else before
+        for name, inner in value.items():
+            known = before.get(name)
+            if name in GROWING and isinstance(known, str) and isinstance(inner, str):
+                before[name] = known + inner
+            else:
+                before[name] = joined(known, inner)
+        return before
+    return before if value is None else deepcopy(value)
 
 
 async def _until_decided(batches: AsyncIterator[Batch]) -> Batch:

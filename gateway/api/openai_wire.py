@@ -75,8 +75,10 @@ def error_code(error: DomainError) -> str:
 
 
 def error_param(error: DomainError) -> str | None:
-    """The field that is wrong, without its position: `messages` for `messages[3].content`."""
-    if isinstance(error, ContextTooLong | ModelLacksAbility):
+    """The path of the field that is wrong, such as `messages[3].content`."""
+    if isinstance(error, ModelLacksAbility):
+        return "tools" if error.details.get("ability") == "tools" else "messages"
+    if isinstance(error, ContextTooLong):
         return "messages"
     if isinstance(error, ModelNotEnabled | ModelNotFound):
         return "model"
@@ -88,6 +90,8 @@ def error_param(error: DomainError) -> str | None:
 def error_type(error: DomainError) -> str:
     if isinstance(error, QuotaExceeded):
         return "insufficient_quota"
+    if isinstance(error, ModelNotEnabled):
+        return "invalid_request_error"  # as OpenAI answers for an unknown model, in spite of the 404
     status = wire_status(error)
     return TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 

@@ -10,7 +10,9 @@ from django.urls import path, re_path
 from gateway.api import browser, turn_consumers
 from gateway.api.completions import CompletionsConsumer
 from gateway.api.embeddings import EmbeddingsConsumer
+from gateway.api.messages.consumers import CountTokensConsumer, MessagesConsumer
 from gateway.api.moderations import ModerationsConsumer
+from gateway.api.responses.consumer import InputTokensConsumer, ResponsesConsumer
 from gateway.api.socket import ChatSocket
 
 PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
@@ -53,6 +55,10 @@ def http_router(django_app: Any) -> URLRouter:
                 browser.WebStopConsumer.as_asgi(),
             ),
             path("v1/chat/completions", CompletionsConsumer.as_asgi()),
+            path("v1/messages", MessagesConsumer.as_asgi()),
+            path("v1/messages/count_tokens", CountTokensConsumer.as_asgi()),
+            path("v1/responses", ResponsesConsumer.as_asgi()),
+            path("v1/responses/input_tokens", InputTokensConsumer.as_asgi()),
             path("v1/embeddings", EmbeddingsConsumer.as_asgi()),
             path("v1/moderations", ModerationsConsumer.as_asgi()),
             re_path(r"", django_app),

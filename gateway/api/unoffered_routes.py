@@ -14,6 +14,7 @@ UNOFFERED = {
     "/v1/images/variations": PICTURES,
     "/v1/videos": f"Switchyard cannot meter videos, so it does not pass them on. {ELSEWHERE}",
     "/v1/completions": "Send messages to POST /v1/chat/completions instead.",
+    "/v1/responses": "A response can be created, read and deleted, and its input_items listed.",
     "/v1/batches": f"Send requests one at a time. {ELSEWHERE}",
     "/v1/files": "Send images as parts of a message; other files are not stored for the API.",
     "/v1/uploads": "Send images as parts of a message; other files are not stored for the API.",

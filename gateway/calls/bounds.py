@@ -96,7 +96,7 @@ def expect_fit(model: ModelRef, bounds: Bounds) -> Bounds:
     if bounds.counted is not None and bounds.counted + bounds.output > model.context_window:
         needed = bounds.counted + bounds.output
         raise ContextTooLong(
-            f"The message is too long for this model: it needs {needed:,} tokens with the reply, "
+            f"The prompt is too long for this model: it needs {needed:,} tokens with the reply, "
             f"the limit is {model.context_window:,}.",
             context_window=model.context_window,
             prompt_tokens=bounds.counted,

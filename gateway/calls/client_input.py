@@ -35,6 +35,7 @@ FIELDS = {
     "thinking_blocks",
     "images",
     "is_error",
+    "extra_content",
     "cache_control",
     "prefix",
 }
@@ -69,13 +70,19 @@ def check_messages(messages: list[JsonObject], *, own_images: str = "") -> None:
     _raise(problems)
 
 
-def check_tools(tools: list[JsonObject], *, most_bytes: int = LARGEST_TOOLS) -> None:
-    """InvalidInput for tools that the provider would run itself, and for definitions that are too large."""
-    known = ", ".join(TOOLS)
+def check_tools(
+    tools: list[JsonObject], *, most_bytes: int = LARGEST_TOOLS, others: tuple[str, ...] = ()
+) -> None:
+    """InvalidInput for tools that the provider would run itself, and for definitions that are too large.
+
+    `others` are types besides those that a client runs.
+    """
+    types = (*TOOLS, *others)
+    known = ", ".join(types)
     problems = [
         (f"tools[{at}].type", f"Tools of this type are not supported here. Known: {known}.")
         for at, tool in enumerate(tools)
-        if tool.get("type", "function") not in TOOLS
+        if tool.get("type", "function") not in types
     ]
     _raise([*problems, *_too_large("tools", tools, most_bytes)])
 

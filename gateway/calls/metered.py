@@ -118,6 +118,9 @@ async def metered_call(
             if begun or failure is None:
                 raise
         except ProviderError as exc:
+            log.warning(
+                "a model call failed", turn_id=str(turn_id), model=model.slug, error=exc.text, **exc.details
+            )
             if begun or exc.details["provider_status"] in FAULTS_OF_THE_REQUEST:
                 raise
             failure = model, exc

@@ -17,6 +17,7 @@ Exactness, Flag = UsageRecord.Exactness, UsageRecord.Flag
 # up to this many tokens is believed and flagged; more is a mistake, or a lie.
 PLAUSIBLE_EXCESS = 100_000
 FEW_BYTES = 1024  # of a reply that may consist of unusually long tokens
+PIECES_OF_A_TOKEN = 2
 CALL_TOKENS = 2  # of each tool call, in addition to its texts
 # Characters of a piece that are measured, in up to 60 ms of the event loop; the rest is extrapolated.
 MOST_MEASURED = 128 * 1024
@@ -39,8 +40,8 @@ class Streamed:
 
     @property
     def least(self) -> int:
-        """The fewest tokens that an honest provider can count."""
-        return max(self.pieces, (self.bytes - FEW_BYTES) // BYTES_A_TOKEN)
+        """The fewest tokens that an honest provider can count: some servers send a token in two pieces."""
+        return max(-(-self.pieces // PIECES_OF_A_TOKEN), (self.bytes - FEW_BYTES) // BYTES_A_TOKEN)
 
     def add_text(self, text: str) -> None:
         self.pieces += 1

@@ -21,13 +21,16 @@ class ReplayedFields:
     def __init__(self) -> None:
         self._reasoning: list[str] = []
         self._details: list[Any] = []
+        self._extras: JsonObject = {}
 
     def take_in(self, event: MeteredEvent) -> None:
         match event:
             case ReasoningDelta(text):
                 self._reasoning.append(text)
-            case Extra(_, name, value) if name == reasoning_details.NAME:
+            case Extra("message", name, value) if name == reasoning_details.NAME:
                 self._details.append(value)
+            case Extra("message", "extra_content", value):
+                self._extras["extra_content"] = value
 
     def entry(self, calls: Sequence[JsonObject]) -> JsonObject | None:
         """To be stored for an answer with these whole calls; None if there is nothing to add."""
@@ -35,6 +38,7 @@ class ReplayedFields:
         message = {
             **({"reasoning_content": reasoning} if reasoning else {}),
             **({reasoning_details.NAME: details} if details else {}),
+            **self._extras,
         }
         extras = {call["id"]: extra for call in calls if (extra := _extra(call))}
         if not message and not extras:

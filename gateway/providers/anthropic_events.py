@@ -22,9 +22,16 @@ from gateway.providers.base import (
 )
 from gateway.providers.finish_reasons import finish_reason
 from gateway.providers.garbled import NO_COUNT, a_text, an_object, is_count, objects, parsed, reported_count
-from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient, words_of
+from gateway.providers.refusals import (
+    GATEWAY_TIMEOUTS,
+    context_too_long,
+    is_about_context,
+    is_transient,
+    words_of,
+)
 from gateway.providers.reported_errors import error_in, reported_error, status_of
 from gateway.providers.sse import DONE, Frame
+from kit.errors import DomainError
 
 # https://docs.anthropic.com/en/api/errors: the status that an error has before the stream begins.
 STATUSES = {
@@ -39,7 +46,10 @@ STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+OWN_REASONS = {"pause_turn", "model_context_window_exceeded"}
 COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+OPENAI_NAMES = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+KINDS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
 NAMED = {
     "message_start",
     "content_block_start",
@@ -91,10 +101,14 @@ class AnthropicReader:
         return "output_tokens" in self._counts
 
     def read(self, frame: Frame) -> Iterator[ModelEvent]:
-        data = parsed(frame.data)
-        if data is None:
+        found = parsed(frame.data)
+        if found is None:
             self.unread += frame.data.strip() not in ("null", "ping", DONE)
             return
+        for data in found:
+            yield from self._read_event(data, frame)
+
+    def _read_event(self, data: JsonObject, frame: Frame) -> Iterator[ModelEvent]:
         named = frame.event if frame.event in NAMED else ""
         match data.get("type") or named:
             case "message_start":
@@ -110,7 +124,7 @@ class AnthropicReader:
                 yield from self._stop(data.get("index"))
             case "message_delta":
                 yield from self._count(data)
-                self._end_by(an_object(data.get("delta")))
+                yield from self._end_by(an_object(data.get("delta")))
             case "message_stop":
                 self.done = True
             case "error":
@@ -124,13 +138,20 @@ class AnthropicReader:
         """A reply is complete after a stop reason, or after `message_stop` if it has begun."""
         for block in list(self._tools):
             yield from self._stop(block)
+        if created := self._counts.get("cache_creation_input_tokens", 0):
+            yield Extra("answer", "cache_creation_input_tokens", created)
         if self._reason is not None or (self.done and self._begun):
             reason = self._reason or "stop"
             yield Finish("tool_calls" if reason == "stop" and self._tools else reason)
 
-    def _end_by(self, delta: JsonObject) -> None:
+    def _end_by(self, delta: JsonObject) -> Iterator[ModelEvent]:
+        """Also why in Anthropic's own words, if OpenAI's reasons do not tell."""
         told = a_text(delta.get("stop_reason"))
         self._reason = finish_reason(told, provider=self.provider) or self._reason
+        if told in OWN_REASONS:
+            yield Extra("choice", "native_finish_reason", told)  # OpenRouter's name for it
+        if sequence := a_text(delta.get("stop_sequence")):
+            yield Extra("choice", "stop_sequence", sequence)
 
     def _read_whole(self, message: JsonObject) -> Iterator[ModelEvent]:
         """A message that was not streamed."""
@@ -140,13 +161,15 @@ class AnthropicReader:
             yield from self._citations(block.get("citations"))
             yield from self._stop(index)
         yield from self._count(message)
-        self._end_by(message)
+        yield from self._end_by(message)
         self.done = True
 
     def _count(self, data: JsonObject) -> Iterator[ModelEvent]:
         """Counts are cumulative; those that are missing, or 0 after a count, keep their value."""
         usage = an_object(data.get("usage"))
-        counts = {name: reported_count(usage.get(name)) for name in COUNTS}
+        counts = {
+            name: reported_count(usage.get(name, usage.get(OPENAI_NAMES.get(name, "")))) for name in COUNTS
+        }
         self._counts |= {
             name: count
             for name, count in counts.items()
@@ -190,7 +213,8 @@ class AnthropicReader:
                 yield ToolCallDelta([{**call, "function": function}])
 
     def _delta(self, block: object, delta: JsonObject) -> Iterator[ModelEvent]:
-        match delta.get("type"):
+        kind = delta.get("type") or next((kind for name, kind in KINDS.items() if name in delta), None)
+        match kind:
             case "text_delta" if text := a_text(delta.get("text")):
                 yield TextDelta(text)
             case "thinking_delta" if text := a_text(delta.get("thinking")):
@@ -201,7 +225,7 @@ class AnthropicReader:
                 thinking.signature += a_text(delta.get("signature"))
             case "citations_delta":
                 yield from self._citations([delta.get("citation")])
-            case "input_json_delta" if text := a_text(delta.get("partial_json")):
+            case "input_json_delta" if text := _json_text(delta.get("partial_json")):
                 if tool := self._tools.get(_key(block)):
                     tool.has_arguments = True
                     yield _arguments(tool, text)
@@ -225,22 +249,29 @@ class AnthropicReader:
             annotation = {"type": "url_citation", "url_citation": url} if citation.get("url") else {}
             yield Extra("message", "annotations", [{"type": "citation", **annotation, "citation": citation}])
 
-    def _reported(self, error: JsonObject) -> ProviderError:
+    def _reported(self, error: JsonObject) -> DomainError:
         """Before a message has begun, the provider has done no work and bills nothing."""
         status = STATUSES.get(a_text(error.get("type"))) or status_of(error)
         status = 500 if status < 400 else status
+        words = words_of(error)
+        if not self._begun and is_about_context(" ".join(words.values())):
+            return context_too_long(words)
         return ProviderError(
             provider=self.provider,
             provider_status=status,
             did_no_work=not self._begun and status not in GATEWAY_TIMEOUTS,
             transient=is_transient(status),
-            words=words_of(error),
+            words=words,
         )
 
 
 def _reasoning_detail(block: object, detail: JsonObject) -> Extra:
     index = block if is_count(block) else 0
     return Extra("message", "reasoning_details", [{**detail, "format": THINKING_FORMAT, "index": index}])
+
+
+def _json_text(piece: Any) -> str:
+    return json.dumps(piece, ensure_ascii=False) if isinstance(piece, dict) and piece else a_text(piece)
 
 
 def _key(block: object) -> object:

@@ -13,6 +13,15 @@ from gateway.providers.anthropic_content import (
     thinking_blocks,
     tool_use_block,
 )
+from gateway.providers.anthropic_native import (
+    NATIVE,
+    SYSTEM,
+    native_blocks,
+    native_role,
+    native_system,
+    with_native_parameters,
+    with_own_parameters,
+)
 from gateway.providers.anthropic_parameters import parameters_of
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object, objects
@@ -25,7 +34,8 @@ OPENING: Block = {"type": "text", "text": "(The conversation begins.)"}
 def messages_body(request: ModelRequest) -> JsonObject:
     """InvalidInput for content that cannot be translated, such as audio, and for a parameter that Claude
     does not have."""
-    turns = _turns([message for message in request.messages if message.get("role") not in SYSTEM_ROLES])
+    request = with_own_parameters(request)
+    turns = _turns([message for message in request.messages if not _is_system(message)])
     body: JsonObject = {
         **parameters_of(request),
         "model": request.model,
@@ -34,9 +44,14 @@ def messages_body(request: ModelRequest) -> JsonObject:
         "stream": True,
         **_tools(request, turns),
     }
-    if system := _system(request.messages):
+    if system := native_system(request.messages) or _system(request.messages):
         body["system"] = system
-    return body
+    return with_native_parameters(body, request)
+
+
+def _is_system(message: JsonObject) -> bool:
+    role = native_role(message)
+    return message.get("role") in SYSTEM_ROLES if role is None else role == SYSTEM
 
 
 def _system(messages: list[JsonObject]) -> str | list[Block]:
@@ -45,10 +60,7 @@ def _system(messages: list[JsonObject]) -> str | list[Block]:
     Blocks are sent where one of them marks a prefix for the cache.
     """
     blocks = [
-        block
-        for message in messages
-        if message.get("role") in SYSTEM_ROLES
-        for block in text_blocks(_content(message))
+        block for message in messages if _is_system(message) for block in text_blocks(_content(message))
     ]
     if any("cache_control" in block for block in blocks):
         return blocks
@@ -59,7 +71,7 @@ def _turns(messages: list[JsonObject]) -> list[JsonObject]:
     """Consecutive messages of one role become one, in which tool results have to come first."""
     turns: list[JsonObject] = []
     for message in messages:
-        role = "assistant" if message.get("role") == "assistant" else "user"
+        role = native_role(message) or ("assistant" if message.get("role") == "assistant" else "user")
         blocks = _blocks(message)
         if blocks and turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
@@ -74,6 +86,8 @@ def _turns(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def _blocks(message: JsonObject) -> list[Block]:
+    if (native := native_blocks(message)) is not None:
+        return native
     if message.get("role") == "tool":
         return [result_block(message)]
     uses = [tool_use_block(call) for call in objects(message.get("tool_calls"))]
@@ -112,6 +126,8 @@ def _tools(request: ModelRequest, turns: list[JsonObject]) -> JsonObject:
 
 def _tool(tool: JsonObject) -> JsonObject:
     """OpenAI's function, its custom tool as one that takes a text, or a tool of Anthropic's own."""
+    if isinstance(native := tool.get(NATIVE), dict):
+        return native
     if isinstance(custom := tool.get("custom"), dict):
         text = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
         function = {"name": custom.get("name"), "description": custom.get("description"), "parameters": text}

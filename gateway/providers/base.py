@@ -8,6 +8,17 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class NativeParameters:
+    """The parameters of a client that speaks Anthropic's protocol, see `anthropic_native`.
+
+    `translated` are the names in `ModelRequest.extra` that say the same for other providers.
+    """
+
+    parameters: JsonObject
+    translated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One model call. Messages and tools have OpenAI's chat-completions shape; bounds are tokens."""
 
@@ -18,6 +29,7 @@ class ModelRequest:
     tools: list[JsonObject] = field(default_factory=list)
     extra: JsonObject = field(default_factory=dict)  # parameters passed through as the client sent them
     headers: dict[str, str] = field(default_factory=dict)  # likewise, such as `anthropic-beta`
+    native: NativeParameters | None = None  # if the client speaks Anthropic's protocol
 
 
 def has_images(messages: Sequence[JsonObject]) -> bool:
@@ -174,6 +186,10 @@ class Provider(Protocol):
 
     async def count_text(self, text: str) -> int | None:
         """The tokens of a piece of output; None likewise."""
+
+    async def count_request(self, request: ModelRequest) -> int | None:
+        """The exact tokens of the whole request, for a client that asks for them: it may take a request to
+        the provider, which is free. None if the provider does not count; ProviderError, ContextTooLong."""
 
     async def health(self) -> None:
         """Returns if the provider answers; ProviderError if not."""

@@ -99,7 +99,7 @@ class Exchange:
                 body += chunk
                 if len(body) > LARGEST_REFUSAL:
                     break
-        secrets = self._secrets()
+        secrets = self.secrets()
         said = redacted(body[:LONGEST_LOGGED].decode("utf-8", "replace"), secrets)
         log.warning("a provider refused", provider=self.provider, status=response.status_code, said=said)
         raise refusal(
@@ -110,7 +110,7 @@ class Exchange:
             secrets=secrets,
         )
 
-    def _secrets(self) -> list[str]:
+    def secrets(self) -> list[str]:
         """The key, in whichever header it is sent."""
         values = (value.removeprefix("Bearer ") for value in self.headers.values())
         return [value for value in values if len(value) >= SHORTEST_SECRET]
@@ -132,6 +132,8 @@ class Exchange:
         return ProviderError(text, provider=self.provider, did_no_work=True, transient=transient)
 
     def _broken(self, exc: Exception) -> ProviderError:
+        if isinstance(exc, httpx.DecodingError):
+            return ProviderError(f"The provider's answer cannot be read: {exc}", provider=self.provider)
         if _never_connected(exc):
             return self._unreachable("The model's provider cannot be reached.", transient=True)
         return ProviderError(provider=self.provider)

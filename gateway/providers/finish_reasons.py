@@ -4,13 +4,13 @@ from gateway.errors import ProviderError
 
 _NAMES = {
     "stop": """
-        stop end_turn eos eos_token eos_found stop_sequence stop_token stop_str pause_turn
+        stop end_turn eos eos_token eos_found stop_sequence stop_token stop_str
         completed complete done end finished finish success normal
     """,
     "length": """
         length max_tokens max_output_tokens max_completion_tokens max_new_tokens max_length model_length
-        length_limit token_limit max_tokens_reached truncated context_length context_length_exceeded
-        context_window_exceeded model_context_window_exceeded
+        pause_turn length_limit token_limit max_tokens_reached truncated context_length
+        context_length_exceeded context_window_exceeded model_context_window_exceeded
     """,
     "tool_calls": "tool_calls tool_call tool_use tool function_call function_calls",
     "content_filter": """
@@ -28,8 +28,8 @@ def finish_reason(told: str, *, provider: str) -> str | None:
 
     ProviderError for every other word: the provider says that it failed, or nothing that we know.
     """
-    word = told.strip().lower().replace("-", "_").replace(" ", "_")
-    word = word.removeprefix("finish_reason_")
+    word = told.strip().lower().replace("-", "_").replace(" ", "_").rpartition(".")[2]
+    word = word.removeprefix("finish_reason_").removeprefix("finishreason_")
     if word in NONE:
         return None
     if word in _REASONS:

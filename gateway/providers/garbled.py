@@ -42,13 +42,13 @@ def reported_count(value: Any) -> int | None:
     return value if is_count(value) else NO_COUNT
 
 
-def parsed(data: str) -> JsonObject | None:
-    """The JSON object in `data`; None if there is none."""
+def parsed(data: str) -> list[JsonObject] | None:
+    """The JSON object in `data`, or several in a list; None if there is none."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return objects([value] if isinstance(value, dict) else value) or None
 
 
 def garbled(provider: str) -> ProviderError:

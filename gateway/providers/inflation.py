@@ -10,6 +10,9 @@ ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip or zlib, whichever comes
 NO_HEADER = -zlib.MAX_WBITS
 NAMES = {"gzip", "x-gzip", "deflate"}
 GZIP = b"\x1f\x8b"
+# The first two bytes of JSON, an event stream or a page; one that compressed data begins with is improbable.
+PLAIN = {start.encode() for start in """{" {} {\n {\r [{ [" [] da ev id re <! <h <H <? :p""".split(" ")}
+PLAIN |= {b"{ ", b": ", b":\n", b":\r", b"\n\n", b"\r\n", b"\n{", b"  ", b" {", b"\n ", b"\nd", b"\xef\xbb"}
 
 
 class Inflation:
@@ -37,6 +40,8 @@ class Inflation:
             yield from self._inflated(chunk)
             chunk = self._inflater.unused_data
             self._is_within = not self._inflater.eof
+        if self._is_plain:
+            yield chunk
 
     def _begins(self, chunk: bytes) -> bool:
         """Whether a member begins here: what follows the last one, such as zeros, is ignored."""
@@ -45,6 +50,9 @@ class Inflation:
             return False
         self._is_over = self._is_over or (self._is_later and not chunk.startswith(GZIP))
         if self._is_over:
+            return False
+        if not self._is_later and chunk[: len(GZIP)] in PLAIN:
+            self._is_plain = True  # some servers name an encoding and do not use it
             return False
         self._inflater = zlib.decompressobj(ANY_HEADER if _has_header(chunk) else NO_HEADER)
         self._is_within = self._is_later = True

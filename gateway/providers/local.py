@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
+from gateway.providers.anthropic_native import for_other_providers
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.http import client
 from gateway.providers.local_grammar import affordable_tools, check_format
@@ -44,7 +45,9 @@ class LocalProvider(CompatibleProvider):
         """Applies the model's chat template, then its tokenizer."""
         if request.tools:
             return None
-        answer = await self._ask("/apply-template", {"messages": request.messages})
+        answer = await self._ask(
+            "/apply-template", {"messages": for_other_providers(request, takes_late_system=False).messages}
+        )
         prompt = answer.get("prompt")
         return await self._count_tokens(prompt, special=True) if isinstance(prompt, str) else None
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from gateway.errors import ProviderError
+from gateway.providers.anthropic_native import for_other_providers
 from gateway.providers.base import JsonObject, ModelEvent, ModelRequest
 from gateway.providers.dialects import Dialect, after_refusal, dialects
 from gateway.providers.exchange import ClientFactory, Exchange, url_below
@@ -28,6 +29,7 @@ NOT_OPENAIS = {
     "cache_control",
     "images",
     "annotations",
+    "extra_content",
     "prefix",
 }
 
@@ -37,6 +39,7 @@ class OpenAIProvider:
 
     name = "openai"
     output_bound = "max_completion_tokens"
+    takes_late_system = True  # system messages after the first user message
     has_tokenizer = False
 
     def __init__(self, base_url: str, *, api_key: str = "", client: ClientFactory = model_client) -> None:
@@ -65,7 +68,12 @@ class OpenAIProvider:
     def _read(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         url, bound = url_below(self.base_url, "/chat/completions"), request.max_tokens
         chunks = self._exchange.post(url, self.body(request), most_bytes=most_received(bound))
-        return read_events(chunks, OpenAIReader(self.name), longest_line=longest_line(bound))
+        return read_events(
+            chunks,
+            OpenAIReader(self.name),
+            longest_line=longest_line(bound),
+            secrets=self._exchange.secrets(),
+        )
 
     def _dialect(self, request: ModelRequest) -> Dialect:
         return dialects().of((self.base_url, request.model), output_bound=self.output_bound)
@@ -80,6 +88,7 @@ class OpenAIProvider:
         return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def body(self, request: ModelRequest) -> JsonObject:
+        request = for_other_providers(request, takes_late_system=self.takes_late_system)
         dialect = self._dialect(request)
         body: JsonObject = {
             **{name: value for name, value in request.extra.items() if name not in BILLING_PARAMETERS},
@@ -112,6 +121,9 @@ class OpenAIProvider:
     async def count_text(self, text: str) -> int | None:
         return None
 
+    async def count_request(self, request: ModelRequest) -> int | None:
+        return await self.count_prompt(request)
+
     async def health(self) -> None:
         await self._exchange.check(self._models_url())
 
@@ -141,6 +153,7 @@ class CompatibleProvider(OpenAIProvider):
 
     name = "compatible"
     output_bound = "max_tokens"
+    takes_late_system = False  # many models' templates refuse them
 
     def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
         """As they are: a server that sent reasoning or signatures wants them back."""

@@ -6,6 +6,7 @@ Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.providers import reasoning_details
 from gateway.providers.base import (
     Extra,
     Finish,
@@ -27,9 +28,10 @@ from gateway.providers.usage_counts import merged, usage_of
 
 REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
 READ_IN_CHUNK = {"id", "object", "created", "model", "choices", "usage", "error", "x_groq", "obfuscation"}
-READ_IN_CHUNK |= {"usageMetadata", "type"}
+READ_IN_CHUNK |= {"usageMetadata", "type", "finish_reason", "finishReason"}
 READ_IN_CHOICE = {"index", "delta", "message", "text", "finish_reason", "finishReason", "error", "usage"}
-READ_IN_MESSAGE = {"role", "content", "refusal", "tool_calls", "function_call", "obfuscation", *REASONING}
+READ_IN_MESSAGE = {"role", "content", "refusal", "tool_calls", "function_call", "obfuscation", "usage"}
+READ_IN_MESSAGE |= set(REASONING)
 MOST_EXTRAS = 100_000  # of one reply
 EACH_TIME = {"logprobs"}  # also if the same value comes again
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -66,15 +68,16 @@ class OpenAIReader:
         if frame.data.strip() == DONE:
             self.done = True
             return
-        chunk = parsed(frame.data)
-        if chunk is None:
+        chunks = parsed(frame.data)
+        if chunks is None:
             self.unread += frame.data.strip() not in ("null", "ping")
             return
-        if (error := error_in(chunk, event=frame.event)) is not None:
-            raise reported_error(error, provider=self.provider, has_begun=self._has_begun)
-        yield from self._read_chunk(chunk)
-        if frame.event == BODY and objects(chunk.get("choices")) and self._message_in(chunk):
-            self._is_whole = True
+        for chunk in chunks:
+            if (error := error_in(chunk, event=frame.event)) is not None:
+                raise reported_error(error, provider=self.provider, has_begun=self._has_begun)
+            yield from self._read_chunk(chunk)
+            if frame.event == BODY and (self._message_in(chunk) or len(chunks) > 1):
+                self._is_whole = True
 
     def end(self) -> Iterator[ModelEvent]:
         """A reply is complete after a reason, after `[DONE]` if it has anything, and as a whole document."""
@@ -96,6 +99,7 @@ class OpenAIReader:
                 self._index = choice.get("index", 0)
             if choice.get("index", self._index) == self._index:
                 yield from self._read_choice(choice)
+        self._end_by(chunk)
         yield from self._read_usage(chunk)
         if "choices" in chunk:
             yield from self._extras_of("answer", chunk, READ_IN_CHUNK)
@@ -106,7 +110,10 @@ class OpenAIReader:
             yield event
         if error := choice.get("error"):
             raise reported_error(error, provider=self.provider, has_begun=True)
-        told = a_text(choice.get("finish_reason")) or a_text(choice.get("finishReason"))
+        self._end_by(choice)
+
+    def _end_by(self, place: JsonObject) -> None:
+        told = a_text(place.get("finish_reason")) or a_text(place.get("finishReason"))
         self._reason = finish_reason(told, provider=self.provider) or self._reason
 
     def _events_of(self, choice: JsonObject) -> Iterator[ModelEvent]:
@@ -119,7 +126,7 @@ class OpenAIReader:
         yield from self._extras_of("choice", choice, READ_IN_CHOICE)
 
     def _read_message(self, message: JsonObject, *, is_new: bool) -> Iterator[ModelEvent]:
-        if reasoning := next((text for name in REASONING if (text := a_text(message.get(name)))), ""):
+        if reasoning := _reasoning_in(message):
             self._has_reasoning = True
             yield ReasoningDelta(reasoning)
         for text, kind in _content(message.get("content")):
@@ -155,10 +162,12 @@ class OpenAIReader:
 
     def _read_usage(self, chunk: JsonObject) -> Iterator[ModelEvent]:
         """The counts so far, passed on at once: a reply that breaks off is charged by them."""
-        places = [chunk, an_object(chunk.get("x_groq")), *_choices(chunk)]
-        reports = [usage_of(an_object(place.get("usage"))) for place in places]
-        reports.append(usage_of(an_object(chunk.get("usageMetadata"))))
-        for report in reports:
+        choices = _choices(chunk)
+        inner = [an_object(choice.get(name)) for choice in choices for name in ("delta", "message")]
+        places = [chunk, an_object(chunk.get("x_groq")), *choices, *inner]
+        counts = [place["usage"] for place in places if isinstance(place.get("usage"), dict)]
+        counts += [an_object(chunk.get("usageMetadata")), *([chunk] if "eval_count" in chunk else [])]
+        for report in map(usage_of, counts):
             if report is not None:
                 self._usage = merged(self._usage, report)
                 yield self._usage
@@ -182,13 +191,23 @@ def _choices(chunk: JsonObject) -> list[JsonObject]:
     return objects([choices] if isinstance(choices, dict) else choices)
 
 
+def _reasoning_in(message: JsonObject) -> str:
+    """Under the first name that has any; else from `reasoning_details`."""
+    found = (_joined_text(message.get(name)) for name in (*REASONING, reasoning_details.NAME))
+    return next((text for text in found if text), "")
+
+
 def _content(content: Any) -> Iterator[tuple[str, type[TextDelta] | type[ReasoningDelta]]]:
     """Texts and reasoning: Mistral's reasoning models send a list of parts of both."""
     if isinstance(content, str):
         if content:
             yield content, TextDelta
         return
-    for part in objects([content] if isinstance(content, dict) else content):
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str) and part:
+            yield part, TextDelta
+        if not isinstance(part, dict):
+            continue
         kind = a_text(part.get("type"))
         thought = part.get("thinking", part.get("reasoning"))
         if kind in ("thinking", "reasoning") or (not kind and thought):
@@ -199,9 +218,14 @@ def _content(content: Any) -> Iterator[tuple[str, type[TextDelta] | type[Reasoni
 
 
 def _joined_text(value: Any) -> str:
+    """Of a text, or of an object or several with a text, a summary or a content."""
     if isinstance(value, str):
         return value
-    return "".join(a_text(item.get("text")) for item in objects(value))
+    parts = objects([value] if isinstance(value, dict) else value)
+    return "".join(
+        next((text for name in ("text", "summary", "content") if (text := a_text(part.get(name)))), "")
+        for part in parts
+    )
 
 
 def _with_images(message: JsonObject) -> JsonObject:

@@ -16,9 +16,10 @@ from kit.errors import DomainError
 
 # OpenAI, llama.cpp, vLLM and DeepSeek, Anthropic (twice), xAI, Gemini, in this order, then other servers.
 CONTEXT = re.compile(
-    rb"context_length_exceeded|exceed_context_size|maximum context length|prompt is too long|context limit"
-    rb"|maximum prompt length|input token count|context window|context size|context length"
-    rb"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)|input is too long",
+    "context_length_exceeded|exceed_context_size|maximum context length|prompt is too long|context limit"
+    "|maximum prompt length|input token count|context window|context size|context length"
+    "|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)|input is too long"
+    "|`inputs` (?:tokens|must have less than)|exceeds? the (?:model's )?(?:maximum|max) .{0,20}tokens",
     re.IGNORECASE,
 )
 # A gateway in front of the model gave up waiting; the model behind it may have worked, and may still.
@@ -50,9 +51,9 @@ def refusal(
     secrets: Iterable[str] = (),
 ) -> DomainError:
     """The error for a status that is not a success; one about the context window is ContextTooLong."""
-    if status in INVALID and CONTEXT.search(body):
-        return ContextTooLong()
     words = words_of(_json(body), secrets=secrets)
+    if status in INVALID and is_about_context(body.decode("utf-8", "replace")):
+        return context_too_long(words)
     said = words.get("provider_message", "")
     return ProviderError(
         _text_for(status, body, said),
@@ -61,9 +62,29 @@ def refusal(
         did_no_work=status not in GATEWAY_TIMEOUTS,
         transient=is_transient(status)
         and b"insufficient_quota" not in body,  # OpenAI's 429 for an unpaid bill
-        retry_after=retry_after_seconds((headers or {}).get("retry-after"), now=datetime.now(UTC)),
+        retry_after=_retry_after(headers or {}),
         words=words,
     )
+
+
+def is_about_context(text: str) -> bool:
+    return CONTEXT.search(text) is not None
+
+
+def context_too_long(words: Mapping[str, str]) -> ContextTooLong:
+    """With the provider's own words, which often say by how much."""
+    said = words.get("provider_message")
+    if not said:
+        return ContextTooLong()
+    return ContextTooLong(f"{ContextTooLong.message} The provider says: {said}", provider_message=said)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """In seconds; OpenAI and Azure also send milliseconds."""
+    milliseconds = retry_after_seconds(headers.get("retry-after-ms"), now=datetime.now(UTC))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    return retry_after_seconds(headers.get("retry-after"), now=datetime.now(UTC))
 
 
 def _text_for(status: int, body: bytes, said: str) -> str | None:
@@ -89,12 +110,18 @@ def words_of(error: Any, *, secrets: Iterable[str] = ()) -> dict[str, str]:
     """
     if isinstance(error, str):
         return _words(error, "", "", secrets)
+    if isinstance(error, list):
+        return words_of(error[0], secrets=secrets) if error else {}
     outer = an_object(error)
-    inner: Any = outer.get("error", outer)
+    inner: Any = outer.get("error") or outer.get("errors") or outer
+    if isinstance(inner, list):
+        inner = inner[0] if inner else {}
     if isinstance(inner, str):
         said = a_text(outer.get("message"))
         return _words(said if said else inner, a_text(outer.get("code")), "", secrets)
     found = an_object(inner)
+    if isinstance(found.get("message"), dict):  # Mistral's
+        found = {**found, **found["message"], "message": None}
     problems = [*objects(found.get("detail")), *objects(found.get("errors"))]
     problem = problems[0] if problems else {}
     place = problem.get("loc")
@@ -118,6 +145,17 @@ def _words(message: str, code: str, param: str, secrets: Iterable[str]) -> dict[
         "provider_param": redacted(param, secrets)[:LONGEST_CODE],
     }
     return {name: text for name, text in named.items() if text}
+
+
+def hide_secrets(error: ProviderError, secrets: Iterable[str]) -> None:
+    """Redacts the provider's words in an error that a reply has reported."""
+    known = list(secrets)
+    error.text = redacted(error.text, known)
+    error.args = (error.text,)
+    error.details = {
+        name: redacted(value, known) if isinstance(value, str) else value
+        for name, value in error.details.items()
+    }
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

@@ -6,7 +6,14 @@ from typing import Any
 from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object
-from gateway.providers.refusals import GATEWAY_TIMEOUTS, is_transient, words_of
+from gateway.providers.refusals import (
+    GATEWAY_TIMEOUTS,
+    context_too_long,
+    is_about_context,
+    is_transient,
+    words_of,
+)
+from kit.errors import DomainError
 
 # By a word in the error's type, code or status: OpenAI, Anthropic, Google, vLLM, OpenRouter.
 STATUSES = {
@@ -45,6 +52,9 @@ def error_in(data: JsonObject, *, event: str = "") -> Any:
     """What a frame reports as an error; None if it is not one."""
     if data.get("error"):
         return data["error"]
+    base = an_object(data.get("base_resp"))  # MiniMax's
+    if base.get("status_code"):
+        return {"code": base["status_code"], "message": base.get("status_msg")}
     is_error = "error" in (data.get("object"), data.get("type"), event)
     has_answer = data.get("choices") or data.get("content") or data.get("usage")
     has_words = any(data.get(name) for name in ("message", "msg", "detail", "error_msg", "errors"))
@@ -53,22 +63,27 @@ def error_in(data: JsonObject, *, event: str = "") -> Any:
     return None
 
 
-def reported_error(error: Any, *, provider: str, has_begun: bool) -> ProviderError:
-    """Before a reply has begun, the provider has done no work and bills nothing."""
-    status = status_of(error)
+def reported_error(error: Any, *, provider: str, has_begun: bool) -> DomainError:
+    """Before a reply has begun, the provider has done no work and bills nothing.
+
+    ContextTooLong for one about the window.
+    """
+    status, words = status_of(error), words_of(error)
+    if not has_begun and is_about_context(" ".join(words.values())):
+        return context_too_long(words)
     return ProviderError(
         _text(error),
         provider=provider,
         provider_status=status,
         did_no_work=not has_begun and status not in GATEWAY_TIMEOUTS,
         transient=is_transient(status),
-        words=words_of(error),
+        words=words,
     )
 
 
 def status_of(error: Any) -> int:
     """The HTTP status that the error names or that its type has; 200 if neither is known."""
-    found = an_object(error)
+    found = an_object(error[0] if isinstance(error, list) and error else error)
     for name in ("code", "status", "status_code", "http_code", "statusCode"):
         status = found.get(name)
         if isinstance(status, str) and status.isdigit():

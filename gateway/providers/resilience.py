@@ -109,6 +109,9 @@ class ResilientProvider:
     async def count_text(self, text: str) -> int | None:
         return await self.provider.count_text(text)
 
+    async def count_request(self, request: ModelRequest) -> int | None:
+        return await self.provider.count_request(request)
+
     async def health(self) -> None:
         await self.provider.health()
 

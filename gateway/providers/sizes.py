@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from gateway.providers.anthropic_native import with_small_blocks
 from gateway.providers.base import JsonObject, ModelRequest, Provider, count_images, is_image
 
 # The most tokens that a provider counts for one image: OpenAI's gpt-4o-mini, 2833 + 8 tiles of 5667 each
@@ -102,9 +103,8 @@ def _with_small_images(request: ModelRequest) -> tuple[ModelRequest, int]:
     for message in request.messages:
         images += count_images([message])
         lists = {name: message[name] for name in ("content", "images") if isinstance(message.get(name), list)}
-        messages.append(
-            {**message, **{name: [_small(part) for part in parts] for name, parts in lists.items()}}
-        )
+        small = {name: [_small(part) for part in parts] for name, parts in lists.items()}
+        messages.append(with_small_blocks({**message, **small}))
     return replace(request, messages=messages), images
 
 

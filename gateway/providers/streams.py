@@ -1,13 +1,14 @@
 """A provider's streamed reply as events, in any wire format."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
 from gateway.errors import ProviderError
 from gateway.providers.base import Finish, ModelEvent, Unread
 from gateway.providers.garbled import garbled
+from gateway.providers.refusals import hide_secrets
 from gateway.providers.soundness import SoundEvents
 from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 
@@ -37,15 +38,20 @@ class FrameReader(Protocol):
 
 
 async def read_events(
-    chunks: AsyncGenerator[bytes, None], reader: FrameReader, *, longest_line: int = LONGEST_LINE
+    chunks: AsyncGenerator[bytes, None],
+    reader: FrameReader,
+    *,
+    longest_line: int = LONGEST_LINE,
+    secrets: Sequence[str] = (),
 ) -> AsyncGenerator[ModelEvent, None]:
     """The events with valid text, the Finish last; a reply without one broke off. Closes `chunks`.
 
     After the finish reason, neither a connection that stays open nor one that breaks spoils the reply. A
-    frame of more than `longest_line` bytes ends the reply with Unread and a ProviderError.
+    frame of more than `longest_line` bytes ends the reply with Unread and a ProviderError. Errors that the
+    reply reports are without `secrets`.
     """
     sounds, finish = SoundEvents(), None
-    frames = _frames(chunks, reader, FrameParser(longest=longest_line))
+    frames = _redacting(_frames(chunks, reader, FrameParser(longest=longest_line)), secrets)
     async with aclosing(frames):
         async for event in frames:
             if isinstance(event, Finish):
@@ -60,6 +66,18 @@ async def read_events(
     if finish is None:
         raise _incomplete(reader)
     yield finish
+
+
+async def _redacting(
+    events: AsyncGenerator[ModelEvent, None], secrets: Sequence[str]
+) -> AsyncGenerator[ModelEvent, None]:
+    async with aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except ProviderError as exc:
+            hide_secrets(exc, secrets)
+            raise
 
 
 def _incomplete(reader: FrameReader) -> ProviderError:

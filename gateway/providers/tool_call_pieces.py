@@ -56,7 +56,7 @@ class ToolCallPieces:
         """The pieces in OpenAI's form that this one makes known."""
         kind = "custom" if isinstance(piece.get("custom"), dict) else "function"
         body = an_object(piece.get(kind)) or piece
-        name, call_id, text = a_text(body.get("name")), a_text(piece.get("id")), _arguments(body)
+        name, call_id, text = _name(body), a_text(piece.get("id")), _arguments(body)
         call = self._call_of(_index(piece), call_id, name, text)
         if call is not self._latest and self._latest is not None:
             yield from self._announced(self._latest)
@@ -121,6 +121,11 @@ class ToolCallPieces:
         call = _Call(len(self._calls), "")
         self._calls.append(call)
         return call
+
+
+def _name(body: JsonObject) -> str:
+    """Without what some models write around it: `functions.search`, `search<|channel|>commentary`."""
+    return a_text(body.get("name")).partition("<|")[0].removeprefix("functions.")
 
 
 def _index(piece: JsonObject) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Step = str | threading.Event
+KEY = "sk-secret-0123456789abcdef"  # like the key that a careless provider repeats
 
 
 class Death(Exception):
@@ -22,10 +23,16 @@ class Script:
     """The next model calls: texts are streamed, events awaited."""
 
     steps: list[Step] = field(default_factory=lambda: ["Hello", " there", "."])
+    before: threading.Event | None = None  # awaited before the status
     status: int = 200
+    refusal: Any = field(default_factory=lambda: {"error": {"message": f"the provider's own words: {KEY}"}})
+    retry_after: str = ""
     dies: bool = False
     finish_reason: str = "stop"
     usage: tuple[int, int] | None = (0, 0)  # (0, 0): count for real; None: report nothing
+    usage_details: dict[str, Any] = field(default_factory=dict)  # fields of the usage besides its counts
+    deltas: list[dict[str, Any]] = field(default_factory=list)  # streamed after the texts
+    error: Any = None  # reported instead of the rest, in a frame of its own
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     # Tool calls by the tool's own name; it is replaced by the name under which the tool is offered.
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -56,8 +63,8 @@ class ScriptedProvider:
     def let_go(self) -> None:
         """Lets every waiting reply continue."""
         for script in (*self.served, self.script):
-            for step in script.steps:
-                if not isinstance(step, str):
+            for step in (*script.steps, script.before):
+                if isinstance(step, threading.Event):
                     step.set()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
@@ -86,8 +93,10 @@ class ScriptedProvider:
             return
         script = self.scripts.pop(0) if self.scripts else self.script
         self.served.append(script)
+        while script.before is not None and not script.before.is_set():
+            await asyncio.sleep(self.poll_seconds)
         if script.status != 200:
-            await _answer(send, script.status, {"error": {"message": "the provider's own words: sk-secret"}})
+            await _answer(send, script.status, script.refusal, retry_after=script.retry_after)
             return
         work = asyncio.ensure_future(self._stream(script, body, send))
         gone = asyncio.ensure_future(_disconnected(receive))
@@ -123,6 +132,12 @@ class ScriptedProvider:
                     await asyncio.sleep(self.poll_seconds)
         if script.dies:
             raise Death
+        for delta in script.deltas:
+            await _data(send, {"choices": [{"index": 0, "delta": delta}]})
+        if script.error is not None:
+            await _data(send, {"error": script.error})
+            await send({"type": "http.response.body", "body": b""})
+            return
         calls = [*script.tool_calls, *_with_offered_names(script.calls, body)]
         if calls:
             await _data(send, {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]})
@@ -133,7 +148,7 @@ class ScriptedProvider:
             usage = script.usage if any(script.usage) else (count(_prompt(body["messages"])), written)
             self.reported.append(usage)
             counts = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
-            await _data(send, {"choices": [], "usage": counts})
+            await _data(send, {"choices": [], "usage": {**counts, **script.usage_details}})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
         if script.after_done is not None:
             while not script.after_done.is_set():
@@ -198,8 +213,10 @@ async def _data(send: Send, chunk: dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": line, "more_body": True})
 
 
-async def _answer(send: Send, status: int, data: dict[str, Any]) -> None:
+async def _answer(send: Send, status: int, data: Any, *, retry_after: str = "") -> None:
     headers = [(b"content-type", b"application/json")]
+    if retry_after:
+        headers.append((b"retry-after", retry_after.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(data).encode()})
 

@@ -34,6 +34,7 @@ from gateway.turns.context import (
 from gateway.turns.heartbeat import HOLDER
 from gateway.turns.history import fit_request
 from gateway.turns.requests import SendRequest
+from gateway.turns.titles import title_of
 from kit.errors import DomainError, NotFound
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
@@ -42,7 +43,6 @@ from quotas.reservations import open_turn
 from workspaces.language_models.queries import ModelRef
 from workspaces.mcp_servers.queries import ServerRef
 
-TITLE_LENGTH = 80
 MOST_ANCESTORS = 20  # passed to an engine
 
 
@@ -148,6 +148,7 @@ def job_of(
     servers: tuple[ServerRef, ...] = (),
 ) -> TurnJob:
     """The job that runs the turn; the reply of a completion is stored only if it can be asked for again."""
+    is_asked_for = turn.conversation_id is not None or turn.idempotency_key is not None
     return TurnJob(
         turn_id=turn.id,
         conversation_id=turn.conversation_id,
@@ -159,7 +160,7 @@ def job_of(
         fallbacks=models[1:],
         request=request,
         bounds=bounds,
-        stores_reply=turn.kind == Turn.Kind.CHAT or turn.idempotency_key is not None,
+        stores_reply=turn.kind == Turn.Kind.CHAT or is_asked_for,
         question=question,
         ancestors=ancestors,
         engine_account_id=engine_account_id,
@@ -274,12 +275,6 @@ def _explain_race(principal: Principal, send_request: SendRequest, exc: Integrit
         if running is not None:
             raise TurnInProgress(turn_id=str(running.id)) from exc
     raise exc
-
-
-def title_of(message: str) -> str:
-    """The first line of a conversation's first message is its title until it is renamed."""
-    line = " ".join(message.strip().splitlines()[0].split())
-    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
 
 
 def record_refusal(*, principal: Principal, refusal: DomainError, model: str) -> None:

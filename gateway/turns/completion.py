@@ -5,7 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds, bound_call, expect_fit
@@ -22,6 +22,8 @@ from gateway.turns.admission import Admitted, job_of, record_refusal, reserve_tu
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.context import find_keyed, requested_servers
 from gateway.turns.decision import Decision, RequestedServers, decide
+from gateway.turns.stored_response import place_turn, record_response
+from gateway.turns.truncation import fit_by_truncation
 from gateway.turns.workspace_tools import ChosenServer, narrowed
 from kit.errors import DomainError, InvalidInput
 from kit.tenancy import in_public, in_tenant
@@ -60,12 +62,23 @@ async def admit_completion(
 
     Raises the refusal, which is audited.
     """
-    if idempotency_key is not None:
-        replay = partial(_find_replay, principal, completion, idempotency_key)
-        if (earlier := await in_tenant(principal.tenant, replay)) is not None:
-            return Admitted(turn_id=earlier, job=None)
+    if idempotency_key is None:
+        return await _admit(principal, completion)
+    replay = partial(_find_replay, principal, completion, idempotency_key)
+    if (earlier := await in_tenant(principal.tenant, replay)) is None:
+        try:
+            return await _admit(principal, completion, idempotency_key=idempotency_key)
+        except IntegrityError:  # a request with the same key was faster
+            if (earlier := await in_tenant(principal.tenant, replay)) is None:
+                raise
+    return Admitted(turn_id=earlier, job=None)
+
+
+async def _admit(
+    principal: Principal, completion: CompletionRequest, *, idempotency_key: str | None = None
+) -> Admitted:
     installed, servers = await in_tenant(
-        principal.tenant, _read_choices, principal=principal, chosen=completion.servers
+        principal.tenant, read_choices, principal=principal, chosen=completion.servers
     )
     decision = decide(
         principal=principal,
@@ -103,7 +116,7 @@ def _find_replay(principal: Principal, completion: CompletionRequest, key: str) 
     return replay.turn_id if replay else None
 
 
-def _read_choices(
+def read_choices(
     *, principal: Principal, chosen: Sequence[ChosenServer]
 ) -> tuple[list[ModelRef], RequestedServers]:
     installed = installed_models(workspace_id=principal.workspace.id)
@@ -113,12 +126,19 @@ def _read_choices(
 async def _bound(
     model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]
 ) -> tuple[ModelRequest, Bounds]:
+    request, provider = request_of(model, completion, servers), provider_for(model)
+    if completion.truncates:
+        return await fit_by_truncation(provider, request, model)
+    return request, expect_fit(model, await bound_call(provider, request, model))
+
+
+def request_of(model: ModelRef, completion: CompletionRequest, servers: Sequence[ServerRef]) -> ModelRequest:
     """InvalidInput if a tool of the client's has the name of one of the workspace's."""
     offered = offer_tools(servers)
     names = {tool.wire_name for tool in offered}
     if twice := next((name for tool in completion.tools if (name := tool_name(tool)) in names), None):
         raise InvalidInput(tools=[f"A tool of the workspace has the name {twice!r} as well."])
-    request = ModelRequest(
+    return ModelRequest(
         model=model.upstream_name,
         messages=completion.messages,
         max_tokens=completion.max_tokens or model.output_bound,
@@ -126,8 +146,8 @@ async def _bound(
         tools=[*completion.tools, *(tool.definition for tool in offered)],
         extra=completion.extra,
         headers=completion.headers,
+        native=completion.native,
     )
-    return request, expect_fit(model, await bound_call(provider_for(model), request, model))
 
 
 @transaction.atomic
@@ -140,7 +160,11 @@ def write_completion(
     bounds: Bounds,
     idempotency_key: str | None = None,
 ) -> tuple[Turn, list[Limit]]:
-    """The reply of one with a key is stored, so that a repeated request gets it."""
+    """The reply of one with a key is stored, so that a repeated request gets it.
+
+    With a record the turn is stored in a conversation; NotFound and TurnInProgress come from there.
+    """
+    place = place_turn(principal=principal, record=completion.record) if completion.record else {}
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
         user_id=principal.user_id,
@@ -151,5 +175,8 @@ def write_completion(
         decision=decision.as_dict(),
         idempotency_key=idempotency_key,
         body_hash=completion.body_hash if idempotency_key else "",
+        **place,
     )
+    if completion.record:
+        record_response(turn=turn, conversation=place["conversation"], record=completion.record)
     return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

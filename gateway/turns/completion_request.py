@@ -12,7 +12,10 @@ from rest_framework import serializers
 
 from gateway.calls.client_input import check_messages, check_tools
 from gateway.calls.client_parameters import passed_through
-from gateway.turns.requests import StrictFloat, StrictInteger, StrictString
+from gateway.providers.base import NativeParameters
+from gateway.turns.requests import StrictBoolean, StrictFloat, StrictInteger, StrictString
+from gateway.turns.stored_response import ResponseRecord
+from gateway.turns.workspace_tools import KIND as MCP_TOOL
 from gateway.turns.workspace_tools import ChosenServer, split_tools
 from kit.body_validation import validated
 from kit.errors import InvalidInput
@@ -29,7 +32,7 @@ class CompletionSerializer(serializers.Serializer[Any]):
     messages = serializers.ListField(
         child=serializers.DictField(), allow_empty=False, max_length=MOST_MESSAGES
     )
-    stream = serializers.BooleanField(required=False, default=False, allow_null=True)
+    stream = StrictBoolean(required=False, default=False, allow_null=True)
     stream_options = serializers.DictField(required=False, allow_null=True, default=None)
     max_tokens = StrictInteger(
         required=False, allow_null=True, default=None, min_value=1, max_value=1_000_000
@@ -53,7 +56,8 @@ class CompletionSerializer(serializers.Serializer[Any]):
 class CompletionRequest:
     """A validated request for one model call.
 
-    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks.
+    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks;
+    `native` has the parameters as a client of Anthropic's protocol sent them.
     """
 
     model: str
@@ -66,22 +70,32 @@ class CompletionRequest:
     servers: tuple[ChosenServer, ...] = ()  # of the workspace, whose tools the model may call
     extra: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    native: NativeParameters | None = None
     body_hash: str = ""
+    truncates: bool = False  # leaves out the oldest messages instead of refusing too long a request
+    record: ResponseRecord | None = None  # stored with the turn, which then belongs to a conversation
 
     @classmethod
-    def from_body(cls, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> "CompletionRequest":
-        """From a body in OpenAI's format, and the headers that are passed on.
+    def from_body(
+        cls,
+        body: dict[str, Any],
+        *,
+        headers: dict[str, str] | None = None,
+        original: dict[str, Any] | None = None,
+    ) -> "CompletionRequest":
+        """From a body in OpenAI's format, and the headers that are passed on. `original` is what the client
+        sent, if `body` is its translation.
 
-        InvalidInput names each invalid field, texts that are not valid Unicode, and what is not passed on.
+        InvalidInput names each invalid field, texts that are not valid Unicode (those of a translation have
+        been checked), and what is not passed on.
         """
         data = validated(CompletionSerializer, body, ignores_unknown=True)
-        invalid = [name for name, value in body.items() if not is_sound({name: value})]
-        if invalid:
-            raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})
+        if original is None:
+            expect_sound(body)
         extra = passed_through(body)
         check_messages(data["messages"])
+        check_tools(data["tools"] or [], others=(MCP_TOOL,))
         tools, servers = split_tools(data["tools"] or [])
-        check_tools(tools)
         return cls(
             model=data["model"],
             messages=data["messages"],
@@ -93,5 +107,12 @@ class CompletionRequest:
             servers=servers,
             extra=extra,
             headers=headers or {},
-            body_hash=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+            body_hash=hashlib.sha256(json.dumps(original or body, sort_keys=True).encode()).hexdigest(),
         )
+
+
+def expect_sound(body: dict[str, Any]) -> None:
+    """InvalidInput names each field with text that is not valid Unicode."""
+    invalid = [name for name, value in body.items() if not is_sound({name: value})]
+    if invalid:
+        raise InvalidInput(**{name: ["This holds half of a surrogate pair."] for name in invalid})

@@ -115,8 +115,9 @@ def _check_role(principal: Principal) -> Condition:
 def _check_model(principal: Principal, slug: str, model: ModelRef | None, usable: list[str]) -> Condition:
     """A refusal names only models that the principal may use."""
     if model is None:
-        refusal: DomainError = ModelNotEnabled(model=slug, enabled=usable)
-        return Condition("model", f"{slug} is not enabled in the workspace.", refusal)
+        reason = f"{slug} is not enabled in the workspace."
+        refusal: DomainError = ModelNotEnabled(reason, model=slug, enabled=usable)
+        return Condition("model", reason, refusal)
     if reason := model.access.refusal(principal):
         return Condition("model", reason, ModelNotAllowed(reason, model=slug, enabled=usable))
     who = "everyone in it" if model.access.is_open else "you"

@@ -36,6 +36,15 @@ class StrictInteger(serializers.IntegerField):
         return data
 
 
+class StrictBoolean(serializers.BooleanField):
+    """Takes true and false only: DRF's own would read "yes" as well."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise ValidationError("This must be true or false.")
+        return data
+
+
 class StrictFloat(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         if not isinstance(data, int | float) or isinstance(data, bool):

@@ -16,6 +16,7 @@ from gateway.turns.completion import OneCall, admit_completion
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.event_stream import follow_turn
 from gateway.turns.events import NumberedEvent
+from gateway.turns.kept_answer import RequestKey
 from gateway.turns.requests import SendRequest
 from gateway.turns.runner import runner
 from gateway.turns.running_turn import RunningTurn, StopCause
@@ -87,9 +88,11 @@ async def start_completion(
         return StartedCompletion(admitted.turn_id, principal, running, admitted.limits)
 
 
-async def start_call(principal: Principal, kind: Turn.Kind, request: WholeRequest) -> StartedCall:
+async def start_call(
+    principal: Principal, kind: Turn.Kind, request: WholeRequest, key: RequestKey | None = None
+) -> StartedCall:
     """Admits a call such as for embeddings and runs it in this process. Raises as `start_turn` does."""
     ensure_started()
     with runner().slot(principal.tenant):
-        admitted = await admit_call(principal, kind, request)
+        admitted = await admit_call(principal, kind, request, key)
         return StartedCall(runner().start(admitted.job, admitted.engine), admitted.engine, admitted.limits)

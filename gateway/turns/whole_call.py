@@ -16,6 +16,7 @@ from gateway.models import Turn
 from gateway.providers.base import Finish, ModelRequest
 from gateway.turns.admission import job_of, record_refusal, reserve_turn
 from gateway.turns.decision import Decision, decide
+from gateway.turns.kept_answer import RequestKey
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
@@ -71,7 +72,9 @@ class AdmittedCall:
     limits: Sequence[Limit]
 
 
-async def admit_call(principal: Principal, kind: Turn.Kind, request: WholeRequest) -> AdmittedCall:
+async def admit_call(
+    principal: Principal, kind: Turn.Kind, request: WholeRequest, key: RequestKey | None = None
+) -> AdmittedCall:
     """`kind` is the turn's and the model's. Raises the refusal, which is audited."""
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
     decision = decide(principal=principal, model_slug=request.model, installed=installed, kind=kind.value)
@@ -86,6 +89,7 @@ async def admit_call(principal: Principal, kind: Turn.Kind, request: WholeReques
             decision=decision,
             model=model,
             bounds=call.bounds,
+            key=key,
         )
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=request.model)
@@ -98,7 +102,13 @@ async def admit_call(principal: Principal, kind: Turn.Kind, request: WholeReques
 
 @transaction.atomic
 def _write_turn(
-    *, principal: Principal, kind: Turn.Kind, decision: Decision, model: ModelRef, bounds: Bounds
+    *,
+    principal: Principal,
+    kind: Turn.Kind,
+    decision: Decision,
+    model: ModelRef,
+    bounds: Bounds,
+    key: RequestKey | None,
 ) -> tuple[Turn, list[Limit]]:
     turn = Turn.objects.create(
         workspace_id=principal.workspace.id,
@@ -108,5 +118,7 @@ def _write_turn(
         model_id=model.id,
         engine=WholeCall.name,
         decision=decision.as_dict(),
+        idempotency_key=key.key if key else None,
+        body_hash=key.body_hash if key else "",
     )
     return turn, reserve_turn(turn, principal=principal, model=model, bounds=bounds)

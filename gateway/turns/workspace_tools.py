@@ -33,10 +33,17 @@ class ChosenServer:
 def split_tools(tools: Sequence[JsonObject]) -> tuple[list[JsonObject], tuple[ChosenServer, ...]]:
     """The client's own tools, and the servers whose tools it asks for. InvalidInput names a wrong field."""
     own = [tool for tool in tools if tool.get("type") != KIND]
-    chosen = tuple(_chosen(at, tool) for at, tool in enumerate(tools) if tool.get("type") == KIND)
+    chosen: dict[str, ChosenServer] = {}
+    for at, tool in enumerate(tools):
+        if tool.get("type") == KIND:
+            server = _chosen(at, tool)
+            if server.slug in chosen:
+                problem = f"{server.slug} is in this list twice. Name all its tools in one entry."
+                raise InvalidInput(**{f"tools[{at}].server_label": [problem]})
+            chosen[server.slug] = server
     if len(chosen) > MOST_SERVERS:
         raise InvalidInput(tools=[f"Too many servers: {len(chosen)}. Send at most {MOST_SERVERS}."])
-    return own, chosen
+    return own, tuple(chosen.values())
 
 
 def _chosen(at: int, tool: JsonObject) -> ChosenServer:

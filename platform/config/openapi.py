@@ -1,18 +1,30 @@
 """What drf-spectacular cannot see in the views: the consumers' routes, our tokens, the one error shape."""
 
+import json
 import re
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from config import openapi_compatible_events, openapi_completions, openapi_events
+from config.openapi_schemas import OBJECT, TEXT, described, nullable, one_of, record, ref
 from config.openapi_turns import DESCRIBED
 from kit.errors import all_errors
 
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
 # These pass parameters that they do not know on to the provider.
-PASSING_ON = ("/v1/chat/completions", "/v1/embeddings", "/v1/moderations")
-ERROR_RESPONSE = {"$ref": "#/components/responses/Error"}
+PASSING_ON = (
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses/input_tokens",
+    "/v1/embeddings",
+    "/v1/moderations",
+)
+# The shape of a route's errors, by its tag.
+ERRORS = {"openai": "OpenAIError", "anthropic": "AnthropicError"}
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -39,20 +51,40 @@ def add_consumer_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
     return [*endpoints, *described]
 
 
+def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Adds the components that are written by hand, and the parameters that are passed on to a request."""
+    schemas = result["components"]["schemas"]
+    schemas |= (
+        openapi_completions.COMPONENTS | openapi_events.COMPONENTS | openapi_compatible_events.COMPONENTS
+    )
+    schemas["Completion"]["properties"] |= openapi_completions.REFINED | openapi_completions.PASSED_ON
+    for path in PASSING_ON:
+        for name in directly_referenced(result["paths"][path]["post"]["requestBody"]):
+            schemas[name]["additionalProperties"] = True
+    return result
+
+
+def describe_defaults(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Moves the defaults of fields into their descriptions: generators of types make a field with a default
+    mandatory, as it is in an answer."""
+    for schema in result["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            if field.get("default") is not None:
+                default = json.dumps(field["default"])
+                field["description"] = f"{field.get('description', '')}\n\nDefault: `{default}`".strip()
+            field.pop("default", None)
+    return result
+
+
 def add_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Adds the one Error to every operation, under each status it can answer with and as the default."""
+    """Adds its error to every operation, under each status it can answer with and as the default."""
     components = result["components"]
-    components["schemas"]["Error"] = error_schema()
-    components["responses"] = {
-        "Error": {
-            "description": "The one error shape; `code` names the error.",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-    }
-    for path in result["paths"].values():
-        for method in METHODS & path.keys():
-            for status in error_statuses(path[method]):
-                path[method]["responses"].setdefault(status, ERROR_RESPONSE)
+    components["schemas"] |= error_schemas()
+    components["responses"] = {name: error_response(name) for name in ("Error", *ERRORS.values())}
+    for operation in operations_of(result):
+        name = next((ERRORS[tag] for tag in operation["tags"] if tag in ERRORS), "Error")
+        for status in error_statuses(operation):
+            operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
     return result
 
 
@@ -72,6 +104,12 @@ def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
 
 def operations_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [path[method] for path in result["paths"].values() for method in METHODS & path.keys()]
+
+
+def directly_referenced(body: dict[str, Any]) -> list[str]:
+    """The components that are the body, in one of its formats."""
+    schemas = [content["schema"] for content in body["content"].values()]
+    return [schema["$ref"].rpartition("/")[2] for schema in schemas if "$ref" in schema]
 
 
 def referenced(node: Any, schemas: dict[str, Any]) -> set[str]:
@@ -102,18 +140,34 @@ def error_statuses(operation: dict[str, Any]) -> list[str]:
     return [*sorted(set(statuses)), "default"]
 
 
-def error_schema() -> dict[str, Any]:
+def error_response(name: str) -> dict[str, Any]:
+    return {
+        "description": "The one error shape; `code` names the error.",
+        "content": {"application/json": {"schema": ref(name)}},
+    }
+
+
+def error_schemas() -> dict[str, Any]:
     codes = "\n".join(sorted(f"- `{kind.code}` ({kind.status}): {kind.message}" for kind in all_errors()))
-    text, data = {"type": "string"}, {"type": "object", "additionalProperties": True}
+    details = described(OBJECT, "Details for this code, such as the fields of `invalid_input`.")
     known = {
-        "code": {**text, "description": f"For programs:\n\n{codes}"},
-        "message": {**text, "description": "A text for people; the text may change."},
-        "details": {**data, "description": "Details for this code, such as the fields of `invalid_input`."},
-        "request_id": {**text, "description": "The response's `x-request-id`, for support."},
+        "code": described(TEXT, f"For programs:\n\n{codes}"),
+        "message": described(TEXT, "A text for people; the text may change."),
+        "details": details,
+        "request_id": described(TEXT, "The response's `x-request-id`, for support."),
     }
+    theirs = {**known, "code": described(TEXT, "As in `ErrorDetail`, or the code that its clients act on.")}
     openai = {
-        "type": {**text, "description": "OpenAI-compatible routes only: OpenAI's error type."},
-        "param": {**text, "nullable": True, "description": "OpenAI-compatible routes only."},
+        **theirs,
+        "type": described(TEXT, "OpenAI's error type."),
+        "param": described(nullable(TEXT), "The field that is wrong."),
     }
-    error = {"type": "object", "required": list(known), "properties": {**known, **openai}}
-    return {"type": "object", "required": ["error"], "properties": {"error": error}}
+    anthropic = {**theirs, "type": described(TEXT, "Anthropic's error type.")}
+    return {
+        "ErrorDetail": record(known),
+        "Error": record({"error": ref("ErrorDetail")}),
+        "OpenAIError": record({"error": record(openai)}),
+        "AnthropicError": record(
+            {"type": one_of("error"), "error": record(anthropic), "request_id": known["request_id"]}
+        ),
+    }

@@ -6,13 +6,17 @@ compares the paths with those in gateway/api/routes.py.
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from gateway.api.conversations import UsageSerializer
-from gateway.providers.openai_chunks import PASSED_THROUGH
+from config.openapi_compatible_events import RESPONSE_EVENTS, RESPONSES_FRAMING
+from config.openapi_events import FRAMING, NAMED_EVENTS
+from config.openapi_messages import CountTokensView, MessagesView
+from config.openapi_schemas import STREAM, ref, streamed
+from gateway.api.conversations import DecisionSerializer, UsageSerializer
+from gateway.api.responses.schema import InputTokensSerializer, ResponseSerializer, ResponsesSerializer
+from gateway.models import Turn
 from gateway.turns.completion_request import CompletionSerializer
 from gateway.turns.embedding_request import EmbeddingSerializer
 from gateway.turns.moderation_request import ModerationSerializer
@@ -27,7 +31,10 @@ without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 | event | data |
 |---|---|
 | `started` | `conversation_id`, `turn_id`, `model` |
+| `answering` | `model`, `provider`, `call_id`: which model answers, the one asked for or a fallback |
 | `delta`, `reasoning` | `text` |
+| `refusal` | `text`: the model refuses, in its own words |
+| `extra` | `place`, `name`, `value`: a field of the provider's answer, such as `annotations` |
 | `tool_call` | `call_id`, `server`, `tool`, `arguments` |
 | `tool_result` | `call_id`, `output`, `is_error`, `duration_ms` |
 | `approval` | the person who asked must allow a call: `approval_id`, `expires_at`, the data of `tool_call` |
@@ -36,7 +43,8 @@ without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 `history_restored`: the engine had lost earlier messages; Switchyard sent its own copy |
 | `replace` | `positions`: discard the whole reply so far, from `delta` to `notice`, that many positions; \
 the complete reply follows in new events |
-| `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cost`, `exactness`, `quota`; before `done` |
+| `usage` | `input_tokens`, `output_tokens`, `total_tokens`, `cached_tokens`, `reasoning_tokens`, `cost`, \
+`exactness`, `quota`, and `model`, `provider`, `call_ids` if a model answered; before `done` |
 | `error` | `error`: the one error shape; before `usage` and `done` |
 | `done` | exactly one, always last; `finish_reason`: `stop`, `length`, `tool_limit`, `content_filter`, \
 `cancelled`, `quota_exceeded`, `interrupted`, `error` |
@@ -47,7 +55,12 @@ Answer an approval with `POST /v1/chat/turns/{turn_id}/approvals/{approval_id}`,
 sent over the socket.
 """
 
-STREAM = "text/event-stream"
+EVENT_STREAM = streamed(ref(NAMED_EVENTS), FRAMING)
+CHUNK_STREAM = streamed(
+    ref("ChatCompletionChunk"),
+    "Server-sent events without names: `data:` lines, each with a `chat.completion.chunk` object in JSON, at"
+    " the end `data: [DONE]`. Lines that begin with `:` are comments. An error is an object with `error`.",
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": LONGEST_KEY},
@@ -68,22 +81,9 @@ class ReplySerializer(serializers.Serializer[Any]):
     conversation_id = serializers.UUIDField()
     turn_id = serializers.UUIDField()
     reply = serializers.CharField()
-    finish_reason = serializers.CharField()
+    finish_reason = serializers.ChoiceField(choices=Turn.FinishReason.choices)
     usage = UsageSerializer()
     quota = FiguresSerializer(allow_null=True)
-
-
-class CheckSerializer(serializers.Serializer[Any]):
-    check = serializers.CharField()
-    allowed = serializers.BooleanField()
-    reason = serializers.CharField()
-    code = serializers.CharField(required=False)
-    details = serializers.DictField(required=False)
-
-
-class DecisionSerializer(serializers.Serializer[Any]):
-    allowed = serializers.BooleanField()
-    checks = CheckSerializer(many=True)
 
 
 class StopSerializer(serializers.Serializer[Any]):
@@ -100,7 +100,7 @@ class SendView(APIView):
         + EVENTS,
         parameters=[IDEMPOTENCY_KEY],
         request=SendSerializer,
-        responses={(200, "application/json"): ReplySerializer, (200, STREAM): str},
+        responses={(200, "application/json"): ReplySerializer, (200, STREAM): EVENT_STREAM},
     )
     def post(self) -> None: ...
 
@@ -120,7 +120,7 @@ class EventsView(APIView):
         description="Streams the events of one of your turns, running or done, after `Last-Event-ID`.\n"
         + EVENTS,
         parameters=[LAST_EVENT_ID],
-        responses={(200, STREAM): str},
+        responses={(200, STREAM): EVENT_STREAM},
     )
     def get(self) -> None: ...
 
@@ -137,9 +137,38 @@ class CompletionsView(APIView):
         tags=["openai"],
         description="Creates a chat completion. OpenAI's clients work with only `base_url` and `api_key`"
         " changed. With `stream` the answer is `data:` lines of `chat.completion.chunk` objects and ends with"
-        f" `data: [DONE]`. Passed on to the provider: `{'`, `'.join(PASSED_THROUGH)}`.",
+        " `data: [DONE]`. Parameters that are not listed are passed on to the provider too.",
         request=CompletionSerializer,
-        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, STREAM): str},
+        responses={(200, "application/json"): ref("ChatCompletion"), (200, STREAM): CHUNK_STREAM},
+    )
+    def post(self) -> None: ...
+
+
+class InputTokensView(APIView):
+    @extend_schema(
+        operation_id="input_tokens",
+        tags=["openai"],
+        request=ResponsesSerializer,
+        responses=InputTokensSerializer,
+    )
+    def post(self) -> None:
+        """Counts the input tokens of a request for a response, without running it."""
+
+
+class ResponsesView(APIView):
+    @extend_schema(
+        operation_id="create_response",
+        tags=["openai"],
+        description="Creates a response. Clients of OpenAI's Responses API work with only `base_url` and"
+        " `api_key` changed. With `stream` the answer is OpenAI's events, from `response.created` to"
+        " `response.completed`, `response.incomplete` or `response.failed`, and ends with `data: [DONE]`."
+        " A stored response is a turn in one of your conversations; `previous_response_id` continues it.",
+        parameters=[IDEMPOTENCY_KEY],
+        request=ResponsesSerializer,
+        responses={
+            (200, "application/json"): ResponseSerializer,
+            (200, STREAM): streamed(ref(RESPONSE_EVENTS), RESPONSES_FRAMING),
+        },
     )
     def post(self) -> None: ...
 
@@ -212,6 +241,10 @@ DESCRIBED: list[tuple[str, str, type[APIView]]] = [
     ("/v1/chat/turns/<uuid:turn_id>/events", "GET", EventsView),
     ("/v1/chat/turns/<uuid:turn_id>/stop", "POST", StopView),
     ("/v1/chat/completions", "POST", CompletionsView),
+    ("/v1/messages", "POST", MessagesView),
+    ("/v1/messages/count_tokens", "POST", CountTokensView),
+    ("/v1/responses", "POST", ResponsesView),
+    ("/v1/responses/input_tokens", "POST", InputTokensView),
     ("/v1/embeddings", "POST", EmbeddingsView),
     ("/v1/moderations", "POST", ModerationsView),
 ]

@@ -321,8 +321,11 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["config.openapi.add_consumer_routes"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.add_components",
+        "config.openapi.describe_defaults",
         "config.openapi.add_errors",
         "config.openapi.close_bodies",
+        "config.openapi_examples.add_examples",
     ],
 }
 

@@ -25,6 +25,7 @@ from gateway.api import images as images_api
 from gateway.api import openai_models
 from gateway.api.pages import chat as chat_pages
 from gateway.api.pages import images as image_pages
+from gateway.api.responses import views as responses_api
 from quotas.api import budgets, usage
 from quotas.pages import budgets as budget_pages
 from quotas.pages import usage as usage_pages
@@ -76,6 +77,8 @@ v1: list[URLPattern | URLResolver] = [
     path("budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
     path("models", openai_models.OpenAIModelsView.as_view()),
     path("models/<path:model>", openai_models.OpenAIModelView.as_view()),
+    path("responses/<str:response_id>", responses_api.ResponseView.as_view()),
+    path("responses/<str:response_id>/input_items", responses_api.InputItemsView.as_view()),
     path("conversations", conversations_api.ConversationsView.as_view()),
     path("conversations/<uuid:conversation_id>", conversations_api.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", conversations_api.MessagesView.as_view()),

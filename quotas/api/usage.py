@@ -20,12 +20,41 @@ from kit.inputs import read_body, serializer_of
 from quotas.budgets import change_time_zone
 from quotas.exports import exported
 from quotas.inputs import SettingsChange, TeamUsageFilter, TeamUsageQuery, UsageFilter, UsageQuery
-from quotas.models import TenantPlan
+from quotas.models import TenantPlan, UsageRecord
 from quotas.usage import Breakdown, Slice, break_down, slice_of
 from quotas.windows import LONGEST_ZONE
 
 T = TypeVar("T")
 SettingsChangeSerializer = extend_schema_serializer(component_name="Settings")(serializer_of(SettingsChange))
+
+
+class LedgerLineSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    day = serializers.DateField(help_text="In the team's time zone")
+    workspace = serializers.CharField()
+    member = serializers.CharField()
+    api_key = serializers.CharField(allow_null=True)
+    purpose = serializers.CharField()
+    model = serializers.CharField()
+    provider = serializers.CharField()
+    engine = serializers.CharField()
+    turn_id = serializers.UUIDField()
+    call_id = serializers.UUIDField()
+    input_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField(help_text="Part of the input tokens")
+    output_tokens = serializers.IntegerField()
+    reasoning_tokens = serializers.IntegerField(help_text="Part of the output tokens")
+    cost = serializers.IntegerField(allow_null=True, help_text="Millionths of the currency")
+    exactness = serializers.ChoiceField(choices=UsageRecord.Exactness.choices)
+    flag = serializers.CharField(help_text="Why a manager should check the call; empty for most")
+    is_correction = serializers.BooleanField()
+
+
+class LedgerSerializer(serializers.Serializer[Any]):
+    """The ledger's lines, the oldest first."""
+
+    data = LedgerLineSerializer(many=True)  # type: ignore[assignment]  # a field called data
 
 
 class UsedSerializer(serializers.Serializer[Any]):
@@ -161,7 +190,7 @@ class TeamExportView(TeamUsageView):
         operation_id="export_usage",
         tags=["usage"],
         parameters=[serializer_of(TeamUsageFilter)],
-        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
+        responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/json"): LedgerSerializer},
     )
     def get(self, request: Request, form: str) -> StreamingHttpResponse:  # type: ignore[override]
         """Exports the ledger's lines, the oldest first, as a stream."""
@@ -192,7 +221,7 @@ class WorkspaceExportView(WorkspaceUsageView):
         operation_id="export_workspace_usage",
         tags=["usage"],
         parameters=[serializer_of(UsageFilter)],
-        responses={(200, "text/csv"): OpenApiTypes.BINARY, (200, "application/json"): OpenApiTypes.BINARY},
+        responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/json"): LedgerSerializer},
     )
     def get(  # type: ignore[override]
         self, request: Request, workspace: str, form: str

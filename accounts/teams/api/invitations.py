@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -44,6 +44,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     invitation = InvitationSerializer(allow_null=True)
     error = serializers.SerializerMethodField(help_text="Why this address was not invited")
 
+    @extend_schema_field({"allOf": [{"$ref": "#/components/schemas/ErrorDetail"}], "nullable": True})
     def get_error(self, outcome: invitations.Outcome) -> dict[str, Any] | None:
         return outcome.problem.as_dict() if isinstance(outcome.problem, DomainError) else None
 

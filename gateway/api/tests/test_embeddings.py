@@ -101,6 +101,21 @@ def test_the_built_in_model_needs_no_key_and_gets_long_lists_in_batches(
     assert UsageRecord.objects.get().input_tokens == len(texts)
 
 
+def test_a_repeated_key_gets_the_same_answer_and_costs_nothing(
+    alice: openai.OpenAI, provider: ScriptedProvider
+) -> None:
+    headers = {"Idempotency-Key": "embed-1"}
+    answers = [
+        alice.embeddings.create(model="local-embedding", input=["abc"], extra_headers=headers)
+        for _ in range(2)
+    ]
+    assert answers[0].data == answers[1].data
+    assert len(provider.requests) == 1
+    assert UsageRecord.objects.count() == 1
+    with pytest.raises(openai.ConflictError, match="different body"):
+        alice.embeddings.create(model="local-embedding", input=["abcd"], extra_headers=headers)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -190,7 +205,7 @@ def test_a_budget_and_a_rate_limit_hold_as_for_chats(
     with pytest.raises(openai.RateLimitError) as refusal:
         alice.embeddings.create(model="local-embedding", input="more than ten bytes of text")
     error: Any = refusal.value.body
-    assert (error["code"], error["type"]) == ("quota_exceeded", "insufficient_quota")
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refusal.value.response.headers["x-should-retry"] == "false"
     assert provider.requests == []
     limit_to(cast.alice, 1000)

@@ -18,6 +18,7 @@ from quotas.models import BudgetWindow, Hold, UsageRecord
 from quotas.tests.ledger import limit_to
 from workspaces.language_models.installation import add_credential, install_model
 
+PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
 HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 
 
@@ -117,38 +118,50 @@ def test_openais_client_does_not_retry_over_budget(
     with pytest.raises(openai.RateLimitError) as refusal:
         alice.chat.completions.create(model="local", messages=HELLO)
     error: Any = refusal.value.body
-    assert (error["code"], error["type"]) == ("quota_exceeded", "insufficient_quota")
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refusal.value.response.headers["x-should-retry"] == "false"
     assert provider.requests == []
 
 
 @pytest.mark.parametrize(
-    ("payload", "error", "param"),
+    ("payload", "code", "param"),
     [
-        ({"model": "gpt-4"}, openai.PermissionDeniedError, None),
-        ({"messages": []}, openai.UnprocessableEntityError, "messages"),
-        ({"messages": [{"role": "boss", "content": "hi"}]}, openai.UnprocessableEntityError, "messages"),
-        ({"max_tokens": -1}, openai.UnprocessableEntityError, "max_tokens"),
-        ({"n": 3}, openai.UnprocessableEntityError, "n"),
-        ({"max_tokens": 100_000}, openai.UnprocessableEntityError, "context_window"),
+        ({"messages": []}, "invalid_input", "messages"),
+        ({"messages": [{"role": "boss", "content": "hi"}]}, "invalid_input", "messages"),
+        ({"max_tokens": -1}, "invalid_input", "max_tokens"),
+        ({"n": 3}, "invalid_input", "n"),
+        ({"extra_body": {"best_of": 3}}, "unsupported_parameter", "best_of"),
+        ({"extra_body": {"max_output_tokens": 9}}, "unsupported_parameter", "max_output_tokens"),
+        ({"functions": [{"name": "f"}]}, "unsupported_parameter", "functions"),
+        ({"max_tokens": 100_000}, "context_length_exceeded", "messages"),
+        ({"messages": [{"role": "user", "content": PICTURE}]}, "model_lacks_ability", "messages"),
     ],
 )
-def test_its_errors_carry_type_and_param(
-    alice: openai.OpenAI, payload: dict[str, Any], error: type[openai.APIStatusError], param: str | None
+def test_a_request_that_is_wrong_is_a_bad_request_with_code_and_param(
+    alice: openai.OpenAI, provider: ScriptedProvider, payload: dict[str, Any], code: str, param: str
 ) -> None:
-    with pytest.raises(error) as refusal:
+    with pytest.raises(openai.BadRequestError) as refusal:
         alice.chat.completions.create(**{"model": "local", "messages": HELLO, **payload})
     body: Any = refusal.value.body
-    assert body["type"] in {"permission_error", "invalid_request_error"}
-    assert body["param"] == param
+    assert (body["type"], body["code"], body["param"]) == ("invalid_request_error", code, param)
+    assert provider.requests == []
+
+
+def test_an_unknown_model_is_not_found(alice: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as refusal:
+        alice.chat.completions.create(model="gpt-4", messages=HELLO)
+    body: Any = refusal.value.body
+    assert (body["code"], body["param"]) == ("model_not_found", "model")
+    assert body["details"] == {"model": "gpt-4", "enabled": ["local"]}
 
 
 def test_a_provider_that_rejects_the_request_is_a_client_error(
     alice: openai.OpenAI, provider: ScriptedProvider
 ) -> None:
     provider.script = Script(status=400)
-    with pytest.raises(openai.UnprocessableEntityError, match="refused"):
+    with pytest.raises(openai.BadRequestError, match="the provider's own words") as refusal:
         alice.chat.completions.create(model="local", messages=HELLO, seed=1)
+    assert "sk-secret" not in refusal.value.response.text
     assert len(provider.requests) == 1, "it was retried"
     assert BudgetWindow.objects.get().used == 0
 

@@ -8,6 +8,7 @@ import httpx
 from accounts.tests.cast import Cast
 from gateway.tests.events import read_events, send
 from gateway.tests.scripted_provider import ScriptedProvider
+from quotas.models import UsageRecord
 
 
 def test_one_json_holds_the_whole_turn(client_of: Any, cast: Cast) -> None:
@@ -20,8 +21,13 @@ def test_one_json_holds_the_whole_turn(client_of: Any, cast: Cast) -> None:
         "input_tokens": 3,
         "output_tokens": 3,
         "total_tokens": 6,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
         "cost": 0,
         "exactness": "exact",
+        "model": "local",
+        "provider": "local",
+        "call_ids": [str(UsageRecord.objects.get().call_id)],
     }
     assert (received["quota"]["used"], received["quota"]["reserved"]) == (6, 0)
 

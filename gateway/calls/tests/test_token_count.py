@@ -21,7 +21,7 @@ def streamed(*texts: str) -> Streamed:
     return seen
 
 
-REPLY = streamed("word " * 20, "word " * 20)  # 200 bytes in 2 pieces: 50 tokens
+REPLY = streamed(*["word " * 10] * 4)  # 200 bytes in 4 pieces: 50 tokens, and at least 2
 
 
 def charged(*report: int) -> tuple[int, int, str, str]:

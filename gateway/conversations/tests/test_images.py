@@ -111,7 +111,9 @@ def test_a_model_without_vision_refuses_images(calculator: RealMCP, client_of: A
     assert [check["allowed"] for check in received["checks"] if check["check"] == "images"] == [False]
     part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     completion = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
-    assert bob.post("/v1/chat/completions", json=completion).status_code == 409
+    answer = bob.post("/v1/chat/completions", json=completion)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "model_lacks_ability", "messages")
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,9 @@ async def run_loop(
             yield Finish(answer.reason)
             return
         added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
-        request, first = replace(request, messages=[*request.messages, *added]), False
+        extra = {name: value for name, value in request.extra.items() if name != "tool_choice"}
+        # A tool that must be called must be called once: else the loop would never end.
+        request, first = replace(request, messages=[*request.messages, *added], extra=extra), False
         job = await _with_current_models(job)
 
 
@@ -137,6 +139,7 @@ class _Answer:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._details: list[Any] = []
+        self._extras: JsonObject = {}  # the provider's own fields, such as Gemini's signature of a text
         self._pieces: list[list[JsonObject]] = []
 
     @property
@@ -155,8 +158,10 @@ class _Answer:
                 self._texts.append(text)
             case ReasoningDelta(text):
                 self._reasoning.append(text)
-            case Extra(_, name, value) if name == reasoning_details.NAME:
+            case Extra("message", name, value) if name == reasoning_details.NAME:
                 self._details.append(value)
+            case Extra("message", name, value) if ("message", name) not in SHOWN:
+                self._extras[name] = value
         return event
 
     def _take_in_calls(self, pieces: list[JsonObject]) -> ToolCallDelta | None:
@@ -187,5 +192,6 @@ class _Answer:
             "content": "".join(self._texts) or None,
             **({"reasoning_content": reasoning} if reasoning else {}),
             **({reasoning_details.NAME: details} if details else {}),
+            **self._extras,
             "tool_calls": self.calls,
         }

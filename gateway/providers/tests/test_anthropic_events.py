@@ -63,6 +63,7 @@ EVENTS = [
     ),
     ToolCallDelta([{"index": 1, "function": {"arguments": "{}"}}]),
     UsageReport(1125, 89, 1000, 0, 100),
+    Extra("answer", "cache_creation_input_tokens", 100),
     Finish("tool_calls"),
 ]
 
@@ -113,7 +114,7 @@ def test_a_reply_is_complete_by_its_reason_or_by_its_stop(frames: list[bytes], r
     [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
-        ("pause_turn", "stop"),
+        ("pause_turn", "length"),  # the reply is not complete
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
         ("tool_use", "tool_calls"),

@@ -126,7 +126,7 @@ async def test_a_response_of_only_comments_ends_at_its_byte_limit(
     upstream: ScriptedServer, events_of: Any
 ) -> None:
     upstream.answers = [Answer([*[b": ping\n" * 20_000] * 10, b"data: [DONE]\n\n"])]
-    with pytest.raises(ProviderError, match="failed"):
+    with pytest.raises(ProviderError, match="too large"):
         await events_of(CompatibleProvider(upstream.url))
 
 

@@ -74,15 +74,22 @@ def test_a_bomb_is_inflated_piece_by_piece_as_it_is_asked_for() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "plain", [TEXT, b'{"a": 1}', b"\n\n: ping\n\n", b"<!DOCTYPE html>", b"\xef\xbb\xbfdata: x"]
+)
+def test_a_response_that_only_says_that_it_is_compressed_is_read(plain: bytes) -> None:
+    for encoding in ("gzip", "deflate"):
+        assert inflated(encoding, [plain]) == plain
+        assert inflated(encoding, (plain[at : at + 1] for at in range(len(plain)))) == plain
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, br", "nonsense"])
 def test_another_encoding_is_an_error(encoding: str) -> None:
     with pytest.raises(httpx.DecodingError):
         Inflation(encoding)
 
 
-@pytest.mark.parametrize(
-    "data", [b"\x1f\x8b\x00garbage", b"<html>no</html>", gzip.compress(TEXT)[:20] + b"!" * 99]
-)
+@pytest.mark.parametrize("data", [b"\x1f\x8b\x00garbage", b"nonsense", gzip.compress(TEXT)[:20] + b"!" * 99])
 def test_invalid_data_is_an_error(data: bytes) -> None:
     with pytest.raises(httpx.DecodingError):
         inflated("gzip", [data])

@@ -173,7 +173,7 @@ def test_reasoning_under_two_names_comes_once() -> None:
         ({"type": "text", "text": "Hi"}, "Hi", ""),
         ([{"text": "Hi"}], "Hi", ""),
         ("<think>hm</think>Hi", "Hi", "hm"),
-        ([None, 7, "x"], "", ""),
+        ([None, 7, "x"], "x", ""),
         (7, "", ""),
     ],
 )

@@ -12,7 +12,16 @@ from gateway.engines.events import (
     ToolCall,
     ToolResult,
 )
-from gateway.providers.base import JsonObject, Notice, ReasoningDelta, TextDelta, ToolCallDelta
+from gateway.providers.base import (
+    Answering,
+    Extra,
+    JsonObject,
+    Notice,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from gateway.turns.event_json import (
     NAMES,
     data_of,
@@ -24,15 +33,27 @@ from gateway.turns.event_json import (
     reply_events,
 )
 from gateway.turns.events import Done, Failed, NumberedEvent, Started, TurnEvent, UsageTotal
-from quotas.prices import Usage
+from quotas.prices import AnsweredCall, Usage
 
 CALL = ToolCall("c1", None, "add", {"a": 2})
 CALL_JSON = '"call_id": "c1", "server": null, "tool": "add", "arguments": {"a": 2}'
 QUOTA = {"level": "tenant"}
+CALLS = (AnsweredCall("local", "openai", "k1"), AnsweredCall("local", "openai", "k2"))
 EVENTS: list[tuple[TurnEvent, str, str]] = [
     (Started("c", "t", "local"), "started", '{"conversation_id": "c", "turn_id": "t", "model": "local"}'),
     (TextDelta("Hi"), "delta", '{"text": "Hi"}'),
     (ReasoningDelta("Hm"), "reasoning", '{"text": "Hm"}'),
+    (RefusalDelta("No"), "refusal", '{"text": "No"}'),
+    (
+        Extra("message", "images", [1]),
+        "extra",
+        '{"place": "message", "name": "images", "value": [1]}',
+    ),
+    (
+        Answering("local", "openai", "k1"),
+        "answering",
+        '{"model": "local", "provider": "openai", "call_id": "k1"}',
+    ),
     (ToolCallDelta([{"index": 0}]), "tool_calls", '{"calls": [{"index": 0}]}'),
     (CALL, "tool_call", f"{{{CALL_JSON}}}"),
     (
@@ -57,8 +78,15 @@ EVENTS: list[tuple[TurnEvent, str, str]] = [
     (
         UsageTotal(Usage(2, 3, "exact", cost=5), QUOTA),
         "usage",
-        '{"input_tokens": 2, "output_tokens": 3, "total_tokens": 5, "cost": 5, "exactness": "exact", '
-        '"quota": {"level": "tenant"}}',
+        '{"input_tokens": 2, "output_tokens": 3, "total_tokens": 5, "cached_tokens": 0, '
+        '"reasoning_tokens": 0, "cost": 5, "exactness": "exact", "quota": {"level": "tenant"}}',
+    ),
+    (
+        UsageTotal(Usage(9, 3, "exact", cached_tokens=7, reasoning_tokens=2, cost=None, calls=CALLS), None),
+        "usage",
+        '{"input_tokens": 9, "output_tokens": 3, "total_tokens": 12, "cached_tokens": 7, '
+        '"reasoning_tokens": 2, "cost": null, "exactness": "exact", "model": "local", "provider": "openai", '
+        '"call_ids": ["k1", "k2"], "quota": null}',
     ),
     (Done("stop"), "done", '{"finish_reason": "stop"}'),
 ]
@@ -86,6 +114,17 @@ def test_a_relayed_event_is_read_by_another_process() -> None:
         ("memory", {"id": "m1"}),  # of a newer version
         ("tool_result", {"call_id": "c1", "output": "", "is_error": False, "duration_ms": 1, "cost": 2}),
         ("notice", {"text": "retrying"}),  # of an older version
+        (
+            "usage",  # of an older version
+            {
+                "input_tokens": 2,
+                "output_tokens": 3,
+                "total_tokens": 5,
+                "cost": 5,
+                "exactness": "exact",
+                "quota": None,
+            },
+        ),
         ("done", {}),
     ],
 )
@@ -99,6 +138,9 @@ def test_a_stored_reply_is_read_as_it_was_written() -> None:
     parts = [
         {"type": "reasoning", "text": "Hm"},
         {"type": "text", "text": "Hi"},
+        {"type": "refusal", "text": "No"},
+        {"type": "extra", "place": "message", "name": "annotations", "value": [{"type": "url_citation"}]},
+        {"type": "answering", "model": "local", "provider": "openai", "call_id": "k1"},
         {"type": "tool_call", **data_of(CALL)},
         {"type": "replace", "positions": 4},
         {"type": "memory", "id": "m1"},

@@ -39,6 +39,7 @@ WITHOUT_A_NAME = {
     "me",
     "model-catalogue",
     "models",
+    "responses",
     "schema",
     "workspaces",
 }

@@ -75,10 +75,10 @@ class Run:
     def postmaster_pid_file(self) -> Path:
         return self.data / "postgres" / "postmaster.pid"
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
         wait_for(
             lambda: f"Switchyard {__version__} is ready" in self.output or self._has_ended,
-            START_SECONDS,
+            seconds,
             self,
         )
         assert not self._has_ended, self.output

@@ -1,0 +1,1 @@
+"""The cases of tests/cases played against another gateway (make bench-peers)."""

@@ -1,0 +1,1 @@
+"""`/v1/responses`: OpenAI's Responses API, as one metered call in the shape of chat completions."""

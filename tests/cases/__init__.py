@@ -1,0 +1,1 @@
+"""Misbehaving providers and demanding clients as data, played against every surface of the product."""

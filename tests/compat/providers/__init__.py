@@ -1,0 +1,1 @@
+"""Scripted providers on loopback that refuse what the real ones refuse."""

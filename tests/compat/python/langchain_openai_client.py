@@ -1,0 +1,260 @@
+"""LangChain's OpenAI package: ChatOpenAI over chat completions and over Responses, OpenAIEmbeddings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import openai
+from checks import (
+    BASE_URL,
+    GREETING,
+    KEY,
+    LONG_TEXT,
+    PIXEL_URL,
+    QUESTION,
+    RETRY_AFTER,
+    SPENT_KEY,
+    WEATHER,
+    check,
+    contains,
+    equal,
+    refused,
+    requests_for,
+    run,
+    waits,
+)
+from langchain_core.exceptions import ContextOverflowError
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from pydantic import BaseModel
+
+MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
+
+
+class Report(BaseModel):
+    """What the weather is."""
+
+    city: str
+    degrees: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Returns the temperature in a city."""
+    return "21"
+
+
+def chat(model: str = MODEL, **more: Any) -> ChatOpenAI:
+    return ChatOpenAI(**{"model": model, "base_url": BASE_URL, "api_key": KEY, "timeout": 30, **more})
+
+
+def responses(model: str = MODEL, **more: Any) -> ChatOpenAI:
+    return chat(model, use_responses_api=True, **more)
+
+
+Make = Callable[..., ChatOpenAI]
+
+
+def _text(message: Any) -> str:
+    """Responses gives a list of blocks, chat completions a text."""
+    content = message.content
+    return (
+        content
+        if isinstance(content, str)
+        else "".join(b["text"] for b in content if b.get("type") == "text")
+    )
+
+
+def _answers(make: Make) -> None:
+    answer = make().invoke("Hello")
+    equal(_text(answer), GREETING)
+    assert answer.usage_metadata["input_tokens"] > 0, answer.usage_metadata
+
+
+def _streams(make: Make) -> None:
+    chunks = list(make().stream("Hello"))
+    equal("".join(_text(chunk) for chunk in chunks), GREETING)
+    assert sum(bool(_text(chunk)) for chunk in chunks) > 1, "the answer came in one piece"
+
+
+def _uses_tools(make: Make) -> None:
+    for model in (MODEL, CLAUDE):
+        bound = make(model).bind_tools([get_weather])
+        history: list[Any] = [HumanMessage(QUESTION)]
+        first = bound.invoke(history)
+        (call,) = first.tool_calls
+        equal((call["name"], call["args"]), ("get_weather", {"city": "Paris"}))
+        history += [first, ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])]
+        equal(_text(bound.invoke(history)), WEATHER)
+
+
+def _structures(make: Make) -> None:
+    for model in (MODEL, CLAUDE):
+        for method in ("json_schema", "function_calling"):
+            wanted = make(model).with_structured_output(Report, method=method)
+            equal(wanted.invoke(QUESTION).city, "Paris")
+
+
+def _sees_images(make: Make) -> None:
+    parts = [{"type": "text", "text": "How many?"}, {"type": "image_url", "image_url": {"url": PIXEL_URL}}]
+    equal(_text(make().invoke([HumanMessage(parts)])), "I see 1 image(s).")
+
+
+def _refuses_bad_parameters(make: Make) -> None:
+    with refused(openai.BadRequestError) as caught:
+        make(temperature=5).invoke("Hello")
+    contains(caught[0], "temperature")
+
+
+def _refuses_unknown_models(make: Make) -> None:
+    with refused(openai.NotFoundError) as caught:
+        make("gpt-9").invoke("Hello")
+    equal(caught[0].code, "model_not_found")
+
+
+def _recognises_overflow(make: Make) -> None:
+    for model in ("local", "overflow", "claude-overflow"):
+        with refused(ContextOverflowError):
+            make(model).invoke(LONG_TEXT)
+
+
+def _reports_rate_limits(make: Make) -> None:
+    with refused(openai.RateLimitError) as caught:
+        make("busy", max_retries=0).invoke("Hello")
+    equal(float(caught[0].response.headers["retry-after"]), RETRY_AFTER)
+
+
+def _retries(make: Make) -> None:
+    with waits():
+        equal(_text(make("busy-once").invoke("Hello")), GREETING)
+    equal(len(requests_for("busy-once")), 2)
+
+
+def _stops_at_the_budget(make: Make) -> None:
+    with refused(openai.RateLimitError) as caught:
+        make(api_key=SPENT_KEY).invoke("Hello")
+    equal(caught[0].type, "insufficient_quota")
+
+
+@check("chat whole")
+def _() -> None:
+    _answers(chat)
+
+
+@check("chat stream")
+def _() -> None:
+    _streams(chat)
+
+
+@check("chat tools")
+def _() -> None:
+    _uses_tools(chat)
+
+
+@check("chat structured output")
+def _() -> None:
+    _structures(chat)
+
+
+@check("chat images")
+def _() -> None:
+    _sees_images(chat)
+
+
+@check("chat bad parameter")
+def _() -> None:
+    _refuses_bad_parameters(chat)
+
+
+@check("chat unknown model")
+def _() -> None:
+    _refuses_unknown_models(chat)
+
+
+@check("chat context overflow")
+def _() -> None:
+    _recognises_overflow(chat)
+
+
+@check("chat rate limit")
+def _() -> None:
+    _reports_rate_limits(chat)
+
+
+@check("chat retry")
+def _() -> None:
+    _retries(chat)
+
+
+@check("chat spent budget")
+def _() -> None:
+    _stops_at_the_budget(chat)
+
+
+@check("responses whole")
+def _() -> None:
+    _answers(responses)
+    equal(_text(chat("gpt-5-pro").invoke("Hello")), GREETING)  # a model that LangChain calls so by itself
+
+
+@check("responses stream")
+def _() -> None:
+    _streams(responses)
+
+
+@check("responses tools")
+def _() -> None:
+    _uses_tools(responses)
+
+
+@check("responses structured output")
+def _() -> None:
+    _structures(responses)
+
+
+@check("responses images")
+def _() -> None:
+    _sees_images(responses)
+
+
+@check("responses bad parameter")
+def _() -> None:
+    _refuses_bad_parameters(responses)
+
+
+@check("responses unknown model")
+def _() -> None:
+    _refuses_unknown_models(responses)
+
+
+@check("responses context overflow")
+def _() -> None:
+    _recognises_overflow(responses)
+
+
+@check("responses rate limit")
+def _() -> None:
+    _reports_rate_limits(responses)
+
+
+@check("responses retry")
+def _() -> None:
+    _retries(responses)
+
+
+@check("responses spent budget")
+def _() -> None:
+    _stops_at_the_budget(responses)
+
+
+@check("embeddings whole")
+def _() -> None:
+    """Without a tokenizer file from elsewhere: texts are sent as they are."""
+    embed = OpenAIEmbeddings(
+        model="text-embedding-3-small", base_url=BASE_URL, api_key=KEY, check_embedding_ctx_length=False
+    )
+    equal([vector[0] for vector in embed.embed_documents(["Hello", "Hi"])], [5.0, 2.0])
+    equal(embed.embed_query("Hello")[0], 5.0)
+
+
+run()
