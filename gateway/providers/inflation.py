@@ -11,8 +11,9 @@ NO_HEADER = -zlib.MAX_WBITS
 NAMES = {"gzip", "x-gzip", "deflate"}
 GZIP = b"\x1f\x8b"
 # The first two bytes of JSON, an event stream or a page; one that compressed data begins with is improbable.
-PLAIN = {start.encode() for start in """{" {} {\n {\r [{ [" [] da ev id re <! <h <H <? :p""".split(" ")}
-PLAIN |= {b"{ ", b": ", b":\n", b":\r", b"\n\n", b"\r\n", b"\n{", b"  ", b" {", b"\n ", b"\nd", b"\xef\xbb"}
+JSON = (b'{"', b"{}", b"{\n", b"{\r", b"{ ", b" {", b"\n{", b"[{", b'["', b"[]")
+LINES = (b"da", b"ev", b"id", b"re", b": ", b":p", b":\n", b":\r", b"\n\n", b"\r\n", b"  ", b"\n ", b"\nd")
+PLAIN = {*JSON, *LINES, b"<!", b"<h", b"<H", b"<?", b"\xef\xbb"}
 
 
 class Inflation:
