@@ -1,5 +1,6 @@
 """Decompresses a response in bounded steps: a few bytes may expand to gigabytes."""
 
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -8,12 +9,14 @@ import httpx
 STEP_BYTES = 64 * 1024
 ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip or zlib, whichever comes
 NO_HEADER = -zlib.MAX_WBITS
-NAMES = {"gzip", "x-gzip", "deflate"}
-GZIP = b"\x1f\x8b"
-# The first two bytes of JSON, an event stream or a page; one that compressed data begins with is improbable.
+# How JSON, event streams and pages begin; compressed data hardly ever begins like this.
 JSON = (b'{"', b"{}", b"{\n", b"{\r", b"{ ", b" {", b"\n{", b"[{", b'["', b"[]")
 LINES = (b"da", b"ev", b"id", b"re", b": ", b":p", b":\n", b":\r", b"\n\n", b"\r\n", b"  ", b"\n ", b"\nd")
 PLAIN = {*JSON, *LINES, b"<!", b"<h", b"<H", b"<?", b"\xef\xbb"}
+TEXT = re.compile(rb"[\t\n\r -~]+")
+SAMPLE = 16  # bytes
+NAMES = {"gzip", "x-gzip", "deflate"}
+GZIP = b"\x1f\x8b"
 
 
 class Inflation:
@@ -27,22 +30,24 @@ class Inflation:
         names = [name for name in encoding.lower().replace(",", " ").split() if name != "identity"]
         if len(names) > 1 or set(names) - NAMES:
             raise httpx.DecodingError(f"compressed as {encoding[:40]} although not requested")
-        self._is_plain = not names
+        self._kind = "compressed" if names else "plain"
         self._inflater = zlib.decompressobj(ANY_HEADER)
         self._is_within = self._is_later = self._is_over = False  # a member; one after the first; all of them
         self._held = b""  # half of a member's header
 
     def add(self, chunk: bytes) -> Iterator[bytes]:
-        if self._is_plain:
+        if self._kind == "plain":
             yield chunk
             return
         chunk, self._held = self._held + chunk, b""
+        if not self._is_later and len(chunk) >= len(GZIP) and _is_text(chunk):
+            self._kind = "plain"  # some servers name an encoding and do not use it
+            yield chunk
+            return
         while chunk and (self._is_within or self._begins(chunk)):
             yield from self._inflated(chunk)
             chunk = self._inflater.unused_data
             self._is_within = not self._inflater.eof
-        if self._is_plain:
-            yield chunk
 
     def _begins(self, chunk: bytes) -> bool:
         """Whether a member begins here: what follows the last one, such as zeros, is ignored."""
@@ -51,9 +56,6 @@ class Inflation:
             return False
         self._is_over = self._is_over or (self._is_later and not chunk.startswith(GZIP))
         if self._is_over:
-            return False
-        if not self._is_later and chunk[: len(GZIP)] in PLAIN:
-            self._is_plain = True  # some servers name an encoding and do not use it
             return False
         self._inflater = zlib.decompressobj(ANY_HEADER if _has_header(chunk) else NO_HEADER)
         self._is_within = self._is_later = True
@@ -72,6 +74,12 @@ class Inflation:
             chunk = self._inflater.unconsumed_tail
             # What has been read may expand to more than one piece.
             has_more = not self._inflater.eof and (bool(chunk) or len(piece) == STEP_BYTES)
+
+
+def _is_text(chunk: bytes) -> bool:
+    """By its first two bytes, or by several more: the first two of compressed data may be letters."""
+    sample = chunk[:SAMPLE]
+    return chunk[:2] in PLAIN or (len(sample) == SAMPLE and TEXT.fullmatch(sample) is not None)
 
 
 def _has_header(chunk: bytes) -> bool:

@@ -232,16 +232,8 @@ def test_a_client_that_left_asks_for_the_reply_again_with_its_key(
         ),
     ],
 )
-<<<<<<< HEAD
 def test_a_refusal_has_the_status_and_code_on_which_clients_act(
     client_of: Any, cast: Cast, provider: ScriptedProvider, case: tuple[Script, int, str, str]
-||||||| 8d33aec
-def test_a_refusal_has_the_status_and_code_on_which_clients_act(
-    client_of: Any, cast: Cast, provider: ScriptedProvider, script: Script, status: int, kind: str, code: str
-=======
-def test_a_refusal_has_the_status_and_code_on_which_clients_act(  # noqa: PLR0917 - fixtures
-    client_of: Any, cast: Cast, provider: ScriptedProvider, script: Script, status: int, kind: str, code: str
->>>>>>> tests2
 ) -> None:
     script, status, kind, code = case
     provider.script = script

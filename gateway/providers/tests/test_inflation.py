@@ -81,6 +81,7 @@ def test_a_response_that_only_says_that_it_is_compressed_is_read(plain: bytes) -
     for encoding in ("gzip", "deflate"):
         assert inflated(encoding, [plain]) == plain
         assert inflated(encoding, (plain[at : at + 1] for at in range(len(plain)))) == plain
+        assert inflated(encoding, [b"Internal error: no worker"]) == b"Internal error: no worker"
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, br", "nonsense"])
