@@ -40,6 +40,7 @@ def test_an_answer_without_any_of_them_stores_nothing() -> None:
     ("events", "message"),
     [
         ([ReasoningDelta("Hm, "), ReasoningDelta("yes.")], {"reasoning_content": "Hm, yes."}),
+        ([Extra("message", "extra_content", SIGNATURE)], {"extra_content": SIGNATURE}),
         (
             [detail(text="Hm, "), detail(text="yes.", signature="EqQB")],
             {

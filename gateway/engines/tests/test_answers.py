@@ -49,6 +49,21 @@ def test_reasoning_and_its_signature_go_back_with_the_calls() -> None:
     assert not any(isinstance(event, ToolCallDelta | Finish) for event in passed_on)
 
 
+def test_the_providers_own_fields_go_back_and_what_people_see_does_not() -> None:
+    signature = {"google": {"thought_signature": "c2ln"}}
+    answer, passed_on = answer_of(
+        Extra("message", "extra_content", signature),
+        Extra("message", "annotations", [{"type": "url_citation"}]),
+        Extra("choice", "logprobs", {}),
+        Extra("answer", "citations", ["https://a"]),
+        ToolCallDelta([head(0, "add")]),
+        Finish("tool_calls"),
+    )
+    assert answer.message["extra_content"] == signature
+    assert not {"annotations", "logprobs", "citations"} & answer.message.keys()
+    assert [event.name for event in passed_on] == ["extra_content", "annotations", "logprobs", "citations"]
+
+
 def test_an_answer_without_reasoning_has_no_empty_fields() -> None:
     answer, _ = answer_of(ToolCallDelta([head(0, "add")]), Finish("tool_calls"))
     assert answer.message.keys() == {"role", "content", "tool_calls"}
