@@ -120,17 +120,21 @@ def test_a_turn_that_makes_too_many_calls(
     assert len(provider.requests) == 2
 
 
+SAID = "the provider's own words: [removed]"
+WORDS = f"It says: {SAID}"
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        (400, "The provider refused the request."),
-        (401, "The provider rejected the API key."),
-        (404, "The provider refused the request."),
+        (400, f"The provider refused the request. {WORDS}"),
+        (401, f"The provider rejected the API key. {WORDS}"),
+        (404, f"The provider does not know this model, or has no such address. {WORDS}"),
         (408, "The model's provider failed. Try again, or choose another model."),
-        (422, "The provider refused the request."),
+        (422, f"The provider refused the request. {WORDS}"),
     ],
 )
-def test_a_providers_refusal_is_a_line_without_its_text(  # noqa: PLR0917 - fixtures
+def test_a_providers_refusal_is_a_line_with_its_words_and_no_key(  # noqa: PLR0917 - fixtures
     engine: Engine, begin: Begin, cast: Cast, remote: RemoteProvider, status: int, text: str
 ) -> None:
     install(cast.alice, remote.url)
@@ -146,10 +150,11 @@ def test_a_providers_refusal_is_a_line_without_its_text(  # noqa: PLR0917 - fixt
         }
     }
     assert DONE not in said
-    assert not any(word in answer.text for word in ("sk-secret", KEY, "own words", remote.url))
+    assert not any(word in answer.text for word in ("sk-secret", KEY, remote.url))
     noted = last_call(turn)
     assert noted is not None
-    assert noted["error"]["details"]["provider_status"] == status
+    details = noted["error"]["details"]
+    assert (details["provider_status"], details["provider_message"]) == (status, SAID)
     assert counters()[1] == 0
 
 
