@@ -7,6 +7,7 @@ from gateway.calls.token_costs import TOKEN
 from gateway.calls.token_estimate import BYTES_OF_PROSE, estimated_hundredths
 from gateway.providers.base import JsonObject, UsageReport
 from gateway.providers.sizes import BYTES_A_TOKEN
+from gateway.providers.tool_calls import KINDS
 from quotas.models import UsageRecord
 from quotas.prices import Usage
 
@@ -20,6 +21,7 @@ PIECES_OF_A_TOKEN = 2
 CALL_TOKENS = 2  # of each tool call, in addition to its texts
 # Characters of a piece that are measured, in up to 60 ms of the event loop; the rest is extrapolated.
 MOST_MEASURED = 128 * 1024
+TEXTS = ("name", "arguments", "input")  # of a tool call
 
 
 @dataclass(slots=True)
@@ -67,8 +69,8 @@ class Streamed:
 
 def call_text(call: JsonObject) -> str:
     """The texts of a piece of a tool call."""
-    function = call.get("function")
-    return f"{function.get('name', '')}{function.get('arguments', '')}" if isinstance(function, dict) else ""
+    bodies = [body for kind in KINDS if isinstance(body := call.get(kind), dict)]
+    return "".join(str(body.get(name, "")) for body in bodies for name in TEXTS)
 
 
 def is_plausible(report: UsageReport, bounds: Bounds, streamed: Streamed) -> bool:

@@ -183,13 +183,13 @@ class AnthropicReader:
 
     def _report(self) -> UsageReport:
         counts = self._counts
-        cached = max(counts.get("cache_read_input_tokens", 0), 0)
+        cached = counts.get("cache_read_input_tokens", 0)
         created = counts.get("cache_creation_input_tokens", 0)
         parts = (counts["input_tokens"], created, cached)
         read = sum(parts) if min(parts) >= 0 else NO_COUNT
         written = counts["output_tokens"]
         thinking = min(counts.get("thinking_tokens", 0), max(written, 0))
-        return UsageReport(read, written, cached, thinking, max(created, 0))
+        return UsageReport(read, written, max(cached, 0), thinking, max(created, 0))
 
     def _start(self, block: object, content: JsonObject) -> Iterator[ModelEvent]:
         match content.get("type"):

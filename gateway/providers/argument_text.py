@@ -1,8 +1,13 @@
 """The arguments of one tool call, streamed as text, however a server repeats or wraps them."""
 
 import json
+import re
 from typing import Any
 
+IN_STRING, OUTSIDE = re.compile(r'["\\]'), re.compile(r'["{}\[\]]')
+MOST_READ = 256 * 1024  # characters of an object; beyond it, text is passed on unread
+MOST_HELD = 64 * 1024  # characters of a JSON text, or of white space; likewise
+LONGEST_NULL = 64  # characters, with its white space
 EXPECTS_VALUE = frozenset(":[,")  # after these an object may begin within an object
 
 
@@ -16,18 +21,14 @@ class ArgumentText:
     def __init__(self) -> None:
         self.is_complete = False
         self._pieces: list[str] = []
-        self._held: list[str] = []  # does not begin as an object does, or has not begun
+        self._size = 0  # of the pieces
+        self._held: list[str] = []  # white space, `null`, or a JSON text
+        self._held_size = 0
+        self._first = ""  # the first character that is not white space
         self._depth = 0
         self._is_string = self._is_escaped = False
         self._last = ""  # the last character that is not white space, outside strings
-
-    @property
-    def has_begun(self) -> bool:
-        return bool(self._pieces or self._held)
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
+        self._whole = ""  # once it is complete
 
     def add(self, piece: Any) -> str:
         """The new part of the text; arguments that come as an object become text."""
@@ -40,15 +41,16 @@ class ArgumentText:
         if self._pieces:
             return self._next(self._without_repetition(piece))
         self._held.append(piece)
-        held = "".join(self._held) if piece.strip() else ""
-        if not held.lstrip().startswith("{"):
+        self._held_size += len(piece)
+        self._first = self._first or piece.lstrip()[:1]
+        if self._waits():
             return ""
-        self._held = []
+        held, self._held = "".join(self._held), []
         return self._next(held)
 
     def repeats(self, piece: Any) -> bool:
         """Whether a complete call's arguments come again."""
-        return isinstance(piece, str) and self.is_complete and piece.strip() in ("", self.text.strip())
+        return isinstance(piece, str) and self.is_complete and piece.strip() in ("", self._whole)
 
     def end(self) -> str:
         """What was held back as an object's text: `{}` for nothing."""
@@ -59,6 +61,12 @@ class ArgumentText:
         self._pieces.append(text)
         return text
 
+    def _waits(self) -> bool:
+        """Whether what is held may still be an object's text in another form, or none."""
+        if self._first == "n":
+            return self._held_size <= LONGEST_NULL and "null".startswith("".join(self._held).strip())
+        return self._first in ("", '"') and self._held_size <= MOST_HELD
+
     def _without_repetition(self, piece: str) -> str:
         """Only what is new in a piece that begins with all that has come.
 
@@ -66,43 +74,55 @@ class ArgumentText:
         """
         if not piece.startswith("{") or (self._last in EXPECTS_VALUE and not self._is_string):
             return piece
-        before = self.text
-        return piece[len(before) :] if len(before) > 1 and piece.startswith(before) else piece
+        if len(piece) < self._size or self._size < 2:
+            return piece
+        before = "".join(self._pieces)
+        return piece[self._size :] if piece.startswith(before) else piece
 
     def _next(self, piece: str) -> str:
-        for at, character in enumerate(piece):
-            self._step(character)
-            if self.is_complete:
-                piece = piece[: at + 1]
-                break
-        self._pieces.append(piece)
+        """Up to the end of the object."""
+        at = 0
+        while at < len(piece) and not self.is_complete and self._is_read(at):
+            at = self._after_next(piece, at)
+        if self.is_complete:
+            piece = piece[:at]
+        if piece:
+            self._pieces.append(piece)
+        self._size += len(piece)
+        if self.is_complete:
+            self._whole = "".join(self._pieces).strip()
         return piece
 
-    def _step(self, character: str) -> None:
-        if self._is_string:
-            if self._is_escaped:
-                self._is_escaped = False
-            elif character == "\\":
+    def _is_read(self, at: int) -> bool:
+        return self._first == "{" and self._size + at <= MOST_READ
+
+    def _after_next(self, piece: str, at: int) -> int:
+        """The position after the next character that opens or closes something."""
+        if self._is_escaped:
+            self._is_escaped = False
+            return at + 1
+        found = (IN_STRING if self._is_string else OUTSIDE).search(piece, at)
+        end = found.end() if found else len(piece)
+        if not self._is_string and (passed := piece[at:end].rstrip()):
+            self._last = passed[-1]
+        match found[0] if found else "":
+            case "\\":
                 self._is_escaped = True
-            elif character == '"':
-                self._is_string = False
-            return
-        if character == '"':
-            self._is_string = True
-        elif character in "{[":
-            self._depth += 1
-        elif character in "}]":
-            self._depth -= 1
-            self.is_complete = self._depth == 0
-        if not character.isspace():
-            self._last = character
+            case '"':
+                self._is_string = not self._is_string
+            case "{" | "[":
+                self._depth += 1
+            case "}" | "]":
+                self._depth -= 1
+                self.is_complete = self._depth == 0
+        return end
 
 
 def _object_in(text: str) -> str:
     """The JSON object that a text holds, perhaps as a JSON text itself; any other text unchanged."""
     value: Any = text.strip() or None
     for _ in range(2):
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             try:
                 value = json.loads(value)
             except (ValueError, RecursionError):

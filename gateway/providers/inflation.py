@@ -1,5 +1,6 @@
 """Decompresses a response in bounded steps: a few bytes may expand to gigabytes."""
 
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -8,8 +9,10 @@ import httpx
 STEP_BYTES = 64 * 1024
 ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip or zlib, whichever comes
 NO_HEADER = -zlib.MAX_WBITS
-PLAIN_STARTS = (b"{", b"[", b":", b"d", b"e", b"i", b"r", b"<")  # of JSON, an event stream or a page
+TEXT = re.compile(rb"[\t\n\r -~\xef\xbb\xbf]+")  # how JSON, event streams and pages begin
+SAMPLE = 16  # bytes
 NAMES = {"gzip", "x-gzip", "deflate"}
+GZIP = b"\x1f\x8b"
 
 
 class Inflation:
@@ -25,35 +28,56 @@ class Inflation:
             raise httpx.DecodingError(f"compressed as {encoding[:40]} although not requested")
         self._kind = "compressed" if names else "plain"
         self._inflater = zlib.decompressobj(ANY_HEADER)
-        self._is_at_start = True
+        self._is_within = self._is_later = self._is_over = False  # a member; one after the first; all of them
+        self._held = b""  # half of a member's header
 
     def add(self, chunk: bytes) -> Iterator[bytes]:
         if self._kind == "plain":
             yield chunk
             return
-        while chunk:
-            piece = self._inflate(chunk)
+        chunk, self._held = self._held + chunk, b""
+        if not self._is_later and len(chunk) >= len(GZIP) and _is_text(chunk):
+            self._kind = "plain"  # some servers name an encoding and do not use it
+            yield chunk
+            return
+        while chunk and (self._is_within or self._begins(chunk)):
+            yield from self._inflated(chunk)
+            chunk = self._inflater.unused_data
+            self._is_within = not self._inflater.eof
+
+    def _begins(self, chunk: bytes) -> bool:
+        """Whether a member begins here: what follows the last one, such as zeros, is ignored."""
+        if len(chunk) < len(GZIP):
+            self._held = chunk
+            return False
+        self._is_over = self._is_over or (self._is_later and not chunk.startswith(GZIP))
+        if self._is_over:
+            return False
+        self._inflater = zlib.decompressobj(ANY_HEADER if _has_header(chunk) else NO_HEADER)
+        self._is_within = self._is_later = True
+        return True
+
+    def _inflated(self, chunk: bytes) -> Iterator[bytes]:
+        """The pieces of this member, until it or the chunk ends."""
+        has_more = True
+        while has_more:
+            try:
+                piece = self._inflater.decompress(chunk, STEP_BYTES)
+            except zlib.error as exc:
+                raise httpx.DecodingError("invalid compressed data") from exc
             if piece:
                 yield piece
-            if self._kind == "plain":
-                return
             chunk = self._inflater.unconsumed_tail
-            if self._inflater.eof:
-                chunk = self._inflater.unused_data
-                self._inflater = zlib.decompressobj(ANY_HEADER)
+            # What has been read may expand to more than one piece.
+            has_more = not self._inflater.eof and (bool(chunk) or len(piece) == STEP_BYTES)
 
-    def _inflate(self, chunk: bytes) -> bytes:
-        is_first, self._is_at_start = self._is_at_start, False
-        try:
-            return self._inflater.decompress(chunk, STEP_BYTES)
-        except zlib.error as exc:
-            if not is_first:
-                raise httpx.DecodingError("invalid compressed data") from exc
-        if chunk[:1].isascii() and (chunk[:1].isspace() or chunk[:1] in PLAIN_STARTS):
-            self._kind = "plain"  # some servers name an encoding and do not use it
-            return chunk
-        self._inflater = zlib.decompressobj(NO_HEADER)  # some servers send `deflate` without a header
-        try:
-            return self._inflater.decompress(chunk, STEP_BYTES)
-        except zlib.error as exc:
-            raise httpx.DecodingError("invalid compressed data") from exc
+
+def _is_text(chunk: bytes) -> bool:
+    return TEXT.fullmatch(chunk[:SAMPLE]) is not None
+
+
+def _has_header(chunk: bytes) -> bool:
+    """Some servers send `deflate` without zlib's header (RFC 1950, 2.2)."""
+    return chunk.startswith(GZIP) or (
+        chunk[0] & 15 == zlib.DEFLATED and (chunk[0] * 256 + chunk[1]) % 31 == 0
+    )

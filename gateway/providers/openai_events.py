@@ -81,9 +81,11 @@ class OpenAIReader:
 
     def end(self) -> Iterator[ModelEvent]:
         """A reply is complete after a reason, after `[DONE]` if it has anything, and as a whole document."""
-        yield from self._tags.end()
+        held: list[ModelEvent] = list(self._tags.end())
         if pieces := list(self._calls.end()):
-            yield ToolCallDelta(pieces)
+            held.append(ToolCallDelta(pieces))
+        self._has_begun = self._has_begun or bool(held)
+        yield from held
         if self._usage is not None:
             yield self._usage
         if self._reason is None and not (self._has_begun and (self.done or self._is_whole)):

@@ -29,9 +29,15 @@ INVALID = {400, 413, 422}
 LONGEST_MESSAGE = 1000  # characters of a provider's own words
 LONGEST_CODE = 100
 REMOVED = "[removed]"
+_KEY = r"[A-Za-z0-9*_.+/=-]"
 KEY_LIKE = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|key|token|AIza|ya29|ghp|gho|xox[a-z]|AKIA|Bearer|Basic)"
-    r"[-_ .:=]{0,2}[A-Za-z0-9*_.+/=-]{8,}"
+    # What begins as a known provider's keys do.
+    rf"\b(?:sk|pk|rk|xai|nvapi|xox[a-z])-{_KEY}{{5,}}[A-Za-z0-9*_=-]"
+    rf"|\b(?:gsk|hf|r8|gh[opsu])_{_KEY}{{16,}}|\b(?:AIza|AKIA|ya29\.){_KEY}{{8,}}"
+    # What is named as one, unless it is an ordinary word, as in "API key provided".
+    rf"|(?i:\b(?:key|token|secret|password|bearer|basic))[\"']?[ :=]{{1,3}}[\"']?"
+    rf"(?:(?=[A-Za-z_.+/=-]{{0,64}}[0-9*]){_KEY}{{8,}}|{_KEY}{{20,}})(?<![.])"
+    # Long runs of letters and digits without a meaning.
     r"|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])\w{24,}\b|\b[0-9a-f]{32,}\b"
 )
 

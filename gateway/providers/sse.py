@@ -15,6 +15,7 @@ LONGEST_SILENCE = 1024 * 1024  # bytes without a frame: comments that keep conne
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DONE = "[DONE]"
 BODY = "body"  # the event of a frame that had no field name
+FIELDS = (b"data:", b"event:")
 MOST_TRIES = 8  # to find the end of a JSON document that has several lines
 
 
@@ -90,6 +91,8 @@ class FrameParser:
         return not self._is_at_start
 
     def _line(self, line: bytes) -> Iterator[Frame]:
+        if self._document and line.startswith(FIELDS):  # it was no document: a log line, or half a one
+            yield from self._whole_document()
         if not line:
             yield from self._dispatch()
         elif self._document or line.lstrip()[:1] in (b"{", b"["):

@@ -90,16 +90,23 @@ def _incomplete(reader: FrameReader) -> ProviderError:
 async def _frames(
     chunks: AsyncGenerator[bytes, None], reader: FrameReader, parser: FrameParser
 ) -> AsyncGenerator[ModelEvent, None]:
-    async with aclosing(chunks):
-        async for chunk in _to_the_end(chunks, reader):
-            for event in _read_all(parser.feed(chunk), reader):
-                yield event
-            if reader.done:
-                break
-    for event in _read_all(parser.end(), reader):
+    failure = None
+    try:
+        async with aclosing(chunks):
+            async for chunk in _to_the_end(chunks, reader):
+                for event in _read_all(parser.feed(chunk), reader):
+                    yield event
+                if reader.done:
+                    break
+    except ProviderError as exc:  # what arrived before it is passed on
+        failure = exc
+    for event in _read_all(parser.end(), reader) if failure is None else ():
         yield event
     for event in reader.end():
-        yield event
+        if failure is None or not isinstance(event, Finish):
+            yield event
+    if failure is not None:
+        raise failure
 
 
 async def _to_the_end(

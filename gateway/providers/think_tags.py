@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from gateway.providers.base import ReasoningDelta, TextDelta
 
 OPENING, CLOSING = "<think>", "</think>"
+MOST_HELD = 1024  # characters of white space before a tag
 
 
 class ThinkTags:
@@ -42,7 +43,7 @@ class ThinkTags:
         if begun.startswith(OPENING):
             self._state = "reasoning"
             return begun.removeprefix(OPENING)
-        if OPENING.startswith(begun):
+        if OPENING.startswith(begun) and len(text) <= MOST_HELD:
             self._held = text
             return ""
         self._state = "text"

@@ -8,6 +8,7 @@ least 90% of that is charged, and for ordinary prose at most 1.5 times as much.
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -59,7 +60,9 @@ long_texts = st.builds(lambda word, times: word * times, words, st.integers(1, 4
 extras = st.fixed_dictionaries(
     {},
     optional={
-        "response_format": long_texts.map(lambda text: {"json_schema": {"name": "x", "description": text}}),
+        "response_format": long_texts.map(
+            lambda text: {"type": "json_schema", "json_schema": {"name": "x", "schema": {"title": text}}}
+        ),
         "stop": st.lists(texts, max_size=4),
         "logit_bias": st.dictionaries(st.integers(0, 10**5).map(str), st.integers(-9, 9), max_size=50),
         "tool_choice": texts.map(lambda name: {"type": "function", "function": {"name": name}}),
@@ -214,6 +217,9 @@ async def _read_all(call: AsyncGenerator[Any, None]) -> None:
 
 
 def check(cast: Cast, kind: str, request: ModelRequest, plan: Plan, *, read_on: bool) -> None:
+    if kind == "anthropic":  # Claude has no such parameter, so the request would be refused
+        others = {name: value for name, value in request.extra.items() if name != "logit_bias"}
+        request = replace(request, extra=others)
     seconds = 5 if read_on else 0
     with override_settings(PROVIDER_READ_ON_SECONDS=seconds):
         charge = asyncio.run(one_call(cast, kind, request, plan, read_on=read_on))

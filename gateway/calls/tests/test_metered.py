@@ -12,7 +12,7 @@ from accounts.tests.cast import Cast
 from gateway.calls import metered
 from gateway.calls.bounds import Bounds
 from gateway.calls.metered import Held, metered_call
-from gateway.providers.base import ModelRequest, TextDelta
+from gateway.providers.base import Answering, ModelRequest, TextDelta
 from gateway.tests.scripted_provider import Script, ScriptedProvider
 from kit.errors import TurnInterrupted
 from kit.tenancy import in_public
@@ -110,7 +110,10 @@ async def test_a_reader_that_leaves_is_charged_the_prompt_and_the_streamed_outpu
         request=REQUEST,
         bounds=Bounds(2, 20, counted=2),
     )
-    assert [await anext(call), await anext(call)] == [Held(), TextDelta("one ")]
+    held, answering, text = [await anext(call) for _ in range(3)]
+    assert (held, text) == (Held(), TextDelta("one "))
+    assert isinstance(answering, Answering)
+    assert (answering.model, answering.provider) == ("local", "local")
     await call.aclose()
     assert await in_public(record_of) == (2, 1, "estimated", "settled")
 

@@ -145,3 +145,18 @@ def test_tool_calls_count_by_name_arguments_and_number() -> None:
     assert seen.tokens == 103
     seen.add_calls([{"index": at, "function": {}} for at in range(100)])
     assert seen.tokens == 303
+
+
+def test_the_input_of_a_custom_tool_is_counted_like_a_functions_arguments() -> None:
+    function, custom = Streamed(), Streamed()
+    function.add_calls([{"index": 0, "function": {"name": "patch", "arguments": "*** Begin " * 50}}])
+    custom.add_calls([{"index": 0, "custom": {"name": "patch", "input": "*** Begin " * 50}}])
+    assert function == custom
+    assert custom.bytes == len("patch") + 500
+
+
+def test_what_comes_with_the_text_has_bytes_but_no_tokens() -> None:
+    seen = streamed("Look.")
+    before = seen.tokens
+    seen.add_extra(2_000_000)
+    assert (seen.tokens, seen.bytes, seen.extra_bytes) == (before, 5, 2_000_000)

@@ -17,6 +17,7 @@ from gateway.providers.tests.scripted_anthropic import (
     tool_block,
 )
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
+from kit.errors import InvalidInput
 
 
 async def test_the_request_has_anthropics_format(upstream: ScriptedServer, events_of: Any) -> None:
@@ -76,13 +77,19 @@ async def test_parallel_tool_calls_keep_their_indexes(upstream: ScriptedServer, 
         (529, "overloaded_error", True),
     ],
 )
-async def test_a_refusal_has_its_status_and_none_of_its_text(
+async def test_a_refusal_has_its_status_and_its_words_without_keys(
     upstream: ScriptedServer, events_of: Any, status: int, kind: str, transient: bool
 ) -> None:
     upstream.answers = [refused(status, kind, Retry_After="3")]
     with pytest.raises(ProviderError) as refusal:
         await events_of(AnthropicProvider(upstream.url, api_key="sk-secret"))
-    assert refusal.value.details == {"provider": "anthropic", "provider_status": status}
+    assert refusal.value.details == {
+        "provider": "anthropic",
+        "provider_status": status,
+        "provider_message": "invalid x-api-key [removed]",
+        "provider_code": kind,
+        "retry_after": 3.0,
+    }
     assert (refusal.value.did_no_work, refusal.value.transient) == (True, transient)
     assert refusal.value.retry_after == 3
     assert "sk-secret" not in str(refusal.value.as_dict())
@@ -121,7 +128,7 @@ async def test_content_that_cannot_be_translated_is_not_sent(
     upstream: ScriptedServer, events_of: Any
 ) -> None:
     audio = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]
-    with pytest.raises(ProviderError, match="only text and images"):
+    with pytest.raises(InvalidInput, match="audio"):
         await events_of(AnthropicProvider(upstream.url), messages=audio)
     assert upstream.requests == []
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ProviderError
+from gateway.errors import UnsupportedParameter
+from gateway.providers.anthropic_parameters import is_adaptive
 from gateway.providers.anthropic_request import messages_body
 from gateway.providers.base import JsonObject, ModelRequest
+from kit.errors import InvalidInput
 
 HI = {"role": "user", "content": "hi"}
 TOOL = {
@@ -18,12 +20,17 @@ TOOL = {
         "strict": True,
     },
 }
-ADD = {"name": "add", "description": "Adds.", "input_schema": {"type": "object", "properties": {"x": {}}}}
+ADD = {
+    "name": "add",
+    "description": "Adds.",
+    "input_schema": {"type": "object", "properties": {"x": {}}},
+    "strict": True,
+}
 
 
 def body_of(*messages: JsonObject, **more: Any) -> JsonObject:
     request = ModelRequest(model="claude", messages=list(messages), max_tokens=20, **more)
-    return messages_body(request, provider="anthropic")
+    return messages_body(request)
 
 
 def turns_of(*messages: JsonObject) -> list[tuple[str, list[JsonObject]]]:
@@ -142,20 +149,96 @@ def test_images_by_url_and_in_base64() -> None:
         {"type": "input_audio", "input_audio": {}},
         {"type": "image_url", "image_url": {"url": "data:image/bmp;base64,QUJD"}},
         {"type": "image_url", "image_url": None},
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "file": None},
+        {"type": "video_url", "video_url": {}},
         {"no": "type"},
     ],
 )
-def test_what_cannot_be_translated_is_refused_before_it_is_sent(part: JsonObject) -> None:
-    with pytest.raises(ProviderError) as refusal:
+def test_what_cannot_be_translated_is_our_own_refusal(part: JsonObject) -> None:
+    with pytest.raises(InvalidInput) as refusal:
         body_of({"role": "user", "content": [part]})
-    assert refusal.value.did_no_work
-    assert refusal.value.details["provider_status"] == 400
+    assert list(refusal.value.details) == ["messages"]
+    assert "Claude" in str(refusal.value.details)
+
+
+def test_documents_as_pdf_and_text() -> None:
+    def file(data: str) -> JsonObject:
+        return {"type": "file", "file": {"filename": "a", "file_data": data}}
+
+    own = {"type": "document", "source": {"type": "url", "url": "https://a/b.pdf"}}
+    pdf, plain = file("data:application/pdf;base64,QUJD"), file("data:text/plain;base64,QUJD")
+    assert turns_of({"role": "user", "content": [pdf, plain, own]})[0][1] == [
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD"},
+            "title": "a",
+        },
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "text/plain", "data": "QUJD"},
+            "title": "a",
+        },
+        own,
+    ]
+
+
+CACHE = {"type": "ephemeral"}
+
+
+def test_marks_for_the_cache_are_preserved_wherever_they_are() -> None:
+    cached = {**text("Long."), "cache_control": CACHE}
+    asked = {"role": "assistant", "tool_calls": [call("a", "{}")]}
+    result = {"role": "tool", "tool_call_id": "a", "content": "1", "cache_control": CACHE}
+    body = body_of(
+        {"role": "system", "content": [text("Be brief."), cached]},
+        {"role": "user", "content": "Long.", "cache_control": CACHE},
+        asked,
+        result,
+        tools=[{**TOOL, "cache_control": CACHE}],
+    )
+    assert body["system"] == [text("Be brief."), cached]
+    assert body["messages"][0]["content"] == [cached]
+    assert body["messages"][2]["content"][0]["cache_control"] == CACHE
+    assert body["tools"] == [{**ADD, "cache_control": CACHE}]
+
+
+def test_claudes_thinking_goes_back_before_the_text_with_its_signature() -> None:
+    details = [
+        {"type": "reasoning.text", "text": "Hm", "signature": "EqQB", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.encrypted", "data": "EmwK", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.text", "text": "unsigned", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.text", "text": "of another", "signature": "x", "format": "google-gemini-v1"},
+    ]
+    thoughts = [
+        {"type": "thinking", "thinking": "Hm", "signature": "EqQB"},
+        {"type": "redacted_thinking", "data": "EmwK"},
+    ]
+    asked = {"role": "assistant", "content": "Let me.", "tool_calls": [call("a", "{}")]}
+    use = {"type": "tool_use", "id": "a", "name": "add", "input": {}}
+    for fields in ({"reasoning_details": details}, {"thinking_blocks": thoughts}):
+        assert turns_of(HI, {**asked, **fields})[1][1] == [*thoughts, text("Let me."), use]
+    assert turns_of(HI, {**asked, "reasoning_content": "Hm"})[1][1] == [text("Let me."), use]
+
+
+def test_a_failed_result_is_marked() -> None:
+    asked = {"role": "assistant", "tool_calls": [call("a", "{}")]}
+    result = {"role": "tool", "tool_call_id": "a", "content": "no", "is_error": True}
+    assert turns_of(HI, asked, result)[2][1][0]["is_error"] is True
 
 
 def test_tools_are_translated() -> None:
     bare = {"type": "function", "function": {"name": "now"}}
-    body = body_of(HI, tools=[TOOL, bare, {"type": "custom", "custom": {}}])
-    assert body["tools"] == [ADD, {"name": "now", "input_schema": {"type": "object"}}]
+    custom = {"type": "custom", "custom": {"name": "patch", "description": "Edits."}}
+    own = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"}
+    body = body_of(HI, tools=[TOOL, bare, custom, own])
+    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+    assert body["tools"] == [
+        ADD,
+        {"name": "now", "input_schema": {"type": "object"}},
+        {"name": "patch", "input_schema": schema, "description": "Edits."},
+        own,
+    ]
     assert "tool_choice" not in body
 
 
@@ -169,6 +252,8 @@ NAMED = {"type": "function", "function": {"name": "add"}}
         ({"tool_choice": "none"}, {"type": "none"}),
         ({"tool_choice": "required"}, {"type": "any"}),
         ({"tool_choice": NAMED}, {"type": "tool", "name": "add"}),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "p"}}}, {"type": "tool", "name": "p"}),
+        ({"tool_choice": {"type": "tool", "name": "add"}}, {"type": "tool", "name": "add"}),
         ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
         (
             {"tool_choice": "required", "parallel_tool_calls": False},
@@ -200,14 +285,134 @@ def test_tools_of_earlier_turns_are_defined_but_not_offered() -> None:
         (None, {"stop": "END"}, {"stop_sequences": ["END"]}),
         (None, {"stop": ["a", "\n", "b", 7]}, {"stop_sequences": ["a", "b"]}),
         (None, {"stop": "\n\n"}, {}),
-        (None, {"seed": 1, "logit_bias": {}, "response_format": {}, "presence_penalty": 1}, {}),
+        # What asks for nothing.
+        (None, {"logit_bias": {}, "response_format": {"type": "text"}, "presence_penalty": 0}, {}),
+        (None, {"logprobs": False, "top_logprobs": 0, "verbosity": "medium", "service_tier": "default"}, {}),
+        (None, {"store": True, "prompt_cache_key": "k", "metadata": {}, "modalities": ["text"]}, {}),
+        # What is Anthropic's own, or that of another server.
+        (None, {"top_k": 5, "of_next_year": {"x": 1}}, {"top_k": 5, "of_next_year": {"x": 1}}),
+        (None, {"user": "u1"}, {"metadata": {"user_id": "u1"}}),
+        (None, {"metadata": {"user_id": "u2"}, "user": "u1"}, {"metadata": {"user_id": "u2"}}),
+        (None, {"safety_identifier": "u3"}, {"metadata": {"user_id": "u3"}}),
+        (None, {"service_tier": "standard_only"}, {"service_tier": "standard_only"}),
     ],
 )
-def test_parameters_are_translated_or_left_out(
+def test_parameters_are_translated_or_passed_on(
     temperature: float | None, extra: JsonObject, sent: JsonObject
 ) -> None:
     plain = body_of(HI)
     assert body_of(HI, temperature=temperature, extra=extra) == {**plain, **sent}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("presence_penalty", 1),
+        ("frequency_penalty", 0.5),
+        ("logprobs", True),
+        ("top_logprobs", 3),
+        ("logit_bias", {"50256": -100}),
+        ("seed", 1),
+        ("seed", 0),
+        ("prediction", {"type": "content", "content": "x"}),
+        ("verbosity", "low"),
+        ("modalities", ["text", "audio"]),
+        ("web_search_options", {}),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema"}),
+        ("metadata", {"user_id": "u", "team": "a"}),
+        ("service_tier", "priority"),
+    ],
+)
+def test_what_claude_does_not_have_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(UnsupportedParameter) as refusal:
+        body_of(HI, extra={name: value})
+    assert list(refusal.value.details) == [name]
+
+
+def test_structured_output_is_claudes_own() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": schema}}
+    output = {"format": {"type": "json_schema", "schema": schema}}
+    assert body_of(HI, extra={"response_format": wanted})["output_config"] == output
+    both = body_of(HI, extra={"response_format": wanted, "output_config": {"effort": "low"}})
+    assert both["output_config"] == {"effort": "low", **output}
+
+
+@pytest.mark.parametrize(
+    ("model", "extra", "thinking"),
+    [
+        ("claude-sonnet-4-5", {"reasoning_effort": "low"}, {"type": "enabled", "budget_tokens": 2000}),
+        ("claude-sonnet-4-5", {"reasoning_effort": "high"}, {"type": "enabled", "budget_tokens": 8000}),
+        (
+            "claude-sonnet-4-5",
+            {"reasoning": {"effort": "medium"}},
+            {"type": "enabled", "budget_tokens": 5000},
+        ),
+        (
+            "claude-sonnet-4-5",
+            {"reasoning": {"max_tokens": 3000}},
+            {"type": "enabled", "budget_tokens": 3000},
+        ),
+        (
+            "claude-sonnet-4-5",
+            {"reasoning": {"max_tokens": 99_000}},
+            {"type": "enabled", "budget_tokens": 9999},
+        ),
+        ("claude-sonnet-4-5", {"reasoning_effort": "minimal"}, {"type": "enabled", "budget_tokens": 1024}),
+        ("claude-sonnet-4-5", {"reasoning_effort": "none"}, None),
+        ("claude-opus-4-6", {"reasoning_effort": "high"}, {"type": "adaptive"}),
+        (
+            "claude-sonnet-4-5",
+            {"thinking": {"type": "disabled"}, "reasoning_effort": "low"},
+            {"type": "disabled"},
+        ),
+    ],
+)
+def test_reasoning_effort_becomes_thinking(
+    model: str, extra: JsonObject, thinking: JsonObject | None
+) -> None:
+    request = ModelRequest(model=model, messages=[HI], max_tokens=10_000, extra=extra)
+    body = messages_body(request)
+    assert body.get("thinking") == thinking
+    assert "reasoning_effort" not in body
+    assert "reasoning" not in body
+
+
+def test_a_model_that_thinks_gets_no_temperature_and_adapts_by_its_effort() -> None:
+    request = ModelRequest(
+        model="claude-opus-4-6",
+        messages=[HI],
+        max_tokens=10_000,
+        temperature=0.2,
+        extra={"reasoning_effort": "high", "top_p": 0.5},
+    )
+    body = messages_body(request)
+    assert body["output_config"] == {"effort": "high"}
+    assert not {"temperature", "top_p"} & body.keys()
+
+
+def test_there_is_no_thinking_without_space_for_it() -> None:
+    assert "thinking" not in body_of(HI, extra={"reasoning_effort": "high"})
+
+
+@pytest.mark.parametrize(
+    ("model", "adapts"),
+    [
+        ("claude-3-7-sonnet-20250219", False),
+        ("claude-sonnet-4-20250514", False),
+        ("claude-sonnet-4-5-20250929", False),
+        ("claude-haiku-4.5", False),
+        ("claude-opus-4-6", True),
+        ("claude-opus-4-10", True),
+        ("anthropic/claude-sonnet-5", True),
+        ("us.anthropic.claude-opus-4-6-v1:0", True),
+        ("claude", False),
+        ("my-model", False),
+    ],
+)
+def test_newer_models_decide_themselves_how_much_to_think(model: str, adapts: bool) -> None:
+    assert is_adaptive(model) is adapts
 
 
 def test_the_request_is_not_modified() -> None:

@@ -76,7 +76,10 @@ async def test_the_whole_request_on_the_wire_is_within_the_bound(
         extra={
             "stop": ["\n" * 300],
             "tool_choice": {"type": "function", "function": {"name": "f" * 400}},
-            "response_format": {"type": "json_schema", "json_schema": {"name": "x" * 4000}},
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x" * 4000, "schema": {"title": "s"}},
+            },
             "of_next_year": {"text": "z" * 5000},
         },
     )

@@ -1,5 +1,8 @@
 """The OpenAI-compatible providers, against a server that speaks the protocol over a real socket."""
 
+import gzip
+import json
+import zlib
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from gateway.providers.local import LocalProvider
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 from gateway.providers.tests.scripted_openai import DONE, chunk, refused, reply, usage
+from kit.tests.cpu_time import cpu_at_most
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -21,7 +25,7 @@ async def test_the_request_has_openais_format(upstream: ScriptedServer, events_o
     events = await events_of(
         OpenAIProvider(upstream.url, api_key="sk-1"), temperature=1.5, tools=[TOOL], extra=extra
     )
-    assert events == [TextDelta("Hel"), TextDelta("lo"), UsageReport(3, 2), Finish("stop")]
+    assert events == [TextDelta("Hel"), TextDelta("lo"), UsageReport(3, 2), UsageReport(3, 2), Finish("stop")]
     (request,) = upstream.requests
     assert (request.method, request.path) == ("POST", "/v1/chat/completions")
     assert request.headers["authorization"] == "Bearer sk-1"
@@ -119,13 +123,17 @@ async def test_an_invalid_base_url_is_a_provider_error(upstream: ScriptedServer,
         (504, True, False),
     ],
 )
-async def test_a_refusal_has_its_status_and_none_of_its_text(
+async def test_a_refusal_has_its_status_and_its_words_without_keys(
     upstream: ScriptedServer, events_of: Any, status: int, transient: bool, did_no_work: bool
 ) -> None:
     upstream.answers = [refused(status, Location=f"{upstream.url}/elsewhere")]
     with pytest.raises(ProviderError) as refusal:
         await events_of(OpenAIProvider(upstream.url, api_key="sk-secret"))
-    assert refusal.value.details == {"provider": "openai", "provider_status": status}
+    assert refusal.value.details == {
+        "provider": "openai",
+        "provider_status": status,
+        "provider_message": "Incorrect API key [removed]",
+    }
     assert (refusal.value.transient, refusal.value.did_no_work) == (transient, did_no_work)
     assert "sk-secret" not in str(refusal.value.as_dict())
     assert len(upstream.requests) == 1
@@ -139,7 +147,7 @@ async def test_the_providers_retry_after_is_in_the_error(
     with pytest.raises(ProviderError) as refusal:
         await events_of(OpenAIProvider(upstream.url))
     assert refusal.value.retry_after == seconds
-    assert "retry_after" not in refusal.value.details
+    assert refusal.value.details.get("retry_after") == seconds
 
 
 async def test_an_unpaid_bill_is_not_transient(upstream: ScriptedServer, events_of: Any) -> None:
@@ -177,11 +185,9 @@ async def test_tool_calls_stream_as_pieces(upstream: ScriptedServer, events_of: 
     first = {"index": 0, "id": "a", "type": "function", "function": {"name": "add", "arguments": ""}}
     second = {"index": 1, "id": "b", "type": "function", "function": {"name": "add", "arguments": ""}}
     assert events == [
-        ToolCallDelta([first]),
-        ToolCallDelta([{"index": 0, "function": {"arguments": '{"x":'}}]),
+        ToolCallDelta([first, {"index": 0, "function": {"arguments": '{"x":'}}]),
         ToolCallDelta([{"index": 0, "function": {"arguments": "1}"}}]),
-        ToolCallDelta([second]),
-        ToolCallDelta([{"index": 1, "function": {"arguments": "{}"}}]),
+        ToolCallDelta([second, {"index": 1, "function": {"arguments": "{}"}}]),
         Finish("tool_calls"),
     ]
 
@@ -196,8 +202,8 @@ async def test_reasoning_and_cached_tokens_are_reported(upstream: ScriptedServer
     pieces = [chunk({"reasoning_content": "hm"}), chunk({"content": "Hi"}), chunk(finish="stop"), counts]
     upstream.answers = [Answer([*pieces, DONE])]
     events = await events_of(OpenAIProvider(upstream.url))
-    expected = [ReasoningDelta("hm"), TextDelta("Hi"), UsageReport(100, 50, 64, 40), Finish("stop")]
-    assert events == expected
+    report = UsageReport(100, 50, 64, 40)
+    assert events == [ReasoningDelta("hm"), TextDelta("Hi"), report, report, Finish("stop")]
 
 
 async def test_the_last_of_several_usages_comes_last(upstream: ScriptedServer, events_of: Any) -> None:
@@ -209,6 +215,7 @@ async def test_the_last_of_several_usages_comes_last(upstream: ScriptedServer, e
     events = await events_of(CompatibleProvider(upstream.url))
     assert [event for event in events if isinstance(event, UsageReport)] == [
         UsageReport(5, 1),
+        UsageReport(5, 2),
         UsageReport(5, 2),
     ]
 
@@ -250,6 +257,63 @@ async def test_everything_after_done_is_ignored(upstream: ScriptedServer, events
     upstream.answers = [Answer([*reply("Hi").body, b"garbage", 5.0], breaks_off=True)]
     events = await events_of(OpenAIProvider(upstream.url))
     assert events[-1] == Finish("stop")
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"data: {\n\n", b"data: 7\n\n", b"data: null\n\n", b"oops\n", b"\xff\n\n"]
+)
+async def test_one_malformed_frame_discards_nothing(
+    upstream: ScriptedServer, events_of: Any, nonsense: bytes
+) -> None:
+    upstream.answers = [Answer([nonsense, chunk({"content": "Hi"}), nonsense, chunk(finish="stop"), DONE])]
+    assert await events_of(OpenAIProvider(upstream.url)) == [TextDelta("Hi"), Finish("stop")]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_reply_is_read(upstream: ScriptedServer, events_of: Any, encoding: str) -> None:
+    plain = b"".join(piece for piece in reply("Hi").body if isinstance(piece, bytes))
+    packed = gzip.compress(plain) if encoding == "gzip" else zlib.compress(plain)
+    headers = {"Content-Type": "text/event-stream", "Content-Encoding": encoding}
+    upstream.answers = [Answer([packed[:5], packed[5:]], headers=headers)]
+    assert (await events_of(OpenAIProvider(upstream.url)))[0] == TextDelta("Hi")
+
+
+async def test_a_compressed_bomb_is_cut_off(upstream: ScriptedServer, events_of: Any) -> None:
+    headers = {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}
+    upstream.answers = [Answer([gzip.compress(b": ping\n\n" * 20_000_000, compresslevel=1)], headers=headers)]
+    with cpu_at_most(2), pytest.raises(ProviderError):
+        await events_of(OpenAIProvider(upstream.url))
+
+
+async def test_a_reply_that_is_not_streamed_is_read(upstream: ScriptedServer, events_of: Any) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    counts = {"prompt_tokens": 3, "completion_tokens": 2}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": counts}
+    headers = {"Content-Type": "application/json"}
+    for status in (200, 201):
+        upstream.answers = [Answer([json.dumps(answer, indent=1).encode()], status=status, headers=headers)]
+        events = await events_of(OpenAIProvider(upstream.url))
+        assert (events[0], *events[-2:]) == (TextDelta("Hi"), UsageReport(3, 2), Finish("stop"))
+
+
+async def test_fields_of_other_providers_messages_are_not_sent_to_openai(
+    upstream: ScriptedServer, events_of: Any
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    extras = {
+        "reasoning_content": "hm",
+        "reasoning_details": [{"text": "hm"}],
+        "annotations": [],
+        "images": [],
+    }
+    signed = {**said, **extras, "tool_calls": [{**call, "extra_content": {"google": {}}}]}
+    upstream.answers = [reply("Hi")]
+    await events_of(OpenAIProvider(upstream.url), messages=[*HI, signed])
+    await events_of(CompatibleProvider(upstream.url), messages=[*HI, signed])
+    openais, compatibles = (request.body["messages"][1] for request in upstream.requests)
+    assert openais == said
+    assert compatibles == signed, "a server that sent reasoning or a signature wants it back"
 
 
 async def test_health_fails_with_a_wrong_key(upstream: ScriptedServer) -> None:

@@ -1,4 +1,7 @@
-"""opencode, the coding agent, over chat completions with `@ai-sdk/openai-compatible`."""
+"""opencode, the coding agent, over chat completions with `@ai-sdk/openai-compatible`.
+
+A spent budget is not tried: opencode repeats every 429 without end, whoever answers it.
+"""
 
 import json
 import os
@@ -10,13 +13,11 @@ from checks import (
     BASE_URL,
     GREETING,
     KEY,
-    SPENT_KEY,
     WEATHER,
     check,
     contains,
     equal,
     order,
-    requests_for,
     run,
 )
 
@@ -94,13 +95,6 @@ def _() -> None:
     error = failure(opencode("Hello", "gpt-9"))
     equal((error["statusCode"], error["isRetryable"]), (404, False))
     contains(error["responseBody"], "model_not_found")
-
-
-@check("chat spent budget")
-def _() -> None:
-    configure(SPENT_KEY)
-    contains(json.dumps(failure(opencode("Hello"))), "insufficient_quota")
-    equal(requests_for("gpt-4.1"), [])
 
 
 WORK.mkdir()
