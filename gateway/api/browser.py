@@ -107,7 +107,7 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
             pass
         stored = await in_tenant(self.principal.tenant, read_turn, principal=self.principal, turn_id=turn_id)
         url = self.url("conversation", conversation_id=stored.started.conversation_id)
-        await self._start(303, {"Location": url})
+        await self.send_start(303, {"Location": url})
         await self.send_body(b"")
 
     async def send_error(self, error: DomainError) -> None:
@@ -116,7 +116,7 @@ class WebSendConsumer(SessionMixin, TurnConsumer):
             return
         page = render_to_string("refused.html", {"error": error, "request_id": self.origin.request_id})
         headers = {"Content-Type": "text/html; charset=utf-8", **error_headers(error)}
-        await self._start(error.status, headers)
+        await self.send_start(error.status, headers)
         await self.send_body(page.encode())
 
 

@@ -78,7 +78,7 @@ class WholeCallConsumer(EdgeConsumer):
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
         """Sends the JSON in pieces: turning millions of numbers into text takes seconds."""
-        await self._start(200, {"Content-Type": "application/json"})
+        await self.send_start(200, {"Content-Type": "application/json"})
         async for piece in pieces:
             if self.gone.done():
                 raise ClientGone

@@ -3,6 +3,8 @@
 from typing import ClassVar
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.policy import Action
 from gateway.api.consumer_base import EdgeConsumer
 from gateway.api.event_frames import moved_frame, sse_frames, turn_result
@@ -65,7 +67,18 @@ class TurnConsumer(EdgeConsumer):
         await self.send_stream(sse_frames(follow_turn(self.principal, turn_id, after)))
 
 
-class SendConsumer(TurnConsumer):
+class MessageConsumer(TurnConsumer):
+    """Takes a message as long as a model's window, and authenticates before it is stored."""
+
+    admits_first: ClassVar[bool] = True
+
+    @property
+    def most_bytes(self) -> int:
+        most: int = settings.MODEL_CALL_MAX_BODY_BYTES
+        return most
+
+
+class SendConsumer(MessageConsumer):
     """`POST /v1/chat/send`: a stream if the client accepts one, else one JSON at the end."""
 
     async def handle(self, body: bytes) -> None:
@@ -91,7 +104,7 @@ class SendConsumer(TurnConsumer):
         await self.send_error(error)
 
 
-class ExplainConsumer(TurnConsumer):
+class ExplainConsumer(MessageConsumer):
     """`POST /v1/chat/explain`: the decision that send would make, with its reasons; nothing runs."""
 
     async def handle(self, body: bytes) -> None:

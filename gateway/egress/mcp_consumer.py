@@ -73,7 +73,7 @@ class EngineServerConsumer(HttpConsumer):
     async def handle(self, body: bytes) -> None:
         message = Message.from_body(self.json_body(body))
         if message.id is None:
-            await self._start(202, {})
+            await self.send_start(202, {})
             await self.send_body(b"")
             return
         await self.send_json(200, await self._answer_to(message))

@@ -138,7 +138,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None
     ) -> None:
         body = json.dumps(data).encode()
-        await self._start(status, {"Content-Type": "application/json", **(headers or {})})
+        await self.send_start(status, {"Content-Type": "application/json", **(headers or {})})
         await self.send_body(body)
 
     async def send_error(self, error: DomainError) -> None:
@@ -170,7 +170,7 @@ class HttpConsumer(AsyncHttpConsumer):
 
     async def send_stream(self, chunks: AsyncIterator[bytes], *, ping: bytes = b": ping\n\n") -> None:
         """Sends an event stream chunk by chunk, with pings while idle; stops when the client leaves."""
-        await self._start(
+        await self.send_start(
             200,
             {
                 "Content-Type": "text/event-stream",
@@ -202,7 +202,7 @@ class HttpConsumer(AsyncHttpConsumer):
         self.is_streaming = False
         await self.send_body(b"")
 
-    async def _start(self, status: int, headers: dict[str, str]) -> None:
+    async def send_start(self, status: int, headers: dict[str, str]) -> None:
         self.started = True
         fields = {**SECURITY_HEADERS, **self.response_headers, **headers}
         named: Headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]

@@ -31,7 +31,9 @@ def test_every_encrypted_column_is_declared_and_never_exported(table: Table) -> 
     columns = {field.name for field in table.model._meta.fields}
     assert set(table.sealed) == {name for name in columns if name.startswith("sealed")}
     assert not set(table.sealed) & set(table.exported)
-    assert "id" in table.exported
+    key = table.model._meta.pk
+    assert key is not None
+    assert key.attname in table.exported
 
 
 def test_names_and_positions_in_the_rail_are_unique() -> None:

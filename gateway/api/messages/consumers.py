@@ -43,8 +43,8 @@ class MessagesConsumer(ModelCallConsumer):
     async def send_stream(self, chunks: AsyncIterator[bytes], *, ping: bytes = PING) -> None:
         await super().send_stream(chunks, ping=ping)
 
-    async def _start(self, status: int, headers: dict[str, str]) -> None:
-        await super()._start(status, {**headers, "request-id": self.origin.request_id})
+    async def send_start(self, status: int, headers: dict[str, str]) -> None:
+        await super().send_start(status, {**headers, "request-id": self.origin.request_id})
 
 
 class CountTokensConsumer(MessagesConsumer):

@@ -86,10 +86,28 @@ def test_wrong_fields_are_named_one_by_one(client_of: Any, cast: Cast, wrong: di
     assert list(error["details"]) == list(wrong)
 
 
-def test_a_message_of_10_mb_is_too_large(client_of: Any, cast: Cast, provider: ScriptedProvider) -> None:
-    answer = send(client_of(cast.alice), "a" * 10_000_000)
-    assert (answer.status_code, error_of(answer)["code"]) == (413, "payload_too_large")
+@pytest.mark.parametrize(
+    ("length", "received"),
+    [
+        (2_000_000, (422, "context_too_long")),  # only the model's window decides
+        (10_000_000, (422, "invalid_input")),
+        (33_000_000, (413, "payload_too_large")),
+    ],
+)
+def test_a_message_that_is_too_long_is_refused_at_any_length(
+    client_of: Any, cast: Cast, provider: ScriptedProvider, length: int, received: tuple[int, str]
+) -> None:
+    answer = send(client_of(cast.alice), "a " * (length // 2))
+    assert (answer.status_code, error_of(answer)["code"]) == received
     assert provider.requests == []
+
+
+def test_a_long_message_that_fits_reaches_the_model(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    text = "a" * 2_000_000  # a word, and so a token of the scripted model
+    assert send(client_of(cast.alice), text).status_code == 200
+    assert provider.requests[-1]["messages"][-1]["content"] == text
 
 
 def test_a_body_of_10_mb_is_too_large_for_rest_as_well(client_of: Any, cast: Cast) -> None:

@@ -36,7 +36,8 @@ ALL_ROUTES = {
     if route.startswith("v1/") and route != "v1/"
 }
 
-NAMED_IN_A_FIELD = {"v1/responses"}  # there an unknown one is a 400, as OpenAI answers
+# There an unknown one is a 400, as OpenAI answers.
+NAMED_IN_A_FIELD = {"v1/responses", "v1/responses/input_tokens"}
 # Each route that names something of a tenant's or a workspace's: the method, a body, and what it names.
 OWNED = {
     "v1/chat/send": ("POST", {"message": "hi", "model": "local", "conversation_id": "{conversation}"}),

@@ -549,8 +549,10 @@ def test_no_one_else_gets_a_response(
         for attempt in (other.retrieve, other.delete, other.input_items.list):
             with pytest.raises(openai.NotFoundError):
                 attempt(made.id)
-        with pytest.raises(openai.NotFoundError):
+        with pytest.raises(openai.BadRequestError) as refusal:
             other.create(**more)
+        error: Any = refusal.value.body
+        assert (error["code"], error["param"]) == ("previous_response_not_found", "previous_response_id")
         reference: Any = {"type": "item_reference", "id": made.output[0].id}
         with pytest.raises(openai.BadRequestError):
             other.create(model="local", input=[reference])
