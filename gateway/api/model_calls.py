@@ -5,9 +5,10 @@ A subclass translates: its request to a CompletionRequest, the reply's events by
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from copy import deepcopy
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from quotas.prices import MILLION, Usage
 
 T = TypeVar("T")
 Batch = list[NumberedEvent]
+LARGE_BODY = 256 * 1024  # bytes: checking one takes some 10 ms
 GROWING = {"data", "transcript"}  # texts of a reply's audio
 BEFORE_THE_REPLY = (Started, Notice, Answering)  # a provider that is retried may still refuse
 
@@ -68,7 +70,7 @@ class ModelCallConsumer(EdgeConsumer, ABC):
 
     async def read(self, body: bytes) -> CompletionRequest:
         """Likewise, for a request that refers to something stored."""
-        return self.parse(body)
+        return await by_size(len(body), partial(self.parse, body))
 
     @abstractmethod
     def writer(self, started: StartedCompletion, completion: CompletionRequest) -> ReplyWriter: ...
@@ -179,6 +181,11 @@ class ModelCallConsumer(EdgeConsumer, ABC):
             headers["x-should-retry"] = "false"  # a retry cannot succeed before the budget's reset
         status, body = self.wire_error(error)
         await self.send_json(status, body, headers)
+
+
+async def by_size(size: int, work: Callable[[], T]) -> T:
+    """The result of checking a body of this many bytes; a large one is checked in a thread."""
+    return await asyncio.to_thread(work) if size > LARGE_BODY else work()
 
 
 def usage_headers(usage: Usage) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import time
 from uuid import UUID
 
-from gateway.api.model_calls import ModelCallConsumer, ReplyWriter
+from gateway.api.model_calls import ModelCallConsumer, ReplyWriter, by_size
 from gateway.api.openai_wire import error_body, wire_status
 from gateway.api.responses.envelope import ResponseHead
 from gateway.api.responses.history import References, read_references, references_of
@@ -51,7 +51,10 @@ class ResponsesConsumer(ModelCallConsumer):
     async def read(self, body: bytes) -> CompletionRequest:
         is_codex = self.header.get("originator", "").startswith(CODEX)
         unsupported = OFFERED_BY_CODEX if is_codex else frozenset()
-        request = parse_request(self.json_body(body), size=len(body), unsupported=unsupported)
+        request = await by_size(
+            len(body),
+            lambda: parse_request(self.json_body(body), size=len(body), unsupported=unsupported),
+        )
         if request.left_out:
             self.response_headers[LEFT_OUT] = ", ".join(request.left_out)
         references = References()
