@@ -9,10 +9,11 @@ from enum import Enum
 import structlog
 from django.conf import settings
 
+from accounts.audit.refusals import record_refusal
 from accounts.principals import may_chat
 from gateway.calls.token_count import Exactness
 from gateway.engines.base import Engine, TurnJob
-from gateway.errors import ProviderTimeout
+from gateway.errors import ProviderError, ProviderTimeout
 from gateway.models import Turn
 from gateway.providers.base import Finish
 from gateway.turns.closing import Ending, end_turn, write_progress
@@ -33,6 +34,7 @@ Reason = Turn.FinishReason
 # Each write stores the whole reply, so a long one is written once it has grown by this share, or pauses.
 REWRITTEN_SHARE = 32
 UNKNOWN_TO_ENGINE = (ProviderTimeout, InternalError, DatabaseUnavailable)  # ends that only we know of
+LONGEST_REASON = 500  # characters in the audit
 SETTLE_CHECKS, SETTLE_PAUSE = 100, 0.05  # how often and how far apart, in seconds
 
 
@@ -91,6 +93,8 @@ class RunningTurn:
                 outcome.error, UNKNOWN_TO_ENGINE
             )
             await self._wait_until_settled(stop_engine=was_cut_off)
+        if isinstance(outcome.error, ProviderError):
+            await self._tell_managers(outcome.error)
         ending = await self._close(outcome.finish_reason, outcome.error)
         self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
         self.ending = ending
@@ -189,6 +193,22 @@ class RunningTurn:
                 await asyncio.sleep(SETTLE_PAUSE)
         except Exception:  # closing writes off the calls that are still open
             log.exception("turn could not be settled in time", turn_id=str(self.job.turn_id))
+
+    async def _tell_managers(self, error: ProviderError) -> None:
+        """An audit entry with the provider's words, since only a manager can change the model or its key."""
+        try:
+            await in_public(
+                record_refusal,
+                "model.failed",
+                code=error.code,
+                actor_id=self.job.user_id,
+                tenant_id=self.job.tenant.id,
+                workspace_id=self.job.workspace_id,
+                target=self.job.model.slug,
+                reason=error.text[:LONGEST_REASON],
+            )
+        except Exception:
+            log.exception("a failure was not recorded", turn_id=str(self.job.turn_id))
 
     async def _close(self, finish_reason: str, error: DomainError | None) -> Ending:
         """Retried until the database accepts it; the heartbeat renews the lease meanwhile."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from accounts.models import AuditEntry
 from accounts.tests.cast import Cast
 from gateway.api.completions import CompletionsConsumer
 from gateway.models import Turn
@@ -328,6 +329,11 @@ def test_why_a_call_failed_is_stored_with_the_turn_and_logged_with_the_request( 
         }.items()
     )
     assert ODD_KEY not in answer.text + caplog.text + json.dumps(turn.error)
+    entry = AuditEntry.objects.get(action="model.failed")
+    assert (entry.tenant_id, entry.workspace_id) == (principal.tenant.id, principal.workspace.id)
+    assert (entry.target, entry.request_id) == ("odd", error["request_id"])
+    assert words in entry.details["reason"]
+    assert ODD_KEY not in json.dumps(entry.details)
 
 
 def test_why_a_provider_refused_is_stored_with_the_turn_and_logged_with_the_request(
