@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from accounts.tests.cast import Cast
 from gateway.calls.bounds import Bounds
 from gateway.calls.late_counts import reading_on
-from gateway.calls.metered import metered_call
+from gateway.calls.metered import Held, metered_call
 from gateway.calls.tests.test_charges import model_at, reachable
 from gateway.calls.tests.test_cut_off import END, REQUEST, piece
 from gateway.providers.base import Finish, TextDelta
@@ -59,7 +59,14 @@ async def begin(cast: Cast) -> UUID:
     return turn_id
 
 
-async def read(cast: Cast, turn_id: UUID, url: str, leaves_after: int | None = None) -> Ended:
+async def read(
+    cast: Cast,
+    turn_id: UUID,
+    url: str,
+    leaves_after: int | None = None,
+    all_held: asyncio.Barrier | None = None,
+) -> Ended:
+    """Sends nothing until all calls are held: the excess of one may leave no budget for a later hold."""
     ended = Ended()
     call = metered_call(
         tenant=cast.alice.principal.tenant,
@@ -70,7 +77,9 @@ async def read(cast: Cast, turn_id: UUID, url: str, leaves_after: int | None = N
     )
     async with aclosing(call) as events:
         async for event in events:
-            if isinstance(event, TextDelta):
+            if isinstance(event, Held) and all_held is not None:
+                await all_held.wait()
+            elif isinstance(event, TextDelta):
                 ended.text += event.text
             elif isinstance(event, Finish):
                 ended.reason = event.reason
@@ -89,7 +98,9 @@ async def flood(
     async with ScriptedServer() as upstream:
         upstream.answers = [Answer([*(wire * (TIMES // len(wire))), END]) for _ in range(calls)]
         with reachable(upstream.port):
-            ended = await asyncio.gather(*(read(cast, turn, upstream.url, leaves_after) for turn in turns))
+            held = asyncio.Barrier(calls)
+            reads = (read(cast, turn, upstream.url, leaves_after, held) for turn in turns)
+            ended = await asyncio.gather(*reads)
             await reading_on().settle_all()
     return ended
 

@@ -77,7 +77,7 @@ def measured(server: Served, other: Person) -> Iterator[Cost]:
 def give_room(person: Person) -> None:
     """The workspace's models may write long replies: these are cut off far beyond their bound."""
     with tenant_scope(person.principal.tenant):
-        LanguageModel.objects.update(output_bound=4_096, context_window=100_000)
+        LanguageModel.objects.filter(kind="chat").update(output_bound=4_096, context_window=100_000)
 
 
 def _cpu() -> float:

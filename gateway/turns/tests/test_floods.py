@@ -23,7 +23,7 @@ from django.db import connection
 from accounts.tests.cast import Cast
 from gateway.egress.tests.remote import install
 from gateway.models import Turn
-from gateway.providers.sizes import most_streamed
+from gateway.providers.sizes import most_in_few_pieces
 from gateway.tests.events import body
 from gateway.turns.tests.test_crash import web_process
 from kit.tenancy import tenant_scope
@@ -201,7 +201,7 @@ def check_cost(kind: str, cost: Cost, honest: Cost) -> None:
 def check_what_was_kept(cast: Cast) -> None:
     with tenant_scope(cast.alice.principal.tenant), connection.cursor() as cursor:
         cursor.execute("SELECT max(length(parts::text)) FROM gateway_turn")
-        assert cursor.fetchone()[0] < 3 * most_streamed(BOUND)
+        assert cursor.fetchone()[0] < most_in_few_pieces(BOUND)
         reasons = set(Turn.objects.values_list("finish_reason", flat=True))
     assert reasons == {"stop", "length", "error"}
     lines = UsageRecord.objects.all()
