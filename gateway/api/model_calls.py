@@ -5,25 +5,21 @@ A subclass translates: its request to a CompletionRequest, the reply's events by
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from copy import deepcopy
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from django.conf import settings
-
-from gateway.api.consumer_base import EdgeConsumer
+from gateway.api.compatible_base import CompatibleConsumer
 from gateway.api.limit_headers import limit_headers
 from gateway.providers.base import Answering, Extra, JsonObject, Notice
 from gateway.turns.completion_request import CompletionRequest
 from gateway.turns.events import Failed, NumberedEvent, Started, TurnEvent, UsageTotal
 from gateway.turns.requests import checked_key
 from gateway.turns.services import StartedCompletion, start_completion
-from kit.api import error_headers
-from kit.errors import DomainError, TurnInterrupted, restore
+from kit.errors import DomainError, restore
 from kit.http_consumer import ClientGone
-from quotas.errors import QuotaExceeded
 from quotas.prices import MILLION, Usage
 
 T = TypeVar("T")
@@ -53,16 +49,9 @@ class ReplyWriter(ABC):
         """The complete reply, from the events of a turn without a failure."""
 
 
-class ModelCallConsumer(EdgeConsumer, ABC):
+class ModelCallConsumer(CompatibleConsumer):
     """Streams where the request says so; a client that leaves cancels the call unless it sent an
     Idempotency-Key, with which it can ask for the reply again."""
-
-    admits_first: ClassVar[bool] = True
-
-    @property
-    def most_bytes(self) -> int:
-        most: int = settings.MODEL_CALL_MAX_BODY_BYTES
-        return most
 
     @abstractmethod
     def parse(self, body: bytes) -> CompletionRequest:
@@ -76,12 +65,8 @@ class ModelCallConsumer(EdgeConsumer, ABC):
     def writer(self, started: StartedCompletion, completion: CompletionRequest) -> ReplyWriter: ...
 
     @abstractmethod
-    def wire_error(self, error: DomainError) -> tuple[int, JsonObject]:
-        """Status and body of an error in this wire format."""
-
-    @abstractmethod
     def error_chunk(self, error: DomainError) -> bytes:
-        """The same as a chunk of a stream."""
+        """An error as a chunk of a stream."""
 
     async def handle(self, body: bytes) -> None:
         completion = await self.read(body)
@@ -148,7 +133,7 @@ class ModelCallConsumer(EdgeConsumer, ABC):
         return writer.write(event)
 
     async def _send_whole(self, batches: AsyncIterator[Batch], writer: ReplyWriter) -> None:
-        events = await self._or_gone(_collect(batches))
+        events = await self.or_gone(_collect(batches))
         for event in events:
             match event:
                 case Failed(error):
@@ -157,30 +142,8 @@ class ModelCallConsumer(EdgeConsumer, ABC):
                     self.response_headers |= usage_headers(usage)
         await self.send_json(200, writer.whole(events))
 
-    async def _or_gone(self, work: Coroutine[Any, Any, T]) -> T:
-        """Waits for `work`; ClientGone if the client leaves first."""
-        task = asyncio.create_task(work)
-        await asyncio.wait({task, self.gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            raise ClientGone
-        return task.result()
-
-    def cut_off_error(self) -> DomainError:
-        """The call ends with its client's request, and does not continue elsewhere."""
-        return TurnInterrupted()
-
     def cut_off_chunk(self, error: DomainError) -> bytes:
         return self.error_chunk(error)
-
-    async def send_error(self, error: DomainError) -> None:
-        if self.started:
-            raise ClientGone
-        headers = error_headers(error)
-        if isinstance(error, QuotaExceeded):
-            headers["x-should-retry"] = "false"  # a retry cannot succeed before the budget's reset
-        status, body = self.wire_error(error)
-        await self.send_json(status, body, headers)
 
 
 async def by_size(size: int, work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from gateway.api.embeddings import WholeCallConsumer, Write
+from gateway.api.whole_calls import WholeCallConsumer, Write
 from gateway.models import Turn
 from gateway.turns.kept_answer import RequestKey
 from gateway.turns.moderation_request import ModerationCall, ModerationSerializer

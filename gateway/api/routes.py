@@ -19,7 +19,7 @@ PICTURES = re.compile(r"/v1/images|/t/[^/]+/w/[^/]+/images|/accounts/profile/")
 # Long histories, images and documents: the limit is settings.MODEL_CALL_MAX_BODY_BYTES.
 MODEL_CALLS = re.compile(
     r"/v1/(?:chat/completions|chat/send|chat/explain|responses(?:/input_tokens)?|messages(?:/count_tokens)?|embeddings"
-    r"|moderations|audio/.+|images/generations)|/t/[^/]+/w/[^/]+/chat/send"
+    r"|moderations|audio/.+|images/generations)"
 )
 FORM_BYTES = 20_000  # of the form around a picture
 # Sign-in, sign-up and passkeys, without authentication: their parsers take quadratic time.

@@ -113,15 +113,7 @@ class RoutedCallConsumer(EngineConsumer):
 
     async def _whole(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """The whole response; ClientGone as soon as the client has left."""
-        reading = asyncio.create_task(_read(pieces))
-        try:
-            await asyncio.wait({reading, self.gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                raise ClientGone
-            return merged(reading.result())
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        return merged(await self.or_gone(_read(pieces)))
 
 
 async def _read(pieces: AsyncIterator[bytes]) -> list[bytes]:

@@ -13,6 +13,7 @@ from kit.tenancy import in_tenant
 
 LARGEST_KEPT = 4 * 1024 * 1024  # bytes
 KIND = "answer"  # of the part that has it
+STILL_RUNNING = "The first request with this Idempotency-Key is still running. Try again shortly."
 NOT_KEPT = "The answer to this request was too large to be kept. Send it with another Idempotency-Key."
 
 
@@ -48,7 +49,7 @@ def _find(principal: Principal, key: RequestKey) -> bytes | None:
     if text is not None:
         return str(text).encode()
     if turn.is_running:
-        raise TurnInProgress(turn_id=str(turn.id))
+        raise TurnInProgress(STILL_RUNNING, turn_id=str(turn.id))
     raise IdempotencyConflict(NOT_KEPT)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.principals import Principal
 from gateway.calls.bounds import Bounds
@@ -12,11 +12,12 @@ from gateway.calls.metered_answer import metered_answer
 from gateway.calls.prompt_estimate import PromptEstimate
 from gateway.engines.base import Engine, TurnJob
 from gateway.engines.events import EngineEvent
+from gateway.errors import TurnInProgress
 from gateway.models import Turn
 from gateway.providers.base import Finish, ModelRequest
 from gateway.turns.admission import job_of, record_refusal, reserve_turn
 from gateway.turns.decision import Decision, decide
-from gateway.turns.kept_answer import RequestKey
+from gateway.turns.kept_answer import STILL_RUNNING, RequestKey
 from kit.errors import DomainError
 from kit.tenancy import in_public, in_tenant
 from quotas.limits import Limit
@@ -75,7 +76,7 @@ class AdmittedCall:
 async def admit_call(
     principal: Principal, kind: Turn.Kind, request: WholeRequest, key: RequestKey | None = None
 ) -> AdmittedCall:
-    """`kind` is the turn's and the model's. Raises the refusal, which is audited."""
+    """`kind` is the turn's and the model's. Raises the refusal, which is audited, and TurnInProgress."""
     installed = await in_tenant(principal.tenant, installed_models, workspace_id=principal.workspace.id)
     decision = decide(principal=principal, model_slug=request.model, installed=installed, kind=kind.value)
     try:
@@ -91,6 +92,10 @@ async def admit_call(
             bounds=call.bounds,
             key=key,
         )
+    except IntegrityError as exc:
+        if key is None:
+            raise
+        raise TurnInProgress(STILL_RUNNING) from exc  # a request with the same key was faster
     except DomainError as refusal:
         await in_public(record_refusal, principal=principal, refusal=refusal, model=request.model)
         raise

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 from channels.generic.http import AsyncHttpConsumer
@@ -25,6 +25,7 @@ from kit.json_input import parse_object
 from kit.postgresql.failures import database_failure
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 PING_SECONDS = 10.0
 CUT_OFF_SECONDS = 1.0  # to send the last bytes to a client that is cut off, which may not be reading
 SECURITY_HEADERS = {
@@ -133,6 +134,18 @@ class HttpConsumer(AsyncHttpConsumer):
                 body += message.get("body", b"")[: most - len(body)]
             if not message.get("more_body"):
                 return bytes(body)
+
+    async def or_gone(self, work: Awaitable[T]) -> T:
+        """The result of `work`; ClientGone, and `work` is cancelled, if the client leaves first."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+            return task.result()
+        finally:  # a generator that it reads can be closed only once it has ended
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def send_json(
         self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None

@@ -52,7 +52,7 @@ class CountTokensConsumer(MessagesConsumer):
 
     async def handle(self, body: bytes) -> None:
         completion = completion_of(self.json_body(body), self._beta_headers())
-        count = await self._or_gone(count_prompt(self.principal, completion))
+        count = await self.or_gone(count_prompt(self.principal, completion))
         exactness = "exact" if count.is_exact else "estimated"
         headers = {"x-switchyard-exactness": exactness}
         await self.send_json(200, {"input_tokens": count.tokens, "exactness": exactness}, headers)

@@ -125,7 +125,7 @@ class InputTokensConsumer(ResponsesConsumer):
     """`POST /v1/responses/input_tokens`: exact where the model's tokenizer or its provider counts."""
 
     async def handle(self, body: bytes) -> None:
-        count = await self._or_gone(self._count(body))
+        count = await self.or_gone(self._count(body))
         headers = {"x-switchyard-exactness": "exact" if count.is_exact else "estimated"}
         await self.send_json(200, {"object": "response.input_tokens", "input_tokens": count.tokens}, headers)
 

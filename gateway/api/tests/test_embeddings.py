@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -114,6 +115,22 @@ def test_a_repeated_key_gets_the_same_answer_and_costs_nothing(
     assert UsageRecord.objects.count() == 1
     with pytest.raises(openai.ConflictError, match="different body"):
         alice.embeddings.create(model="local-embedding", input=["abcd"], extra_headers=headers)
+
+
+def test_concurrent_requests_with_one_key_make_one_call(
+    server: Served, cast: Cast, provider: ScriptedProvider
+) -> None:
+    headers = {**cast.alice.headers, "Idempotency-Key": "embed-2"}
+    body = {"model": "local-embedding", "input": "abc"}
+
+    def ask(_: int) -> int:
+        return httpx.post(f"{server.url}/v1/embeddings", json=body, headers=headers, timeout=30).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, range(8)))
+    assert 200 in statuses
+    assert set(statuses) <= {200, 409}
+    assert len(provider.requests) == UsageRecord.objects.count() == 1
 
 
 @pytest.mark.parametrize(
