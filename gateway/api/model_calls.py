@@ -72,7 +72,7 @@ class ModelCallConsumer(CompatibleConsumer):
         completion = await self.read(body)
         key = checked_key(self.header.get("idempotency-key"))
         started = await start_completion(self.principal, completion, idempotency_key=key)
-        self.response_headers |= limit_headers(started.limits)
+        self.response_headers |= limit_headers(started.limits) | lowered_bound(started, completion)
         writer = self.writer(started, completion)
         try:
             async with aclosing(started.follow()) as batches:
@@ -149,6 +149,14 @@ class ModelCallConsumer(CompatibleConsumer):
 async def by_size(size: int, work: Callable[[], T]) -> T:
     """The result of checking a body of this many bytes; a large one is checked in a thread."""
     return await asyncio.to_thread(work) if size > LARGE_BODY else work()
+
+
+def lowered_bound(started: StartedCompletion, completion: CompletionRequest) -> dict[str, str]:
+    """The output bound that is sent, if it is lower than the request's: the model's own is the highest."""
+    sent = started.running.job.bounds.output if started.running else None
+    if sent is None or completion.max_tokens is None or sent >= completion.max_tokens:
+        return {}
+    return {"x-switchyard-max-tokens": str(sent)}
 
 
 def usage_headers(usage: Usage) -> dict[str, str]:
