@@ -18,7 +18,7 @@ from gateway.providers.breaker import forget_breakers
 from gateway.tests.scripted_provider import KEY, Script, ScriptedProvider
 from gateway.tests.wait import wait_until
 from kit.tenancy import tenant_scope
-from quotas.models import BudgetWindow, Price, UsageRecord
+from quotas.models import BudgetWindow, Hold, Price, UsageRecord
 from workspaces.language_models.installation import add_credential, install_model, set_fallback
 
 URL = "/v1/chat/completions"
@@ -104,6 +104,18 @@ def test_who_answered_is_in_the_headers_of_both_forms(
     headers, _ = streamed(client)
     assert headers["x-switchyard-call-id"] == str(UsageRecord.objects.latest("id").call_id)
     assert (headers["x-switchyard-model"], headers["x-switchyard-provider"]) == ("local", "local")
+
+
+def test_a_bound_above_the_models_own_is_lowered_held_as_sent_and_reported(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    client = client_of(cast.alice)
+    answer = client.post(URL, json={**ASKED, "max_tokens": 900_000})
+    sent = provider.requests[-1]["max_tokens"]
+    assert (answer.status_code, answer.headers["x-switchyard-max-tokens"]) == (200, str(sent))
+    assert Hold.objects.latest("created_at").output_bound == sent < 900_000
+    within = client.post(URL, json={**ASKED, "max_tokens": 5})
+    assert "x-switchyard-max-tokens" not in within.headers
 
 
 def test_a_fallback_that_answers_is_named(
