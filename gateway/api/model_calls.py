@@ -153,10 +153,10 @@ async def by_size(size: int, work: Callable[[], T]) -> T:
 
 def lowered_bound(started: StartedCompletion, completion: CompletionRequest) -> dict[str, str]:
     """The output bound that is sent, if it is lower than the request's: the model's own is the highest."""
-    sent = started.running.job.bounds.output if started.running else None
-    if sent is None or completion.max_tokens is None or sent >= completion.max_tokens:
+    highest = started.running.job.model.output_bound if started.running else None
+    if highest is None or completion.max_tokens is None or highest >= completion.max_tokens:
         return {}
-    return {"x-switchyard-max-tokens": str(sent)}
+    return {"x-switchyard-max-tokens": str(highest)}
 
 
 def usage_headers(usage: Usage) -> dict[str, str]:

@@ -62,7 +62,7 @@ async def bound_call(provider: Provider, request: ModelRequest, model: ModelRef)
     else:
         prompt = counted + bytes_beside_messages(provider, sent)
     least = max(1, text_bytes(sent.messages) // LONGEST_TOKEN)
-    return Bounds(prompt=prompt, output=sent.max_tokens, counted=counted, least=min(least, prompt))
+    return Bounds(prompt=prompt, output=request.max_tokens, counted=counted, least=min(least, prompt))
 
 
 def planned(model: ModelRef, bounds: Bounds) -> PlannedCall:
