@@ -55,7 +55,7 @@ class ModelCallConsumer(CompatibleConsumer):
 
     @abstractmethod
     def parse(self, body: bytes) -> CompletionRequest:
-        """The request; InvalidInput names what is wrong in it."""
+        """The request; InvalidInput names the invalid fields."""
 
     async def read(self, body: bytes) -> CompletionRequest:
         """Likewise, for a request that refers to something stored."""
@@ -87,7 +87,7 @@ class ModelCallConsumer(CompatibleConsumer):
     async def _stream(self, batches: AsyncIterator[Batch], writer: ReplyWriter) -> None:
         """The first event decides the status: a refusal by the provider is an error, not a stream.
 
-        If nothing comes for a while the stream begins all the same, since clients and proxies give up on a
+        If no event arrives for a while, the stream begins anyway, since clients and proxies give up on a
         silent connection; a refusal then is a chunk.
         """
         beginning = asyncio.ensure_future(_until_decided(batches))
@@ -105,7 +105,7 @@ class ModelCallConsumer(CompatibleConsumer):
             await asyncio.gather(beginning, return_exceptions=True)
 
     def _judge(self, begun: Batch) -> None:
-        """Raises the refusal if the reply begins with one; else notes who answers."""
+        """Raises the refusal if the reply begins with one; else records which model answers."""
         for each in begun:
             match each.event:
                 case Failed(error):
@@ -152,7 +152,7 @@ async def by_size(size: int, work: Callable[[], T]) -> T:
 
 
 def lowered_bound(started: StartedCompletion, completion: CompletionRequest) -> dict[str, str]:
-    """The output bound that is sent, if it is lower than the request's: the model's own is the highest."""
+    """The model's output bound, if the request asked for more and was lowered to it."""
     highest = started.running.job.model.output_bound if started.running else None
     if highest is None or completion.max_tokens is None or highest >= completion.max_tokens:
         return {}
@@ -160,7 +160,7 @@ def lowered_bound(started: StartedCompletion, completion: CompletionRequest) -> 
 
 
 def usage_headers(usage: Usage) -> dict[str, str]:
-    """Who really answered last, and the cost in the price list's currency if it is known."""
+    """The model of the last call, and the cost in the price list's currency if it is known."""
     cost = {} if usage.cost is None else {"x-switchyard-cost": f"{usage.cost / MILLION:.6f}"}
     if not usage.calls:
         return cost
@@ -169,7 +169,7 @@ def usage_headers(usage: Usage) -> dict[str, str]:
 
 
 def answer_headers(answering: Answering) -> dict[str, str]:
-    """Who really answered: the model asked for, or a fallback."""
+    """The model that answered: the requested one, or a fallback."""
     return {
         "x-switchyard-model": answering.model,
         "x-switchyard-provider": answering.provider,
@@ -189,7 +189,7 @@ def joined_extras(events: list[TurnEvent], place: str) -> JsonObject:
 def joined(before: Any, value: Any) -> Any:
     """Two pieces of one field: lists follow each other, objects are joined by field, else the later one.
 
-    A list that begins with all that came before is the field so far. Extends what it returned before, since a
+    A list that begins with all earlier values is the field so far. Extends what it returned before, since a
     stream may have a piece for each token.
     """
     if isinstance(before, list) and isinstance(value, list) and value[: len(before)] != before:

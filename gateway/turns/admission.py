@@ -52,7 +52,7 @@ class Admitted:
 
     turn_id: UUID
     job: TurnJob | None
-    limits: tuple[Limit, ...] = ()  # that it met, with what is left now
+    limits: tuple[Limit, ...] = ()  # those checked, with their current remainders
 
 
 async def admit_turn(principal: Principal, send_request: SendRequest) -> Admitted:

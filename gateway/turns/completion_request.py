@@ -1,4 +1,4 @@
-"""A request for one model call, validated and typed; the provider judges what is passed on.
+"""A request for one model call, validated and typed; the provider judges fields that are passed on.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -56,7 +56,7 @@ class CompletionSerializer(serializers.Serializer[Any]):
 class CompletionRequest:
     """A validated request for one model call.
 
-    Messages and tools have the shape of OpenAI's chat completions, whatever protocol the client speaks;
+    Messages and tools have the shape of OpenAI's chat completions, in every protocol;
     `native` has the parameters as a client of Anthropic's protocol sent them.
     """
 
@@ -87,7 +87,7 @@ class CompletionRequest:
         sent, if `body` is its translation.
 
         InvalidInput names each invalid field, texts that are not valid Unicode (those of a translation have
-        been checked), and what is not passed on.
+        been checked), and each field that is not passed on.
         """
         data = validated(CompletionSerializer, body, ignores_unknown=True)
         if original is None:

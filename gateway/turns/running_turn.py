@@ -78,7 +78,7 @@ class RunningTurn:
         self._stop_cause: StopCause | None = None
 
     async def run(self) -> None:
-        """Ends with the turn closed, whatever happens, unless it is left to another process."""
+        """Always ends with the turn closed, unless it is left to another process."""
         self._producer = asyncio.create_task(self._produce())
         if self._stop_cause:  # stopped before it began
             self._producer.cancel()
@@ -94,7 +94,7 @@ class RunningTurn:
             )
             await self._wait_until_settled(stop_engine=was_cut_off)
         if isinstance(outcome.error, ProviderError):
-            await self._tell_managers(outcome.error)
+            await self._report_to_managers(outcome.error)
         ending = await self._close(outcome.finish_reason, outcome.error)
         self.events.extend(self.transcript.ending(0, ending.events(), lagging=False))
         self.ending = ending
@@ -194,8 +194,8 @@ class RunningTurn:
         except Exception:  # closing writes off the calls that are still open
             log.exception("turn could not be settled in time", turn_id=str(self.job.turn_id))
 
-    async def _tell_managers(self, error: ProviderError) -> None:
-        """An audit entry with the provider's words, since only a manager can change the model or its key."""
+    async def _report_to_managers(self, error: ProviderError) -> None:
+        """An audit entry with the provider's message, since only a manager can change the model or its key."""
         try:
             await in_public(
                 record_refusal,

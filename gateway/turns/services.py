@@ -47,7 +47,7 @@ class StartedCompletion:
 
 @dataclass(frozen=True, slots=True)
 class StartedCall:
-    """A running call whose answer comes as a whole, and the limits that it met."""
+    """A running call whose answer arrives whole, and the limits checked for it."""
 
     turn: RunningTurn
     engine: WholeCall

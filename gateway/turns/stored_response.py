@@ -1,6 +1,6 @@
 """Responses of `/v1/responses` in the database: each is a turn in a conversation of its owner.
 
-In the tenant's schema. `previous_response_id` names a turn; the turns before it are what is continued.
+In the tenant's schema. `previous_response_id` names a turn; it and the turns before it are continued.
 """
 
 from collections.abc import Collection, Iterable

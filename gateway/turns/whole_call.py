@@ -1,4 +1,4 @@
-"""A call whose answer comes as a whole, run as a turn: admitted, reserved and closed like any other."""
+"""A call whose answer arrives whole, run as a turn: admitted, reserved and closed like any other."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass

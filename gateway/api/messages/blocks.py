@@ -101,7 +101,7 @@ class BlockWriter:
         return self._ready()
 
     def close(self) -> Iterator[JsonObject]:
-        """Ends what is open."""
+        """Ends all open blocks."""
         self._end_all()
         self._carry_details()
         return self._ready()

@@ -1,7 +1,7 @@
 """Translates one Anthropic content block into parts of OpenAI's messages.
 
 Protocol: https://docs.anthropic.com/en/api/messages. Images and documents come inline, or images by URL;
-what is stored elsewhere has no size that could be bounded, so it is refused by name.
+content stored elsewhere has an unknown size, so it is refused by name.
 """
 
 import json

@@ -67,8 +67,8 @@ def error_type(status: int) -> str:
 def error_body(error: DomainError, request_id: str) -> JsonObject:
     """Anthropic's shape; `code` and `details` are those of our own error format."""
     kind = error_type(wire_status(error))
-    told = {**error.as_dict(request_id), "type": kind, "message": message_of(error)}
-    return {"type": "error", "error": told, "request_id": request_id}
+    fields = {**error.as_dict(request_id), "type": kind, "message": message_of(error)}
+    return {"type": "error", "error": fields, "request_id": request_id}
 
 
 def message_of(error: DomainError) -> str:

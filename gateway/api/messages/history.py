@@ -1,4 +1,4 @@
-"""Translates the messages of an Anthropic request into OpenAI's, each with the original beside it."""
+"""Translates the messages of an Anthropic request into OpenAI's, and keeps the original of each."""
 
 import json
 from dataclasses import dataclass

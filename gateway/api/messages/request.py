@@ -21,9 +21,9 @@ NAMES = {"stop": "stop_sequences", "response_format": "output_config", "reasonin
 
 
 def completion_of(body: JsonObject, headers: dict[str, str]) -> CompletionRequest:
-    """The request in OpenAI's shape, with Anthropic's own beside it.
+    """The request in OpenAI's shape, with Anthropic's parameters in `native`.
 
-    InvalidInput names the field as Anthropic's clients wrote it; UnsupportedParameter what is not passed on.
+    InvalidInput names the field as the client sent it; UnsupportedParameter names a field not passed on.
     """
     expect_sound(body)
     native = native_parameters(body)
@@ -55,7 +55,7 @@ def expect_bound(body: JsonObject) -> None:
 
 
 def _with_definition(tool: TranslatedTool) -> JsonObject:
-    """One that only Claude has keeps its name, by which its calls are told apart from the workspace's."""
+    """A tool that only Claude has keeps its name, which distinguishes its calls from the workspace's."""
     own = tool.native or {}
     return {**(tool.tool or {"name": own.get("name")}), NATIVE: own}
 

@@ -1,4 +1,4 @@
-"""Translates Anthropic's tools and tool choice into OpenAI's, each tool with its definition beside it.
+"""Translates Anthropic's tools and tool choice into OpenAI's, and keeps each tool's definition.
 
 Protocol: https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview
 """

@@ -56,8 +56,8 @@ def _image(part: JsonObject, path: str) -> JsonObject:
     if not isinstance(url, str):
         raise InvalidInput(**{f"{path}.image_url": ["Send a data URL or a web address."]})
     detail = part.get("detail")
-    told = {"detail": detail} if isinstance(detail, str) and detail != "auto" else {}
-    return {"type": "image_url", "image_url": {"url": url, **told}}
+    fields = {"detail": detail} if isinstance(detail, str) and detail != "auto" else {}
+    return {"type": "image_url", "image_url": {"url": url, **fields}}
 
 
 def _file(part: JsonObject, path: str) -> JsonObject:

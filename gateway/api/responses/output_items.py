@@ -1,4 +1,4 @@
-"""The items of a response while they are written: each with the events that tell a client of it.
+"""The items of a response while they are written: each with the events that report it to a client.
 
 An event is a dict without `sequence_number`, which the writer of the stream adds.
 Protocol: https://platform.openai.com/docs/api-reference/responses-streaming
@@ -300,7 +300,7 @@ class ToolListItem(OutputItem):
 
 
 class WholeItem(OutputItem):
-    """An item that comes whole, such as an image."""
+    """An item that arrives whole, such as an image."""
 
     def _finished(self, status: str) -> Events:
         yield from ()

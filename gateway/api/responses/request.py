@@ -28,7 +28,7 @@ from kit.json_input import is_storable
 
 MOST_ITEMS = 10_000
 REFERENCE = "item_reference"
-# What a response repeats of its request, besides what is computed.
+# Fields that a response repeats from its request, in addition to computed ones.
 SHOWN = (
     "instructions",
     "max_output_tokens",
@@ -68,7 +68,7 @@ class ResponsesRequest:
 
     @property
     def encrypts(self) -> bool:
-        """Reasoning comes sealed if the client asks for it, and if it could not be looked up later."""
+        """Whether reasoning is sent encrypted: if requested, or if it could not be looked up later."""
         return "reasoning.encrypted_content" in self.includes or not self.stores
 
     @property
@@ -164,7 +164,7 @@ def unknown_response(response_id: Any) -> str:
 
 
 def _is_reference(item: JsonObject) -> bool:
-    """Reasoning is looked up too, unless the client returns what is needed of it."""
+    """Reasoning is looked up too, unless the client returns its encrypted content."""
     kind = item.get("type")
     if kind == "reasoning":
         return item.get("encrypted_content") is None

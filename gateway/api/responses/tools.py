@@ -149,8 +149,8 @@ DEFINITIONS: dict[str, Callable[[JsonObject, str], JsonObject]] = {
 
 
 def _function(name: str, description: Any, rest: JsonObject) -> JsonObject:
-    told = {"description": description} if description else {}
-    return {"type": "function", "function": {"name": name, **told, **rest}}
+    fields = {"description": description} if description else {}
+    return {"type": "function", "function": {"name": name, **fields, **rest}}
 
 
 def _mcp_tool(tool: JsonObject, path: str) -> JsonObject:

@@ -61,8 +61,8 @@ class ResponseWriter(ReplyWriter):
     def fail(self, error: DomainError) -> bytes:
         """The event `error`; the response as failed is the stream's last."""
         self._error = error
-        told = {"code": error_code(error), "message": error.text, "param": error_param(error)}
-        return self._lines([{"type": "error", **told}])
+        fields = {"code": error_code(error), "message": error.text, "param": error_param(error)}
+        return self._lines([{"type": "error", **fields}])
 
     def end(self) -> bytes:
         if not self._reason and not self._error:

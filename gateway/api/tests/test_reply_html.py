@@ -1,4 +1,4 @@
-"""A reply as HTML for the page that follows it, to its end, whatever the page saw before."""
+"""A reply as HTML for the page that follows it, to its end, from any point that the page has reached."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A Responses request is translated or refused by name, whatever a client sends."""
+"""A Responses request is translated or refused by name, for any input."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""A server that stops finishes its replies, and tells every client how to continue."""
+"""A server that stops finishes its replies, and every client learns how to continue."""
 
 import asyncio
 import json

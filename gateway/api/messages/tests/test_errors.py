@@ -64,17 +64,17 @@ def test_each_error_has_anthropics_status_and_type(error: DomainError, status: i
 
 
 def test_a_prompt_that_is_too_long_is_told_in_anthropics_words() -> None:
-    def told(**details: int) -> str:
+    def message(**details: int) -> str:
         return str(error_body(ContextTooLong(**details), "")["error"]["message"])
 
     assert (
-        told(context_window=100, prompt_tokens=120, output_tokens=5)
+        message(context_window=100, prompt_tokens=120, output_tokens=5)
         == "prompt is too long: 120 tokens > 100 maximum"
     )
-    assert told(context_window=100, prompt_tokens=90, output_tokens=20).startswith(
+    assert message(context_window=100, prompt_tokens=90, output_tokens=20).startswith(
         "input length and `max_tokens` exceed context limit: 90 + 20 > 100"
     )
-    assert told().startswith("prompt is too long")
+    assert message().startswith("prompt is too long")
 
 
 def test_what_a_retry_cannot_mend_is_not_retried() -> None:

@@ -14,7 +14,7 @@ from workspaces.models import LanguageModel
 
 @pytest.fixture
 def three(cast: Cast, server: Served) -> None:
-    """Models a and b beside local."""
+    """Models a and b, in addition to local."""
     with tenant_scope(cast.alice.principal.tenant):
         row = LanguageModel.objects.get(slug="local", workspace_id=cast.alice.principal.workspace.id)
         for slug in ("a", "b"):

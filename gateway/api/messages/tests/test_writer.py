@@ -66,7 +66,7 @@ def call(index: int, arguments: str, **head: Any) -> ToolCallDelta:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "expected"),
     [
         ("stop", "end_turn"),
         ("length", "max_tokens"),
@@ -75,8 +75,8 @@ def call(index: int, arguments: str, **head: Any) -> ToolCallDelta:
         ("quota_exceeded", "max_tokens"),
     ],
 )
-def test_each_end_has_anthropics_reason(reason: str, told: str) -> None:
-    assert whole(ended(TextDelta("Hi"), reason=reason))["stop_reason"] == told
+def test_each_end_has_anthropics_reason(reason: str, expected: str) -> None:
+    assert whole(ended(TextDelta("Hi"), reason=reason))["stop_reason"] == expected
 
 
 def test_an_empty_reply_is_a_message() -> None:
