@@ -195,7 +195,7 @@ class RunningTurn:
             log.exception("turn could not be settled in time", turn_id=str(self.job.turn_id))
 
     async def _report_to_managers(self, error: ProviderError) -> None:
-        """An audit entry with the provider's message, since only a manager can change the model or its key."""
+        """An audit entry with the provider's message: only a manager can change the model or its key."""
         try:
             await in_public(
                 record_refusal,
