@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses import Response
 
 from accounts.tests.cast import Cast
-from gateway.api.tests.test_responses import WEATHER, rebuilt, stream
+from gateway.api.responses.tests.package_client import WEATHER, rebuilt, stream
 from gateway.tests.real_mcp import RealMCP
 from gateway.tests.scripted_provider import ScriptedProvider
 from gateway.tests.served import Served
