@@ -142,6 +142,6 @@ def _includes(request: Request) -> list[str]:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", str(PAGE))
-    if not given.isdecimal() or not 1 <= int(given[:6]) <= LARGEST_PAGE:
+    if not given.isdecimal() or len(given) > len(str(LARGEST_PAGE)) or not 1 <= int(given) <= LARGEST_PAGE:
         raise InvalidInput(limit=[f"Send a number from 1 to {LARGEST_PAGE}."])
     return int(given)
