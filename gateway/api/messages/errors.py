@@ -38,7 +38,6 @@ TEMPORARY = (AtCapacity, DatabaseUnavailable, ProviderPaused, ShuttingDown, Turn
 OF_THE_PROVIDER = {402: 402, 404: 404, 413: 413, 400: 400, 422: 400, 429: 429, 503: 529, 529: 529}
 SERVER_KEY = {401, 403}  # the provider rejects the workspace's key: a retry does not help
 
-
 # The first that fits. A spent budget is 402, which no client retries: a 429 makes coding agents wait
 # and try again for minutes, although the budget may be spent until next month.
 STATUSES: tuple[tuple[type[DomainError], int], ...] = (
@@ -72,7 +71,7 @@ def error_body(error: DomainError, request_id: str) -> JsonObject:
 
 
 def message_of(error: DomainError) -> str:
-    """Anthropic's own words for a prompt that is too long: agents shorten it, or `max_tokens`, by them."""
+    """Anthropic's text for a prompt that is too long: agents parse it to shorten the prompt or `max_tokens`."""
     if not isinstance(error, ContextTooLong):
         return error.text
     window, prompt, output = (

@@ -10,7 +10,7 @@ from gateway.api.messages.tools import translated_choice
 from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject
 
-# What the gateway sets, or translates as part of the conversation.
+# Fields that the gateway sets, or translates as part of the conversation.
 OWN = {"model", "messages", "system", "tools", "max_tokens", "stream", "betas"}
 # These cost more than tokens, or would make another model answer.
 PAID = "It costs more than the model's price."
@@ -22,7 +22,7 @@ REFUSED = {
     "fallback_credit_token": "Set the model's fallback in the workspace.",
 }
 EDITS = ("clear_tool_uses_20250919", "clear_thinking_20251015")
-# What only concerns how Anthropic serves the request; no other provider has a use for it.
+# These only concern how Anthropic serves the request; no other provider can use them.
 HINTS = {"metadata", "service_tier", "cache_control", "context_management", "diagnostics", "speed"}
 TRANSLATED = {
     "temperature",
@@ -39,7 +39,7 @@ LOW_BUDGET, MEDIUM_BUDGET = 4096, 16_384  # the most tokens of thinking for thes
 
 
 def native_parameters(body: JsonObject) -> JsonObject:
-    """The parameters that Anthropic gets as they are. UnsupportedParameter names one that is ours."""
+    """The parameters that Anthropic gets unchanged. UnsupportedParameter names one that is ours."""
     found = {name: value for name, value in body.items() if name not in OWN and value is not None}
     for name in found.keys() & REFUSED.keys():
         raise UnsupportedParameter(name, REFUSED[name])
@@ -50,7 +50,7 @@ def native_parameters(body: JsonObject) -> JsonObject:
 
 
 def translated_parameters(native: JsonObject) -> JsonObject:
-    """The same in OpenAI's names; what neither has is passed on, so that the provider judges it."""
+    """The same in OpenAI's names; unknown parameters are passed on, so that the provider judges them."""
     others = {name: value for name, value in native.items() if name not in HINTS | TRANSLATED}
     found = {
         **others,

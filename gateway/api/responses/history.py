@@ -1,4 +1,4 @@
-"""What a request refers to: the responses that it continues, and items by their ids."""
+"""The references of a request: the responses that it continues, and items by their ids."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ def references_of(
     found: dict[UUID, StoredReply],
     request: ResponsesRequest,
 ) -> References:
-    """The items of what was read; reasoning has what its provider wants back."""
+    """The items of the responses read; reasoning includes the data that its provider needs again."""
     tenant_id = principal.tenant.id
     history = [item for reply in path for item in [*reply.input_items, *output_of(reply, tenant_id)]]
     known: dict[str, JsonObject] = {}

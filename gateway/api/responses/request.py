@@ -150,7 +150,7 @@ def _kind(tool: Any) -> str:
 
 
 def _previous(given: Any) -> UUID | None:
-    """PreviousResponseNotFound for what cannot be an id of ours, as for one that is unknown."""
+    """PreviousResponseNotFound for a malformed id, as for an unknown one."""
     if given is None or given == "":
         return None
     found = turn_of_response(given) if isinstance(given, str) else None
@@ -260,7 +260,7 @@ def source_of(translation: Translation) -> Callable[[int], str]:
 
 
 def _record(request: ResponsesRequest, items: list[JsonObject]) -> ResponseRecord:
-    """InvalidInput for what the database cannot store."""
+    """InvalidInput for text that the database cannot store."""
     if not is_storable(items) or not is_storable(request.shown):
         raise InvalidInput(input=["Remove NUL characters, or send store: false."])
     return ResponseRecord(
