@@ -1,7 +1,7 @@
 """Carries data that other providers need again, such as Gemini's signatures, through Anthropic's clients.
 
-Those clients send thinking blocks back unchanged, so a block's `signature` or `data` can hold it. The provider
-shows its client the same data, so it is encoded, not encrypted.
+Those clients send thinking blocks back unchanged, so a block's `signature` or `data` can hold it. The
+provider shows its client the same data, so it is encoded, not encrypted.
 """
 
 import base64

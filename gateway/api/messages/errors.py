@@ -71,7 +71,7 @@ def error_body(error: DomainError, request_id: str) -> JsonObject:
 
 
 def message_of(error: DomainError) -> str:
-    """Anthropic's text for a prompt that is too long: agents parse it to shorten the prompt or `max_tokens`."""
+    """Anthropic's text for a prompt that is too long: agents parse it, and shorten the prompt."""
     if not isinstance(error, ContextTooLong):
         return error.text
     window, prompt, output = (

@@ -59,6 +59,9 @@ def test_a_stored_response_is_a_turn_that_can_be_continued_and_branched(
     items = alice.responses.input_items.list(second.id).data
     assert [(item.type, item.output) for item in items] == [("function_call_output", "sun")]  # type: ignore[union-attr]
 
+    with pytest.raises(openai.BadRequestError, match="1 to 100"):
+        alice.responses.input_items.list(second.id, extra_query={"limit": "00005000"})
+
     # Another branch, by references to items instead of the items.
     references: Any = [{"type": "item_reference", "id": item.id} for item in first.output]
     question: Any = {"role": "user", "content": "Weather in Oslo?"}
