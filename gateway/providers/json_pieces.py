@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.providers.base import JsonObject
 
-MOST_BUSY_SECONDS = 0.005  # of the event loop, apart from one piece
+MOST_BUSY_SECONDS = 0.005  # of the event loop, plus one piece
 LONGEST_PIECE = 512 * 1024  # characters, which take 10 ms; a vector of 8192 numbers has 200,000
 SPACE = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder()
@@ -36,7 +36,7 @@ async def parse_in_pieces(text: str, *, listed: str) -> tuple[JsonObject, list[A
 
 
 def _pieces(text: str, listed: str) -> Iterator[tuple[str, Any, bool]]:
-    """Each member by its name; those items of `listed` that are in a list come one by one."""
+    """Each member with its name; if `listed` is a list, each of its items separately."""
     at = _after(text, _skip(text, 1 if text.startswith("\ufeff") else 0), "{")
     while text[at : at + 1] != "}":
         name, at = _decode(text, at)

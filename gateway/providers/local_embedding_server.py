@@ -24,7 +24,7 @@ from gateway.providers.wordpiece import WordPiece
 LONGEST_INPUT = 512  # tokens: the model has no more positions
 MOST_INPUTS = 64  # of one request
 LARGEST_BODY = 8 * 1024 * 1024
-CONCURRENT = max(1, min((os.cpu_count() or 1) // 2, 4))  # inputs, each on one core; the others wait
+CONCURRENT = max(1, min((os.cpu_count() or 1) // 2, 4))  # inputs, each on one core; further ones wait
 
 
 class Refused(ValueError):
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     model: LazyModel
 
     def do_GET(self) -> None:
-        """Any GET asks whether the server lives."""
+        """Any GET is a health check."""
         self._send(HTTPStatus.OK, {"data": [], "status": "ok"})
 
     def do_POST(self) -> None:

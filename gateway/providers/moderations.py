@@ -1,4 +1,4 @@
-"""Moderations in OpenAI's format: the request to a provider, and its results as they came.
+"""Moderations in OpenAI's format: the request to a provider, and its results unchanged.
 
 Protocol: https://platform.openai.com/docs/api-reference/moderations
 """
@@ -39,7 +39,7 @@ class Moderation:
 
 
 async def moderate(provider: Asked, request: ModerationRequest) -> Moderation:
-    """ProviderError (also for a wrong number of results), ContextTooLong, AtCapacity, as chats."""
+    """ProviderError (also for a wrong number of results), ContextTooLong, AtCapacity, as in chats."""
     most = request.expected * RESULT_BYTES + BYTES_BEYOND
     received = await provider.ask("/moderations", request.body(), most_bytes=most)
     answer = parsed_answer(received, provider.name)

@@ -1,4 +1,4 @@
-"""Joins streamed `reasoning_details`, which a provider wants back as they came (`Extra` describes them)."""
+"""Joins streamed `reasoning_details`, which a provider wants back unchanged (`Extra` describes them)."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads the pieces of streamed tool calls, so that each call has one index, one id, one name, one object."""
+"""Assembles streamed tool calls, so that each call has one index, id, name and arguments object."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ READ = {"index", "id", "type", "function", "custom", "name", "arguments", "param
 
 
 class _Call:
-    """One call; it is announced with its first arguments, when its name is known to be whole."""
+    """One call, announced with its first arguments, when its name is known to be complete."""
 
     def __init__(self, index: int, call_id: str) -> None:
         self.index = index
@@ -44,7 +44,7 @@ class ToolCallPieces:
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []  # by our index
-        self._at: dict[int, _Call] = {}  # by the server's own index, which it may use again
+        self._at: dict[int, _Call] = {}  # by the server's index, which it may reuse
         self._by_id: dict[str, _Call] = {}  # the first with this id
         self._latest: _Call | None = None
 
@@ -53,7 +53,7 @@ class ToolCallPieces:
         return len(self._calls)
 
     def add(self, piece: JsonObject) -> Iterator[JsonObject]:
-        """The pieces in OpenAI's form that this one makes known."""
+        """The pieces in OpenAI's format that this one completes."""
         kind = "custom" if isinstance(piece.get("custom"), dict) else "function"
         body = an_object(piece.get(kind)) or piece
         name, call_id, text = _name(body), a_text(piece.get("id")), _arguments(body)
@@ -74,7 +74,7 @@ class ToolCallPieces:
             yield {"index": call.index, call.kind: {}, **extras}
 
     def end(self) -> Iterator[JsonObject]:
-        """What was held back: names, and arguments that are no object, or missing."""
+        """Everything held back: names, and arguments that are missing or not an object."""
         for call in self._calls:
             yield from self._announced(call)
             if call.kind == "function" and (text := call.arguments.end()):
@@ -92,7 +92,7 @@ class ToolCallPieces:
 
     @staticmethod
     def _take_name(call: _Call, name: str) -> None:
-        """A name may come in pieces before the arguments, or whole in every piece."""
+        """A name may be split across pieces before the arguments, or be complete in every piece."""
         if call.is_announced or not name or name == call.name:
             return
         call.name = name if name.startswith(call.name) else call.name + name
@@ -124,7 +124,7 @@ class ToolCallPieces:
 
 
 def _name(body: JsonObject) -> str:
-    """Without what some models write around it: `functions.search`, `search<|channel|>commentary`."""
+    """Without the extra text of some models: `functions.search`, `search<|channel|>commentary`."""
     return a_text(body.get("name")).partition("<|")[0].removeprefix("functions.")
 
 
