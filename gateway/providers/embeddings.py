@@ -64,7 +64,7 @@ class Asked(Protocol):
 
 
 async def embed(provider: Asked, request: EmbeddingRequest) -> Embeddings:
-    """ProviderError, ContextTooLong, AtCapacity, as in chats; ProviderError also for a wrong number of vectors.
+    """ProviderError (also for a wrong number of vectors), ContextTooLong, AtCapacity, as in chats.
 
     If a compatible server refuses the request, it is sent again without `encoding_format`, which client
     libraries add and some servers do not know: we convert either format anyway.
