@@ -123,7 +123,7 @@ def _exposed(sent: Iterable[bytes]) -> list[bytes]:
 
 
 def _varied(headers: Headers) -> Headers:
-    """With `Vary: Origin`, even for other origins: a cache must not serve their response to an allowed one."""
+    """With `Vary: Origin`, even for other origins: a cache must not serve theirs to an allowed one."""
     others = [value for name, value in headers if name.lower() == b"vary"]
     rest = [(name, value) for name, value in headers if name.lower() != b"vary"]
     return [*rest, (b"vary", b", ".join([*others, b"Origin"]))]

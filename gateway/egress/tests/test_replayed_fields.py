@@ -57,7 +57,7 @@ def test_an_answer_without_any_of_them_stores_nothing() -> None:
         ),
     ],
 )
-def test_reasoning_comes_back_with_the_call(events: list[Any], message: Message) -> None:
+def test_reasoning_is_sent_back_with_the_call(events: list[Any], message: Message) -> None:
     entry = entry_of(*events, calls=[call("a"), call("b")])
     assert entry is not None
     said = asked(call("a"), call("b"))
@@ -66,7 +66,7 @@ def test_reasoning_comes_back_with_the_call(events: list[Any], message: Message)
     assert with_fields([one], [entry]) == [{**one, **message}]
 
 
-def test_extra_content_comes_back_in_its_own_call() -> None:
+def test_extra_content_is_sent_back_in_its_own_call() -> None:
     entry = entry_of(calls=[call("a", extra_content=SIGNATURE), call("b")])
     assert entry is not None
     assert with_fields([asked(call("a"), call("b"))], [entry]) == [
@@ -74,7 +74,7 @@ def test_extra_content_comes_back_in_its_own_call() -> None:
     ]
 
 
-def test_what_the_engine_kept_is_not_replaced() -> None:
+def test_fields_that_the_engine_sent_are_not_replaced() -> None:
     entry = entry_of(ReasoningDelta("ours"), calls=[call("a", extra_content=SIGNATURE)])
     assert entry is not None
     kept = asked(call("a", extra_content={"own": 1}), reasoning_content="kept")
@@ -92,7 +92,7 @@ def test_what_the_engine_kept_is_not_replaced() -> None:
         {"role": "assistant", "tool_calls": "nonsense"},
     ],
 )
-def test_other_messages_stay_as_they_are(message: Message) -> None:
+def test_other_messages_are_unchanged(message: Message) -> None:
     entry = entry_of(ReasoningDelta("Hm"), calls=[call("a")])
     assert entry is not None
     assert with_fields([message], [entry]) == [message]

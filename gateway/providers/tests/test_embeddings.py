@@ -84,7 +84,7 @@ async def test_every_sound_answer_is_read(upstream: ScriptedServer) -> None:
 async def test_formats_are_converted_both_ways(upstream: ScriptedServer) -> None:
     numbers = await ask(upstream, answer([item(A), item(B)]), encoding_format="base64")
     assert [as_base64(vector) for vector in numbers.vectors] == [base64_of(A), base64_of(B)]
-    # Other encodings of vectors, such as bits, have no floats in them, but are passed on as they came.
+    # Other encodings of vectors, such as bits, have no floats in them, but are passed on unchanged.
     same = await ask(upstream, answer([item(base64_of(A)), item(base64_of(B))]), encoding_format="base64")
     assert [as_base64(vector) for vector in same.vectors] == [base64_of(A), base64_of(B)]
 
@@ -171,7 +171,7 @@ async def test_each_provider_is_asked_at_its_own_address(
     assert request.body == {"model": "m", "input": [[1, 2]]}
 
 
-async def test_anthropic_has_none(upstream: ScriptedServer) -> None:
+async def test_anthropic_has_no_embeddings(upstream: ScriptedServer) -> None:
     with pytest.raises(ProviderError, match="no embeddings") as failure:
         await ask(upstream, answer([]), kind=AnthropicProvider)
     assert failure.value.did_no_work

@@ -72,7 +72,7 @@ async def test_an_input_that_is_too_long_is_refused_and_named(url: str, settings
 
 
 @needs_embedding_model
-def test_what_makes_no_sense_is_refused(url: str) -> None:
+def test_invalid_requests_are_refused(url: str) -> None:
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         for body in (
             b"",
