@@ -82,8 +82,8 @@ class ToolCallDelta:
     """Pieces of tool calls as OpenAI streams them: `[{index, id, type, function: {name, arguments}}]`.
 
     Each id and name is sent once, complete, in a call's first piece; arguments are text in any number of
-    pieces, together a JSON object. A custom tool's call has `custom: {name, input}` in place of `function`. Other
-    fields of the first piece, such as `extra_content`, are the provider's own.
+    pieces, together a JSON object. A custom tool's call has `custom: {name, input}` in place of `function`.
+    Other fields of the first piece, such as `extra_content`, are the provider's own.
     """
 
     calls: list[JsonObject]
