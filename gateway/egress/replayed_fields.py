@@ -7,7 +7,7 @@ and added to the engine's messages by the calls' ids.
 from collections.abc import Sequence
 
 from gateway.calls.metered import MeteredEvent
-from gateway.providers.base import Extra, JsonObject
+from gateway.providers.base import Extra, JsonObject, ReasoningDelta
 from gateway.providers.reasoning_details import ReturnedReasoning
 
 STANDARD = {"index", "id", "type", "function", "custom"}  # fields of a call that every engine keeps
@@ -24,7 +24,7 @@ class ReplayedFields:
         match event:
             case Extra("message", "extra_content", value):
                 self._extras["extra_content"] = value
-            case _:
+            case ReasoningDelta() | Extra():
                 self._reasoning.take_in(event)
 
     def entry(self, calls: Sequence[JsonObject]) -> JsonObject | None:
