@@ -90,7 +90,7 @@ class AnthropicReader:
         self._reason: str | None = None
         self._counts: dict[str, int] = {}
         self._tools: dict[object, _ToolUse] = {}  # by the block's index
-        self._thinking: dict[object, _Thinking] = {}  # likewise
+        self._thinking: dict[object, _Thinking] = {}  # also by the block's index
 
     @property
     def is_finished(self) -> bool:

@@ -1,6 +1,6 @@
 """A client's request in Anthropic's own format, stored along with its translation.
 
-A request that came through `/v1/messages` has each message and tool twice: in OpenAI's shape, and under
+A request sent to `/v1/messages` has each message and tool twice: in OpenAI's shape, and under
 NATIVE as the client wrote it. Anthropic gets the latter, so that nothing is lost; every other provider
 gets the former.
 """

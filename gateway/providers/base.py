@@ -28,7 +28,7 @@ class ModelRequest:
     temperature: float | None = None
     tools: list[JsonObject] = field(default_factory=list)
     extra: JsonObject = field(default_factory=dict)  # parameters passed through as the client sent them
-    headers: dict[str, str] = field(default_factory=dict)  # likewise, such as `anthropic-beta`
+    headers: dict[str, str] = field(default_factory=dict)  # also passed on, such as `anthropic-beta`
     native: NativeParameters | None = None  # if the client speaks Anthropic's protocol
 
 

@@ -91,7 +91,7 @@ async def read_embeddings(received: bytes, *, provider: str, request: EmbeddingR
     except (ValueError, RecursionError) as exc:
         raise garbled(provider) from exc
     if error := rest.get("error"):
-        raise reported_error(error, provider)
+        raise error_in_answer(error, provider)
     vectors, keeps_base64 = [], request.encoding_format == BASE64
     for item in _in_order(objects(items)):
         vectors.append(_vector(item, provider, keeps_base64=keeps_base64))
@@ -113,7 +113,7 @@ def parsed_answer(received: bytes, provider: str) -> JsonObject:
     return answer
 
 
-def reported_error(error: Any, provider: str) -> Exception:
+def error_in_answer(error: Any, provider: str) -> Exception:
     """An error inside a 200; OpenRouter and llama.cpp send a status as its `code`."""
     code = an_object(error).get("code")
     if type(code) is int and 400 <= code < 600:

@@ -149,7 +149,7 @@ COMPONENTS: dict[str, Schema] = {
     "ChatMessageAnswer": record(
         {"role": one_of("assistant"), "content": nullable(TEXT), "refusal": nullable(TEXT)},
         {**MESSAGE_FIELDS, **PROVIDERS_FIELDS},
-        "The model's message, to be sent back as it is.",
+        "The model's message, to be sent back unchanged.",
     ),
     "ChatDelta": record(
         {},

@@ -77,8 +77,8 @@ def test_extra_content_is_sent_back_in_its_own_call() -> None:
 def test_fields_that_the_engine_sent_are_not_replaced() -> None:
     entry = entry_of(ReasoningDelta("ours"), calls=[call("a", extra_content=SIGNATURE)])
     assert entry is not None
-    kept = asked(call("a", extra_content={"own": 1}), reasoning_content="kept")
-    assert with_fields([kept], [entry]) == [kept]
+    sent = asked(call("a", extra_content={"own": 1}), reasoning_content="own")
+    assert with_fields([sent], [entry]) == [sent]
 
 
 @pytest.mark.parametrize(
