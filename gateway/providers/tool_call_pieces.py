@@ -8,6 +8,7 @@ from gateway.providers.argument_text import ArgumentText
 from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object, is_count, reported_count
 
+LONGEST_NAME = 1024  # characters to wait for; providers allow at most 128
 READ = {"index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"}
 
 
@@ -64,6 +65,8 @@ class ToolCallPieces:
         self._take_id(call, call_id)
         call.kind = kind if not call.is_announced else call.kind
         self._take_name(call, name)
+        if len(call.name) > LONGEST_NAME:
+            yield from self._announced(call)
         call.extras |= {field: value for field, value in piece.items() if field not in READ and value}
         added = a_text(text) if call.kind == "custom" else call.arguments.add(text)
         if added:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.tool_call_pieces import ToolCallPieces
+from gateway.providers.tool_call_pieces import LONGEST_NAME, ToolCallPieces
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.tests.cpu_time import cpu_at_most
 
@@ -155,6 +155,13 @@ def test_thousands_of_calls_are_read_quickly() -> None:
         with cpu_at_most(3, time.thread_time):
             found = calls_of(*(piece("f", id=f"c{n}", **index) for n in range(20_000)))
         assert found[-1] == ("c19999", "f", "{}")
+
+
+def test_a_name_without_end_is_passed_on_and_read_quickly() -> None:
+    with cpu_at_most(2, time.thread_time):
+        ((_, name, arguments),) = calls_of(*(piece("x" * 50 + str(n), index=0) for n in range(40_000)))
+    assert LONGEST_NAME < len(name) < LONGEST_NAME + 100
+    assert arguments == "{}"
 
 
 json_values = st.recursive(
