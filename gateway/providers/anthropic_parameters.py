@@ -101,7 +101,7 @@ def _thinking(request: ModelRequest) -> JsonObject:
     budget = reasoning.get("max_tokens")
     if "thinking" in request.extra or (effort not in EFFORTS and not isinstance(budget, int)):
         return {}
-    if is_adaptive(request.model) and effort:
+    if is_adaptive(request.model) and effort in EFFORTS:
         return {"thinking": {"type": "adaptive"}, "output_config": {"effort": EFFORTS[effort]}}
     share = int(request.max_tokens * THINKING_SHARES.get(effort, 0.5))
     wanted = budget if isinstance(budget, int) else max(share, LEAST_THINKING)

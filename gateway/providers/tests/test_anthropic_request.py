@@ -363,6 +363,11 @@ def test_structured_output_is_claudes_own() -> None:
         ("claude-sonnet-4-5", {"reasoning_effort": "none"}, None),
         ("claude-opus-4-6", {"reasoning_effort": "high"}, {"type": "adaptive"}),
         (
+            "claude-opus-4-6",
+            {"reasoning": {"effort": "unknown", "max_tokens": 3000}},
+            {"type": "enabled", "budget_tokens": 3000},
+        ),
+        (
             "claude-sonnet-4-5",
             {"thinking": {"type": "disabled"}, "reasoning_effort": "low"},
             {"type": "disabled"},
