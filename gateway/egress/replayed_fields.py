@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gateway.calls.metered import MeteredEvent
 from gateway.providers.base import Extra, JsonObject, ReasoningDelta
+from gateway.providers.garbled import a_text
 from gateway.providers.reasoning_details import ReturnedReasoning
 
 STANDARD = {"index", "id", "type", "function", "custom"}  # fields of a call that every engine keeps
@@ -55,7 +56,7 @@ def _with_fields(message: JsonObject, by_id: dict[str, JsonObject]) -> JsonObjec
     if entry is None:
         return message
     whole = [
-        {**entry["calls"].get(call.get("id"), {}), **call} if isinstance(call, dict) else call
+        {**entry["calls"].get(a_text(call.get("id")), {}), **call} if isinstance(call, dict) else call
         for call in calls
     ]
     return {**entry["message"], **message, "tool_calls": whole}

@@ -74,6 +74,13 @@ def test_extra_content_is_sent_back_in_its_own_call() -> None:
     ]
 
 
+def test_a_call_with_an_invalid_id_is_unchanged_next_to_a_known_one() -> None:
+    entry = entry_of(ReasoningDelta("Hm"), calls=[call("a")])
+    assert entry is not None
+    sent = asked(call("a"), {"id": []}, 7)
+    assert with_fields([sent], [entry]) == [{**sent, "reasoning_content": "Hm"}]
+
+
 def test_fields_that_the_engine_sent_are_not_replaced() -> None:
     entry = entry_of(ReasoningDelta("ours"), calls=[call("a", extra_content=SIGNATURE)])
     assert entry is not None
