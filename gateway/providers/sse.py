@@ -55,10 +55,11 @@ class FrameParser:
         and for too many bytes without any frame.
         """
         self._silence += len(chunk)
-        self._rest += self._with_line_feeds(chunk)
+        chunk = self._with_line_feeds(chunk)
+        self._rest += chunk
         if self._is_at_start and not self._skip_marks():
             return
-        if b"\n" in self._rest:
+        if b"\n" in chunk:
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
                 yield from self._line(bytes(line))
@@ -91,9 +92,7 @@ class FrameParser:
         return not self._is_at_start
 
     def _line(self, line: bytes) -> Iterator[Frame]:
-        if self._document and line.startswith(
-            FIELDS
-        ):  # not a document after all: a log line, or half a document
+        if self._document and line.startswith(FIELDS):  # after all a log line, or half a document
             yield from self._whole_document()
         if not line:
             yield from self._dispatch()
