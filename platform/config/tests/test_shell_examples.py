@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "api.md", ROOT / "docs" / "websocket.md"]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WILDCARDS = set("?*[]^")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -29,10 +30,9 @@ def unquoted(text: str) -> str:
         if text[at] == "'":
             at, outside = text.index("'", at + 1), outside + " "
         elif text[at] == '"':
-            at, outside = (
-                re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL).match(text, at + 1).end() - 1,
-                outside + " ",
-            )  # type: ignore[union-attr]
+            quoted = QUOTED.match(text, at)
+            assert quoted, f"a quote is not closed: {text}"
+            at, outside = quoted.end() - 1, outside + " "
         elif text[at] == "\\":
             at += 1
         else:
