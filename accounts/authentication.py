@@ -63,7 +63,7 @@ def still_stands(principal: Principal) -> bool:
 def token_of(authorization: bytes, api_key: str) -> str | None:
     """The token or key of a request, from either header; None without one.
 
-    TokenInvalid if both are sent and differ, since it is not clear whose request it is.
+    TokenInvalid if both are sent and differ, since it is then unclear whose request it is.
     """
     bearer, key = bearer_token(authorization), api_key.strip()
     if bearer and key and bearer != key:

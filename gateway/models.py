@@ -120,7 +120,7 @@ class Turn(TurnStates):
 
 
 class StoredResponse(models.Model):
-    """What a stored turn of `/v1/responses` adds to it: the request, and the items that were sent.
+    """The additional data of a stored `/v1/responses` turn: the request, and the items that were sent.
 
     Its output items are read from the turn's parts.
     """

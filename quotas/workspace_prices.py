@@ -67,8 +67,8 @@ def seed_price(*, workspace_id: UUID, model: str, provider: str, upstream_name: 
 
 
 def forget_prices(*, workspace_id: UUID, model: str) -> int:
-    """Deletes the own prices of a model that was removed or points elsewhere: what answers by its slug next
-    must not be billed by them. Returns how many there were."""
+    """Deletes the workspace's prices of a model that was removed or points elsewhere, so that the next model
+    with its slug is not billed by them. Returns how many there were."""
     deleted, _ = Price.objects.filter(workspace=workspace_id, model=model).delete()
     return deleted
 

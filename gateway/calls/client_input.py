@@ -75,7 +75,7 @@ def check_tools(
 ) -> None:
     """InvalidInput for tools that the provider would run itself, and for definitions that are too large.
 
-    `others` are types besides those that a client runs.
+    `others` are further allowed types, besides those that a client runs.
     """
     types = (*TOOLS, *others)
     known = ", ".join(types)
@@ -138,7 +138,7 @@ def _is_inline(inner: Any, field: str) -> bool:
 
 
 def _is_base64(inner: Any, field: str) -> bool:
-    """Not an address: that would be a recording by reference."""
+    """Whether it is base64 rather than a URL, which would be a reference to a recording."""
     text = inner.get(field) if isinstance(inner, dict) else None
     return isinstance(text, str) and ":" not in text[:LONGEST_URL]
 

@@ -1,7 +1,7 @@
-"""Which parameters of a client's request go to the provider: all, except those that are ours.
+"""Decides which parameters of a client's request go to the provider: all except our own.
 
-The gateway sets what bounds a call's cost, so a client cannot pass it under another name. Everything else is
-the provider's to judge, and to refuse.
+The gateway sets the parameters that bound a call's cost, so clients cannot pass them under other names. The
+provider judges, and may refuse, everything else.
 """
 
 from typing import Any
@@ -46,9 +46,9 @@ Problems = dict[str, list[str]]
 
 
 def passed_through(body: JsonObject) -> JsonObject:
-    """The parameters that go to the provider as they are.
+    """The parameters that go to the provider unchanged.
 
-    UnsupportedParameter names one of ours that came under another name, InvalidInput one that is too large.
+    UnsupportedParameter names one of ours sent under another name, InvalidInput one that is too large.
     """
     others = {name: value for name, value in body.items() if name not in OWN and value is not None}
     if refused := next((name for name in others if name in REFUSED), None):

@@ -14,9 +14,9 @@ from gateway.providers.sizes import encoded
 from workspaces.language_models.queries import ModelRef
 
 _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="input-estimates")
-# Per input: the model's own marks, and a prompt that some providers put before it (Voyage's `input_type`).
-TOKENS_BESIDE = 16
-MARKS = 2  # that most models put around an input
+# Per input: the model's own marks, and a prompt that some providers prepend (Voyage's `input_type`).
+ADDED_TOKENS = 16
+MARKS = 2  # tokens that most models put around an input
 # Characters, in 150 to 500 ms of a thread: 2048 inputs of 500 are measured as a whole.
 MOST_MEASURED, LEAST_MEASURED = 1024 * 1024, 512
 
@@ -29,9 +29,9 @@ async def bound_inputs(
     A large request is measured in a thread.
     """
     sizes = [len(one.encode("utf-8", "replace")) if isinstance(one, str) else len(one) for one in inputs]
-    beside = len(encoded(extra)) + TOKENS_BESIDE * len(sizes)
+    added = len(encoded(extra)) + ADDED_TOKENS * len(sizes)
     fewest = _fewest(inputs, sizes, model.context_window)
-    bounds = Bounds(prompt=sum(sizes) + beside, output=0, least=max(1, fewest))
+    bounds = Bounds(prompt=sum(sizes) + added, output=0, least=max(1, fewest))
     texts = [one for one in inputs if isinstance(one, str)]
     if not texts:
         return replace(bounds, estimate=min(sum(sizes) + MARKS * len(sizes), bounds.prompt)), None
@@ -44,7 +44,7 @@ async def bound_inputs(
 
 
 def _fewest(inputs: Inputs, sizes: Sequence[int], window: int) -> int:
-    """What an honest provider counts at least: some cut inputs off at their window."""
+    """The least that an honest provider counts: some cut inputs off at their window."""
     by_input = (
         size // LONGEST_TOKEN if isinstance(one, str) else size
         for one, size in zip(inputs, sizes, strict=True)
@@ -53,7 +53,7 @@ def _fewest(inputs: Inputs, sizes: Sequence[int], window: int) -> int:
 
 
 def _estimate(texts: Sequence[str]) -> int:
-    """Each text by its beginning, if all are too long to be measured as a whole."""
+    """Each text is measured by its beginning if together they are too long."""
     each = max(LEAST_MEASURED, MOST_MEASURED // len(texts))
     return sum(_estimate_one(text, each) for text in texts)
 

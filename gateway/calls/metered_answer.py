@@ -1,4 +1,4 @@
-"""One metered call whose answer comes as a whole: hold, send, settle by the provider's count."""
+"""One metered call with an unstreamed answer: hold, send, settle by the provider's count."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -61,7 +61,7 @@ async def metered_answer(
         did_no_work = not isinstance(exc, ProviderError) or exc.did_no_work
         await unbroken(call.release() if did_no_work else call.settle_estimate())
         raise
-    except BaseException:  # cancelled: the provider has worked until now
+    except BaseException:  # cancelled: the provider has already worked
         await unbroken(call.settle_estimate())
         raise
     await unbroken(call.settle_final(answer.usage))

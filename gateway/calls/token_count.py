@@ -58,7 +58,7 @@ class Streamed:
         self.bytes += size
 
     def add_extra(self, size: int) -> None:
-        """What comes with the text, such as a picture or log probabilities: bytes, but no tokens of ours."""
+        """Counts data sent with the text, such as a picture or log probabilities: bytes, not tokens."""
         self.extra_bytes += size
 
     def _add(self, text: str) -> None:

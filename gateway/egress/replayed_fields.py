@@ -1,45 +1,36 @@
-"""What a model wants back with its tool calls, which engines drop: reasoning, its signatures, extra content.
+"""Fields that a model wants back with its tool calls and engines drop: reasoning, signatures, extra content.
 
 DeepSeek, Kimi, Gemini and Claude refuse the next call of a turn without them. They are stored with the turn,
-and added to the engine's messages by the ids of the calls.
+and added to the engine's messages by the calls' ids.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from gateway.calls.metered import MeteredEvent
-from gateway.providers import reasoning_details
 from gateway.providers.base import Extra, JsonObject, ReasoningDelta
-from gateway.providers.reasoning_details import join_details
+from gateway.providers.garbled import a_text
+from gateway.providers.reasoning_details import ReturnedReasoning
 
 STANDARD = {"index", "id", "type", "function", "custom"}  # fields of a call that every engine keeps
 
 
 class ReplayedFields:
-    """Collects them from one answer."""
+    """Collects these fields from one answer."""
 
     def __init__(self) -> None:
-        self._reasoning: list[str] = []
-        self._details: list[Any] = []
+        self._reasoning = ReturnedReasoning()
         self._extras: JsonObject = {}
 
     def take_in(self, event: MeteredEvent) -> None:
         match event:
-            case ReasoningDelta(text):
-                self._reasoning.append(text)
-            case Extra("message", name, value) if name == reasoning_details.NAME:
-                self._details.append(value)
             case Extra("message", "extra_content", value):
                 self._extras["extra_content"] = value
+            case ReasoningDelta() | Extra():
+                self._reasoning.take_in(event)
 
     def entry(self, calls: Sequence[JsonObject]) -> JsonObject | None:
-        """To be stored for an answer with these whole calls; None if there is nothing to add."""
-        reasoning, details = "".join(self._reasoning), join_details(self._details)
-        message = {
-            **({"reasoning_content": reasoning} if reasoning else {}),
-            **({reasoning_details.NAME: details} if details else {}),
-            **self._extras,
-        }
+        """The entry to store for an answer with these complete calls; None if there is nothing to add."""
+        message = {**self._reasoning.fields(), **self._extras}
         extras = {call["id"]: extra for call in calls if (extra := _extra(call))}
         if not message and not extras:
             return None
@@ -51,7 +42,7 @@ def _extra(call: JsonObject) -> JsonObject:
 
 
 def with_fields(messages: Sequence[JsonObject], stored: Sequence[JsonObject]) -> list[JsonObject]:
-    """The messages, with the stored fields where the engine left them out."""
+    """The messages, with the stored fields that the engine left out."""
     by_id = {call_id: entry for entry in stored for call_id in entry["ids"]}
     return [_with_fields(message, by_id) for message in messages] if by_id else list(messages)
 
@@ -65,7 +56,7 @@ def _with_fields(message: JsonObject, by_id: dict[str, JsonObject]) -> JsonObjec
     if entry is None:
         return message
     whole = [
-        {**entry["calls"].get(call.get("id"), {}), **call} if isinstance(call, dict) else call
+        {**entry["calls"].get(a_text(call.get("id")), {}), **call} if isinstance(call, dict) else call
         for call in calls
     ]
     return {**entry["message"], **message, "tool_calls": whole}

@@ -58,7 +58,7 @@ class RoutedTurn:
     questions: tuple[UserMessage, ...] = ()  # the user messages, the latest first, if any has images
     server_ids: tuple[str, ...] = ()  # of the MCP servers that it may use
     branch: Branch = field(default_factory=Branch)  # our own copy of the messages before it
-    replayed: tuple[JsonObject, ...] = ()  # what its model wants back with its tool calls
+    replayed: tuple[JsonObject, ...] = ()  # fields that its model wants back with its tool calls
 
     @property
     def tenant(self) -> TenantRef:
@@ -129,7 +129,7 @@ async def note_end(turn: RoutedTurn, *, finish_reason: str = "", error: DomainEr
 
 
 async def note_replayed(turn: RoutedTurn, entry: JsonObject) -> None:
-    """Stores what the model wants back, before the engine learns of the calls."""
+    """Stores the fields that the model wants back, before the engine sees the calls."""
     await in_tenant(turn.tenant, _note_replayed, turn.turn_id, entry)
 
 

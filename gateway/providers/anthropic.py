@@ -19,7 +19,7 @@ VERSION = "2023-06-01"
 # The longest system prompt that a model adds for tools, in tokens: that of Claude 3 Opus
 # (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing).
 TOOL_PROMPT = 530
-# The fields that its count of tokens takes; it refuses others.
+# The fields that its token counting endpoint takes; it refuses others.
 COUNTED = {
     "model",
     "messages",

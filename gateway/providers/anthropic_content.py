@@ -19,7 +19,7 @@ TEXT_URL = re.compile(r"data:text/plain;base64,(.+)", re.IGNORECASE | re.DOTALL)
 # Other providers' ids may have more characters, as in `functions.search:0`.
 INVALID_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 THINKING_FORMAT = "anthropic-claude-v1"  # OpenRouter's name for Claude's thinking in `reasoning_details`
-OWN_BLOCKS = {"document", "search_result"}  # Anthropic's, which it gets unchanged
+OWN_BLOCKS = {"document", "search_result"}  # Anthropic's own, passed on unchanged
 
 
 def parts_of(content: Any) -> list[Block]:
@@ -34,7 +34,7 @@ def text_blocks(content: Any) -> list[Block]:
 
 
 def thinking_blocks(message: JsonObject) -> list[Block]:
-    """Claude's own thinking, which it wants back with its signature; that of others is left out."""
+    """Claude's own thinking, which it wants back with its signature; other models' is left out."""
     own = [
         detail
         for detail in objects(message.get("reasoning_details"))
@@ -135,7 +135,7 @@ def _image_source(url: str) -> JsonObject:
 
 
 def _document(file: JsonObject) -> Block:
-    """A PDF in base64, or a text."""
+    """A PDF or a text, in base64."""
     written = a_text(file.get("file_data"))
     if data := PDF_URL.fullmatch(written):
         source = {"type": "base64", "media_type": "application/pdf", "data": data[1]}

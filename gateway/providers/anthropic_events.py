@@ -90,7 +90,7 @@ class AnthropicReader:
         self._reason: str | None = None
         self._counts: dict[str, int] = {}
         self._tools: dict[object, _ToolUse] = {}  # by the block's index
-        self._thinking: dict[object, _Thinking] = {}  # likewise
+        self._thinking: dict[object, _Thinking] = {}  # also by the block's index
 
     @property
     def is_finished(self) -> bool:
@@ -145,11 +145,11 @@ class AnthropicReader:
             yield Finish("tool_calls" if reason == "stop" and self._tools else reason)
 
     def _end_by(self, delta: JsonObject) -> Iterator[ModelEvent]:
-        """Also why in Anthropic's own words, if OpenAI's reasons do not tell."""
-        told = a_text(delta.get("stop_reason"))
-        self._reason = finish_reason(told, provider=self.provider) or self._reason
-        if told in OWN_REASONS:
-            yield Extra("choice", "native_finish_reason", told)  # OpenRouter's name for it
+        """Also Anthropic's own reason, if OpenAI's reasons do not express it."""
+        reason = a_text(delta.get("stop_reason"))
+        self._reason = finish_reason(reason, provider=self.provider) or self._reason
+        if reason in OWN_REASONS:
+            yield Extra("choice", "native_finish_reason", reason)  # OpenRouter's name for it
         if sequence := a_text(delta.get("stop_sequence")):
             yield Extra("choice", "stop_sequence", sequence)
 
@@ -243,7 +243,7 @@ class AnthropicReader:
 
     @staticmethod
     def _citations(citations: Any) -> Iterator[ModelEvent]:
-        """As OpenAI's annotations: Claude's own citation, and its address if it has one."""
+        """As OpenAI's annotations: Claude's own citation, and its URL if it has one."""
         for citation in objects(citations):
             url = {"url": citation.get("url"), "title": citation.get("title")}
             annotation = {"type": "url_citation", "url_citation": url} if citation.get("url") else {}

@@ -1,8 +1,8 @@
-"""What a client sent in Anthropic's own format, kept beside its translation.
+"""A client's request in Anthropic's own format, stored along with its translation.
 
-A request that came through `/v1/messages` has each message and tool twice: in OpenAI's shape, and under
-NATIVE as the client wrote it. Anthropic gets the latter, so that nothing is lost on the way; every other
-provider gets the former.
+A request sent to `/v1/messages` has each message and tool twice: in OpenAI's shape, and under
+NATIVE as the client wrote it. Anthropic gets the latter, so that nothing is lost; every other provider
+gets the former.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ def native_blocks(message: JsonObject) -> list[JsonObject] | None:
 
 
 def native_role(message: JsonObject) -> str | None:
-    """The message's role in Anthropic's API, SYSTEM for the system prompt; None likewise."""
+    """The message's role in Anthropic's API, SYSTEM for the system prompt; None as above."""
     native = message.get(NATIVE)
     return None if native is None else a_text(an_object(native).get("role"))
 
@@ -106,7 +106,7 @@ def _within(thinking: JsonObject, most: int) -> JsonObject:
 
 
 def _plain(message: JsonObject, takes_late_system: bool, *, is_claude: bool) -> JsonObject:
-    """What Claude thought is only sent to Claude, which other servers offer too."""
+    """Claude's thinking is sent only to Claude models, which other servers offer too."""
     plain = _without_native(message)
     if not is_claude and NATIVE in message and (details := objects(plain.pop("reasoning_details", None))):
         others = [detail for detail in details if detail.get("format") != THINKING_FORMAT]

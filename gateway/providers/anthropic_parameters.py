@@ -1,7 +1,7 @@
 """Translates OpenAI's parameters into those of Anthropic's Messages API, without I/O.
 
-Protocol: https://docs.anthropic.com/en/api/messages. What Anthropic does not have is refused by name, unless
-its value asks for nothing; names that are not OpenAI's go to Anthropic unchanged.
+Protocol: https://docs.anthropic.com/en/api/messages. Parameters that Anthropic lacks are refused by name,
+unless their value changes nothing; names that are not OpenAI's go to Anthropic unchanged.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.errors import UnsupportedParameter
 from gateway.providers.base import JsonObject, ModelRequest
 from gateway.providers.garbled import a_text, an_object
 
-# What asks for nothing: the defaults of OpenAI's API, which some clients always send.
+# Values that change nothing: the defaults of OpenAI's API, which some clients always send.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
@@ -64,14 +64,14 @@ def parameters_of(request: ModelRequest) -> JsonObject:
 
 
 def _is_read(name: str, value: Any) -> bool:
-    """Whether it is not passed on as it is. UnsupportedParameter for one that Claude lacks."""
+    """Whether it is not passed on unchanged. UnsupportedParameter for one that Claude lacks."""
     if name in TRANSLATED or name in WITHOUT_EFFECT:
         return True
     if name not in NEUTRAL:
         return False
     if value in NEUTRAL[name]:
         return True
-    raise UnsupportedParameter(name, "Claude models do not have it. Leave it out.")
+    raise UnsupportedParameter(name, "Claude models do not support it. Leave it out.")
 
 
 def _sampling(request: ModelRequest, *, thinks: bool) -> JsonObject:
@@ -92,16 +92,16 @@ def _stop_sequences(stop: Any) -> list[str]:
 
 
 def _thinking(request: ModelRequest) -> JsonObject:
-    """From `reasoning_effort`, or OpenRouter's `reasoning`; a client's own `thinking` goes before.
+    """From `reasoning_effort`, or OpenRouter's `reasoning`; a client's own `thinking` takes precedence.
 
-    An effort without space for the least amount of thinking is left out.
+    An effort is left out if the output bound has no room for the minimum of thinking.
     """
     reasoning = an_object(request.extra.get("reasoning"))
     effort = a_text(request.extra.get("reasoning_effort")) or a_text(reasoning.get("effort"))
     budget = reasoning.get("max_tokens")
     if "thinking" in request.extra or (effort not in EFFORTS and not isinstance(budget, int)):
         return {}
-    if is_adaptive(request.model) and effort:
+    if is_adaptive(request.model) and effort in EFFORTS:
         return {"thinking": {"type": "adaptive"}, "output_config": {"effort": EFFORTS[effort]}}
     share = int(request.max_tokens * THINKING_SHARES.get(effort, 0.5))
     wanted = budget if isinstance(budget, int) else max(share, LEAST_THINKING)

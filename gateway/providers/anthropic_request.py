@@ -57,7 +57,7 @@ def _is_system(message: JsonObject) -> bool:
 def _system(messages: list[JsonObject]) -> str | list[Block]:
     """Anthropic has one system prompt; OpenAI's may be several messages, anywhere.
 
-    Blocks are sent where one of them marks a prefix for the cache.
+    It is sent as blocks if one of them marks a prefix for the cache.
     """
     blocks = [
         block for message in messages if _is_system(message) for block in text_blocks(_content(message))
@@ -96,7 +96,7 @@ def _blocks(message: JsonObject) -> list[Block]:
 
 
 def _content(message: JsonObject) -> Any:
-    """A message's own `cache_control` is its last part's."""
+    """The content, with the message's own `cache_control` on its last part."""
     content, cache = message.get("content"), message.get("cache_control")
     if not isinstance(cache, dict) or not content:
         return content

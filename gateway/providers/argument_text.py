@@ -1,4 +1,4 @@
-"""The arguments of one tool call, streamed as text, however a server repeats or wraps them."""
+"""The arguments of one tool call, streamed as text, even if a server repeats or encodes them twice."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 IN_STRING, OUTSIDE = re.compile(r'["\\]'), re.compile(r'["{}\[\]]')
 MOST_READ = 256 * 1024  # characters of an object; beyond it, text is passed on unread
-MOST_HELD = 64 * 1024  # characters of a JSON text, or of white space; likewise
+MOST_HELD = 64 * 1024  # characters of a JSON string or white space; as above
 LONGEST_NULL = 64  # characters, with its white space
 EXPECTS_VALUE = frozenset(":[,")  # after these an object may begin within an object
 
@@ -14,15 +14,15 @@ EXPECTS_VALUE = frozenset(":[,")  # after these an object may begin within an ob
 class ArgumentText:
     """Passes on the text of one JSON object, once.
 
-    Some servers repeat all of it at the end, or send all of it so far in each piece; some models write the
-    object as a JSON text within the JSON, or `null` for none.
+    Some servers repeat everything at the end, or everything so far in each piece; some models encode the
+    object as a JSON string, or send `null` for none.
     """
 
     def __init__(self) -> None:
         self.is_complete = False
         self._pieces: list[str] = []
         self._size = 0  # of the pieces
-        self._held: list[str] = []  # white space, `null`, or a JSON text
+        self._held: list[str] = []  # white space, `null`, or a JSON string
         self._held_size = 0
         self._first = ""  # the first character that is not white space
         self._depth = 0
@@ -31,7 +31,7 @@ class ArgumentText:
         self._whole = ""  # once it is complete
 
     def add(self, piece: Any) -> str:
-        """The new part of the text; arguments that come as an object become text."""
+        """The new part of the text; arguments sent as an object become text."""
         if piece is None:
             return ""
         if not isinstance(piece, str):
@@ -49,11 +49,11 @@ class ArgumentText:
         return self._next(held)
 
     def repeats(self, piece: Any) -> bool:
-        """Whether a complete call's arguments come again."""
+        """Whether the piece repeats a complete call's arguments."""
         return isinstance(piece, str) and self.is_complete and piece.strip() in ("", self._whole)
 
     def end(self) -> str:
-        """What was held back as an object's text: `{}` for nothing."""
+        """The text held back, as that of an object: `{}` for nothing."""
         held, self._held = "".join(self._held), []
         if self._pieces:
             return ""
@@ -62,15 +62,15 @@ class ArgumentText:
         return text
 
     def _waits(self) -> bool:
-        """Whether what is held may still be an object's text in another form, or none."""
+        """Whether the held text may still become an encoded object, or `null`."""
         if self._first == "n":
             return self._held_size <= LONGEST_NULL and "null".startswith("".join(self._held).strip())
         return self._first in ("", '"') and self._held_size <= MOST_HELD
 
     def _without_repetition(self, piece: str) -> str:
-        """Only what is new in a piece that begins with all that has come.
+        """Only the new part of a piece that begins with everything received.
 
-        Where a value is expected, the same text may come again as a nested object.
+        Where a value is expected, the same text may be a nested object instead.
         """
         if not piece.startswith("{") or (self._last in EXPECTS_VALUE and not self._is_string):
             return piece
@@ -119,7 +119,7 @@ class ArgumentText:
 
 
 def _object_in(text: str) -> str:
-    """The JSON object that a text holds, perhaps as a JSON text itself; any other text unchanged."""
+    """The JSON object in a text, perhaps encoded as a JSON string; any other text unchanged."""
     value: Any = text.strip() or None
     for _ in range(2):
         if isinstance(value, str) and value:

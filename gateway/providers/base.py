@@ -11,7 +11,7 @@ JsonObject = dict[str, Any]
 class NativeParameters:
     """The parameters of a client that speaks Anthropic's protocol, see `anthropic_native`.
 
-    `translated` are the names in `ModelRequest.extra` that say the same for other providers.
+    `translated` are the names in `ModelRequest.extra` that express the same for other providers.
     """
 
     parameters: JsonObject
@@ -28,7 +28,7 @@ class ModelRequest:
     temperature: float | None = None
     tools: list[JsonObject] = field(default_factory=list)
     extra: JsonObject = field(default_factory=dict)  # parameters passed through as the client sent them
-    headers: dict[str, str] = field(default_factory=dict)  # likewise, such as `anthropic-beta`
+    headers: dict[str, str] = field(default_factory=dict)  # also passed on, such as `anthropic-beta`
     native: NativeParameters | None = None  # if the client speaks Anthropic's protocol
 
 
@@ -37,12 +37,12 @@ def has_images(messages: Sequence[JsonObject]) -> bool:
 
 
 def count_images(messages: Sequence[JsonObject]) -> int:
-    """In contents, and among the `images` of replies that are sent back."""
+    """Images in the contents, and in the `images` of replies that are sent back."""
     return sum(is_image(part) for message in messages for part in _parts(message))
 
 
 def has_files(messages: Sequence[JsonObject]) -> bool:
-    """Whether there is a document or sound, whose tokens its size does not bound."""
+    """Whether there is a document or sound: its size does not bound its tokens."""
     return any(
         isinstance(part, dict) and part.get("type") in ("file", "input_audio", "document")
         for message in messages
@@ -81,9 +81,9 @@ class RefusalDelta:
 class ToolCallDelta:
     """Pieces of tool calls as OpenAI streams them: `[{index, id, type, function: {name, arguments}}]`.
 
-    Each id and name comes once, whole, in a call's first piece; arguments are text in any number of pieces,
-    together a JSON object. A custom tool's call has `custom: {name, input}` in place of `function`. Other
-    fields of the first piece, such as `extra_content`, are the provider's own.
+    Each id and name is sent once, complete, in a call's first piece; arguments are text in any number of
+    pieces, together a JSON object. A custom tool's call has `custom: {name, input}` in place of `function`.
+    Other fields of the first piece, such as `extra_content`, are the provider's own.
     """
 
     calls: list[JsonObject]
@@ -91,7 +91,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What else an answer has, as the provider sent it.
+    """Another field of an answer, as the provider sent it.
 
     `place` is the object that has the field: `message` (annotations, images, reasoning_details, audio),
     `choice` (logprobs) or `answer` (citations). Lists of several events with one name are joined.

@@ -1,7 +1,7 @@
-"""What servers that speak OpenAI's protocol refuse of what we add to a request, learned from their refusals.
+"""The fields we add to a request that a compatible server refuses, learned from its refusals.
 
-A client cannot change these fields, so a refusal of one is ours to avoid: the request is sent again without
-it, and the next one without it from the start.
+Clients cannot change these fields, so we have to avoid the refusal: the request is sent again without the
+field, and later requests omit it from the start.
 """
 
 from collections import OrderedDict
@@ -13,19 +13,20 @@ from gateway.providers.refusals import INVALID
 
 MOST_DIALECTS = 4096  # the least recently used is forgotten
 OUTPUT_BOUNDS = ("max_tokens", "max_completion_tokens")
+UNKNOWN_FIELD = ("unsupported", "not supported", "unknown", "unrecognized", "not permitted", "unexpected")
 Server = tuple[str, str]  # base URL and upstream model
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one model of a server wants to be asked."""
+    """Which fields one model of a server accepts."""
 
     output_bound: str
     takes_stream_options: bool = True
 
 
 class Dialects:
-    """Those of this process. Safe to use from several threads."""
+    """The dialects that this process has learned. Thread-safe."""
 
     def __init__(self) -> None:
         self._learned: OrderedDict[Server, Dialect] = OrderedDict()
@@ -52,17 +53,16 @@ def after_refusal(dialect: Dialect, error: ProviderError) -> Dialect | None:
     """The dialect to try next; None if the refusal is not about a field of ours."""
     if error.details["provider_status"] not in INVALID:
         return None
-    told = " ".join(str(error.details.get(name, "")) for name in ("provider_message", "provider_param"))
-    if "stream_options" in told and dialect.takes_stream_options:
+    words = " ".join(str(error.details.get(name, "")) for name in ("provider_message", "provider_param"))
+    if "stream_options" in words and dialect.takes_stream_options:
         return replace(dialect, takes_stream_options=False)
-    if dialect.output_bound in told:
+    if dialect.output_bound in words:
         other = next(name for name in OUTPUT_BOUNDS if name != dialect.output_bound)
-        is_unknown = other in told or any(word in told.lower() for word in UNKNOWN_FIELD)
+        is_unknown = other in words or any(word in words.lower() for word in UNKNOWN_FIELD)
         return replace(dialect, output_bound=other) if is_unknown else None
     return None
 
 
-UNKNOWN_FIELD = ("unsupported", "not supported", "unknown", "unrecognized", "not permitted", "unexpected")
 _dialects = Dialects()
 
 

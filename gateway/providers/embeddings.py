@@ -22,7 +22,7 @@ from gateway.providers.sizes import LARGEST_RESPONSE, encoded
 
 REFUSED = {400, 422}
 BASE64 = "base64"
-# Of one vector on the wire: 8192 numbers of 25 characters. And of everything around the vectors.
+# For one vector on the wire (8192 numbers of 25 characters), and for everything around the vectors.
 VECTOR_BYTES, BYTES_BEYOND = 200 * 1024, 1024 * 1024
 # Base64 of little-endian 32-bit floats as the provider sent it, or numbers.
 Vector: TypeAlias = "str | array[float]"
@@ -35,7 +35,7 @@ class EmbeddingRequest:
 
     model: str
     inputs: Inputs = field(repr=False)
-    encoding_format: str = ""  # float, base64; empty: as the provider likes
+    encoding_format: str = ""  # float, base64; empty: the provider chooses
     extra: JsonObject = field(default_factory=dict)
 
     def body(self) -> JsonObject:
@@ -64,10 +64,10 @@ class Asked(Protocol):
 
 
 async def embed(provider: Asked, request: EmbeddingRequest) -> Embeddings:
-    """ProviderError, ContextTooLong, AtCapacity, as chats; ProviderError also for a wrong number of vectors.
+    """ProviderError (also for a wrong number of vectors), ContextTooLong, AtCapacity, as in chats.
 
-    A compatible server that refuses the request is asked again without `encoding_format`, which clients'
-    libraries add and some servers do not know: either format is converted anyway.
+    If a compatible server refuses the request, it is sent again without `encoding_format`, which client
+    libraries add and some servers do not know: we convert either format anyway.
     """
     try:
         return await _embed(provider, request, request.body())
@@ -91,7 +91,7 @@ async def read_embeddings(received: bytes, *, provider: str, request: EmbeddingR
     except (ValueError, RecursionError) as exc:
         raise garbled(provider) from exc
     if error := rest.get("error"):
-        raise reported_error(error, provider)
+        raise error_in_answer(error, provider)
     vectors, keeps_base64 = [], request.encoding_format == BASE64
     for item in _in_order(objects(items)):
         vectors.append(_vector(item, provider, keeps_base64=keeps_base64))
@@ -113,7 +113,7 @@ def parsed_answer(received: bytes, provider: str) -> JsonObject:
     return answer
 
 
-def reported_error(error: Any, provider: str) -> Exception:
+def error_in_answer(error: Any, provider: str) -> Exception:
     """An error inside a 200; OpenRouter and llama.cpp send a status as its `code`."""
     code = an_object(error).get("code")
     if type(code) is int and 400 <= code < 600:
@@ -129,7 +129,7 @@ def usage_of(usage: JsonObject) -> UsageReport | None:
 
 
 def _in_order(items: list[JsonObject]) -> list[JsonObject]:
-    """By their indexes if these tell all items apart, else as they came."""
+    """Ordered by index if the indexes are distinct, otherwise in the order received."""
     indexes = [_index(item.get("index")) for item in items]
     if None in indexes or len(set(indexes)) < len(items):
         return items

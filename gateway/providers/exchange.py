@@ -111,7 +111,7 @@ class Exchange:
         )
 
     def secrets(self) -> list[str]:
-        """The key, in whichever header it is sent."""
+        """The values of the headers that may have the key, to be redacted."""
         values = (value.removeprefix("Bearer ") for value in self.headers.values())
         return [value for value in values if len(value) >= SHORTEST_SECRET]
 

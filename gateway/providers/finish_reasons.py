@@ -1,4 +1,4 @@
-"""What providers call the end of a reply, as OpenAI's four reasons; an unknown end is no success."""
+"""Maps providers' finish reasons to OpenAI's four; an unknown reason is a failure."""
 
 from gateway.errors import ProviderError
 
@@ -23,17 +23,19 @@ _REASONS = {name: reason for reason, names in _NAMES.items() for name in names.s
 NONE = {"", "null", "none", "finish_reason_unspecified", "unspecified"}
 
 
-def finish_reason(told: str, *, provider: str) -> str | None:
-    """`stop`, `length`, `tool_calls` or `content_filter`; None if the word says nothing.
+def finish_reason(reported: str, *, provider: str) -> str | None:
+    """`stop`, `length`, `tool_calls` or `content_filter`; None if the word means nothing.
 
-    ProviderError for every other word: the provider says that it failed, or nothing that we know.
+    ProviderError for every other word: the provider reports a failure, or a reason that we do not know.
     """
-    word = told.strip().lower().replace("-", "_").replace(" ", "_").rpartition(".")[2]
+    word = reported.strip().lower().replace("-", "_").replace(" ", "_").rpartition(".")[2]
     word = word.removeprefix("finish_reason_").removeprefix("finishreason_")
     if word in NONE:
         return None
     if word in _REASONS:
         return _REASONS[word]
     raise ProviderError(
-        f"The provider ended the reply early: {told.strip()[:60]}.", provider=provider, provider_status=200
+        f"The provider ended the reply early: {reported.strip()[:60]}.",
+        provider=provider,
+        provider_status=200,
     )

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 
 STEP_BYTES = 64 * 1024
-ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip or zlib, whichever comes
+ANY_HEADER = 32 + zlib.MAX_WBITS  # detects gzip or zlib
 NO_HEADER = -zlib.MAX_WBITS
-# How JSON, event streams and pages begin; compressed data hardly ever begins like this.
+# How JSON, event streams and pages begin; compressed data almost never begins like this.
 JSON = (b'{"', b"{}", b"{\n", b"{\r", b"{ ", b" {", b"\n{", b"[{", b'["', b"[]")
 LINES = (b"da", b"ev", b"id", b"re", b": ", b":p", b":\n", b":\r", b"\n\n", b"\r\n", b"  ", b"\n ", b"\nd")
 PLAIN = {*JSON, *LINES, b"<!", b"<h", b"<H", b"<?", b"\xef\xbb"}
@@ -32,7 +32,9 @@ class Inflation:
             raise httpx.DecodingError(f"compressed as {encoding[:40]} although not requested")
         self._kind = "compressed" if names else "plain"
         self._inflater = zlib.decompressobj(ANY_HEADER)
-        self._is_within = self._is_later = self._is_over = False  # a member; one after the first; all of them
+        self._is_within = self._is_later = self._is_over = (
+            False  # in a member; after the first began; after the last
+        )
         self._held = b""  # half of a member's header
 
     def add(self, chunk: bytes) -> Iterator[bytes]:
@@ -50,7 +52,7 @@ class Inflation:
             self._is_within = not self._inflater.eof
 
     def _begins(self, chunk: bytes) -> bool:
-        """Whether a member begins here: what follows the last one, such as zeros, is ignored."""
+        """Whether a member begins here; anything after the last one, such as zeros, is ignored."""
         if len(chunk) < len(GZIP):
             self._held = chunk
             return False

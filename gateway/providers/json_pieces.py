@@ -9,8 +9,9 @@ from typing import Any
 
 from gateway.providers.base import JsonObject
 
-MOST_BUSY_SECONDS = 0.005  # of the event loop, apart from one piece
+MOST_BUSY_SECONDS = 0.005  # of the event loop, plus one piece
 LONGEST_PIECE = 512 * 1024  # characters, which take 10 ms; a vector of 8192 numbers has 200,000
+MOST_PIECES = 10_000  # members and items: each takes 20 µs, since LONGEST_PIECE characters are copied
 SPACE = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder()
 
@@ -19,12 +20,15 @@ async def parse_in_pieces(text: str, *, listed: str) -> tuple[JsonObject, list[A
     """The object without its member `listed`, and the items of that list.
 
     A list with numbers by the million would otherwise stop the event loop for seconds. ValueError or
-    RecursionError if the text is not a JSON object, or a member or item is longer than LONGEST_PIECE.
+    RecursionError if the text is not a JSON object, has more than MOST_PIECES members and items, or has one
+    longer than LONGEST_PIECE.
     """
     rest: JsonObject = {}
     items: list[Any] = []
     since = time.monotonic()
-    for name, value, is_item in _pieces(text, listed):
+    for position, (name, value, is_item) in enumerate(_pieces(text, listed)):
+        if position >= MOST_PIECES:
+            raise ValueError(f"more than {MOST_PIECES} members and items")
         if is_item:
             items.append(value)
         else:
@@ -36,7 +40,7 @@ async def parse_in_pieces(text: str, *, listed: str) -> tuple[JsonObject, list[A
 
 
 def _pieces(text: str, listed: str) -> Iterator[tuple[str, Any, bool]]:
-    """Each member by its name; those items of `listed` that are in a list come one by one."""
+    """Each member with its name; if `listed` is a list, each of its items separately."""
     at = _after(text, _skip(text, 1 if text.startswith("\ufeff") else 0), "{")
     while text[at : at + 1] != "}":
         name, at = _decode(text, at)

@@ -8,6 +8,7 @@ it also ends when its parent is killed. The model (about 230 MB of memory) is lo
 import argparse
 import json
 import os
+import re
 import sys
 import threading
 from base64 import b64encode
@@ -24,7 +25,8 @@ from gateway.providers.wordpiece import WordPiece
 LONGEST_INPUT = 512  # tokens: the model has no more positions
 MOST_INPUTS = 64  # of one request
 LARGEST_BODY = 8 * 1024 * 1024
-CONCURRENT = max(1, min((os.cpu_count() or 1) // 2, 4))  # inputs, each on one core; the others wait
+LENGTH = re.compile("[0-9]{1,12}")
+CONCURRENT = max(1, min((os.cpu_count() or 1) // 2, 4))  # inputs, each on one core; further ones wait
 
 
 class Refused(ValueError):
@@ -96,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
     model: LazyModel
 
     def do_GET(self) -> None:
-        """Any GET asks whether the server lives."""
+        """Any GET is a health check."""
         self._send(HTTPStatus.OK, {"data": [], "status": "ok"})
 
     def do_POST(self) -> None:
@@ -116,11 +118,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, {"object": "list", "data": data, "usage": usage})
 
     def _length(self) -> int:
-        length = int(self.headers.get("Content-Length") or 0)
-        if not 0 <= length <= LARGEST_BODY:
-            self.close_connection = True
-            raise Refused("The body is too large.")
-        return length
+        length = self.headers.get("Content-Length") or "0"
+        if not LENGTH.fullmatch(length) or int(length) > LARGEST_BODY:
+            self.close_connection = True  # the body is not read
+            raise Refused("The body is too large, or its Content-Length is not valid.")
+        return int(length)
 
     def _send(self, status: HTTPStatus, data: dict[str, Any]) -> None:
         body = json.dumps(data).encode()

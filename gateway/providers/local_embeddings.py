@@ -1,4 +1,4 @@
-"""The built-in embedding model: a small server of ours (`local_embedding_server`) that needs no key."""
+"""The built-in embedding model: our own small server (`local_embedding_server`), which needs no key."""
 
 import json
 from http import HTTPStatus
@@ -73,7 +73,7 @@ def _joined(answers: list[JsonObject]) -> bytes:
 
 
 def refused_input(inputs: Inputs, extra: JsonObject) -> dict[str, list[str]]:
-    """What this model cannot do, by field; nothing is ignored except `user`, which changes no vector."""
+    """The problems by field; nothing is ignored except `user`, which changes no vector."""
     wrong = {name: ["The built-in model does not have this parameter."] for name in extra if name != "user"}
     if extra.get("dimensions") == DIMENSIONS:
         del wrong["dimensions"]

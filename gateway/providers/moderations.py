@@ -1,4 +1,4 @@
-"""Moderations in OpenAI's format: the request to a provider, and its results as they came.
+"""Moderations in OpenAI's format: the request to a provider, and its results unchanged.
 
 Protocol: https://platform.openai.com/docs/api-reference/moderations
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import ProviderError
 from gateway.providers.base import JsonObject, UsageReport
-from gateway.providers.embeddings import Asked, parsed_answer, reported_error, usage_of
+from gateway.providers.embeddings import Asked, error_in_answer, parsed_answer, usage_of
 from gateway.providers.garbled import an_object, objects
 
 RESULT_BYTES, BYTES_BEYOND = 32 * 1024, 1024 * 1024
@@ -39,12 +39,12 @@ class Moderation:
 
 
 async def moderate(provider: Asked, request: ModerationRequest) -> Moderation:
-    """ProviderError (also for a wrong number of results), ContextTooLong, AtCapacity, as chats."""
+    """ProviderError (also for a wrong number of results), ContextTooLong, AtCapacity, as in chats."""
     most = request.expected * RESULT_BYTES + BYTES_BEYOND
     received = await provider.ask("/moderations", request.body(), most_bytes=most)
     answer = parsed_answer(received, provider.name)
     if error := answer.get("error"):
-        raise reported_error(error, provider.name)
+        raise error_in_answer(error, provider.name)
     results = objects(answer.get("results"))
     if len(results) != request.expected:
         text = f"The provider returned {len(results)} results for {request.expected} inputs."

@@ -20,7 +20,7 @@ from kit.outbound import model_client
 # Parameters that bound the bill: a client cannot pass them through.
 BILLING_PARAMETERS = {"max_tokens", "max_completion_tokens", "n", "stream", "stream_options"}
 MOST_DIALECTS_TRIED = 2  # one for each field of ours that a server may refuse
-# Fields of messages that come from other providers' replies, or are meant for them.
+# Fields of messages from other providers' replies, or meant for them.
 NOT_OPENAIS = {
     "reasoning",
     "reasoning_content",
@@ -106,7 +106,7 @@ class OpenAIProvider:
         return body
 
     def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
-        """Without what only other providers know, which OpenAI refuses: it makes none of these itself."""
+        """Without the fields that only other providers know: OpenAI refuses them."""
         return [_plain_message(message) for message in messages]
 
     def tools(self, tools: list[JsonObject]) -> list[JsonObject]:
@@ -156,7 +156,7 @@ class CompatibleProvider(OpenAIProvider):
     takes_late_system = False  # many models' templates refuse them
 
     def messages(self, messages: list[JsonObject]) -> list[JsonObject]:
-        """As they are: a server that sent reasoning or signatures wants them back."""
+        """Unchanged: a server that sent reasoning or signatures wants them back."""
         return messages
 
     def tools(self, tools: list[JsonObject]) -> list[JsonObject]:

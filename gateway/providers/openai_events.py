@@ -1,4 +1,4 @@
-"""Reads OpenAI's streamed chunks as events, without I/O, from every server that says it speaks them.
+"""Reads OpenAI's streamed chunks as events, without I/O, from every server that claims to send them.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -33,7 +33,7 @@ READ_IN_CHOICE = {"index", "delta", "message", "text", "finish_reason", "finishR
 READ_IN_MESSAGE = {"role", "content", "refusal", "tool_calls", "function_call", "obfuscation", "usage"}
 READ_IN_MESSAGE |= set(REASONING)
 MOST_EXTRAS = 100_000  # of one reply
-EACH_TIME = {"logprobs"}  # also if the same value comes again
+EACH_TIME = {"logprobs"}  # passed on even if the value repeats
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -47,11 +47,11 @@ class OpenAIReader:
         self._reason: str | None = None
         self._is_whole = False  # the server did not stream
         self._has_begun = False
-        self._index: Any = None  # of the choice that is read
+        self._index: Any = None  # of the choice we read
         self._calls = ToolCallPieces()
         self._tags = ThinkTags()
         self._usage: UsageReport | None = None
-        self._from_messages = ""  # the text that came in a `message` rather than in deltas
+        self._from_messages = ""  # the text sent in a `message` rather than in deltas
         self._has_deltas = self._has_reasoning = False
         self._extras: dict[tuple[str, str], Any] = {}  # the last of each
         self._extra_count = 0
@@ -113,8 +113,8 @@ class OpenAIReader:
         self._end_by(choice)
 
     def _end_by(self, place: JsonObject) -> None:
-        told = a_text(place.get("finish_reason")) or a_text(place.get("finishReason"))
-        self._reason = finish_reason(told, provider=self.provider) or self._reason
+        reason = a_text(place.get("finish_reason")) or a_text(place.get("finishReason"))
+        self._reason = finish_reason(reason, provider=self.provider) or self._reason
 
     def _events_of(self, choice: JsonObject) -> Iterator[ModelEvent]:
         delta, message = an_object(choice.get("delta")), an_object(choice.get("message"))
@@ -143,7 +143,7 @@ class OpenAIReader:
         yield from self._extras_of("message", _with_images(message), READ_IN_MESSAGE)
 
     def _news_in(self, message: JsonObject) -> JsonObject:
-        """What a whole message has that did not come in deltas; some servers repeat all of it at the end."""
+        """The part of a whole message that was not in deltas; some servers repeat everything at the end."""
         news = {
             name: value for name, value in message.items() if name not in REASONING or not self._has_reasoning
         }
@@ -161,7 +161,7 @@ class OpenAIReader:
         return news
 
     def _read_usage(self, chunk: JsonObject) -> Iterator[ModelEvent]:
-        """The counts so far, passed on at once: a reply that breaks off is charged by them."""
+        """The counts so far, passed on immediately: a reply that breaks off is charged by them."""
         choices = _choices(chunk)
         inner = [an_object(choice.get(name)) for choice in choices for name in ("delta", "message")]
         places = [chunk, an_object(chunk.get("x_groq")), *choices, *inner]
@@ -173,7 +173,7 @@ class OpenAIReader:
                 yield self._usage
 
     def _extras_of(self, place: str, found: JsonObject, known: set[str]) -> Iterator[ModelEvent]:
-        """Fields that we do not read, each as often as it changes."""
+        """Fields that we do not read, each whenever it changes."""
         for name, value in found.items():
             is_news = value not in EMPTY and (name in EACH_TIME or self._extras.get((place, name)) != value)
             if name not in known and is_news and self._extra_count < MOST_EXTRAS:
@@ -192,7 +192,7 @@ def _choices(chunk: JsonObject) -> list[JsonObject]:
 
 
 def _reasoning_in(message: JsonObject) -> str:
-    """Under the first name that has any; else from `reasoning_details`."""
+    """From the first field that has any, otherwise from `reasoning_details`."""
     found = (_joined_text(message.get(name)) for name in (*REASONING, reasoning_details.NAME))
     return next((text for text in found if text), "")
 
@@ -218,7 +218,7 @@ def _content(content: Any) -> Iterator[tuple[str, type[TextDelta] | type[Reasoni
 
 
 def _joined_text(value: Any) -> str:
-    """Of a text, or of an object or several with a text, a summary or a content."""
+    """The text of a string, an object or a list of objects with `text`, `summary` or `content`."""
     if isinstance(value, str):
         return value
     parts = objects([value] if isinstance(value, dict) else value)
@@ -229,14 +229,14 @@ def _joined_text(value: Any) -> str:
 
 
 def _with_images(message: JsonObject) -> JsonObject:
-    """With the images of its content among its `images`, as OpenRouter has them."""
+    """The message with the images of its content in `images`, as OpenRouter sends them."""
     content = message.get("content")
     images = [part for part in objects(content) if part.get("type") == "image_url"]
     return {**message, "images": [*objects(message.get("images")), *images]} if images else message
 
 
 def _calls_in(message: JsonObject) -> list[JsonObject]:
-    """Pieces of tool calls: a list, one, or several by their index; or the one `function_call` of old."""
+    """Pieces of tool calls: a list, one object, or a map by index; or the deprecated `function_call`."""
     calls = message.get("tool_calls")
     if isinstance(calls, dict):
         calls = [calls] if {"function", "name", "id"} & calls.keys() else list(calls.values())

@@ -31,13 +31,13 @@ LONGEST_CODE = 100
 REMOVED = "[removed]"
 _KEY = r"[A-Za-z0-9*_.+/=-]"
 KEY_LIKE = re.compile(
-    # What begins as a known provider's keys do.
+    # Begins like a known provider's keys.
     rf"\b(?:sk|pk|rk|xai|nvapi|xox[a-z])-{_KEY}{{5,}}[A-Za-z0-9*_=-]"
     rf"|\b(?:gsk|hf|r8|gh[opsu])_{_KEY}{{16,}}|\b(?:AIza|AKIA|ya29\.){_KEY}{{8,}}"
-    # What is named as one, unless it is an ordinary word, as in "API key provided".
+    # Is called a key, unless it is an ordinary word, as in "API key provided".
     rf"|(?i:\b(?:key|token|secret|password|bearer|basic))[\"']?[ :=]{{1,3}}[\"']?"
     rf"(?:(?=[A-Za-z_.+/=-]{{0,64}}[0-9*]){_KEY}{{8,}}|{_KEY}{{20,}})(?<![.])"
-    # Long runs of letters and digits without a meaning.
+    # A long run of letters and digits without a meaning.
     r"|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])\w{24,}\b|\b[0-9a-f]{32,}\b"
 )
 
@@ -159,14 +159,14 @@ def hide_secrets(error: ProviderError, secrets: Iterable[str]) -> None:
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Without the given secrets and anything that looks like a key."""
+    """The text without the given secrets and anything that looks like a key."""
     for secret in secrets:
         text = text.replace(secret, REMOVED)
     return sound(KEY_LIKE.sub(REMOVED, text)).strip()
 
 
 def _json(body: bytes) -> Any:
-    """The body's JSON; a short plain text as itself, a page as nothing."""
+    """The body's JSON; a plain text is cut off, and an HTML page becomes an empty text."""
     text = body.decode("utf-8", "replace").strip()
     try:
         return json.loads(text)

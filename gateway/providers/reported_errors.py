@@ -49,7 +49,7 @@ STATUSES = {
 
 
 def error_in(data: JsonObject, *, event: str = "") -> Any:
-    """What a frame reports as an error; None if it is not one."""
+    """The error that a frame reports, or None."""
     if data.get("error"):
         return data["error"]
     base = an_object(data.get("base_resp"))  # MiniMax's
@@ -66,7 +66,7 @@ def error_in(data: JsonObject, *, event: str = "") -> Any:
 def reported_error(error: Any, *, provider: str, has_begun: bool) -> DomainError:
     """Before a reply has begun, the provider has done no work and bills nothing.
 
-    ContextTooLong for one about the window.
+    ContextTooLong for an error about the context window.
     """
     status, words = status_of(error), words_of(error)
     if not has_begun and is_about_context(" ".join(words.values())):

@@ -18,7 +18,7 @@ FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt
 
 @runtime_checkable
 class AnswersWhole(Protocol):
-    """A provider with requests other than chats, such as for embeddings."""
+    """A provider with other requests than chats, such as embeddings."""
 
     async def ask(self, path: str, body: JsonObject, *, most_bytes: int) -> bytes: ...
 
@@ -71,7 +71,7 @@ class ResilientProvider:
     async def ask(self, path: str, body: JsonObject, *, most_bytes: int) -> bytes:
         """The whole answer to a request other than a chat, repeated under the same conditions.
 
-        ProviderError also from a provider that has only chats.
+        Also a ProviderError if the provider has only chats.
         """
         if not isinstance(self.provider, AnswersWhole):
             text = f"This provider has no {path.strip('/')}."

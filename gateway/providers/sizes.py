@@ -20,7 +20,7 @@ BYTES_BEYOND = 8 * 1024
 # A server that does not stream may send a whole document in one piece, which costs little to pass on.
 FEW_PIECES = 16
 BYTES_A_TOKEN_OF_FEW = 256
-# What comes with the text: pictures, sound, log probabilities.
+# Data sent with the text: pictures, sound, log probabilities.
 MOST_EXTRA_BYTES = 8 * 1024 * 1024
 # And beyond this many pieces: some servers send each letter separately.
 PIECES_A_TOKEN = 8

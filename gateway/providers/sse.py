@@ -52,13 +52,14 @@ class FrameParser:
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """The frames that this chunk completes. FrameTooLong for one beyond `longest` bytes,
-        and for very many bytes without any.
+        and for too many bytes without any frame.
         """
         self._silence += len(chunk)
-        self._rest += self._with_line_feeds(chunk)
+        chunk = self._with_line_feeds(chunk)
+        self._rest += chunk
         if self._is_at_start and not self._skip_marks():
             return
-        if b"\n" in self._rest:
+        if b"\n" in chunk:
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
                 yield from self._line(bytes(line))
@@ -74,7 +75,7 @@ class FrameParser:
             yield from self._whole_document()
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
-        """Each line's end as one LF: it may be CRLF, also in two chunks, or CR."""
+        """Each line end as one LF: it may be CR, or CRLF (perhaps split across chunks)."""
         if self._ended_with_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._ended_with_cr = False
@@ -91,7 +92,7 @@ class FrameParser:
         return not self._is_at_start
 
     def _line(self, line: bytes) -> Iterator[Frame]:
-        if self._document and line.startswith(FIELDS):  # it was no document: a log line, or half a one
+        if self._document and line.startswith(FIELDS):  # after all a log line, or half a document
             yield from self._whole_document()
         if not line:
             yield from self._dispatch()
@@ -103,7 +104,7 @@ class FrameParser:
 
     def _field(self, name: bytes, value: str) -> Iterator[Frame]:
         if name in (b"data", b"event") and len(self._data) == 1 and _is_whole(self._data[0]):
-            yield from self._dispatch()  # no blank line came between
+            yield from self._dispatch()  # the blank line between them is missing
         if name == b"data":
             self._data.append(value)
             self._size += len(value) + 1

@@ -12,7 +12,7 @@ from gateway.providers.refusals import hide_secrets
 from gateway.providers.soundness import SoundEvents
 from gateway.providers.sse import LONGEST_LINE, Frame, FrameParser, FrameTooLong
 
-# Some servers keep the connection open after the end of a reply. Usage may still come if it has not.
+# Some servers keep the connection open after the end of a reply. Usage may still arrive if it has not.
 LAST_FRAMES_SECONDS = 2.0
 LATE_USAGE_SECONDS = 5.0
 
@@ -26,7 +26,7 @@ class FrameReader(Protocol):
 
     @property
     def is_finished(self) -> bool:
-        """The finish reason has come, so only usage may follow."""
+        """The finish reason has arrived, so only usage may follow."""
 
     @property
     def has_usage(self) -> bool: ...
@@ -34,7 +34,7 @@ class FrameReader(Protocol):
     def read(self, frame: Frame) -> Iterator[ModelEvent]: ...
 
     def end(self) -> Iterator[ModelEvent]:
-        """What was held back, and the Finish if the reply is complete."""
+        """Everything held back, and the Finish if the reply is complete."""
 
 
 async def read_events(
@@ -55,7 +55,7 @@ async def read_events(
     async with aclosing(frames):
         async for event in frames:
             if isinstance(event, Finish):
-                finish = event  # usage may come after it
+                finish = event  # usage may follow it
                 continue
             for whole in sounds.add(event):
                 yield whole
@@ -98,7 +98,7 @@ async def _frames(
                     yield event
                 if reader.done:
                     break
-    except ProviderError as exc:  # what arrived before it is passed on
+    except ProviderError as exc:  # everything that arrived before it is passed on
         failure = exc
     for event in _read_all(parser.end(), reader) if failure is None else ():
         yield event
@@ -112,7 +112,7 @@ async def _frames(
 async def _to_the_end(
     chunks: AsyncGenerator[bytes, None], reader: FrameReader
 ) -> AsyncGenerator[bytes, None]:
-    """The chunks, until the connection ends or nothing more is to be expected."""
+    """The chunks, until the connection ends or nothing more is expected."""
     while True:
         try:
             async with asyncio.timeout(_patience(reader)):

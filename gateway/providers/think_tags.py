@@ -12,7 +12,7 @@ class ThinkTags:
     """Splits a stream of text; only a tag at the very beginning counts."""
 
     def __init__(self) -> None:
-        self._held = ""  # may be a part of a tag
+        self._held = ""  # possibly part of a tag
         self._state = "begin"  # then "reasoning", "gap" and "text"
 
     def add(self, text: str) -> Iterator[TextDelta | ReasoningDelta]:
@@ -50,7 +50,7 @@ class ThinkTags:
         return text
 
     def _reasoning(self, text: str) -> tuple[str, str]:
-        """What is reasoning, and what follows the closing tag."""
+        """The reasoning, and the text after the closing tag."""
         reasoning, tag, rest = text.partition(CLOSING)
         if tag:
             self._state = "gap"

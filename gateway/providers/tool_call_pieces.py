@@ -1,4 +1,4 @@
-"""Reads the pieces of streamed tool calls, so that each call has one index, one id, one name, one object."""
+"""Assembles streamed tool calls, so that each call has one index, id, name and arguments object."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,12 @@ from gateway.providers.argument_text import ArgumentText
 from gateway.providers.base import JsonObject
 from gateway.providers.garbled import a_text, an_object, is_count, reported_count
 
+LONGEST_NAME = 1024  # characters to wait for; providers allow at most 128
 READ = {"index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"}
 
 
 class _Call:
-    """One call; it is announced with its first arguments, when its name is known to be whole."""
+    """One call, announced with its first arguments, when its name is known to be complete."""
 
     def __init__(self, index: int, call_id: str) -> None:
         self.index = index
@@ -44,7 +45,7 @@ class ToolCallPieces:
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []  # by our index
-        self._at: dict[int, _Call] = {}  # by the server's own index, which it may use again
+        self._at: dict[int, _Call] = {}  # by the server's index, which it may reuse
         self._by_id: dict[str, _Call] = {}  # the first with this id
         self._latest: _Call | None = None
 
@@ -53,7 +54,7 @@ class ToolCallPieces:
         return len(self._calls)
 
     def add(self, piece: JsonObject) -> Iterator[JsonObject]:
-        """The pieces in OpenAI's form that this one makes known."""
+        """The pieces in OpenAI's format that this one completes."""
         kind = "custom" if isinstance(piece.get("custom"), dict) else "function"
         body = an_object(piece.get(kind)) or piece
         name, call_id, text = _name(body), a_text(piece.get("id")), _arguments(body)
@@ -64,6 +65,8 @@ class ToolCallPieces:
         self._take_id(call, call_id)
         call.kind = kind if not call.is_announced else call.kind
         self._take_name(call, name)
+        if len(call.name) > LONGEST_NAME:
+            yield from self._announced(call)
         call.extras |= {field: value for field, value in piece.items() if field not in READ and value}
         added = a_text(text) if call.kind == "custom" else call.arguments.add(text)
         if added:
@@ -74,7 +77,7 @@ class ToolCallPieces:
             yield {"index": call.index, call.kind: {}, **extras}
 
     def end(self) -> Iterator[JsonObject]:
-        """What was held back: names, and arguments that are no object, or missing."""
+        """Everything held back: names, and arguments that are missing or not an object."""
         for call in self._calls:
             yield from self._announced(call)
             if call.kind == "function" and (text := call.arguments.end()):
@@ -92,7 +95,7 @@ class ToolCallPieces:
 
     @staticmethod
     def _take_name(call: _Call, name: str) -> None:
-        """A name may come in pieces before the arguments, or whole in every piece."""
+        """A name may be split across pieces before the arguments, or be complete in every piece."""
         if call.is_announced or not name or name == call.name:
             return
         call.name = name if name.startswith(call.name) else call.name + name
@@ -124,7 +127,7 @@ class ToolCallPieces:
 
 
 def _name(body: JsonObject) -> str:
-    """Without what some models write around it: `functions.search`, `search<|channel|>commentary`."""
+    """Without the extra text of some models: `functions.search`, `search<|channel|>commentary`."""
     return a_text(body.get("name")).partition("<|")[0].removeprefix("functions.")
 
 

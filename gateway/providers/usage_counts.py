@@ -23,13 +23,13 @@ INPUT_DETAILS = "prompt_tokens_details input_tokens_details input_token_details 
 OUTPUT_DETAILS = (
     "completion_tokens_details output_tokens_details output_token_details completionTokensDetails"
 )
-BESIDE_INPUT = ("cache_read_input_tokens", "cache_creation_input_tokens")  # Anthropic's
+SEPARATE_INPUT = ("cache_read_input_tokens", "cache_creation_input_tokens")  # Anthropic's
 
 
 def usage_of(usage: JsonObject) -> UsageReport | None:
     """None if a count is missing, which is not 0; negative if it is not a count.
 
-    One that is missing is the total without the other.
+    A missing count is the total minus the other one, if the total is known.
     """
     read, written, total = (_first(usage, names) for names in (INPUT, OUTPUT, TOTAL))
     if read is None and written is not None and total is not None:
@@ -41,8 +41,8 @@ def usage_of(usage: JsonObject) -> UsageReport | None:
     cached = _detail(usage, CACHED, INPUT_DETAILS)
     reasoning = _detail(usage, REASONING, OUTPUT_DETAILS)
     created = a_count(reported_count(usage.get("cache_creation_input_tokens")))
-    if "input_tokens" in usage and read >= 0 and _is_beside(usage, read, total):
-        read += sum(a_count(reported_count(usage.get(name))) for name in BESIDE_INPUT)
+    if "input_tokens" in usage and read >= 0 and _is_separate(usage, read, total):
+        read += sum(a_count(reported_count(usage.get(name))) for name in SEPARATE_INPUT)
     if reasoning and total == read + written + reasoning:
         written += reasoning  # xAI and Google count reasoning separately from the completion
     return UsageReport(
@@ -65,7 +65,7 @@ def merged(before: UsageReport | None, report: UsageReport) -> UsageReport:
     )
 
 
-def _is_beside(usage: JsonObject, read: int, total: int | None) -> bool:
+def _is_separate(usage: JsonObject, read: int, total: int | None) -> bool:
     """Whether cached tokens are counted separately from the input, as Anthropic does."""
     written = _first(usage, OUTPUT)
     return not any(name in usage for name in INPUT_DETAILS.split()) and (

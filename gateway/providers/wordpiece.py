@@ -1,7 +1,7 @@
-"""BERT's uncased WordPiece tokenizer, as `bert-base-uncased` has it.
+"""BERT's uncased WordPiece tokenizer, as in `bert-base-uncased`.
 
 Source: https://github.com/google-research/bert/blob/master/tokenization.py. The package `tokenizers` does the
-same, but brings a client for downloading models with it, which an installation does not need.
+same, but includes a model download client, which an installation does not need.
 """
 
 import unicodedata
@@ -66,7 +66,7 @@ def _is_han(character: str) -> bool:
 
 
 def _words(text: str) -> Iterator[str]:
-    """Runs without white space; each punctuation character is a word of its own."""
+    """Runs without white space; each punctuation character is a separate word."""
     for run in text.split():
         start = 0
         for at, character in enumerate(run):

@@ -498,7 +498,7 @@ CSV_FIELDS = (
     "id,at,day,workspace,member,api_key,purpose,model,provider,engine,turn_id,call_id,input_tokens,cached_tokens,"
     "output_tokens,reasoning_tokens,cost,exactness,flag,is_correction"
 )
-# Answers that are no JSON, by their media type.
+# Answers other than JSON, by their media type.
 TEXTS = {
     "text/csv": f"{CSV_FIELDS}\r\n1,2026-03-02T09:30:00+00:00,2026-03-02,sales,alice@example.com,,chat,"
     f"{MODEL},openai,direct,{TURN},{CALL},14,0,8,0,92,exact,,False\r\n"

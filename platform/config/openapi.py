@@ -13,7 +13,7 @@ from kit.errors import all_errors
 
 Endpoint = tuple[str, str, str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
-# These pass parameters that they do not know on to the provider.
+# Routes that pass parameters they do not know on to the provider.
 PASSING_ON = (
     "/v1/chat/completions",
     "/v1/responses",
@@ -65,8 +65,8 @@ def add_components(result: dict[str, Any], generator: Any, request: Any, public:
 
 
 def describe_defaults(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Moves the defaults of fields into their descriptions: generators of types make a field with a default
-    mandatory, as it is in an answer."""
+    """Moves the defaults of fields into their descriptions: type generators make a field with a default
+    mandatory, as in an answer."""
     for schema in result["components"]["schemas"].values():
         for field in schema.get("properties", {}).values():
             if field.get("default") is not None:
@@ -77,7 +77,7 @@ def describe_defaults(result: dict[str, Any], generator: Any, request: Any, publ
 
 
 def add_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Adds its error to every operation, under each status it can answer with and as the default."""
+    """Adds the error response to every operation, for each possible status and as the default."""
     components = result["components"]
     components["schemas"] |= error_schemas()
     components["responses"] = {name: error_response(name) for name in ("Error", *ERRORS.values())}
@@ -89,7 +89,7 @@ def add_errors(result: dict[str, Any], generator: Any, request: Any, public: boo
 
 
 def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Says that JSON bodies have no other fields, because they are refused; unless they are passed on."""
+    """Declares that JSON bodies have no other fields: those are refused, unless they are passed on."""
     schemas = result["components"]["schemas"]
     names: set[str] = set()
     for path, operations in result["paths"].items():
@@ -107,7 +107,7 @@ def operations_of(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def directly_referenced(body: dict[str, Any]) -> list[str]:
-    """The components that are the body, in one of its formats."""
+    """The names of the components that a body consists of, in each of its formats."""
     schemas = [content["schema"] for content in body["content"].values()]
     return [schema["$ref"].rpartition("/")[2] for schema in schemas if "$ref" in schema]
 
@@ -156,13 +156,16 @@ def error_schemas() -> dict[str, Any]:
         "details": details,
         "request_id": described(TEXT, "The response's `x-request-id`, for support."),
     }
-    theirs = {**known, "code": described(TEXT, "As in `ErrorDetail`, or the code that its clients act on.")}
+    compatible = {
+        **known,
+        "code": described(TEXT, "As in `ErrorDetail`, or the code that its clients act on."),
+    }
     openai = {
-        **theirs,
+        **compatible,
         "type": described(TEXT, "OpenAI's error type."),
         "param": described(nullable(TEXT), "The field that is wrong."),
     }
-    anthropic = {**theirs, "type": described(TEXT, "Anthropic's error type.")}
+    anthropic = {**compatible, "type": described(TEXT, "Anthropic's error type.")}
     return {
         "ErrorDetail": record(known),
         "Error": record({"error": ref("ErrorDetail")}),

@@ -1,4 +1,4 @@
-"""The components of `/v1/chat/completions`: OpenAI's requests and answers, as we pass them.
+"""The components of `/v1/chat/completions`: OpenAI's requests and answers, as we pass them on.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -149,7 +149,7 @@ COMPONENTS: dict[str, Schema] = {
     "ChatMessageAnswer": record(
         {"role": one_of("assistant"), "content": nullable(TEXT), "refusal": nullable(TEXT)},
         {**MESSAGE_FIELDS, **PROVIDERS_FIELDS},
-        "The model's message, to be sent back as it is.",
+        "The model's message, to be sent back unchanged.",
     ),
     "ChatDelta": record(
         {},
@@ -224,7 +224,7 @@ COMPONENTS: dict[str, Schema] = {
         {"usage": ref("CompletionUsage"), **PROVIDERS_HEAD},
     ),
 }
-# In place of what the request's serializer says of them.
+# Replace the descriptions that the request's serializer gives.
 REFINED: dict[str, Schema] = {
     "messages": {**listed(ref("ChatMessage")), "minItems": 1, "maxItems": 10_000},
     "tools": {**listed(ref("ChatTool")), "nullable": True, "maxItems": 128},

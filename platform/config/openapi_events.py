@@ -94,7 +94,7 @@ DATA: dict[str, Schema] = {
     "done": record({"finish_reason": FINISH_REASON}),
     "moved": record({"turn_id": nullable(UUID), "text": TEXT}),
 }
-WITHOUT_ID = ("moved", "error")  # an error that ends the stream and is no event of the turn has none
+WITHOUT_ID = ("moved", "error")  # an error that ends the stream without being an event of the turn has none
 
 
 def component_name(event: str) -> str:

@@ -1,7 +1,7 @@
 """Gives every body, answer and parameter of the OpenAPI schema an example, made from its schema.
 
-The values are those of `example_data.py`: whole components first, then fields by their name. A field that is
-in neither gets the plainest value of its type.
+The values are those of `example_data.py`: whole components first, then fields by their name. A field in
+neither gets the simplest value of its type.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ DEEPEST = 12  # a schema that refers to itself ends here
 
 
 def add_examples(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """An example that is there already is kept."""
+    """Existing examples are not replaced."""
     maker = ExampleMaker(result["components"]["schemas"])
     for name, example in COMPONENTS.items():
         if name in result["components"]["schemas"]:
@@ -83,7 +83,7 @@ class ExampleMaker:
         return next((text for name, text in STREAMS.items() if name in str(schema)), ": ping\n\n")
 
     def value(self, schema: Schema, *, is_request: bool = False, depth: int = 0) -> Any:
-        """A value that the schema allows: in a request what is needed, in an answer all fields."""
+        """A value that the schema allows: required fields only in a request, all fields in an answer."""
         component, schema = self._resolved(schema)
         if "example" in schema:
             return schema["example"]
@@ -114,14 +114,14 @@ class ExampleMaker:
         }
 
     def _field(self, name: str, field: Schema, is_request: bool, depth: int) -> Any:
-        """Of `Component.field`, or of any field of that name."""
+        """The value for `Component.field`, or for any field of that name."""
         for known in (name, name.rpartition(".")[2]):
             if known in FIELDS and self._fits(FIELDS[known], field):
                 return FIELDS[known]
         return self.value(field, is_request=is_request, depth=depth)
 
     def _fits(self, value: Any, schema: Schema) -> bool:
-        """Whether a value that is known by name is one of this field, which may be another of the name."""
+        """Whether a value known by name fits this field, which may be a different field of that name."""
         if value is None:
             return bool(schema.get("nullable"))
         _, schema = self._resolved(schema)
@@ -134,7 +134,7 @@ class ExampleMaker:
         return not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value))
 
     def _resolved(self, schema: Schema) -> tuple[str, Schema]:
-        """The component's name, if it is one, and the schema without references: the first of several."""
+        """The component's name, if any, and the schema without references: the first of several."""
         component = ""
         while True:
             if "$ref" in schema:

@@ -1,25 +1,31 @@
 """Describes the routes for Anthropic's clients to drf-spectacular as views that are never called."""
 
-from typing import Any
-
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.views import APIView
 
 from config.openapi_compatible_events import MESSAGE_EVENTS, MESSAGES_FRAMING
-from config.openapi_schemas import STREAM, ref, streamed
-
-Schema = dict[str, Any]
-TEXT, NUMBER, OBJECT = (
-    {"type": "string"},
-    {"type": "integer"},
-    {"type": "object", "additionalProperties": True},
+from config.openapi_schemas import (
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    OBJECT,
+    STREAM,
+    TEXT,
+    Schema,
+    described,
+    listed,
+    nullable,
+    one_of,
+    ref,
+    streamed,
 )
-OBJECTS = {"type": "array", "items": OBJECT}
+
+OBJECTS = listed(OBJECT)
 BLOCKS = {"oneOf": [TEXT, OBJECTS]}
 MESSAGE: Schema = {
     "type": "object",
     "required": ["role", "content"],
-    "properties": {"role": {"type": "string", "enum": ["user", "assistant", "system"]}, "content": BLOCKS},
+    "properties": {"role": one_of("user", "assistant", "system"), "content": BLOCKS},
 }
 PROMPT: Schema = {
     "model": {**TEXT, "description": "The model's API name, of any provider."},
@@ -36,12 +42,12 @@ REQUEST: Schema = {
     "additionalProperties": True,
     "properties": {
         **PROMPT,
-        "max_tokens": {**NUMBER, "minimum": 1},
-        "stream": {"type": "boolean", "default": False},
-        "temperature": {"type": "number"},
-        "top_p": {"type": "number"},
-        "top_k": NUMBER,
-        "stop_sequences": {"type": "array", "items": TEXT},
+        "max_tokens": {**INTEGER, "minimum": 1},
+        "stream": {**BOOLEAN, "default": False},
+        "temperature": NUMBER,
+        "top_p": NUMBER,
+        "top_k": INTEGER,
+        "stop_sequences": listed(TEXT),
         "metadata": OBJECT,
     },
 }
@@ -49,11 +55,11 @@ USAGE: Schema = {
     "type": "object",
     "required": ["input_tokens", "output_tokens"],
     "properties": {
-        "input_tokens": {**NUMBER, "description": "Without those read from, or written to, the cache."},
-        "output_tokens": NUMBER,
-        "cache_read_input_tokens": NUMBER,
-        "cache_creation_input_tokens": NUMBER,
-        "cost": {"type": "number", "description": "In the price list's currency, if the model has a price."},
+        "input_tokens": described(INTEGER, "Without those read from, or written to, the cache."),
+        "output_tokens": INTEGER,
+        "cache_read_input_tokens": INTEGER,
+        "cache_creation_input_tokens": INTEGER,
+        "cost": {**NUMBER, "description": "In the price list's currency, if the model has a price."},
     },
 }
 REPLY: Schema = {
@@ -61,8 +67,8 @@ REPLY: Schema = {
     "required": ["id", "type", "role", "model", "content", "stop_reason", "usage"],
     "properties": {
         "id": TEXT,
-        "type": {"type": "string", "enum": ["message"]},
-        "role": {"type": "string", "enum": ["assistant"]},
+        "type": one_of("message"),
+        "role": one_of("assistant"),
         "model": {**TEXT, "description": "The model that answered: the one asked for, or a fallback."},
         "content": OBJECTS,
         "stop_reason": {
@@ -70,7 +76,7 @@ REPLY: Schema = {
             "description": "`end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `pause_turn`, `refusal` or"
             " `model_context_window_exceeded`.",
         },
-        "stop_sequence": {**TEXT, "nullable": True},
+        "stop_sequence": nullable(TEXT),
         "usage": USAGE,
     },
 }
@@ -78,7 +84,7 @@ COUNT: Schema = {
     "type": "object",
     "required": ["input_tokens", "exactness"],
     "properties": {
-        "input_tokens": NUMBER,
+        "input_tokens": INTEGER,
         "exactness": {
             "type": "string",
             "enum": ["exact", "estimated"],

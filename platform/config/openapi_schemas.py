@@ -18,7 +18,7 @@ def ref(name: str) -> Schema:
 
 
 def described(schema: Schema, text: str) -> Schema:
-    """With a description; a reference may not have one beside it in OpenAPI 3.0."""
+    """With a description; in OpenAPI 3.0 a reference may have no sibling fields."""
     return {"allOf": [schema], "description": text} if "$ref" in schema else {**schema, "description": text}
 
 

@@ -25,7 +25,7 @@ from workspaces.api import FiguresSerializer
 
 EVENTS = """
 With `Accept: text/event-stream` the reply arrives as server-sent events, each with an increasing `id`; ignore
-unknown events. A comment (`: ping`) comes at least every 10 seconds. Resume a stream that ends
+unknown events. A comment (`: ping`) is sent at least every 10 seconds. Resume a stream that ends
 without `done`: `GET /v1/chat/turns/{turn_id}/events` with `Last-Event-ID`.
 
 | event | data |

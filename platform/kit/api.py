@@ -74,7 +74,7 @@ class Pages(CursorPagination):
         return cursor
 
     def get_page_size(self, request: Request) -> int:
-        """InvalidInput for a `limit` that is no whole number from 1 to the largest page."""
+        """InvalidInput for a `limit` that is not a whole number from 1 to the largest page."""
         sent = request.query_params.get(self.page_size_query_param)
         if sent is None:
             return self.page_size

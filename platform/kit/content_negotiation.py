@@ -1,4 +1,4 @@
-"""What the headers of a request say of its body and of the response that it wants (RFC 9110, section 12)."""
+"""Reads the headers that describe a request's body and the response that it wants (RFC 9110, section 12)."""
 
 from kit.errors import UnsupportedMediaType
 
@@ -13,9 +13,9 @@ def refuse_compressed(content_encoding: str) -> None:
 
 
 def prefers_stream(accept: str) -> bool:
-    """Whether the Accept header names event streams, and wants nothing else more than those.
+    """Whether the Accept header names event streams, and does not prefer JSON.
 
-    Without a preference between both, as in `application/json, text/event-stream`, it is a stream.
+    Without a preference, as in `application/json, text/event-stream`, it is a stream.
     """
     qualities = _qualities(accept)
     stream = qualities.get(STREAM, 0.0)

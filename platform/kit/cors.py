@@ -1,7 +1,7 @@
 """Lets the pages of chosen origins call the API with a bearer token, never with a cookie.
 
-The only place that knows CORS: it wraps the whole ASGI application, because responses come from Django, from
-consumers and from what refuses a request before either. Protocol: https://fetch.spec.whatwg.org/#http-cors-protocol
+The only module concerned with CORS. It surrounds the whole ASGI application, because Django, consumers and
+the checks before them all send responses. Protocol: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 import re
@@ -18,7 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 
 BEARER_ROUTES = "/v1/"
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-PREFLIGHT_SECONDS = b"600"  # for which a browser may remember the answer to a preflight
+PREFLIGHT_SECONDS = b"600"  # how long a browser may cache the answer to a preflight
 LONGEST_REQUESTED = 2_000  # bytes of Access-Control-Request-Headers
 USUAL_HEADERS = (
     b"authorization, content-type, idempotency-key, last-event-id, x-api-key, x-workspace, anthropic-version"
@@ -32,9 +32,9 @@ EXPOSED = (
     b"content-disposition",
     b"www-authenticate",
     *(
-        f"x-ratelimit-{figure}-{metric}".encode()
+        f"x-ratelimit-{value}-{metric}".encode()
         for metric in ("requests", "tokens")
-        for figure in ("limit", "remaining", "reset")
+        for value in ("limit", "remaining", "reset")
     ),
 )
 EXPOSED_PREFIXES = (b"x-ratelimit-", b"x-switchyard-", b"anthropic-", b"openai-", b"request-id")
@@ -54,9 +54,9 @@ def checked_origins(origins: list[str]) -> list[str]:
 
 
 class CrossOriginAccess:
-    """Wraps an ASGI application: answers preflights, and adds CORS headers to the API's responses.
+    """ASGI middleware: answers preflights, and adds CORS headers to the API's responses.
 
-    Browsers keep all other pages out, since they get no such header. Cookies are ignored in a cross-origin
+    Browsers block all other pages, since those get no such header. Cookies are ignored in a cross-origin
     request, and `Access-Control-Allow-Credentials` is never sent.
     """
 
@@ -89,11 +89,11 @@ def is_preflight(scope: Scope) -> bool:
 
 async def _answer_preflight(scope: Scope, origin: bytes, send: Send) -> None:
     requested = _value(scope["headers"], b"access-control-request-headers").lower().strip()
-    is_sane = len(requested) <= LONGEST_REQUESTED and HEADER_NAMES.fullmatch(requested)
+    is_valid = len(requested) <= LONGEST_REQUESTED and HEADER_NAMES.fullmatch(requested)
     headers = [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", METHODS),
-        (b"access-control-allow-headers", requested if is_sane else USUAL_HEADERS),
+        (b"access-control-allow-headers", requested if is_valid else USUAL_HEADERS),
         (b"access-control-max-age", PREFLIGHT_SECONDS),
         (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
     ]
@@ -102,7 +102,7 @@ async def _answer_preflight(scope: Scope, origin: bytes, send: Send) -> None:
 
 
 def _started(message: dict[str, Any], change: Callable[[Headers], Headers]) -> dict[str, Any]:
-    """The message, with other headers if it begins the response."""
+    """The message, with changed headers if it begins the response."""
     if message["type"] != "http.response.start":
         return message
     return {**message, "headers": change(list(message.get("headers", [])))}
@@ -118,12 +118,12 @@ def _shared(headers: Headers, origin: bytes) -> Headers:
 
 
 def _exposed(sent: Iterable[bytes]) -> list[bytes]:
-    """A browser shows a page only the headers that are named, and knows no prefixes."""
+    """The header names in full: browsers do not understand prefixes."""
     return list(dict.fromkeys([*EXPOSED, *(name for name in sent if name.startswith(EXPOSED_PREFIXES))]))
 
 
 def _varied(headers: Headers) -> Headers:
-    """With `Vary: Origin`, also where no origin is allowed: a cache must not serve this response to one."""
+    """With `Vary: Origin`, even for other origins: a cache must not serve theirs to an allowed one."""
     others = [value for name, value in headers if name.lower() == b"vary"]
     rest = [(name, value) for name, value in headers if name.lower() != b"vary"]
     return [*rest, (b"vary", b", ".join([*others, b"Origin"]))]

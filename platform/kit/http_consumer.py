@@ -46,7 +46,7 @@ class HttpConsumer(AsyncHttpConsumer):
 
     method: ClassVar[str] = "POST"
     ping_seconds: ClassVar[float] = PING_SECONDS
-    admits_first: ClassVar[bool] = False  # authenticates before the body is stored, since it may be large
+    admits_first: ClassVar[bool] = False  # authenticate before reading the body, which may be large
 
     @property
     def most_bytes(self) -> int:
@@ -82,7 +82,7 @@ class HttpConsumer(AsyncHttpConsumer):
             await self._end_cut_off()
 
     async def _refusal_in_advance(self) -> DomainError | None:
-        """Why the request is refused whatever its body; None if it is not."""
+        """The reason to refuse the request regardless of its body, or None."""
         try:
             if self.scope["method"] != self.method:
                 raise MethodNotAllowed

@@ -1,4 +1,4 @@
-"""Fields that were renamed: requests may use the older name, and responses have both."""
+"""Renamed fields: requests may use the older name, and responses have both."""
 
 from collections.abc import Mapping
 from typing import Any

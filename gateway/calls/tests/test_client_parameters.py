@@ -1,4 +1,4 @@
-"""A client's parameters go to the provider as they are; those that bound a call's cost are ours."""
+"""A client's parameters go to the provider unchanged; those that bound a call's cost are ours."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ PASSED_ON: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", PASSED_ON)
-def test_what_is_not_ours_is_passed_on_as_it_is(name: str) -> None:
+def test_other_parameters_are_passed_on_unchanged(name: str) -> None:
     body = {"model": "m", "messages": [], "max_tokens": 9, name: PASSED_ON[name]}
     assert passed_through(body) == {name: PASSED_ON[name]}
 

@@ -155,7 +155,7 @@ def test_the_input_of_a_custom_tool_is_counted_like_a_functions_arguments() -> N
     assert custom.bytes == len("patch") + 500
 
 
-def test_what_comes_with_the_text_has_bytes_but_no_tokens() -> None:
+def test_data_sent_with_the_text_has_bytes_but_no_tokens() -> None:
     seen = streamed("Look.")
     before = seen.tokens
     seen.add_extra(2_000_000)

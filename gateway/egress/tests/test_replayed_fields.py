@@ -57,7 +57,7 @@ def test_an_answer_without_any_of_them_stores_nothing() -> None:
         ),
     ],
 )
-def test_reasoning_comes_back_with_the_call(events: list[Any], message: Message) -> None:
+def test_reasoning_is_sent_back_with_the_call(events: list[Any], message: Message) -> None:
     entry = entry_of(*events, calls=[call("a"), call("b")])
     assert entry is not None
     said = asked(call("a"), call("b"))
@@ -66,7 +66,7 @@ def test_reasoning_comes_back_with_the_call(events: list[Any], message: Message)
     assert with_fields([one], [entry]) == [{**one, **message}]
 
 
-def test_extra_content_comes_back_in_its_own_call() -> None:
+def test_extra_content_is_sent_back_in_its_own_call() -> None:
     entry = entry_of(calls=[call("a", extra_content=SIGNATURE), call("b")])
     assert entry is not None
     assert with_fields([asked(call("a"), call("b"))], [entry]) == [
@@ -74,11 +74,18 @@ def test_extra_content_comes_back_in_its_own_call() -> None:
     ]
 
 
-def test_what_the_engine_kept_is_not_replaced() -> None:
+def test_a_call_with_an_invalid_id_is_unchanged_next_to_a_known_one() -> None:
+    entry = entry_of(ReasoningDelta("Hm"), calls=[call("a")])
+    assert entry is not None
+    sent = asked(call("a"), {"id": []}, 7)
+    assert with_fields([sent], [entry]) == [{**sent, "reasoning_content": "Hm"}]
+
+
+def test_fields_that_the_engine_sent_are_not_replaced() -> None:
     entry = entry_of(ReasoningDelta("ours"), calls=[call("a", extra_content=SIGNATURE)])
     assert entry is not None
-    kept = asked(call("a", extra_content={"own": 1}), reasoning_content="kept")
-    assert with_fields([kept], [entry]) == [kept]
+    sent = asked(call("a", extra_content={"own": 1}), reasoning_content="own")
+    assert with_fields([sent], [entry]) == [sent]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_what_the_engine_kept_is_not_replaced() -> None:
         {"role": "assistant", "tool_calls": "nonsense"},
     ],
 )
-def test_other_messages_stay_as_they_are(message: Message) -> None:
+def test_other_messages_are_unchanged(message: Message) -> None:
     entry = entry_of(ReasoningDelta("Hm"), calls=[call("a")])
     assert entry is not None
     assert with_fields([message], [entry]) == [message]

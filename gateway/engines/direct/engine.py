@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 
 from django.conf import settings
 
@@ -26,14 +25,14 @@ from gateway.providers.base import (
     ToolCallDelta,
 )
 from gateway.providers.local import LocalProvider
-from gateway.providers.reasoning_details import join_details
+from gateway.providers.reasoning_details import ReturnedReasoning
 from gateway.providers.tool_calls import merge_tool_calls, name_and_arguments
 from kit.database_retry import patiently
 from kit.errors import DomainError
 from kit.tenancy import in_tenant
 from workspaces.language_models.queries import needed_abilities
 
-# What people see of an answer besides its text; the rest is for the provider, or about it.
+# The fields of an answer that people see besides its text; the rest concerns only the provider.
 SHOWN = {
     ("message", "annotations"),
     ("message", "images"),
@@ -104,7 +103,7 @@ async def run_loop(
             return
         added = [answer.message, *(_message(results[position]) for position in range(len(calls)))]
         extra = {name: value for name, value in request.extra.items() if name != "tool_choice"}
-        # A tool that must be called must be called once: else the loop would never end.
+        # A required tool is required only once, otherwise the loop would never end.
         request, first = replace(request, messages=[*request.messages, *added], extra=extra), False
         job = await _with_current_models(job)
 
@@ -137,8 +136,7 @@ class _Answer:
         self._client_tools = client_tools
         self._client_indexes: dict[int, int] = {}  # the client's index by the model's
         self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self._details: list[Any] = []
+        self._reasoning = ReturnedReasoning()
         self._extras: JsonObject = {}  # the provider's own fields, such as Gemini's signature of a text
         self._pieces: list[list[JsonObject]] = []
 
@@ -147,7 +145,7 @@ class _Answer:
         return bool(self._client_indexes)
 
     def take_in(self, event: EngineEvent) -> EngineEvent | None:
-        """The event as it is passed on; None if it is not."""
+        """The event to pass on, or None."""
         match event:
             case Finish(reason):
                 self.reason = reason
@@ -156,16 +154,14 @@ class _Answer:
                 return self._take_in_calls(pieces)
             case TextDelta(text) | RefusalDelta(text):
                 self._texts.append(text)
-            case ReasoningDelta(text):
-                self._reasoning.append(text)
-            case Extra("message", name, value) if name == reasoning_details.NAME:
-                self._details.append(value)
+            case ReasoningDelta() | Extra("message", reasoning_details.NAME, _):
+                self._reasoning.take_in(event)
             case Extra("message", name, value) if ("message", name) not in SHOWN:
                 self._extras[name] = value
         return event
 
     def _take_in_calls(self, pieces: list[JsonObject]) -> ToolCallDelta | None:
-        """Keeps the calls of our tools; those of the client's are passed on, numbered from 0."""
+        """Stores calls of our tools, and returns calls of the client's tools, numbered from 0."""
         ours, theirs = [], []
         for piece in pieces:
             index = piece["index"]
@@ -185,13 +181,11 @@ class _Answer:
 
     @property
     def message(self) -> JsonObject:
-        """As the model wants it back: DeepSeek, Kimi and Claude refuse a call without its reasoning."""
-        reasoning, details = "".join(self._reasoning), join_details(self._details)
+        """The message to send back, with its reasoning: DeepSeek, Kimi and Claude refuse calls without it."""
         return {
             "role": "assistant",
             "content": "".join(self._texts) or None,
-            **({"reasoning_content": reasoning} if reasoning else {}),
-            **({reasoning_details.NAME: details} if details else {}),
+            **self._reasoning.fields(),
             **self._extras,
             "tool_calls": self.calls,
         }

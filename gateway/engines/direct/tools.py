@@ -42,7 +42,7 @@ class RequestedCall:
 
     @classmethod
     def from_wire(cls, call: JsonObject, offered: dict[str, OfferedTool] | None = None) -> "RequestedCall":
-        """A custom tool's input is a text; none of ours is one, so its call gets an error."""
+        """A custom tool's input is a text; we have no custom tools, so such a call gets an error."""
         name, arguments = name_and_arguments(call)
         return cls(id=call["id"], name=name, arguments=arguments, offered=(offered or {}).get(name))
 

@@ -1,4 +1,4 @@
-"""The direct engine keeps what a model wants back of its answer, and passes on the client's calls."""
+"""The direct engine sends a model's reasoning back to it, and passes on the client's calls."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_reasoning_and_its_signature_go_back_with_the_calls() -> None:
     assert not any(isinstance(event, ToolCallDelta | Finish) for event in passed_on)
 
 
-def test_the_providers_own_fields_go_back_and_what_people_see_does_not() -> None:
+def test_the_providers_own_fields_are_sent_back_unless_people_see_them() -> None:
     signature = {"google": {"thought_signature": "c2ln"}}
     answer, passed_on = answer_of(
         Extra("message", "extra_content", signature),
@@ -76,7 +76,7 @@ def test_half_a_call_is_not_run(reason: str, calls: int) -> None:
     assert len(answer.calls) == calls
 
 
-def test_a_refusal_is_what_the_model_said() -> None:
+def test_a_refusal_is_the_text_of_the_answer() -> None:
     answer, passed_on = answer_of(RefusalDelta("No."), Finish("stop"))
     assert answer.message["content"] == "No."
     assert passed_on == [RefusalDelta("No.")]

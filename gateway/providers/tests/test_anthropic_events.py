@@ -98,7 +98,7 @@ def test_message_stop_ends_the_reply() -> None:
         ([start(), text_block(0, "Hi"), frame("message_stop")], "stop"),  # no reason
         ([start(), tool_block(0, "a", "f", "{}"), frame("message_stop")], "tool_calls"),
         ([start(), tool_block(0, "a", "f", "{}"), end("end_turn")], "tool_calls"),
-        # Nothing that arrived says that the reply is complete.
+        # Nothing received marks the reply as complete.
         ([start(), text_block(0, "Hi")], None),
         ([frame("message_stop")], None),
         ([], None),
@@ -185,7 +185,7 @@ def test_unknown_events_and_blocks_are_skipped() -> None:
     assert read(frame("new_event", x=1), pieces, text_block(1, "Hi")) == [TextDelta("Hi")]
 
 
-def test_a_redacted_thought_is_kept_for_claude() -> None:
+def test_redacted_thinking_is_preserved_for_claude() -> None:
     detail = {"type": "reasoning.encrypted", "data": "EmwK", "format": "anthropic-claude-v1", "index": 0}
     assert read(block(0, {"type": "redacted_thinking", "data": "EmwK"})) == [
         Extra("message", "reasoning_details", [detail])

@@ -155,7 +155,7 @@ def test_images_by_url_and_in_base64() -> None:
         {"no": "type"},
     ],
 )
-def test_what_cannot_be_translated_is_our_own_refusal(part: JsonObject) -> None:
+def test_untranslatable_content_is_refused_by_us(part: JsonObject) -> None:
     with pytest.raises(InvalidInput) as refusal:
         body_of({"role": "user", "content": [part]})
     assert list(refusal.value.details) == ["messages"]
@@ -186,7 +186,7 @@ def test_documents_as_pdf_and_text() -> None:
 CACHE = {"type": "ephemeral"}
 
 
-def test_marks_for_the_cache_are_preserved_wherever_they_are() -> None:
+def test_cache_marks_are_preserved_in_every_place() -> None:
     cached = {**text("Long."), "cache_control": CACHE}
     asked = {"role": "assistant", "tool_calls": [call("a", "{}")]}
     result = {"role": "tool", "tool_call_id": "a", "content": "1", "cache_control": CACHE}
@@ -285,11 +285,11 @@ def test_tools_of_earlier_turns_are_defined_but_not_offered() -> None:
         (None, {"stop": "END"}, {"stop_sequences": ["END"]}),
         (None, {"stop": ["a", "\n", "b", 7]}, {"stop_sequences": ["a", "b"]}),
         (None, {"stop": "\n\n"}, {}),
-        # What asks for nothing.
+        # Values that change nothing.
         (None, {"logit_bias": {}, "response_format": {"type": "text"}, "presence_penalty": 0}, {}),
         (None, {"logprobs": False, "top_logprobs": 0, "verbosity": "medium", "service_tier": "default"}, {}),
         (None, {"store": True, "prompt_cache_key": "k", "metadata": {}, "modalities": ["text"]}, {}),
-        # What is Anthropic's own, or that of another server.
+        # Anthropic's own parameters, or another server's.
         (None, {"top_k": 5, "of_next_year": {"x": 1}}, {"top_k": 5, "of_next_year": {"x": 1}}),
         (None, {"user": "u1"}, {"metadata": {"user_id": "u1"}}),
         (None, {"metadata": {"user_id": "u2"}, "user": "u1"}, {"metadata": {"user_id": "u2"}}),
@@ -324,7 +324,7 @@ def test_parameters_are_translated_or_passed_on(
         ("service_tier", "priority"),
     ],
 )
-def test_what_claude_does_not_have_is_refused_by_name(name: str, value: Any) -> None:
+def test_parameters_that_claude_lacks_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(UnsupportedParameter) as refusal:
         body_of(HI, extra={name: value})
     assert list(refusal.value.details) == [name]
@@ -362,6 +362,11 @@ def test_structured_output_is_claudes_own() -> None:
         ("claude-sonnet-4-5", {"reasoning_effort": "minimal"}, {"type": "enabled", "budget_tokens": 1024}),
         ("claude-sonnet-4-5", {"reasoning_effort": "none"}, None),
         ("claude-opus-4-6", {"reasoning_effort": "high"}, {"type": "adaptive"}),
+        (
+            "claude-opus-4-6",
+            {"reasoning": {"effort": "unknown", "max_tokens": 3000}},
+            {"type": "enabled", "budget_tokens": 3000},
+        ),
         (
             "claude-sonnet-4-5",
             {"thinking": {"type": "disabled"}, "reasoning_effort": "low"},

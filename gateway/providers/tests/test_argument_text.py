@@ -1,4 +1,4 @@
-"""A tool call's arguments become the text of one object, once, in whatever pieces they come."""
+"""A tool call's arguments become the text of one object, once, however they are split."""
 
 import json
 import time
@@ -35,12 +35,12 @@ def text_of(*pieces: Any) -> str:
         (SPLIT, A),
         ([None, *SPLIT, None, ""], A),
         ([{"a": "x"}], A),  # an object instead of its text
-        ([json.dumps(A)], A),  # a JSON text within the JSON
+        ([json.dumps(A)], A),  # a JSON string within the JSON
         ([json.dumps(A)[:4], json.dumps(A)[4:]], A),
-        ([*SPLIT, A], A),  # all of it again at the end
+        ([*SPLIT, A], A),  # everything again at the end
         ([*SPLIT, "\n", A], A),
         ([A, A, A], A),
-        ([A[:3], A[:7], A], A),  # all of it so far in each piece
+        ([A[:3], A[:7], A], A),  # everything so far in each piece
         ([A + A], A),
         ([A + "\n\n"], A),
         ([A, "}"], A),
@@ -52,8 +52,8 @@ def text_of(*pieces: Any) -> str:
         (['{"a": "\\\\', '"}'], '{"a": "\\\\"}'),
         (['{"é": "\U0001f600"}'], '{"é": "\U0001f600"}'),
         ([{"é": 1}], '{"é": 1}'),
-        (['{"a": 1'], '{"a": 1'),  # never finished: as it is
-        (["x = ", "1"], "x = 1"),  # no JSON: as it is
+        (['{"a": 1'], '{"a": 1'),  # never finished: unchanged
+        (["x = ", "1"], "x = 1"),  # not JSON: unchanged
         (["[1]"], "[1]"),
         ([[1]], "[1]"),
         ([7], "7"),
@@ -90,16 +90,16 @@ def test_any_object_survives_any_split(value: dict[str, Any], sizes: list[int], 
 
 
 def test_only_so_much_is_held_back() -> None:
-    """What is streamed without end has to be seen by those who count it."""
+    """An endless stream must reach the code that counts it."""
     arguments = ArgumentText()
-    assert arguments.add("what is no object is passed on at once")
+    assert arguments.add("text that is not an object is passed on immediately")
     arguments, pieces = ArgumentText(), ['"', *["x" * 1000] * 200]
     passed_on = [arguments.add(piece) for piece in pieces]
     assert len("".join(passed_on)) >= 200_000 - MOST_HELD
     assert "".join([*passed_on, arguments.end()]) == "".join(pieces)
 
 
-def test_a_complete_objects_repetition_is_known() -> None:
+def test_repetition_of_a_complete_object_is_recognised() -> None:
     arguments = ArgumentText()
     assert not arguments.repeats("")
     for piece in SPLIT:

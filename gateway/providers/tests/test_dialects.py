@@ -1,4 +1,4 @@
-"""A server that refuses only a field of ours is asked again without it, and remembered."""
+"""If a server refuses only a field of ours, the request is sent again without it, also in future."""
 
 import json
 from collections.abc import Iterator

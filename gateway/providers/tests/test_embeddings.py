@@ -17,6 +17,7 @@ from gateway.providers.json_pieces import LONGEST_PIECE
 from gateway.providers.openai import AzureProvider, CompatibleProvider, OpenAIProvider
 from gateway.providers.resilience import ResilientProvider
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
+from kit.tests.cpu_time import cpu_at_most
 
 JSON = {"Content-Type": "application/json"}
 A, B = [1.0, 0.5], [-2.0, 0.25]
@@ -84,7 +85,7 @@ async def test_every_sound_answer_is_read(upstream: ScriptedServer) -> None:
 async def test_formats_are_converted_both_ways(upstream: ScriptedServer) -> None:
     numbers = await ask(upstream, answer([item(A), item(B)]), encoding_format="base64")
     assert [as_base64(vector) for vector in numbers.vectors] == [base64_of(A), base64_of(B)]
-    # Other encodings of vectors, such as bits, have no floats in them, but are passed on as they came.
+    # Other encodings of vectors, such as bits, have no floats in them, but are passed on unchanged.
     same = await ask(upstream, answer([item(base64_of(A)), item(base64_of(B))]), encoding_format="base64")
     assert [as_base64(vector) for vector in same.vectors] == [base64_of(A), base64_of(B)]
 
@@ -116,6 +117,12 @@ async def test_a_wrong_answer_is_the_providers_error_and_is_not_repeated(upstrea
         assert failure.value.details["provider_status"] == 200, name
         assert not failure.value.did_no_work, name
         assert len(upstream.requests) == 1, name
+
+
+async def test_an_answer_of_many_small_pieces_costs_little(upstream: ScriptedServer) -> None:
+    for raw in (b'{"data": [' + b"1," * 500_000 + b"1]}", b"{" + b'"a":1,' * 150_000 + b'"b":1}'):
+        with cpu_at_most(1), pytest.raises(ProviderError):
+            await ask(upstream, answer(raw=raw))
 
 
 async def test_it_is_repeated_like_a_chat_where_that_costs_nothing(upstream: ScriptedServer) -> None:
@@ -171,7 +178,7 @@ async def test_each_provider_is_asked_at_its_own_address(
     assert request.body == {"model": "m", "input": [[1, 2]]}
 
 
-async def test_anthropic_has_none(upstream: ScriptedServer) -> None:
+async def test_anthropic_has_no_embeddings(upstream: ScriptedServer) -> None:
     with pytest.raises(ProviderError, match="no embeddings") as failure:
         await ask(upstream, answer([]), kind=AnthropicProvider)
     assert failure.value.did_no_work

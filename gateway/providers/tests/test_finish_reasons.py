@@ -1,4 +1,4 @@
-"""The words for a reply's end, and that an unknown one is never a success."""
+"""Every provider's finish reason is understood, and an unknown one is never a success."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_every_providers_word_is_one_of_four_reasons(word: str, reason: str) -> 
 
 
 @pytest.mark.parametrize("word", ["", " ", "null", "None", "FINISH_REASON_UNSPECIFIED"])
-def test_a_word_that_says_nothing_does_not_end_the_reply(word: str) -> None:
+def test_a_word_without_a_meaning_does_not_end_the_reply(word: str) -> None:
     assert finish_reason(word, provider="openai") is None
 
 

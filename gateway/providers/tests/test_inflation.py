@@ -27,7 +27,7 @@ def inflated(encoding: str, chunks: Iterable[bytes]) -> bytes:
     [
         ("", TEXT),
         ("identity", TEXT),
-        ("gzip", TEXT),  # said and not done
+        ("gzip", TEXT),  # declared but not compressed
         ("deflate", TEXT),
         ("gzip", gzip.compress(TEXT, mtime=0)),
         ("GZIP", gzip.compress(TEXT, mtime=0)),
@@ -49,7 +49,7 @@ def test_a_response_is_the_same_in_one_chunk_and_byte_by_byte(encoding: str, dat
     assert inflated(encoding, (data[at : at + 1] for at in range(len(data)))) == TEXT
 
 
-def test_what_arrived_of_a_response_that_broke_off_is_kept() -> None:
+def test_the_beginning_of_a_response_that_broke_off_is_read() -> None:
     assert inflated("gzip", [gzip.compress(TEXT, mtime=0)[:-8]]) == TEXT
 
 
@@ -86,7 +86,7 @@ def test_a_bomb_is_inflated_piece_by_piece_as_it_is_asked_for() -> None:
         b"retry: 10\n\n",
     ],
 )
-def test_a_response_that_only_says_that_it_is_compressed_is_read(plain: bytes) -> None:
+def test_a_response_that_only_claims_to_be_compressed_is_read(plain: bytes) -> None:
     for encoding in ("gzip", "deflate"):
         assert inflated(encoding, [plain]) == plain
         assert inflated(encoding, (plain[at : at + 1] for at in range(len(plain)))) == plain

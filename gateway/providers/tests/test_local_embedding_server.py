@@ -6,6 +6,8 @@ import sys
 from array import array
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from django.conf import settings
 
 from gateway.errors import ContextTooLong, ProviderError
 from gateway.providers.embeddings import EmbeddingRequest, as_floats, embed
-from gateway.providers.local_embedding_server import LONGEST_INPUT, MOST_INPUTS
+from gateway.providers.local_embedding_server import LARGEST_BODY, LONGEST_INPUT, MOST_INPUTS
 from gateway.providers.local_embeddings import BATCH, DIMENSIONS, LocalEmbeddingProvider
 from gateway.providers.tests.embedding_model import needs_embedding_model
 from workspaces.language_models.installation import LOCAL_EMBEDDING_WINDOW
@@ -72,7 +74,7 @@ async def test_an_input_that_is_too_long_is_refused_and_named(url: str, settings
 
 
 @needs_embedding_model
-def test_what_makes_no_sense_is_refused(url: str) -> None:
+def test_invalid_requests_are_refused(url: str) -> None:
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         for body in (
             b"",
@@ -89,6 +91,14 @@ def test_what_makes_no_sense_is_refused(url: str) -> None:
         empty = client.post("/v1/embeddings", json={"input": [""]}).json()
         vector = array("f", b64decode(empty["data"][0]["embedding"]))
         assert (len(vector), empty["usage"]["prompt_tokens"]) == (DIMENSIONS, 2)
+
+
+@needs_embedding_model
+@pytest.mark.parametrize("length", ["many", "-1", str(LARGEST_BODY + 1), "9" * 5000])
+def test_an_invalid_content_length_is_refused(url: str, length: str) -> None:
+    with closing(HTTPConnection(httpx.URL(url).netloc.decode(), timeout=30)) as connection:
+        connection.request("POST", "/v1/embeddings", headers={"Content-Length": length})
+        assert connection.getresponse().status == 400
 
 
 async def test_without_its_files_it_says_so(tmp_path: Path, settings: Any) -> None:

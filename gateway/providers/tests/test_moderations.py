@@ -1,4 +1,4 @@
-"""Moderations: results are passed on as they came, and a wrong answer never counts as harmless."""
+"""Moderations: results are passed on unchanged, and a wrong answer never counts as harmless."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from gateway.providers.resilience import ResilientProvider
 from gateway.providers.tests.scripted_http import Answer, ScriptedServer
 
-RESULT = {"flagged": True, "categories": {"hate": True}, "unknown": {"kept": 1}}
+RESULT = {"flagged": True, "categories": {"hate": True}, "unknown": {"field": 1}}
 
 
 async def ask(upstream: ScriptedServer, body: Any, *, kind: Any = OpenAIProvider) -> Moderation:

@@ -79,7 +79,7 @@ def test_done_ends_the_reply() -> None:
         ([STOP, {"choices": [{"delta": {}, "finish_reason": ""}]}], "stop"),
         ([*deltas({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f"}}]}), STOP], "tool_calls"),
         ([*deltas({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f"}}]}), DONE], "tool_calls"),
-        # Nothing that arrived says that the reply is complete.
+        # Nothing received marks the reply as complete.
         ([], None),
         ([DONE], None),
         (deltas({"content": "Hi"}), None),
@@ -93,7 +93,7 @@ def test_a_reply_is_complete_by_its_reason_or_by_done(frames: list[Any], reason:
     assert [event.reason for event in events if isinstance(event, Finish)] == ([reason] if reason else [])
 
 
-def test_an_unknown_reason_is_a_failure_after_the_words_that_came() -> None:
+def test_an_unknown_reason_is_a_failure_after_the_text() -> None:
     chunk = {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "MALFORMED_FUNCTION_CALL"}]}
     events = OpenAIReader("openai").read(Frame("message", json.dumps(chunk)))
     assert next(events) == TextDelta("Hi")
@@ -137,7 +137,7 @@ def test_missing_usage_is_not_0(usage: object) -> None:
         {"choices": [], "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2}},
     ],
 )
-def test_usage_is_found_wherever_it_is(place: dict[str, Any]) -> None:
+def test_usage_is_found_in_every_place(place: dict[str, Any]) -> None:
     assert read(place, STOP)[-2:] == [UsageReport(3, 2), Finish("stop")]
 
 
@@ -152,7 +152,7 @@ def test_reasoning_has_many_names(name: str) -> None:
     assert texts_of(read(*deltas({name: "hm"}, {"content": "x", name: ""}))) == ("x", "hm")
 
 
-def test_reasoning_under_two_names_comes_once() -> None:
+def test_reasoning_under_two_names_is_read_once() -> None:
     both = {"reasoning": "hm", "reasoning_content": "hm"}
     assert texts_of(read(*deltas(both, {"content": "x"}))) == ("x", "hm")
 
@@ -181,7 +181,7 @@ def test_content_may_be_parts_of_text_and_reasoning(content: Any, text: str, rea
     assert texts_of(read(*deltas({"content": content}), STOP)) == (text, reasoning)
 
 
-def test_a_refusal_is_told_apart_from_the_text() -> None:
+def test_a_refusal_is_separate_from_the_text() -> None:
     assert read(*deltas({"content": None, "refusal": "No."}), STOP) == [RefusalDelta("No."), Finish("stop")]
 
 
@@ -227,7 +227,7 @@ def test_a_message_that_repeats_the_deltas_adds_nothing() -> None:
     assert read(*before, last) == read(*before, STOP)
 
 
-def test_messages_with_all_of_the_text_so_far_add_what_is_new() -> None:
+def test_messages_with_the_whole_text_so_far_add_only_the_new_part() -> None:
     chunks = [{"choices": [{"message": {"content": text}}]} for text in ("He", "Hello", "Hello!")]
     assert read(*chunks, STOP) == [TextDelta("He"), TextDelta("llo"), TextDelta("!"), Finish("stop")]
 
@@ -246,7 +246,7 @@ def test_tool_calls_need_not_be_a_list(calls: Any) -> None:
     assert [piece.get("id") for piece in pieces] == ["a", None]
 
 
-def test_the_one_function_call_of_old_is_a_tool_call() -> None:
+def test_the_deprecated_function_call_is_a_tool_call() -> None:
     events = read(
         *deltas({"function_call": {"name": "f", "arguments": "{"}}, {"function_call": {"arguments": "}"}}),
         STOP,
@@ -259,7 +259,7 @@ def test_the_one_function_call_of_old_is_a_tool_call() -> None:
     assert events[-1] == Finish("tool_calls")
 
 
-def test_what_we_do_not_read_is_passed_on_as_it_is() -> None:
+def test_unread_fields_are_passed_on_unchanged() -> None:
     logprobs = {"content": [{"token": "Hi", "logprob": -0.1}]}
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     citation = {"type": "url_citation", "url_citation": {"url": "https://a"}}

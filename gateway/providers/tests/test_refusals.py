@@ -136,9 +136,7 @@ def test_a_providers_words_are_found_in_every_form(error: Any, words: tuple[str,
         (json.dumps({"error": {"message": "long " * 5000}}).encode(), ("long " * 5000)[:LONGEST_MESSAGE]),
     ],
 )
-def test_a_refusal_that_is_no_json_is_its_own_words_unless_it_is_a_page(
-    body: bytes, said: str | None
-) -> None:
+def test_a_plain_text_refusal_is_reported_unless_it_is_a_page(body: bytes, said: str | None) -> None:
     assert refusal(provider="openai", status=400, body=body).details.get("provider_message") == said
 
 
@@ -187,7 +185,7 @@ def test_ordinary_words_stay(words: str) -> None:
     assert redacted(words) == words
 
 
-def test_the_key_that_was_sent_is_removed_whatever_it_looks_like() -> None:
+def test_the_key_that_was_sent_is_removed_in_any_format() -> None:
     body = b'{"error": {"message": "plain is unknown", "param": "plain", "code": "plain"}}'
     error = refusal(provider="openai", status=401, body=body, secrets=["plain"])
     assert "plain" not in str(error.as_dict())

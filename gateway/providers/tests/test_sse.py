@@ -1,4 +1,4 @@
-"""The same frames, however the network splits the bytes and whatever a server leaves out."""
+"""The same frames are read, however the network splits the bytes and even if a server omits parts."""
 
 import json
 

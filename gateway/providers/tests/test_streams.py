@@ -1,4 +1,4 @@
-"""A reply ends when nothing more is to be expected, and a broken end does not spoil what is complete."""
+"""A reply ends when nothing more is expected, and a broken end does not spoil a complete reply."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ async def test_the_words_of_a_reply_that_broke_off_are_passed_on(
 
 
 @pytest.mark.parametrize("end", [b'data: {"error": {"message": "gone"}}\n\n', b""])
-async def test_what_was_held_back_is_passed_on_before_a_failure(upstream: ScriptedServer, end: bytes) -> None:
+async def test_text_held_back_is_passed_on_before_a_failure(upstream: ScriptedServer, end: bytes) -> None:
     """It has to be charged, and shown."""
     call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '"half of a text'}}
     upstream.answers = [

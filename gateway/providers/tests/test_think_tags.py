@@ -1,4 +1,4 @@
-"""Reasoning between tags at the beginning of the text is told apart, however the text is split."""
+"""Reasoning between tags at the beginning is separated from the text, however it is split."""
 
 import pytest
 

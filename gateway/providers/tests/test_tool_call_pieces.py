@@ -1,4 +1,4 @@
-"""Each streamed tool call has one index, one id, one name and one object, whatever its server sends."""
+"""Each streamed tool call has one index, id, name and object, even if its server is sloppy."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.providers.tool_call_pieces import ToolCallPieces
+from gateway.providers.tool_call_pieces import LONGEST_NAME, ToolCallPieces
 from gateway.providers.tool_calls import merge_tool_calls
 from kit.tests.cpu_time import cpu_at_most
 
@@ -53,20 +53,20 @@ def test_a_call_is_passed_on_as_openai_streams_it() -> None:
         # No arguments, or only `null`.
         ([piece("f", index=0, id="a")], [("a", "f", "{}")]),
         ([piece("f", None, index=0, id="a"), piece(arguments="null", index=0)], [("a", "f", "{}")]),
-        # No id, an empty one, or one that comes later.
+        # No id, an empty one, or one sent later.
         ([piece("f", X, index=0)], [("ours", "f", X)]),
         ([piece("f", X, index=0, id="")], [("ours", "f", X)]),
         ([piece("f", index=0), piece(arguments=X, index=0, id="a")], [("a", "f", X)]),
         ([piece("f", X, index=0, id=7)], [("ours", "f", X)]),
-        # Two calls with one id: results could not be told apart.
+        # Two calls with one id: their results would be ambiguous.
         ([piece("f", X, index=0, id="a"), piece("g", Y, index=1, id="a")], [("a", "f", X), ("ours", "g", Y)]),
-        # Id and name come again in each piece.
+        # Id and name are repeated in each piece.
         ([piece("f", '{"x"', index=0, id="a"), piece("f", ": 1}", index=0, id="a")], [("a", "f", X)]),
         ([piece("f", X[:3], index=0, id="a"), piece("f", X, index=0, id="a")], [("a", "f", X)]),
         ([piece("f", X, index=0, id="a"), piece("f", X, index=0, id="a")], [("a", "f", X)]),
         ([piece("f", X, index=0, id="a"), piece("f", "", index=0, id="a")], [("a", "f", X)]),
         ([piece("f", index=0, id="a"), piece("", X, index=0, id="")], [("a", "f", X)]),
-        # The name comes in pieces, or all of it so far.
+        # The name is split, or each piece has all of it so far.
         (
             [piece("get_", index=0, id="a"), piece("time", index=0), piece(arguments=X, index=0)],
             [("a", "get_time", X)],
@@ -102,7 +102,7 @@ def test_a_call_is_passed_on_as_openai_streams_it() -> None:
             ],
             [("ours", "f", X), ("ours", "g", Y)],
         ),
-        # Arguments as an object, or as a JSON text within the JSON.
+        # Arguments as an object, or as a JSON string within the JSON.
         ([piece("f", {"x": 1}, index=0, id="a")], [("a", "f", X)]),
         ([piece("f", '"{\\"x\\": 1}"', index=0, id="a")], [("a", "f", X)]),
         # Without the wrapper `function`; other names for the arguments.
@@ -114,9 +114,7 @@ def test_a_call_is_passed_on_as_openai_streams_it() -> None:
         ([{"index": [], "id": {}, "function": {"name": 5, "arguments": 7}}], [("ours", "", "7")]),
     ],
 )
-def test_calls_are_told_apart_and_never_joined(
-    pieces: list[Piece], calls: list[tuple[str, str, str]]
-) -> None:
+def test_calls_are_separate_and_never_joined(pieces: list[Piece], calls: list[tuple[str, str, str]]) -> None:
     assert calls_of(*pieces) == calls
 
 
@@ -131,7 +129,7 @@ def test_each_id_and_name_is_sent_once() -> None:
 
 
 def test_other_fields_are_kept_for_the_provider() -> None:
-    """Gemini wants its signature back with the call, wherever it came."""
+    """Gemini wants its signature back with the call, regardless of its place."""
     signed = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
     for pieces in (
         [{**piece("f", X, index=0, id="a"), **signed}],
@@ -157,6 +155,13 @@ def test_thousands_of_calls_are_read_quickly() -> None:
         with cpu_at_most(3, time.thread_time):
             found = calls_of(*(piece("f", id=f"c{n}", **index) for n in range(20_000)))
         assert found[-1] == ("c19999", "f", "{}")
+
+
+def test_a_name_without_end_is_passed_on_and_read_quickly() -> None:
+    with cpu_at_most(2, time.thread_time):
+        ((_, name, arguments),) = calls_of(*(piece("x" * 50 + str(n), index=0) for n in range(40_000)))
+    assert LONGEST_NAME < len(name) < LONGEST_NAME + 100
+    assert arguments == "{}"
 
 
 json_values = st.recursive(

@@ -28,7 +28,7 @@ def test_a_missing_count_is_not_0(usage: dict[str, Any]) -> None:
     "count", [True, False, -3, 0.5, "", "x", "-3", "1.5", "²", "9" * 20, {}, [7], float("nan"), float("inf")]
 )
 def test_an_invalid_count_is_negative(count: object) -> None:
-    """So that it can be flagged, unlike a missing count."""
+    """So it can be flagged, unlike a missing count."""
     assert usage_of({"prompt_tokens": count, "completion_tokens": 5}) == UsageReport(NO_COUNT, 5)
     assert usage_of({"prompt_tokens": 5, "completion_tokens": count}) == UsageReport(5, NO_COUNT)
     assert usage_of({"prompt_tokens": count, "completion_tokens": 5, "total_tokens": 9}) == UsageReport(
@@ -53,7 +53,7 @@ def test_a_count_may_be_written_as_a_whole_number_in_other_forms(count: object) 
         {"prompt_eval_count": 10, "eval_count": 9},  # Ollama
         {"prompt_tokens": 10, "generated_tokens": 9},  # TGI
         {"prompt_tokens": None, "input_tokens": 10, "completion_tokens": None, "output_tokens": 9},
-        {"prompt_tokens": 10, "total_tokens": 19},  # one is the total without the other
+        {"prompt_tokens": 10, "total_tokens": 19},  # the total minus the other
         {"completion_tokens": 9, "total_tokens": 19},
         {"inputTokens": 10, "totalTokens": 19},
         {"promptTokenCount": "10", "totalTokenCount": 19.0},

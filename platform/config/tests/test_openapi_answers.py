@@ -1,4 +1,4 @@
-"""What the chat and OpenAI-compatible routes really answer has the types of the OpenAPI schema."""
+"""Real answers of the chat and OpenAI-compatible routes have the types of the OpenAPI schema."""
 
 import json
 from typing import Any

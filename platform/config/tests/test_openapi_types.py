@@ -57,7 +57,7 @@ def resolved(schema: Any, described: Any) -> Any:
 
 
 def is_typed(schema: Any, described: Any) -> bool:
-    """Whether one knows more of it than that it is JSON."""
+    """Whether the schema says more than that it is JSON."""
     found = resolved(schema, described)
     parts = [part for word in ("allOf", "oneOf", "anyOf") for part in found.get(word, [])]
     if parts:

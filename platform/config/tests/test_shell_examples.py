@@ -1,6 +1,6 @@
 """The README's commands run in zsh, the shell of every Mac, as in bash: no unquoted wildcard, no comment.
 
-zsh refuses a word with `?`, `*` or `[` that matches no file, and takes `#` in a pasted line for a word.
+zsh refuses a word with `?`, `*` or `[` that matches no file, and takes `#` in a pasted line as a word.
 """
 
 import re
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "api.md", ROOT / "docs" / "websocket.md"]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WILDCARDS = set("?*[]^")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -24,18 +25,20 @@ def commands(page: Path) -> Iterator[str]:
 
 def unquoted(text: str) -> str:
     """The text outside quotes, where a shell looks for wildcards; a blank stands for each quoted part."""
-    kept, at = "", 0
+    outside, at = "", 0
     while at < len(text):
         if text[at] == "'":
-            at, kept = text.index("'", at + 1), kept + " "
+            at, outside = text.index("'", at + 1), outside + " "
         elif text[at] == '"':
-            at, kept = re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL).match(text, at + 1).end() - 1, kept + " "  # type: ignore[union-attr]
+            quoted = QUOTED.match(text, at)
+            assert quoted, f"a quote is not closed: {text}"
+            at, outside = quoted.end() - 1, outside + " "
         elif text[at] == "\\":
             at += 1
         else:
-            kept += text[at]
+            outside += text[at]
         at += 1
-    return kept
+    return outside
 
 
 def problems(command: str) -> list[str]:

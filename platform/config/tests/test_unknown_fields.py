@@ -20,7 +20,7 @@ PATH = {
 }
 AN_ID = "00000000-0000-4000-8000-000000000000"
 LEFT_OUT = {
-    *(("post", path) for path in PASSING_ON),  # to providers, and have rules of their own
+    *(("post", path) for path in PASSING_ON),  # to providers, and have their own rules
     ("post", "/v1/auth/team"),  # takes an app's session in place of a bearer token
 }
 

@@ -1,4 +1,4 @@
-"""What Accept and Content-Encoding mean: weights decide, and compressed bodies are refused in words."""
+"""Accept chooses the format by its weights, and compressed bodies are refused with an explanation."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ from kit.content_negotiation import prefers_stream
         (",;,;q=,=", False),
     ],
 )
-def test_a_stream_is_sent_to_those_who_prefer_it(accept: str, expected: bool) -> None:
+def test_a_stream_is_sent_to_clients_that_prefer_it(accept: str, expected: bool) -> None:
     assert prefers_stream(accept) is expected
 
 
