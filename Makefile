@@ -29,7 +29,7 @@ backup restore: $(RUN_STAMP)
 test: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
-# In two processes, and after them the tests that measure time or CPU, which run alone.
+# In two processes. The tests that measure time or CPU run alone afterwards.
 test-slow: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; export $(APART); none=5; \
 	$(PYTHON) -m pytest -m "slow and not alone" -n 2 --dist loadfile $(ARGS); together=$$?; \
@@ -37,7 +37,7 @@ test-slow: $(DEV_STAMP) tools weights
 	test $$together = 0 -o $$together = $$none -a $$alone = 0 || exit $$together; \
 	test $$alone = 0 -o $$alone = $$none || exit $$alone
 
-# tests/cases/README.md: make cases ARGS="--case 'empty data'" plays one and shows what was said.
+# See tests/cases/README.md. make cases ARGS="--case 'empty data'" plays one case and shows its requests and answers.
 cases: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m slow -q --tb=no -rN tests/cases $(ARGS)
 
@@ -45,14 +45,14 @@ cases: $(DEV_STAMP)
 conformance: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -m conformance $(ARGS)
 
-# Real clients from the registries (docs/clients.md); writes the table of results into the docs if all of them ran.
+# Real clients from the registries. If all of them ran, it writes the table of results into docs/clients.md.
 compat: $(DEV_STAMP) tools weights
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) COMPAT_TABLE=1 $(PYTHON) -m pytest -m compat -s -q --tb=short $(ARGS)
 
 bench: $(DEV_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/bench_*.py
 
-# The cases of tests/cases on Switchyard and on LiteLLM's proxy, side by side in docs/peers.md (several minutes).
+# Plays tests/cases on Switchyard and on LiteLLM's proxy, and compares them in docs/peers.md. Takes several minutes.
 PEER := .data/peers/litellm
 PEER_STAMP := $(PEER)/.installed-$(shell cat benchmarks/peers/requirements.txt | cksum | cut -d' ' -f1)
 
@@ -60,7 +60,7 @@ bench-peers: $(DEV_STAMP) $(PEER_STAMP)
 	@trap "$(STOP_CLUSTER)" EXIT; $(APART) $(PYTHON) -m pytest -q -p no:cacheprovider benchmarks/peers/bench_peers.py $(ARGS)
 
 $(PEER_STAMP):
-	@echo "Installing LiteLLM in an environment of its own …"
+	@echo "Installing LiteLLM in a separate environment …"
 	@$(PYTHON) -m venv $(PEER)
 	@$(PEER)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
 	@touch $@

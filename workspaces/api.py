@@ -129,7 +129,7 @@ class WorkspacesView(PolicyView):
     def post(self, request: Request) -> Response:
         """Creates a workspace that you manage, with a budget and the local model.
 
-        `slug` is its id, which never changes; without one, it is made from the name.
+        `slug` is its id, which never changes. If it is left out, it is made from the name.
         """
         workspace = read_body(WorkspaceInput, request.data)
         made = onboarding.open_workspace(

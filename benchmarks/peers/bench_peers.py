@@ -14,7 +14,8 @@ from benchmarks.peers.litellm_proxy import PeerLane, served_litellm, version
 from benchmarks.peers.table import page
 from gateway.tests import snapshot
 from tests.cases.collection import Case, Surface, all_cases
-from tests.cases.playing import play_pairs, play_runs
+from tests.cases.judgement import SECRET
+from tests.cases.playback import play_pairs, play_runs
 from tests.cases.product import Lane
 from tests.cases.runs import Run, script_of
 from tests.cases.stage import Stage
@@ -68,11 +69,11 @@ def test_the_same_cases_on_both(cast: Cast, capsys: Any) -> None:
 
 
 def comparable(case: Case) -> list[Surface]:
-    """Where both ask the provider the same.
+    """Surfaces on which both gateways send the provider the same kind of request.
 
-    For a whole answer LiteLLM asks for no stream, so a script that streams says nothing there. Responses go
-    to the provider's own Responses, which the scripts do not have, unless the provider is Anthropic. A
-    model's own parameters are set in another way, and the native route is ours alone.
+    For a whole answer LiteLLM does not ask the provider for a stream, so scripts that stream are left out.
+    Responses go to the provider's own Responses API, which the scripts lack, unless the provider is
+    Anthropic. A model's own parameters are set differently, and only we have the native route.
     """
     if "model_parameters" in case.data or "on" in case.data:
         return []
@@ -104,27 +105,27 @@ def _script(case: Case) -> dict[str, Any]:
 
 
 def cast_lane(lane: PeerLane) -> Lane:
-    """Only its headers are used: no run on these surfaces installs anything."""
+    """Types it as a Lane. Runs on these surfaces use only its headers, and install nothing."""
     return typing_cast(Lane, lane)
 
 
 def notes_on(runs: list[Run]) -> list[str]:
-    """What LiteLLM did, where people say that it differs."""
+    """What LiteLLM did on points on which it is often said to differ."""
     streamed = [
         run
         for run in runs
         if run.surface is Surface.RESPONSES_STREAMED and run.answers and run.answers[0].lines
     ]
     marked = sum(any(line == "data: [DONE]" for _, line in run.answers[0].lines) for run in streamed)
-    leaks = sum("sk-cases-SECRET" in json.dumps(run.faults) for run in runs)
+    leaks = sum(SECRET in json.dumps(run.faults) for run in runs)
     return [
         f"Of LiteLLM's {len(streamed)} Responses streams, {marked} end with `data: [DONE]`. OpenAI's own "
-        "end with `response.completed` and without the marker.",
+        "streams end with `response.completed`, without the marker.",
         f"The provider's key was in {leaks} of LiteLLM's {len(runs)} answers.",
-        "Whole answers are compared only where the provider's script is no stream: LiteLLM asks the provider "
+        "Whole answers are compared only if the provider's script is not a stream: LiteLLM asks the provider "
         "for a whole answer, Switchyard always for a stream. On Responses and Messages, LiteLLM sends an "
-        "OpenAI model's request to the provider's own Responses, which the scripts do not have.",
-        'The case "the workspace\'s key" expects such a streamed request, so LiteLLM cannot be right there.',
+        "OpenAI model's request to the provider's own Responses API, which the scripts do not have.",
+        'The case "the workspace\'s key" expects a streamed request, so LiteLLM cannot be right there.',
         "Budgets were not compared: LiteLLM's need its database, whose client comes from outside the "
         "registry.",
     ]

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy from the registry as a process, with a model for each run."""
+"""LiteLLM's proxy from the registry in a process, with a model for each run."""
 
 import json
 import os
@@ -25,7 +25,7 @@ MASTER_KEY = f"sk-{secrets.token_hex(32)}"  # LiteLLM refuses to start with a we
 
 @dataclass(frozen=True)
 class PeerLane:
-    """What a run needs to know of LiteLLM."""
+    """The part of a Lane that a run on LiteLLM uses."""
 
     slug: str = ""
 
@@ -44,7 +44,7 @@ def version() -> str:
 
 @contextmanager
 def served_litellm(stage: Stage, runs: Sequence[Run]) -> Iterator[str]:
-    """Yields its base URL; its settings are the defaults."""
+    """Runs LiteLLM with default settings and yields its base URL."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"  # JSON is YAML
@@ -70,9 +70,9 @@ def served_litellm(stage: Stage, runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Without our own settings, such as DATABASE_URL, which LiteLLM reads too."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    return {name: value for name, value in os.environ.items() if name in kept}
+    """Leaves out our own settings, such as DATABASE_URL, which LiteLLM would read too."""
+    allowed = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {name: value for name, value in os.environ.items() if name in allowed}
 
 
 def _model(stage: Stage, run: Run) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The comparison as a page of the documentation."""
+"""Writes the comparison as a page of the documentation."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ Key = tuple[str, str, Surface]
 def page(
     ours: Sequence[Run], theirs: Sequence[Run], *, commit: str, version: str, notes: Sequence[str]
 ) -> str:
-    """`ours` and `theirs` are runs of the same cases; only what both serve is compared."""
+    """Markdown. Compares the runs that both `ours` and `theirs` have."""
     mine, other = _by_key(ours), _by_key(theirs)
     both = [key for key in mine if key in other]
     day = datetime.now(UTC).date().isoformat()
@@ -30,14 +30,14 @@ def page(
             "",
             f"Written by `make bench-peers` on {day}: Switchyard at {commit}, LiteLLM's proxy {version} "
             "from the registry with default settings, on the same scripted providers (tests/cases). A run is "
-            "a case on one surface, and is right if nothing differs from what the case expects. The cases "
+            "a case on one surface, and is right if nothing differs from the expectation. The cases "
             "were collected for Switchyard, which was fixed with their help; LiteLLM was not.",
             "",
             *_figures("Surface", [(NAMES[s], [k for k in both if k[2] is s]) for s in NAMES], mine, other),
             "",
             *_figures("Kind", _kinds(both, mine), mine, other),
             "",
-            "## What was measured besides",
+            "## Other measurements",
             "",
             *(f"- {note}" for note in notes),
             "",
@@ -76,7 +76,7 @@ def _listing(
     other: dict[Key, Run],
     wanted: tuple[bool, bool],
 ) -> list[str]:
-    """The cases by name with the surfaces on which this is so."""
+    """A section with the cases, and the surfaces on which both outcomes are the `wanted` ones."""
     found: dict[tuple[str, str], list[str]] = {}
     for key in both:
         if (not mine[key].faults, not other[key].faults) == wanted:

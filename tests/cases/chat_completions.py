@@ -8,7 +8,7 @@ from tests.cases.observation import Call, Observed, error_of, text_of
 
 
 def read_chat(answer: Answer) -> Observed:
-    return _read_stream(answer) if answer.status == 200 and answer.lines else _read_whole(answer)
+    return _read_stream(answer) if answer.is_stream else _read_whole(answer)
 
 
 def _read_whole(answer: Answer) -> Observed:

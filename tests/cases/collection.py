@@ -1,4 +1,4 @@
-"""The cases: read from data/*.json, with the surfaces on which each is played."""
+"""The cases in data/*.json, and the surfaces on which each is played."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.cases.matching import compact
+from tests.cases.comparison import compact
 
 DATA = Path(__file__).parent / "data"
 STREAMS = ("provider_streams.json", "more_streams.json")
@@ -40,7 +40,7 @@ class Surface(StrEnum):
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """The keys of an expectation that apply to this surface only, the most specific last."""
+        """The keys of an expectation that apply only to this surface, the most specific last."""
         if self.is_native:
             return ("native",)
         form = "whole" if self.is_whole else "streamed"
@@ -56,7 +56,7 @@ class Case:
 
     what: str
     data: dict[str, Any]
-    turn: int | None = None  # of the surfaces that take turns; None: all of them
+    turn: int | None = None  # picks one of the surfaces that take turns; None: plays all of them
 
     @property
     def name(self) -> str:
@@ -72,23 +72,23 @@ class Case:
 
     @property
     def longest_wait(self) -> float:
-        """The longest pause in seconds that the script makes."""
+        """The longest pause in the script, in seconds."""
         waits = re.findall(r'"(?:sleep_s|head_delay_s)":([\d.]+)', compact(self.data))
         return max(map(float, waits), default=0.0)
 
     def expectation(self, surface: Surface) -> dict[str, Any] | None:
-        """What is expected on this surface; None if the case does not concern it."""
+        """The expectation on this surface; None if the case does not concern it."""
         expect = self.data["expect"]
         found = {key: value for key, value in expect.items() if key not in OVERRIDES}
         for key in surface.overrides:
-            own = expect.get(key, {})
-            if own is None:
+            override = expect.get(key, {})
+            if override is None:
                 return None
-            found |= own
+            found |= override
         return found
 
     def _in_turn(self, concerned: list[Surface]) -> list[Surface]:
-        """Both basic ones, that of a replay, and one of the others."""
+        """The two basic surfaces, the one of a replay if the case has one, and one of the others."""
         always = {Surface.CHAT_STREAMED, Surface.NATIVE}
         if "replay" in self.data["expect"].get("whole", {}):
             always.add(Surface.CHAT_WHOLE)
@@ -112,12 +112,12 @@ class Case:
 
 
 def all_cases(*, on_every_surface: bool = False) -> list[Case]:
-    """The cases of `more_….json` take turns on some surfaces, to save time, unless asked otherwise."""
-    own = json.loads((DATA / "protocol_expectations.json").read_text())
+    """To save time, the cases of `more_….json` take turns on some surfaces unless `on_every_surface`."""
+    overrides = json.loads((DATA / "protocol_expectations.json").read_text())
     return [
         Case(
             what,
-            {**data, "expect": {**data["expect"], **own.get(data["name"], {})}},
+            {**data, "expect": {**data["expect"], **overrides.get(data["name"], {})}},
             number if file.startswith("more_") and not on_every_surface else None,
         )
         for what, files in (("stream", STREAMS), ("request", REQUESTS))
@@ -127,6 +127,6 @@ def all_cases(*, on_every_surface: bool = False) -> list[Case]:
 
 
 def standard_reply(api: str) -> list[Any]:
-    """A plain streamed reply of a provider."""
+    """The chunks of a plain streamed reply: of the API `openai` or `anthropic`."""
     replies: dict[str, list[Any]] = json.loads((DATA / "standard_replies.json").read_text())
     return replies[api]

@@ -1,4 +1,4 @@
-"""Options to choose cases, the fixture that plays them all, and a summary of their faults."""
+"""Options that choose cases, the fixture that plays them, and a summary of their faults."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from accounts.tests.cast import Cast
 from gateway.tests import snapshot
 from tests.cases.collection import Case, Surface, all_cases
-from tests.cases.playing import play
+from tests.cases.playback import play
 from tests.cases.runs import Run
 from tests.cases.transcript import transcript
 
@@ -19,9 +19,9 @@ RUNS = pytest.StashKey[list[Run]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cases")
-    group.addoption("--case", action="append", help="only the case with this name; shows what was said")
+    group.addoption("--case", action="append", help="only the case with this name; shows the traffic")
     group.addoption("--surface", action="append", choices=list(Surface), help="only on this surface")
-    group.addoption("--every-surface", action="store_true", help="no case takes turns on surfaces")
+    group.addoption("--every-surface", action="store_true", help="plays every case on all its surfaces")
     group.addoption("--faults", type=Path, help="write the faults to this file, one line each")
 
 
@@ -43,7 +43,7 @@ def outcomes(request: pytest.FixtureRequest, cast: Cast, django_db_blocker: Any)
     """The runs of each collected case, all played here."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     chosen = [item.callspec.params["case"] for item in items if "outcomes" in item.fixturenames]
-    cases = [case for case in chosen if isinstance(case, Case)]  # pytest has a value of its own for none
+    cases = [case for case in chosen if isinstance(case, Case)]  # pytest has its own value for an empty list
     surfaces = [Surface(letter) for letter in request.config.getoption("--surface", default=None) or Surface]
     with django_db_blocker.unblock():
         runs = play(cases, surfaces, cast)
@@ -61,7 +61,7 @@ def runs(case: Case, outcomes: Outcomes) -> list[Run]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """How many cases are right on all their surfaces, and the faults of the others."""
+    """Reports how many cases are right on all their surfaces, and the faults of the others."""
     runs = config.stash.get(RUNS, [])
     lines = [line for run in runs if (line := _fault_line(run))]
     if file := config.getoption("--faults", default=None):

@@ -12,7 +12,7 @@ import httpx
 
 @dataclass
 class Answer:
-    """`broken` says how it ended too early; `lines` are those of a stream, each with its second."""
+    """`broken`: why it ended too early, or empty; `lines`: a stream's lines, with their times in seconds."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -22,6 +22,10 @@ class Answer:
     seconds: float = 0.0
     first_byte: float | None = None
 
+    @property
+    def is_stream(self) -> bool:
+        return self.status == 200 and bool(self.lines)
+
     def json(self) -> Any:
         try:
             return json.loads(self.body) if self.body else {}
@@ -29,7 +33,7 @@ class Answer:
             return {"text": self.body[:300].decode("utf-8", "replace")}
 
     def frames(self) -> Iterator[tuple[float, str, Any]]:
-        """Second, event and data (parsed where it is JSON) of each frame."""
+        """The time in seconds, event and data (parsed if it is JSON) of each frame."""
         event = "message"
         for at, line in self.lines:
             if line.startswith("event:"):
@@ -46,7 +50,7 @@ class Answer:
 async def talk(
     client: httpx.AsyncClient, path: str, body: dict[str, Any], *, limit: float, headers: dict[str, str]
 ) -> Answer:
-    """POSTs `body`; whatever breaks, also the limit in seconds, is in `broken`, never raised."""
+    """POSTs `body`. A failure or a passed `limit` (seconds) is reported in `broken`, never raised."""
     answer, began = Answer(), time.monotonic()
     try:
         content = json.dumps(body).encode()  # in ASCII, so that half a surrogate pair can be sent
@@ -71,7 +75,7 @@ async def _receive(client: httpx.AsyncClient, request: httpx.Request, answer: An
         async for packet in response.aiter_bytes():
             answer.body += packet
             if is_stream:
-                # Not httpx's lines, which also end at U+2028.
+                # Not httpx's own lines: those also end at U+2028.
                 *lines, rest = (rest + packet).split(b"\n")
                 answer.lines += [_stamped(line, began) for line in lines]
     finally:

@@ -1,11 +1,11 @@
-"""Everything in which an observed answer differs from the expected one, in words."""
+"""Lists the faults of an observed answer: each difference from the expected one, in words."""
 
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.cases.collection import Surface
-from tests.cases.matching import at_path, compact, fits, fits_one, short
+from tests.cases.comparison import at_path, compact, fits, fits_one, short
 from tests.cases.observation import ErrorSeen, Observed
 from tests.cases.stage import Received
 
@@ -34,8 +34,9 @@ def faults_in(
     faults += _content_faults(expect, seen, surface)
     if "tool_calls" in expect:
         faults += _call_faults(expect["tool_calls"], seen, surface)
-        if surface.is_native and expect["tool_calls"] and not expect.get("error"):
-            faults += _second_faults(expect.get("second_request"), received, is_anthropic)
+        second = expect.get("second_request")
+        if surface.is_native and expect["tool_calls"] and not expect.get("error") and second is not None:
+            faults += faults_in_second(received, second, is_anthropic=is_anthropic)
     faults += _usage_faults(expect, seen, surface)
     if "attempts" in expect and not fits(expect["attempts"], len(received)):
         faults.append(f"{len(received)} requests upstream instead of {compact(expect['attempts'])}")
@@ -43,7 +44,7 @@ def faults_in(
 
 
 def _fewest(choices: Sequence[Expectation], judge: Callable[[Expectation], list[str]]) -> list[str]:
-    """No fault if one of the choices has none."""
+    """None if one of the choices is met, else the faults of all choices."""
     found = [judge(choice) for choice in choices]
     return [] if not all(found) else [" OR ".join("; ".join(faults) for faults in found)]
 
@@ -52,15 +53,15 @@ def _end_faults(expect: Expectation, seen: Observed, surface: Surface) -> list[s
     expected, error = expect.get("error"), seen.error
     if expected:
         if error is None:
-            return [f"no error, but finish {seen.finish_reason!r} and text {short(seen.text, 40)!r}"]
+            return [f"no error, but finish_reason {seen.finish_reason!r} and text {short(seen.text, 40)!r}"]
         faults = _error_faults(expected, error, seen, surface) if isinstance(expected, dict) else []
         if surface.is_native and seen.answer.status == 200 and seen.finish_reason == "stop":
-            faults.append("an error, but done says stop")
+            faults.append("an error, but done has finish_reason stop")
         return faults
     if error is not None:
         where, provider = error.status or "in the stream", error.details.get("provider_status")
-        said = f" (provider_status {provider})" if provider else ""
-        return [f"error {where} {error.code or error.type}: {short(error.message, 90)}{said}"]
+        suffix = f" (provider_status {provider})" if provider else ""
+        return [f"error {where} {error.code or error.type}: {short(error.message, 90)}{suffix}"]
     if not seen.is_complete and not seen.answer.broken:
         return ["the stream ends without its last frame"]
     return []
@@ -72,7 +73,7 @@ def _error_faults(expected: Expectation, error: ErrorSeen, seen: Observed, surfa
         if key not in expected or (key == "status" and error.status is None):
             continue
         if surface.protocol == "messages" and key != "status":
-            continue  # Anthropic's errors have none of them; its types are checked where it is read
+            continue  # Anthropic's errors lack these; messages.py checks their types
         if not fits_one(_allowed(key, expected[key], surface), getattr(error, key)):
             faults.append(f"error.{key} {getattr(error, key)!r} instead of {expected[key]!r}")
     faults += [
@@ -91,7 +92,7 @@ def _error_faults(expected: Expectation, error: ErrorSeen, seen: Observed, surfa
 
 
 def _allowed(key: str, expected: Any, surface: Surface) -> Any:
-    """On Messages a failure may be Anthropic's own 500 (api_error), an overload its 529."""
+    """On Messages, a failure may have Anthropic's status 500 (api_error), and an overload 529."""
     values = expected if isinstance(expected, list) else [expected]
     if surface.protocol == "messages" and key == "status":
         values = [*values, *([500] if 502 in values else []), *([529] if 503 in values else [])]
@@ -136,19 +137,15 @@ def _arguments(text: Any) -> Any:
     try:
         return json.loads(text)
     except (ValueError, TypeError):
-        return f"no JSON: {short(text, 60)}"
-
-
-def _second_faults(expect: Expectation | None, received: Sequence[Received], is_anthropic: bool) -> list[str]:
-    return [] if expect is None else faults_in_second(received, expect, is_anthropic=is_anthropic)
+        return f"not JSON: {short(text, 60)}"
 
 
 def faults_in_second(
     received: Sequence[Received], expect: Expectation, *, is_anthropic: bool = False
 ) -> list[str]:
-    """The request after the tools ran must be one that a strict provider takes."""
+    """The request after the tools ran must be one that a strict provider accepts."""
     if len(received) < 2:
-        return ["the model was not asked again after its tools"]
+        return ["the model was not called again after its tools"]
     body = received[1].body
     faults = [] if is_anthropic else _pairing_faults(body.get("messages") or [])
     text = compact(body)
@@ -190,7 +187,7 @@ def _usage_faults(expect: Expectation, seen: Observed, surface: Surface) -> list
 
 
 def _uncounted(surface: Surface) -> set[str]:
-    """The counts that the protocol does not have."""
+    """Counts that the protocol does not have."""
     return {"native": {"cached", "reasoning"}, "messages": {"reasoning"}}.get(surface.protocol, set())
 
 
@@ -215,7 +212,7 @@ def faults_in_request(
         return _fewest(expect["any_of"], lambda one: faults_in_request(one, seen, surface, received))
     if "refused" in expect:
         return _refusal_faults(expect["refused"], seen, surface) + (
-            ["sent upstream all the same"] if received else []
+            ["sent upstream nevertheless"] if received else []
         )
     if seen.answer.broken:
         return [seen.answer.broken]
@@ -257,5 +254,5 @@ def _refusal_faults(expect: Expectation, seen: Observed, surface: Surface) -> li
         if key in expect and surface.protocol != "messages" and not fits(expect[key], getattr(error, key)):
             faults.append(f"error.{key} {getattr(error, key)!r} instead of {compact(expect[key])}")
     if (name := expect.get("param")) and name not in f"{error.param or ''} {error.message}":
-        faults.append(f"the refusal names no {name}: param {error.param!r}, {short(error.message, 60)!r}")
+        faults.append(f"refused without naming {name}: param {error.param!r}, {short(error.message, 60)!r}")
     return faults

@@ -1,4 +1,4 @@
-"""Reads `/v1/messages` by Anthropic's reference of Messages and its streaming events.
+"""Reads `/v1/messages` as Anthropic's reference of the Messages API and its stream events describes it.
 
 https://docs.anthropic.com/en/api/messages-streaming
 """
@@ -6,8 +6,8 @@ https://docs.anthropic.com/en/api/messages-streaming
 import json
 from typing import Any
 
+from tests.cases.comparison import compact
 from tests.cases.http_answers import Answer
-from tests.cases.matching import compact
 from tests.cases.observation import Call, Observed, error_of
 
 FINISHES = {
@@ -34,7 +34,7 @@ ERROR_TYPES = {
 
 
 def read_messages(answer: Answer) -> Observed:
-    return _Stream(answer).read() if answer.status == 200 and answer.lines else _read_whole(answer)
+    return _Stream(answer).read() if answer.is_stream else _read_whole(answer)
 
 
 def _read_whole(answer: Answer) -> Observed:
@@ -49,9 +49,9 @@ def _read_whole(answer: Answer) -> Observed:
 
 
 def _check_error(found: Observed, body: Any) -> None:
-    """The shape, and the type that goes with the status (those that Anthropic does not list are free)."""
+    """The shape, and the type for the status; a status that Anthropic does not list may have any type."""
     if not isinstance(body, dict) or body.get("type") != "error" or found.error is None:
-        found.faults.append(f"an error of another shape than Anthropic's: {compact(body)[:100]}")
+        found.faults.append(f"an error that does not have Anthropic's shape: {compact(body)[:100]}")
         return
     expected = ERROR_TYPES.get(found.error.status or 0, found.error.type)
     if found.error.type != expected or not expected:
@@ -83,7 +83,7 @@ def _add_block(found: Observed, block: dict[str, Any]) -> None:
 
 
 def _usage_of(usage: Any) -> dict[str, Any]:
-    """Anthropic counts cached input beside `input_tokens`, and no reasoning apart."""
+    """Anthropic does not include cached input in `input_tokens`, and does not count reasoning separately."""
     if not isinstance(usage, dict):
         return {}
     read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
@@ -114,7 +114,7 @@ class _Stream:
                 self._check_order(data.get("type"))
                 self._add(data, at)
         if self.found.finish_reason == "length" and self.blocks and "json" in self.blocks[-1]:
-            self.blocks.pop()  # a call that the bound cut off
+            self.blocks.pop()  # a call that the output limit cut off
         for block in self.blocks:
             self._close(block)
             _add_block(self.found, block)

@@ -1,15 +1,15 @@
-"""What a client has in the end, in one vocabulary (chat completions') for every protocol."""
+"""What a client received in the end, in the terms of chat completions for every protocol."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.cases.comparison import compact
 from tests.cases.http_answers import Answer
-from tests.cases.matching import compact
 
 
 @dataclass
 class Call:
-    """A tool call; `arguments` is text as sent, or the native protocol's object."""
+    """A tool call; `arguments` is the text as sent, or an object in the native protocol."""
 
     id: str = ""
     name: str = ""
@@ -18,7 +18,7 @@ class Call:
 
 @dataclass(frozen=True)
 class ErrorSeen:
-    """`status` is None for an error within an answer of 200; `raw` is everything that it says."""
+    """`status` is None for an error within an answer of status 200; `raw` is the whole error as JSON."""
 
     status: int | None
     message: str = ""
@@ -59,7 +59,7 @@ class Observed:
 
 
 def error_of(body: Any, status: int | None = None) -> ErrorSeen:
-    """From `{"error": {…}}` or, for lack of it, the whole body."""
+    """From `{"error": {…}}`, else from the whole body."""
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         error = {"message": compact(body)[:200]}

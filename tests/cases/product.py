@@ -1,4 +1,4 @@
-"""The product as served: a web process of its own, with a workspace (a lane) for each case that runs."""
+"""The product in its own web process, with workspaces (lanes) that hold the models of the cases."""
 
 import os
 import subprocess
@@ -24,13 +24,13 @@ from workspaces.onboarding import create_workspace_with_model
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-cases-SECRET-1"
-TOKENS_PER_MONTH = 2_000_000_000  # for messages of megabytes
+TOKENS_PER_MONTH = 2_000_000_000  # some messages have megabytes
 TOOL_SERVER = "kit"
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A model that the script answers for."""
+    """A model whose calls a script answers."""
 
     script: str
     kind: str
@@ -57,7 +57,7 @@ class Lane:
         return f"http://127.0.0.1:{self.stage.port}/{script}/v1"
 
     def install(self, wanted: Sequence[Installation]) -> None:
-        """Each model has an address of its own, so that breakers and caches are its own."""
+        """Each model has its own address, and so its own breaker and caches."""
         principal = self.person.principal
         credentials = [
             ProviderCredential(
@@ -85,7 +85,7 @@ class Lane:
     async def install_with_parameters(
         self, client: httpx.AsyncClient, wanted: Installation, parameters: dict[str, Any]
     ) -> httpx.Response:
-        """Over the API, which may refuse the parameters."""
+        """Installs over the API, which may refuse the parameters."""
         path, model = f"/v1/workspaces/{self.slug}", model_fields(wanted.script)
         credential = {"name": wanted.script, "kind": wanted.kind, "key": KEY, "test": False}
         created = await client.post(
@@ -114,10 +114,14 @@ class Lane:
         assert answer.is_success, answer.text
 
 
+def model_slug(script: str) -> str:
+    return f"m-{script}"
+
+
 def model_fields(script: str) -> dict[str, Any]:
     return {
-        "slug": f"m-{script}",
-        "name": f"m-{script}",
+        "slug": model_slug(script),
+        "name": model_slug(script),
         "upstream_name": "upstream-1",
         "context_window": 1_000_000,
         "output_bound": 8192,
@@ -143,7 +147,7 @@ def _open_workspace(cast: Cast, slug: str) -> Person:
 
 @contextmanager
 def served_product(stage: Stage) -> Iterator[str]:
-    """Serves Switchyard on the test's database in another process; yields its base URL."""
+    """Serves Switchyard on the test's database in another process, and yields its base URL."""
     database = connection.settings_dict
     read, write = os.pipe()
     with tempfile.TemporaryDirectory() as folder:

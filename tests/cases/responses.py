@@ -1,19 +1,19 @@
-"""Reads `/v1/responses` by OpenAI's reference of the Responses API and its streaming events.
+"""Reads `/v1/responses` as OpenAI's reference of the Responses API and its stream events describes it.
 
 https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from typing import Any
 
+from tests.cases.comparison import short
 from tests.cases.http_answers import Answer
-from tests.cases.matching import short
 from tests.cases.observation import Call, ErrorSeen, Observed, error_of
 
 ENDS = {"response.completed", "response.incomplete", "response.failed"}
 
 
 def read_responses(answer: Answer) -> Observed:
-    return _Stream(answer).read() if answer.status == 200 and answer.lines else _read_whole(answer)
+    return _Stream(answer).read() if answer.is_stream else _read_whole(answer)
 
 
 def _read_whole(answer: Answer) -> Observed:
@@ -47,7 +47,7 @@ def _read_response(found: Observed, response: dict[str, Any]) -> None:
 
 
 def _reasoning_of(item: dict[str, Any]) -> str:
-    """A model's reasoning is in `content` where it is open, else there is a summary."""
+    """Reasoning is in `content` if the model reveals it, else in `summary`."""
     parts = item.get("content") or item.get("summary") or []
     return "".join(part.get("text") or "" for part in parts)
 
@@ -75,7 +75,7 @@ def _usage_of(usage: Any) -> dict[str, Any]:
 
 
 def _faults_of(response: dict[str, Any]) -> list[str]:
-    """What the official types require of a finished response."""
+    """Violations of what the official types require of a finished response."""
     missing = {"id", "created_at", "status", "output", "model"} - set(response)
     faults = [f"the response has no {', '.join(sorted(missing))}"] if missing else []
     ids = [item.get("id") for item in response.get("output") or []]
@@ -85,7 +85,7 @@ def _faults_of(response: dict[str, Any]) -> list[str]:
 
 
 class _Stream:
-    """Merges the deltas, and compares them with the response at the end."""
+    """Merges the deltas and compares the result with the final response."""
 
     def __init__(self, answer: Answer) -> None:
         self.found = Observed(answer)
@@ -165,10 +165,10 @@ class _Stream:
         for name in ("text", "reasoning", "refusal", "calls"):
             streamed, final = getattr(found, name), getattr(whole, name)
             if streamed != final and not found.error:
-                found.faults.append(f"streamed {name} {short(str(streamed))}, at the end {short(str(final))}")
+                found.faults.append(f"streamed {name} {short(str(streamed))}, final {short(str(final))}")
 
 
 def _error_event(data: dict[str, Any]) -> ErrorSeen:
-    """The `error` event has code, message and param beside its type."""
+    """The `error` event has code, message and param at its top level, like its type."""
     inner = data.get("error") if isinstance(data.get("error"), dict) else data
     return error_of({"error": inner})

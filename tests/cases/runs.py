@@ -15,7 +15,7 @@ from tests.cases.http_answers import Answer, talk
 from tests.cases.judgement import faults_in, faults_in_request, faults_in_second
 from tests.cases.messages import read_messages
 from tests.cases.observation import Observed
-from tests.cases.product import TOOL_SERVER, Installation, Lane
+from tests.cases.product import TOOL_SERVER, Installation, Lane, model_slug
 from tests.cases.responses import read_responses
 from tests.cases.stage import Play
 from tests.cases.tool_server import RESULTS, TOOLS
@@ -40,7 +40,7 @@ Ask = Callable[[dict[str, Any], float], Awaitable[Answer]]
 
 @dataclass
 class Run:
-    """A case on a surface, with a model of its own at `script`, or one that is still to be installed."""
+    """A case on a surface, with its own model, whose calls are answered at the address `script`."""
 
     case: Case
     surface: Surface
@@ -52,11 +52,11 @@ class Run:
 
     @property
     def model(self) -> str:
-        return f"m-{self.script}"
+        return model_slug(self.script)
 
     @property
     def is_plain(self) -> bool:
-        """Its model needs no parameters of its own, which only the API can give it."""
+        """Whether its model can be created in the database: only the API checks and sets parameters."""
         return "model_parameters" not in self.case.data
 
     @property
@@ -99,7 +99,7 @@ class Run:
         received, is_anthropic = self.play.received, self.case.is_anthropic
         faults = faults_in(expect, seen, self.surface, received, is_anthropic=is_anthropic)
         if expect.get("replay") and self.surface.is_whole and seen.calls and not seen.error:
-            # The client gives the answer back as it got it, with the tools' results.
+            # The client sends the answer back unchanged, with the tools' results.
             again = await self._ask(client, _with_results(self.surface, body, seen), limit)
             found = (
                 [f"error {again.error.status} {again.error.message[:80]}"]
@@ -113,7 +113,7 @@ class Run:
         message = {"role": "user", "content": QUESTION}
         tools: dict[str, Any] = {"tools": _tools(self.surface.protocol)} if has_tools else {}
         if has_tools and self.surface.protocol == "responses":
-            tools["include"] = ["reasoning.encrypted_content"]  # as clients do that store nothing
+            tools["include"] = ["reasoning.encrypted_content"]  # as clients that store nothing do
         stream = {"stream": not self.surface.is_whole}
         match self.surface.protocol:
             case "native":
@@ -149,7 +149,7 @@ class Run:
 
 
 def script_of(case: Case) -> dict[str, Any]:
-    """What the provider plays."""
+    """The part of a case that the provider plays."""
     if case.what == "request":
         return {"chunks": case.data.get("reply") or standard_reply(case.data["api"])}
     return {part: case.data[part] for part in PARTS if part in case.data}
@@ -183,7 +183,7 @@ def _with_results(surface: Surface, body: dict[str, Any], seen: Observed) -> dic
             return {**body, "input": [*body["input"], *answer["output"], *outputs]}
         case "messages":
             blocks = [{"type": "tool_result", "tool_use_id": call, "content": text} for call, text in results]
-            said = {"role": "assistant", "content": answer["content"]}
-            return {**body, "messages": [*body["messages"], said, {"role": "user", "content": blocks}]}
+            reply = {"role": "assistant", "content": answer["content"]}
+            return {**body, "messages": [*body["messages"], reply, {"role": "user", "content": blocks}]}
     messages = [{"role": "tool", "tool_call_id": call, "content": text} for call, text in results]
     return {**body, "messages": [*body["messages"], answer["choices"][0]["message"], *messages]}

@@ -1,4 +1,4 @@
-"""Scripted providers on a loopback port: the path names the script, and requests are recorded."""
+"""Scripted providers on a loopback port; the path names the script, and requests are recorded."""
 
 import asyncio
 import base64
@@ -58,13 +58,13 @@ class Stage:
         self._thread.join(10)
 
     def add(self, script: dict[str, Any]) -> tuple[str, Play]:
-        """Returns the script's id, which is the first part of its address, and what it will record."""
+        """Returns the script's id, which is the first part of its path, and the record of its requests."""
         name = f"c{next(self._serial)}"
         self._plays[name] = play = Play(script)
         return name, play
 
     async def _close(self) -> None:
-        """Ends the answers that still wait."""
+        """Ends the answers that are still waiting."""
         self._server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
@@ -101,7 +101,7 @@ class Stage:
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, Headers, bytes]:
-    """Method, path, headers (lower case) and body of one HTTP/1.1 request."""
+    """Method, path, headers (in lowercase) and body of one HTTP/1.1 request."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, path, _ = lines[0].split(" ", 2)
     pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
@@ -122,7 +122,7 @@ async def answer(writer: asyncio.StreamWriter, status: int, headers: Headers, bo
 
 
 async def perform(writer: asyncio.StreamWriter, part: dict[str, Any], wire_names: dict[str, str]) -> None:
-    """Plays one scripted answer; `wire_names` replaces the script's names of tools by the request's."""
+    """Plays one scripted answer; `wire_names` maps the script's tool names to those in the request."""
     is_chunked = part.get("framing", "chunked") == "chunked"
     status = part.get("status", 200)
     headers = {"Content-Type": "application/json" if status >= 400 else "text/event-stream"}
@@ -133,18 +133,16 @@ async def perform(writer: asyncio.StreamWriter, part: dict[str, Any], wire_names
     writer.write(_head(status, headers))
     await writer.drain()
     for piece in part.get("chunks") or []:
-        if isinstance(piece, dict) and "sleep_s" in piece:
-            await asyncio.sleep(piece["sleep_s"])
-        elif isinstance(piece, dict) and "abort" in piece:
-            await asyncio.sleep(0.05)  # so that what was written is received before the reset
-            return writer.transport.abort()
-        elif isinstance(piece, dict) and "close" in piece:
-            return
-        else:
-            raw = _bytes_of(piece)
-            for name, wire in wire_names.items():
-                raw = raw.replace(name.encode(), wire.encode())
-            await _send(writer, raw, part.get("split"), is_chunked)
+        match piece:
+            case {"sleep_s": seconds}:
+                await asyncio.sleep(seconds)
+            case {"abort": _}:
+                await asyncio.sleep(0.05)  # so that the client receives what was written before the reset
+                return writer.transport.abort()
+            case {"close": _}:
+                return
+            case _:
+                await _send(writer, _bytes_of(piece, wire_names), part.get("split"), is_chunked)
     if is_chunked:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
@@ -166,7 +164,14 @@ def _head(status: int, headers: dict[str, Any]) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} X", *lines, "Connection: close", "", ""]).encode()
 
 
-def _bytes_of(piece: Any) -> bytes:
+def _bytes_of(piece: Any, wire_names: dict[str, str]) -> bytes:
+    raw = _raw_bytes_of(piece)
+    for name, wire in wire_names.items():
+        raw = raw.replace(name.encode(), wire.encode())
+    return raw
+
+
+def _raw_bytes_of(piece: Any) -> bytes:
     if isinstance(piece, str):
         return piece.encode("utf-8", "surrogatepass")
     if "base64" in piece:
@@ -184,9 +189,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _part(script: dict[str, Any], asked: dict[str, Any], before: int) -> dict[str, Any]:
-    """The answer to this request: another one after tool results, and perhaps for each repeat.
+    """The answer to this request, which may differ after tool results and for each repetition.
 
-    `whole` is for a gateway that asks for no stream; ours always does.
+    `whole` is for a gateway that does not ask for a stream; ours always does.
     """
     if "whole" in script and not asked.get("stream"):
         return {"chunks": [script["whole"]], "headers": JSON_TYPE}
@@ -211,8 +216,8 @@ def _ends_with_results(asked: dict[str, Any]) -> bool:
 
 
 def _wire_names(asked: dict[str, Any]) -> dict[str, str]:
-    told = list(_tool_names(asked))
-    found = {tool: next((name for name in told if name.startswith(tool)), tool) for tool in TOOLS}
+    names = list(_tool_names(asked))
+    found = {tool: next((name for name in names if name.startswith(tool)), tool) for tool in TOOLS}
     return {tool: wire for tool, wire in found.items() if tool != wire}
 
 

@@ -1,4 +1,4 @@
-"""Providers that misbehave: every surface answers as the best gateway would."""
+"""Every surface answers well when a provider misbehaves."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a client asks for reaches the provider, or is refused by name."""
+"""Every parameter of a client reaches the provider or is refused by name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An MCP server with the two tools that scripted models call: Streamable HTTP, without sessions."""
+"""An MCP server with the two tools that scripted models call, over Streamable HTTP without sessions."""
 
 import json
 from typing import Any
@@ -7,17 +7,20 @@ CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required"
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 TOOLS = {"get_weather": ("The weather in a city", CITY), "get_time": ("The time", NOTHING)}
 RESULTS = {"get_weather": "It is sunny there.", "get_time": "It is noon."}
-Answer = tuple[int, dict[str, str], bytes]
 
 
-def answer_tool_server(method: str, body: bytes) -> Answer:
+def answer_tool_server(method: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for one request."""
     if method != "POST":
         return 405, {}, b""
-    asked = json.loads(body)
-    if "id" not in asked:
+    request = json.loads(body)
+    if "id" not in request:
         return 202, {}, b""
-    reply = {"jsonrpc": "2.0", "id": asked["id"], **_outcome(asked["method"], asked.get("params") or {})}
+    reply = {
+        "jsonrpc": "2.0",
+        "id": request["id"],
+        **_outcome(request["method"], request.get("params") or {}),
+    }
     return 200, {"Content-Type": "application/json"}, json.dumps(reply).encode()
 
 

@@ -1,4 +1,4 @@
-"""The clients' environments, the running installation that they share, and what their drivers reported."""
+"""The clients' environments, the running installation that they share, and their drivers' reports."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def installation(
 def results_of(
     environments: Environments, installation: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Client], Results]]:
-    """`results_of(client)`: each driver runs once. `make compat` shows the table if all of them ran."""
+    """`results_of(client)` runs its drivers once. `make compat` shows the table if all clients ran."""
     collected: dict[str, Results] = {}
 
     def results(client: Client) -> Results:

@@ -1,4 +1,4 @@
-"""The clients' own virtual environment and node folder, in `.data/compat/`, installed once per set of pins.
+"""The clients' virtual environment and Node folder in `.data/compat/`, installed once per set of pins.
 
 REQUIRE_ALL=1, as CI sets it, turns missing tools or registries into failures.
 """
@@ -28,11 +28,11 @@ DONE = ".installed"
 @dataclass(frozen=True)
 class Environments:
     python: Path  # the interpreter with the pinned client packages
-    node: Path  # a folder with the pinned packages in `node_modules`, and the drivers beside it
+    node: Path  # a folder with the drivers, and the pinned packages in its `node_modules`
 
 
 def install() -> Environments:
-    """Both at the same time; skips the tests if that is impossible."""
+    """Installs both concurrently; skips the tests if that is impossible."""
     with ThreadPoolExecutor() as pool:
         python, node = pool.submit(_install_python), pool.submit(_install_node)
         return Environments(python.result(), node.result())

@@ -1,4 +1,4 @@
-"""A whole installation, as `make run` starts it, with models of two scripted providers, set up over REST."""
+"""An installation as `make run` starts it, with models of two scripted providers, set up over REST."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ OWNER = {
     "tenant_name": "Acme",
     "workspace_name": "Sales",
 }
-START_SECONDS = 300  # beside the installation of the clients, or of other tests
+START_SECONDS = 300  # while other tests or installations use the CPU
 WINDOW, OUTPUT = 100_000, 8_000
 ABILITIES = ["tools", "images", "reasoning"]
-# slug: (provider, upstream name, what differs)
+# slug: (provider, upstream name, fields that differ)
 MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt-4.1": ("openai", "gpt-4.1", {}),
-    "gpt-5-pro": ("openai", "gpt-5-pro", {}),  # LangChain calls models of this name over Responses by itself
+    "gpt-5-pro": ("openai", "gpt-5-pro", {}),  # LangChain itself calls models of this name over Responses
     "busy": ("openai", "busy", {}),
     "busy-once": ("openai", "busy-once", {}),
     "overflow": ("openai", "overflow", {}),
@@ -49,7 +49,7 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the drivers read."""
+        """The variables that the drivers read."""
         return {
             "SWITCHYARD_URL": self.url,
             "SWITCHYARD_KEY": self.key,
@@ -109,7 +109,7 @@ def _credential(kind: str, providers_url: str) -> dict[str, Any]:
 
 
 def _install(client: httpx.Client, workspace: str, credential: str, model: dict[str, Any]) -> None:
-    """An embedding model is left out if the installation knows no such kind: its checks then fail."""
+    """An embedding model that the installation refuses is left out, and its checks then fail."""
     usual = {"context_window": WINDOW, "output_bound": OUTPUT, "abilities": ABILITIES, "enabled": True}
     data = {**usual, **model, "credential_id": credential, "test": False}
     if data.get("kind") == "embedding":

@@ -1,4 +1,4 @@
-"""Runs a client's driver and collects what it reports."""
+"""Runs a client's drivers and collects their reports."""
 
 import json
 import os
@@ -17,28 +17,34 @@ DECLARATION = re.compile(r"""^@?check\(\s*["']([a-z][a-z -]+)["']""", re.MULTILI
 
 @dataclass(frozen=True)
 class Client:
-    """A client as its makers call it, the package that is pinned, and the driver beside the others."""
+    """A client by its makers' name, its pinned package, and its drivers, which all are Python or all Node."""
 
     name: str
     package: str
-    driver: str
+    drivers: tuple[str, ...]
 
     @property
-    def source(self) -> Path:
-        return HERE / ("node" if self.driver.endswith(".mjs") else "python") / self.driver
+    def runs_in_node(self) -> bool:
+        return self.drivers[0].endswith(".mjs")
 
     @property
     def is_from_npm(self) -> bool:
-        return self.driver.endswith(".mjs") or self.name in COMMANDS_FROM_NPM
+        return self.runs_in_node or self.name in COMMANDS_FROM_NPM
+
+    def source(self, driver: str) -> Path:
+        return HERE / ("node" if self.runs_in_node else "python") / driver
+
+    def checks_of(self, driver: str) -> list[str]:
+        """The names of a driver's checks in order, read from its text, as it runs only with the client."""
+        return DECLARATION.findall(self.source(driver).read_text())
 
     @property
     def checks(self) -> list[str]:
-        """The names of its checks in their order, read from the driver, which needs the client to run."""
-        return DECLARATION.findall(self.source.read_text())
+        return [check for driver in self.drivers for check in self.checks_of(driver)]
 
     @property
     def version(self) -> str:
-        """As it is pinned."""
+        """The pinned version."""
         if self.is_from_npm:
             manifest = json.loads((HERE / "node" / "package.json").read_text())
             return str({**manifest["dependencies"], **manifest["optionalDependencies"]}[self.package])
@@ -51,19 +57,19 @@ class Client:
 
 
 CLIENTS = [
-    Client("openai (Python)", "openai", "openai_python.py"),
-    Client("openai (Node)", "openai", "openai_node.mjs"),
-    Client("anthropic (Python)", "anthropic", "anthropic_python.py"),
-    Client("langchain-openai", "langchain-openai", "langchain_openai_client.py"),
-    Client("openai-agents", "openai-agents", "openai_agents.py"),
-    Client("pydantic-ai", "pydantic-ai-slim", "pydantic_ai_client.py"),
-    Client("AI SDK", "ai", "ai_sdk.mjs"),
-    Client("LiteLLM", "litellm", "litellm_client.py"),
-    Client("llm", "llm", "llm_cli.py"),
-    Client("codex", "@openai/codex", "codex_cli.py"),
-    Client("opencode", "opencode-linux-x64", "opencode_cli.py"),
-    Client("openapi-python-client", "openapi-python-client", "openapi_python_client.py"),
-    Client("openapi-typescript", "openapi-typescript", "openapi_typescript.mjs"),
+    Client("openai (Python)", "openai", ("openai_python.py", "openai_python_responses.py")),
+    Client("openai (Node)", "openai", ("openai_node.mjs",)),
+    Client("anthropic (Python)", "anthropic", ("anthropic_python.py",)),
+    Client("langchain-openai", "langchain-openai", ("langchain_openai_client.py",)),
+    Client("openai-agents", "openai-agents", ("openai_agents.py",)),
+    Client("pydantic-ai", "pydantic-ai-slim", ("pydantic_ai_client.py",)),
+    Client("AI SDK", "ai", ("ai_sdk.mjs",)),
+    Client("LiteLLM", "litellm", ("litellm_client.py",)),
+    Client("llm", "llm", ("llm_cli.py",)),
+    Client("codex", "@openai/codex", ("codex_cli.py",)),
+    Client("opencode", "opencode-linux-x64", ("opencode_cli.py",)),
+    Client("openapi-python-client", "openapi-python-client", ("openapi_python_client.py",)),
+    Client("openapi-typescript", "openapi-typescript", ("openapi_typescript.mjs",)),
 ]
 
 
@@ -76,11 +82,22 @@ class Outcome:
 def outcomes_of(
     client: Client, environments: Environments, installation: Installation, folder: Path
 ) -> dict[str, Outcome]:
-    """What the driver reports by check; a check that was not reported failed with the driver's own output."""
+    """The outcome of each check; one that was not reported failed with its driver's own output."""
+    found: dict[str, Outcome] = {}
+    for driver in client.drivers:
+        home = folder / Path(driver).stem
+        home.mkdir()
+        found |= _outcomes_of_driver(client, driver, environments, installation, home)
+    return found
+
+
+def _outcomes_of_driver(
+    client: Client, driver: str, environments: Environments, installation: Installation, folder: Path
+) -> dict[str, Outcome]:
     printed, rest = folder / "stdout", folder / "stderr"
     with printed.open("w") as stdout, rest.open("w") as stderr:
         process = subprocess.Popen(
-            _command(client, environments),
+            _command(client, driver, environments),
             cwd=folder,
             env=_variables(environments, installation, folder),
             stdin=subprocess.DEVNULL,
@@ -92,7 +109,7 @@ def outcomes_of(
     reports = [json.loads(line) for line in lines if line.startswith('{"check"')]
     found = {report["check"]: Outcome(report["ok"], report["detail"]) for report in reports}
     lost = Outcome(False, f"not reported: the driver {ending}\n{rest.read_text()[-3000:]}")
-    return {check: found.get(check, lost) for check in client.checks}
+    return {check: found.get(check, lost) for check in client.checks_of(driver)}
 
 
 def _wait(process: subprocess.Popen[bytes]) -> str:
@@ -104,14 +121,14 @@ def _wait(process: subprocess.Popen[bytes]) -> str:
         return f"did not end within {DRIVER_SECONDS} s"
 
 
-def _command(client: Client, environments: Environments) -> list[str]:
-    if client.driver.endswith(".mjs"):
-        return ["node", str(environments.node / client.driver)]
-    return [str(environments.python), str(client.source)]
+def _command(client: Client, driver: str, environments: Environments) -> list[str]:
+    if client.runs_in_node:
+        return ["node", str(environments.node / driver)]
+    return [str(environments.python), str(client.source(driver))]
 
 
 def _variables(environments: Environments, installation: Installation, folder: Path) -> dict[str, str]:
-    """Nothing of ours, and a home of their own: no key or setting of the machine reaches a client."""
+    """A home of its own and nothing of ours: no key or setting of this machine reaches a client."""
     inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     own = {"HOME": str(folder), "NODE_FOLDER": str(environments.node)}
     return {**inherited, **own, **installation.environment}

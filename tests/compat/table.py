@@ -24,7 +24,7 @@ COLUMNS = [
 
 
 def table(results: Mapping[str, Mapping[str, bool]]) -> str:
-    """Markdown. `results`: whether each check passed, by the client's name and the check's."""
+    """Markdown. `results`: whether each check passed, by client and check name."""
     lines = [_line("Client", "API", *COLUMNS, "others"), _line("---", "---", *[":-:"] * len(COLUMNS), "---")]
     for client in CLIENTS:
         passed = results[client.name]

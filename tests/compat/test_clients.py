@@ -1,4 +1,4 @@
-"""Each client's checks, one test each: chat, streams, tools, structured output, errors, retries."""
+"""One test for each check of each client: chat, streams, tools, structured output, errors, retries."""
 
 from collections.abc import Callable
 

@@ -20,7 +20,7 @@ class CatalogueModel:
     upstream_name: str
     slug: str
     name: str
-    context_window: int  # of an embedding model: of one input
+    context_window: int  # tokens; for an embedding model, of one input
     output_bound: int = 0  # the provider's own limit
     abilities: list[str] = field(default_factory=list)
     kind: str = LanguageModel.Kind.CHAT.value
@@ -75,7 +75,7 @@ def read_catalogue() -> Catalogue:
 
 
 def listed_model(kind: str, base_url: str, upstream_name: str) -> CatalogueModel | None:
-    """The model with this name at the provider of this kind and URL; None if the catalogue lists none."""
+    """The model of this name at the provider with this kind and URL; None if it is not listed."""
     providers = (row for row in read_catalogue().providers if (row.kind, row.base_url) == (kind, base_url))
     models = (model for provider in providers for model in provider.models)
     return next((model for model in models if model.upstream_name == upstream_name), None)

@@ -32,9 +32,8 @@ ROLES = WorkspaceMember.Role.choices
 COPIED = ("name", "enabled", "context_window", "output_bound", "fallback", "upstream_name")
 SIDES = ("allow", "deny")
 CHAT_ONLY = ("output_bound", "fallback", "abilities", "temperature", "top_p", "reasoning_effort")
-NEW = "new"  # in place of a credential's id
-BUILT_IN = "built-in"  # likewise
-PRICES_ARE_DELETED = "A new provider or ID deletes your own prices of this model: they were for the old one."
+NEW, BUILT_IN = "new", "built-in"  # in place of a credential's id
+PRICES_ARE_DELETED = "A new provider or ID deletes your own prices for this model."
 PROVIDER_DEFAULT = "Leave empty to use the provider's default."
 CONTEXT_WINDOW = "How much of the conversation the model can read."
 REPLY_LIMIT = "Used when a request sets no limit."
@@ -104,7 +103,7 @@ class InstallForm(forms.Form):
         )
         if model.kind == LanguageModel.Kind.CHAT:
             return model
-        return replace(model, output_bound=0)  # the field comes filled in
+        return replace(model, output_bound=0)  # the field has a default
 
     def chosen_credential(self) -> UUID | CredentialInput:
         sent = self.cleaned_data
@@ -148,7 +147,7 @@ class CatalogueForm(forms.Form):
 
 
 class ModelForm(forms.Form):
-    """A model's settings; a credential or model ID that is left out stays as it is."""
+    """A model's settings. A credential or model ID that is left out stays unchanged."""
 
     name = form_field(ModelChange, "name", label="Name", required=True)
     credential_id = forms.ChoiceField(label="Credential", choices=[], required=False)
@@ -197,11 +196,11 @@ class ModelForm(forms.Form):
         fields["fallback"].choices = [("", "None"), *((row.slug, row.name) for row in others)]
         self.is_remote = model.provider != LanguageModel.Provider.LOCAL
         saved = [(str(row.id), row.name) for row in credentials_of(principal)]
-        if model.slug == LOCAL_EMBEDDING_MODEL:  # it stays at its own server
+        if model.slug == LOCAL_EMBEDDING_MODEL:  # cannot be moved to another server
             saved = []
         built_in = [(BUILT_IN, "None (built-in model)")] if model.slug in BUILT_IN_MODELS else []
         fields["credential_id"].choices = [*built_in, *saved]
-        # The built-in model has its own window; with a credential, the form can point it elsewhere.
+        # The built-in model has a fixed window, unless the form can move it to a credential.
         fields["context_window"].disabled = not (self.is_remote or saved)
         if model.kind != LanguageModel.Kind.CHAT:
             for name in CHAT_ONLY:
@@ -229,7 +228,7 @@ class ModelForm(forms.Form):
         )
 
     def _upstream(self) -> dict[str, Any]:
-        """The built-in model brings its own ID and limits, so a move back to it ignores those in the form."""
+        """The built-in model has its own ID and limits, so a move back to it ignores the form's."""
         chosen = self.cleaned_data["credential_id"]
         if chosen == BUILT_IN:
             own = dict.fromkeys(("context_window", "output_bound", "abilities")) if self.is_remote else {}

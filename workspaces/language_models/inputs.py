@@ -34,9 +34,11 @@ Name = Annotated[str, Line(100)]
 ModelSlug = Annotated[str, Slug(60)]
 Window = Annotated[int, Integer(2, MOST_TOKENS)]
 OutputBound = Annotated[
-    int, Integer(0, MOST_TOKENS), Help("Required for a chat model, and at least 1; other models have none")
+    int, Integer(0, MOST_TOKENS), Help("At least 1 for a chat model; leave it out for other models")
 ]
-Kind = Annotated[str, Choice(LanguageModel.Kind.choices), Help("What it is called for; cannot be changed")]
+Kind = Annotated[
+    str, Choice(LanguageModel.Kind.choices), Help("What the model is used for; cannot be changed")
+]
 Abilities = Annotated[list[Annotated[str, Choice(LanguageModel.Ability.choices)]], Items(most=10)]
 Role = Annotated[str, Choice(WorkspaceMember.Role.choices)]
 Key = Annotated[str, Secret(LONGEST_KEY, may_be_empty=True)]
@@ -116,14 +118,14 @@ class ModelInstallation(ModelInput):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChange:
-    """None leaves a field as it is. The provider follows the credential."""
+    """None leaves a field unchanged. The provider follows the credential."""
 
     name: Name | None = None
     upstream_name: (
         Annotated[
             str,
             String(100),
-            Help("The model's ID at its provider. A new one deletes the workspace's own prices of the model"),
+            Help("The model's ID at its provider. A new ID deletes the workspace's own prices for the model"),
         ]
         | None
     ) = None
@@ -133,7 +135,7 @@ class ModelChange:
         | None
     ) = UNCHANGED
     test: Annotated[
-        bool, Help("If the credential or the upstream name changes: test the model before saving")
+        bool, Help("Test the model before saving if the credential or the upstream name changes")
     ] = True
     enabled: bool | None = None
     context_window: Window | None = None

@@ -17,7 +17,7 @@ from workspaces.slugs import LOCAL_EMBEDDING_MODEL, LOCAL_MODEL
 LOCAL_UPSTREAM = "smollm2-135m"
 LOCAL_OUTPUT_BOUND = 512
 LOCAL_EMBEDDING_UPSTREAM = "all-minilm-l6-v2"
-LOCAL_EMBEDDING_WINDOW = 512  # tokens of one input: the model has no more positions
+LOCAL_EMBEDDING_WINDOW = 512  # tokens of one input, the model's number of positions
 Kind = ProviderCredential.Kind
 BASE_URLS = {Kind.OPENAI: "https://api.openai.com/v1", Kind.ANTHROPIC: "https://api.anthropic.com/v1"}
 
@@ -37,7 +37,7 @@ def install_local_model(*, workspace_id: UUID) -> LanguageModel:
 
 
 def install_local_embedding_model(*, workspace_id: UUID) -> LanguageModel:
-    """Enables the built-in embedding model, which needs no key either."""
+    """Enables the built-in embedding model, which needs no key."""
     return LanguageModel.objects.create(
         workspace_id=workspace_id,
         slug=LOCAL_EMBEDDING_MODEL,
@@ -123,16 +123,16 @@ def check_kind(row: LanguageModel) -> None:
         if row.output_bound >= row.context_window:
             raise InvalidInput(output_bound=["The reply limit must be smaller than the context window."])
         return
-    set_in_vain = {"output_bound": row.output_bound, "abilities": row.abilities, "parameters": row.parameters}
-    if wrong := [name for name, value in set_in_vain.items() if value]:
-        text = f"Only chat models have this. Leave it out for {a_kind(row.kind)} model."
+    chat_only = {"output_bound": row.output_bound, "abilities": row.abilities, "parameters": row.parameters}
+    if wrong := [name for name, value in chat_only.items() if value]:
+        text = f"Only chat models have this field. Leave it out for {a_kind(row.kind)} model."
         raise InvalidInput(**{name: [text] for name in wrong})
     if row.provider == LanguageModel.Provider.ANTHROPIC:
         raise InvalidInput(kind=[f"Anthropic has no {row.kind} models."])
 
 
 def a_kind(kind: str) -> str:
-    """The kind with its article, for messages: `an embedding`."""
+    """The kind with its article, such as `an embedding`, for messages."""
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
@@ -140,15 +140,15 @@ def a_kind(kind: str) -> str:
 def set_fallback(*, workspace_id: UUID, slug: str, fallback: str) -> None:
     """Sets the model that answers when the provider of `slug` fails; empty: none.
 
-    NotFound for a slug that is not installed; InvalidInput for fallbacks that form a loop, and unless both
-    are chat models: vectors of different embedding models cannot be compared.
+    NotFound for a slug that is not installed. InvalidInput for fallbacks that form a loop, or unless both are
+    chat models: vectors of different embedding models cannot be compared.
     """
     locked = LanguageModel.objects.select_for_update().filter(workspace_id=workspace_id).order_by("id")
     models = {row.slug: row for row in locked}  # concurrent changes could form a loop of two chains
     if slug not in models or (fallback and fallback not in models):
         raise NotFound
     if fallback and {models[slug].kind, models[fallback].kind} != {LanguageModel.Kind.CHAT}:
-        raise InvalidInput(fallback=["Only a chat model can have a fallback, which has to be a chat model."])
+        raise InvalidInput(fallback=["Only chat models can have a fallback, and it must be a chat model."])
     by_id = {row.id: row for row in models.values()}
     following, seen = models[fallback] if fallback else None, {slug}
     while following is not None:

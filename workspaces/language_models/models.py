@@ -44,7 +44,7 @@ class LanguageModel(models.Model):
         COMPATIBLE = "compatible", "OpenAI-compatible"
 
     class Kind(models.TextChoices):
-        """What it is called for; only chat models have replies, capabilities, defaults and a fallback."""
+        """What it is used for. Only chat models have replies, capabilities, defaults and a fallback."""
 
         CHAT = "chat", "Chat"
         EMBEDDING = "embedding", "Embedding"
@@ -66,10 +66,10 @@ class LanguageModel(models.Model):
     )
     upstream_name = models.CharField(max_length=100, help_text="The model's ID at the provider")
     context_window = models.PositiveIntegerField(
-        help_text="Tokens of prompt and output together; of an embedding model: of one input"
+        help_text="Tokens of prompt and output together; for an embedding model, of one input"
     )
     output_bound = models.PositiveIntegerField(
-        help_text="Output tokens if a request sets no limit; 0: a model that writes none"
+        help_text="Output tokens if a request sets no limit; 0 for a model without output"
     )
     abilities = ArrayField(
         models.CharField(max_length=20, choices=Ability.choices),

@@ -88,13 +88,13 @@ def known_models(principal: Principal) -> list[ModelRef]:
 
 
 def usable_models(principal: Principal) -> list[ModelRef]:
-    """Models of the workspace that the principal may use, of every kind."""
+    """Models of every kind that the principal may use in the workspace."""
     rows = installed_models(workspace_id=principal.workspace.id)
     return [row for row in rows if row.may_be_used_by(principal)]
 
 
 def chat_models(principal: Principal) -> list[ModelRef]:
-    """Models of the workspace with which the principal may chat."""
+    """Chat models that the principal may use in the workspace."""
     return [row for row in usable_models(principal) if row.kind == LanguageModel.Kind.CHAT]
 
 

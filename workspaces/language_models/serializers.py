@@ -26,13 +26,13 @@ class ModelSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=LanguageModel.Kind.choices)
     provider = serializers.CharField()
     upstream_name = serializers.CharField(
-        allow_null=True, help_text="The model's ID at its provider; only shown to those who may change it"
+        allow_null=True, help_text="The model's ID at its provider; null for those who may not change it"
     )
     credential_id = serializers.UUIDField(
-        allow_null=True, help_text="null for the built-in model; only shown to those who may change it"
+        allow_null=True, help_text="null for a built-in model, and for those who may not change it"
     )
     context_window = serializers.IntegerField()
-    output_bound = serializers.IntegerField(help_text="0 for models that are not for chat")
+    output_bound = serializers.IntegerField(help_text="0 unless it is a chat model")
     abilities = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
     price = RatesSerializer(allow_null=True, help_text="The current price; null: no price is known")

@@ -91,7 +91,7 @@ def test_model(*, principal: Principal, slug: str) -> ModelRef:
 
 
 def change_model(*, principal: Principal, slug: str, change: ModelChange) -> None:
-    """A model that would be answered by another upstream is tested first, unless `change.test` is false.
+    """Changes a model. A new upstream is tested first, unless `change.test` is false.
 
     NotFound; InvalidInput by field.
     """
@@ -136,7 +136,7 @@ def _change(
     check_kind(row)
     if changes:
         row.save(update_fields=list(changes))
-    if changes.pop("credential", None):  # by name, and under a word that the audit does not mask
+    if changes.pop("credential", None):  # by its name, under a key that the audit does not mask
         changes["endpoint"] = [endpoint, str(row.credential or "")]
     if was is not None and was != upstream_of(row) and (deleted := replace_prices(row)):
         changes["own_prices"] = [deleted, 0]

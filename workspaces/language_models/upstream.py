@@ -1,4 +1,4 @@
-"""Points a model to another provider, credential or model ID; its slug and its id stay."""
+"""Moves a model to another provider, credential or model ID; its slug and id stay the same."""
 
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ Upstream = tuple[str, str, str]
 
 
 def is_moved(model: ModelRef, change: ModelChange) -> bool:
-    """Whether calls would go to another model, or with another credential, after the change."""
+    """Whether the change would send calls to another model or with another credential."""
     before = model.endpoint.credential_id if model.endpoint else None
     is_elsewhere = change.credential_id is not UNCHANGED and change.credential_id != before
     return is_elsewhere or change.upstream_name not in (None, model.upstream_name)
@@ -32,16 +32,16 @@ def is_moved(model: ModelRef, change: ModelChange) -> bool:
 def upstream_columns(principal: Principal, row: LanguageModel, change: ModelChange) -> dict[str, Any]:
     """The new values of UPSTREAM_COLUMNS, and of the columns that a move to the built-in model resets.
 
-    Empty if the change names neither a credential nor an upstream name. InvalidInput at either of the two.
+    Empty if the change has neither a credential nor an upstream name. InvalidInput for one of these two.
     """
     if change.credential_id is UNCHANGED:
         if row.provider == LOCAL and change.upstream_name not in (None, row.upstream_name):
-            raise InvalidInput(upstream_name=["The built-in model has a fixed model ID."])
+            raise InvalidInput(upstream_name=["You cannot change the model ID of a built-in model."])
         return {"upstream_name": change.upstream_name} if change.upstream_name is not None else {}
     if change.credential_id is None:
         return _built_in_columns(row, change)
     if row.slug == LOCAL_EMBEDDING_MODEL:
-        problem = "The built-in embedding model stays at its own server. Install another model instead."
+        problem = "You cannot move the built-in embedding model. Install another model instead."
         raise InvalidInput(credential_id=[problem])
     credential = _credential(principal, change.credential_id)
     if row.provider == LOCAL and change.upstream_name is None:
@@ -67,7 +67,7 @@ def _built_in_columns(row: LanguageModel, change: ModelChange) -> dict[str, Any]
     if row.slug != LOCAL_MODEL:
         raise InvalidInput(credential_id=[f"Only the model {LOCAL_MODEL} works without a credential."])
     if change.upstream_name not in (None, LOCAL_UPSTREAM):
-        raise InvalidInput(upstream_name=[f"The built-in model has the fixed model ID {LOCAL_UPSTREAM}."])
+        raise InvalidInput(upstream_name=[f"The model ID of the built-in model is always {LOCAL_UPSTREAM}."])
     if row.provider == LOCAL:
         return {}
     window = settings.LOCAL_MODEL_CONTEXT
@@ -82,12 +82,12 @@ def _built_in_columns(row: LanguageModel, change: ModelChange) -> dict[str, Any]
 
 
 def upstream_of(row: LanguageModel) -> Upstream:
-    """The provider, its URL and its name for the model: what a price is for."""
+    """The provider, its URL and its name for the model: a price is for these three."""
     return row.provider, row.credential.base_url if row.credential else "", row.upstream_name
 
 
 def replace_prices(row: LanguageModel) -> int:
-    """Deletes the model's own prices, which were for another upstream, and sets the new one's listed price.
+    """Deletes the model's own prices, which were for the old upstream, and sets the new one's listed price.
 
     Returns how many were deleted. Past usage keeps its cost.
     """
@@ -99,7 +99,7 @@ def replace_prices(row: LanguageModel) -> int:
 
 
 def seed_listed_price(row: LanguageModel, listed: CatalogueModel) -> None:
-    """Sets the catalogue's price, if it has one in this installation's currency and no other is known."""
+    """Sets the catalogue's price if it is in this installation's currency and no other price is known."""
     if listed.prices and read_catalogue().currency == settings.CURRENCY:
         seed_price(
             workspace_id=row.workspace_id,

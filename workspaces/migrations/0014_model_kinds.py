@@ -27,14 +27,14 @@ class Migration(migrations.Migration):
             model_name="languagemodel",
             name="context_window",
             field=models.PositiveIntegerField(
-                help_text="Tokens of prompt and output together; of an embedding model: of one input"
+                help_text="Tokens of prompt and output together; for an embedding model, of one input"
             ),
         ),
         migrations.AlterField(
             model_name="languagemodel",
             name="output_bound",
             field=models.PositiveIntegerField(
-                help_text="Output tokens if a request sets no limit; 0: a model that writes none"
+                help_text="Output tokens if a request sets no limit; 0 for a model without output"
             ),
         ),
         migrations.AddConstraint(

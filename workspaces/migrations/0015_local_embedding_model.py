@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-# Open to the same people; a workspace that uses the slug for a model of its own keeps that.
+# It is enabled for the same people. A workspace that already uses the slug keeps its own model.
 ADD = """
     INSERT INTO workspaces_languagemodel (
         id, workspace_id, slug, name, kind, provider, upstream_name, context_window, output_bound, abilities,

@@ -29,7 +29,7 @@ async function streams(model) {
   for await (const piece of result.textStream) pieces.push(piece);
   if (failures.length) throw failures[0];
   equal(pieces.join(""), GREETING);
-  ok(pieces.length > 1, "the answer came in one piece");
+  ok(pieces.length > 1, "the answer arrived in one piece");
   ok((await result.usage).inputTokens > 0);
 }
 
@@ -57,7 +57,7 @@ async function seesImages(model) {
   equal(text, "I see 1 image(s).");
 }
 
-/** The APICallError of a request, with its status checked. */
+/** The APICallError of a request that fails with this status. */
 async function refusedWith(status, options) {
   const thrown = await refusal(() => generateText({ maxRetries: 0, prompt: "Hello", ...options }));
   const error = RetryError.isInstance(thrown) ? thrown.lastError : thrown;
@@ -66,23 +66,23 @@ async function refusedWith(status, options) {
   return error;
 }
 
-async function refuses(model) {
+async function refusesBadParameters(model) {
   const error = await refusedWith(400, { model, temperature: 5 });
   ok(error.message.includes("temperature"), error.message);
   ok(!error.isRetryable);
 }
 
-async function knowsNoOther(model) {
+async function refusesUnknownModels(model) {
   const error = await refusedWith(404, { model });
   ok(error.responseBody.includes("model_not_found"), error.responseBody);
 }
 
-async function overflows(model) {
+async function recognisesOverflow(model) {
   const error = await refusedWith(400, { model, prompt: LONG_TEXT });
   ok(error.responseBody.includes("context_length_exceeded"), error.responseBody);
 }
 
-async function isLimited(model) {
+async function reportsRateLimits(model) {
   const error = await refusedWith(429, { model });
   ok(error.isRetryable);
   equal(Number(error.responseHeaders["retry-after"]), RETRY_AFTER);
@@ -94,7 +94,7 @@ async function retries(model) {
   equal((await requestsFor("busy-once")).length, 2);
 }
 
-async function isSpent(model) {
+async function stopsAtTheBudget(model) {
   const error = await refusedWith(429, { model });
   ok(error.responseBody.includes("insufficient_quota"), error.responseBody);
   equal(await requestsFor(MODEL), []);
@@ -111,12 +111,12 @@ check("responses stream", () => streams(responses(MODEL)));
 check("responses tools", () => usesTools(responses));
 check("responses structured output", () => structures(responses(MODEL)));
 check("responses images", () => seesImages(responses(MODEL)));
-check("responses bad parameter", () => refuses(responses(MODEL)));
-check("responses unknown model", () => knowsNoOther(responses("gpt-9")));
-check("responses context overflow", () => overflows(responses("overflow")));
-check("responses rate limit", () => isLimited(responses("busy")));
+check("responses bad parameter", () => refusesBadParameters(responses(MODEL)));
+check("responses unknown model", () => refusesUnknownModels(responses("gpt-9")));
+check("responses context overflow", () => recognisesOverflow(responses("overflow")));
+check("responses rate limit", () => reportsRateLimits(responses("busy")));
 check("responses retry", () => retries(responses("busy-once")));
-check("responses spent budget", () => isSpent(responses(MODEL, SPENT_KEY)));
+check("responses spent budget", () => stopsAtTheBudget(responses(MODEL, SPENT_KEY)));
 
 check("chat whole", async () => {
   for (const model of [chat(MODEL), chat(CLAUDE), openai.chat(MODEL)]) {
@@ -137,12 +137,12 @@ check("chat reasoning", async () => {
   const { reasoningText } = await generateText({ model: chat(CLAUDE), prompt: "Hello", providerOptions });
   equal(reasoningText, "The user greets me.");
 });
-check("chat bad parameter", () => refuses(chat(MODEL)));
-check("chat unknown model", () => knowsNoOther(chat("gpt-9")));
-check("chat context overflow", () => overflows(chat("overflow")));
-check("chat rate limit", () => isLimited(chat("busy")));
+check("chat bad parameter", () => refusesBadParameters(chat(MODEL)));
+check("chat unknown model", () => refusesUnknownModels(chat("gpt-9")));
+check("chat context overflow", () => recognisesOverflow(chat("overflow")));
+check("chat rate limit", () => reportsRateLimits(chat("busy")));
 check("chat retry", () => retries(chat("busy-once")));
-check("chat spent budget", () => isSpent(chat(MODEL, SPENT_KEY)));
+check("chat spent budget", () => stopsAtTheBudget(chat(MODEL, SPENT_KEY)));
 
 check("embeddings whole", async () => {
   for (const model of [openai.embedding("text-embedding-3-small"), compatible.textEmbeddingModel("text-embedding-3-small")]) {

@@ -1,4 +1,4 @@
-// Named checks of one client: `run()` runs them all and prints a JSON line each, `{check, ok, detail}`.
+// Named checks of one client. `run()` runs them and prints a JSON line for each, `{check, ok, detail}`.
 
 import assert from "node:assert/strict";
 
@@ -46,7 +46,7 @@ function inTime(work) {
   return Promise.race([work, late]);
 }
 
-/** What reached the provider for this upstream model since the check began: `{route, headers, body}`. */
+/** Requests to this upstream model since the check began: `{route, headers, body}`. */
 export const requestsFor = (model) => control(`requests?model=${model}`);
 
 async function control(path, options) {
@@ -57,7 +57,7 @@ async function control(path, options) {
 export const equal = assert.deepEqual;
 export const ok = assert.ok;
 
-/** The error of the work, which has to fail. */
+/** The error of `work`, which has to fail. */
 export async function refusal(work) {
   try {
     await work();
@@ -67,7 +67,7 @@ export async function refusal(work) {
   assert.fail("nothing was refused");
 }
 
-/** The result of the work, which has to last as long as the provider's Retry-After says. */
+/** The result of `work`, which has to last as long as the provider's Retry-After asks. */
 export async function waits(work) {
   const began = performance.now();
   const result = await work();

@@ -10,7 +10,7 @@ import {
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: KEY, timeout: 30_000 });
 const impatient = client.withOptions({ maxRetries: 0 });
-let sent = 0; // requests of the client without a budget, retries too
+let sent = 0; // requests of the client without a budget, retries included
 const counting = (...request) => (sent++, fetch(...request));
 const spent = new OpenAI({ baseURL: BASE_URL, apiKey: SPENT_KEY, timeout: 30_000, fetch: counting });
 
@@ -49,7 +49,7 @@ check("chat stream", async () => {
   for await (const chunk of await client.chat.completions.create(chat({ stream: true })))
     if (chunk.choices[0]?.delta.content) pieces.push(chunk.choices[0].delta.content);
   equal(pieces.join(""), GREETING);
-  ok(pieces.length > 1, "the answer came in one piece");
+  ok(pieces.length > 1, "the answer arrived in one piece");
 });
 
 check("chat tools", async () => {

@@ -16,10 +16,10 @@ from tests.compat.providers.anthropic_requests import (
     thinks,
 )
 from tests.compat.providers.http import Call, JsonObject
-from tests.compat.providers.script import THOUGHT, Conversation, ToolUse, reply_to, tokens_in
+from tests.compat.providers.script import OVERFLOW, THOUGHT, Conversation, Reply, ToolUse, reply_to, tokens_in
 
-CACHED_TOKENS = 12  # reported whenever the request marks something for the cache
-OVERFLOW = "overflow"
+CACHED_TOKENS = 12  # reported if the request marks something for the cache
+Block = tuple[JsonObject, list[JsonObject]]  # its start and its deltas
 
 
 def count(body: JsonObject) -> JsonObject:
@@ -28,7 +28,7 @@ def count(body: JsonObject) -> JsonObject:
 
 
 def answer(call: Call) -> JsonObject | Iterator[str]:
-    """The whole answer, or the frames of a stream; Refused."""
+    """The whole answer, or the frames of a stream. Raises Refused."""
     body = call.body
     check(call)
     if body["model"] == OVERFLOW:
@@ -67,9 +67,8 @@ def _usage(body: JsonObject, written: int) -> JsonObject:
     }
 
 
-def _blocks(body: JsonObject, reply: tuple[str, ...] | ToolUse) -> list[tuple[JsonObject, list[JsonObject]]]:
-    """Each block as it begins, and its deltas."""
-    blocks: list[tuple[JsonObject, list[JsonObject]]] = []
+def _blocks(body: JsonObject, reply: Reply) -> list[Block]:
+    blocks: list[Block] = []
     if thinks(body):
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in THOUGHT]
         signed = {"type": "signature_delta", "signature": SIGNATURE}
@@ -97,11 +96,11 @@ def _head(body: JsonObject, content: list[JsonObject], stop: str | None, written
     }
 
 
-def _stop_reason(blocks: list[tuple[JsonObject, list[JsonObject]]]) -> str:
+def _stop_reason(blocks: list[Block]) -> str:
     return "tool_use" if blocks[-1][0]["type"] == "tool_use" else "end_turn"
 
 
-def _whole(body: JsonObject, blocks: list[tuple[JsonObject, list[JsonObject]]]) -> JsonObject:
+def _whole(body: JsonObject, blocks: list[Block]) -> JsonObject:
     content = []
     for start, deltas in blocks:
         block = dict(start)
@@ -115,7 +114,7 @@ def _whole(body: JsonObject, blocks: list[tuple[JsonObject, list[JsonObject]]]) 
     return _head(body, content, _stop_reason(blocks), tokens_in(content))
 
 
-def _frames(body: JsonObject, blocks: list[tuple[JsonObject, list[JsonObject]]]) -> Iterator[str]:
+def _frames(body: JsonObject, blocks: list[Block]) -> Iterator[str]:
     yield _event("message_start", message=_head(body, [], None, 1))
     yield _event("ping")
     written = 0

@@ -1,4 +1,4 @@
-"""What Anthropic's Messages API refuses, and how.
+"""Refuses what Anthropic's Messages API refuses, with its errors.
 
 Protocol: https://docs.anthropic.com/en/api/messages
 """
@@ -12,37 +12,13 @@ from tests.compat.providers.http import Call, JsonObject, Refused
 from tests.compat.providers.schemas import objects_in
 
 PARAMETERS = {
-    *(
-        "cache_control",
-        "container",
-        "context_management",
-        "inference_geo",
-        "max_tokens",
-        "mcp_servers",
-        "messages",
-    ),
-    *(
-        "metadata",
-        "model",
-        "output_config",
-        "service_tier",
-        "stop_sequences",
-        "stream",
-        "system",
-        "temperature",
-    ),
-    *("thinking", "tool_choice", "tools", "top_k", "top_p"),
-}
+    "cache_control", "container", "context_management", "inference_geo", "max_tokens", "mcp_servers",
+    "messages", "metadata", "model", "output_config", "service_tier", "stop_sequences", "stream", "system",
+    "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+}  # fmt: skip
 COUNTED = {
-    "cache_control",
-    "messages",
-    "model",
-    "output_config",
-    "system",
-    "thinking",
-    "tool_choice",
-    "tools",
-}
+    "cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools",
+}  # fmt: skip
 BLOCKS = {
     "user": {"text", "image", "document", "tool_result"},
     "assistant": {"text", "thinking", "redacted_thinking", "tool_use"},
@@ -50,7 +26,7 @@ BLOCKS = {
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 SIGNATURE = "signature-of-this-thought"
 EFFORTS = {"low", "medium", "high", "xhigh", "max"}
-MOST_MARKS = 4  # for the cache
+MOST_CACHE_MARKS = 4
 
 
 def error(status: int, message: str, **headers: str) -> Refused:
@@ -68,7 +44,7 @@ def busy(retry_after: int) -> Refused:
 
 
 def check_key(call: Call, key: str) -> None:
-    """Either header: Anthropic's own library sends a bearer token, others `x-api-key`."""
+    """Accepts either header: Anthropic's own library sends a bearer token, others `x-api-key`."""
     if key not in (
         call.headers.get("x-api-key"),
         call.headers.get("authorization", "").removeprefix("Bearer "),
@@ -77,12 +53,12 @@ def check_key(call: Call, key: str) -> None:
 
 
 def check_counted(body: JsonObject) -> None:
-    """Refused as Anthropic's token counting refuses it."""
+    """Raises Refused as Anthropic's token counting does."""
     _check_keys(body, COUNTED, "")
 
 
 def check(call: Call) -> None:
-    """Refused as Anthropic refuses it."""
+    """Raises Refused as Anthropic does."""
     body = call.body
     if "anthropic-version" not in call.headers:
         raise error(400, "anthropic-version: header is required")
@@ -91,7 +67,7 @@ def check(call: Call) -> None:
     _check_messages(body)
     _check_tools(body)
     _check_format(body)
-    if json.dumps(body).count('"cache_control"') > MOST_MARKS:
+    if json.dumps(body).count('"cache_control"') > MOST_CACHE_MARKS:
         raise error(400, "A maximum of 4 blocks with cache_control may be provided.")
 
 

@@ -1,4 +1,4 @@
-"""The little HTTP that scripted providers need, as an ASGI application."""
+"""Reads requests and sends answers as an ASGI application, for scripted providers."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 JsonObject = dict[str, Any]
-BREATH_SECONDS = 0.005  # between two frames, so that clients see several pieces
+PAUSE_SECONDS = 0.005  # between two frames, so that clients see several pieces
 
 
 class Refused(Exception):
@@ -63,4 +63,4 @@ async def send_stream(send: Any, frames: Iterable[str]) -> None:
 async def _slowly(frames: Iterable[str]) -> AsyncIterator[str]:
     for frame in frames:
         yield frame
-        await asyncio.sleep(BREATH_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS)

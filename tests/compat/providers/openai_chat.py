@@ -9,14 +9,13 @@ from typing import Any
 
 from tests.compat.providers.http import JsonObject
 from tests.compat.providers.openai_requests import check, error
-from tests.compat.providers.script import Conversation, ToolUse, reply_to, tokens_in
+from tests.compat.providers.script import OVERFLOW, Conversation, Reply, ToolUse, reply_to, tokens_in
 
 CACHED_TOKENS = 2
-OVERFLOW = "overflow"  # the model whose window is always too small
 
 
 def answer(body: JsonObject) -> JsonObject | Iterator[str]:
-    """The whole answer, or the frames of a stream; Refused."""
+    """The whole answer, or the frames of a stream. Raises Refused."""
     check(body)
     if body["model"] == OVERFLOW:
         message = (
@@ -46,7 +45,7 @@ def _conversation(body: JsonObject) -> Conversation:
     )
 
 
-def _usage(body: JsonObject, reply: tuple[str, ...] | ToolUse) -> JsonObject:
+def _usage(body: JsonObject, reply: Reply) -> JsonObject:
     asked = tokens_in(body["messages"]) + tokens_in(body.get("tools") or "")
     written = tokens_in("".join(reply) if isinstance(reply, tuple) else [reply.name, reply.arguments])
     return {
@@ -73,7 +72,7 @@ def _logprobs(text: str) -> JsonObject:
     }
 
 
-def _whole(body: JsonObject, reply: tuple[str, ...] | ToolUse) -> JsonObject:
+def _whole(body: JsonObject, reply: Reply) -> JsonObject:
     message: JsonObject = {"role": "assistant", "content": None, "refusal": None}
     if isinstance(reply, ToolUse):
         message["tool_calls"] = [_call(reply)]
@@ -90,7 +89,7 @@ def _whole(body: JsonObject, reply: tuple[str, ...] | ToolUse) -> JsonObject:
     }
 
 
-def _frames(body: JsonObject, reply: tuple[str, ...] | ToolUse) -> Iterator[str]:
+def _frames(body: JsonObject, reply: Reply) -> Iterator[str]:
     def frame(delta: JsonObject, finish: str | None = None, logprobs: JsonObject | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return _line(body, [choice])

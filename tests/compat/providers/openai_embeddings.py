@@ -16,7 +16,7 @@ DIMENSIONS = 8
 
 
 def answer(body: JsonObject) -> JsonObject:
-    """Refused as OpenAI refuses it."""
+    """Raises Refused as OpenAI does."""
     for name in body:
         if name not in PARAMETERS:
             raise error(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")

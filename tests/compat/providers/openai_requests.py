@@ -1,4 +1,4 @@
-"""What OpenAI's chat completions refuse, and how.
+"""Refuses what OpenAI's chat completions refuse, with their errors.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
@@ -12,35 +12,13 @@ from tests.compat.providers.http import Call, JsonObject, Refused
 from tests.compat.providers.schemas import objects_in
 
 PARAMETERS = {
-    *(
-        "audio",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-    ),
-    *("max_tokens", "messages", "metadata", "modalities", "model", "n", "parallel_tool_calls", "prediction"),
-    *(
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "response_format",
-    ),
-    *(
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "stop",
-        "store",
-        "stream",
-        "stream_options",
-        "temperature",
-    ),
-    *("tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
-}
+    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
+    "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model", "n",
+    "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention",
+    "reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop", "store",
+    "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user",
+    "verbosity", "web_search_options",
+}  # fmt: skip
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 PARTS = {
     "system": {"text"},
@@ -73,7 +51,7 @@ def check_key(call: Call, key: str) -> None:
 
 
 def check(body: JsonObject) -> None:
-    """Refused as OpenAI refuses it."""
+    """Raises Refused as OpenAI does."""
     _check_parameters(body)
     _check_messages(body["messages"])
     _check_tools(body)
@@ -232,7 +210,7 @@ def _check_format(body: JsonObject) -> None:
 
 
 def _check_strict(schema: JsonObject, where: str) -> None:
-    """Strict schemas need closed objects in which everything is required."""
+    """In a strict schema, objects are closed and all their properties are required."""
     for each in objects_in(schema):
         properties = each.get("properties", {})
         if each.get("additionalProperties") is not False or set(each.get("required", ())) != set(properties):

@@ -1,4 +1,4 @@
-"""Both scripted providers behind one port, with a record of what reached them.
+"""Both scripted providers behind one port, with a record of their requests.
 
 `GET /control/requests?model=…` returns an upstream model's requests; `POST /control/reset` forgets them all.
 """
@@ -18,11 +18,11 @@ from tests.compat.providers import (
 from tests.compat.providers.http import Call, JsonObject, Refused, read_call, send_json, send_stream
 
 PROVIDER_KEY = "provider-key-of-these-tests"
-RETRY_AFTER_SECONDS = 2  # more than the installation waits itself, so that clients have to
+RETRY_AFTER_SECONDS = 2  # longer than the installation itself waits, so clients have to wait
 
 
 class ScriptedProviders:
-    """An ASGI application. Models named `busy…` answer 429: `busy-once` only to every first request."""
+    """An ASGI application. Models named `busy…` answer 429, `busy-once` only to every other request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ SAMPLES = {"integer": 21, "number": 21.5, "boolean": True, "null": None, "string
 
 
 def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
-    """A value that fits: 21, "Paris", and all properties. `root`: what `$ref` refers to."""
+    """A value that fits: 21, "Paris", and all properties. `root`: the schema that resolves `$ref`."""
     root = schema if root is None else root
     schema = _resolved(schema, root)
     if "const" in schema or "enum" in schema:
@@ -25,7 +25,7 @@ def sample(schema: JsonObject, root: JsonObject | None = None) -> Any:
 
 
 def _resolved(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """Without `$ref` and without alternatives: the first counts."""
+    """Follows `$ref`, and takes the first of several alternatives."""
     if reference := schema.get("$ref"):
         found: Any = root
         for name in reference.removeprefix("#/").split("/"):
@@ -36,7 +36,7 @@ def _resolved(schema: JsonObject, root: JsonObject) -> JsonObject:
 
 
 def objects_in(schema: Any) -> Iterator[JsonObject]:
-    """All schemas of objects in a schema."""
+    """All object schemas within a schema."""
     if isinstance(schema, dict):
         if schema.get("type") == "object":
             yield schema

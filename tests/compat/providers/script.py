@@ -1,4 +1,4 @@
-"""What the scripted models answer. It depends only on the conversation, so that no client needs a script."""
+"""The replies of the scripted models. They depend only on the conversation, so no client needs a script."""
 
 import base64
 import json
@@ -12,11 +12,12 @@ from tests.compat.providers.schemas import sample
 GREETING = ("Hello", " there", ".")
 WEATHER = ("It is ", "21 degrees ", "in Paris.")
 THOUGHT = ("The user ", "greets me.")
-# A user may order a tool call: `CALL:` and base64 of a JSON list of `[tool name, arguments]`. The first one
-# that the client offers is called, since versions of a client name their tools differently.
+# A user may order a tool call: `CALL:` and base64 of a JSON list of `[tool name, arguments]`. The model calls
+# the first one that the client offers, because versions of a client name their tools differently.
 ORDER = re.compile(r"CALL:([A-Za-z0-9+/]+=*)")
 WEATHER_TOOL = "get_weather"
 OPEN_TOOL_CHOICES = (None, "auto")
+OVERFLOW = "overflow"  # a model whose context window is always too small
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ToolUse:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a scripted model looks at, in whichever protocol it arrived."""
+    """The parts of a request on which a reply depends, the same for every protocol."""
 
     user_text: str  # of the last message; empty if that is a tool result
     images: int  # in the last message
@@ -37,8 +38,11 @@ class Conversation:
     schema: JsonObject | None = None  # of a structured output
 
 
-def reply_to(conversation: Conversation) -> tuple[str, ...] | ToolUse:
-    """A tool call if one is ordered, required or useful; else the pieces of a text."""
+Reply = tuple[str, ...] | ToolUse  # the pieces of a text, or a call
+
+
+def reply_to(conversation: Conversation) -> Reply:
+    """A tool call if one is ordered, required or useful, else a text."""
     if use := _tool_use(conversation):
         return use
     if conversation.schema is not None:
@@ -78,6 +82,6 @@ def _ordered(conversation: Conversation) -> ToolUse | None:
 
 
 def tokens_in(value: Any) -> int:
-    """About what a tokenizer counts: a token per four characters."""
+    """An estimate: one token per four characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return max(1, len(text) // 4)

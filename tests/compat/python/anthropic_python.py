@@ -3,45 +3,29 @@
 from typing import Any
 
 import anthropic
-from checks import (
+from checks import KEY, RETRY_AFTER, SPENT_KEY, URL, check, contains, equal, refused, requests_for, run, waits
+from conversation import (
+    ASKED,
+    CLAUDE,
     GREETING,
-    KEY,
+    HELLO,
     LONG_TEXT,
+    MODEL,
+    ONE_IMAGE,
+    PARAMETERS,
     PIXEL,
-    QUESTION,
-    RETRY_AFTER,
-    SPENT_KEY,
-    URL,
     WEATHER,
-    check,
-    contains,
-    equal,
-    refused,
-    requests_for,
-    run,
-    waits,
+    Report,
 )
-from pydantic import BaseModel
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, timeout=30)
 impatient = client.with_options(max_retries=0)
-sent: list[Any] = []  # all that the client without a budget sends, retries too
+sent: list[Any] = []  # requests of the client without a budget, retries included
 counting = anthropic.DefaultHttpxClient(event_hooks={"request": [sent.append]})
 spent = anthropic.Anthropic(base_url=URL, api_key=SPENT_KEY, timeout=30, http_client=counting)
-MODEL, GPT = "claude-sonnet-4-6", "gpt-4.1"
-HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
-ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
-TOOL: Any = {
-    "name": "get_weather",
-    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-}
+TOOL: Any = {"name": "get_weather", "input_schema": PARAMETERS}
 THINKING: Any = {"type": "enabled", "budget_tokens": 1024}
 EPHEMERAL: Any = {"type": "ephemeral"}
-
-
-class Report(BaseModel):
-    city: str
-    degrees: int
 
 
 def text_of(message: Any) -> str:
@@ -51,13 +35,13 @@ def text_of(message: Any) -> str:
 @check("models list")
 def _() -> None:
     ids = [model.id for model in client.models.list()]
-    assert {MODEL, GPT} <= set(ids), ids
-    equal(client.models.retrieve(MODEL).id, MODEL)
+    assert {CLAUDE, MODEL} <= set(ids), ids
+    equal(client.models.retrieve(CLAUDE).id, CLAUDE)
 
 
 @check("messages whole")
 def _() -> None:
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         message = client.messages.create(model=model, max_tokens=100, system="Be brief.", messages=HELLO)
         equal((text_of(message), message.stop_reason, message.role), (GREETING, "end_turn", "assistant"))
         assert message.usage.input_tokens > 0
@@ -67,22 +51,23 @@ def _() -> None:
 
 @check("messages stream")
 def _() -> None:
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         with client.messages.stream(model=model, max_tokens=100, messages=HELLO) as stream:
             pieces = list(stream.text_stream)
             final = stream.get_final_message()
         equal(("".join(pieces), text_of(final), final.stop_reason), (GREETING, GREETING, "end_turn"))
-        assert len(pieces) > 1, "the answer came in one piece"
+        assert len(pieces) > 1, "the answer arrived in one piece"
         assert final.usage.output_tokens > 0
     raw = [
-        event.type for event in client.messages.create(model=MODEL, max_tokens=9, messages=HELLO, stream=True)
+        event.type
+        for event in client.messages.create(model=CLAUDE, max_tokens=9, messages=HELLO, stream=True)
     ]
     equal((raw[0], raw[-2:]), ("message_start", ["message_delta", "message_stop"]))
 
 
 @check("messages tools")
 def _() -> None:
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         with client.messages.stream(model=model, max_tokens=100, messages=ASKED, tools=[TOOL]) as stream:
             _round_trip(model, stream.get_final_message())
         _round_trip(model, client.messages.create(model=model, max_tokens=100, messages=ASKED, tools=[TOOL]))
@@ -102,7 +87,7 @@ def _round_trip(model: str, first: Any, **more: Any) -> None:
 
 @check("messages structured output")
 def _() -> None:
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         parsed = client.messages.parse(model=model, max_tokens=100, messages=ASKED, output_format=Report)
         equal(parsed.parsed_output, Report(city="Paris", degrees=21))
 
@@ -111,11 +96,11 @@ def _() -> None:
 def _() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
     parts: Any = [{"type": "image", "source": source}, {"type": "text", "text": "How many?"}]
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         message = client.messages.create(
             model=model, max_tokens=100, messages=[{"role": "user", "content": parts}]
         )
-        equal(text_of(message), "I see 1 image(s).")
+        equal(text_of(message), ONE_IMAGE)
     with refused(anthropic.BadRequestError):
         client.messages.create(
             model="text-only", max_tokens=100, messages=[{"role": "user", "content": parts}]
@@ -125,13 +110,13 @@ def _() -> None:
 @check("messages reasoning")
 def _() -> None:
     asked: dict[str, Any] = {"max_tokens": 3000, "thinking": THINKING}
-    message = client.messages.create(model=MODEL, messages=HELLO, **asked)
+    message = client.messages.create(model=CLAUDE, messages=HELLO, **asked)
     equal([block.type for block in message.content], ["thinking", "text"])
     equal(message.content[0].thinking, "The user greets me.")  # type: ignore[union-attr]
-    first = client.messages.create(model=MODEL, messages=ASKED, tools=[TOOL], **asked)
-    _round_trip(MODEL, first, **asked)  # the provider refuses it without the signature
-    with client.messages.stream(model=MODEL, messages=ASKED, tools=[TOOL], **asked) as stream:
-        _round_trip(MODEL, stream.get_final_message(), **asked)
+    first = client.messages.create(model=CLAUDE, messages=ASKED, tools=[TOOL], **asked)
+    _round_trip(CLAUDE, first, **asked)  # the provider refuses it without the signature
+    with client.messages.stream(model=CLAUDE, messages=ASKED, tools=[TOOL], **asked) as stream:
+        _round_trip(CLAUDE, stream.get_final_message(), **asked)
 
 
 @check("messages cache control")
@@ -140,7 +125,7 @@ def _() -> None:
     parts: Any = [{"type": "text", "text": "Hello", "cache_control": EPHEMERAL}]
     tool: Any = {**TOOL, "cache_control": EPHEMERAL}
     message = client.messages.create(
-        model=MODEL,
+        model=CLAUDE,
         max_tokens=100,
         system=system,
         tools=[tool],
@@ -149,7 +134,7 @@ def _() -> None:
         metadata={"user_id": "user-7"},
     )
     equal(message.usage.cache_read_input_tokens, 12)
-    (seen,) = requests_for(MODEL)
+    (seen,) = requests_for(CLAUDE)
     body = seen["body"]
     equal(body["system"][0]["cache_control"], EPHEMERAL)
     equal(body["tools"][0]["cache_control"], EPHEMERAL)
@@ -160,20 +145,20 @@ def _() -> None:
 @check("messages parameters")
 def _() -> None:
     wanted: dict[str, Any] = {"top_k": 5, "stop_sequences": ["END"], "temperature": 0.5}
-    client.messages.create(model=MODEL, max_tokens=77, messages=HELLO, extra_body=wanted)
-    (seen,) = requests_for(MODEL)
+    client.messages.create(model=CLAUDE, max_tokens=77, messages=HELLO, extra_body=wanted)
+    (seen,) = requests_for(CLAUDE)
     equal({name: seen["body"].get(name) for name in (*wanted, "max_tokens")}, {**wanted, "max_tokens": 77})
 
 
 @check("messages token count")
 def _() -> None:
-    for model in (MODEL, GPT):
+    for model in (CLAUDE, MODEL):
         short = client.messages.count_tokens(model=model, messages=HELLO).input_tokens
         more = client.messages.count_tokens(
             model=model, messages=ASKED, system=LONG_TEXT, tools=[TOOL]
         ).input_tokens
         assert 0 < short < more, (short, more)
-    assert all(each["route"] != "messages" for each in requests_for(MODEL)), "counting asked the model"
+    assert all(each["route"] != "messages" for each in requests_for(CLAUDE)), "counting called the model"
     with refused(anthropic.NotFoundError):
         client.messages.count_tokens(model="claude-9", messages=HELLO)
 
@@ -184,7 +169,7 @@ def _() -> None:
     for wrong in ({"temperature": 5}, {"top_p": 7}, {"max_tokens": -1}, {"messages": []}):
         (name,) = wrong
         with refused(anthropic.BadRequestError) as caught:
-            client.messages.create(model=MODEL, max_tokens=100, messages=HELLO, extra_body=wrong)
+            client.messages.create(model=CLAUDE, max_tokens=100, messages=HELLO, extra_body=wrong)
         equal((caught[0].body["type"], caught[0].body["error"]["type"]), ("error", "invalid_request_error"))
         contains(caught[0].message, name)
 
@@ -203,7 +188,7 @@ def _() -> None:
             client.messages.create(
                 model=model, max_tokens=40, messages=[{"role": "user", "content": LONG_TEXT}]
             )
-        contains(caught[0].message, "prompt is too long")  # what Anthropic's clients look for
+        contains(caught[0].message, "prompt is too long")  # Anthropic's clients look for these words
 
 
 @check("messages rate limit")
@@ -228,24 +213,24 @@ def _() -> None:
 @check("messages spent budget")
 def _() -> None:
     with refused(anthropic.PaymentRequiredError) as caught:  # as for an account without credit
-        spent.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
+        spent.messages.create(model=CLAUDE, max_tokens=100, messages=HELLO)
     equal((caught[0].body["error"]["type"], len(sent)), ("billing_error", 1))
-    equal(requests_for(MODEL), [])
+    equal(requests_for(CLAUDE), [])
 
 
 @check("messages x-api-key")
 def _() -> None:
-    """As older versions, and most other clients of this API, send it."""
+    """The header that older versions, and most other clients of this API, send."""
     headers: Any = {"X-Api-Key": KEY, "Authorization": anthropic.Omit()}
     older = anthropic.Anthropic(base_url=URL, api_key="unused", default_headers=headers)
-    equal(text_of(older.messages.create(model=MODEL, max_tokens=100, messages=HELLO)), GREETING)
+    equal(text_of(older.messages.create(model=CLAUDE, max_tokens=100, messages=HELLO)), GREETING)
 
 
 @check("messages wrong key")
 def _() -> None:
     with refused(anthropic.AuthenticationError) as caught:
         anthropic.Anthropic(base_url=URL, api_key="sy_wrong").messages.create(
-            model=MODEL, max_tokens=100, messages=HELLO
+            model=CLAUDE, max_tokens=100, messages=HELLO
         )
     equal(caught[0].body["error"]["type"], "authentication_error")
 

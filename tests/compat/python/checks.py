@@ -1,14 +1,13 @@
-"""Named checks of one client: `run()` runs them all and prints a JSON line each, `{check, ok, detail}`."""
+"""Named checks of one client. `run()` runs them and prints a JSON line for each, `{check, ok, detail}`."""
 
 import asyncio
-import base64
 import inspect
 import json
 import os
 import time
 import traceback
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,55 +17,50 @@ KEY = os.environ["SWITCHYARD_KEY"]
 SPENT_KEY = os.environ["SPENT_KEY"]
 CONTROL_URL = os.environ["CONTROL_URL"]
 
-GREETING = "Hello there."
-WEATHER = "It is 21 degrees in Paris."
-QUESTION = "What is the weather in Paris?"
-LONG_TEXT = "The quick brown fox jumps over the lazy dog. " * 600  # too long for the local model, too
-# A PNG of one red pixel.
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-PIXEL_URL = f"data:image/png;base64,{PIXEL}"
 RETRY_AFTER = 2.0  # seconds, as the provider sends them
 CHECK_SECONDS = 120
 
-_checks: list[tuple[str, Callable[[], Any]]] = []
+Work = Callable[[], Any]
+_checks: list[tuple[str, Work]] = []
 
 
-def check(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Registers a check, sync or async; `name` is an API and a situation, such as `chat stream`."""
+def check(name: str, work: Work | None = None) -> Any:
+    """Registers `work`, or the decorated function; it may be async.
 
-    def register(function: Callable[[], Any]) -> Callable[[], Any]:
+    `name` is an API and a situation, such as `chat stream`.
+    """
+
+    def register(function: Work) -> Work:
         _checks.append((name, function))
         return function
 
-    return register
-
-
-def order(*calls: tuple[str, dict[str, Any]]) -> str:
-    """A prompt for which the scripted model calls the first of these tools that it is offered."""
-    return "CALL:" + base64.b64encode(json.dumps(calls).encode()).decode()
+    return register if work is None else register(work)
 
 
 def run() -> None:
-    for name, function in _checks:
+    for name, work in _checks:
         _control("reset", post=True)
         try:
-            if inspect.iscoroutinefunction(function):
-                asyncio.run(_in_time(function))
-            else:
-                function()
+            _perform(work)
             report = {"check": name, "ok": True, "detail": ""}
-        except Exception:  # whatever a client raises is what the check found
+        except Exception:  # any error of the client is the result of the check
             report = {"check": name, "ok": False, "detail": traceback.format_exc(limit=-4)[-3000:]}
         print(json.dumps(report), flush=True)
 
 
-async def _in_time(function: Callable[[], Any]) -> None:
+def _perform(work: Work) -> None:
+    result = work()
+    if inspect.isawaitable(result):
+        asyncio.run(_in_time(result))
+
+
+async def _in_time(result: Awaitable[Any]) -> None:
     async with asyncio.timeout(CHECK_SECONDS):
-        await function()
+        await result
 
 
 def requests_for(model: str) -> list[dict[str, Any]]:
-    """What reached the provider for this upstream model since the check began: `{route, headers, body}`."""
+    """Requests to this upstream model since the check began: `{route, headers, body}`."""
     found: list[dict[str, Any]] = _control(f"requests?model={model}")
     return found
 
@@ -88,7 +82,7 @@ def contains(text: Any, *words: str) -> None:
 
 @contextmanager
 def refused(kind: type[BaseException]) -> Iterator[list[Any]]:
-    """Collects the one error of exactly this kind."""
+    """Yields a list that gets the error; fails if no error of this kind is raised."""
     caught: list[Any] = []
     try:
         yield caught
@@ -99,7 +93,7 @@ def refused(kind: type[BaseException]) -> Iterator[list[Any]]:
 
 @contextmanager
 def waits() -> Iterator[None]:
-    """The work has to last as long as the provider's Retry-After says."""
+    """The work has to last as long as the provider's Retry-After asks."""
     began = time.monotonic()
     yield
     seconds = time.monotonic() - began

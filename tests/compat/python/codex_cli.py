@@ -1,16 +1,15 @@
-"""OpenAI's codex, the coding agent, over Responses (the only protocol that it speaks)."""
+"""OpenAI's coding agent codex over Responses, the only protocol that it speaks."""
 
-import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from checks import BASE_URL, GREETING, KEY, LONG_TEXT, SPENT_KEY, WEATHER, check, contains, equal, order, run
+from checks import BASE_URL, KEY, SPENT_KEY, check, contains, equal, run
+from conversation import CLAUDE, GREETING, LONG_TEXT, MODEL, WEATHER, order
+from events import FOLDER, events_of
 
 CODEX = str(Path(os.environ["NODE_FOLDER"]) / "node_modules" / "@openai" / "codex" / "bin" / "codex.js")
 HOME = Path.cwd() / "codex"
-WORK = Path.cwd() / "work"
 CONFIGURATION = f"""
 model_provider = "switchyard"
 approval_policy = "never"
@@ -26,20 +25,10 @@ stream_max_retries = 0
 """
 
 
-def codex(prompt: str, model: str = "gpt-4.1", *, key: str = KEY) -> list[dict[str, Any]]:
+def codex(prompt: str, model: str = MODEL, *, key: str = KEY) -> list[dict[str, Any]]:
     """The events of one `codex exec`."""
-    done = subprocess.run(
-        ["node", CODEX, "exec", "--skip-git-repo-check", "--json", "-m", model, "-C", str(WORK), "-"],
-        input=prompt,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        env={**os.environ, "CODEX_HOME": str(HOME), "SWITCHYARD_KEY": key},
-        check=False,
-    )
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert events, f"exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return events
+    command = ["node", CODEX, "exec", "--skip-git-repo-check", "--json", "-m", model, "-C", str(FOLDER), "-"]
+    return events_of(command, prompt=prompt, CODEX_HOME=str(HOME), SWITCHYARD_KEY=key)
 
 
 def last_message(events: list[dict[str, Any]]) -> str:
@@ -63,8 +52,8 @@ def _() -> None:
 
 @check("responses tools")
 def _() -> None:
-    for model in ("gpt-4.1", "claude-sonnet-4-6"):
-        made = WORK / f"{model}.txt"
+    for model in (MODEL, CLAUDE):
+        made = FOLDER / f"{model}.txt"
         command = f"echo made-by-codex > {made}"
         events = codex(
             order(
@@ -74,7 +63,7 @@ def _() -> None:
             ),
             model,
         )
-        equal(last_message(events), WEATHER)  # what the scripted model says to any result
+        equal(last_message(events), WEATHER)  # the scripted model's reply to any result
         equal(made.read_text().strip(), "made-by-codex")
 
 
@@ -99,6 +88,6 @@ def _() -> None:
 
 
 HOME.mkdir()
-WORK.mkdir()
+FOLDER.mkdir()
 (HOME / "config.toml").write_text(CONFIGURATION)
 run()

@@ -6,14 +6,9 @@ from typing import Any
 import openai
 from checks import (
     BASE_URL,
-    GREETING,
     KEY,
-    LONG_TEXT,
-    PIXEL_URL,
-    QUESTION,
     RETRY_AFTER,
     SPENT_KEY,
-    WEATHER,
     check,
     contains,
     equal,
@@ -22,20 +17,11 @@ from checks import (
     run,
     waits,
 )
+from conversation import CLAUDE, GREETING, IMAGE_PARTS, LONG_TEXT, MODEL, ONE_IMAGE, QUESTION, WEATHER, Report
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-from pydantic import BaseModel
-
-MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
-
-
-class Report(BaseModel):
-    """What the weather is."""
-
-    city: str
-    degrees: int
 
 
 @tool
@@ -56,7 +42,7 @@ Make = Callable[..., ChatOpenAI]
 
 
 def _text(message: Any) -> str:
-    """Responses gives a list of blocks, chat completions a text."""
+    """The content is a list of blocks with Responses, a text with chat completions."""
     content = message.content
     return (
         content
@@ -74,7 +60,7 @@ def _answers(make: Make) -> None:
 def _streams(make: Make) -> None:
     chunks = list(make().stream("Hello"))
     equal("".join(_text(chunk) for chunk in chunks), GREETING)
-    assert sum(bool(_text(chunk)) for chunk in chunks) > 1, "the answer came in one piece"
+    assert sum(bool(_text(chunk)) for chunk in chunks) > 1, "the answer arrived in one piece"
 
 
 def _uses_tools(make: Make) -> None:
@@ -96,8 +82,7 @@ def _structures(make: Make) -> None:
 
 
 def _sees_images(make: Make) -> None:
-    parts = [{"type": "text", "text": "How many?"}, {"type": "image_url", "image_url": {"url": PIXEL_URL}}]
-    equal(_text(make().invoke([HumanMessage(parts)])), "I see 1 image(s).")
+    equal(_text(make().invoke([HumanMessage(IMAGE_PARTS)])), ONE_IMAGE)
 
 
 def _refuses_bad_parameters(make: Make) -> None:
@@ -136,120 +121,42 @@ def _stops_at_the_budget(make: Make) -> None:
     equal(caught[0].type, "insufficient_quota")
 
 
-@check("chat whole")
-def _() -> None:
-    _answers(chat)
-
-
-@check("chat stream")
-def _() -> None:
-    _streams(chat)
-
-
-@check("chat tools")
-def _() -> None:
-    _uses_tools(chat)
-
-
-@check("chat structured output")
-def _() -> None:
-    _structures(chat)
-
-
-@check("chat images")
-def _() -> None:
-    _sees_images(chat)
-
-
-@check("chat bad parameter")
-def _() -> None:
-    _refuses_bad_parameters(chat)
-
-
-@check("chat unknown model")
-def _() -> None:
-    _refuses_unknown_models(chat)
-
-
-@check("chat context overflow")
-def _() -> None:
-    _recognises_overflow(chat)
-
-
-@check("chat rate limit")
-def _() -> None:
-    _reports_rate_limits(chat)
-
-
-@check("chat retry")
-def _() -> None:
-    _retries(chat)
-
-
-@check("chat spent budget")
-def _() -> None:
-    _stops_at_the_budget(chat)
+check("chat whole", lambda: _answers(chat))
+check("chat stream", lambda: _streams(chat))
+check("chat tools", lambda: _uses_tools(chat))
+check("chat structured output", lambda: _structures(chat))
+check("chat images", lambda: _sees_images(chat))
+check("chat bad parameter", lambda: _refuses_bad_parameters(chat))
+check("chat unknown model", lambda: _refuses_unknown_models(chat))
+check("chat context overflow", lambda: _recognises_overflow(chat))
+check("chat rate limit", lambda: _reports_rate_limits(chat))
+check("chat retry", lambda: _retries(chat))
+check("chat spent budget", lambda: _stops_at_the_budget(chat))
 
 
 @check("responses whole")
 def _() -> None:
     _answers(responses)
-    equal(_text(chat("gpt-5-pro").invoke("Hello")), GREETING)  # a model that LangChain calls so by itself
+    equal(
+        _text(chat("gpt-5-pro").invoke("Hello")), GREETING
+    )  # LangChain itself calls this model over Responses
 
 
-@check("responses stream")
-def _() -> None:
-    _streams(responses)
-
-
-@check("responses tools")
-def _() -> None:
-    _uses_tools(responses)
-
-
-@check("responses structured output")
-def _() -> None:
-    _structures(responses)
-
-
-@check("responses images")
-def _() -> None:
-    _sees_images(responses)
-
-
-@check("responses bad parameter")
-def _() -> None:
-    _refuses_bad_parameters(responses)
-
-
-@check("responses unknown model")
-def _() -> None:
-    _refuses_unknown_models(responses)
-
-
-@check("responses context overflow")
-def _() -> None:
-    _recognises_overflow(responses)
-
-
-@check("responses rate limit")
-def _() -> None:
-    _reports_rate_limits(responses)
-
-
-@check("responses retry")
-def _() -> None:
-    _retries(responses)
-
-
-@check("responses spent budget")
-def _() -> None:
-    _stops_at_the_budget(responses)
+check("responses stream", lambda: _streams(responses))
+check("responses tools", lambda: _uses_tools(responses))
+check("responses structured output", lambda: _structures(responses))
+check("responses images", lambda: _sees_images(responses))
+check("responses bad parameter", lambda: _refuses_bad_parameters(responses))
+check("responses unknown model", lambda: _refuses_unknown_models(responses))
+check("responses context overflow", lambda: _recognises_overflow(responses))
+check("responses rate limit", lambda: _reports_rate_limits(responses))
+check("responses retry", lambda: _retries(responses))
+check("responses spent budget", lambda: _stops_at_the_budget(responses))
 
 
 @check("embeddings whole")
 def _() -> None:
-    """Without a tokenizer file from elsewhere: texts are sent as they are."""
+    """Texts are sent as they are, because tokens need a tokenizer file from the network."""
     embed = OpenAIEmbeddings(
         model="text-embedding-3-small", base_url=BASE_URL, api_key=KEY, check_embedding_ctx_length=False
     )

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it loads a price list from the network at import
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it downloads a price list when imported
 
 import json
 from typing import Any
@@ -10,15 +10,10 @@ from typing import Any
 import litellm
 from checks import (
     BASE_URL,
-    GREETING,
     KEY,
-    LONG_TEXT,
-    PIXEL_URL,
-    QUESTION,
     RETRY_AFTER,
     SPENT_KEY,
     URL,
-    WEATHER,
     check,
     contains,
     equal,
@@ -27,20 +22,23 @@ from checks import (
     run,
     waits,
 )
-from pydantic import BaseModel
+from conversation import (
+    ASKED,
+    CLAUDE,
+    GREETING,
+    HELLO,
+    IMAGE_PARTS,
+    LONG_TEXT,
+    MODEL,
+    ONE_IMAGE,
+    PARAMETERS,
+    WEATHER,
+    Report,
+)
 
 litellm.suppress_debug_info = True
-MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
-HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
-ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
 LONG: list[Any] = [{"role": "user", "content": LONG_TEXT}]
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}
-
-
-class Report(BaseModel):
-    city: str
-    degrees: int
 
 
 def complete(model: str = MODEL, messages: list[Any] = HELLO, **more: Any) -> Any:
@@ -66,13 +64,12 @@ def _uses_tools(call: Any) -> None:
 def _streams(call: Any) -> None:
     pieces = [chunk.choices[0].delta.content or "" for chunk in call(stream=True) if chunk.choices]
     equal("".join(pieces), GREETING)
-    assert sum(map(bool, pieces)) > 1, "the answer came in one piece"
+    assert sum(map(bool, pieces)) > 1, "the answer arrived in one piece"
 
 
 def _sees_images(call: Any) -> None:
-    parts = [{"type": "text", "text": "How many?"}, {"type": "image_url", "image_url": {"url": PIXEL_URL}}]
-    answer = call(messages=[{"role": "user", "content": parts}])
-    equal(answer.choices[0].message.content, "I see 1 image(s).")
+    answer = call(messages=[{"role": "user", "content": IMAGE_PARTS}])
+    equal(answer.choices[0].message.content, ONE_IMAGE)
 
 
 @check("chat whole")
@@ -82,14 +79,8 @@ def _() -> None:
     assert answer.usage.prompt_tokens > 0
 
 
-@check("chat stream")
-def _() -> None:
-    _streams(complete)
-
-
-@check("chat tools")
-def _() -> None:
-    _uses_tools(complete)
+check("chat stream", lambda: _streams(complete))
+check("chat tools", lambda: _uses_tools(complete))
 
 
 @check("chat structured output")
@@ -98,9 +89,7 @@ def _() -> None:
     equal(Report.model_validate_json(answer.choices[0].message.content).city, "Paris")
 
 
-@check("chat images")
-def _() -> None:
-    _sees_images(complete)
+check("chat images", lambda: _sees_images(complete))
 
 
 @check("chat bad parameter")
@@ -174,19 +163,9 @@ def _() -> None:
     assert answer.usage.prompt_tokens > 0
 
 
-@check("messages stream")
-def _() -> None:
-    _streams(claude)
-
-
-@check("messages tools")
-def _() -> None:
-    _uses_tools(claude)
-
-
-@check("messages images")
-def _() -> None:
-    _sees_images(claude)
+check("messages stream", lambda: _streams(claude))
+check("messages tools", lambda: _uses_tools(claude))
+check("messages images", lambda: _sees_images(claude))
 
 
 @check("messages unknown model")

@@ -1,4 +1,4 @@
-"""The `llm` command with models from its own configuration file: chat completions and Responses."""
+"""The command `llm` with models of its configuration file, over chat completions and Responses."""
 
 import base64
 import json
@@ -6,31 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from checks import (
-    BASE_URL,
-    GREETING,
-    KEY,
-    LONG_TEXT,
-    PIXEL,
-    QUESTION,
-    SPENT_KEY,
-    WEATHER,
-    check,
-    contains,
-    equal,
-    requests_for,
-    run,
-)
+from checks import BASE_URL, KEY, SPENT_KEY, check, contains, equal, requests_for, run
+from conversation import GREETING, LONG_TEXT, ONE_IMAGE, PARAMETERS, PIXEL, QUESTION, WEATHER
 
 LLM = str(Path(sys.executable).with_name("llm"))
 FOLDER = Path.cwd() / "llm"
 FUNCTION = "def get_weather(city: str) -> str:\n    'Returns the temperature in a city.'\n    return '21'\n"
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
 MODELS = ["gpt-4.1", "claude-sonnet-4-6", "gpt-9", "overflow", "busy", "busy-once"]
 
 
@@ -56,7 +37,7 @@ def configure() -> None:
 
 
 def llm(model: str, prompt: str, *options: str, fails: bool = False) -> str:
-    """What it prints; with `fails`, its error."""
+    """Returns what it prints, or its error if it `fails`."""
     done = subprocess.run(
         [LLM, "prompt", "--no-log", "-m", model, *options, prompt],
         capture_output=True,
@@ -75,7 +56,7 @@ def _uses_tools(api: str) -> None:
 
 
 def _structures(api: str) -> None:
-    equal(json.loads(llm(f"{api}-gpt-4.1", QUESTION, "--schema", json.dumps(SCHEMA))), {"city": "Paris"})
+    equal(json.loads(llm(f"{api}-gpt-4.1", QUESTION, "--schema", json.dumps(PARAMETERS))), {"city": "Paris"})
 
 
 def _retries(api: str) -> None:
@@ -83,7 +64,7 @@ def _retries(api: str) -> None:
     equal(len(requests_for("busy-once")), 2)
 
 
-def _is_spent(api: str) -> None:
+def _stops_at_the_budget(api: str) -> None:
     contains(llm(f"{api}-gpt-4.1", "Hello", "--key", SPENT_KEY, fails=True), "budget")
     equal(requests_for("gpt-4.1"), [])
 
@@ -98,19 +79,13 @@ def _() -> None:
     equal(llm("chat-gpt-4.1", "Hello", "-s", "Be brief."), GREETING)
 
 
-@check("chat tools")
-def _() -> None:
-    _uses_tools("chat")
-
-
-@check("chat structured output")
-def _() -> None:
-    _structures("chat")
+check("chat tools", lambda: _uses_tools("chat"))
+check("chat structured output", lambda: _structures("chat"))
 
 
 @check("chat images")
 def _() -> None:
-    equal(llm("chat-gpt-4.1", "How many?", "-a", str(FOLDER / "pixel.png")), "I see 1 image(s).")
+    equal(llm("chat-gpt-4.1", "How many?", "-a", str(FOLDER / "pixel.png")), ONE_IMAGE)
 
 
 @check("chat context overflow")
@@ -128,14 +103,8 @@ def _() -> None:
     contains(llm("chat-busy", "Hello", fails=True), "429")
 
 
-@check("chat retry")
-def _() -> None:
-    _retries("chat")
-
-
-@check("chat spent budget")
-def _() -> None:
-    _is_spent("chat")
+check("chat retry", lambda: _retries("chat"))
+check("chat spent budget", lambda: _stops_at_the_budget("chat"))
 
 
 @check("responses whole")
@@ -148,14 +117,8 @@ def _() -> None:
     equal(llm("responses-gpt-4.1", "Hello", "-s", "Be brief."), GREETING)
 
 
-@check("responses tools")
-def _() -> None:
-    _uses_tools("responses")
-
-
-@check("responses structured output")
-def _() -> None:
-    _structures("responses")
+check("responses tools", lambda: _uses_tools("responses"))
+check("responses structured output", lambda: _structures("responses"))
 
 
 @check("responses unknown model")
@@ -163,14 +126,8 @@ def _() -> None:
     contains(llm("responses-gpt-9", "Hello", fails=True), "gpt-9")
 
 
-@check("responses retry")
-def _() -> None:
-    _retries("responses")
-
-
-@check("responses spent budget")
-def _() -> None:
-    _is_spent("responses")
+check("responses retry", lambda: _retries("responses"))
+check("responses spent budget", lambda: _stops_at_the_budget("responses"))
 
 
 configure()

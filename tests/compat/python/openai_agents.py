@@ -1,4 +1,4 @@
-"""OpenAI's Agents SDK: its default model class (Responses), and the one for chat completions."""
+"""OpenAI's Agents SDK: its default model class (Responses) and the one for chat completions."""
 
 from typing import Any
 
@@ -15,13 +15,9 @@ from agents import (
 )
 from checks import (
     BASE_URL,
-    GREETING,
     KEY,
-    LONG_TEXT,
-    QUESTION,
     RETRY_AFTER,
     SPENT_KEY,
-    WEATHER,
     check,
     contains,
     equal,
@@ -30,15 +26,9 @@ from checks import (
     run,
     waits,
 )
-from pydantic import BaseModel
+from conversation import CLAUDE, GREETING, LONG_TEXT, MODEL, QUESTION, WEATHER, Report
 
-MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
 set_tracing_disabled(True)
-
-
-class Report(BaseModel):
-    city: str
-    degrees: int
 
 
 @function_tool
@@ -52,7 +42,7 @@ def client(**more: Any) -> openai.AsyncOpenAI:
 
 
 def agent(kind: str, model: str = MODEL, *, openai_client: Any = None, **more: Any) -> Agent[Any]:
-    """`chat` or `responses`; each check has an event loop of its own, and so a client of its own."""
+    """`kind`: `chat` or `responses`. Each check has its own event loop, and so its own client."""
     made = openai_client or client()
     kinds: Any = {"chat": OpenAIChatCompletionsModel, "responses": OpenAIResponsesModel}
     return Agent(
@@ -86,25 +76,25 @@ async def _structures(kind: str) -> None:
         equal(result.final_output, Report(city="Paris", degrees=21))
 
 
-async def _refuses(kind: str) -> None:
+async def _refuses_bad_parameters(kind: str) -> None:
     with refused(openai.BadRequestError) as caught:
         await Runner.run(agent(kind, model_settings=ModelSettings(temperature=5)), "Hello")
     contains(caught[0], "temperature")
 
 
-async def _knows_no_other(kind: str) -> None:
+async def _refuses_unknown_models(kind: str) -> None:
     with refused(openai.NotFoundError) as caught:
         await Runner.run(agent(kind, "gpt-9"), "Hello")
     equal(caught[0].code, "model_not_found")
 
 
-async def _overflows(kind: str) -> None:
+async def _recognises_overflow(kind: str) -> None:
     with refused(openai.BadRequestError) as caught:
         await Runner.run(agent(kind, "overflow"), LONG_TEXT)
     equal(caught[0].code, "context_length_exceeded")
 
 
-async def _is_limited(kind: str) -> None:
+async def _reports_rate_limits(kind: str) -> None:
     with refused(openai.RateLimitError) as caught:
         await Runner.run(agent(kind, "busy", openai_client=client(max_retries=0)), "Hello")
     equal(float(caught[0].response.headers["retry-after"]), RETRY_AFTER)
@@ -116,7 +106,7 @@ async def _retries(kind: str) -> None:
     equal(len(requests_for("busy-once")), 2)
 
 
-async def _is_spent(kind: str) -> None:
+async def _stops_at_the_budget(kind: str) -> None:
     with refused(openai.RateLimitError):
         await Runner.run(agent(kind, openai_client=client(api_key=SPENT_KEY)), "Hello")
 
@@ -124,24 +114,14 @@ async def _is_spent(kind: str) -> None:
 @check("responses whole")
 async def _() -> None:
     set_default_openai_client(client(), use_for_tracing=False)
-    result = await Runner.run(Agent(name="A", model=MODEL), "Hello")  # with all its defaults
+    result = await Runner.run(Agent(name="A", model=MODEL), "Hello")  # with all defaults
     equal(result.final_output, GREETING)
     assert result.context_wrapper.usage.input_tokens > 0
 
 
-@check("responses stream")
-async def _() -> None:
-    await _streams("responses")
-
-
-@check("responses tools")
-async def _() -> None:
-    await _uses_tools("responses")
-
-
-@check("responses structured output")
-async def _() -> None:
-    await _structures("responses")
+check("responses stream", lambda: _streams("responses"))
+check("responses tools", lambda: _uses_tools("responses"))
+check("responses structured output", lambda: _structures("responses"))
 
 
 @check("responses state")
@@ -152,34 +132,12 @@ async def _() -> None:
     contains(str(requests_for(MODEL)[-1]["body"]["messages"]), "My name is Ada.")
 
 
-@check("responses bad parameter")
-async def _() -> None:
-    await _refuses("responses")
-
-
-@check("responses unknown model")
-async def _() -> None:
-    await _knows_no_other("responses")
-
-
-@check("responses context overflow")
-async def _() -> None:
-    await _overflows("responses")
-
-
-@check("responses rate limit")
-async def _() -> None:
-    await _is_limited("responses")
-
-
-@check("responses retry")
-async def _() -> None:
-    await _retries("responses")
-
-
-@check("responses spent budget")
-async def _() -> None:
-    await _is_spent("responses")
+check("responses bad parameter", lambda: _refuses_bad_parameters("responses"))
+check("responses unknown model", lambda: _refuses_unknown_models("responses"))
+check("responses context overflow", lambda: _recognises_overflow("responses"))
+check("responses rate limit", lambda: _reports_rate_limits("responses"))
+check("responses retry", lambda: _retries("responses"))
+check("responses spent budget", lambda: _stops_at_the_budget("responses"))
 
 
 @check("chat whole")
@@ -187,49 +145,15 @@ async def _() -> None:
     equal((await Runner.run(agent("chat"), "Hello")).final_output, GREETING)
 
 
-@check("chat stream")
-async def _() -> None:
-    await _streams("chat")
-
-
-@check("chat tools")
-async def _() -> None:
-    await _uses_tools("chat")
-
-
-@check("chat structured output")
-async def _() -> None:
-    await _structures("chat")
-
-
-@check("chat bad parameter")
-async def _() -> None:
-    await _refuses("chat")
-
-
-@check("chat unknown model")
-async def _() -> None:
-    await _knows_no_other("chat")
-
-
-@check("chat context overflow")
-async def _() -> None:
-    await _overflows("chat")
-
-
-@check("chat rate limit")
-async def _() -> None:
-    await _is_limited("chat")
-
-
-@check("chat retry")
-async def _() -> None:
-    await _retries("chat")
-
-
-@check("chat spent budget")
-async def _() -> None:
-    await _is_spent("chat")
+check("chat stream", lambda: _streams("chat"))
+check("chat tools", lambda: _uses_tools("chat"))
+check("chat structured output", lambda: _structures("chat"))
+check("chat bad parameter", lambda: _refuses_bad_parameters("chat"))
+check("chat unknown model", lambda: _refuses_unknown_models("chat"))
+check("chat context overflow", lambda: _recognises_overflow("chat"))
+check("chat rate limit", lambda: _reports_rate_limits("chat"))
+check("chat retry", lambda: _retries("chat"))
+check("chat spent budget", lambda: _stops_at_the_budget("chat"))
 
 
 run()

@@ -1,4 +1,4 @@
-"""openapi-python-client: a client generated from `/v1/schema`, and calls with it."""
+"""openapi-python-client: generates a client from `/v1/schema` and calls the API with it."""
 
 import importlib
 import json
@@ -13,17 +13,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from checks import GREETING, KEY, URL, check, equal, run
+from checks import KEY, URL, check, equal, run
+from conversation import GREETING, HELLO, MODEL
 
 GENERATOR = str(Path(sys.executable).with_name("openapi-python-client"))
 SCHEMA = Path.cwd() / "schema.json"
 PACKAGE = Path.cwd() / "generated"
-# An operation that is left out, or an answer; the generator has no types for pictures, streams and downloads.
+# Reports of a missing operation or answer. The generator has no types for pictures, streams and downloads.
 LOSS = re.compile(r".*will not be generated.*|Cannot parse response.*content_type (?!image/|text/).*")
 
 
 def generate() -> str:
-    """What the generator reports."""
+    """Generates the client; returns the generator's report."""
     with urllib.request.urlopen(f"{URL}/v1/schema?format=json", timeout=60) as answer:
         SCHEMA.write_bytes(answer.read())
     command = [GENERATOR, "generate", "--path", str(SCHEMA), "--output-path", str(PACKAGE), "--meta", "none"]
@@ -42,7 +43,8 @@ def operations() -> Iterator[ModuleType]:
             yield module
 
 
-def operation(operation_id: str) -> Any:
+def operation(method: str, path: str) -> Any:
+    operation_id = json.loads(SCHEMA.read_text())["paths"][path][method]["operationId"]
     found = [module for module in operations() if module.__name__.rpartition(".")[2] == operation_id]
     assert found, f"{operation_id} was not generated"
     return found[0]
@@ -55,7 +57,7 @@ def client() -> Any:
 
 @check("schema generated")
 def _() -> None:
-    """Every operation, and all of it can be imported."""
+    """Every operation is generated and can be imported."""
     report = generate()
     lost = LOSS.findall(report)
     paths = json.loads(SCHEMA.read_text())["paths"]
@@ -66,11 +68,9 @@ def _() -> None:
 
 @check("schema whole")
 def _() -> None:
-    schema = json.loads(SCHEMA.read_text())
-    operation_id = schema["paths"]["/v1/chat/completions"]["post"]["operationId"]
-    module = operation(operation_id)
+    module = operation("post", "/v1/chat/completions")
     body_type = typing.get_type_hints(module._get_kwargs)["body"]
-    body = body_type.from_dict({"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello"}]})
+    body = body_type.from_dict({"model": MODEL, "messages": HELLO})
     answer = module.sync_detailed(client=client(), body=body)
     equal(answer.status_code, 200)
     equal(answer.parsed.choices[0].message.content, GREETING)
@@ -79,10 +79,9 @@ def _() -> None:
 
 @check("schema models")
 def _() -> None:
-    schema = json.loads(SCHEMA.read_text())
-    module = operation(schema["paths"]["/v1/models"]["get"]["operationId"])
+    module = operation("get", "/v1/models")
     answer = module.sync_detailed(client=client())
-    assert "gpt-4.1" in [model.id for model in answer.parsed.data], answer.parsed
+    assert MODEL in [model.id for model in answer.parsed.data], answer.parsed
 
 
 run()

@@ -1,30 +1,20 @@
-"""opencode, the coding agent, over chat completions with `@ai-sdk/openai-compatible`.
+"""The coding agent opencode over chat completions, with `@ai-sdk/openai-compatible`.
 
-A spent budget is not tried: opencode repeats every 429 without end, whoever answers it.
+A spent budget is not tried: opencode retries every 429 forever, from any provider.
 """
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from checks import (
-    BASE_URL,
-    GREETING,
-    KEY,
-    WEATHER,
-    check,
-    contains,
-    equal,
-    order,
-    run,
-)
+from checks import BASE_URL, KEY, check, contains, equal, run
+from conversation import CLAUDE, GREETING, MODEL, WEATHER, order
+from events import FOLDER, events_of
 
 OPENCODE = str(Path(os.environ["NODE_FOLDER"]) / "node_modules" / "opencode-linux-x64" / "bin" / "opencode")
-WORK = Path.cwd() / "work"
-MODELS = ["gpt-4.1", "claude-sonnet-4-6", "gpt-9"]
-NOTHING_FROM_ELSEWHERE = {
+MODELS = [MODEL, CLAUDE, "gpt-9"]
+NO_DOWNLOADS = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
@@ -41,28 +31,17 @@ def configure(key: str) -> None:
     configuration = {
         "autoupdate": False,
         "share": "disabled",
-        "small_model": "switchyard/gpt-4.1",
+        "small_model": f"switchyard/{MODEL}",
         "enabled_providers": ["switchyard"],
         "provider": {"switchyard": provider},
     }
-    (WORK / "opencode.json").write_text(json.dumps(configuration))
+    (FOLDER / "opencode.json").write_text(json.dumps(configuration))
 
 
-def opencode(prompt: str, model: str = "gpt-4.1") -> list[dict[str, Any]]:
+def opencode(prompt: str, model: str = MODEL) -> list[dict[str, Any]]:
     """The events of one `opencode run`."""
-    done = subprocess.run(
-        [OPENCODE, "run", "--format", "json", "--model", f"switchyard/{model}", prompt],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        cwd=WORK,
-        env={**os.environ, **NOTHING_FROM_ELSEWHERE},
-        check=False,
-    )
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert events, f"exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return events
+    command = [OPENCODE, "run", "--format", "json", "--model", f"switchyard/{model}", prompt]
+    return events_of(command, **NO_DOWNLOADS)
 
 
 def last_text(events: list[dict[str, Any]]) -> str:
@@ -79,12 +58,12 @@ def failure(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 @check("chat stream")
 def _() -> None:
-    equal(last_text(opencode("Hello", "claude-sonnet-4-6")), GREETING)
+    equal(last_text(opencode("Hello", CLAUDE)), GREETING)
 
 
 @check("chat tools")
 def _() -> None:
-    made = WORK / "made.txt"
+    made = FOLDER / "made.txt"
     wanted = {"command": f"echo made-by-opencode > {made}", "description": "Writes a file"}
     equal(last_text(opencode(order(("bash", wanted)))), WEATHER)
     equal(made.read_text().strip(), "made-by-opencode")
@@ -97,6 +76,6 @@ def _() -> None:
     contains(error["responseBody"], "model_not_found")
 
 
-WORK.mkdir()
+FOLDER.mkdir()
 configure(KEY)
 run()

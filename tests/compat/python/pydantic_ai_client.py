@@ -6,15 +6,10 @@ from typing import Any
 from anthropic import AsyncAnthropic
 from checks import (
     BASE_URL,
-    GREETING,
     KEY,
-    LONG_TEXT,
-    PIXEL,
-    QUESTION,
     RETRY_AFTER,
     SPENT_KEY,
     URL,
-    WEATHER,
     check,
     contains,
     equal,
@@ -23,28 +18,30 @@ from checks import (
     run,
     waits,
 )
+from conversation import (
+    CLAUDE,
+    GREETING,
+    LONG_TEXT,
+    MODEL,
+    ONE_IMAGE,
+    PIXEL,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    Report,
+)
 from openai import AsyncOpenAI
-from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent, NativeOutput, exceptions
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-MODEL, CLAUDE = "gpt-4.1", "claude-sonnet-4-6"
 IMAGE = BinaryContent(base64.b64decode(PIXEL), media_type="image/png")
 
 
-class Report(BaseModel):
-    city: str
-    degrees: int
-
-
-REPORT = Report(city="Paris", degrees=21)
-
-
 def model(api: str, name: str = MODEL, *, key: str = KEY, max_retries: int = 2) -> Any:
-    """`api`: chat, responses or messages. A client per check, as each has an event loop of its own."""
+    """`api`: chat, responses or messages. Each check has its own event loop, and so its own client."""
     how: Any = {"api_key": key, "timeout": 30, "max_retries": max_retries}
     if api == "messages":
         return AnthropicModel(
@@ -76,7 +73,7 @@ async def _streams(api: str, name: str) -> None:
     async with Agent(model(api, name)).run_stream("Hello") as result:
         pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
     equal("".join(pieces), GREETING)
-    assert len(pieces) > 1, "the answer came in one piece"
+    assert len(pieces) > 1, "the answer arrived in one piece"
 
 
 async def _uses_tools(api: str, *names: str) -> None:
@@ -94,28 +91,28 @@ async def _structures(api: str, *names: str) -> None:
 
 
 async def _sees_images(api: str, name: str) -> None:
-    equal((await Agent(model(api, name)).run(["How many?", IMAGE])).output, "I see 1 image(s).")
+    equal((await Agent(model(api, name)).run(["How many?", IMAGE])).output, ONE_IMAGE)
 
 
-async def _refuses(api: str, name: str) -> None:
+async def _refuses_bad_parameters(api: str, name: str) -> None:
     with refused(exceptions.ModelRequestRejectedError) as caught:
         await Agent(model(api, name), model_settings={"temperature": 5}).run("Hello")
     equal(caught[0].status_code, 400)
     contains(caught[0], "temperature")
 
 
-async def _knows_no_other(api: str) -> None:
+async def _refuses_unknown_models(api: str) -> None:
     with refused(exceptions.ModelNotFoundError) as caught:
         await Agent(model(api, "gpt-9")).run("Hello")
     contains(caught[0].body, "gpt-9")
 
 
-async def _overflows(api: str, name: str) -> None:
+async def _recognises_overflow(api: str, name: str) -> None:
     with refused(exceptions.ModelContextWindowExceededError):
         await Agent(model(api, name)).run(LONG_TEXT)
 
 
-async def _is_limited(api: str, name: str) -> None:
+async def _reports_rate_limits(api: str, name: str) -> None:
     with refused(exceptions.ModelRateLimitError) as caught:
         await Agent(model(api, name, max_retries=0)).run("Hello")
     equal(caught[0].retry_after, RETRY_AFTER)
@@ -127,176 +124,46 @@ async def _retries(api: str, name: str) -> None:
     equal(len(requests_for("busy-once")), 2)
 
 
-async def _is_spent(api: str, name: str) -> None:
+async def _stops_at_the_budget(api: str, name: str) -> None:
     with refused(exceptions.ModelHTTPError) as caught:
         await Agent(model(api, name, key=SPENT_KEY)).run("Hello")
     equal(caught[0].status_code, 402 if api == "messages" else 429)
     equal(requests_for(name), [])
 
 
-@check("chat whole")
-async def _() -> None:
-    await _answers("chat", MODEL)
-
-
-@check("chat stream")
-async def _() -> None:
-    await _streams("chat", MODEL)
-
-
-@check("chat tools")
-async def _() -> None:
-    await _uses_tools("chat", MODEL, CLAUDE)
-
-
-@check("chat structured output")
-async def _() -> None:
-    await _structures("chat", MODEL, CLAUDE)
-
-
-@check("chat images")
-async def _() -> None:
-    await _sees_images("chat", MODEL)
-
-
-@check("chat bad parameter")
-async def _() -> None:
-    await _refuses("chat", MODEL)
-
-
-@check("chat unknown model")
-async def _() -> None:
-    await _knows_no_other("chat")
-
-
-@check("chat context overflow")
-async def _() -> None:
-    await _overflows("chat", "overflow")
-
-
-@check("chat rate limit")
-async def _() -> None:
-    await _is_limited("chat", "busy")
-
-
-@check("chat retry")
-async def _() -> None:
-    await _retries("chat", "busy-once")
-
-
-@check("chat spent budget")
-async def _() -> None:
-    await _is_spent("chat", MODEL)
-
-
-@check("responses whole")
-async def _() -> None:
-    await _answers("responses", MODEL)
-
-
-@check("responses stream")
-async def _() -> None:
-    await _streams("responses", MODEL)
-
-
-@check("responses tools")
-async def _() -> None:
-    await _uses_tools("responses", MODEL, CLAUDE)
-
-
-@check("responses structured output")
-async def _() -> None:
-    await _structures("responses", MODEL, CLAUDE)
-
-
-@check("responses images")
-async def _() -> None:
-    await _sees_images("responses", MODEL)
-
-
-@check("responses bad parameter")
-async def _() -> None:
-    await _refuses("responses", MODEL)
-
-
-@check("responses unknown model")
-async def _() -> None:
-    await _knows_no_other("responses")
-
-
-@check("responses context overflow")
-async def _() -> None:
-    await _overflows("responses", "overflow")
-
-
-@check("responses rate limit")
-async def _() -> None:
-    await _is_limited("responses", "busy")
-
-
-@check("responses retry")
-async def _() -> None:
-    await _retries("responses", "busy-once")
-
-
-@check("responses spent budget")
-async def _() -> None:
-    await _is_spent("responses", MODEL)
-
-
-@check("messages whole")
-async def _() -> None:
-    await _answers("messages", CLAUDE)
-
-
-@check("messages stream")
-async def _() -> None:
-    await _streams("messages", CLAUDE)
-
-
-@check("messages tools")
-async def _() -> None:
-    await _uses_tools("messages", CLAUDE)
-
-
-@check("messages structured output")
-async def _() -> None:
-    await _structures("messages", CLAUDE)
-
-
-@check("messages images")
-async def _() -> None:
-    await _sees_images("messages", CLAUDE)
-
-
-@check("messages bad parameter")
-async def _() -> None:
-    await _refuses("messages", CLAUDE)
-
-
-@check("messages unknown model")
-async def _() -> None:
-    await _knows_no_other("messages")
-
-
-@check("messages context overflow")
-async def _() -> None:
-    await _overflows("messages", "claude-overflow")
-
-
-@check("messages rate limit")
-async def _() -> None:
-    await _is_limited("messages", "claude-busy")
-
-
-@check("messages retry")
-async def _() -> None:
-    await _retries("messages", "claude-busy-once")
-
-
-@check("messages spent budget")
-async def _() -> None:
-    await _is_spent("messages", CLAUDE)
+check("chat whole", lambda: _answers("chat", MODEL))
+check("chat stream", lambda: _streams("chat", MODEL))
+check("chat tools", lambda: _uses_tools("chat", MODEL, CLAUDE))
+check("chat structured output", lambda: _structures("chat", MODEL, CLAUDE))
+check("chat images", lambda: _sees_images("chat", MODEL))
+check("chat bad parameter", lambda: _refuses_bad_parameters("chat", MODEL))
+check("chat unknown model", lambda: _refuses_unknown_models("chat"))
+check("chat context overflow", lambda: _recognises_overflow("chat", "overflow"))
+check("chat rate limit", lambda: _reports_rate_limits("chat", "busy"))
+check("chat retry", lambda: _retries("chat", "busy-once"))
+check("chat spent budget", lambda: _stops_at_the_budget("chat", MODEL))
+check("responses whole", lambda: _answers("responses", MODEL))
+check("responses stream", lambda: _streams("responses", MODEL))
+check("responses tools", lambda: _uses_tools("responses", MODEL, CLAUDE))
+check("responses structured output", lambda: _structures("responses", MODEL, CLAUDE))
+check("responses images", lambda: _sees_images("responses", MODEL))
+check("responses bad parameter", lambda: _refuses_bad_parameters("responses", MODEL))
+check("responses unknown model", lambda: _refuses_unknown_models("responses"))
+check("responses context overflow", lambda: _recognises_overflow("responses", "overflow"))
+check("responses rate limit", lambda: _reports_rate_limits("responses", "busy"))
+check("responses retry", lambda: _retries("responses", "busy-once"))
+check("responses spent budget", lambda: _stops_at_the_budget("responses", MODEL))
+check("messages whole", lambda: _answers("messages", CLAUDE))
+check("messages stream", lambda: _streams("messages", CLAUDE))
+check("messages tools", lambda: _uses_tools("messages", CLAUDE))
+check("messages structured output", lambda: _structures("messages", CLAUDE))
+check("messages images", lambda: _sees_images("messages", CLAUDE))
+check("messages bad parameter", lambda: _refuses_bad_parameters("messages", CLAUDE))
+check("messages unknown model", lambda: _refuses_unknown_models("messages"))
+check("messages context overflow", lambda: _recognises_overflow("messages", "claude-overflow"))
+check("messages rate limit", lambda: _reports_rate_limits("messages", "claude-busy"))
+check("messages retry", lambda: _retries("messages", "claude-busy-once"))
+check("messages spent budget", lambda: _stops_at_the_budget("messages", CLAUDE))
 
 
 run()

@@ -14,7 +14,7 @@ from kit.inputs import read_body, serializer_of
 from quotas.workspace_prices import rates_in_force
 from workspaces.language_models import services
 from workspaces.language_models.inputs import ModelChange, ModelInstallation, ModelsChange
-from workspaces.language_models.queries import known_models
+from workspaces.language_models.queries import ModelRef, known_models
 from workspaces.language_models.serializers import ModelSerializer, ModelsSerializer
 
 COPIED_FIELDS = (
@@ -30,6 +30,7 @@ COPIED_FIELDS = (
     "parameters",
     "created_at",
 )
+MANAGERS_FIELDS = ("access", "upstream_name", "credential_id")  # null for those who may not change models
 
 
 class ModelsView(WorkspaceView):
@@ -66,11 +67,19 @@ def models_data(principal: Principal) -> list[dict[str, Any]]:
     return [
         {name: getattr(model, name) for name in COPIED_FIELDS}
         | {"price": rates.get(model.slug), "abilities": sorted(model.abilities)}
-        | {"access": model.access.as_data() if may_change else None}
-        | {"upstream_name": model.upstream_name if may_change else None}
-        | {"credential_id": model.endpoint.credential_id if may_change and model.endpoint else None}
+        | (_managers_data(model) if may_change else dict.fromkeys(MANAGERS_FIELDS))
         for model in models
     ]
+
+
+def _managers_data(model: ModelRef) -> dict[str, Any]:
+    """The values of MANAGERS_FIELDS."""
+    credential_id = model.endpoint.credential_id if model.endpoint else None
+    return {
+        "access": model.access.as_data(),
+        "upstream_name": model.upstream_name,
+        "credential_id": credential_id,
+    }
 
 
 def model_data(principal: Principal, slug: str) -> dict[str, Any]:
@@ -101,7 +110,7 @@ class ModelView(WorkspaceView):
         responses=ModelSerializer,
     )
     def patch(self, request: Request, workspace: str, model: str) -> Response:
-        """Changes a model, or points it to another provider or model there; its slug stays the same."""
+        """Changes a model, or moves it to another provider, credential or model ID. Its slug stays."""
         change = read_body(ModelChange, request.data)
         services.change_model(principal=self.principal, slug=model, change=change)
         return Response(ModelSerializer(model_data(self.principal, model)).data)

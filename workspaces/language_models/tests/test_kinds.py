@@ -1,4 +1,4 @@
-"""Models that are not for chats: installing, listing and changing them, and what they cannot have."""
+"""Models that are not for chat: how they are installed, listed and changed, and fields they cannot have."""
 
 from importlib import import_module
 from typing import Any
@@ -70,7 +70,7 @@ def test_anthropic_has_no_embedding_models(cast: Cast) -> None:
     assert "Anthropic has no embedding models." in str(refused.json())
 
 
-def test_only_chat_models_stand_in_for_each_other(cast: Cast) -> None:
+def test_only_chat_models_can_be_fallbacks(cast: Cast) -> None:
     install(cast.alice, "gpt")
     install(cast.alice, "embed", **EMBEDDING)
     for slug, fallback in (("gpt", "embed"), ("embed", "gpt"), ("embed", "local-embedding")):
@@ -96,7 +96,7 @@ def test_the_catalogue_installs_them_with_their_price(cast: Cast) -> None:
     ]
 
 
-def test_the_pages_show_the_kind_and_only_the_fields_that_it_has(cast: Cast) -> None:
+def test_the_pages_show_the_kind_and_only_its_fields(cast: Cast) -> None:
     alice = Client()
     alice.force_login(cast.alice.user)
     form = {

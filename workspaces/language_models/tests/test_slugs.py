@@ -12,7 +12,7 @@ from accounts.tests.cast import Cast
 from accounts.tests.requests_as import As, code_of
 from kit.tenancy import tenant_scope
 from quotas.models import Price
-from workspaces.language_models.tests.test_api import SALES, install, slugs
+from workspaces.language_models.tests.test_api import BUILT_IN, SALES, install, slugs
 from workspaces.models import LanguageModel
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def test_rest_finds_a_model_with_slashes_colons_and_capitals(
     assert alice.ask("GET", path).json()["price"]["input"] == 5
     assert alice.ask("GET", f"models/{slug}").json()["id"] == slug
     assert As(cast.charlie).ask("GET", path).status_code == 404
-    assert slugs(cast.bob) == sorted(["local", "local-embedding", slug])
+    assert slugs(cast.bob) == sorted([*BUILT_IN, slug])
     assert alice.ask("DELETE", path).status_code == 204
     assert alice.ask("GET", path).status_code == 404
 
@@ -51,7 +51,7 @@ def test_pages_find_a_model_with_slashes_colons_and_capitals(cast: Cast, slug: s
         assert alice.get(path).status_code == status
         assert name == "test_model" or f'"{path}"' in listed
     assert alice.post(reverse("uninstall_model", kwargs={**slugs_of_url, "model": slug})).status_code == 302
-    assert slugs(cast.alice) == ["local", "local-embedding"]
+    assert slugs(cast.alice) == BUILT_IN
 
 
 def test_two_names_do_not_differ_by_case_alone(cast: Cast) -> None:

@@ -1,4 +1,4 @@
-"""A model is pointed to another provider, credential or model ID, and keeps its slug."""
+"""A model is moved to another provider, credential or model ID, and keeps its slug."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def test_only_managers_see_the_upstream_and_only_they_change_it(cast: Cast) -> N
         assert As(stranger).ask("PATCH", GPT, {"upstream_name": "x"}).status_code == status
 
 
-def test_a_move_that_cannot_be_is_refused_at_its_field(cast: Cast) -> None:
+def test_an_impossible_move_is_refused_by_field(cast: Cast) -> None:
     install(cast.alice)
     ours = create_credential(cast.alice, name="Ours").json()["id"]
     foreign = "00000000-0000-4000-8000-000000000000"
@@ -80,7 +80,7 @@ def test_a_move_that_cannot_be_is_refused_at_its_field(cast: Cast) -> None:
     assert wrong(patch(cast, local, credential_id=ours)) == ["upstream_name"]
 
 
-def test_the_built_in_model_is_pointed_to_a_credential_and_back(cast: Cast) -> None:
+def test_the_built_in_model_is_moved_to_a_credential_and_back(cast: Cast) -> None:
     local = f"{SALES}/models/local"
     before = As(cast.alice).ask("GET", local).json()
     ours = create_credential(cast.alice).json()["id"]
@@ -95,7 +95,7 @@ def test_the_built_in_model_is_pointed_to_a_credential_and_back(cast: Cast) -> N
     assert back.json() == before
 
 
-def test_own_prices_do_not_outlive_the_upstream_they_were_for(cast: Cast) -> None:
+def test_own_prices_are_deleted_with_the_upstream_they_were_for(cast: Cast) -> None:
     install(cast.alice)
     prices = {"input": 5, "output": 7}
     As(cast.alice).ask("POST", f"{GPT}/prices", prices)
@@ -143,7 +143,7 @@ def breaker_of(model: ModelRef) -> CircuitBreaker:
     )
 
 
-def test_the_page_moves_a_model_and_leaves_alone_what_is_not_sent(cast: Cast) -> None:
+def test_the_page_moves_a_model_and_keeps_fields_that_are_not_sent(cast: Cast) -> None:
     install(cast.alice)
     azure = create_credential(cast.alice, **AZURE).json()["id"]
     client = Client()
@@ -161,7 +161,7 @@ def test_the_page_moves_a_model_and_leaves_alone_what_is_not_sent(cast: Cast) ->
     assert (row.name, row.provider, row.upstream_name) == ("Renamed", "azure", "deployment-1")
 
 
-def test_the_page_points_the_built_in_model_away_and_back(cast: Cast) -> None:
+def test_the_page_moves_the_built_in_model_away_and_back(cast: Cast) -> None:
     ours = create_credential(cast.alice).json()["id"]
     client = Client()
     client.force_login(cast.alice.user)

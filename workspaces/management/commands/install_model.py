@@ -45,13 +45,13 @@ class Command(BaseCommand):
             "--output-bound",
             type=int,
             default=0,
-            help="Tokens of output if a request sets no limit; required for a chat model",
+            help="Output tokens if a request sets no limit; required for a chat model",
         )
         parser.add_argument(
             "--kind",
             choices=LanguageModel.Kind.values,
             default=LanguageModel.Kind.CHAT.value,
-            help="What the model is called for; default: chat",
+            help="What the model is used for; default: chat",
         )
         parser.add_argument("--name", default="", help="The name shown to people; default: the slug")
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""Compares observed values with expected ones, which may be patterns."""
+"""Compares observed values with expected ones, which may be patterns, and shortens them for messages."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def fits(expected: Any, observed: Any) -> bool:
 
 
 def fits_one(expected: Any, observed: Any) -> bool:
-    """A list means any of its values."""
+    """`expected` may be a list: any of its values fits."""
     return any(fits(one, observed) for one in (expected if isinstance(expected, list) else [expected]))
 
 
@@ -38,7 +38,7 @@ def _is_number(value: Any) -> bool:
 
 
 def at_path(value: Any, path: str) -> Any:
-    """`messages.0.content` in nested lists and objects; None where there is nothing."""
+    """`messages.0.content` in nested lists and objects; None if there is nothing."""
     for step in path.split("."):
         if isinstance(value, list) and re.fullmatch(r"-?\d+", step):
             at = int(step)

@@ -1,4 +1,4 @@
-"""Plays all chosen cases concurrently, once for the whole test run."""
+"""Plays all chosen cases concurrently, once per test run."""
 
 import asyncio
 import traceback
@@ -12,14 +12,14 @@ from tests.cases.product import create_lanes, served_product
 from tests.cases.runs import Run, script_of
 from tests.cases.stage import Stage
 
-AT_A_TIME = 8
-MODELS_PER_WORKSPACE = 40  # below what a workspace may have
+CONCURRENT_RUNS = 8
+MODELS_PER_WORKSPACE = 40  # fewer than a workspace may have
 LONG_WAIT_SECONDS = 2.0
-PACE_SECONDS = 0.2
+PACE_SECONDS = 0.2  # between the starts of slow runs
 
 
 def play(cases: Sequence[Case], surfaces: Sequence[Surface], cast: Cast) -> list[Run]:
-    """Every case on each of its surfaces, with the faults found."""
+    """Plays every case on each of its surfaces; the runs have the faults."""
     pairs = [(case, surface) for case in cases for surface in case.surfaces if surface in surfaces]
     return play_pairs(pairs, cast)
 
@@ -46,11 +46,11 @@ async def _install_tools(runs: Sequence[Run], base_url: str) -> None:
 
 
 async def play_runs(runs: Sequence[Run], base_url: str) -> None:
-    """Those that mostly wait are played last and together, so that their times are not the others'."""
+    """Runs that mostly wait are played last and together, so that quick ones do not distort their times."""
     quick = [run for run in runs if run.case.longest_wait < LONG_WAIT_SECONDS]
     slow = [run for run in runs if run.case.longest_wait >= LONG_WAIT_SECONDS]
     async with _client(base_url) as client, asyncio.TaskGroup() as group:
-        turns = asyncio.Semaphore(AT_A_TIME)
+        turns = asyncio.Semaphore(CONCURRENT_RUNS)
         await asyncio.gather(*(_play(run, client, turns) for run in quick))
         for run in slow:
             group.create_task(_play(run, client, asyncio.Semaphore()))

@@ -1,4 +1,4 @@
-"""The readers take what the official protocols send, and find what violates them."""
+"""The readers accept what the official protocols allow, and find what violates them."""
 
 import json
 from typing import Any
@@ -109,14 +109,14 @@ def test_a_streamed_message_is_read() -> None:
 
 
 @pytest.mark.parametrize("lost", range(len(RESPONSES_STREAM)))
-def test_an_event_that_is_missing_from_a_response_is_found(lost: int) -> None:
+def test_a_missing_event_of_a_response_is_found(lost: int) -> None:
     events = [event for number, event in enumerate(RESPONSES_STREAM) if number != lost]
     faults = faults_in(EXPECTED, read_responses(streamed(events)), Surface.RESPONSES_STREAMED)
     assert bool(faults) == (RESPONSES_STREAM[lost]["type"] != "response.output_item.done")
 
 
 @pytest.mark.parametrize("lost", range(len(MESSAGES_STREAM)))
-def test_an_event_that_is_missing_from_a_message_is_found(lost: int) -> None:
+def test_a_missing_event_of_a_message_is_found(lost: int) -> None:
     events = [event for number, event in enumerate(MESSAGES_STREAM) if number != lost]
     expect = {**EXPECTED, "reasoning": "hm"}
     faults = faults_in(expect, read_messages(streamed(events)), Surface.MESSAGES_STREAMED)
@@ -126,7 +126,7 @@ def test_an_event_that_is_missing_from_a_message_is_found(lost: int) -> None:
     assert bool(faults) == (not is_optional)
 
 
-def test_an_error_of_another_shape_than_anthropics_is_found() -> None:
+def test_an_error_without_anthropics_shape_is_found() -> None:
     right = {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}
     wrong = {"error": {"code": "rate_limited", "message": "Slow down"}}
     expect = {"error": {"status": [429], "contains": ["Slow down"]}}
@@ -134,7 +134,7 @@ def test_an_error_of_another_shape_than_anthropics_is_found() -> None:
     assert faults_in(expect, read_messages(whole(wrong, 429)), Surface.MESSAGES_WHOLE) != []
 
 
-def test_every_case_has_a_name_of_its_own_a_reason_and_a_surface() -> None:
+def test_every_case_has_a_unique_name_a_reason_and_a_surface() -> None:
     cases = all_cases(on_every_surface=True)
     assert len({(case.what, case.name) for case in cases}) == len(cases)
     assert all(case.data["why"] and case.surfaces for case in cases)
