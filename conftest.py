@@ -17,6 +17,7 @@ from django.test import TransactionTestCase
 from accounts.tests.cast import Cast, create_cast
 from config.asgi import application
 from gateway.calls.learned_ratios import forget_ratios
+from gateway.providers import resilience
 from gateway.providers.breaker import forget_breakers
 from gateway.tests import migrated_template, snapshot
 from gateway.tests.chromium import Chromium
@@ -85,8 +86,11 @@ def served_provider() -> Iterator[ScriptedProvider]:
 
 
 @pytest.fixture
-def provider(served_provider: ScriptedProvider) -> Iterator[ScriptedProvider]:
-    """The scripted provider behind the local model, with an empty script."""
+def provider(
+    served_provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ScriptedProvider]:
+    """The scripted provider behind the local model, with an empty script; repeated calls hardly wait."""
+    monkeypatch.setattr(resilience, "FIRST_WAIT_SECONDS", 0.02)
     served_provider.reset()
     forget_breakers()
     forget_ratios()

@@ -170,12 +170,24 @@ def watched(*, never_over: bool) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("honest", [True, pytest.param(False, marks=pytest.mark.slow)])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_everything_adds_up_in_some_interleavings_on_many_connections(cast: Cast, seed: int) -> None:
+    play_on_many_connections(cast, honest=True, seed=seed)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("honest", [True, False])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_everything_adds_up_in_any_interleaving_on_many_connections(
     cast: Cast, honest: bool, seed: int
 ) -> None:
+    play_on_many_connections(cast, honest=honest, seed=seed)
+
+
+def play_on_many_connections(cast: Cast, *, honest: bool, seed: int) -> None:
     snapshot.restore()
     limit_everything(cast)
     who = payers(cast)

@@ -125,6 +125,7 @@ def test_a_follower_of_another_processs_turn_is_sent_moved_and_resumes_there(
     assert text_of(seen + rest) == "One two three"
 
 
+@pytest.mark.slow
 def test_a_reader_of_a_shared_reply_stays_until_it_is_finished(
     second: Served, client: httpx.Client, at_home: httpx.Client, cast: Cast, provider: ScriptedProvider
 ) -> None:
@@ -244,6 +245,7 @@ def completion(**fields: Any) -> dict[str, Any]:
     return {"model": "local", "messages": [{"role": "user", "content": "x"}], **fields}
 
 
+@pytest.mark.slow
 async def test_sockets_close_as_soon_as_no_turn_of_theirs_runs_here(
     server: Served, second: Served, cast: Cast, provider: ScriptedProvider
 ) -> None:

@@ -85,7 +85,7 @@ def test_a_client_that_sends_too_much_receives_the_error(server: Served, cast: C
 def test_a_body_that_takes_too_long_is_refused(
     server: Served, path: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.BODY_SECONDS = 1
+    settings.BODY_SECONDS = 0.3
     monkeypatch.setattr(bodies, "DRAIN_SECONDS", 0.1)
     with closing(opened(server.port, path, "Content-Length: 100", body=b"{")) as sock:
         # Other requests are not delayed.
@@ -95,6 +95,7 @@ def test_a_body_that_takes_too_long_is_refused(
     assert '"code": "body_too_slow"' in text
 
 
+@pytest.mark.slow
 def test_the_unfinished_bodies_of_a_network_are_limited(
     server: Served, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:

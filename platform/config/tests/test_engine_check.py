@@ -104,6 +104,7 @@ def test_a_librechat_that_offers_no_tools(librechat: ReplayedLibreChat) -> None:
     assert "capabilities" in last["mend"]
 
 
+@pytest.mark.slow
 def test_a_librechat_whose_tool_calls_do_not_arrive(
     librechat: ReplayedLibreChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_librechat_whose_tool_calls_do_not_arrive(
     assert "does not call it" in json.loads(output.getvalue())["steps"][-1]["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hyphens", [True, False])
 def test_every_release_takes_our_server_titles(librechat: ReplayedLibreChat, hyphens: bool) -> None:
     librechat.takes_hyphens = hyphens
@@ -149,6 +151,7 @@ def test_the_error_of_a_refused_title_is_shown(
     assert "Title can only contain letters, numbers, and spaces" in output.getvalue()
 
 
+@pytest.mark.slow
 def test_librechats_build_is_reported_and_never_guessed(librechat: ReplayedLibreChat) -> None:
     assert "does not say which version" in engine_check()[1]
     build = {"commit": "0ab3414c0" * 4, "commitShort": "0ab3414", "branch": "main", "buildDate": "2026-08-18"}
@@ -174,6 +177,7 @@ def test_it_registers_the_operators_account_first_and_shows_no_secret(librechat:
     assert not any(secret in output for secret in (SECRET, account.password, *librechat.accounts.tokens))
 
 
+@pytest.mark.slow
 def test_it_can_be_repeated_and_clears_old_checks_away(librechat: ReplayedLibreChat) -> None:
     engine_check()
     EngineCheck.objects.update(created_at=Now() - timedelta(hours=2))
@@ -193,6 +197,7 @@ def test_an_address_where_nothing_listens(librechat: ReplayedLibreChat, settings
     assert failure()[0] == "reachable"
 
 
+@pytest.mark.slow
 def test_an_operator_whose_password_librechat_refuses(librechat: ReplayedLibreChat) -> None:
     engine_check()
     next(iter(librechat.accounts.by_email.values())).password = "changed at LibreChat"
@@ -201,6 +206,7 @@ def test_an_operator_whose_password_librechat_refuses(librechat: ReplayedLibreCh
     assert ".env" in mend
 
 
+@pytest.mark.slow
 def test_an_operator_whose_password_cannot_be_unsealed(librechat: ReplayedLibreChat, settings: Any) -> None:
     engine_check()
     settings.ENCRYPTION_KEYS = ["another key altogether, and only that one"]
@@ -209,6 +215,7 @@ def test_an_operator_whose_password_cannot_be_unsealed(librechat: ReplayedLibreC
     assert "ENCRYPTION_KEYS" in mend
 
 
+@pytest.mark.slow
 def test_another_admin_account_is_a_warning(librechat: ReplayedLibreChat, settings: Any) -> None:
     httpx.post(f"{settings.LIBRECHAT_URL}/api/auth/register", json=STRANGER, trust_env=False)
     is_well, output = engine_check()
@@ -302,6 +309,7 @@ def test_the_server_of_a_check_is_only_for_its_engine(librechat: ReplayedLibreCh
     assert httpx.post(elsewhere, json=listing, headers=known, trust_env=False).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_librechat_that_makes_calls_of_its_own_is_a_warning(librechat: ReplayedLibreChat) -> None:
     librechat.summarises = True
     is_well, output = engine_check()
@@ -366,6 +374,7 @@ def test_faults_at_the_start_are_logged_with_their_hints(
     assert "streamUsage" in str(line.msg)
 
 
+@pytest.mark.slow
 def test_the_check_waits_for_a_librechat_that_starts_later(
     librechat: ReplayedLibreChat, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -383,6 +392,7 @@ def test_the_check_waits_for_a_librechat_that_starts_later(
     assert levels == {logging.INFO}
 
 
+@pytest.mark.slow
 def test_a_production_server_checks_its_engine_and_serves_meanwhile(
     librechat: ReplayedLibreChat, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,9 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = {"accounts", "config", "devserver", "gateway", "kit", "quotas", "workspaces"}
@@ -69,9 +72,9 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
                 yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
+def imported(nodes: list[ast.AST]) -> Iterator[str]:
     """Modules with internals that are imported; a private name is listed with its module."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 yield f"{node.module}.{alias.name}" if _is_module_or_private(node, alias) else node.module
@@ -91,10 +94,10 @@ def is_internal(name: str) -> bool:
     return private or any(name == internal or name.startswith(f"{internal}.") for internal in OTHER_INTERNALS)
 
 
-def private_attributes(tree: ast.Module) -> Iterator[str]:
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)}
-    for node in ast.walk(tree):
+def private_attributes(nodes: list[ast.AST]) -> Iterator[str]:
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and _is_self(node.value)}
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             is_ours = _is_self(node.value) or (node.attr in own and not _is_super(node.value))
             if node.attr not in PUBLIC and not is_ours:
@@ -109,26 +112,37 @@ def _is_super(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
-def test_imports_of_internals_are_listed() -> None:
-    found = defaultdict(set)
+class Uses(NamedTuple):
+    """Paths of our modules by the name that they use."""
+
+    imports: dict[str, set[str]]
+    attributes: dict[str, set[str]]
+    overrides: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def uses() -> Uses:
+    """Of all modules, each of which is parsed once."""
+    found = Uses(defaultdict(set), defaultdict(set), defaultdict(list))
     for path, tree in modules():
-        for name in filter(is_internal, imported(tree)):
-            found[name].add(path)
-    assert {name: sorted(paths) for name, paths in found.items()} == IMPORTS
-
-
-def test_private_attributes_of_other_packages_are_listed() -> None:
-    found = defaultdict(set)
-    for path, tree in modules():
-        for name in private_attributes(tree):
-            found[name].add(path)
-    assert {name: sorted(paths) for name, paths in found.items()} == ATTRIBUTES
-
-
-def test_the_listed_overrides_exist() -> None:
-    defined = defaultdict(list)
-    for path, tree in modules():
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(tree))
+        for name in filter(is_internal, imported(nodes)):
+            found.imports[name].add(path)
+        for name in private_attributes(nodes):
+            found.attributes[name].add(path)
+        for node in nodes:
             if isinstance(node, ast.FunctionDef) and node.name in OVERRIDES:
-                defined[node.name].append(path)
-    assert defined == OVERRIDES
+                found.overrides[node.name].append(path)
+    return found
+
+
+def test_imports_of_internals_are_listed(uses: Uses) -> None:
+    assert {name: sorted(paths) for name, paths in uses.imports.items()} == IMPORTS
+
+
+def test_private_attributes_of_other_packages_are_listed(uses: Uses) -> None:
+    assert {name: sorted(paths) for name, paths in uses.attributes.items()} == ATTRIBUTES
+
+
+def test_the_listed_overrides_exist(uses: Uses) -> None:
+    assert uses.overrides == OVERRIDES

@@ -37,6 +37,7 @@ def test_it_starts_in_a_folder_with_shell_characters_in_its_name(folder: Path) -
     assert answer(embedded_postgres.start(folder)) == 42
 
 
+@pytest.mark.slow
 def test_it_starts_where_the_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     deep = tmp_path / ("long" * 30) / "postgres"
     try:
@@ -45,6 +46,7 @@ def test_it_starts_where_the_path_is_too_long_for_a_socket(tmp_path: Path) -> No
         embedded_postgres.stop(deep)
 
 
+@pytest.mark.slow
 def test_a_second_start_quickly_attaches_to_the_same_server(folder: Path) -> None:
     first, url = timed_start(folder)
     pid = postmaster_pid(folder)
@@ -60,12 +62,14 @@ def timed_start(folder: Path) -> tuple[float, str]:
     return time.monotonic() - began, url
 
 
+@pytest.mark.slow
 def test_it_opens_no_network_port(folder: Path) -> None:
     embedded_postgres.start(folder)
     connections = psutil.Process(postmaster_pid(folder)).net_connections(kind="inet")
     assert [connection for connection in connections if connection.status == psutil.CONN_LISTEN] == []
 
 
+@pytest.mark.slow
 def test_concurrent_starts_share_one_server(folder: Path) -> None:
     command = [sys.executable, "-m", "devserver.embedded_postgres", "start", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(Path(embedded_postgres.__file__).parents[1])}
@@ -81,6 +85,7 @@ def test_concurrent_starts_share_one_server(folder: Path) -> None:
     assert answer(urls.pop().strip()) == 42
 
 
+@pytest.mark.slow
 def test_committed_data_survives_a_kill_9(folder: Path) -> None:
     with psycopg.connect(embedded_postgres.start(folder)) as connection:
         connection.execute("CREATE TABLE stored AS SELECT 7 AS value")
@@ -89,6 +94,7 @@ def test_committed_data_survives_a_kill_9(folder: Path) -> None:
         assert connection.execute("SELECT value FROM stored").fetchone() == (7,)
 
 
+@pytest.mark.slow
 def test_it_starts_despite_a_pid_file_of_another_process(folder: Path) -> None:
     embedded_postgres.start(folder)
     os.kill(postmaster_pid(folder), signal.SIGKILL)
@@ -98,6 +104,7 @@ def test_it_starts_despite_a_pid_file_of_another_process(folder: Path) -> None:
     assert answer(embedded_postgres.start(folder)) == 42
 
 
+@pytest.mark.slow
 def test_an_incomplete_cluster_of_a_killed_start_is_replaced(folder: Path) -> None:
     unfinished = folder.with_name("postgres.unfinished")
     unfinished.mkdir(parents=True)
@@ -105,6 +112,7 @@ def test_an_incomplete_cluster_of_a_killed_start_is_replaced(folder: Path) -> No
     assert answer(embedded_postgres.start(folder)) == 42
 
 
+@pytest.mark.slow
 def test_stop_ends_the_server_and_leaves_no_pid_file(folder: Path) -> None:
     url = embedded_postgres.start(folder)
     with psycopg.connect(url):  # an open session does not hold it up
@@ -119,6 +127,7 @@ def test_stopping_a_stopped_cluster_is_no_error(folder: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_cluster_in_use_is_not_stopped_as_unused(folder: Path) -> None:
     with psycopg.connect(embedded_postgres.start(folder)) as session:
         embedded_postgres.stop_unused(folder)
