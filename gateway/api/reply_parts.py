@@ -64,7 +64,10 @@ def shown_extras(extras: ReplyExtras, url_of_image: Callable[[UUID], str]) -> di
         for source in extras.sources[:SOURCES_SHOWN]
     ]
     return {
-        "images": [url_of_image(image_id) for image_id in extras.image_ids],
+        "images": [
+            {"url": url_of_image(image_id), "width": width, "height": height}
+            for image_id, (width, height) in zip(extras.image_ids, extras.image_sizes, strict=True)
+        ],
         "links": [{"url": url, "host": host_of(url)} for url in extras.image_urls],
         "sources": sources,
         "more": len(extras.sources) - len(sources),

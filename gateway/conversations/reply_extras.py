@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from gateway.providers.base import Extra, JsonObject
-from gateway.providers.garbled import a_text, an_object, objects
+from gateway.providers.garbled import a_count, a_text, an_object, objects
 
 MOST_SOURCES = 50  # per reply
 MOST_IMAGES = 8  # per reply
@@ -24,6 +24,7 @@ class ReplyExtras:
 
     sources: tuple[dict[str, str], ...] = ()  # url, title (may be empty)
     image_ids: tuple[UUID, ...] = ()
+    image_sizes: tuple[tuple[int, int], ...] = ()  # of each, in pixels; 0 if unknown
     image_urls: tuple[str, ...] = ()
     lost_images: int = 0  # images that could not be stored
 
@@ -33,14 +34,14 @@ class ReplyExtras:
 
 def extras_of(extras: Iterable[Extra]) -> ReplyExtras:
     titles: dict[str, str] = {}
-    image_ids: dict[UUID, None] = {}
+    images: dict[UUID, tuple[int, int]] = {}
     image_urls: dict[str, None] = {}
     lost = 0
     for extra in extras:
         if (extra.place, extra.name) == ("message", "images"):
             for image in objects(extra.value):
                 if (image_id := _id_of(image)) is not None:
-                    image_ids[image_id] = None
+                    images[image_id] = a_count(image.get("width")), a_count(image.get("height"))
                 elif url := safe_url(image_url(image)):
                     image_urls[url] = None
                 else:
@@ -51,7 +52,8 @@ def extras_of(extras: Iterable[Extra]) -> ReplyExtras:
                 titles[url] = titles.get(url) or title
     return ReplyExtras(
         sources=tuple({"url": url, "title": title} for url, title in titles.items()),
-        image_ids=tuple(image_ids)[:MOST_IMAGES],
+        image_ids=tuple(images)[:MOST_IMAGES],
+        image_sizes=tuple(images.values())[:MOST_IMAGES],
         image_urls=tuple(image_urls)[:MOST_IMAGES],
         lost_images=lost,
     )

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from gateway.conversations.images import SIDE
 from gateway.conversations.reply_extras import MOST_IMAGES, image_url
 from gateway.models import Image
-from gateway.providers.base import Extra
+from gateway.providers.base import Extra, JsonObject
 from kit.errors import DomainError
 from kit.images import NewPicture, make_picture
 from kit.secrets import seal_bytes
@@ -35,7 +35,7 @@ class ReplyImages:
     conversation_id: UUID
     workspace_id: UUID
     user_id: UUID
-    _known: dict[bytes, UUID | None] = field(default_factory=dict)  # by the hash of the URL
+    _known: dict[bytes, JsonObject] = field(default_factory=dict)  # by the hash of the URL
 
     async def store(self, extra: Extra) -> tuple[Extra, Extra]:
         """The field as it is stored, with ids and without bytes; and as live clients get it, with both.
@@ -51,38 +51,38 @@ class ReplyImages:
                 stored.append(item)
                 live.append(item)
                 continue
-            image_id = await self._store(url)
-            named = {"image_id": str(image_id)} if image_id else {}
-            place = f"/v1/images/{image_id}" if image_id else ""
+            named = await self._store(url)
+            place = f"/v1/images/{named['image_id']}" if named else ""
             stored.append({**item, "image_url": {"url": place}, **named})
             live.append({**item, **named})
         return Extra("message", "images", stored), Extra("message", "images", live)
 
-    async def _store(self, url: str) -> UUID | None:
+    async def _store(self, url: str) -> JsonObject:
+        """Its id and size; empty if it is not stored."""
         digest = hashlib.sha256(url.encode(errors="replace")).digest()
         if digest not in self._known:
             if len(self._known) >= MOST_IMAGES:
-                return None
+                return {}
             self._known[digest] = await self._stored(url)
         return self._known[digest]
 
-    async def _stored(self, url: str) -> UUID | None:
+    async def _stored(self, url: str) -> JsonObject:
         data = _bytes_of(url)
         if not data:
-            return None
+            return {}
         try:
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(_WORKERS, self._picture, data)
             return await in_tenant(self.tenant, self._create, picture)
-        except (DomainError, DatabaseError) as exc:
+        except (DomainError, DatabaseError, OSError) as exc:  # the reply continues without it
             log.warning("image of a reply was not stored", error=type(exc).__name__)
-            return None
+            return {}
 
     def _picture(self, data: bytes) -> NewPicture:
         payers = (self.tenant.id, self.user_id)
         return make_picture(data, name="image", side=SIDE, square=False, payers=payers)
 
-    def _create(self, picture: NewPicture) -> UUID:
+    def _create(self, picture: NewPicture) -> JsonObject:
         width, height = picture.size
         row = Image.objects.create(
             workspace_id=self.workspace_id,
@@ -93,7 +93,7 @@ class ReplyImages:
             height=height,
             sealed=seal_bytes(picture.data),
         )
-        return row.id
+        return {"image_id": str(row.id), "width": width, "height": height}
 
 
 def _bytes_of(url: str) -> bytes:
