@@ -81,6 +81,9 @@ class Turn(TurnStates):
     replayed = models.JSONField(
         default=list, db_default=[], help_text="What its model wants back with its tool calls, by their ids"
     )
+    extras = models.JSONField(
+        default=list, db_default=[], help_text="Sources and images of its calls, which its engine drops"
+    )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - absent, not empty
     body_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -252,6 +255,8 @@ class Message(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices)
     content = models.TextField()
     image_ids = ArrayField(models.UUIDField(), default=list, help_text="Images of its conversation, in order")
+    sources = models.JSONField(default=list, db_default=[], help_text="Of a reply: URLs and titles, in order")
+    image_urls = models.JSONField(default=list, db_default=[], help_text="Of a reply: images elsewhere")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

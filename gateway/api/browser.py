@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,13 @@ from accounts.page_urls import page_url
 from accounts.principals import Principal
 from accounts.sign_in.web_sessions import check_csrf, principal_of_session, request_of
 from gateway.api.event_frames import end_frame, named_frame, sse_frame
+from gateway.api.reply_parts import shown_extras
 from gateway.api.turn_consumers import EventsConsumer, StopConsumer, TurnConsumer
-from gateway.conversations.images import image_data, with_urls
+from gateway.conversations.images import image_data, image_url, with_urls
+from gateway.conversations.reply_extras import extras_of
 from gateway.engines.events import Replacement, ToolCall
 from gateway.errors import AccessEnded
-from gateway.providers.base import ReasoningDelta, TextDelta
+from gateway.providers.base import Extra, ReasoningDelta, TextDelta
 from gateway.turns.event_stream import follow_turn, read_turn
 from gateway.turns.events import ClosingEvent, NumberedEvent
 from gateway.turns.requests import SendRequest
@@ -32,6 +35,7 @@ from kit.tenancy import in_public, in_tenant
 
 DRAW_SECONDS = 0.1  # how often a growing reply is rendered
 DRAW_SHARE = 4  # and at most a fifth of the time is spent on rendering one reply
+MOST_EXTRAS = 100  # events per reply that the running page shows, since each shows all before it
 CODE = 'class="code-block"'
 # Rendering may wait for the one child process that highlights code. The loop's own threads, which resolve
 # host names, must not.
@@ -125,7 +129,8 @@ class WebEventsConsumer(SessionMixin, EventsConsumer):
 
     async def stream_turn(self, turn_id: UUID, after: int = 0) -> None:
         self.followed_id = turn_id
-        await self.send_stream(html_frames(follow_turn(self.principal, turn_id), after))
+        batches = follow_turn(self.principal, turn_id)
+        await self.send_stream(html_frames(batches, after, partial(image_url, self.principal)))
 
 
 class WebStopConsumer(SessionMixin, StopConsumer):
@@ -135,7 +140,9 @@ class WebStopConsumer(SessionMixin, StopConsumer):
 class ReplyHtml:
     """A reply's text and the HTML blocks that the page has of it; a segment ends where a tool is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, url_of_image: Callable[[UUID], str] = str) -> None:
+        self._url_of_image = url_of_image
+        self._extras: list[Extra] = []
         self.text = GrowingText()
         self.segment = 0
         self.position = 0
@@ -159,6 +166,18 @@ class ReplyHtml:
         """The reply so far was withdrawn: the page drops it, and segments are numbered from 0 again."""
         self.text, self.shown, self.segment = GrowingText(), [], 0
         self.stale = self.is_plain = False
+        self._extras = []
+
+    def frame_of(self, event: NumberedEvent) -> bytes:
+        """Of an event other than text; an `extras` event has all images and sources so far. May be empty."""
+        if not isinstance(event.event, Extra):
+            return sse_frame(event)
+        if len(self._extras) >= MOST_EXTRAS:
+            return b""
+        self._extras.append(event.event)
+        shown = shown_extras(extras_of(self._extras), self._url_of_image)
+        html = render_to_string("chat/_extras.html", {"extras": shown}) if shown else ""
+        return named_frame(event.id, "extras", {"html": html}) if html else b""
 
     @property
     def wait(self) -> float | None:
@@ -185,12 +204,14 @@ class ReplyHtml:
         return named_frame(self.position, "html", data)
 
 
-async def html_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) -> AsyncIterator[bytes]:
+async def html_frames(
+    batches: AsyncIterator[list[NumberedEvent]], after: int, url_of_image: Callable[[UUID], str] = str
+) -> AsyncIterator[bytes]:
     """The turn's events with its text as HTML; those up to the id `after` are not sent again.
 
     Closing events are always sent: their ids may be before what a client saw last.
     """
-    reply = ReplyHtml()
+    reply = ReplyHtml(url_of_image)
     pending = asyncio.ensure_future(anext(batches, None))
     try:
         while True:
@@ -216,8 +237,9 @@ async def html_frames(batches: AsyncIterator[list[NumberedEvent]], after: int) -
                     yield await reply.render(is_whole=True)
                 if isinstance(event.event, ToolCall):
                     reply.end_segment()
-                if event.id > after or isinstance(event.event, ClosingEvent):
-                    yield sse_frame(event)
+                frame = reply.frame_of(event)
+                if frame and (event.id > after or isinstance(event.event, ClosingEvent)):
+                    yield frame
             if reply.wait == 0:
                 yield await reply.render()
     finally:

@@ -100,6 +100,11 @@ class ErrorField(serializers.JSONField):
     """A stored error, as it is."""
 
 
+class SourceSerializer(serializers.Serializer[Any]):
+    url = serializers.CharField(help_text="`http` or `https`")
+    title = serializers.CharField(help_text="May be empty")
+
+
 class MessageSerializer(serializers.ModelSerializer[Message]):
     content = serializers.SerializerMethodField()
     model = serializers.CharField(source="turn.model")
@@ -108,6 +113,10 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     finish_reason = serializers.SerializerMethodField()
     usage = serializers.SerializerMethodField()
     images = serializers.SerializerMethodField()
+    sources = SourceSerializer(many=True, read_only=True, help_text="What a reply cites")
+    image_urls = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="Images of a reply that are elsewhere"
+    )
 
     class Meta:
         model = Message
@@ -122,6 +131,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "finish_reason",
             "usage",
             "images",
+            "sources",
+            "image_urls",
         )
 
     def get_content(self, message: Message) -> str:

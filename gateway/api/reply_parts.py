@@ -1,13 +1,17 @@
 """The parts of a reply for the page: texts and tool calls in order."""
 
 import json
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from gateway.calls.tool_runs import REFUSED, UNANSWERED
+from gateway.conversations.reply_extras import ReplyExtras, host_of
 from gateway.engines.events import HISTORY_RESTORED
 from kit.highlighter import Budget
 from kit.markdown import render as render_markdown
 
+SOURCES_SHOWN = 8
 LONGEST_RESULT = 20_000  # characters; the API returns the whole
 NO_RESULT = {"state": "error", "told": "No result"}
 RUNNING = {"state": "running", "told": "Running…"}
@@ -49,6 +53,26 @@ def lasting_notice(parts: list[dict[str, Any]]) -> str:
         part["text"] for part in parts if part["type"] == "notice" and part.get("kind") == HISTORY_RESTORED
     ]
     return str(texts[-1]) if texts else ""
+
+
+def shown_extras(extras: ReplyExtras, url_of_image: Callable[[UUID], str]) -> dict[str, Any] | None:
+    """Images and sources for the template; remote images are links. None if the reply has neither."""
+    if not extras:
+        return None
+    sources = [
+        {"url": source["url"], "host": host_of(source["url"]), "title": source["title"]}
+        for source in extras.sources[:SOURCES_SHOWN]
+    ]
+    return {
+        "images": [
+            {"url": url_of_image(image_id), "width": width, "height": height}
+            for image_id, (width, height) in zip(extras.image_ids, extras.image_sizes, strict=True)
+        ],
+        "links": [{"url": url, "host": host_of(url)} for url in extras.image_urls],
+        "sources": sources,
+        "more": len(extras.sources) - len(sources),
+        "lost": extras.lost_images,
+    }
 
 
 def _close(segments: list[str], shown: list[dict[str, Any]], page: Budget | None) -> None:

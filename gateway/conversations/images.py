@@ -105,7 +105,12 @@ def as_data(image_ids: list[UUID], known: dict[UUID, Image]) -> list[dict[str, o
 
 def with_urls(principal: Principal, images: list[dict[str, object]]) -> list[dict[str, object]]:
     """The same with the URL of each image for the web."""
-    return [{**row, "url": page_url(principal, "chat_image", image_id=row["id"])} for row in images]
+    return [{**row, "url": image_url(principal, row["id"])} for row in images]
+
+
+def image_url(principal: Principal, image_id: object) -> str:
+    """The URL of an image for the web."""
+    return page_url(principal, "chat_image", image_id=image_id)
 
 
 def images_of(messages: list[Message]) -> dict[UUID, Image]:

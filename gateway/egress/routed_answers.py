@@ -18,6 +18,7 @@ from gateway.egress.replayed_fields import ReplayedFields, with_fields
 from gateway.egress.routed_calls import RunningCall
 from gateway.egress.routed_requests import ROUTED, RoutedRequest
 from gateway.egress.routed_tools import hold_calls
+from gateway.egress.shown_extras import ShownExtras
 from gateway.egress.turn_lookup import RoutedTurn, note_end, note_replayed
 from gateway.engines.librechat.placeholders import with_placeholders
 from gateway.errors import ProviderError
@@ -55,11 +56,12 @@ async def answer_of(
     envelope = Envelope(call.attempt, int(time.time()), ROUTED)
     is_held, usage, finish = False, b"", Finish("stop")
     pieces: list[list[JsonObject]] = []  # of tool calls, which the engine gets whole
-    replayed = ReplayedFields()
+    replayed, shown = ReplayedFields(), ShownExtras()
     try:
         async with aclosing(_events(turn, call, wanted)) as events:
             async for event in events:
                 replayed.take_in(event)
+                shown.take_in(event)
                 if isinstance(event, Held):
                     if not is_held:
                         yield b""
@@ -79,6 +81,7 @@ async def answer_of(
             if (entry := replayed.entry(held)) is not None:
                 await note_replayed(turn, entry)
             yield line(envelope.chunk({"tool_calls": held}))
+        await shown.note(turn)
         await note_end(turn, finish_reason=finish.reason)
         yield line(envelope.chunk({}, finish_reason=finish.reason)) + usage
         yield DONE

@@ -16,8 +16,9 @@ from django.utils import timezone
 from accounts.teams.tenants import find_tenant
 from gateway.calls.channels import notify_stop
 from gateway.calls.token_count import Streamed
+from gateway.conversations.reply_extras import extras_in
 from gateway.engines.registry import outlives_process
-from gateway.models import Conversation, Message, Turn
+from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns import journal
 from gateway.turns.event_json import reply_events
 from gateway.turns.events import ClosingEvent, Done, Failed, UsageTotal
@@ -127,12 +128,28 @@ def _write_end(
     turn.finish(parts=parts, finish_reason=finish_reason, error=error, usage=usage)
     if turn.conversation_id is None:
         return
-    if turn.reply:
-        Message.objects.create(
-            conversation_id=turn.conversation_id, turn=turn, role=Message.Role.ASSISTANT, content=turn.reply
-        )
+    _write_message(turn)
     Conversation.objects.filter(id=turn.conversation_id).update(
         total_tokens=F("total_tokens") + usage.total, last_turn_at=timezone.now()
+    )
+
+
+def _write_message(turn: Turn) -> None:
+    """A reply without text may consist of images or sources."""
+    extras = extras_in(turn.parts)
+    if turn.conversation_id is None or not (turn.reply or extras):
+        return
+    # A provider may send any id.
+    rows = Image.objects.filter(conversation=turn.conversation_id, id__in=extras.image_ids)
+    own = set(rows.values_list("id", flat=True)) if extras.image_ids else set()
+    Message.objects.create(
+        conversation_id=turn.conversation_id,
+        turn=turn,
+        role=Message.Role.ASSISTANT,
+        content=turn.reply,
+        image_ids=[image_id for image_id in extras.image_ids if image_id in own],
+        sources=list(extras.sources),
+        image_urls=list(extras.image_urls),
     )
 
 

@@ -23,6 +23,7 @@ from workspaces.mcp_servers.queries import ServerRef, enabled_servers, enabled_s
 from workspaces.prompts.queries import RenderedPrompt, render_prompt
 
 Ability = LanguageModel.Ability
+NO_TEXT = "[A reply without text]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +219,14 @@ def _history(turns: list[Turn]) -> list[list[dict[str, Any]]]:
     A turn without a reply is left out: models answer best to alternating questions and answers.
     """
     messages = [sorted(turn.messages.all(), key=lambda m: m.role != Message.Role.USER) for turn in turns]
-    return [
-        [{"role": m.role, "content": m.content, "image_ids": m.image_ids} for m in pair]
-        for pair in reversed(messages)
-        if len(pair) == 2
-    ]
+    return [[_sent(message) for message in pair] for pair in reversed(messages) if len(pair) == 2]
+
+
+def _sent(message: Message) -> dict[str, Any]:
+    """Models are sent the images of user messages only; providers refuse a reply without text."""
+    is_reply = message.role == Message.Role.ASSISTANT
+    content = (message.content or NO_TEXT) if is_reply else message.content
+    return {"role": message.role, "content": content, "image_ids": [] if is_reply else message.image_ids}
 
 
 def _model_history(history: list[list[dict[str, Any]]], model: ModelRef | None) -> list[list[dict[str, Any]]]:

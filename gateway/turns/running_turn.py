@@ -12,10 +12,12 @@ from django.conf import settings
 from accounts.audit.refusals import record_refusal
 from accounts.principals import may_chat
 from gateway.calls.token_count import Exactness
+from gateway.conversations.reply_images import ReplyImages
 from gateway.engines.base import Engine, TurnJob
+from gateway.engines.events import Event
 from gateway.errors import ProviderError, ProviderTimeout
 from gateway.models import Turn
-from gateway.providers.base import Finish
+from gateway.providers.base import Extra, Finish
 from gateway.turns.closing import Ending, end_turn, write_progress
 from gateway.turns.events import NumberedEvent, Started
 from gateway.turns.journal import Journal
@@ -74,6 +76,7 @@ class RunningTurn:
         self._journal = Journal(job.turn_id, self.transcript.parts) if job.stores_reply else None
         self._written = self._seen = self.transcript.position
         self._news = asyncio.Event()
+        self._images = _images_of(job)
         self._producer: asyncio.Task[str] | None = None
         self._stop_cause: StopCause | None = None
 
@@ -133,10 +136,18 @@ class RunningTurn:
                 if isinstance(event, Finish):
                     reason = event.reason
                 else:
-                    if self._journal is not None:
-                        self._journal.append(event)
-                    self._publish(self.transcript.append(event))
+                    await self._add(event)
         return reason
+
+    async def _add(self, event: Event) -> None:
+        """Stores images of a chat's reply first: the reply refers to them, and live clients get them too."""
+        live: Event = event
+        if isinstance(event, Extra) and self._images is not None:
+            event, live = await self._images.store(event)
+        if self._journal is not None:
+            self._journal.append(event)
+        numbered = self.transcript.append(event)
+        self._publish(NumberedEvent(numbered.id, live) if live is not event else numbered)
 
     async def _outcome(  # noqa: PLR0911 - one ending a line
         self, producer: asyncio.Task[str]
@@ -267,3 +278,10 @@ class RunningTurn:
         self.events.append(event)
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+def _images_of(job: TurnJob) -> ReplyImages | None:
+    """None for a completion, whose client gets the images and stores them itself."""
+    if job.conversation_id is None or job.question is None:
+        return None
+    return ReplyImages(job.tenant, job.conversation_id, job.workspace_id, job.user_id)

@@ -101,6 +101,10 @@ function watch(turn) {
       turn.html(data);
       follower.grew();
     },
+    extras: (data) => {
+      turn.extras(data);
+      follower.grew();
+    },
     ...toolEvents(turn, { token: composer.token, grew: () => follower.grew(), say }),
     notice: (data) => turn.notice(data),
     replace: () => turn.replace(),

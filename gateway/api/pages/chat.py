@@ -1,5 +1,6 @@
 """The chat pages: a new chat, a conversation, the list of conversations, rename, share and delete."""
 
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from accounts.page_urls import page_url
 from accounts.pagination import cursor_of, rows_after
 from accounts.principals import Principal
 from gateway.api.browser import turn_url
-from gateway.api.reply_parts import lasting_notice, reply_parts
+from gateway.api.reply_parts import lasting_notice, reply_parts, shown_extras
 from gateway.conversations import services as conversations
 from gateway.conversations.engine_copies import engine_texts, text_of
-from gateway.conversations.images import as_data, images_of, with_urls
+from gateway.conversations.images import as_data, image_url, images_of, with_urls
 from gateway.conversations.inputs import LONGEST_TITLE
+from gateway.conversations.reply_extras import extras_in
 from gateway.models import Conversation, Image, Message, Turn
 from gateway.turns.approval_answers import answer_approval, approval_data
 from gateway.turns.inputs import ApprovalInput
@@ -211,10 +213,11 @@ def turn_context(
             "created_at": turn.created_at,
             "images": with_urls(
                 request.principal,
-                as_data([i for message in turn.messages.all() for i in message.image_ids], images),
+                as_data(_image_ids(turn, Message.Role.USER), images),
             ),
         },
         "parts": reply_parts(turn.parts, reply, is_running=turn.is_running, page=budget),
+        "extras": shown_extras(extras_in(turn.parts), partial(image_url, request.principal)),
         "notice": lasting_notice(turn.parts),
         "error": turn.error,
         "usage": {
@@ -227,6 +230,10 @@ def turn_context(
         if turn.is_done
         else None,
     }
+
+
+def _image_ids(turn: Turn, role: str) -> list[UUID]:
+    return [i for message in turn.messages.all() if message.role == role for i in message.image_ids]
 
 
 def _open(request: WorkspaceRequest, conversation_id: UUID) -> Conversation:

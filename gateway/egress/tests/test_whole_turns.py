@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.tests.cast import Cast
+from gateway.conversations.tests.test_reply_extras import cited, data_url, image
 from gateway.egress.tests.engine import counters, ledger
 from gateway.egress.tests.test_refusals import limit_budget
 from gateway.tests.events import STREAM, StreamEvent, body, parse, read_events, send, text_of
@@ -56,6 +57,23 @@ def test_a_reply_at_its_output_bound_finishes_with_length(
     answer = send(client_of(cast.alice), "hi", max_tokens=3).json()
     assert (answer["reply"], answer["finish_reason"]) == ("Hello there.", "length")
     assert provider.requests[0]["max_tokens"] == 3
+
+
+def test_sources_and_images_that_the_engine_drops_are_in_the_reply(
+    client_of: Any, cast: Cast, provider: ScriptedProvider
+) -> None:
+    found = cited("https://a.example", "A")
+    provider.script = Script(deltas=[{"annotations": [found], "images": [image(data_url())]}])
+    alice = client_of(cast.alice)
+    events = read_events(alice, "find it")
+    named = {event.data["name"]: event.data["value"] for event in events if event.type == "extra"}
+    assert named["annotations"] == [found]
+    messages = alice.get(f"/v1/conversations/{events[0].data['conversation_id']}/messages").json()["data"]
+    assert (messages[1]["content"], messages[1]["sources"]) == (
+        "Hello there.",
+        [{"url": "https://a.example", "title": "A"}],
+    )
+    assert [shown["id"] for shown in messages[1]["images"]] == [named["images"][0]["image_id"]]
 
 
 def test_a_loop_with_too_many_calls_ends_with_tool_limit(

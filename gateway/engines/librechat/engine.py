@@ -24,6 +24,7 @@ from gateway.engines.librechat.diagnostics import check_librechat
 from gateway.engines.librechat.egress_watch import egress_watch, with_egress
 from gateway.engines.librechat.generation import Generation
 from gateway.engines.librechat.history_notice import with_notices
+from gateway.engines.librechat.noted_extras import noted_extras
 from gateway.engines.librechat.outcome import outcome_of
 from gateway.engines.librechat.stream_parser import Failure, StreamItem
 from gateway.errors import EngineFailed, EngineUnavailable
@@ -73,6 +74,8 @@ class LibreChatEngine(Engine):
             if exc.details.get("part"):  # LibreChat itself is up, and would keep trying
                 await self.stop(job)
             raise
+        for extra in await noted_extras(job):
+            yield extra
         yield await outcome_of(job, end, generation.reader.usage)
 
     async def stop(self, job: TurnJob) -> None:

@@ -1,6 +1,6 @@
 // Follows the events of a turn until it is done, through broken connections.
 
-const NAMES = ["started", "html", "tool_call", "tool_result", "approval", "approval_resolved", "notice", "replace", "usage", "done"];
+const NAMES = ["started", "html", "extras", "tool_call", "tool_result", "approval", "approval_resolved", "notice", "replace", "usage", "done"];
 const ATTEMPTS = 7;
 
 /** `on` has a function per event, and connected, reconnecting, lost. Returns a function that stops following. */

@@ -86,7 +86,13 @@ export class Turn {
   /** All of the reply so far was withdrawn; the whole reply follows. */
   replace() {
     this.parts.replaceChildren();
+    this.extras({ html: "" });
     this.begins = false;
+  }
+
+  /** The images and sources of the reply so far. */
+  extras({ html }) {
+    this.element.querySelector(".reply-extras").replaceChildren(fragment(html));
   }
 
   /** The next part of the reply; the first one replaces what was shown, so nothing appears twice. */
